@@ -1,0 +1,57 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { expect, it } from 'vitest';
+import { describeStock } from '../support/describe-stock.js';
+import { isAlive } from '../support/processes.js';
+import { StockCluster } from '../support/stock-cluster.js';
+import { waitFor } from '../support/wait-for.js';
+
+describeStock('7.1', 'a stock cluster under a test', () => {
+  it('loses an engine and its nanny, and takes a new one', async () => {
+    await using cluster = await StockCluster.start({ version: '7.1', engines: 2 });
+    const [first, second] = cluster.engines;
+    if (first === undefined || second === undefined) throw new Error('two engines were asked for');
+    await cluster.killEngine(first.id);
+    expect([first.pid, first.nannyPid].map(isAlive)).toEqual([false, false]);
+    expect([second.pid, second.nannyPid].map(isAlive)).toEqual([true, true]);
+    await cluster.killEngine(second.id, { nanny: 'spare' });
+    await waitFor(() => !isAlive(second.nannyPid), { what: 'the nanny to notice and end' });
+    const third = await cluster.startEngine();
+    expect(cluster.engines.map(({ id }) => id)).toEqual([third]);
+  });
+
+  it('kills the schedulers that outlive their hub, and restarts on the same ports', async () => {
+    await using cluster = await StockCluster.start({ version: '7.1' });
+    const children = await cluster.controllerChildren();
+    expect(children).toHaveLength(8);
+    const hub = cluster.controllerPid;
+    process.kill(hub, 'SIGKILL');
+    await waitFor(() => !isAlive(hub), { what: 'the hub to end' });
+    expect(children.every(isAlive)).toBe(true);
+    await cluster.restartController();
+    expect(children.filter(isAlive)).toEqual([]);
+    expect(cluster.controllerPid).not.toBe(hub);
+    await cluster.startEngine();
+  });
+
+  it('ends with the test run that started it, even one that was killed', async () => {
+    const run = spawn(
+      process.execPath,
+      ['--import', 'tsx', join(import.meta.dirname, '../support/hold-stock-cluster.ts')],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    const line = await new Promise<string>((resolve, reject) => {
+      createInterface({ input: run.stdout }).once('line', resolve);
+      run.once('close', (code) => reject(new Error(`ended with code ${code} before its cluster was ready`)));
+    });
+    const { pids, directory } = JSON.parse(line) as { pids: number[]; directory: string };
+    expect(pids.length).toBeGreaterThanOrEqual(11);
+    expect(pids.every(isAlive)).toBe(true);
+    run.kill('SIGKILL');
+    await waitFor(() => !pids.some(isAlive) && !existsSync(directory), {
+      what: 'the cluster and its directory to go',
+    });
+  });
+});

@@ -1,0 +1,49 @@
+import { existsSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { describeStock } from '../support/describe-stock.js';
+import { isAlive } from '../support/processes.js';
+import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+
+const onePlusOne = `
+  import json, sys
+  import ipyparallel
+  rc = ipyparallel.Client(sys.argv[1], timeout=20)
+  rc.wait_for_engines(1, timeout=20)
+  result = rc[:].execute('1 + 1', silent=False, block=True)
+  records = rc.db_query({'msg_id': {'$in': result.msg_ids}}, keys=['msg_id', 'completed', 'engine_uuid'])
+  answer = {
+      'version': ipyparallel.__version__,
+      'ids': rc.ids,
+      'sum': result[0].execute_result['data']['text/plain'],
+      'msg_ids': result.msg_ids,
+      'records': [dict(msg_id=r['msg_id'], done=r['completed'] is not None) for r in records],
+  }
+  rc.close()
+  print(json.dumps(answer))
+`;
+
+for (const version of stockVersions) {
+  for (const db of ['dictdb', 'sqlitedb'] as const) {
+    describeStock(version, `ipyparallel ${version} with ${db}`, () => {
+      it('runs a task of the Python client, remembers it, and leaves nothing behind', async () => {
+        const cluster = await StockCluster.start({ version, db, engines: 1 });
+        const answer = await cluster.runPython<Record<string, unknown>>(onePlusOne);
+        const pids = await cluster.pids();
+        const { controllerPid, engines, directory } = cluster;
+        expect(answer).toMatchObject({ ids: [0], sum: '2' });
+        expect(String(answer.version)).toMatch(new RegExp(`^${version.replace('.', '\\.')}\\.`));
+        const [msgId] = answer.msg_ids as string[];
+        expect(answer.records).toEqual([{ msg_id: msgId, done: true }]);
+        expect(pids).toContain(controllerPid);
+        expect(engines.map(({ id }) => id)).toEqual([0]);
+        expect(pids).toEqual(expect.arrayContaining(engines.flatMap(({ pid, nannyPid }) => [pid, nannyPid])));
+        // Eight schedulers and the like beside controller, engine and nanny.
+        expect(pids.length).toBeGreaterThanOrEqual(11);
+
+        await cluster.stop();
+        expect(pids.filter(isAlive)).toEqual([]);
+        expect(existsSync(directory)).toBe(false);
+      });
+    });
+  }
+}
