@@ -1,1 +1,76 @@
-export {};
+export { DELIMITER, type SplitFrames, splitFrames } from './codec.js';
+export {
+  type ClientChannel,
+  type ClientConnectionInfo,
+  channelAddress,
+  type EngineConnectionInfo,
+  parseConnectionFile,
+  validateClientConnectionInfo,
+  validateEngineConnectionInfo,
+} from './connection-info.js';
+export { formatWireDate, parseWireDate, type WireDate } from './dates.js';
+export type { Dict } from './dict.js';
+export {
+  AuthenticationError,
+  CompositeError,
+  ConnectionClosedError,
+  ConnectionFileError,
+  EngineError,
+  HubError,
+  InvalidQueryError,
+  IpyparallelError,
+  LanguageMismatchError,
+  MalformedMessageError,
+  NoDatabaseError,
+  ProtocolError,
+  RemoteError,
+  type RemoteErrorInfo,
+  ReplayError,
+  SignatureError,
+  TaskAbortedError,
+  TaskNotFoundError,
+  TaskPendingError,
+  TimeoutError,
+  TransportError,
+  UnsupportedPackerError,
+  UsageError,
+} from './errors.js';
+export {
+  type AnyMessage,
+  type ErrorContent,
+  type Header,
+  type HubInfo,
+  isKnownMessage,
+  isMessageOf,
+  type Message,
+  type MessageContents,
+  type MessageOf,
+  type MsgType,
+  parentId,
+  type QueueStatusContent,
+  type ReplyContent,
+} from './messages.js';
+export { type Packer, packerFor } from './packers.js';
+export type {
+  DictKey,
+  FullRecord,
+  Operators,
+  PathOperators,
+  Projected,
+  ProjectionKey,
+  QueryValue,
+  TaskQuery,
+  TextOperators,
+} from './query/types.js';
+export { ReplayHistory } from './replay-history.js';
+export {
+  type MessageParts,
+  type NewMessage,
+  newId,
+  PROTOCOL_VERSION,
+  Session,
+  type SessionOptions,
+} from './session.js';
+export { createSigner, type Signer } from './signing.js';
+export { type DateKey, exactTime, type KeyAlias, type TaskKey, type TaskRecord } from './task-record.js';
+export { isDone, type TaskStatus, taskStatus } from './task-status.js';

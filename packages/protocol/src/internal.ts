@@ -1,1 +1,37 @@
-export {};
+// What the other packages of this project need and users do not. No promise of stability.
+export { type Codec, decodeMessage, encodeMessage, type OutgoingMessage } from './codec.js';
+export { isDict, own, ownString } from './dict.js';
+export {
+  decodeJsCall,
+  decodeJsResult,
+  encodeJsCall,
+  encodeJsResult,
+  isJsContent,
+  type JsCall,
+  type JsPayload,
+} from './js-call.js';
+export {
+  type ColumnReader,
+  columnsOf,
+  compilePredicate,
+  type Predicate,
+  recordPredicate,
+} from './query/evaluate.js';
+export { globPrefix } from './query/glob.js';
+export { columnOf, type DateForm, parseKeys, parseQuery, type QueryLimits } from './query/parse.js';
+export { type Comparison, type Field, type QueryNode, testsOf } from './query/tree.js';
+export { compareText, compareValues, equalValues } from './query/values.js';
+export { hubError, remoteErrorInfo, type TaskPlace, taskError } from './remote-errors.js';
+export { didYouMean, nearest } from './suggest.js';
+export {
+  type ColumnKind,
+  decodeRecord,
+  isKeyAlias,
+  isTaskKey,
+  KEY_ALIASES,
+  type RecordBuffers,
+  TASK_COLUMNS,
+  TASK_KEYS,
+  type WireRecord,
+} from './task-record.js';
+export { outcome, STATUS_KEYS } from './task-status.js';

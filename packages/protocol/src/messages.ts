@@ -1,0 +1,210 @@
+import type { Dict } from './dict.js';
+
+/** A message header, as on the wire. */
+export interface Header {
+  readonly msg_id: string;
+  readonly msg_type: string;
+  readonly session: string;
+  readonly username: string;
+  /** ISO 8601, six digits. */
+  readonly date: string;
+  readonly version: string;
+  readonly [key: string]: unknown;
+}
+
+/** The content of a reply that reports a failure. */
+export interface ErrorContent {
+  readonly status: 'error' | 'aborted';
+  readonly ename?: string;
+  readonly evalue?: string;
+  readonly traceback?: readonly string[];
+  /** Empty, or complete. */
+  readonly engine_info?: Dict;
+}
+
+/** A reply's content: what it is when all went well, or an error. */
+export type ReplyContent<T> = (T & { readonly status: 'ok' }) | ErrorContent;
+
+/** What our own hub says of itself in `connection_reply`; stock hubs say nothing. */
+export interface HubInfo {
+  readonly name: string;
+  readonly version: string;
+  /** Capabilities that a client may rely on, for example `query` (MongoDB's meaning on every key and path). */
+  readonly features: readonly string[];
+}
+
+/** One engine's line of a `queue_reply`: counts, or msg_ids when verbose. */
+export interface QueueStatusContent {
+  readonly queue: number | readonly string[];
+  readonly completed: number | readonly string[];
+  readonly tasks: number | readonly string[];
+}
+
+/** Every message of the ipyparallel wire that is read or written here: its content by `msg_type`. */
+export interface MessageContents {
+  // client and hub
+  connection_request: Dict;
+  connection_reply: ReplyContent<{
+    readonly engines: { readonly [id: string]: string };
+    readonly hub?: HubInfo;
+  }>;
+  queue_request: { readonly targets: readonly number[] | null; readonly verbose: boolean };
+  queue_reply: ReplyContent<Dict>;
+  result_request: { readonly msg_ids: readonly string[]; readonly status_only: boolean };
+  result_reply: ReplyContent<{ readonly pending: readonly string[]; readonly completed: readonly string[] }>;
+  history_request: Dict;
+  history_reply: ReplyContent<{ readonly history: readonly string[] }>;
+  db_request: { readonly query: Dict; readonly keys: readonly string[] | null };
+  db_reply: ReplyContent<{
+    readonly records: readonly Dict[];
+    readonly buffer_lens: readonly number[] | null;
+    readonly result_buffer_lens: readonly number[] | null;
+  }>;
+  purge_request: { readonly msg_ids: readonly string[] | 'all'; readonly engine_ids: readonly number[] };
+  purge_reply: ReplyContent<Dict>;
+  load_request: { readonly targets: readonly number[] | null };
+  load_reply: ReplyContent<Dict>;
+  resubmit_request: { readonly msg_ids: readonly string[] };
+  resubmit_reply: ReplyContent<{ readonly resubmitted: { readonly [msgId: string]: string } }>;
+  shutdown_request: { readonly restart?: boolean };
+  shutdown_reply: ReplyContent<{ readonly restart?: boolean }>;
+  hub_error: ErrorContent;
+  // engine and hub
+  registration_request: { readonly uuid: string; readonly id?: number | null };
+  registration_reply: ReplyContent<{
+    readonly id: number;
+    readonly hb_period: number;
+    readonly connection_info: Dict;
+  }>;
+  unregistration_request: { readonly id: number };
+  // notifications
+  registration_notification: { readonly id: number; readonly uuid: string };
+  unregistration_notification: { readonly id: number; readonly uuid: string };
+  shutdown_notification: Dict;
+  // work
+  execute_request: {
+    readonly code: string;
+    readonly silent: boolean;
+    readonly store_history?: boolean;
+    readonly user_expressions?: Dict;
+    readonly allow_stdin?: boolean;
+  };
+  execute_reply: ReplyContent<{ readonly execution_count?: number; readonly user_expressions?: Dict }>;
+  /** Empty for Python's pickled calls; {@link JsCall} for JavaScript functions. */
+  apply_request: Dict;
+  apply_reply: ReplyContent<Dict>;
+  abort_request: { readonly msg_ids?: readonly string[] | string | null };
+  abort_reply: ReplyContent<Dict>;
+  clear_request: Dict;
+  clear_reply: ReplyContent<Dict>;
+  signal_request: { readonly sig: number | string };
+  signal_reply: ReplyContent<Dict>;
+  kernel_info_request: Dict;
+  kernel_info_reply: ReplyContent<{
+    readonly implementation: string;
+    readonly implementation_version?: string;
+    readonly language_info: {
+      readonly name: string;
+      readonly version?: string;
+      readonly [key: string]: unknown;
+    };
+  }>;
+  // iopub
+  status: { readonly execution_state: 'busy' | 'idle' | 'starting' };
+  stream: { readonly name: 'stdout' | 'stderr'; readonly text: string };
+  execute_input: { readonly code: string; readonly execution_count: number };
+  execute_result: { readonly data: Dict; readonly metadata: Dict; readonly execution_count?: number };
+  display_data: { readonly data: Dict; readonly metadata: Dict };
+  error: { readonly ename: string; readonly evalue: string; readonly traceback: readonly string[] };
+}
+
+/** The message types of {@link MessageContents}. */
+export type MsgType = keyof MessageContents;
+
+/** A received message whose `msg_type` is not (yet) known: the signed dicts and the buffers. */
+export interface AnyMessage {
+  /** Routing identities, and the topic on iopub. */
+  readonly idents: readonly Buffer[];
+  readonly header: Header;
+  readonly msg_id: string;
+  readonly msg_type: string;
+  readonly parent_header: Header | Dict;
+  readonly metadata: Dict;
+  readonly content: Dict;
+  /** Not covered by the signature. */
+  readonly buffers: readonly Buffer[];
+}
+
+/** A received message of one type. */
+export type MessageOf<T extends MsgType> = AnyMessage & {
+  readonly msg_type: T;
+  readonly content: MessageContents[T];
+};
+
+/** Every known message: a union that `msg_type` discriminates. */
+export type Message = { [T in MsgType]: MessageOf<T> }[MsgType];
+
+const KNOWN: Record<MsgType, true> = {
+  connection_request: true,
+  connection_reply: true,
+  queue_request: true,
+  queue_reply: true,
+  result_request: true,
+  result_reply: true,
+  history_request: true,
+  history_reply: true,
+  db_request: true,
+  db_reply: true,
+  purge_request: true,
+  purge_reply: true,
+  load_request: true,
+  load_reply: true,
+  resubmit_request: true,
+  resubmit_reply: true,
+  shutdown_request: true,
+  shutdown_reply: true,
+  hub_error: true,
+  registration_request: true,
+  registration_reply: true,
+  unregistration_request: true,
+  registration_notification: true,
+  unregistration_notification: true,
+  shutdown_notification: true,
+  execute_request: true,
+  execute_reply: true,
+  apply_request: true,
+  apply_reply: true,
+  abort_request: true,
+  abort_reply: true,
+  clear_request: true,
+  clear_reply: true,
+  signal_request: true,
+  signal_reply: true,
+  kernel_info_request: true,
+  kernel_info_reply: true,
+  status: true,
+  stream: true,
+  execute_input: true,
+  execute_result: true,
+  display_data: true,
+  error: true,
+};
+
+/** Narrows a received message to the union of known ones. Contents are typed as their senders promise. */
+export function isKnownMessage(message: AnyMessage | Message): message is Message {
+  return Object.hasOwn(KNOWN, message.msg_type);
+}
+
+/** Narrows a received message to one type. */
+export function isMessageOf<T extends MsgType>(
+  message: AnyMessage | Message,
+  msgType: T,
+): message is MessageOf<T> {
+  return message.msg_type === msgType;
+}
+
+/** The msg_id of the request that a reply answers, or undefined. */
+export function parentId(message: Pick<AnyMessage, 'parent_header'>): string | undefined {
+  const id = message.parent_header['msg_id'];
+  return typeof id === 'string' ? id : undefined;
+}

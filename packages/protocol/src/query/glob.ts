@@ -1,0 +1,87 @@
+type Token = { readonly star: true } | { readonly star: false; readonly matches: (char: string) => boolean };
+
+function tokens(pattern: string): Token[] {
+  const chars = [...pattern];
+  const out: Token[] = [];
+  for (let i = 0; i < chars.length; i++) {
+    const char = chars[i] as string;
+    if (char === '*') {
+      if (out.at(-1)?.star !== true) out.push({ star: true });
+    } else if (char === '?') {
+      out.push({ star: false, matches: () => true });
+    } else if (char === '[') {
+      // A `]` right after the opening (or its negation) is a member; without a closing one, `[` is itself.
+      const negated = chars[i + 1] === '!';
+      const start = i + (negated ? 2 : 1);
+      const end = chars.indexOf(']', start + 1);
+      if (end === -1) {
+        out.push({ star: false, matches: (c) => c === '[' });
+      } else {
+        const member = characterSet(chars.slice(start, end));
+        out.push({ star: false, matches: negated ? (c) => !member(c) : member });
+        i = end;
+      }
+    } else {
+      out.push({ star: false, matches: (c) => c === char });
+    }
+  }
+  return out;
+}
+
+function characterSet(members: readonly string[]): (char: string) => boolean {
+  const ranges: [number, number][] = [];
+  for (let i = 0; i < members.length; i++) {
+    const low = codePoint(members[i]);
+    if (members[i + 1] === '-' && i + 2 < members.length) {
+      ranges.push([low, codePoint(members[i + 2])]);
+      i += 2;
+    } else {
+      ranges.push([low, low]);
+    }
+  }
+  return (char) => {
+    const code = codePoint(char);
+    return ranges.some(([low, high]) => code >= low && code <= high);
+  };
+}
+
+function codePoint(char: string | undefined): number {
+  return char?.codePointAt(0) ?? -1;
+}
+
+/**
+ * Compiles a pattern of Python's fnmatch (`*`, `?`, `[seq]`, `[!seq]`; case counts). Matching takes time
+ * proportional to pattern × text at worst: only the last `*` is ever retried.
+ */
+export function compileGlob(pattern: string): (text: string) => boolean {
+  const program = tokens(pattern);
+  return (text) => {
+    const chars = [...text];
+    let t = 0;
+    let p = 0;
+    let starAt = -1;
+    let resumeAt = 0;
+    while (t < chars.length) {
+      const token = program[p];
+      if (token?.star === true) {
+        starAt = p++;
+        resumeAt = t;
+      } else if (token?.matches(chars[t] as string) === true) {
+        p++;
+        t++;
+      } else if (starAt >= 0) {
+        p = starAt + 1;
+        t = ++resumeAt;
+      } else {
+        return false;
+      }
+    }
+    while (program[p]?.star === true) p++;
+    return p === program.length;
+  };
+}
+
+/** The literal text that every match of a pattern begins with. */
+export function globPrefix(pattern: string): string {
+  return pattern.slice(0, pattern.search(/[*?[]|$/));
+}

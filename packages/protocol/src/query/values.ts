@@ -1,0 +1,109 @@
+import { isDict } from '../dict.js';
+
+// MongoDB's order of types; values of different types are never ordered by $gt and its like.
+type TypeName = 'null' | 'number' | 'text' | 'object' | 'array' | 'binary' | 'boolean' | 'date';
+
+function typeName(value: unknown): TypeName | undefined {
+  if (value === null || value === undefined) return 'null';
+  switch (typeof value) {
+    case 'number':
+    case 'bigint':
+      return 'number';
+    case 'string':
+      return 'text';
+    case 'boolean':
+      return 'boolean';
+  }
+  if (Array.isArray(value)) return 'array';
+  if (value instanceof Date) return 'date';
+  if (value instanceof Uint8Array) return 'binary';
+  return isDict(value) ? 'object' : undefined;
+}
+
+const isHighSurrogate = (code: number): boolean => code >= 0xd800 && code <= 0xdbff;
+
+/** Orders texts by code point, as MongoDB (UTF-8 bytes), SQLite and Python do; JavaScript's `<` does not. */
+export function compareText(a: string, b: string): number {
+  const n = Math.min(a.length, b.length);
+  for (let i = 0; i < n; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x === y) continue;
+    const xs = x >= 0xd800 && x <= 0xdfff;
+    const ys = y >= 0xd800 && y <= 0xdfff;
+    // A surrogate stands for a code point above every other code unit.
+    if (xs !== ys) return xs ? 1 : -1;
+    if (xs && isHighSurrogate(x) !== isHighSurrogate(y)) return isHighSurrogate(x) ? 1 : -1;
+    return x < y ? -1 : 1;
+  }
+  return a.length - b.length;
+}
+
+/** Orders two values of one type as MongoDB does; undefined when their types differ or have no order. */
+export function compareValues(a: unknown, b: unknown): number | undefined {
+  const type = typeName(a);
+  if (type === undefined || type !== typeName(b)) return undefined;
+  switch (type) {
+    case 'null':
+      return 0;
+    case 'number':
+      return orderOf(a as number, b as number);
+    case 'boolean':
+      return orderOf(Number(a), Number(b));
+    case 'text':
+      return compareText(a as string, b as string);
+    case 'date':
+      return orderOf((a as Date).getTime(), (b as Date).getTime());
+    case 'binary':
+      return Buffer.compare(a as Uint8Array, b as Uint8Array);
+    case 'array':
+      return compareLists(a as unknown[], b as unknown[], compareAnyType);
+    case 'object':
+      return compareLists(Object.entries(a as object), Object.entries(b as object), ([ak, av], [bk, bv]) => {
+        // BSON compares a field's type before its name, its name before its value.
+        return typeOrder(av) - typeOrder(bv) || compareText(ak, bk) || (compareValues(av, bv) ?? 0);
+      });
+  }
+}
+
+/** Whether two values are equal as in MongoDB: same type and value, the order of an object's keys included. */
+export function equalValues(a: unknown, b: unknown): boolean {
+  return compareValues(a, b) === 0;
+}
+
+const TYPE_ORDER: readonly TypeName[] = [
+  'null',
+  'number',
+  'text',
+  'object',
+  'array',
+  'binary',
+  'boolean',
+  'date',
+];
+
+function typeOrder(value: unknown): number {
+  const type = typeName(value);
+  return type === undefined ? TYPE_ORDER.length : TYPE_ORDER.indexOf(type);
+}
+
+function compareAnyType(a: unknown, b: unknown): number {
+  return typeOrder(a) - typeOrder(b) || (compareValues(a, b) ?? 0);
+}
+
+function compareLists<T>(a: readonly T[], b: readonly T[], compare: (x: T, y: T) => number): number {
+  const n = Math.min(a.length, b.length);
+  for (let i = 0; i < n; i++) {
+    const order = compare(a[i] as T, b[i] as T);
+    if (order !== 0) return order;
+  }
+  return a.length - b.length;
+}
+
+function orderOf(a: number, b: number): number {
+  if (a === b) return 0;
+  // NaN sorts below every number, and equals itself.
+  if (Number.isNaN(a)) return Number.isNaN(b) ? 0 : -1;
+  if (Number.isNaN(b)) return 1;
+  return a < b ? -1 : 1;
+}

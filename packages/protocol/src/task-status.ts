@@ -1,0 +1,28 @@
+import { type Dict, isDict } from './dict.js';
+import type { TaskRecord } from './task-record.js';
+
+/** One word for where a task is: no engine yet; an engine, not finished; finished in one of three ways. */
+export type TaskStatus = 'unassigned' | 'assigned' | 'completed' | 'failed' | 'aborted';
+
+/** The keys that {@link taskStatus} looks at. */
+export const STATUS_KEYS = ['engine_uuid', 'completed', 'result_content'] as const;
+
+/** The status of a task, derived from what every record has. */
+export function taskStatus(record: Pick<TaskRecord, (typeof STATUS_KEYS)[number]>): TaskStatus {
+  if (record.completed !== null || record.result_content !== null) {
+    return outcome(record.result_content ?? {});
+  }
+  return record.engine_uuid === null || record.engine_uuid === '' ? 'unassigned' : 'assigned';
+}
+
+/** How a task ended, from the content of its reply. */
+export function outcome(content: Dict): 'completed' | 'failed' | 'aborted' {
+  const status = isDict(content) ? content['status'] : undefined;
+  if (status === 'aborted' || content['ename'] === 'TaskAborted') return 'aborted';
+  return status === 'error' ? 'failed' : 'completed';
+}
+
+/** Whether a task will not change its status any more. */
+export function isDone(status: TaskStatus): boolean {
+  return status === 'completed' || status === 'failed' || status === 'aborted';
+}
