@@ -32,7 +32,7 @@ export default defineConfig({
             only: true,
             checker: 'tsc',
             include: ['test/types/**/*.test-d.ts'],
-            tsconfig: 'test/tsconfig.json',
+            tsconfig: 'test/types/tsconfig.json',
           },
         },
       },

@@ -1,0 +1,15 @@
+// Removes what the build and the tests have made; with --all also node_modules and the Python environments.
+import { readdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { all } = parseArgs({ options: { all: { type: 'boolean', default: false } } }).values;
+
+const made = ['.tmp', 'coverage', 'examples/dist'];
+for (const name of readdirSync(join(root, 'packages'))) made.push(`packages/${name}/dist`);
+if (all) {
+  made.push('node_modules', ...readdirSync(root).filter((name) => name.startsWith('.venv-')));
+}
+for (const path of made) rmSync(join(root, path), { recursive: true, force: true });
