@@ -51,6 +51,17 @@ export {
   type ReplyContent,
 } from './messages.js';
 export { type Packer, packerFor } from './packers.js';
+export {
+  type UnpackedApply,
+  type UnpackedResult,
+  type UnpackOptions,
+  unpackApplyMessage,
+  unpackResult,
+} from './pickle/apply-message.js';
+export { type OpaqueKind, type OpaqueParts, OpaqueValue } from './pickle/opaque-value.js';
+export type { PickleLimits } from './pickle/pickle-limits.js';
+export { type ReadPickleOptions, readPickle } from './pickle/read-pickle.js';
+export { UnpickleError } from './pickle/unpickle-error.js';
 export type {
   DictKey,
   FullRecord,

@@ -1,0 +1,136 @@
+import { decodeDate, decodeDatetime, decodeTime, decodeTimedelta } from './date-time.js';
+import { type Callee, PyDict, PyGlobal, PyInstance, PySet } from './nodes.js';
+import { type Budget, COST } from './pickle-limits.js';
+import { encodeLatin1 } from './text.js';
+
+/** Makes a JavaScript value of the arguments of a call, or undefined where they are not as expected. */
+type Constructor = (args: readonly unknown[], budget: Budget) => unknown;
+
+function makeBytes(args: readonly unknown[], budget: Budget): unknown {
+  const [source, encoding] = args;
+  if (args.length === 0) return new Uint8Array(0);
+  if (source instanceof Uint8Array && args.length === 1) {
+    budget.spend(COST.container + source.length);
+    return Uint8Array.from(source);
+  }
+  // Protocols 0 to 2 have no bytes: they travel as text of one character each.
+  if (typeof source !== 'string' || (encoding !== 'latin1' && encoding !== 'latin-1')) return undefined;
+  budget.spend(COST.container + 2 * source.length);
+  return encodeLatin1(source);
+}
+
+function makeSet([items, ...more]: readonly unknown[], budget: Budget): unknown {
+  if (more.length > 0 || (items !== undefined && !Array.isArray(items))) return undefined;
+  budget.spend(COST.container + COST.entry * (items?.length ?? 0));
+  return new PySet(items === undefined ? [] : [...items]);
+}
+
+/** OrderedDict and Counter: nothing, a dict, or (Python 2) a list of pairs. */
+function makeDict([source, ...more]: readonly unknown[], budget: Budget): unknown {
+  if (more.length > 0) return undefined;
+  const dict = new PyDict();
+  if (source instanceof PyDict) {
+    budget.spend(COST.container + COST.entry * source.keys.length);
+    source.keys.forEach((key, i) => {
+      dict.set(key, source.values[i]);
+    });
+  } else if (Array.isArray(source)) {
+    budget.spend(COST.container + COST.entry * source.length);
+    for (const pair of source) {
+      if (!Array.isArray(pair) || pair.length !== 2) return undefined;
+      dict.set(pair[0], pair[1]);
+    }
+  } else if (source !== undefined) return undefined;
+  return dict;
+}
+
+function makeDeque([items]: readonly unknown[], budget: Budget): unknown {
+  if (items !== undefined && !Array.isArray(items)) return undefined;
+  budget.spend(COST.container + COST.element * (items?.length ?? 0));
+  return items === undefined ? [] : [...items];
+}
+
+function makeComplex([real, imag]: readonly unknown[]): unknown {
+  return typeof real === 'number' && typeof imag === 'number' ? { real, imag } : undefined;
+}
+
+const constructors: ReadonlyMap<string, Constructor> = new Map<string, Constructor>([
+  ['_codecs.encode', makeBytes],
+  ['builtins.bytes', makeBytes],
+  ['builtins.bytearray', makeBytes],
+  ['builtins.set', makeSet],
+  ['builtins.frozenset', makeSet],
+  ['builtins.complex', makeComplex],
+  ['collections.OrderedDict', makeDict],
+  ['collections.Counter', makeDict],
+  // Its first argument is the factory of missing values, which nothing here calls.
+  ['collections.defaultdict', ([, ...rest], budget) => makeDict(rest, budget)],
+  ['collections.deque', makeDeque],
+  ['datetime.date', decodeDate],
+  ['datetime.datetime', decodeDatetime],
+  ['datetime.time', decodeTime],
+  ['datetime.timedelta', decodeTimedelta],
+  // The text keeps every digit.
+  ['decimal.Decimal', ([text]) => (typeof text === 'string' ? text : undefined)],
+]);
+
+/** Tells which class the result of a function is an instance of, or undefined where it cannot be told. */
+type Namer = (args: readonly unknown[]) => PyGlobal | undefined;
+
+const firstArgument: Namer = ([type]) => (type instanceof PyGlobal ? type : undefined);
+const ndarray: Namer = () => new PyGlobal('numpy', 'ndarray');
+
+const NUMPY_KINDS: Readonly<Record<string, string>> = { f: 'float', i: 'int', u: 'uint', c: 'complex' };
+
+/** `float64` of a dtype whose text is `f8`. */
+const numpyScalar: Namer = ([dtype]) => {
+  const code = dtype instanceof PyInstance ? dtype.args[0] : undefined;
+  const parts = typeof code === 'string' && code.length <= 4 ? /^([fiuc])(\d+)$/.exec(code) : null;
+  const kind = NUMPY_KINDS[parts?.[1] ?? ''];
+  return new PyGlobal('numpy', kind === undefined ? 'generic' : `${kind}${8 * Number(parts?.[2])}`);
+};
+
+const namers: ReadonlyMap<string, Namer> = new Map<string, Namer>([
+  ['copyreg._reconstructor', firstArgument],
+  ['copyreg.__newobj__', firstArgument],
+  ['zoneinfo.ZoneInfo._unpickle', () => new PyGlobal('zoneinfo', 'ZoneInfo')],
+  ...['numpy.core', 'numpy._core'].flatMap((numpy): [string, Namer][] => [
+    [`${numpy}.multiarray._reconstruct`, firstArgument],
+    [`${numpy}.multiarray.scalar`, numpyScalar],
+    [`${numpy}.numeric._frombuffer`, ndarray],
+  ]),
+]);
+
+/** `getattr(Class, 'name')`, by which protocols before 4 name what is nested. */
+function attributeOf([owner, attribute]: readonly unknown[]): PyGlobal | undefined {
+  if (!(owner instanceof PyGlobal) || typeof attribute !== 'string') return undefined;
+  return new PyGlobal(owner.module, `${owner.qualname}.${attribute}`);
+}
+
+/** What a call would make: a JavaScript value where the class is known, otherwise a note of the call. */
+export function construct(callee: Callee, args: unknown[], kwargs: unknown, budget: Budget): unknown {
+  if (callee instanceof PyInstance) {
+    const { module, qualname } = callee.type;
+    return new PyInstance(callee, new PyGlobal(module, `${qualname}()`), args, kwargs);
+  }
+  const { name } = callee;
+  if (kwargs === null) {
+    const known = name === 'builtins.getattr' ? attributeOf(args) : constructors.get(name)?.(args, budget);
+    if (known !== undefined) return known;
+  }
+  return new PyInstance(callee, namers.get(name)?.(args) ?? callee, args, kwargs);
+}
+
+const UUID_BITS = 128;
+
+/** A value of its own for an instance whose class is known and whose state tells all; else undefined. */
+export function replaceInstance(instance: PyInstance): string | undefined {
+  const { type, state } = instance;
+  if (type.name !== 'uuid.UUID' || !(state instanceof PyDict)) return undefined;
+  const int = state.attribute('int');
+  if (typeof int !== 'bigint' && !Number.isSafeInteger(int)) return undefined;
+  const value = BigInt(int as bigint | number);
+  if (value !== BigInt.asUintN(UUID_BITS, value)) return undefined;
+  const hex = value.toString(16).padStart(UUID_BITS / 4, '0');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}

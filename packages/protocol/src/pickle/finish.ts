@@ -1,0 +1,147 @@
+import { replaceInstance } from './class-registry.js';
+import { PyDict, PyGlobal, PyInstance, PySet } from './nodes.js';
+import { completeOpaque, OpaqueValue } from './opaque-value.js';
+import type { Budget } from './pickle-limits.js';
+
+type PlainObject = Record<string, unknown>;
+
+/** Sets an own property, whatever its name: assigning to `__proto__` would change the object's nature. */
+export function setOwn(target: PlainObject, key: string, value: unknown): void {
+  if (key === '__proto__') {
+    Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
+  } else target[key] = value;
+}
+
+/** One value being finished: its shell may be referred to before `complete` has filled it. */
+interface Job {
+  readonly node: object;
+  readonly shell: unknown;
+  /** Lists of parts, replaced in place by what they become. */
+  readonly parts: readonly unknown[][];
+  readonly complete: () => void;
+  list: number;
+  index: number;
+  /** The deepest part so far. */
+  height: number;
+}
+
+/** What a node became, and how deep it is; the height is 0 until that is known. */
+interface Finished {
+  readonly value: unknown;
+  height: number;
+}
+
+/**
+ * Turns what the machine built into what the user sees. Every node is visited once, however often it is shared,
+ * and without recursion. The depth counted is that of the longest path, so that who walks the value can recurse.
+ */
+export function finish(root: unknown, budget: Budget): unknown {
+  const finished = new Map<object, Finished>();
+  const jobs: Job[] = [];
+
+  const enter = (value: unknown): Finished | undefined => {
+    const known = typeof value === 'object' && value !== null ? finished.get(value) : undefined;
+    if (known !== undefined) return known;
+    const job = jobFor(value);
+    if (job === undefined) return undefined;
+    const entry = { value: job.shell, height: 0 };
+    finished.set(job.node, entry);
+    jobs.push(job);
+    budget.checkDepth(jobs.length);
+    return entry;
+  };
+
+  const result = enter(root);
+  if (result === undefined) return root;
+  for (let job = jobs.at(-1); job !== undefined; job = jobs.at(-1)) {
+    const parts = job.parts[job.list];
+    if (parts === undefined) {
+      job.complete();
+      jobs.pop();
+      const height = job.height + 1;
+      budget.checkDepth(height);
+      const entry = finished.get(job.node);
+      if (entry !== undefined) entry.height = height;
+      const parent = jobs.at(-1);
+      if (parent !== undefined) parent.height = Math.max(parent.height, height);
+    } else if (job.index >= parts.length) {
+      job.list += 1;
+      job.index = 0;
+    } else {
+      const part = enter(parts[job.index]);
+      if (part !== undefined) {
+        parts[job.index] = part.value;
+        job.height = Math.max(job.height, part.height);
+      }
+      job.index += 1;
+    }
+  }
+  return result.value;
+}
+
+/** The work that a value needs; undefined when it is finished as it is. */
+function jobFor(value: unknown): Job | undefined {
+  if (Array.isArray(value)) return newJob(value, value, [value], () => undefined);
+  if (value instanceof PyDict) return dictJob(value);
+  if (value instanceof PySet) {
+    const set = new Set<unknown>();
+    return newJob(value, set, [value.items], () => {
+      for (const item of value.items) set.add(item);
+    });
+  }
+  if (value instanceof PyGlobal) {
+    const reference = new OpaqueValue('reference', value.module, value.qualname);
+    return newJob(value, reference, [], () => completeOpaque(reference, {}));
+  }
+  return value instanceof PyInstance ? instanceJob(value) : undefined;
+}
+
+function newJob(node: object, shell: unknown, parts: readonly unknown[][], complete: () => void): Job {
+  return { node, shell, parts, complete, list: 0, index: 0, height: 0 };
+}
+
+/** A plain object when every key is text, otherwise a Map. */
+function dictJob(dict: PyDict): Job {
+  const { keys, values } = dict;
+  if (keys.every((key) => typeof key === 'string')) {
+    const object: PlainObject = {};
+    return newJob(dict, object, [values], () => {
+      keys.forEach((key, i) => {
+        setOwn(object, key, values[i]);
+      });
+    });
+  }
+  const map = new Map<unknown, unknown>();
+  return newJob(dict, map, [keys, values], () => {
+    keys.forEach((key, i) => {
+      map.set(key, values[i]);
+    });
+  });
+}
+
+function instanceJob(instance: PyInstance): Job {
+  const replaced = replaceInstance(instance);
+  if (replaced !== undefined) return newJob(instance, replaced, [], () => undefined);
+
+  const opaque = new OpaqueValue('instance', instance.type.module, instance.type.qualname);
+  const entries = instance.entries.keys.length === 0 ? null : instance.entries;
+  const parts: unknown[] = [
+    instance.callee,
+    instance.args,
+    instance.kwargs,
+    instance.state,
+    instance.items,
+    entries,
+  ];
+  return newJob(instance, opaque, [parts], () => {
+    const [callee, args, kwargs, state, items, finalEntries] = parts;
+    completeOpaque(opaque, {
+      callee: callee instanceof OpaqueValue ? callee : null,
+      args: args as unknown[],
+      kwargs,
+      state,
+      items: items as unknown[],
+      entries: finalEntries,
+    });
+  });
+}

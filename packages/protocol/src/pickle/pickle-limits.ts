@@ -1,0 +1,66 @@
+import { UnpickleError } from './unpickle-error.js';
+
+/** How much one pickle may ask of us. What is past a limit throws {@link UnpickleError}. */
+export interface PickleLimits {
+  /** Nesting of the decoded value; a list in a list is 2. Default 1000. */
+  readonly maxDepth: number;
+  /** Opcodes, about one per element. Default 25 million. */
+  readonly maxOpcodes: number;
+  /** Entries of the memo, which shared references go through. Default 10 million. */
+  readonly maxMemoEntries: number;
+  /** Estimated memory of the decoded value, in bytes. Default 512 MiB. */
+  readonly maxMemory: number;
+  /** Size of one integer, in bytes of its binary form. Default 128 KiB. */
+  readonly maxIntegerBytes: number;
+}
+
+const DEFAULTS: PickleLimits = {
+  maxDepth: 1000,
+  maxOpcodes: 25_000_000,
+  maxMemoEntries: 10_000_000,
+  maxMemory: 512 * 1024 * 1024,
+  maxIntegerBytes: 128 * 1024,
+};
+
+/** Estimated cost of what a pickle builds, in bytes. */
+export const COST = { container: 96, element: 16, entry: 80, memo: 48 } as const;
+
+/** Counts what one pickle has used, and throws at a limit. */
+export class Budget {
+  readonly limits: PickleLimits;
+  #opcodes = 0;
+  #memory = 0;
+
+  constructor(limits?: Partial<PickleLimits>) {
+    this.limits = { ...DEFAULTS, ...limits };
+  }
+
+  step(): void {
+    this.#opcodes += 1;
+    if (this.#opcodes > this.limits.maxOpcodes) {
+      throw new UnpickleError(`more than maxOpcodes = ${this.limits.maxOpcodes} opcodes`);
+    }
+  }
+
+  /** Called before the memory is allocated. */
+  spend(bytes: number): void {
+    this.#memory += bytes;
+    if (this.#memory > this.limits.maxMemory) {
+      throw new UnpickleError(`the value needs more than maxMemory = ${this.limits.maxMemory} bytes`);
+    }
+  }
+
+  checkInteger(bytes: number): void {
+    if (bytes > this.limits.maxIntegerBytes) {
+      throw new UnpickleError(
+        `an integer of ${Math.ceil(bytes)} bytes is past maxIntegerBytes = ${this.limits.maxIntegerBytes}`,
+      );
+    }
+  }
+
+  checkDepth(depth: number): void {
+    if (depth > this.limits.maxDepth) {
+      throw new UnpickleError(`the value is nested deeper than maxDepth = ${this.limits.maxDepth}`);
+    }
+  }
+}
