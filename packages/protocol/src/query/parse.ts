@@ -197,7 +197,11 @@ class Parser {
       return value;
     }
     if (Array.isArray(value)) return value.map((item) => this.#anyValue(field, item, depth + 1));
-    if (value instanceof Date && !Number.isNaN(value.getTime())) return value;
+    if (value instanceof Date) {
+      throw new InvalidQueryError(
+        `the value of "${field.name}" holds a Date; dates inside dicts are texts: compare with date.toISOString()`,
+      );
+    }
     if (isDict(value)) {
       for (const item of Object.values(value)) this.#anyValue(field, item, depth + 1);
       return value;

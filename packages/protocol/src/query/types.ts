@@ -1,13 +1,11 @@
-import type { Dict } from '../dict.js';
 import type { KEY_ALIASES, KeyAlias, TASK_COLUMNS, TaskKey, TaskRecord } from '../task-record.js';
 
-/** A JSON-like value, or a Date, as a query may compare with. */
+/** A JSON-like value, as a query may compare a dict or a path in one with (dates inside dicts are texts). */
 export type QueryValue =
   | string
   | number
   | boolean
   | null
-  | Date
   | readonly QueryValue[]
   | { readonly [key: string]: QueryValue };
 
@@ -86,6 +84,3 @@ export type Projected<K extends ProjectionKey> = {
 
 /** The record without a projection: everything but the two buffers. */
 export type FullRecord = Omit<TaskRecord, 'buffers' | 'result_buffers'>;
-
-/** A dict of conditions as validated at run time. */
-export type RawQuery = Dict;
