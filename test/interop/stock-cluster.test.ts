@@ -5,12 +5,17 @@ import { isAlive } from '../support/processes.js';
 import { StockCluster, stockVersions } from '../support/stock-cluster.js';
 
 const onePlusOne = `
-  import json, sys
+  import json, sys, time
   import ipyparallel
   rc = ipyparallel.Client(sys.argv[1], timeout=20)
   rc.wait_for_engines(1, timeout=20)
   result = rc[:].execute('1 + 1', silent=False, block=True)
-  records = rc.db_query({'msg_id': {'$in': result.msg_ids}}, keys=['msg_id', 'completed', 'engine_uuid'])
+  # The hub only watches: its copy of a reply may come in after the client's.
+  deadline = time.monotonic() + 10
+  while True:
+      records = rc.db_query({'msg_id': {'$in': result.msg_ids}}, keys=['msg_id', 'completed', 'engine_uuid'])
+      if records and all(r['completed'] for r in records) or time.monotonic() > deadline:
+          break
   answer = {
       'version': ipyparallel.__version__,
       'ids': rc.ids,
