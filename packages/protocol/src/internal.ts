@@ -29,6 +29,8 @@ export {
   isKeyAlias,
   isTaskKey,
   KEY_ALIASES,
+  type ProjectedKey,
+  projectRecord,
   type RecordBuffers,
   TASK_COLUMNS,
   TASK_KEYS,

@@ -160,6 +160,24 @@ export function decodeRecord(
   return record as Partial<TaskRecord>;
 }
 
+/** A key as it was asked for (an older name perhaps) and the column it stands for. */
+export interface ProjectedKey {
+  readonly name: string;
+  readonly column: TaskKey;
+}
+
+/** The record with only the keys asked for, under the names asked for; six-digit times stay readable. */
+export function projectRecord(
+  record: Partial<TaskRecord>,
+  keys: readonly ProjectedKey[],
+): { [key: string]: unknown } {
+  const projected: { [key: string]: unknown } = {};
+  for (const { name, column } of keys) projected[name] = record[column] ?? null;
+  const exact: unknown = (record as { readonly [EXACT]?: unknown })[EXACT];
+  if (exact !== undefined) Object.defineProperty(projected, EXACT, { value: exact, enumerable: false });
+  return projected;
+}
+
 function decodeDict(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   try {

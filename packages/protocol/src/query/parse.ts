@@ -2,7 +2,15 @@ import { parseWireDate } from '../dates.js';
 import { type Dict, isDict } from '../dict.js';
 import { InvalidQueryError } from '../errors.js';
 import { didYouMean } from '../suggest.js';
-import { isKeyAlias, isTaskKey, KEY_ALIASES, TASK_COLUMNS, TASK_KEYS, type TaskKey } from '../task-record.js';
+import {
+  isKeyAlias,
+  isTaskKey,
+  KEY_ALIASES,
+  type ProjectedKey,
+  TASK_COLUMNS,
+  TASK_KEYS,
+  type TaskKey,
+} from '../task-record.js';
 import type { Comparison, Field, QueryNode } from './tree.js';
 
 /** How much a query may hold. */
@@ -37,17 +45,17 @@ export function parseQuery(
   return new Parser(options.dates ?? 'date', { ...DEFAULT_LIMITS, ...options.limits }).query(query);
 }
 
-/** Validates a projection and gives the columns it names, `msg_id` first. @throws InvalidQueryError */
-export function parseKeys(keys: unknown): TaskKey[] {
+/** Validates a projection: the keys asked for, `msg_id` first, each once. @throws InvalidQueryError */
+export function parseKeys(keys: unknown): ProjectedKey[] {
   const list: unknown = typeof keys === 'string' ? [keys] : keys;
   if (!Array.isArray(list))
     throw new InvalidQueryError(`keys are a key or a list of keys, not ${describe(keys)}`);
-  const columns = new Set<TaskKey>(['msg_id']);
+  const names = new Set(['msg_id']);
   for (const key of list) {
     if (typeof key !== 'string') throw new InvalidQueryError(`keys holds ${describe(key)}, not a key`);
-    columns.add(columnOf(key));
+    names.add(key);
   }
-  return [...columns];
+  return [...names].map((name) => ({ name, column: columnOf(name) }));
 }
 
 /** The column that a key or one of the older names stands for. @throws InvalidQueryError */
