@@ -19,15 +19,15 @@ function makeBytes(args: readonly unknown[], budget: Budget): unknown {
   return encodeLatin1(source);
 }
 
-function makeSet([items, ...more]: readonly unknown[], budget: Budget): unknown {
-  if (more.length > 0 || (items !== undefined && !Array.isArray(items))) return undefined;
+function makeSet(args: readonly unknown[], budget: Budget): unknown {
+  const [items] = args;
+  if (args.length > 1 || (items !== undefined && !Array.isArray(items))) return undefined;
   budget.spend(COST.container + COST.entry * (items?.length ?? 0));
   return new PySet(items === undefined ? [] : [...items]);
 }
 
-/** OrderedDict and Counter: nothing, a dict, or (Python 2) a list of pairs. */
-function makeDict([source, ...more]: readonly unknown[], budget: Budget): unknown {
-  if (more.length > 0) return undefined;
+/** OrderedDict, Counter and defaultdict: nothing, a dict, or (Python 2) a list of pairs. */
+function makeDict([source]: readonly unknown[], budget: Budget): unknown {
   const dict = new PyDict();
   if (source instanceof PyDict) {
     budget.spend(COST.container + COST.entry * source.keys.length);
@@ -55,6 +55,8 @@ function makeComplex([real, imag]: readonly unknown[]): unknown {
 }
 
 const constructors: ReadonlyMap<string, Constructor> = new Map<string, Constructor>([
+  ['builtins.getattr', attributeOf],
+  ['copyreg._reconstructor', reconstruct],
   ['_codecs.encode', makeBytes],
   ['builtins.bytes', makeBytes],
   ['builtins.bytearray', makeBytes],
@@ -63,8 +65,8 @@ const constructors: ReadonlyMap<string, Constructor> = new Map<string, Construct
   ['builtins.complex', makeComplex],
   ['collections.OrderedDict', makeDict],
   ['collections.Counter', makeDict],
-  // Its first argument is the factory of missing values, which nothing here calls.
-  ['collections.defaultdict', ([, ...rest], budget) => makeDict(rest, budget)],
+  // The first argument is the factory of missing values, which nothing here calls.
+  ['collections.defaultdict', ([, source], budget) => makeDict([source], budget)],
   ['collections.deque', makeDeque],
   ['datetime.date', decodeDate],
   ['datetime.datetime', decodeDatetime],
@@ -91,7 +93,6 @@ const numpyScalar: Namer = ([dtype]) => {
 };
 
 const namers: ReadonlyMap<string, Namer> = new Map<string, Namer>([
-  ['copyreg._reconstructor', firstArgument],
   ['copyreg.__newobj__', firstArgument],
   ['zoneinfo.ZoneInfo._unpickle', () => new PyGlobal('zoneinfo', 'ZoneInfo')],
   ...['numpy.core', 'numpy._core'].flatMap((numpy): [string, Namer][] => [
@@ -107,6 +108,26 @@ function attributeOf([owner, attribute]: readonly unknown[]): PyGlobal | undefin
   return new PyGlobal(owner.module, `${owner.qualname}.${attribute}`);
 }
 
+/** By which protocols 0 and 1 make an instance: told as the newer ones do, who call the class itself. */
+function reconstruct([type, base, state]: readonly unknown[], budget: Budget): PyInstance | undefined {
+  if (!(type instanceof PyGlobal) || !(base instanceof PyGlobal)) return undefined;
+  if (base.name === 'builtins.list' && Array.isArray(state)) {
+    budget.spend(COST.element * state.length);
+    const instance = new PyInstance(type, type, [], null);
+    for (const item of state) instance.items.push(item);
+    return instance;
+  }
+  if (base.name === 'builtins.dict' && state instanceof PyDict) {
+    budget.spend(COST.entry * state.keys.length);
+    const instance = new PyInstance(type, type, [], null);
+    state.keys.forEach((key, i) => {
+      instance.entries.set(key, state.values[i]);
+    });
+    return instance;
+  }
+  return new PyInstance(type, type, base.name === 'builtins.object' ? [] : [state], null);
+}
+
 /** What a call would make: a JavaScript value where the class is known, otherwise a note of the call. */
 export function construct(callee: Callee, args: unknown[], kwargs: unknown, budget: Budget): unknown {
   if (callee instanceof PyInstance) {
@@ -115,7 +136,7 @@ export function construct(callee: Callee, args: unknown[], kwargs: unknown, budg
   }
   const { name } = callee;
   if (kwargs === null) {
-    const known = name === 'builtins.getattr' ? attributeOf(args) : constructors.get(name)?.(args, budget);
+    const known = constructors.get(name)?.(args, budget);
     if (known !== undefined) return known;
   }
   return new PyInstance(callee, namers.get(name)?.(args) ?? callee, args, kwargs);

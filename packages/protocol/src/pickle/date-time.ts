@@ -1,4 +1,5 @@
-import { isKnownZone, utcOffset } from './time-zones.js';
+import type { Budget } from './pickle-limits.js';
+import { isNamedZone, utcOffset } from './time-zones.js';
 
 // Python pickles dates and times as bytes: two for the year, one for each field, three for the microseconds.
 
@@ -48,7 +49,7 @@ export function decodeDate([value]: readonly unknown[]): Date | undefined {
  * A `datetime.datetime` is a Date at the millisecond (rounded down). With a zone it is that instant; without one
  * its digits are read as UTC. Undefined when the zone is one whose offset cannot be told.
  */
-export function decodeDatetime([value, zone]: readonly unknown[]): Date | undefined {
+export function decodeDatetime([value, zone]: readonly unknown[], budget: Budget): Date | undefined {
   const bytes = packed(value, DATE_BYTES + TIME_BYTES)?.slice();
   if (bytes === undefined) return undefined;
   const fold = ((bytes[2] ?? 0) & FOLD_BIT) !== 0;
@@ -60,7 +61,7 @@ export function decodeDatetime([value, zone]: readonly unknown[]): Date | undefi
   const wholeMs = Math.floor(time.micros / 1000);
   const local = day + ((time.hour * 60 + time.minute) * 60 + time.second) * 1000 + wholeMs;
   if (zone === undefined || zone === null) return new Date(local);
-  const offset = utcOffset(zone, local, fold);
+  const offset = utcOffset(zone, local, fold, budget);
   if (offset === undefined) return undefined;
   // A zone may be off by microseconds; a date in ms has no bits for their sum, so they are added apart.
   const offsetMs = Math.floor(offset);
@@ -73,7 +74,7 @@ function two(value: number): string {
 }
 
 /** A `datetime.time` is its ISO text, such as `13:05:00` or `13:05:00.000250+02:00`. */
-export function decodeTime([value, zone]: readonly unknown[]): string | undefined {
+export function decodeTime([value, zone]: readonly unknown[], budget: Budget): string | undefined {
   const bytes = packed(value, TIME_BYTES)?.slice();
   if (bytes === undefined) return undefined;
   bytes[0] = (bytes[0] ?? 0) & ~FOLD_BIT;
@@ -83,7 +84,7 @@ export function decodeTime([value, zone]: readonly unknown[]): string | undefine
   const text = `${two(time.hour)}:${two(time.minute)}:${two(time.second)}${fraction}`;
   if (zone === undefined || zone === null) return text;
   // A named zone has no offset without a date.
-  const offset = isKnownZone(zone) ? undefined : utcOffset(zone, 0, false);
+  const offset = isNamedZone(zone) ? undefined : utcOffset(zone, 0, false, budget);
   if (offset === undefined || offset % 60_000 !== 0) return undefined;
   const minutes = Math.abs(offset) / 60_000;
   return `${text}${offset < 0 ? '-' : '+'}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;

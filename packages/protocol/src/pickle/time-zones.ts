@@ -1,4 +1,5 @@
 import { PyDict, PyInstance } from './nodes.js';
+import type { Budget } from './pickle-limits.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -6,13 +7,18 @@ const DAY_MS = 24 * HOUR_MS;
 const MAX_OFFSET_MS = DAY_MS;
 const MAX_ZONE_NAME = 64;
 const MAX_CACHED_ZONES = 64;
+/** What a look at a zone's clock, and making one, take: as long as so many opcodes. */
+const LOOKUP_STEPS = 40;
+const CLOCK_STEPS = 400;
 
 /** The clock of an IANA zone, by Node's own tables; undefined for a name they lack. */
 const clocks = new Map<string, Intl.DateTimeFormat | undefined>();
 
-function clockOf(zone: string): Intl.DateTimeFormat | undefined {
+function clockOf(zone: string, budget: Budget): Intl.DateTimeFormat | undefined {
   if (zone.length > MAX_ZONE_NAME) return undefined;
+  budget.step(LOOKUP_STEPS);
   if (!clocks.has(zone)) {
+    budget.step(CLOCK_STEPS);
     if (clocks.size >= MAX_CACHED_ZONES) clocks.clear();
     clocks.set(zone, makeClock(zone));
   }
@@ -48,7 +54,7 @@ function offsetOfLocal(clock: Intl.DateTimeFormat, local: number, fold: boolean)
   const fitsBefore = offsetAt(clock, local - before) === before;
   const fitsAfter = offsetAt(clock, local - after) === after;
   if (fitsBefore !== fitsAfter) return fitsBefore ? before : after;
-  return fitsBefore === fold ? after : before;
+  return fold ? after : before;
 }
 
 type Arguments = readonly unknown[];
@@ -75,24 +81,28 @@ function localWithoutSummer(state: unknown): number | undefined {
   return scaled(state.attribute('_std_offset'), 1);
 }
 
-function clockOfZone(zone: PyInstance): Intl.DateTimeFormat | undefined {
+/** The name of a zone whose offset depends on the date; undefined for any other. */
+function zoneName(zone: unknown): string | undefined {
+  if (!(zone instanceof PyInstance) || zone.type.name !== 'zoneinfo.ZoneInfo') return undefined;
   const [key] = zone.args;
-  return zone.type.name === 'zoneinfo.ZoneInfo' && typeof key === 'string' ? clockOf(key) : undefined;
+  return typeof key === 'string' ? key : undefined;
 }
 
-/** Whether it is a zone by name, whose offset depends on the date. */
-export function isKnownZone(zone: unknown): boolean {
-  return zone instanceof PyInstance && clockOfZone(zone) !== undefined;
+export function isNamedZone(zone: unknown): boolean {
+  return zoneName(zone) !== undefined;
 }
 
 /**
  * How far a `tzinfo` is ahead of UTC at a local time (in ms as if it were UTC), in ms; undefined where its
  * pickle does not tell.
  */
-export function utcOffset(zone: unknown, local: number, fold: boolean): number | undefined {
+export function utcOffset(zone: unknown, local: number, fold: boolean, budget: Budget): number | undefined {
   if (!(zone instanceof PyInstance)) return undefined;
-  const clock = clockOfZone(zone);
-  if (clock !== undefined) return offsetOfLocal(clock, local, fold);
+  const name = zoneName(zone);
+  if (name !== undefined) {
+    const clock = clockOf(name, budget);
+    return clock === undefined ? undefined : offsetOfLocal(clock, local, fold);
+  }
   const offset = FIXED_ZONES.get(zone.type.name)?.(zone.args, zone.state);
   return offset !== undefined && Math.abs(offset) <= MAX_OFFSET_MS ? offset : undefined;
 }
