@@ -290,6 +290,8 @@ def inner_function(a, b=2):
 
 
 inner_function.__module__ = "__main__"
+# As IPython names it: the fixtures say nothing of where they were made.
+inner_function.__code__ = inner_function.__code__.replace(co_filename="<ipython-input-1>")
 
 
 class Local:
@@ -345,7 +347,10 @@ def results():
 
 def emit_messages():
     import ipyparallel
-    from ipyparallel.serialize import pack_apply_message, serialize_object
+    from ipyparallel.serialize import canning, pack_apply_message, serialize_object
+
+    hook = canning._uncan_dependent_hook
+    hook.__code__ = hook.__code__.replace(co_filename="canning.py")
 
     by = "ipyparallel " + ipyparallel.__version__
 
