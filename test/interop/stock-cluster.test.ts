@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { describeStock } from '../support/describe-stock.js';
 import { isAlive } from '../support/processes.js';
@@ -52,3 +52,22 @@ for (const version of stockVersions) {
     });
   }
 }
+
+describeStock('9', 'ipyparallel 9 with its packers', () => {
+  it('packs with orjson where that is installed', async () => {
+    await using cluster = await StockCluster.start({ version: '9' });
+    expect(JSON.parse(readFileSync(cluster.connectionFile, 'utf8'))).toMatchObject({
+      pack: 'orjson',
+      unpack: 'orjson',
+    });
+  });
+
+  it('packs with msgpack when told to', async () => {
+    await using cluster = await StockCluster.start({ version: '9', engines: 1, pack: 'msgpack.packb' });
+    expect(JSON.parse(readFileSync(cluster.connectionFile, 'utf8'))).toMatchObject({
+      pack: 'msgpack.packb',
+      unpack: 'msgpack.unpackb',
+    });
+    expect(await cluster.runPython(onePlusOne)).toMatchObject({ sum: '2' });
+  });
+});

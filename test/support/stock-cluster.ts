@@ -18,6 +18,7 @@ import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type GuardedProcess, ProcessGuard } from './guard.js';
+import { acceptConnections, PortBlock } from './ports.js';
 import { cleanEnv, type RunPythonOptions, requirePythonEnv, runPython, type StockVersion } from './python.js';
 import { waitFor } from './wait-for.js';
 
@@ -56,6 +57,8 @@ export interface StockEngine {
 
 // A beat every 200 ms registers an engine at the first one. 25 misses are 5 s: enough for a machine that is busy.
 const heartbeat = ['--HeartMonitor.period=200', '--HeartMonitor.max_heartmonitor_misses=25'];
+// A controller needs 16 ports. One that is restarted keeps those in its files and needs new ones for itself.
+const portsOfOneStart = 31;
 const attempts = 3;
 
 export class StockCluster {
@@ -70,13 +73,15 @@ export class StockCluster {
   readonly controllerLog: string;
   readonly #options: StockClusterOptions;
   readonly #python: string;
+  readonly #ports: PortBlock;
   readonly #guard: ProcessGuard;
   readonly #engines = new Map<number, StockEngine>();
   #controller: GuardedProcess | undefined;
   #startedEngines = 0;
 
-  private constructor(options: StockClusterOptions) {
+  private constructor(options: StockClusterOptions, ports: PortBlock) {
     const { python } = requirePythonEnv(options.version);
+    this.#ports = ports;
     this.version = options.version;
     this.#options = options;
     this.#python = python;
@@ -93,17 +98,18 @@ export class StockCluster {
 
   /** Starts the controller, then all engines at once, and waits until the hub knows them. */
   static async start(options: StockClusterOptions): Promise<StockCluster> {
+    requirePythonEnv(options.version);
     for (let attempt = 1; ; attempt++) {
-      const cluster = new StockCluster(options);
+      const ports = await PortBlock.claim(2 * portsOfOneStart + 2);
+      const cluster = new StockCluster(options, ports);
       try {
-        await cluster.#startController(options.controllerArgs ?? []);
+        await cluster.#startController(ports.range(1, portsOfOneStart), []);
         await Promise.all(Array.from({ length: options.engines ?? 0 }, () => cluster.startEngine()));
+        checkPorts(readText(cluster.controllerLog));
         return cluster;
       } catch (error) {
-        const log = readText(cluster.controllerLog);
         await cluster.stop();
-        // ipcontroller picks free ports and binds them a little later: somebody else may have been quicker.
-        if (attempt < attempts && /Address already in use/.test(log)) continue;
+        if (attempt < attempts && error instanceof PortTakenError) continue;
         throw error;
       }
     }
@@ -148,8 +154,8 @@ export class StockCluster {
       const hubLog = readText(this.controllerLog).slice(controllerLogBefore);
       return hubLog.includes(`finished registering engine ${given}:`) ? Number(given) : undefined;
     });
-    const nanny = (await this.#guard.descendants(child.pid)).find(({ parent }) => parent === child.pid);
-    this.#engines.set(id, { id, pid: child.pid, nannyPid: nanny?.pid ?? 0, log });
+    const nannyPid = Number(/nanny pid=(\d+)/.exec(readText(log))?.[1]);
+    this.#engines.set(id, { id, pid: child.pid, nannyPid, log });
     return id;
   }
 
@@ -174,7 +180,8 @@ export class StockCluster {
   /** Starts the controller anew with `--reuse`: the same ports and key. Kills the old one if it still runs. */
   async restartController(args: readonly string[] = []): Promise<void> {
     if (this.#controller !== undefined) await this.killController();
-    await this.#startController(['--reuse', ...(this.#options.controllerArgs ?? []), ...args]);
+    const ports = this.#ports.range(portsOfOneStart + 1, 2 * portsOfOneStart);
+    await this.#startController(ports, ['--reuse', ...args]);
   }
 
   /** Runs a Python script with this cluster's ipyparallel; `sys.argv[1]` is the client's connection file. */
@@ -195,26 +202,37 @@ export class StockCluster {
     this.#controller = undefined;
     this.#engines.clear();
     await this.#guard.stop();
+    await this.#ports.release();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
 
-  async #startController(args: readonly string[]): Promise<void> {
-    const { db = 'dictdb', pack } = this.#options;
+  async #startController(ports: { from: number; to: number }, moreArgs: readonly string[]): Promise<void> {
+    const { db = 'dictdb', pack, controllerArgs = [] } = this.#options;
+    const args = [...controllerArgs, ...moreArgs];
     const logBefore = readText(this.controllerLog).length;
     const packers = pack ? [`--Session.packer=${pack}`, `--Session.unpacker=${unpackerOf(pack)}`] : [];
     const child = await this.#spawn(
       'ipyparallel.controller',
-      [`--${db}`, ...heartbeat, ...packers, ...args],
+      [`--${db}`, `--ports=${ports.from}-${ports.to}`, ...heartbeat, ...packers, ...args],
       this.controllerLog,
     );
     this.#controller = child;
-    await this.#untilReady('the controller', child, this.controllerLog, () => {
-      // The last thing it logs at its start, after its schedulers were started.
-      const serves = readText(this.controllerLog).slice(logBefore).includes('Heartmonitor beating');
-      return serves && isWhole(this.connectionFile) && isWhole(this.engineConnectionFile) ? true : undefined;
+    const depth = Number(/broadcast_scheduler_depth=(\d+)/.exec(args.join(' '))?.[1] ?? 1);
+    const broadcastSchedulers = 2 ** (depth + 1) - 1;
+    await this.#untilReady('the controller', child, this.controllerLog, async () => {
+      const log = readText(this.controllerLog).slice(logBefore);
+      checkPorts(log);
+      // Its children bind their ports after the files are written, and the broadcast schedulers some of their own.
+      const started = log.match(/BroadcastScheduler \S+ started/g)?.length ?? 0;
+      if (started < broadcastSchedulers || !log.includes('Heartmonitor beating')) return undefined;
+      const files = [this.connectionFile, this.engineConnectionFile].map(readConnectionFile);
+      for (const file of files) {
+        if (file === undefined || !(await acceptConnections(portsOf(file)))) return undefined;
+      }
+      return true;
     });
   }
 
@@ -239,10 +257,10 @@ export class StockCluster {
     what: string,
     child: GuardedProcess,
     log: string,
-    ready: () => T | undefined,
+    ready: () => T | undefined | Promise<T | undefined>,
   ): Promise<T> {
-    const check = (): T | undefined => {
-      const answer = ready();
+    const check = async (): Promise<T | undefined> => {
+      const answer = await ready();
       if (answer === undefined && child.exitCode !== undefined) {
         throw new Error(`${what} ended with code ${child.exitCode} before it was ready:\n${tail(log)}`);
       }
@@ -259,13 +277,34 @@ function unpackerOf(packer: string): string {
   return packer.replace(/packb$/, 'unpackb').replace(/\.dumps$/, '.loads');
 }
 
-function isWhole(file: string): boolean {
+/**
+ * A child of ipcontroller that finds its port taken dies, and the rest goes on without it. The ports were free a moment
+ * before and hardly anybody takes them, but nothing forbids it.
+ */
+class PortTakenError extends Error {}
+
+function checkPorts(controllerLog: string): void {
+  if (controllerLog.includes('Address already in use')) {
+    throw new PortTakenError('a port of the controller was taken before it could bind it');
+  }
+}
+
+function readConnectionFile(file: string): Record<string, unknown> | undefined {
   try {
     const info: unknown = JSON.parse(readFileSync(file, 'utf8'));
-    return typeof info === 'object' && info !== null && 'registration' in info && 'key' in info;
+    if (typeof info !== 'object' || info === null || !('key' in info)) return undefined;
+    return info as Record<string, unknown>;
   } catch {
-    return false;
+    // Not there yet, or half written.
+    return undefined;
   }
+}
+
+function portsOf(info: Record<string, unknown>): number[] {
+  if (!String(info.interface).startsWith('tcp:')) return [];
+  return Object.values(info)
+    .flat()
+    .filter((value) => typeof value === 'number');
 }
 
 function readText(file: string): string {

@@ -1,0 +1,76 @@
+import { connect, createServer, type Server } from 'node:net';
+
+const host = '127.0.0.1';
+// Below the range from which systems give out ports of their own accord: those of other processes come and go there.
+const lowest = 16_384;
+const highest = 32_768;
+
+/**
+ * A random run of TCP ports on loopback that nobody listens on. Its first port stays bound for as long as the block is
+ * held, so that two test runs on one machine never share one. For programs that must be told their ports.
+ */
+export class PortBlock {
+  readonly #claim: Server;
+  readonly #first: number;
+
+  private constructor(claim: Server, first: number) {
+    this.#claim = claim;
+    this.#first = first;
+  }
+
+  static async claim(size: number): Promise<PortBlock> {
+    const blocks = Math.floor((highest - lowest) / size);
+    for (let attempt = 0; attempt < 100; attempt++) {
+      const first = lowest + Math.floor(Math.random() * blocks) * size;
+      const claim = await listen(first);
+      if (claim === undefined) continue;
+      const others = await Promise.all(Array.from({ length: size - 1 }, (_, i) => listen(first + 1 + i)));
+      await Promise.all(others.map((server) => server && close(server)));
+      if (others.every((server) => server !== undefined)) return new PortBlock(claim, first);
+      await close(claim);
+    }
+    throw new Error(`found no ${size} free ports in a row between ${lowest} and ${highest}`);
+  }
+
+  /** The ports from one offset to another, both included; offset 0 is the claim itself. */
+  range(from: number, to: number): { from: number; to: number } {
+    return { from: this.#first + from, to: this.#first + to };
+  }
+
+  async release(): Promise<void> {
+    await close(this.#claim);
+  }
+}
+
+/** Whether something listens on every one of these ports on loopback. */
+export async function acceptConnections(ports: readonly number[]): Promise<boolean> {
+  const answers = await Promise.all(ports.map(acceptsConnections));
+  return answers.every(Boolean);
+}
+
+function acceptsConnections(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const settle = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('connect', () => settle(true));
+    socket.once('error', () => settle(false));
+  });
+}
+
+function listen(port: number): Promise<Server | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer((socket) => socket.destroy());
+    server.once('error', () => resolve(undefined));
+    // A claim alone is no reason for a process to go on.
+    server.listen({ host, port, exclusive: true }, () => resolve(server.unref()));
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+  });
+}
