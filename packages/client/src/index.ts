@@ -1,1 +1,19 @@
-export {};
+export { AsyncResult, type Progress } from './async-result.js';
+export { Client, type ClientOptions, type DbQueryOptions, type Jobs } from './client.js';
+export type { ConnectionOptions } from './connect/connection.js';
+export { DbQuery } from './db-query.js';
+export type { EngineLanguage } from './engine-languages.js';
+export type { EngineInfo } from './engine-registry.js';
+export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
+export type { ClientStats } from './stats.js';
+export type { SubmitOptions } from './submitter.js';
+export type { ExecuteReply } from './task-results.js';
+export {
+  DirectView,
+  type ExecuteOptions,
+  LoadBalancedView,
+  type PerTarget,
+  type Targets,
+  type ViewOptions,
+} from './views.js';
+export type { WaitOptions } from './wait.js';

@@ -1,0 +1,146 @@
+import {
+  type AnyMessage,
+  AuthenticationError,
+  ConnectionClosedError,
+  type Dict,
+  type MessageContents,
+  type MsgType,
+  parentId,
+  SignatureError,
+} from '@ipyparallel-js/protocol';
+import { hubError } from '@ipyparallel-js/protocol/internal';
+import type { Transport } from './transport.js';
+import { type Deadline, formatMs, startDeadline, timeoutError, type WaitOptions, waitFor } from './wait.js';
+
+/** A successful reply of the hub: its content without the error alternative, and its buffers. */
+export interface HubReply<C> {
+  readonly content: C;
+  readonly buffers: readonly Buffer[];
+}
+
+type RequestType = Extract<MsgType, `${string}_request`>;
+type ReplyType<T extends RequestType> = T extends `${infer Name}_request`
+  ? Extract<MsgType, `${Name}_reply`>
+  : never;
+/** The content of a request's reply when it is no error. */
+export type OkContent<T extends RequestType> = Extract<
+  MessageContents[ReplyType<T>],
+  { readonly status: 'ok' }
+>;
+
+interface Pending {
+  readonly msgType: string;
+  readonly resolve: (message: AnyMessage) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** After this long without an answer, it is asked whether the key is wrong. */
+const PROBE_AFTER_MS = 1_000;
+
+/** Requests to the hub on its query socket: correlation, deadlines, errors, and the probe for a wrong key. */
+export class HubRequests {
+  /** The time-out of a request that names none, in ms. */
+  readonly defaultTimeout: number;
+  readonly #transport: Transport;
+  readonly #pending = new Map<string, Pending>();
+  /** Whether a reply of this hub has ever verified: then the key is right. */
+  #trusted = false;
+
+  constructor(transport: Transport, defaultTimeout: number) {
+    this.#transport = transport;
+    this.defaultTimeout = defaultTimeout;
+  }
+
+  /** Asks the hub. `msgIds` are those the request is about, to name them in an error. */
+  async request<T extends RequestType>(
+    msgType: T,
+    content: MessageContents[T],
+    options: WaitOptions & { readonly msgIds?: readonly string[] } = {},
+  ): Promise<HubReply<OkContent<T>>> {
+    const deadline = startDeadline(options, this.defaultTimeout);
+    if (this.#transport.closed) throw new ConnectionClosedError('the client is closed');
+    const message = this.#transport.session.message(msgType, content);
+    const reply = await waitFor<AnyMessage>(
+      deadline,
+      (waited) => this.#timedOut(msgType, waited),
+      (resolve, reject) => {
+        this.#pending.set(message.msg_id, { msgType, resolve, reject });
+        const probe = this.#trusted ? undefined : this.#probeForWrongKey(reject);
+        this.#transport.send('registration', message);
+        return () => {
+          this.#pending.delete(message.msg_id);
+          probe?.();
+        };
+      },
+    );
+    if (reply.content.status !== 'ok') throw hubError(reply.content, options.msgIds ?? []);
+    return { content: reply.content as unknown as OkContent<T>, buffers: reply.buffers };
+  }
+
+  /** A deadline for several requests in a row. */
+  deadline(options: WaitOptions): Deadline {
+    return startDeadline(options, this.defaultTimeout);
+  }
+
+  /** Takes a message of the query socket; false when nothing waits for it. */
+  settle(message: AnyMessage): boolean {
+    this.#trusted = true;
+    const id = parentId(message);
+    const pending = id === undefined ? undefined : this.#pending.get(id);
+    if (pending === undefined) return false;
+    pending.resolve(message);
+    return true;
+  }
+
+  /** Fails everything that waits. */
+  failAll(error: Error): void {
+    for (const pending of [...this.#pending.values()]) pending.reject(error);
+  }
+
+  #timedOut(msgType: string, waited: number): Error {
+    const at = this.#transport.address('registration');
+    if (this.#transport.handshakeRefused) {
+      return new AuthenticationError(
+        `the hub at ${at} refused the security handshake (waited ${formatMs(waited)}); the CURVE key of the connection file is not the hub's, or only one side uses CURVE`,
+      );
+    }
+    const hint = this.#transport.hubLinked
+      ? 'something accepts connections there but does not answer; the hub may be stopped or busy with a long query'
+      : 'nothing accepts connections there; is the controller running, and is this its connection file?';
+    return timeoutError(`no answer to ${msgType} from the hub at ${at}`, waited, hint);
+  }
+
+  // A stock hub never answers a message whose signature is wrong, but it answers a lone delimiter with an error
+  // signed with its own key. If that does not verify, our key is wrong.
+  #probeForWrongKey(reject: (reason: unknown) => void): () => void {
+    let close = (): void => undefined;
+    const timer = setTimeout(() => {
+      const probe = this.#transport.openProbe((frames) => {
+        probe.close();
+        try {
+          this.#transport.session.decode(frames);
+        } catch (cause) {
+          if (!(cause instanceof SignatureError)) return;
+          const { path } = this.#transport.connection;
+          reject(
+            new AuthenticationError(
+              `the hub at ${probe.address} signs with another key than ${path} has; is the file of an earlier controller?`,
+              { cause },
+            ),
+          );
+        }
+      });
+      close = () => probe.close();
+      probe.send([Buffer.from('<IDS|MSG>')]);
+    }, PROBE_AFTER_MS);
+    return () => {
+      clearTimeout(timer);
+      close();
+    };
+  }
+}
+
+/** A reply's content as a dict, for the keys that depend on the request (engine ids, msg_ids). */
+export function asDict(content: object): Dict {
+  return content as Dict;
+}

@@ -1,0 +1,196 @@
+import type { Dict, TaskKey } from '@ipyparallel-js/protocol';
+import {
+  type Comparison,
+  globPrefix,
+  type QueryNode,
+  TASK_COLUMNS,
+  testsOf,
+} from '@ipyparallel-js/protocol/internal';
+
+// What a stock hub can be asked. DictDB, SQLiteDB and MongoDB each get some of the language wrong or refuse it, so
+// a query becomes requests that none of them refuses and that together bring a superset of the answer; the client
+// then applies the query itself. Every rule below avoids a fault that was measured on a real hub:
+// - every condition is an operator object: DictDB compares all plain values with the last one;
+// - `$ne: null` comes first: DictDB raises when it orders null;
+// - `$gt` is `$gte` without the value itself: DictDB has it reversed;
+// - dates go as half-open ranges of milliseconds: hubs keep microseconds;
+// - `$ne`/`$nin` of a value is asked in two requests: SQLite drops nulls from it;
+// - no list is empty or longer than 900: SQLite refuses both.
+
+/** What differs between stock hubs and is known of the one at hand. */
+export interface StockTraits {
+  /** Whether records have `label` (ipyparallel 9 and later). */
+  readonly label: boolean;
+}
+
+/** SQLite allows 999 values in one expression. */
+export const MAX_LIST = 900;
+
+type Condition = Dict;
+
+/** The alternatives of one column: requests are made for each. None: nothing can match. */
+type Alternatives = readonly Condition[];
+
+const EVERYTHING: Dict = { msg_id: { $ne: null } };
+
+/** The requests whose answers together hold every match; none when nothing can match. */
+export function planForStockHub(node: QueryNode, traits: StockTraits): Dict[] {
+  const columns = new Map<TaskKey, Comparison[]>();
+  for (const { field, comparison } of testsOf(node)) {
+    // Inside dicts, and what this hub does not keep, only the client can look.
+    if (field.path.length > 0 || field.column === 'display_data') continue;
+    if (field.column === 'label' && !traits.label) continue;
+    columns.set(field.column, [...(columns.get(field.column) ?? []), comparison]);
+  }
+  const conditions: [TaskKey, Condition][] = [];
+  let split: [TaskKey, Alternatives] | undefined;
+  for (const [column, comparisons] of columns) {
+    const alternatives = planColumn(column, comparisons);
+    if (alternatives === 'any') continue;
+    const [only, ...more] = alternatives;
+    if (only === undefined) return [];
+    if (more.length === 0) conditions.push([column, only]);
+    // One column may multiply the requests; a further one is left to the client.
+    else if (split === undefined || alternatives.length < split[1].length) split = [column, alternatives];
+  }
+  const base = Object.fromEntries(conditions);
+  if (split === undefined) return [conditions.length === 0 ? EVERYTHING : base];
+  const [column, alternatives] = split;
+  return alternatives.map((condition) => ({ ...base, [column]: condition }));
+}
+
+function planColumn(column: TaskKey, comparisons: readonly Comparison[]): Alternatives | 'any' {
+  switch (TASK_COLUMNS[column]) {
+    case 'text':
+      return plan(comparisons, textBounds);
+    case 'date':
+      return plan(comparisons, dateBounds);
+    default:
+      return plan(comparisons, () => 'any');
+  }
+}
+
+/** What a comparison that some value other than null satisfies asks of such values; null is handled apart. */
+type Bounds = (comparison: Comparison) => Condition | 'any';
+
+const isNull = (value: unknown): boolean => value === null;
+
+/** Whether null (and so a missing value) satisfies a comparison. */
+function acceptsNull(comparison: Comparison): boolean {
+  switch (comparison.op) {
+    case '$eq':
+    case '$gte':
+    case '$lte':
+      return isNull(comparison.value);
+    case '$ne':
+      return !isNull(comparison.value);
+    case '$in':
+      return comparison.values.some(isNull);
+    case '$nin':
+      return !comparison.values.some(isNull);
+    default:
+      return false;
+  }
+}
+
+/** Whether anything but null can satisfy a comparison. */
+function acceptsValues(comparison: Comparison): boolean {
+  switch (comparison.op) {
+    case '$ne':
+    case '$nin':
+    case '$glob':
+      return true;
+    case '$in':
+      return !comparison.values.every(isNull);
+    default:
+      return !isNull(comparison.value);
+  }
+}
+
+function plan(comparisons: readonly Comparison[], boundsOf: Bounds): Alternatives | 'any' {
+  const alternatives: Condition[] = [];
+  // First the nulls: a value may be filled in between two requests, never emptied.
+  const nulls = comparisons.every(acceptsNull);
+  if (nulls) alternatives.push({ $eq: null });
+
+  if (!comparisons.every(acceptsValues)) return alternatives;
+  const all: Record<string, unknown> = { $ne: null };
+  let list: readonly unknown[] | undefined;
+  for (const comparison of comparisons) {
+    const bounds = boundsOf(comparison);
+    if (bounds === 'any') continue;
+    for (const [operator, operand] of Object.entries(bounds)) {
+      if (operator === '$in') {
+        const values = operand as readonly unknown[];
+        if (list === undefined || values.length < list.length) list = values;
+        // A second bound of one kind cannot stand in the same object; the client applies it.
+      } else if (!Object.hasOwn(all, operator)) all[operator] = operand;
+    }
+  }
+  if (list !== undefined) {
+    for (let i = 0; i < list.length; i += MAX_LIST) {
+      alternatives.push({ ...all, $in: list.slice(i, i + MAX_LIST) });
+    }
+    return alternatives;
+  }
+  // Nothing was said of values, and nulls are wanted too: no condition at all.
+  if (nulls && Object.keys(all).length === 1) return 'any';
+  alternatives.push(all);
+  return alternatives;
+}
+
+// A hub turns what looks like a date into one, whatever the column; such texts are not sent.
+const LOOKS_LIKE_A_DATE = /^\d{4}-\d{2}-\d{2}[T ]/;
+
+const sendable = (value: unknown): value is string =>
+  typeof value === 'string' && !LOOKS_LIKE_A_DATE.test(value);
+
+const textBounds: Bounds = (comparison) => {
+  switch (comparison.op) {
+    case '$eq':
+      return sendable(comparison.value) ? { $eq: comparison.value } : 'any';
+    case '$ne':
+      return sendable(comparison.value) ? { $nin: [comparison.value] } : 'any';
+    case '$gte':
+    case '$gt':
+      return sendable(comparison.value) ? { $gte: comparison.value } : 'any';
+    case '$lt':
+    case '$lte':
+      return sendable(comparison.value) ? { [comparison.op]: comparison.value } : 'any';
+    case '$in': {
+      const values = comparison.values.filter((value) => !isNull(value));
+      return values.every(sendable) ? { $in: [...new Set(values)] } : 'any';
+    }
+    case '$nin': {
+      const values = comparison.values.filter(sendable);
+      return values.length > 0 && values.length <= MAX_LIST ? { $nin: values } : 'any';
+    }
+    case '$glob': {
+      const prefix = globPrefix(comparison.pattern);
+      return prefix !== '' && sendable(prefix) ? { $gte: prefix } : 'any';
+    }
+  }
+};
+
+const plusOneMs = (value: unknown): Date => new Date((value as Date).getTime() + 1);
+
+const dateBounds: Bounds = (comparison) => {
+  switch (comparison.op) {
+    case '$eq':
+      return { $gte: comparison.value, $lt: plusOneMs(comparison.value) };
+    case '$gt':
+      return { $gte: plusOneMs(comparison.value) };
+    case '$gte':
+      return { $gte: comparison.value };
+    case '$lt':
+      return { $lt: comparison.value };
+    case '$lte':
+      return { $lt: plusOneMs(comparison.value) };
+    case '$in': {
+      const dates = comparison.values.filter((value) => value instanceof Date).map((date) => date.getTime());
+      return { $gte: new Date(Math.min(...dates)), $lt: new Date(Math.max(...dates) + 1) };
+    }
+    default:
+      return 'any';
+  }
+};

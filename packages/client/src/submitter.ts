@@ -1,0 +1,147 @@
+import { type Dict, IpyparallelError, UsageError } from '@ipyparallel-js/protocol';
+import { encodeJsCall } from '@ipyparallel-js/protocol/internal';
+import { type EngineLanguage, type EngineLanguages, fitting, requireCommon } from './engine-languages.js';
+import type { EngineInfo, EngineRegistry } from './engine-registry.js';
+import type { OwnTasks } from './own-tasks.js';
+import type { Task } from './task.js';
+import { engineDied } from './task-results.js';
+import type { Transport } from './transport.js';
+
+/** What may be said of a submission. */
+export interface SubmitOptions {
+  /** The language that the code is in; needed only where engines of several languages are registered. */
+  readonly language?: EngineLanguage;
+  /** A label that records carry from ipyparallel 9 on. */
+  readonly label?: string;
+}
+
+/** A piece of work, ready to be sent: any number of times. */
+export interface Work {
+  readonly msgType: 'execute_request' | 'apply_request';
+  readonly content: Dict;
+  readonly buffers: readonly Uint8Array[];
+  /** The language it needs, when its form tells. */
+  readonly language: EngineLanguage | undefined;
+}
+
+/** Code to execute. `silent` publishes no output and no result. */
+export function executeWork(code: string, options: { readonly silent?: boolean }): Work {
+  if (typeof code !== 'string') throw new UsageError(`code is a text, not ${typeof code}`);
+  return {
+    msgType: 'execute_request',
+    content: { code, silent: options.silent === true, user_expressions: {} },
+    buffers: [],
+    language: undefined,
+  };
+}
+
+/** A JavaScript function to call. */
+export function applyWork(fn: (...args: never[]) => unknown, args: readonly unknown[]): Work {
+  if (typeof fn !== 'function') throw new UsageError(`apply takes a function, not ${typeof fn}`);
+  const { content, buffers } = encodeJsCall(fn, args);
+  return { msgType: 'apply_request', content, buffers, language: 'javascript' };
+}
+
+/** Sends work where it can run. */
+export class Submitter {
+  readonly #transport: Transport;
+  readonly #registry: EngineRegistry;
+  readonly #languages: EngineLanguages;
+  readonly #tasks: OwnTasks;
+
+  constructor(transport: Transport, registry: EngineRegistry, languages: EngineLanguages, tasks: OwnTasks) {
+    this.#transport = transport;
+    this.#registry = registry;
+    this.#languages = languages;
+    this.#tasks = tasks;
+  }
+
+  /** The registered engines. @throws UsageError when there are none */
+  engines(): EngineInfo[] {
+    const { ids } = this.#registry;
+    if (ids.length === 0)
+      throw new UsageError('no engines are registered; wait for some with waitForEngines');
+    return ids.map((id) => this.engine(id));
+  }
+
+  /** A registered engine. @throws UsageError naming those there are */
+  engine(id: number): EngineInfo {
+    const uuid = this.#registry.engines.get(id);
+    if (uuid === undefined) {
+      const { ids } = this.#registry;
+      const there = ids.length === 0 ? 'none is registered' : `registered: ${ids.join(', ')}`;
+      throw new UsageError(`no engine ${id}; ${there}`);
+    }
+    return { id, uuid };
+  }
+
+  /** Sends work to each of these engines, one task each; all are refused when one cannot do it. */
+  toEngines(engines: readonly EngineInfo[], work: Work, options: SubmitOptions): Task[] {
+    const language = work.language ?? options.language;
+    const metadata = labelled({}, options);
+    const pieces = engines.map((engine) => {
+      const message = this.#message(work, metadata);
+      return { engine, message, task: this.#tasks.add(message.msg_id, engine.uuid) };
+    });
+    const tasks = pieces.map(({ task }) => task);
+    // Code for one engine of unknown language is that engine's to judge.
+    const concerned = language === undefined && engines.length === 1 ? [] : engines;
+    this.#withLanguages(concerned, tasks, (languages) => {
+      requireCommon(concerned, languages, language);
+      for (const { engine, message, task } of pieces) {
+        if (this.#registry.engines.get(engine.id) === engine.uuid)
+          this.#transport.send('mux', message, [engine.uuid]);
+        else task.settle({ ok: false, error: engineDied(task.msgId, engine.uuid, engine.id) }, 'failed');
+      }
+    });
+    return tasks;
+  }
+
+  /** Hands work to the task scheduler, which picks an engine. */
+  toScheduler(work: Work, options: SubmitOptions): Task {
+    const engines = this.engines();
+    const language = work.language ?? options.language;
+    const targets: string[] = [];
+    const metadata = labelled({ after: [], follow: [], timeout: 0, targets, retries: 0 }, options);
+    const message = this.#message(work, metadata);
+    const task = this.#tasks.add(message.msg_id);
+    this.#withLanguages(engines, [task], (languages) => {
+      const fit = fitting(engines, languages, language);
+      // Without targets the scheduler may also use engines that register later.
+      if (fit.length < engines.length) targets.push(...fit.map(({ uuid }) => uuid));
+      this.#transport.send('task', message);
+    });
+    return task;
+  }
+
+  #message(work: Work, metadata: Dict) {
+    return this.#transport.session.rawMessage(work.msgType, work.content, {
+      metadata,
+      buffers: work.buffers,
+    });
+  }
+
+  /** Goes on at once where the languages are known, as they are soon after an engine registers. */
+  #withLanguages(
+    engines: readonly EngineInfo[],
+    tasks: readonly Task[],
+    send: (languages: readonly EngineLanguage[]) => void,
+  ): void {
+    const guarded = (languages: readonly EngineLanguage[]): void => {
+      try {
+        send(languages);
+      } catch (error) {
+        const refused =
+          error instanceof IpyparallelError ? error : new UsageError(String(error), { cause: error });
+        for (const task of tasks) task.settle({ ok: false, error: refused }, 'failed');
+      }
+    };
+    const known = engines.flatMap(({ uuid }) => this.#languages.known(uuid) ?? []);
+    if (known.length === engines.length) guarded(known);
+    else void Promise.all(engines.map(({ uuid }) => this.#languages.of(uuid))).then(guarded);
+  }
+}
+
+function labelled(metadata: Dict, options: SubmitOptions): Dict {
+  return options.label === undefined ? metadata : { ...metadata, label: options.label };
+}

@@ -1,0 +1,97 @@
+import {
+  type Dict,
+  EngineError,
+  type RemoteError,
+  type TaskStatus,
+  unpackResult,
+} from '@ipyparallel-js/protocol';
+import {
+  decodeJsResult,
+  isDict,
+  isJsContent,
+  outcome as outcomeOf,
+  own,
+  ownString,
+  taskError,
+} from '@ipyparallel-js/protocol/internal';
+import type { Outcome } from './task.js';
+
+/** What `execute` gives: the value of the last expression as the engine shows it, and what was printed. */
+export interface ExecuteReply {
+  readonly executionCount: number | null;
+  /** The last expression's value as text; null when it has none. */
+  readonly text: string | null;
+  /** The same by MIME type, `text/plain` among them; empty when it has none. */
+  readonly data: Dict;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly engineUuid: string | null;
+  readonly engineId: number | null;
+}
+
+/** A finished task's reply and what was published beside it, from the wire or from a record. */
+export interface FinishedTask {
+  /** `execute_reply` or `apply_reply`. */
+  readonly msgType: string;
+  readonly content: Dict;
+  readonly buffers: readonly Uint8Array[];
+  /** The content of `execute_result`. */
+  readonly executeResult: Dict | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly engineUuid: string | undefined;
+  readonly engineId: number | undefined;
+}
+
+/** A task's outcome and final status, derived in this one place. */
+export function readOutcome(task: FinishedTask): { readonly outcome: Outcome; readonly status: TaskStatus } {
+  const status = outcomeOf(task.content);
+  if (status !== 'completed') {
+    const place = {
+      ...(task.engineUuid === undefined ? {} : { engineUuid: task.engineUuid }),
+      ...(task.engineId === undefined ? {} : { engineId: task.engineId }),
+    };
+    return { outcome: { ok: false, error: taskError(task.content, place) }, status };
+  }
+  try {
+    return { outcome: { ok: true, value: readValue(task) }, status };
+  } catch (error) {
+    // The task succeeded; only its result cannot be read here.
+    return {
+      outcome: { ok: false, error: error instanceof Error ? error : new Error(String(error)) },
+      status,
+    };
+  }
+}
+
+function readValue(task: FinishedTask): unknown {
+  if (task.msgType.startsWith('execute')) return executeReply(task);
+  if (isJsContent(task.content)) return decodeJsResult(task.content, task.buffers);
+  return task.buffers.length === 0 ? null : unpackResult(task.buffers).value;
+}
+
+function executeReply(task: FinishedTask): ExecuteReply {
+  const shown = task.executeResult === null ? undefined : own(task.executeResult, 'data');
+  const data: Dict = isDict(shown) ? shown : {};
+  const count = own(task.content, 'execution_count');
+  return {
+    executionCount: typeof count === 'number' ? count : null,
+    text: ownString(data, 'text/plain') ?? null,
+    data,
+    stdout: task.stdout,
+    stderr: task.stderr,
+    engineUuid: task.engineUuid ?? null,
+    engineId: task.engineId ?? null,
+  };
+}
+
+/** The error of a task whose engine went away. */
+export function engineDied(msgId: string, engineUuid: string, engineId: number | undefined): RemoteError {
+  return new EngineError({
+    ename: 'EngineError',
+    evalue: `the engine died while it had task ${msgId}`,
+    traceback: [],
+    engineUuid,
+    ...(engineId === undefined ? {} : { engineId }),
+  });
+}
