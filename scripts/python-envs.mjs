@@ -165,9 +165,7 @@ async function make(version, python) {
   const directory = directoryOf(version);
   const environment = environments[version];
   rmSync(directory, { recursive: true, force: true });
-  say(
-    `${version}: installing ${environment.packages.join(', ')} into .venv-ipp-${version}, Python ${python.version}`,
-  );
+  say(`${version}: installing ipyparallel into .venv-ipp-${version}, Python ${python.version}`);
   await step(version, 'python -m venv', python.executable, ['-m', 'venv', directory]);
   await step(version, 'pip install', pythonIn(directory), [
     '-m',
