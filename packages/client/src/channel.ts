@@ -42,7 +42,6 @@ export class Channel {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#socket.events.close();
     this.#socket.close();
   }
 

@@ -1,5 +1,5 @@
 import { isDone, type TaskStatus } from '@ipyparallel-js/protocol';
-import { BehaviorSubject, type Observable } from 'rxjs';
+import { type Observable, ReplaySubject } from 'rxjs';
 
 /** How a task ended. */
 export type Outcome =
@@ -16,26 +16,29 @@ export class Task {
   /** What it printed so far. */
   stdout = '';
   stderr = '';
-  readonly #status: BehaviorSubject<TaskStatus>;
+  // Replays its last value also when it is over, which a BehaviorSubject does not.
+  readonly #changes = new ReplaySubject<TaskStatus>(1);
+  #status: TaskStatus;
   #outcome: Outcome | undefined;
   #resolve: (outcome: Outcome) => void = () => undefined;
 
   constructor(msgId: string, status: TaskStatus = 'unassigned', engineUuid?: string) {
     this.msgId = msgId;
     this.engineUuid = engineUuid;
-    this.#status = new BehaviorSubject<TaskStatus>(status);
+    this.#status = status;
+    this.#changes.next(status);
     this.done = new Promise((resolve) => {
       this.#resolve = resolve;
     });
   }
 
   get status(): TaskStatus {
-    return this.#status.value;
+    return this.#status;
   }
 
   /** The status, at once and at each change; completes when the task has ended. */
   get status$(): Observable<TaskStatus> {
-    return this.#status.asObservable();
+    return this.#changes.asObservable();
   }
 
   /** The outcome once there is one. */
@@ -47,16 +50,22 @@ export class Task {
   assign(engineUuid: string): void {
     if (this.#outcome !== undefined || engineUuid === '') return;
     this.engineUuid = engineUuid;
-    if (this.status !== 'assigned') this.#status.next('assigned');
+    this.#become('assigned');
   }
 
   /** It has ended; the first word counts. False when it had ended before. */
   settle(outcome: Outcome, status: TaskStatus): boolean {
     if (this.#outcome !== undefined) return false;
     this.#outcome = outcome;
-    if (isDone(status) && status !== this.status) this.#status.next(status);
-    this.#status.complete();
+    if (isDone(status)) this.#become(status);
+    this.#changes.complete();
     this.#resolve(outcome);
     return true;
+  }
+
+  #become(status: TaskStatus): void {
+    if (status === this.#status) return;
+    this.#status = status;
+    this.#changes.next(status);
   }
 }
