@@ -1,0 +1,44 @@
+import { isIP } from 'node:net';
+import { isHost, withPort } from './reachable-host.js';
+
+/** `user@host:port`, taken apart. */
+export interface SshServer {
+  readonly user: string | undefined;
+  /** A name, an alias of the ssh configuration, or an address without brackets. */
+  readonly host: string;
+  readonly port: number | undefined;
+}
+
+/** What a shell in somebody's ProxyCommand would stumble over (the ssh configuration may pass `%r` and `%h` to one). */
+const unsafeInUser = /[\s\p{Cc}'"`;&<>|(){}$]/u;
+
+/**
+ * Takes `user@host[:port]` apart; user and port may be missing, IPv6 with a port is written in brackets. `fail` throws
+ * for what is not a server, above all for parts that ssh would take for options.
+ */
+export function parseSshServer(text: string, fail: (problem: string) => never): SshServer {
+  const at = text.lastIndexOf('@');
+  const user = at < 0 ? undefined : text.slice(0, at);
+  if (user !== undefined && (user === '' || user.startsWith('-') || unsafeInUser.test(user))) {
+    return fail(`${JSON.stringify(text)} has no acceptable user before the @`);
+  }
+  const place = text.slice(at + 1);
+  const match = /^\[(.*)\](?::(.*))?$/.exec(place) ?? (isIP(place) !== 0 ? [place, place] : splitPort(place));
+  const host = match[1] ?? '';
+  if (!isHost(host))
+    return fail(`${JSON.stringify(text)} has no acceptable host; expected user@host or user@host:port`);
+  if (match[2] === undefined) return { user, host, port: undefined };
+  const port = /^\d{1,5}$/.test(match[2]) ? Number(match[2]) : 0;
+  if (port < 1 || port > 65_535) return fail(`${JSON.stringify(text)} has no acceptable port`);
+  return { user, host, port };
+}
+
+/** For messages. */
+export function formatSshServer({ user, host, port }: SshServer): string {
+  return `${user === undefined ? '' : `${user}@`}${port === undefined ? host : withPort(host, port)}`;
+}
+
+function splitPort(place: string): readonly (string | undefined)[] {
+  const colon = place.indexOf(':');
+  return colon < 0 ? [place, place] : [place, place.slice(0, colon), place.slice(colon + 1)];
+}

@@ -1,0 +1,213 @@
+import { access } from 'node:fs/promises';
+import { connect, createServer, type Server } from 'node:net';
+import { TransportError, UsageError } from '@ipyparallel-js/protocol';
+import { type Deadline, timeoutError, waitFor } from '../wait.js';
+import { bracketed } from './reachable-host.js';
+import { describeEnd, type SshEnd, SshProcess } from './ssh-process.js';
+import { formatSshServer, type SshServer } from './ssh-server.js';
+
+export interface SshTunnelOptions {
+  readonly server: SshServer;
+  /** The host that the ssh server connects to. */
+  readonly host: string;
+  /** The ports of it. */
+  readonly ports: readonly number[];
+  /** Path of a private key. */
+  readonly key: string | undefined;
+  /** Values of `-o`; they go before the configuration of the user. */
+  readonly options: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** An ssh that forwards ports of 127.0.0.1. */
+export interface SshTunnel {
+  /** The local port of each remote one. */
+  readonly localPorts: ReadonlyMap<number, number>;
+  /** What ssh has complained about so far beyond warnings, for instance that nothing listens at the other end. */
+  complaints(): string;
+  /** Calls back once when ssh ends other than by close(). Gives what takes the listener away. */
+  onLost(listener: (error: TransportError) => void): () => void;
+  /** Ends ssh; resolves when it is gone. */
+  close(): Promise<void>;
+}
+
+/** Between the choice of free ports and ssh's use of them somebody else may take one. */
+const attempts = 3;
+const probePauseMs = 25;
+
+/**
+ * Starts the system's ssh with one forward for each port, and resolves when all of them accept connections. It asks no
+ * questions: keys and known hosts are a matter of the ssh configuration, the agent, and the options.
+ * @throws TransportError (`SSH_TUNNEL`) with what ssh said, TimeoutError when it is not ready in time
+ */
+export async function openSshTunnel(options: SshTunnelOptions, deadline: Deadline): Promise<SshTunnel> {
+  await checkKey(options.key);
+  for (let attempt = 1; ; attempt++) {
+    deadline.signal?.throwIfAborted();
+    const localPorts = await freePorts(options.ports);
+    const ssh = new SshProcess(sshArguments(options, localPorts, deadline), options.env);
+    try {
+      await untilForwarding(ssh, options.server, localPorts, deadline);
+      return tunnelOf(ssh, options.server, localPorts);
+    } catch (error) {
+      await ssh.stop();
+      const portTaken = /address already in use|cannot listen to port/i.test(ssh.output);
+      if (!portTaken || attempt === attempts || !(error instanceof TransportError)) throw error;
+    }
+  }
+}
+
+function sshArguments(
+  { server, host, key, options }: SshTunnelOptions,
+  localPorts: ReadonlyMap<number, number>,
+  deadline: Deadline,
+): string[] {
+  const connectTimeout = Math.min(Math.max(1, Math.ceil(deadline.remaining() / 1_000)), 3_600);
+  const fixed = [
+    'BatchMode=yes',
+    'ExitOnForwardFailure=yes',
+    // A shared connection would take the forwards over, and keep them after the end of this ssh.
+    'ControlMaster=no',
+    'ControlPath=none',
+    'ForkAfterAuthentication=no',
+    'PermitLocalCommand=no',
+  ];
+  const replaceable = ['ServerAliveInterval=15', 'ServerAliveCountMax=3', `ConnectTimeout=${connectTimeout}`];
+  return [
+    '-N',
+    '-T',
+    ...[...fixed, ...options, ...replaceable].flatMap((value) => ['-o', value]),
+    ...(key === undefined ? [] : ['-i', key]),
+    ...(server.port === undefined ? [] : ['-p', String(server.port)]),
+    ...(server.user === undefined ? [] : ['-l', server.user]),
+    ...[...localPorts].flatMap(([remote, local]) => [
+      '-L',
+      `127.0.0.1:${local}:${bracketed(host)}:${remote}`,
+    ]),
+    '--',
+    server.host,
+  ];
+}
+
+async function untilForwarding(
+  ssh: SshProcess,
+  server: SshServer,
+  localPorts: ReadonlyMap<number, number>,
+  deadline: Deadline,
+): Promise<void> {
+  const tooLate = (waited: number): Error => notInTime(server, waited, ssh.output);
+  for (const port of localPorts.values()) {
+    while (!ssh.hasEnded && !(await accepts(port))) {
+      if (deadline.remaining() === 0) throw tooLate(deadline.elapsed());
+      await waitFor<void>(deadline, tooLate, (resolve) => {
+        const timer = setTimeout(resolve, probePauseMs);
+        void ssh.ended.then(() => resolve());
+        return () => clearTimeout(timer);
+      });
+    }
+  }
+  // Its ports may answer without it: then they are somebody else's.
+  if (ssh.hasEnded) throw endedError(await ssh.ended, server, ssh.output);
+}
+
+function tunnelOf(ssh: SshProcess, server: SshServer, localPorts: ReadonlyMap<number, number>): SshTunnel {
+  const listeners = new Set<(error: TransportError) => void>();
+  let closing: Promise<void> | undefined;
+  let lost: TransportError | undefined;
+  void ssh.ended.then((end) => {
+    if (closing !== undefined) return;
+    lost = endedError(end, server, ssh.output);
+    for (const listener of listeners) listener(lost);
+    listeners.clear();
+  });
+  return {
+    localPorts,
+    complaints: () =>
+      ssh.output
+        .split(/\r?\n/)
+        .filter((line) => !/^(warning:|\*\*)/i.test(line))
+        .join('\n'),
+    onLost: (listener) => {
+      if (lost === undefined) listeners.add(listener);
+      else listener(lost);
+      return () => void listeners.delete(listener);
+    },
+    close: () => {
+      closing ??= ssh.stop();
+      listeners.clear();
+      return closing;
+    },
+  };
+}
+
+function endedError(end: SshEnd, server: SshServer, output: string): TransportError {
+  const options = { code: 'SSH_TUNNEL', cause: end.cause };
+  const what = `the ssh tunnel through ${formatSshServer(server)}`;
+  if (end.cause?.code === 'ENOENT') {
+    return new TransportError(`${what} needs the program ssh (OpenSSH), which is not on the PATH`, options);
+  }
+  const hint = hints.find(([pattern]) => pattern.test(output))?.[1];
+  const said = describeEnd(end, output);
+  return new TransportError(`${what} ended: ${said}${hint === undefined ? '' : `; ${hint}`}`, options);
+}
+
+const hints: readonly (readonly [RegExp, string])[] = [
+  [
+    /host key verification failed/i,
+    'ssh does not know this host: log in once by hand, or give its file with sshOptions: ["UserKnownHostsFile=…"]',
+  ],
+  [
+    /permission denied/i,
+    'nobody is there to type a password: give a key with sshKey, or load one into the ssh agent',
+  ],
+];
+
+function notInTime(server: SshServer, waitedMs: number, output: string): Error {
+  const what = `the ssh tunnel through ${formatSshServer(server)} was not open`;
+  return timeoutError(what, waitedMs, output === '' ? 'ssh has said nothing yet' : `ssh said: ${output}`);
+}
+
+async function checkKey(key: string | undefined): Promise<void> {
+  if (key === undefined) return;
+  try {
+    await access(key);
+  } catch (cause) {
+    throw new UsageError(`sshKey cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Free ports of 127.0.0.1, one for each that is given. */
+async function freePorts(ports: readonly number[]): Promise<Map<number, number>> {
+  const servers: Server[] = [];
+  const found = new Map<number, number>();
+  try {
+    for (const port of new Set(ports)) {
+      const server = createServer();
+      servers.push(server);
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(0, '127.0.0.1', resolve);
+      });
+      const address = server.address();
+      if (address === null || typeof address === 'string') throw new TransportError('no port is free');
+      found.set(port, address.port);
+    }
+  } finally {
+    // All at once at the end, so that no port is given twice.
+    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
+  return found;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1', timeout: 1_000 });
+    const finish = (accepted: boolean): void => {
+      socket.destroy();
+      resolve(accepted);
+    };
+    socket.once('connect', () => finish(true));
+    socket.once('timeout', () => finish(false));
+    socket.on('error', () => finish(false));
+  });
+}
