@@ -12,7 +12,7 @@ export function describeStock(version: StockVersion, name: string, body: () => v
   describe.skipIf(leaveOut)(name, body);
 }
 
-function isCI(): boolean {
+export function isCI(): boolean {
   const value = process.env.CI;
   return value !== undefined && value !== '' && value !== 'false' && value !== '0';
 }
