@@ -66,7 +66,7 @@ export class HubDatabase {
       question.keys === undefined,
       deadline,
     );
-    return rows.map((row) => projectRecord(row, keys));
+    return projectAll(rows, keys);
   }
 
   /** The same, a chunk at a time: first the ids, then the records, so that neither side holds all of them. */
@@ -80,8 +80,7 @@ export class HubDatabase {
       const chunk = ids.slice(i, i + CHUNK).map((row) => row.msg_id);
       // A record may have gone, or have ceased to match, since its id was read.
       const node: QueryNode = { kind: 'and', nodes: [byIds(chunk), question.node] };
-      for (const row of await this.#matches(node, columnsAsked(keys), false, newDeadline()))
-        yield projectRecord(row, keys);
+      yield* projectAll(await this.#matches(node, columnsAsked(keys), false, newDeadline()), keys);
     }
   }
 
@@ -183,6 +182,14 @@ export class HubDatabase {
       throw error;
     }
   }
+}
+
+function projectAll(rows: readonly Row[], keys: readonly ProjectedKey[]): ProjectedRow[] {
+  // Rows that hold just what was asked for, under its own names, are the answer as they are.
+  const [first] = rows;
+  const same = keys.every(({ name, column }) => name === column);
+  if (first !== undefined && same && Object.keys(first).length === keys.length) return [...rows];
+  return rows.map((row) => projectRecord(row, keys));
 }
 
 function columnsAsked(keys: readonly ProjectedKey[]): TaskKey[] {

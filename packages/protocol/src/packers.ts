@@ -22,9 +22,9 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
 function jsonDepthWithin(frame: Uint8Array, limit: number): boolean {
-  // Few frames hold more openings than the limit, wherever they stand; only those are read with care.
+  // A frame with few openings, wherever they stand, needs no careful reading.
   let openings = 0;
-  for (let i = 0; i < frame.length; i++) {
+  for (let i = 0; i < frame.length && openings <= limit; i++) {
     const byte = frame[i];
     if (byte === OPEN_BRACE || byte === OPEN_BRACKET) openings++;
   }
