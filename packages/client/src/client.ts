@@ -18,6 +18,7 @@ import type { Observable } from 'rxjs';
 import { AsyncResult } from './async-result.js';
 import { type Connection, type ConnectionOptions, openConnection } from './connect/connection.js';
 import { ConnectionWatch } from './connection-watch.js';
+import { ControlRequests } from './control-requests.js';
 import { DbQuery } from './db-query.js';
 import { type EngineLanguage, EngineLanguages } from './engine-languages.js';
 import { type EngineInfo, EngineRegistry } from './engine-registry.js';
@@ -73,6 +74,7 @@ export class Client implements AsyncDisposable {
   readonly #transport: Transport;
   readonly #requests: HubRequests;
   readonly #registry = new EngineRegistry();
+  readonly #control: ControlRequests;
   readonly #languages: EngineLanguages;
   readonly #own: OwnTasks;
   readonly #submitter: Submitter;
@@ -100,7 +102,8 @@ export class Client implements AsyncDisposable {
     this.#connectTimeout = options.timeout ?? CONNECT_TIMEOUT;
     this.#transport = new Transport(connection, this.session);
     this.#requests = new HubRequests(this.#transport, options.requestTimeout ?? REQUEST_TIMEOUT);
-    this.#languages = new EngineLanguages(this.#transport);
+    this.#control = new ControlRequests(this.#transport, this.#requests.defaultTimeout);
+    this.#languages = new EngineLanguages(this.#control);
     this.#own = new OwnTasks(this.#registry);
     this.#submitter = new Submitter(this.#transport, this.#registry, this.#languages, this.#own);
     this.#watch = new ConnectionWatch(
@@ -170,7 +173,7 @@ export class Client implements AsyncDisposable {
 
   /** The language of an engine. @throws UsageError when there is no such engine */
   async engineLanguage(id: number): Promise<EngineLanguage> {
-    return this.#languages.of(this.#submitter.engine(id).uuid);
+    return this.#languages.of(this.#submitter.engine(id));
   }
 
   /**
@@ -326,6 +329,24 @@ export class Client implements AsyncDisposable {
     await this.purgeResults('all', options);
   }
 
+  /**
+   * Aborts tasks that wait at an engine: all, or those named; what runs goes on. Waits until the engines have
+   * answered; aborted tasks fail with TaskAbortedError. Mirrors ipyparallel `Client.abort`.
+   */
+  async abort(
+    jobs: Jobs | 'all' = 'all',
+    options: WaitOptions & { readonly targets?: Targets } = {},
+  ): Promise<void> {
+    const { targets = 'all' } = options;
+    const ids = targets === 'all' ? this.ids : [targets].flat();
+    const msgIds = jobs === 'all' ? null : idsOf(jobs);
+    await Promise.all(
+      ids.map((id) =>
+        this.#control.request(this.#submitter.engine(id), 'abort_request', { msg_ids: msgIds }, options),
+      ),
+    );
+  }
+
   /** A view of engines picked by id; `'all'` means all that are registered at each call. Mirrors ipyparallel `Client.direct_view`. */
   directView<const T extends Targets>(targets: T, options: ViewOptions = {}): DirectView<T> {
     return new DirectView(this.#submitter, targets, options);
@@ -351,6 +372,7 @@ export class Client implements AsyncDisposable {
       onMessage: (channel, message) => this.#onMessage(channel, message),
       onHubLink: (up) => this.#watch.onLink(up),
     });
+    this.#transport.connection.onTunnelLost((error) => this.#failAll(error));
     const reply = await this.#refresh(deadline);
     this.#hub = reply.hub;
     this.#database = new HubDatabase(this.#requests, this.#hub);
@@ -368,6 +390,7 @@ export class Client implements AsyncDisposable {
 
   #failAll(error: Error): void {
     this.#requests.failAll(error);
+    this.#control.failAll(error);
     this.#own.failAll(error);
     this.#others.failAll(error);
   }
@@ -390,7 +413,7 @@ export class Client implements AsyncDisposable {
     );
     const engines = Object.entries(content.engines).map(([id, uuid]) => [Number(id), String(uuid)] as const);
     for (const gone of this.#registry.replace(engines)) this.#engineGone(gone);
-    for (const uuid of this.#registry.engines.values()) void this.#languages.of(uuid);
+    for (const [id, uuid] of this.#registry.engines) void this.#languages.of({ id, uuid });
     return content;
   }
 
@@ -409,7 +432,7 @@ export class Client implements AsyncDisposable {
         }
         return;
       case 'control':
-        if (!this.#languages.onControl(message)) this.#transport.stats.unexpected++;
+        if (!this.#control.settle(message)) this.#transport.stats.unexpected++;
         return;
       default:
         if (!this.#own.onReply(message)) this.#transport.stats.unexpected++;
@@ -425,7 +448,7 @@ export class Client implements AsyncDisposable {
     if (typeof id !== 'number' || typeof uuid !== 'string') return;
     if (isMessageOf(message, 'registration_notification')) {
       this.#registry.add(id, uuid);
-      void this.#languages.of(uuid);
+      void this.#languages.of({ id, uuid });
     } else if (isMessageOf(message, 'unregistration_notification') && this.#registry.remove(id, uuid)) {
       this.#engineGone(uuid);
     }
@@ -433,6 +456,7 @@ export class Client implements AsyncDisposable {
 
   #engineGone(uuid: string): void {
     this.#languages.forget(uuid);
+    this.#control.onEngineGone(uuid);
     this.#own.onEngineGone(uuid);
   }
 }

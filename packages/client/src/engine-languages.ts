@@ -1,7 +1,8 @@
-import { type AnyMessage, isMessageOf, LanguageMismatchError, parentId } from '@ipyparallel-js/protocol';
+import { LanguageMismatchError } from '@ipyparallel-js/protocol';
 import { isDict, own, ownString } from '@ipyparallel-js/protocol/internal';
+import type { ControlRequests } from './control-requests.js';
 import type { EngineInfo } from './engine-registry.js';
-import type { Transport } from './transport.js';
+import { pause } from './wait.js';
 
 /** The language of an engine, as its `kernel_info_reply` names it: `python` or `javascript` mostly. */
 export type EngineLanguage = 'python' | 'javascript' | (string & {});
@@ -9,15 +10,14 @@ export type EngineLanguage = 'python' | 'javascript' | (string & {});
 /** An engine that computes in its only thread cannot answer; JavaScript engines always can. */
 const ANSWER_MS = 2_000;
 
-/** Which language each engine runs: asked once on the control socket, which leaves no record. */
+/** Which language each engine runs: asked once on the control socket. */
 export class EngineLanguages {
-  readonly #transport: Transport;
+  readonly #control: ControlRequests;
   readonly #known = new Map<string, EngineLanguage>();
   readonly #asking = new Map<string, Promise<EngineLanguage>>();
-  readonly #waiting = new Map<string, (language: EngineLanguage) => void>();
 
-  constructor(transport: Transport) {
-    this.#transport = transport;
+  constructor(control: ControlRequests) {
+    this.#control = control;
   }
 
   /** The language of an engine, when it is known already. */
@@ -26,26 +26,16 @@ export class EngineLanguages {
   }
 
   /** The language of an engine. One that does not answer within 2 s is taken for a busy Python one until it does. */
-  of(uuid: string): Promise<EngineLanguage> {
+  of(engine: EngineInfo): Promise<EngineLanguage> {
+    const { uuid } = engine;
     const known = this.#known.get(uuid);
     if (known !== undefined) return Promise.resolve(known);
     let asking = this.#asking.get(uuid);
     if (asking === undefined) {
-      asking = this.#ask(uuid);
+      asking = this.#ask(engine);
       this.#asking.set(uuid, asking);
     }
     return asking;
-  }
-
-  /** Takes a message of the control socket; false when it is no answer of this kind. */
-  onControl(message: AnyMessage): boolean {
-    const id = parentId(message) ?? '';
-    const settle = this.#waiting.get(id);
-    if (settle === undefined || !isMessageOf(message, 'kernel_info_reply')) return false;
-    this.#waiting.delete(id);
-    const info = own(message.content, 'language_info');
-    settle((isDict(info) ? ownString(info, 'name') : undefined) ?? 'python');
-    return true;
   }
 
   /** Forgets an engine that has gone. */
@@ -54,19 +44,22 @@ export class EngineLanguages {
     this.#asking.delete(uuid);
   }
 
-  #ask(uuid: string): Promise<EngineLanguage> {
-    const message = this.#transport.session.message('kernel_info_request', {});
-    return new Promise((resolve) => {
-      const learn = (language: EngineLanguage): void => {
-        clearTimeout(timer);
-        this.#known.set(uuid, language);
-        resolve(language);
-      };
-      const timer = setTimeout(() => learn('python'), ANSWER_MS);
-      timer.unref();
-      this.#waiting.set(message.msg_id, learn);
-      if (!this.#transport.closed) this.#transport.send('control', message, [uuid]);
-    });
+  async #ask(engine: EngineInfo): Promise<EngineLanguage> {
+    const answer = this.#control
+      .request(engine, 'kernel_info_request', {}, { timeout: Number.POSITIVE_INFINITY })
+      .then((reply) => {
+        const info = own(reply.content, 'language_info');
+        const language = (isDict(info) ? ownString(info, 'name') : undefined) ?? 'python';
+        this.#known.set(engine.uuid, language);
+        return language;
+      })
+      // The engine went, or the client was closed: what was to be sent there fails by itself.
+      .catch(() => 'python');
+    const guess = new AbortController();
+    const busy = pause(ANSWER_MS, guess.signal).then(() => 'python');
+    const language = await Promise.race([answer, busy]);
+    guess.abort();
+    return language;
   }
 }
 

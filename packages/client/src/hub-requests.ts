@@ -104,9 +104,11 @@ export class HubRequests {
         `the hub at ${at} refused the security handshake (waited ${formatMs(waited)}); the CURVE key of the connection file is not the hub's, or only one side uses CURVE`,
       );
     }
-    const hint = this.#transport.hubLinked
+    const cause = this.#transport.hubLinked
       ? 'something accepts connections there but does not answer; the hub may be stopped or busy with a long query'
       : 'nothing accepts connections there; is the controller running, and is this its connection file?';
+    const known = this.#transport.connection.hint();
+    const hint = known === '' ? cause : `${cause} ${known}`;
     return timeoutError(`no answer to ${msgType} from the hub at ${at}`, waited, hint);
   }
 

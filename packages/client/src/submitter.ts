@@ -138,7 +138,7 @@ export class Submitter {
     };
     const known = engines.flatMap(({ uuid }) => this.#languages.known(uuid) ?? []);
     if (known.length === engines.length) guarded(known);
-    else void Promise.all(engines.map(({ uuid }) => this.#languages.of(uuid))).then(guarded);
+    else void Promise.all(engines.map((engine) => this.#languages.of(engine))).then(guarded);
   }
 }
 

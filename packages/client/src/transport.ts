@@ -61,7 +61,7 @@ export class Transport {
       socket.receiveHighWaterMark = 0;
       if (socket instanceof Dealer) socket.sendHighWaterMark = 0;
       else socket.subscribe();
-      this.#secure(socket);
+      this.#prepare(socket);
       this.#histories.set(name, this.session.newHistory());
       this.#channels.set(
         name,
@@ -106,7 +106,7 @@ export class Transport {
   /** A socket of its own beside the others, for a probe. The caller closes it. */
   openProbe(onFrames: (frames: Buffer[]) => void): Channel {
     const socket = new Dealer({ linger: 0 });
-    this.#secure(socket);
+    this.#prepare(socket);
     return new Channel(socket, this.address('registration'), {
       onFrames,
       onLink: () => undefined,
@@ -121,8 +121,9 @@ export class Transport {
     await this.connection.close();
   }
 
-  #secure(socket: Dealer | Subscriber): void {
-    const { curve } = this.connection;
+  #prepare(socket: Dealer | Subscriber): void {
+    const { curve, ipv6 } = this.connection;
+    socket.ipv6 = ipv6;
     if (curve === null) return;
     socket.curveServerKey = curve.serverKey;
     socket.curvePublicKey = curve.publicKey;
