@@ -90,7 +90,7 @@ export class Client implements AsyncDisposable {
   private constructor(connection: Connection, options: ClientOptions) {
     const { info } = connection;
     this.session = new Session({
-      key: connection.curve === null ? info.key : '',
+      key: info.key,
       signatureScheme: info.signature_scheme,
       pack: info.pack,
       unpack: info.unpack,
