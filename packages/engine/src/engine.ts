@@ -1,0 +1,302 @@
+import {
+  type AnyMessage,
+  channelAddress,
+  type EngineConnectionInfo,
+  newId,
+  Session,
+  UsageError,
+} from '@ipyparallel-js/protocol';
+import type { Dealer, Subscriber, XPublisher } from 'zeromq';
+import { loadConnectionInfo } from './connection-file.js';
+import { ControlHandler } from './control.js';
+import { withDeadline } from './deadline.js';
+import { Heart } from './heart.js';
+import { type EngineStats, Intake } from './intake.js';
+import { KernelProcess } from './kernel-process.js';
+import { Link } from './link.js';
+import { Logger } from './log.js';
+import { type EngineOptions, type ResolvedEngineOptions, resolveEngineOptions } from './options.js';
+import { watchParent } from './parent-watch.js';
+import { Publisher } from './publisher.js';
+import { reachableInterface } from './reachable-interface.js';
+import { type Registration, register } from './registration.js';
+import { SocketFactory } from './sockets.js';
+import { TaskRunner } from './task-runner.js';
+import { VERSION } from './version.js';
+
+/** Why an engine has ended. */
+export interface EngineEnd {
+  readonly reason: 'stopped' | 'shutdown' | 'kernel-died' | 'controller-lost' | 'parent-gone';
+  /** The same in words. */
+  readonly detail: string;
+}
+
+type WorkChannel = 'mux' | 'task' | 'broadcast';
+
+/** How long the controller's first subscription to our output may take, in ms. */
+const SUBSCRIPTION_WAIT = 2000;
+
+/**
+ * A JavaScript engine: registered with a controller, it runs `execute` and `apply` in a process of its own, whose
+ * context persists. Works with stock `ipcontroller`s from 7.1 on.
+ */
+export class Engine {
+  /** The engine's uuid: its routing id and session id. */
+  readonly uuid: string = newId();
+  /** Resolves with the reason when the engine has ended, however it did. */
+  readonly closed: Promise<EngineEnd>;
+  readonly #options: ResolvedEngineOptions;
+  readonly #info: EngineConnectionInfo;
+  readonly #log: Logger;
+  readonly #session: Session;
+  readonly #intake: Intake;
+  readonly #sockets: SocketFactory;
+  readonly #links: Link[] = [];
+  readonly #cleanups: (() => void)[] = [];
+  #registrar: Link | undefined;
+  #registration: Registration | undefined;
+  #runner: TaskRunner | undefined;
+  #control: ControlHandler | undefined;
+  #ending: Promise<void> | undefined;
+  #resolveClosed: (end: EngineEnd) => void = () => {};
+
+  private constructor(options: ResolvedEngineOptions, info: EngineConnectionInfo, log: Logger) {
+    this.#options = options;
+    this.#info = info;
+    this.#log = log;
+    this.#session = new Session({
+      session: this.uuid,
+      key: info.key,
+      signatureScheme: info.signature_scheme,
+      pack: info.pack,
+      unpack: info.unpack,
+      now: () => new Date(),
+      pid: process.pid,
+    });
+    this.#intake = new Intake(this.#session, log);
+    this.#sockets = new SocketFactory(this.uuid, info, options.curve);
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+  }
+
+  /**
+   * Registers with the controller of a connection file and starts to work. Mirrors `ipengine`. Resolves when every
+   * socket is connected; the hub announces the engine at the first heartbeat after that.
+   * @throws ConnectionFileError, TimeoutError naming the address, AuthenticationError, HubError, UsageError
+   */
+  static async start(options: EngineOptions = {}): Promise<Engine> {
+    const resolved = resolveEngineOptions(options);
+    const log = new Logger(resolved.logLevel, resolved.log);
+    const info = await loadConnectionInfo(resolved.source, resolved.timeout, resolved.signal);
+    if (info.ssh !== '') {
+      throw new UsageError(
+        `the connection file asks for an ssh tunnel through ${info.ssh}, which this engine does not make; tunnel its ports yourself, or start the controller without --enginessh`,
+      );
+    }
+    const engine = new Engine(resolved, info, log);
+    try {
+      await engine.#open();
+    } catch (error) {
+      await engine.#end({ reason: 'stopped', detail: 'did not start' });
+      throw error;
+    }
+    return engine;
+  }
+
+  /** The id that the hub gave. */
+  get id(): number {
+    return this.#registration?.id ?? -1;
+  }
+
+  /** Process id of the kernel, which runs the code; another one after a `clear`. */
+  get kernelPid(): number {
+    return this.#runner?.kernelPid ?? 0;
+  }
+
+  /** What was dropped so far. */
+  get stats(): EngineStats {
+    return { ...this.#intake.stats };
+  }
+
+  /** Answers what is outstanding with an EngineError, unregisters and ends the kernel; idempotent. */
+  async stop(): Promise<void> {
+    await this.#end({ reason: 'stopped', detail: 'was stopped' });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #open(): Promise<void> {
+    const { timeout, signal, id: wantedId } = this.#options;
+    const deadline = performance.now() + timeout;
+    const left = (): number => Math.max(1, deadline - performance.now());
+    this.#registration = await this.#register(wantedId, timeout);
+    const { id, hbPeriod } = this.#registration;
+    if (wantedId !== undefined && wantedId !== id)
+      this.#log.warn(`asked for id ${wantedId}, was given ${id}`);
+
+    let subscribed = (): void => {};
+    const subscription = new Promise<void>((resolve) => {
+      subscribed = resolve;
+    });
+    const iopub = this.#link('iopub', this.#sockets.publisher(), this.#info.iopub, () => subscribed());
+    const publisher = new Publisher(this.#session, iopub, id);
+    const engine = { id, uuid: this.uuid };
+    this.#runner = await TaskRunner.start({
+      session: this.#session,
+      publisher,
+      engine,
+      log: this.#log,
+      now: () => new Date(),
+      startKernel: (events) =>
+        KernelProcess.start({ cwd: this.#options.cwd, nodeArgs: this.#options.nodeArgs, events }),
+      onKernelDeath: (how) => void this.#end({ reason: 'kernel-died', detail: `its kernel process ${how}` }),
+    });
+    signal?.throwIfAborted();
+    this.#control = new ControlHandler({
+      session: this.#session,
+      publisher,
+      engine,
+      runner: this.#runner,
+      log: this.#log,
+      version: VERSION,
+      onShutdown: () => void this.#end({ reason: 'shutdown', detail: 'was asked to shut down' }),
+    });
+
+    const links = [iopub, this.#openControl(), ...this.#openWork(id)];
+    const pong = this.#link('hb_pong', this.#sockets.dealer(), this.#info.hb_pong, () => {});
+    await Promise.all([...links, pong].map((link) => link.connected(left(), signal)));
+    await withDeadline(subscription, SUBSCRIPTION_WAIT, signal, () => new Error('late')).catch(() => {
+      signal?.throwIfAborted();
+      this.#log.warn(
+        `the controller has not subscribed to iopub at ${iopub.address}; first output may be lost`,
+      );
+    });
+    this.#startHeart(pong, hbPeriod);
+    this.#watchParent();
+    this.#log.info(`registered as engine ${id} (${this.uuid}) with ${this.#info.interface}`);
+  }
+
+  async #register(id: number | undefined, timeout: number): Promise<Registration> {
+    let take = (_message: AnyMessage | undefined): void => {};
+    const history = this.#session.newHistory();
+    const link = this.#link('registration', this.#sockets.dealer(), this.#info.registration, (frames) => {
+      const message = this.#intake.decode('registration', frames, history);
+      if (message === undefined || message.msg_type === 'registration_reply') take(message);
+    });
+    this.#registrar = link;
+    return await register({
+      session: this.#session,
+      link,
+      id,
+      timeout,
+      signal: this.#options.signal,
+      nextMessage: () =>
+        new Promise((resolve) => {
+          take = resolve;
+        }),
+    });
+  }
+
+  #openWork(id: number): Link[] {
+    const { mux, task, broadcast } = this.#info;
+    const leaf = broadcast[id % Math.max(1, broadcast.length)];
+    const ports: [WorkChannel, number | undefined][] = [
+      ['mux', mux],
+      ['task', task],
+      ['broadcast', leaf],
+    ];
+    return ports.flatMap(([name, port]) => (port === undefined ? [] : [this.#openWorkLink(name, port)]));
+  }
+
+  #openWorkLink(name: WorkChannel, port: number): Link {
+    const history = this.#session.newHistory();
+    const link = this.#link(name, this.#sockets.dealer(), port, (frames) => {
+      const request = this.#intake.decode(name, frames, history);
+      if (request === undefined) return;
+      const reply = (answer: Buffer[]): void => link.send(answer);
+      switch (request.msg_type) {
+        case 'execute_request':
+        case 'apply_request':
+          this.#runner?.push({ request, reply });
+          break;
+        case 'kernel_info_request':
+          this.#control?.kernelInfo(request, reply);
+          break;
+        default:
+          this.#log.debug(`ignored a ${request.msg_type} on ${name}`);
+      }
+    });
+    return link;
+  }
+
+  #openControl(): Link {
+    const history = this.#session.newHistory();
+    const link = this.#link('control', this.#sockets.dealer(), this.#info.control, (frames) => {
+      const request = this.#intake.decode('control', frames, history);
+      if (request !== undefined) void this.#control?.handle(request, (answer) => link.send(answer));
+    });
+    return link;
+  }
+
+  #startHeart(pong: Link, period: number): void {
+    const heart = new Heart(pong, {
+      period,
+      maxMisses: this.#options.maxHeartbeatMisses,
+      onMiss: (misses, ms) =>
+        this.#log.warn(`no heartbeat of the controller for ${ms} ms, ${misses} times in a row`),
+      onSilence: (ms) => {
+        const detail = `lost its controller: no heartbeat from ${this.#info.interface} for ${ms} ms`;
+        void this.#end({ reason: 'controller-lost', detail });
+      },
+    });
+    this.#cleanups.push(() => heart.stop());
+    this.#link('hb_ping', this.#sockets.subscriber(), this.#info.hb_ping, (frames) => heart.beat(frames));
+  }
+
+  #watchParent(): void {
+    const { parentPid } = this.#options;
+    if (parentPid === undefined) return;
+    const gone = (): void =>
+      void this.#end({ reason: 'parent-gone', detail: `lost its parent process ${parentPid}` });
+    this.#cleanups.push(watchParent(parentPid, gone));
+  }
+
+  #link(
+    name: string,
+    socket: Dealer | Subscriber | XPublisher,
+    port: number,
+    onFrames: (frames: Buffer[]) => void,
+  ): Link {
+    const address = channelAddress(reachableInterface(this.#info.interface, this.#info.location), port);
+    const link = new Link(name, socket, address, {
+      onFrames,
+      onFailure: (error) => this.#log.error(`socket ${name} at ${address} failed: ${String(error)}`),
+    });
+    this.#links.push(link);
+    return link;
+  }
+
+  #end(end: EngineEnd): Promise<void> {
+    this.#ending ??= this.#close(end);
+    return this.#ending;
+  }
+
+  async #close(end: EngineEnd): Promise<void> {
+    if (this.#registration !== undefined) {
+      const line = `engine ${this.id} (${this.uuid}) ends: ${end.detail}`;
+      if (end.reason === 'kernel-died' || end.reason === 'controller-lost') this.#log.error(line);
+      else this.#log.info(line);
+    }
+    for (const cleanup of this.#cleanups.splice(0)) cleanup();
+    this.#runner?.stop(end.detail);
+    if (this.#registration !== undefined) {
+      const farewell = this.#session.message('unregistration_request', { id: this.#registration.id });
+      this.#registrar?.send(this.#session.encode(farewell));
+    }
+    await Promise.all([this.#runner?.dispose(), ...this.#links.map((link) => link.close())]);
+    this.#resolveClosed(end);
+  }
+}

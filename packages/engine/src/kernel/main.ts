@@ -1,0 +1,53 @@
+// The kernel process: runs the user's code for an engine, which keeps the sockets. Forked by KernelProcess.
+import { Worker } from 'node:worker_threads';
+import { furnishContext } from './context.js';
+import { Evaluator } from './evaluator.js';
+import { describeFailure } from './failures.js';
+import { JobRunner } from './jobs.js';
+import type { KernelJob, KernelMessage } from './messages.js';
+import { OutputBatcher } from './output.js';
+
+const channel = process.send?.bind(process);
+if (channel === undefined) throw new Error('the kernel is started by an engine, not by hand');
+
+const send = (message: KernelMessage): void => {
+  // A failed send means that the engine is gone; the guard thread ends this process then.
+  channel(message, undefined, undefined, () => {});
+};
+
+const output = new OutputBatcher({
+  emit: (name, text) => send({ type: 'stream', name, text }),
+  now: () => performance.now(),
+  later: (callback, ms) => setTimeout(callback, ms).unref(),
+});
+
+const runner = new JobRunner({ evaluator: new Evaluator(), send, flush: () => output.flush() });
+
+const guard = new Worker(new URL('./guard-worker.js', import.meta.url));
+guard.unref();
+const RESTORE_ASYNC_STACK = Symbol('restore');
+
+guard.on('message', (notice: string) => {
+  guard.postMessage('seen');
+  runner.interrupt();
+  output.flush();
+  if (notice === 'terminated') {
+    // Code cut off inside a callback leaves its frames on Node's async stack; only an uncaught exception clears it.
+    setImmediate(() => {
+      throw RESTORE_ASYNC_STACK;
+    });
+  }
+  send({ type: 'interrupted' });
+});
+
+process.on('uncaughtException', (error: unknown, origin) => {
+  if (error === RESTORE_ASYNC_STACK) return;
+  const what = origin === 'unhandledRejection' ? 'Unhandled rejection' : 'Uncaught exception';
+  output.write('stderr', `${what}: ${describeFailure(error).traceback.join('\n')}\n`);
+});
+process.on('SIGINT', () => runner.interrupt());
+process.on('exit', () => output.flush());
+process.on('message', (job: KernelJob) => runner.run(job));
+
+await furnishContext(output);
+send({ type: 'ready' });

@@ -1,0 +1,50 @@
+import type { Dict } from '@ipyparallel-js/protocol';
+
+// What the engine and its kernel process say to each other over Node's IPC channel (serialization: advanced).
+
+/** Code to run in the kernel's context. */
+export interface ExecuteJob {
+  readonly type: 'execute';
+  readonly job: number;
+  readonly code: string;
+  readonly silent: boolean;
+  /** Expressions to evaluate after the code, by name. */
+  readonly userExpressions: Readonly<Record<string, string>>;
+  /** Names the script in stack traces. */
+  readonly scriptName: string;
+}
+
+/** A JavaScript call, as it came: the kernel checks the digests and unpacks the arguments. */
+export interface ApplyJob {
+  readonly type: 'apply';
+  readonly job: number;
+  readonly content: Dict;
+  readonly buffers: readonly Uint8Array[];
+  readonly scriptName: string;
+}
+
+export type KernelJob = ExecuteJob | ApplyJob;
+
+/** A failure, as replies and iopub report it. */
+export interface FailureInfo {
+  readonly ename: string;
+  readonly evalue: string;
+  readonly traceback: readonly string[];
+}
+
+/** How a job ended. */
+export type JobOutcome =
+  | { readonly ok: true; readonly content: Dict; readonly buffers: readonly Uint8Array[] }
+  | { readonly ok: false; readonly failure: FailureInfo };
+
+/** What the kernel process tells the engine. */
+export type KernelMessage =
+  | { readonly type: 'ready' }
+  | { readonly type: 'stream'; readonly name: 'stdout' | 'stderr'; readonly text: string }
+  | { readonly type: 'execute_result'; readonly job: number; readonly text: string }
+  | { readonly type: 'done'; readonly job: number; readonly outcome: JobOutcome }
+  /** An interrupt has been dealt with: the kernel is ready for the next job. */
+  | { readonly type: 'interrupted' };
+
+/** The descriptor of the pipe on which the engine asks for interrupts; its end is the engine's end. */
+export const LIFELINE_FD = 4;

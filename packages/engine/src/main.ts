@@ -1,0 +1,59 @@
+#!/usr/bin/env node
+import { HELP, parseEngineArguments } from './arguments.js';
+import { Engine, type EngineEnd } from './engine.js';
+import { VERSION } from './version.js';
+
+/** What an engine forked with an IPC channel sends to its parent. */
+export interface RegisteredNotice {
+  readonly type: 'registered';
+  readonly id: number;
+  readonly uuid: string;
+  readonly pid: number;
+}
+
+const FAILED_ENDS: readonly EngineEnd['reason'][] = ['kernel-died', 'controller-lost'];
+
+async function run(argv: readonly string[]): Promise<number> {
+  const request = parseEngineArguments(argv);
+  if (request.kind !== 'run') {
+    process.stdout.write(request.kind === 'help' ? HELP : `${VERSION}\n`);
+    return 0;
+  }
+  const abort = new AbortController();
+  let engine: Engine | undefined;
+  const stop = (): void => {
+    abort.abort(new Error('stopped'));
+    void engine?.stop();
+  };
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop);
+  process.on('disconnect', stop);
+  try {
+    engine = await Engine.start({
+      ...request.options,
+      nodeArgs: process.execArgv.filter((arg) => !/^--?(inspect|debug|eval|e$|p$|print|watch)/.test(arg)),
+      signal: abort.signal,
+    });
+  } catch (error) {
+    if (abort.signal.aborted) return 0;
+    throw error;
+  }
+  if (abort.signal.aborted) await engine.stop();
+  const notice: RegisteredNotice = {
+    type: 'registered',
+    id: engine.id,
+    uuid: engine.uuid,
+    pid: process.pid,
+  };
+  process.send?.(notice, undefined, undefined, () => {});
+  const { reason } = await engine.closed;
+  return FAILED_ENDS.includes(reason) ? 1 : 0;
+}
+
+try {
+  process.exit(await run(process.argv.slice(2)));
+} catch (error) {
+  process.stderr.write(
+    `ippjs-engine: ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}\n`,
+  );
+  process.exit(1);
+}

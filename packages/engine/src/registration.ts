@@ -1,0 +1,68 @@
+import {
+  type AnyMessage,
+  AuthenticationError,
+  type Dict,
+  ProtocolError,
+  type Session,
+  TimeoutError,
+} from '@ipyparallel-js/protocol';
+import { hubError } from '@ipyparallel-js/protocol/internal';
+import { withDeadline } from './deadline.js';
+import type { Link } from './link.js';
+
+/** What the hub gave an engine. */
+export interface Registration {
+  readonly id: number;
+  /** The controller's heartbeat, in ms. */
+  readonly hbPeriod: number;
+}
+
+/** What {@link register} needs. */
+export interface RegistrationOptions {
+  readonly session: Session;
+  /** The link to the hub's registration socket. */
+  readonly link: Link;
+  /** Resolves with the next message from the hub, or with undefined when one came that does not verify. */
+  readonly nextMessage: () => Promise<AnyMessage | undefined>;
+  /** The id to ask for. */
+  readonly id: number | undefined;
+  /** In ms. */
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Asks the hub for an id. The hub counts the engine as registered from its first heartbeat on.
+ * @throws TimeoutError naming the address, AuthenticationError, HubError when it refuses, the signal's reason
+ */
+export async function register(options: RegistrationOptions): Promise<Registration> {
+  const { session, link, timeout, id, signal } = options;
+  const request = session.message('registration_request', {
+    uuid: session.session,
+    ...(id === undefined ? {} : { id }),
+  });
+  const reply = options.nextMessage();
+  link.send(session.encode(request));
+  const message = await withDeadline(reply, timeout, signal, () => {
+    const problem = `no answer to the registration request from ${link.address} within ${timeout} ms`;
+    return new TimeoutError(
+      `${problem}; is a controller running there, and is the connection file of this run of it?`,
+      timeout,
+    );
+  });
+  if (message === undefined) {
+    throw new AuthenticationError(
+      `the answer from ${link.address} does not verify with the connection file's key: the file is another controller's`,
+    );
+  }
+  return registrationOf(message.content, link.address);
+}
+
+function registrationOf(content: Dict, address: string): Registration {
+  if (content.status !== 'ok') throw hubError(content);
+  const { id, hb_period: hbPeriod } = content;
+  if (typeof id !== 'number' || !Number.isInteger(id) || typeof hbPeriod !== 'number' || !(hbPeriod > 0)) {
+    throw new ProtocolError(`the registration_reply from ${address} lacks an id or a heartbeat period`);
+  }
+  return { id, hbPeriod };
+}

@@ -1,0 +1,69 @@
+import type { AnyMessage } from '@ipyparallel-js/protocol';
+import { ownString } from '@ipyparallel-js/protocol/internal';
+
+/** A task that has come in, and the way back for its reply. */
+export interface Task {
+  readonly request: AnyMessage;
+  readonly reply: (frames: Buffer[]) => void;
+}
+
+/** How many ids are remembered: of aborted tasks that have not come yet, and of tasks that have. */
+const MAX_REMEMBERED = 10_000;
+
+/** The tasks of all schedulers in one line, in the order of their arrival. */
+export class TaskQueue {
+  #waiting: Task[] = [];
+  readonly #aborted = new Set<string>();
+  readonly #came = new Set<string>();
+
+  get length(): number {
+    return this.#waiting.length;
+  }
+
+  /** Queues a task; false when it was aborted before it came. */
+  push(task: Task): boolean {
+    const { msg_id: id } = task.request;
+    remember(this.#came, id);
+    if (this.#aborted.delete(id)) return false;
+    this.#waiting.push(task);
+    return true;
+  }
+
+  shift(): Task | undefined {
+    return this.#waiting.shift();
+  }
+
+  /** Takes the waiting tasks with these ids out; an id that has not come yet is remembered for when it does. */
+  abort(msgIds: readonly string[]): Task[] {
+    const wanted = new Set(msgIds);
+    const aborted: Task[] = [];
+    this.#waiting = this.#waiting.filter((task) => {
+      const { msg_id: id, metadata } = task.request;
+      // A broadcast's parts have ids of their own; the client knows the original one.
+      const original = ownString(metadata, 'original_msg_id');
+      if (!wanted.has(id) && (original === undefined || !wanted.has(original))) return true;
+      aborted.push(task);
+      return false;
+    });
+    for (const id of wanted) {
+      if (!this.#came.has(id)) remember(this.#aborted, id);
+    }
+    return aborted;
+  }
+
+  /** Takes all waiting tasks out. */
+  drain(): Task[] {
+    const all = this.#waiting;
+    this.#waiting = [];
+    return all;
+  }
+}
+
+function remember(ids: Set<string>, id: string): void {
+  ids.add(id);
+  if (ids.size <= MAX_REMEMBERED) return;
+  for (const oldest of ids) {
+    ids.delete(oldest);
+    break;
+  }
+}
