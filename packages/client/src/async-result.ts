@@ -78,7 +78,9 @@ export class AsyncResult<T> {
     const outcomes = await this.#settled(startDeadline(options, Number.POSITIVE_INFINITY));
     const errors = outcomes.flatMap((outcome) => (outcome.ok ? [] : [outcome.error]));
     const [first] = errors;
-    if (first !== undefined) throw this.#single ? first : new CompositeError(errors);
+    // One refusal of the whole call is one error, however many tasks it had.
+    if (first !== undefined)
+      throw this.#single || errors.every((e) => e === first) ? first : new CompositeError(errors);
     const values = outcomes.map((outcome) => (outcome.ok ? outcome.value : undefined));
     return (this.#single ? values[0] : values) as T;
   }
