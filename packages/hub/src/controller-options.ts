@@ -1,0 +1,169 @@
+import { homedir, hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { newId, UsageError } from '@ipyparallel-js/protocol';
+import { curveKeyPair } from 'zeromq';
+import type { MemoryDatabaseOptions } from './db/memory-database.js';
+import type { DatabaseOptions } from './db/open-database.js';
+import type { LogLevel } from './log.js';
+import { TASK_SCHEMES, type TaskScheme } from './traffic/tasks/schemes.js';
+
+/** A CURVE key pair, Z85 texts of 40 characters. */
+export interface CurveKeys {
+  readonly publicKey: string;
+  readonly secretKey: string;
+}
+
+/** How a {@link Controller} is to be. Everything has a default. */
+export interface ControllerOptions {
+  /** Profile name; `default`. Its directory is `profile_NAME` in the IPython directory. */
+  readonly profile?: string;
+  /** `IPYTHONDIR`, else `~/.ipython`. */
+  readonly ipythonDir?: string;
+  /** The profile directory itself; `IPP_PROFILE_DIR`. The connection files go into its `security`. */
+  readonly profileDir?: string;
+  /** Where the connection files go, instead of a profile directory's `security`. */
+  readonly securityDir?: string;
+  /** Part of the connection files' names; `IPP_CLUSTER_ID`, else empty. */
+  readonly clusterId?: string;
+  /** The address to listen on; `127.0.0.1`. `*` is every address of this machine. */
+  readonly ip?: string;
+  /** The name of this machine for those who read `*` in a connection file; the host name. */
+  readonly location?: string;
+  /** ssh servers to write into the files, for clients and for engines to tunnel through; none. */
+  readonly sshServer?: string;
+  readonly engineSshServer?: string;
+  /** Ports to use, in turn; any free ones after that. */
+  readonly ports?: readonly number[];
+  /** Between two heart beats, in ms; 3000. */
+  readonly hbPeriod?: number;
+  /** Missed beats in a row before an engine counts as dead; 10. */
+  readonly maxHeartbeatMisses?: number;
+  /** How long a registering engine may take to its first beat, in ms; 30,000. */
+  readonly registrationTimeout?: number;
+  /** The key that signs messages; `IPP_SESSION_KEY`, else a random one; empty under CURVE. */
+  readonly key?: string;
+  /** How messages are packed; `json`. */
+  readonly pack?: 'json' | 'msgpack';
+  /** Encrypt with CURVE: `true` for a new pair of keys, or the keys; `IPP_ENABLE_CURVE`, `IPP_CURVE_PUBLICKEY`, `IPP_CURVE_SECRETKEY`. */
+  readonly curve?: boolean | CurveKeys;
+  /** What is remembered of tasks; `memory`. */
+  readonly db?:
+    | 'memory'
+    | 'none'
+    | ({ readonly type: 'memory' } & MemoryDatabaseOptions)
+    | { readonly type: 'none' };
+  /** How the task queue chooses an engine; `leastload`. */
+  readonly taskScheme?: TaskScheme;
+  /** Tasks of the task queue that an engine may have at a time; 1. 0 for any number. */
+  readonly hwm?: number;
+  /** How long the results of an engine that is gone may still arrive at the task queue, in ms; 1000 (stock: 5000). */
+  readonly strandedDelay?: number;
+  /** How much to say on standard error; `warn`. */
+  readonly logLevel?: LogLevel;
+  /** Takes each line of the log, instead of standard error. */
+  readonly writeLog?: (line: string) => void;
+}
+
+/** Options with every default in place. */
+export interface ResolvedControllerOptions {
+  readonly securityDir: string;
+  readonly clusterId: string;
+  readonly ip: string;
+  readonly location: string;
+  readonly sshServer: string;
+  readonly engineSshServer: string;
+  readonly ports: readonly number[];
+  readonly hbPeriod: number;
+  readonly maxHeartbeatMisses: number;
+  readonly registrationTimeout: number;
+  readonly key: string;
+  readonly pack: string;
+  readonly unpack: string;
+  readonly signatureScheme: string;
+  readonly curve: CurveKeys | undefined;
+  readonly db: DatabaseOptions;
+  readonly taskScheme: TaskScheme;
+  readonly hwm: number;
+  readonly strandedDelay: number;
+  readonly logLevel: LogLevel;
+  readonly writeLog: (line: string) => void;
+}
+
+// Names that every stock Session can import.
+const PACKERS = {
+  json: { pack: 'json', unpack: 'json' },
+  msgpack: { pack: 'msgpack.packb', unpack: 'msgpack.unpackb' },
+} as const;
+
+/** Puts defaults and environment in place. @throws UsageError naming the option that cannot be */
+export function resolveControllerOptions(
+  options: ControllerOptions,
+  env: NodeJS.ProcessEnv,
+): ResolvedControllerOptions {
+  const curve = resolveCurve(options.curve, env);
+  const clusterId = options.clusterId ?? env['IPP_CLUSTER_ID'] ?? '';
+  if (/[/\\\0]/.test(clusterId))
+    throw new UsageError(`a cluster id is part of file names: ${JSON.stringify(clusterId)}`);
+  const taskScheme = options.taskScheme ?? 'leastload';
+  if (!TASK_SCHEMES.includes(taskScheme)) {
+    throw new UsageError(`unknown task scheme "${taskScheme}"; there are ${TASK_SCHEMES.join(', ')}`);
+  }
+  const packer = Object.hasOwn(PACKERS, options.pack ?? 'json') ? PACKERS[options.pack ?? 'json'] : undefined;
+  if (packer === undefined)
+    throw new UsageError(`unknown packer "${options.pack}"; there are json and msgpack`);
+  const ports = options.ports ?? [];
+  if (!ports.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)) {
+    throw new UsageError(`ports are integers from 1 to 65535: ${ports.join(', ')}`);
+  }
+  const db = options.db ?? 'memory';
+  return {
+    securityDir: resolve(securityDir(options, env)),
+    clusterId,
+    ip: options.ip ?? '127.0.0.1',
+    location: options.location ?? hostname(),
+    sshServer: options.sshServer ?? '',
+    engineSshServer: options.engineSshServer ?? '',
+    ports,
+    hbPeriod: positive('hbPeriod', options.hbPeriod ?? 3000),
+    maxHeartbeatMisses: positive('maxHeartbeatMisses', options.maxHeartbeatMisses ?? 10),
+    registrationTimeout: positive('registrationTimeout', options.registrationTimeout ?? 30_000),
+    // Under CURVE nobody who lacks the server's key gets as far as a message: signatures would add nothing.
+    key: options.key ?? (curve === undefined ? env['IPP_SESSION_KEY'] || newId() : ''),
+    ...packer,
+    signatureScheme: 'hmac-sha256',
+    curve,
+    db: typeof db === 'string' ? { type: db } : db,
+    taskScheme,
+    hwm: notNegative('hwm', options.hwm ?? 1),
+    strandedDelay: notNegative('strandedDelay', options.strandedDelay ?? 1000),
+    logLevel: options.logLevel ?? 'warn',
+    writeLog: options.writeLog ?? ((line) => process.stderr.write(line)),
+  };
+}
+
+function securityDir(options: ControllerOptions, env: NodeJS.ProcessEnv): string {
+  if (options.securityDir !== undefined) return options.securityDir;
+  const ipythonDir = options.ipythonDir ?? (env['IPYTHONDIR'] || join(homedir(), '.ipython'));
+  const named = options.profile === undefined ? undefined : join(ipythonDir, `profile_${options.profile}`);
+  const profileDir =
+    options.profileDir ?? named ?? (env['IPP_PROFILE_DIR'] || join(ipythonDir, 'profile_default'));
+  return join(profileDir, 'security');
+}
+
+function resolveCurve(wanted: ControllerOptions['curve'], env: NodeJS.ProcessEnv): CurveKeys | undefined {
+  if (typeof wanted === 'object') return wanted;
+  if (!(wanted ?? env['IPP_ENABLE_CURVE'] === '1')) return undefined;
+  const publicKey = env['IPP_CURVE_PUBLICKEY'];
+  const secretKey = env['IPP_CURVE_SECRETKEY'];
+  return publicKey && secretKey ? { publicKey, secretKey } : curveKeyPair();
+}
+
+function positive(name: string, value: number): number {
+  if (!(value > 0)) throw new UsageError(`${name} must be a number above 0, not ${value}`);
+  return value;
+}
+
+function notNegative(name: string, value: number): number {
+  if (!(value >= 0)) throw new UsageError(`${name} must be a number from 0, not ${value}`);
+  return value;
+}

@@ -1,0 +1,165 @@
+import { type Dict, Session } from '@ipyparallel-js/protocol';
+import { ConnectionFiles, makePrivateDirectory } from './connection-files.js';
+import {
+  type ControllerOptions,
+  type ResolvedControllerOptions,
+  resolveControllerOptions,
+} from './controller-options.js';
+import { HubThread } from './hub/hub-thread.js';
+import { createLogger, type Logger, Refusals } from './log.js';
+import { Traffic } from './traffic/traffic.js';
+
+/**
+ * A controller: schedulers and relays in this thread, a hub in another, and the two connection files by which clients
+ * and engines find them. It serves ipyparallel's own clients and engines as well as ours.
+ */
+export class Controller {
+  /** The connection file for clients. */
+  readonly clientFile: string;
+  /** The connection file for engines. */
+  readonly engineFile: string;
+  /** Resolves when it has stopped, by {@link stop} or because a client asked; rejects when its hub failed. */
+  readonly closed: Promise<void>;
+  readonly #traffic: Traffic;
+  readonly #hub: HubThread;
+  readonly #files: ConnectionFiles;
+  readonly #log: Logger;
+  #stopping: Promise<void> | undefined;
+
+  private constructor(traffic: Traffic, hub: HubThread, files: ConnectionFiles, log: Logger) {
+    this.#traffic = traffic;
+    this.#hub = hub;
+    this.#files = files;
+    this.#log = log;
+    this.clientFile = files.clientFile;
+    this.engineFile = files.engineFile;
+    this.closed = this.#watch();
+    this.closed.catch(() => {});
+  }
+
+  /**
+   * Starts a controller; resolves when it serves and both connection files are there.
+   * @throws UsageError for an option or an address that cannot be
+   */
+  static async start(options: ControllerOptions = {}): Promise<Controller> {
+    const resolved = resolveControllerOptions(options, process.env);
+    const log = createLogger('controller', resolved.logLevel, resolved.writeLog);
+    await makePrivateDirectory(resolved.securityDir);
+    const traffic = await bindTraffic(resolved, log);
+    let hub: HubThread | undefined;
+    try {
+      const infos = connectionInfos(resolved, traffic);
+      const files = new ConnectionFiles(resolved.securityDir, resolved.clusterId, infos);
+      hub = await startHub(resolved, traffic);
+      traffic.start(hub.monitor);
+      await files.write();
+      log.info(`serving; connection files ${files.clientFile} and ${files.engineFile}`);
+      return new Controller(traffic, hub, files, log);
+    } catch (error) {
+      await hub?.stop();
+      await traffic.stop();
+      throw error;
+    }
+  }
+
+  async #watch(): Promise<void> {
+    try {
+      await Promise.race([this.#traffic.shutdownRequested, this.#hub.ended]);
+    } catch (error) {
+      this.#log.error('the hub has failed; the controller ends', error);
+      await this.stop();
+      throw error;
+    }
+    await this.stop();
+  }
+
+  /** Removes the connection files and ends everything. Idempotent. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    await this.#files.remove();
+    await this.#hub.stop();
+    await this.#traffic.stop();
+    this.#log.info('stopped');
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+function bindTraffic(options: ResolvedControllerOptions, log: Logger): Promise<Traffic> {
+  const ports = [...options.ports];
+  const { curve } = options;
+  return Traffic.bind(
+    {
+      interface: `tcp://${options.ip}`,
+      nextPort: () => ports.shift() ?? 0,
+      ...(curve === undefined ? {} : { curveSecretKey: curve.secretKey }),
+      log,
+    },
+    {
+      session: new Session({ ...sessionOptions(options), now, pid: process.pid }),
+      taskScheme: options.taskScheme,
+      hwm: options.hwm,
+      strandedDelay: options.strandedDelay,
+      hbPeriod: options.hbPeriod,
+      maxHeartbeatMisses: options.maxHeartbeatMisses,
+      log,
+      refusals: new Refusals(log),
+      now,
+    },
+  );
+}
+
+function startHub(options: ResolvedControllerOptions, traffic: Traffic): Promise<HubThread> {
+  return HubThread.start(
+    {
+      ...sessionOptions(options),
+      connectionInfo: { interface: `tcp://${options.ip}`, ...traffic.enginePorts },
+      hbPeriod: options.hbPeriod,
+      registrationTimeout: options.registrationTimeout,
+      db: options.db,
+      logLevel: options.logLevel,
+    },
+    traffic,
+    options.writeLog,
+  );
+}
+
+function sessionOptions({ key, pack, unpack, signatureScheme }: ResolvedControllerOptions) {
+  return { key, pack, unpack, signatureScheme };
+}
+
+function connectionInfos(
+  options: ResolvedControllerOptions,
+  traffic: Traffic,
+): { client: Dict; engine: Dict } {
+  const { key, curve, location, pack, unpack, signatureScheme } = options;
+  const address = { interface: `tcp://${options.ip}` };
+  const common = {
+    key,
+    curve_serverkey: curve?.publicKey ?? null,
+    location,
+    pack,
+    unpack,
+    signature_scheme: signatureScheme,
+  };
+  return {
+    client: {
+      ssh: options.sshServer,
+      ...address,
+      ...traffic.clientPorts,
+      task_scheme: options.taskScheme,
+      ...common,
+    },
+    engine: { ssh: options.engineSshServer, ...address, ...traffic.enginePorts, ...common },
+  };
+}
+
+function now(): Date {
+  return new Date();
+}

@@ -1,0 +1,77 @@
+import { Worker } from 'node:worker_threads';
+import type { EngineConnectionInfo } from '@ipyparallel-js/protocol';
+import type { DatabaseOptions } from '../db/open-database.js';
+import { HubLink, receiveForSchedulers } from '../link/hub-port.js';
+import type { Monitor, Schedulers } from '../link/schedulers.js';
+import type { LogLevel } from '../log.js';
+
+/** What a hub is told when its thread starts; plain data. */
+export interface HubThreadData {
+  readonly key: string;
+  readonly pack: string;
+  readonly unpack: string;
+  readonly signatureScheme: string;
+  readonly connectionInfo: Partial<EngineConnectionInfo>;
+  readonly hbPeriod: number;
+  readonly registrationTimeout: number;
+  readonly db: DatabaseOptions;
+  readonly logLevel: LogLevel;
+}
+
+/** What the thread says besides its batches. */
+export type HubThreadNotice = { readonly type: 'ready' } | { readonly type: 'log'; readonly line: string };
+
+/** How long a hub may take to write what it has when it is told to end, in ms. */
+const STOP_TIMEOUT = 1500;
+
+/** A hub in a thread of its own: neither a slow query nor a slow disk holds up a task. */
+export class HubThread {
+  readonly monitor: Monitor;
+  /** Rejects when the thread fails; resolves when it has ended as told. */
+  readonly ended: Promise<void>;
+  readonly #worker: Worker;
+
+  private constructor(worker: Worker, ended: Promise<void>) {
+    this.#worker = worker;
+    this.ended = ended;
+    this.monitor = new HubLink(worker);
+  }
+
+  /** Starts the thread and waits until it can take requests. */
+  static async start(
+    data: HubThreadData,
+    schedulers: Schedulers,
+    write: (line: string) => void,
+  ): Promise<HubThread> {
+    const worker = new Worker(new URL('./hub-worker.js', import.meta.url), { workerData: data });
+    const ended = new Promise<void>((resolve, reject) => {
+      worker.once('error', reject);
+      worker.once('exit', (code) =>
+        code === 0 ? resolve() : reject(new Error(`the hub's thread ended (${code})`)),
+      );
+    });
+    // Whoever waits for it hears of it; nobody waiting is no reason to end the process.
+    ended.catch(() => {});
+    const ready = new Promise<void>((resolve) => {
+      worker.on('message', (message: ArrayBuffer | HubThreadNotice) => {
+        if (message instanceof ArrayBuffer) receiveForSchedulers(message, schedulers);
+        else if (message.type === 'log') write(message.line);
+        else resolve();
+      });
+    });
+    await Promise.race([ready, ended]);
+    return new HubThread(worker, ended);
+  }
+
+  /** Lets the hub write what it has, then ends the thread. */
+  async stop(): Promise<void> {
+    this.#worker.postMessage({ type: 'stop' });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, STOP_TIMEOUT);
+    });
+    await Promise.race([this.ended.catch(() => {}), late]);
+    clearTimeout(timer);
+    await this.#worker.terminate();
+  }
+}

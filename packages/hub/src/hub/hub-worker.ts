@@ -1,0 +1,39 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { Session } from '@ipyparallel-js/protocol';
+import { openDatabase } from '../db/open-database.js';
+import { receiveForHub, SchedulersLink } from '../link/hub-port.js';
+import { createLogger } from '../log.js';
+import { Hub } from './hub.js';
+import type { HubThreadData, HubThreadNotice } from './hub-thread.js';
+
+const port = parentPort;
+if (port === null) throw new Error('hub-worker runs as a worker thread only');
+
+const data = workerData as HubThreadData;
+const tell = (notice: HubThreadNotice): void => port.postMessage(notice);
+const log = createLogger('hub', data.logLevel, (line) => tell({ type: 'log', line }));
+const now = (): Date => new Date();
+const { key, pack, unpack, signatureScheme } = data;
+
+const hub = new Hub({
+  session: new Session({ key, pack, unpack, signatureScheme, now, pid: process.pid }),
+  schedulers: new SchedulersLink(port),
+  db: await openDatabase(data.db),
+  connectionInfo: data.connectionInfo,
+  hbPeriod: data.hbPeriod,
+  registrationTimeout: data.registrationTimeout,
+  log,
+  now,
+});
+
+port.on('message', (message: ArrayBuffer | { type: 'stop' }) => {
+  if (message instanceof ArrayBuffer) {
+    receiveForHub(message, hub);
+    return;
+  }
+  void hub
+    .close()
+    .catch((error: unknown) => log.error('the Task Database could not be closed', error))
+    .finally(() => port.close());
+});
+tell({ type: 'ready' });

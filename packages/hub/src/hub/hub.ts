@@ -1,0 +1,277 @@
+import {
+  type AnyMessage,
+  type Dict,
+  type EngineConnectionInfo,
+  InvalidQueryError,
+  type ReplayHistory,
+  type Session,
+  splitFrames,
+} from '@ipyparallel-js/protocol';
+import type { TaskDatabase } from '../db/task-database.js';
+import { errorContent, keyError, pyRepr, ReportedError } from '../errors.js';
+import type { Monitor, Schedulers } from '../link/schedulers.js';
+import { type Logger, Refusals } from '../log.js';
+import { ChangeWriter } from './change-writer.js';
+import { EngineRegistry } from './engine-registry.js';
+import { purgeRequest } from './purge-request.js';
+import { dbRequest, historyRequest } from './query-requests.js';
+import { RateLimit } from './rate-limit.js';
+import type { Answer, Handler, HubState } from './requests.js';
+import { resubmitRequest } from './resubmit-request.js';
+import { resultRequest } from './result-request.js';
+import { connectionRequest, loadRequest, queueRequest } from './status-requests.js';
+import { TaskTracker } from './task-tracker.js';
+import { TrafficRecorder } from './traffic-recorder.js';
+
+/** What a hub is made of. */
+export interface HubOptions {
+  readonly session: Session;
+  readonly schedulers: Schedulers;
+  readonly db: TaskDatabase;
+  /** What a registering engine is told; engines of today go by their connection file. */
+  readonly connectionInfo: Partial<EngineConnectionInfo>;
+  /** Between two heart beats, in ms. */
+  readonly hbPeriod: number;
+  /** How long a registering engine may take to its first beat, in ms. */
+  readonly registrationTimeout: number;
+  readonly log: Logger;
+  readonly now: () => Date;
+}
+
+/** Requests whose failure a stock hub reports as `hub_error`; the others fail in a reply of their own type. */
+const HUB_ERROR_FOR = new Set(['queue_request', 'load_request']);
+
+/**
+ * Registers engines, answers clients, and keeps the Task Database from copies of the traffic. It is never in the path
+ * of a task. Mirrors ipyparallel's Hub.
+ */
+export class Hub implements Monitor {
+  readonly #options: HubOptions;
+  readonly #state: HubState;
+  readonly #engines = new EngineRegistry();
+  readonly #tracker = new TaskTracker();
+  readonly #recorder: TrafficRecorder;
+  readonly #refusals: Refusals;
+  readonly #history: ReplayHistory;
+  readonly #probes = new RateLimit(20, 100);
+  readonly #handlers: ReadonlyMap<string, Handler>;
+  readonly #registrations = new Map<string, NodeJS.Timeout>();
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+    const { session, db, schedulers, log, now } = options;
+    this.#refusals = new Refusals(log);
+    this.#history = session.newHistory();
+    const tracker = this.#tracker;
+    const writer = new ChangeWriter(db, (culled) => tracker.remove(culled), log);
+    const state = { engines: this.#engines, tracker, db, writer, schedulers };
+    this.#state = state;
+    this.#recorder = new TrafficRecorder({
+      ...{ session, engines: this.#engines, tracker, writer, refusals: this.#refusals, log, now },
+      onEngineShutdown: (uuid) => {
+        const id = this.#engines.idOf(uuid);
+        if (id !== undefined) this.#unregister(id);
+      },
+    });
+    this.#handlers = new Map<string, Handler>([
+      ['connection_request', connectionRequest(state)],
+      ['queue_request', queueRequest(state)],
+      ['load_request', loadRequest(state)],
+      ['result_request', resultRequest(state)],
+      ['history_request', historyRequest(state)],
+      ['db_request', dbRequest(state)],
+      ['purge_request', purgeRequest(state)],
+      ['resubmit_request', resubmitRequest(state, session, now)],
+    ]);
+  }
+
+  /** Ends timers and closes the Task Database once everything is written. */
+  async close(): Promise<void> {
+    for (const timer of this.#registrations.values()) clearTimeout(timer);
+    await this.#state.writer.settled();
+    await this.#options.db.close();
+  }
+
+  // Copies of the traffic.
+
+  directRequest(frames: readonly Buffer[]): void {
+    this.#recorder.directRequest(frames);
+  }
+  directReply(frames: readonly Buffer[]): void {
+    this.#recorder.directReply(frames);
+  }
+  taskRequest(frames: readonly Buffer[]): void {
+    this.#recorder.taskRequest(frames);
+  }
+  taskReply(frames: readonly Buffer[]): void {
+    this.#recorder.taskReply(frames);
+  }
+  taskAssigned(msgId: string, engine: string): void {
+    this.#recorder.taskAssigned(msgId, engine);
+  }
+  output(frames: readonly Buffer[]): void {
+    this.#recorder.output(frames);
+  }
+
+  // Requests.
+
+  query(frames: readonly Buffer[]): void {
+    const request = this.#decodeQuery(frames);
+    const client = request?.idents[0];
+    if (request === undefined || client === undefined) return;
+    switch (request.msg_type) {
+      case 'registration_request':
+        this.#register(client, request.content);
+        return;
+      case 'unregistration_request':
+        this.#unregisterBy(request.content['id']);
+        return;
+      case 'shutdown_request':
+        this.#shutdown(client, request);
+        return;
+      default:
+        void this.#answer(client, request);
+    }
+  }
+
+  #decodeQuery(frames: readonly Buffer[]): AnyMessage | undefined {
+    try {
+      return this.#options.session.decode(frames, this.#history);
+    } catch (error) {
+      this.#refusals.count(`a request: ${error instanceof Error ? error.message : String(error)}`);
+      this.#answerProbe(frames);
+      return undefined;
+    }
+  }
+
+  /** A bare delimiter draws a signed error, by which a client tells a wrong key from a hub that is not there. */
+  #answerProbe(frames: readonly Buffer[]): void {
+    try {
+      const { idents, body } = splitFrames(frames);
+      const client = idents[0];
+      if (client === undefined || body.length > 0 || !this.#probes.allow()) return;
+      this.#reply(client, {}, 'hub_error', {
+        content: errorContent('ValueError', 'the message has no parts'),
+      });
+    } catch {
+      // Not even a delimiter: counted above, and nobody to answer.
+    }
+  }
+
+  async #answer(client: Buffer, request: AnyMessage): Promise<void> {
+    const type = request.msg_type;
+    const handler = this.#handlers.get(type);
+    try {
+      if (handler === undefined) throw keyError(`Bad Message Type: ${pyRepr(type)}`);
+      // The copies that came before this request are in the Task Database before it is answered.
+      await this.#state.writer.settled();
+      this.#reply(client, request.header, replyType(type), await handler(request.content, request));
+    } catch (error) {
+      const content = this.#failure(error, type);
+      const failed = handler === undefined || HUB_ERROR_FOR.has(type) ? 'hub_error' : replyType(type);
+      this.#reply(client, request.header, failed, { content });
+    }
+  }
+
+  #failure(error: unknown, type: string): Dict {
+    if (error instanceof ReportedError) return error.content;
+    if (error instanceof InvalidQueryError) return errorContent('InvalidQuery', error.message);
+    this.#options.log.error(`a ${type} could not be answered`, error);
+    const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) };
+    return errorContent(name, message);
+  }
+
+  #reply(client: Buffer, parent: Dict, type: string, answer: Answer): void {
+    const { session, schedulers } = this.#options;
+    const parts = { parent, ...(answer.buffers === undefined ? {} : { buffers: answer.buffers }) };
+    schedulers.reply(session.encode(session.rawMessage(type, answer.content, parts), [client]));
+  }
+
+  #notify(type: string, content: Dict): void {
+    const { session, schedulers } = this.#options;
+    schedulers.notify(session.encode(session.rawMessage(type, content)));
+  }
+
+  // Engines.
+
+  #register(client: Buffer, content: Dict): void {
+    const { hbPeriod, connectionInfo, registrationTimeout, schedulers, log } = this.#options;
+    try {
+      const { id, uuid } = this.#engines.begin(content['uuid'], content['id']);
+      const timer = setTimeout(() => this.#giveUp(uuid), registrationTimeout);
+      this.#registrations.set(uuid, timer);
+      schedulers.awaitHeart(uuid);
+      const answer = { status: 'ok', id, hb_period: hbPeriod, connection_info: connectionInfo };
+      this.#reply(client, {}, 'registration_reply', { content: answer });
+      log.debug(`engine ${id} (${uuid}) is registering`);
+    } catch (error) {
+      const content = this.#failure(error, 'registration_request');
+      log.warn(`a registration was refused: ${String(content['evalue'])}`);
+      this.#reply(client, {}, 'registration_reply', { content });
+    }
+  }
+
+  #giveUp(uuid: string): void {
+    this.#registrations.delete(uuid);
+    const engine = this.#engines.cancel(uuid);
+    if (engine === undefined) return;
+    this.#options.schedulers.forgetHeart(uuid);
+    this.#options.log.warn(
+      `engine ${engine.id} (${uuid}) did not complete its registration: no heart beat within ${this.#options.registrationTimeout} ms`,
+    );
+  }
+
+  newHeart(uuid: string): void {
+    const engine = this.#engines.complete(uuid);
+    if (engine === undefined) return;
+    clearTimeout(this.#registrations.get(uuid));
+    this.#registrations.delete(uuid);
+    this.#tracker.addEngine(uuid);
+    // First the task queue, then the world: whoever hears of the engine can send it work.
+    this.#options.schedulers.addEngine(uuid);
+    this.#notify('registration_notification', { ...engine });
+    this.#options.log.info(`engine ${engine.id} (${uuid}) is registered`);
+  }
+
+  stoppedHeart(uuid: string): void {
+    const id = this.#engines.idOf(uuid);
+    if (id === undefined) return;
+    this.#options.log.warn(`the heart of engine ${id} (${uuid}) has stopped`);
+    this.#unregister(id);
+  }
+
+  #unregisterBy(id: unknown): void {
+    if (typeof id !== 'number' || this.#unregister(id)) return;
+    const engine = this.#engines.cancel(id);
+    if (engine === undefined) return;
+    clearTimeout(this.#registrations.get(engine.uuid));
+    this.#registrations.delete(engine.uuid);
+    this.#options.schedulers.forgetHeart(engine.uuid);
+  }
+
+  #unregister(id: number): boolean {
+    const engine = this.#engines.remove(id);
+    if (engine === undefined) return false;
+    const { schedulers, log } = this.#options;
+    schedulers.removeEngine(engine.uuid);
+    // A stock hub lets 30 seconds pass before it says so in the records.
+    for (const msgId of this.#tracker.removeEngine(engine.uuid)) {
+      this.#recorder.failStranded(msgId, engine.uuid, id);
+    }
+    this.#notify('unregistration_notification', { ...engine });
+    log.info(`engine ${id} (${engine.uuid}) is unregistered`);
+    return true;
+  }
+
+  #shutdown(client: Buffer, request: AnyMessage): void {
+    const { log, schedulers } = this.#options;
+    log.info('a client asked for shutdown');
+    this.#reply(client, request.header, 'shutdown_reply', { content: { status: 'ok' } });
+    this.#notify('shutdown_notification', { status: 'ok' });
+    schedulers.shutdown();
+  }
+}
+
+function replyType(requestType: string): string {
+  return requestType.replace(/_request$/, '_reply');
+}

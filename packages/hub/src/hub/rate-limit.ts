@@ -1,0 +1,27 @@
+/** Allows a burst, and one more every so often. */
+export class RateLimit {
+  readonly #burst: number;
+  readonly #interval: number;
+  readonly #now: () => number;
+  #tokens: number;
+  #since: number;
+
+  /** `interval` ms earn one permission; `burst` of them can be saved up. */
+  constructor(burst: number, interval: number, now: () => number = () => performance.now()) {
+    this.#burst = burst;
+    this.#interval = interval;
+    this.#now = now;
+    this.#tokens = burst;
+    this.#since = now();
+  }
+
+  allow(): boolean {
+    const now = this.#now();
+    const earned = Math.floor((now - this.#since) / this.#interval);
+    this.#tokens = Math.min(this.#burst, this.#tokens + earned);
+    this.#since += earned * this.#interval;
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+}

@@ -1,0 +1,34 @@
+import type { Frames } from '../transport/message-socket.js';
+
+/** What the hub needs of the side that owns the sockets. All of it happens in the order of the calls. */
+export interface Schedulers {
+  /** Sends on the registration socket; the first frame is the receiver's identity. */
+  reply(frames: Frames): void;
+  /** Publishes on the notification socket. */
+  notify(frames: Frames): void;
+  awaitHeart(uuid: string): void;
+  forgetHeart(uuid: string): void;
+  /** Opens the task queue to an engine. */
+  addEngine(uuid: string): void;
+  removeEngine(uuid: string): void;
+  /** Hands a request to the task queue, as if a client had sent it; frames begin with a client identity. */
+  submitTask(frames: Frames): void;
+  /** Hands a request to an engine; frames begin with the engine's uuid and a client identity. */
+  submitDirect(frames: Frames): void;
+  /** Ends the controller. */
+  shutdown(): void;
+}
+
+/** What the schedulers tell the hub: copies of the traffic, and events. The hub is never waited for. */
+export interface Monitor {
+  /** A request for the hub itself. */
+  query(frames: readonly Buffer[]): void;
+  directRequest(frames: readonly Uint8Array[]): void;
+  directReply(frames: readonly Uint8Array[]): void;
+  taskRequest(frames: readonly Uint8Array[]): void;
+  taskReply(frames: readonly Uint8Array[]): void;
+  taskAssigned(msgId: string, engine: string): void;
+  output(frames: readonly Uint8Array[]): void;
+  newHeart(uuid: string): void;
+  stoppedHeart(uuid: string): void;
+}

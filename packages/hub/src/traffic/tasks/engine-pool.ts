@@ -1,0 +1,94 @@
+import type { Job } from './job.js';
+import type { Scheme } from './schemes.js';
+
+/** An engine as the task queue sees it. */
+export class PoolEngine {
+  readonly uuid: string;
+  /** What it has not answered yet, by msg_id. */
+  readonly pending = new Map<string, Job>();
+
+  constructor(uuid: string) {
+    this.uuid = uuid;
+  }
+
+  get load(): number {
+    return this.pending.size;
+  }
+}
+
+/** The engines that take tasks, the longest unused first; a new one counts as unused. */
+export class EnginePool {
+  readonly #hwm: number;
+  readonly #scheme: Scheme;
+  readonly #random: () => number;
+  readonly #engines = new Map<string, PoolEngine>();
+  #order: PoolEngine[] = [];
+
+  /** `hwm` is how many tasks an engine may have at a time, 0 for any number. */
+  constructor(hwm: number, scheme: Scheme, random: () => number) {
+    this.#hwm = hwm;
+    this.#scheme = scheme;
+    this.#random = random;
+  }
+
+  get size(): number {
+    return this.#engines.size;
+  }
+
+  has(uuid: string): boolean {
+    return this.#engines.has(uuid);
+  }
+
+  get(uuid: string): PoolEngine | undefined {
+    return this.#engines.get(uuid);
+  }
+
+  uuids(): IterableIterator<string> {
+    return this.#engines.keys();
+  }
+
+  add(uuid: string): void {
+    if (this.#engines.has(uuid)) return;
+    const engine = new PoolEngine(uuid);
+    this.#engines.set(uuid, engine);
+    this.#order.unshift(engine);
+  }
+
+  remove(uuid: string): PoolEngine | undefined {
+    const engine = this.#engines.get(uuid);
+    if (engine === undefined) return undefined;
+    this.#engines.delete(uuid);
+    this.#order = this.#order.filter((other) => other !== engine);
+    return engine;
+  }
+
+  /** Whether any engine can take one more task. */
+  get hasRoom(): boolean {
+    return this.#order.some((engine) => this.#takesMore(engine));
+  }
+
+  /** Chooses among the engines with room that `allows` admits; undefined when there is none. */
+  choose(allows: ((uuid: string) => boolean) | undefined): PoolEngine | undefined {
+    const candidates = this.#order.filter(
+      (engine) => this.#takesMore(engine) && (allows === undefined || allows(engine.uuid)),
+    );
+    if (candidates.length === 0) return undefined;
+    return candidates[
+      this.#scheme(
+        candidates.map((engine) => engine.load),
+        this.#random,
+      )
+    ];
+  }
+
+  /** Gives a task to an engine, which becomes the one used last. */
+  assign(engine: PoolEngine, job: Job): void {
+    engine.pending.set(job.msgId, job);
+    const at = this.#order.indexOf(engine);
+    if (at >= 0) this.#order.push(...this.#order.splice(at, 1));
+  }
+
+  #takesMore(engine: PoolEngine): boolean {
+    return this.#hwm === 0 || engine.load < this.#hwm;
+  }
+}
