@@ -25,6 +25,9 @@ export interface QueryLimits {
 
 const DEFAULT_LIMITS: QueryLimits = { conditions: 1_000, depth: 100, listLength: 100_000 };
 
+/** Length of a key with its path: messages and queries quote it. */
+const MAX_NAME = 2_000;
+
 /** How the dates of a query are written: `date` in this process, `text` (ISO 8601) in a message. */
 export type DateForm = 'date' | 'text';
 
@@ -62,7 +65,7 @@ export function parseKeys(keys: unknown): ProjectedKey[] {
 export function columnOf(name: string): TaskKey {
   if (isTaskKey(name)) return name;
   if (isKeyAlias(name)) return KEY_ALIASES[name];
-  throw new InvalidQueryError(`unknown TaskRecord key "${name}"${didYouMean(name, TASK_KEYS)}`);
+  throw new InvalidQueryError(`unknown TaskRecord key "${clip(name)}"${didYouMean(clip(name), TASK_KEYS)}`);
 }
 
 class Parser {
@@ -80,7 +83,7 @@ class Parser {
     for (const [name, condition] of Object.entries(query)) {
       if (name.startsWith('$')) {
         throw new InvalidQueryError(
-          `operator "${name}" cannot stand at the top level of a query; conditions are keyed by TaskRecord keys`,
+          `operator "${clip(name)}" cannot stand at the top level of a query; conditions are keyed by TaskRecord keys`,
         );
       }
       const field = parseField(name);
@@ -118,7 +121,7 @@ class Parser {
   #comparison(field: Field, name: string, operand: unknown): Comparison {
     if (!isOperator(name)) {
       throw new InvalidQueryError(
-        `unknown operator "${name}" on "${field.name}"${didYouMean(name, OPERATORS)}`,
+        `unknown operator "${clip(name)}" on "${field.name}"${didYouMean(clip(name), OPERATORS)}`,
       );
     }
     const at = `${name} of "${field.name}"`;
@@ -134,7 +137,7 @@ class Parser {
         }
         return {
           op: name,
-          values: operand.map((value, i) => this.#listed(field, value, `${at}, item ${i}`)),
+          values: Array.from(operand, (value, i) => this.#listed(field, value, `${at}, item ${i}`)),
         };
       }
       case '$glob': {
@@ -181,7 +184,7 @@ class Parser {
         if (!(value instanceof Date))
           return wrong('a date: pass a Date, for example new Date(Date.now() - 3_600_000)');
         if (Number.isNaN(value.getTime())) return wrong('a date, and this Date is invalid');
-        return value;
+        return new Date(value);
       }
       case 'dict':
         return isDict(value) ? this.#anyValue(field, value, 0) : wrong('a dict');
@@ -190,6 +193,7 @@ class Parser {
     }
   }
 
+  // Copied: a query means what it meant at the call, whatever is done to its parts afterwards.
   #anyValue(field: Field, value: unknown, depth: number): unknown {
     if (depth > this.#limits.depth) {
       throw new InvalidQueryError(
@@ -199,20 +203,22 @@ class Parser {
     if (
       value === null ||
       typeof value === 'string' ||
-      typeof value === 'number' ||
-      typeof value === 'boolean'
+      typeof value === 'boolean' ||
+      // JSON, in which records travel, has no other numbers.
+      Number.isFinite(value)
     ) {
       return value;
     }
-    if (Array.isArray(value)) return value.map((item) => this.#anyValue(field, item, depth + 1));
+    if (Array.isArray(value)) return Array.from(value, (item) => this.#anyValue(field, item, depth + 1));
     if (value instanceof Date) {
       throw new InvalidQueryError(
         `the value of "${field.name}" holds a Date; dates inside dicts are texts: compare with date.toISOString()`,
       );
     }
     if (isDict(value)) {
-      for (const item of Object.values(value)) this.#anyValue(field, item, depth + 1);
-      return value;
+      return Object.fromEntries(
+        Object.entries(value).map(([key, item]) => [key, this.#anyValue(field, item, depth + 1)]),
+      );
     }
     throw new InvalidQueryError(
       `the value of "${field.name}" holds ${describe(value)}, which no record can hold`,
@@ -221,6 +227,8 @@ class Parser {
 }
 
 function parseField(name: string): Field {
+  if (name.length > MAX_NAME)
+    throw new InvalidQueryError(`"${clip(name)}" is longer than ${MAX_NAME} characters`);
   const [root = '', ...path] = name.split('.');
   const column = columnOf(root);
   const canonical = [column, ...path].join('.');
@@ -229,8 +237,7 @@ function parseField(name: string): Field {
       throw new InvalidQueryError(`"${name}": "${root}" is no dict, so it has no path inside`);
     }
     if (path.includes('')) throw new InvalidQueryError(`"${name}" has an empty step in its path`);
-    if (path.length > 100)
-      throw new InvalidQueryError(`the path "${name.slice(0, 40)}…" has more than 100 steps`);
+    if (path.length > 100) throw new InvalidQueryError(`the path "${clip(name)}" has more than 100 steps`);
   }
   return { name: canonical, column, path };
 }
@@ -239,10 +246,14 @@ function describe(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid Date' : 'a Date';
-  if (typeof value === 'string')
-    return `the text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)}`;
+  if (typeof value === 'string') return `the text ${JSON.stringify(clip(value))}`;
   if (typeof value === 'number' || typeof value === 'boolean') return `the ${typeof value} ${value}`;
   if (typeof value === 'object')
     return isDict(value) ? 'an object' : `a ${value.constructor?.name ?? 'class instance'}`;
   return `a value of type ${typeof value}`;
+}
+
+/** A text short enough for a message. */
+function clip(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
