@@ -47,7 +47,7 @@ export function compareValues(a: unknown, b: unknown): number | undefined {
     case 'null':
       return 0;
     case 'number':
-      return orderOf(a as number, b as number);
+      return orderOf(a as number | bigint, b as number | bigint);
     case 'boolean':
       return orderOf(Number(a), Number(b));
     case 'text':
@@ -100,10 +100,10 @@ function compareLists<T>(a: readonly T[], b: readonly T[], compare: (x: T, y: T)
   return a.length - b.length;
 }
 
-function orderOf(a: number, b: number): number {
-  if (a === b) return 0;
-  // NaN sorts below every number, and equals itself.
-  if (Number.isNaN(a)) return Number.isNaN(b) ? 0 : -1;
-  if (Number.isNaN(b)) return 1;
-  return a < b ? -1 : 1;
+function orderOf(a: number | bigint, b: number | bigint): number {
+  // Both operators compare numbers with bigints by value; `===` does not.
+  if (a < b) return -1;
+  if (a > b) return 1;
+  // Neither holds for equal numbers and for NaN, which sorts below every number and equals itself.
+  return Number(Number.isNaN(b)) - Number(Number.isNaN(a));
 }
