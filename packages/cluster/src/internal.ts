@@ -1,1 +1,2 @@
-export {};
+// For the other packages of this project and its tests; no promise of stability.
+export { belongingTo, listProcesses, type ProcessEntry } from './process-table.js';

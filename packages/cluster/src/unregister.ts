@@ -1,0 +1,44 @@
+import { readFile } from 'node:fs/promises';
+import {
+  channelAddress,
+  parseConnectionFile,
+  Session,
+  validateEngineConnectionInfo,
+} from '@ipyparallel-js/protocol';
+import { curveKeyPair, Dealer } from 'zeromq';
+
+/** How long the notice may take to leave, in ms. */
+const LINGER_MS = 3_000;
+
+/**
+ * Tells a hub that an engine is gone, as the nanny of a Python engine does: without it the hub waits for missed
+ * heartbeats. There is no reply.
+ */
+export async function unregisterEngine(engineFile: string, id: number): Promise<void> {
+  const info = validateEngineConnectionInfo(
+    parseConnectionFile(await readFile(engineFile, 'utf8'), engineFile),
+    engineFile,
+  );
+  const session = new Session({
+    key: info.key,
+    signatureScheme: info.signature_scheme,
+    pack: info.pack,
+    unpack: info.unpack,
+    now: () => new Date(),
+    pid: process.pid,
+  });
+  const curveServerKey = info.curve_serverkey ?? process.env.IPP_CURVE_SERVERKEY;
+  const socket = new Dealer({ linger: LINGER_MS, ...(curveServerKey ? curveOptions(curveServerKey) : {}) });
+  try {
+    // The controller is on this machine: whatever it listens on, it listens on this.
+    socket.connect(channelAddress(info.interface.replace('tcp://*', 'tcp://127.0.0.1'), info.registration));
+    await socket.send(session.encode(session.message('unregistration_request', { id })));
+  } finally {
+    socket.close();
+  }
+}
+
+function curveOptions(curveServerKey: string) {
+  const { publicKey, secretKey } = curveKeyPair();
+  return { curveServerKey, curvePublicKey: publicKey, curveSecretKey: secretKey };
+}
