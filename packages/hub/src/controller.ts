@@ -1,4 +1,5 @@
 import { type Dict, Session } from '@ipyparallel-js/protocol';
+import { systemClock } from './clock.js';
 import { ConnectionFiles, makePrivateDirectory } from './connection-files.js';
 import {
   type ControllerOptions,
@@ -92,6 +93,7 @@ export class Controller {
 }
 
 function bindTraffic(options: ResolvedControllerOptions, log: Logger): Promise<Traffic> {
+  const clock = systemClock();
   const ports = [...options.ports];
   const { curve } = options;
   return Traffic.bind(
@@ -102,7 +104,7 @@ function bindTraffic(options: ResolvedControllerOptions, log: Logger): Promise<T
       log,
     },
     {
-      session: new Session({ ...sessionOptions(options), now, pid: process.pid }),
+      session: new Session({ ...sessionOptions(options), now: clock.now, pid: process.pid }),
       taskScheme: options.taskScheme,
       hwm: options.hwm,
       strandedDelay: options.strandedDelay,
@@ -110,7 +112,7 @@ function bindTraffic(options: ResolvedControllerOptions, log: Logger): Promise<T
       maxHeartbeatMisses: options.maxHeartbeatMisses,
       log,
       refusals: new Refusals(log),
-      now,
+      clock,
     },
   );
 }
@@ -158,8 +160,4 @@ function connectionInfos(
     },
     engine: { ssh: options.engineSshServer, ...address, ...traffic.enginePorts, ...common },
   };
-}
-
-function now(): Date {
-  return new Date();
 }

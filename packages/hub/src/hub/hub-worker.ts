@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Session } from '@ipyparallel-js/protocol';
+import { systemClock } from '../clock.js';
 import { openDatabase } from '../db/open-database.js';
 import { receiveForHub, SchedulersLink } from '../link/hub-port.js';
 import { createLogger } from '../log.js';
@@ -12,18 +13,18 @@ if (port === null) throw new Error('hub-worker runs as a worker thread only');
 const data = workerData as HubThreadData;
 const tell = (notice: HubThreadNotice): void => port.postMessage(notice);
 const log = createLogger('hub', data.logLevel, (line) => tell({ type: 'log', line }));
-const now = (): Date => new Date();
+const clock = systemClock();
 const { key, pack, unpack, signatureScheme } = data;
 
 const hub = new Hub({
-  session: new Session({ key, pack, unpack, signatureScheme, now, pid: process.pid }),
+  session: new Session({ key, pack, unpack, signatureScheme, now: clock.now, pid: process.pid }),
   schedulers: new SchedulersLink(port),
   db: await openDatabase(data.db),
   connectionInfo: data.connectionInfo,
   hbPeriod: data.hbPeriod,
   registrationTimeout: data.registrationTimeout,
   log,
-  now,
+  clock,
 });
 
 port.on('message', (message: ArrayBuffer | { type: 'stop' }) => {

@@ -7,6 +7,7 @@ import {
   type Session,
   splitFrames,
 } from '@ipyparallel-js/protocol';
+import type { Clock } from '../clock.js';
 import type { TaskDatabase } from '../db/task-database.js';
 import { errorContent, keyError, pyRepr, ReportedError } from '../errors.js';
 import type { Monitor, Schedulers } from '../link/schedulers.js';
@@ -35,7 +36,7 @@ export interface HubOptions {
   /** How long a registering engine may take to its first beat, in ms. */
   readonly registrationTimeout: number;
   readonly log: Logger;
-  readonly now: () => Date;
+  readonly clock: Clock;
 }
 
 /** Requests whose failure a stock hub reports as `hub_error`; the others fail in a reply of their own type. */
@@ -59,7 +60,7 @@ export class Hub implements Monitor {
 
   constructor(options: HubOptions) {
     this.#options = options;
-    const { session, db, schedulers, log, now } = options;
+    const { session, db, schedulers, log, clock } = options;
     this.#refusals = new Refusals(log);
     this.#history = session.newHistory();
     const tracker = this.#tracker;
@@ -67,7 +68,7 @@ export class Hub implements Monitor {
     const state = { engines: this.#engines, tracker, db, writer, schedulers };
     this.#state = state;
     this.#recorder = new TrafficRecorder({
-      ...{ session, engines: this.#engines, tracker, writer, refusals: this.#refusals, log, now },
+      ...{ session, engines: this.#engines, tracker, writer, refusals: this.#refusals, log, clock },
       onEngineShutdown: (uuid) => {
         const id = this.#engines.idOf(uuid);
         if (id !== undefined) this.#unregister(id);
@@ -81,7 +82,7 @@ export class Hub implements Monitor {
       ['history_request', historyRequest(state)],
       ['db_request', dbRequest(state)],
       ['purge_request', purgeRequest(state)],
-      ['resubmit_request', resubmitRequest(state, session, now)],
+      ['resubmit_request', resubmitRequest(state, session, clock)],
     ]);
   }
 

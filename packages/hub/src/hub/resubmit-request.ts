@@ -1,4 +1,5 @@
-import { formatWireDate, type Header, type Session } from '@ipyparallel-js/protocol';
+import type { Header, Session } from '@ipyparallel-js/protocol';
+import type { Clock } from '../clock.js';
 import type { FoundTask } from '../db/task-database.js';
 import { keyError, pyRepr } from '../errors.js';
 import { type Handler, type HubState, msgIdsOf, notFound } from './requests.js';
@@ -12,7 +13,7 @@ const HUB_IDENTITY = 'hub-resubmit';
  * metadata: label, retries, targets, dependencies). A direct task goes back to its engine if that still lives, any
  * other task to the task queue.
  */
-export function resubmitRequest(state: HubState, session: Session, now: () => Date): Handler {
+export function resubmitRequest(state: HubState, session: Session, clock: Clock): Handler {
   return async (request) => {
     const msgIds = msgIdsOf(request);
     const found = await state.db.get(msgIds, [
@@ -32,9 +33,9 @@ export function resubmitRequest(state: HubState, session: Session, now: () => Da
     }
     const resubmitted: Record<string, string> = Object.create(null);
     for (const [msgId, task] of found) {
-      const again = requestAgain(task, session, now());
+      const again = requestAgain(task, session, clock.exact());
       resubmitted[msgId] = again.header.msg_id;
-      submit(state, session, task, again, now());
+      submit(state, session, task, again, clock.exact());
       state.writer.push({ op: 'update', msgId, set: { resubmitted: again.header.msg_id } });
     }
     await state.writer.settled();
@@ -42,17 +43,17 @@ export function resubmitRequest(state: HubState, session: Session, now: () => Da
   };
 }
 
-function requestAgain(task: FoundTask, session: Session, now: Date): Request {
+function requestAgain(task: FoundTask, session: Session, now: string): Request {
   // A fresh msg_id and date; the session stays that of the client whose task it is.
   const header = {
     ...(task.header as Header),
     msg_id: session.header('apply_request').msg_id,
-    date: formatWireDate(now),
+    date: now,
   };
   return { header, metadata: task.metadata ?? {}, content: task.content ?? {}, buffers: task.buffers ?? [] };
 }
 
-function submit(state: HubState, session: Session, task: FoundTask, request: Request, now: Date): void {
+function submit(state: HubState, session: Session, task: FoundTask, request: Request, now: string): void {
   const { engines, tracker, writer, schedulers } = state;
   const engine = task.engine_uuid ?? '';
   const direct = task.queue === 'mux' && engines.idOf(engine) !== undefined;

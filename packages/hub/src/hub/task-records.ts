@@ -19,7 +19,7 @@ export function taskOfRequest(
   request: Request,
   queue: 'mux' | 'task',
   engine: string | null,
-  now: Date,
+  now: string,
 ): StoredTask {
   const { header, metadata, content, buffers } = request;
   const label = metadata['label'];
@@ -30,7 +30,7 @@ export function taskOfRequest(
     content,
     buffers,
     // A date that cannot be read must not leave a task that looks as if it was never submitted.
-    submitted: storedDate(header.date) ?? storedDate(now.toISOString()),
+    submitted: storedDate(header.date) ?? now,
     client_uuid: header.session,
     engine_uuid: engine,
     queue,
@@ -39,26 +39,25 @@ export function taskOfRequest(
 }
 
 /** What a reply adds to its task's record. */
-export function fieldsOfReply(reply: AnyMessage, now: Date): TaskFields {
+export function fieldsOfReply(reply: AnyMessage, now: string): TaskFields {
   return {
     result_header: reply.header,
     result_metadata: reply.metadata,
     result_content: reply.content,
     result_buffers: reply.buffers,
-    received: storedDate(now.toISOString()),
+    received: now,
     started: storedDate(reply.metadata['started']),
-    completed: storedDate(reply.header.date) ?? storedDate(now.toISOString()),
+    completed: storedDate(reply.header.date) ?? now,
   };
 }
 
 /** What a task's record gets when its engine died with it. */
-export function fieldsOfStranded(content: Dict, engine: string, now: Date): TaskFields {
-  const date = storedDate(now.toISOString());
+export function fieldsOfStranded(content: Dict, engine: string, now: string): TaskFields {
   return {
-    result_header: { engine, date },
+    result_header: { engine, date: now },
     result_content: content,
     result_buffers: [],
-    completed: date,
+    completed: now,
     engine_uuid: engine,
   };
 }

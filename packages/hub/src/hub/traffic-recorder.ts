@@ -1,5 +1,6 @@
 import { type AnyMessage, parentId, type ReplayHistory, type Session } from '@ipyparallel-js/protocol';
 import { ownString } from '@ipyparallel-js/protocol/internal';
+import type { Clock } from '../clock.js';
 import type { TaskFields } from '../db/task-database.js';
 import { errorContent } from '../errors.js';
 import type { Logger, Refusals } from '../log.js';
@@ -18,7 +19,7 @@ export interface TrafficRecorderOptions {
   readonly onEngineShutdown: (uuid: string) => void;
   readonly refusals: Refusals;
   readonly log: Logger;
-  readonly now: () => Date;
+  readonly clock: Clock;
 }
 
 /** Turns copies of the traffic into task records. Each kind of copy is a receiver with a replay history of its own. */
@@ -35,13 +36,13 @@ export class TrafficRecorder {
     const request = this.#decode(frames, 'direct request');
     const uuid = request?.idents[0]?.toString('utf8');
     if (request === undefined || uuid === undefined) return;
-    const { engines, tracker, writer, now } = this.#options;
+    const { engines, tracker, writer, clock } = this.#options;
     const gone = engines.departed(uuid);
     if (engines.idOf(uuid) === undefined && gone === undefined) {
       this.#options.refusals.count('a direct request to an engine that is not registered');
       return;
     }
-    writer.push({ op: 'add', task: taskOfRequest(request, 'mux', uuid, now()) });
+    writer.push({ op: 'add', task: taskOfRequest(request, 'mux', uuid, clock.exact()) });
     tracker.submitDirect(request.msg_id, uuid);
     // It was sent before its client could know that the engine is gone; nobody will answer it.
     if (gone !== undefined) this.failStranded(request.msg_id, uuid, gone);
@@ -53,20 +54,23 @@ export class TrafficRecorder {
     const engine = reply?.idents[1]?.toString('utf8');
     const msgId = reply === undefined ? undefined : parentId(reply);
     if (reply === undefined || msgId === undefined) return;
-    const { tracker, writer, now, log } = this.#options;
+    const { tracker, writer, clock, log } = this.#options;
     if (!tracker.pending.has(msgId) && !tracker.stranded.delete(msgId)) {
       log.debug(`reply to ${msgId}, which is no pending direct task`);
       return;
     }
     tracker.finish(msgId, engine, true);
-    writer.push({ op: 'update', msgId, set: fieldsOfReply(reply, now()) });
+    writer.push({ op: 'update', msgId, set: fieldsOfReply(reply, clock.exact()) });
   }
 
   /** [client, delimiter, request] */
   taskRequest(frames: readonly Buffer[]): void {
     const request = this.#decode(frames, 'task request');
     if (request === undefined) return;
-    this.#options.writer.push({ op: 'add', task: taskOfRequest(request, 'task', null, this.#options.now()) });
+    this.#options.writer.push({
+      op: 'add',
+      task: taskOfRequest(request, 'task', null, this.#options.clock.exact()),
+    });
     this.#options.tracker.submitTask(request.msg_id);
   }
 
@@ -75,14 +79,18 @@ export class TrafficRecorder {
     const reply = this.#decode(frames, 'task reply');
     const msgId = reply === undefined ? undefined : parentId(reply);
     if (reply === undefined || msgId === undefined) return;
-    const { tracker, writer, now, log } = this.#options;
+    const { tracker, writer, clock, log } = this.#options;
     if (!tracker.pending.has(msgId)) {
       log.debug(`reply to ${msgId}, which is no pending task`);
       return;
     }
     const engine = ownString(reply.metadata, 'engine') ?? '';
     tracker.finish(msgId, engine, reply.metadata['status'] !== 'aborted');
-    writer.push({ op: 'update', msgId, set: { ...fieldsOfReply(reply, now()), engine_uuid: engine } });
+    writer.push({
+      op: 'update',
+      msgId,
+      set: { ...fieldsOfReply(reply, clock.exact()), engine_uuid: engine },
+    });
   }
 
   taskAssigned(msgId: string, engine: string): void {
@@ -115,11 +123,11 @@ export class TrafficRecorder {
 
   /** Ends a direct task whose engine is gone. */
   failStranded(msgId: string, engine: string, id: number): void {
-    const { tracker, writer, now } = this.#options;
+    const { tracker, writer, clock } = this.#options;
     const content = errorContent('EngineError', `Engine ${id} died while running task '${msgId}'`);
     tracker.finish(msgId, undefined, false);
     tracker.stranded.add(msgId);
-    writer.push({ op: 'update', msgId, set: fieldsOfStranded(content, engine, now()) });
+    writer.push({ op: 'update', msgId, set: fieldsOfStranded(content, engine, clock.exact()) });
   }
 
   #decode(frames: readonly Buffer[], what: string): AnyMessage | undefined {

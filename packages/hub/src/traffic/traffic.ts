@@ -1,4 +1,5 @@
 import type { ClientConnectionInfo, EngineConnectionInfo, Session } from '@ipyparallel-js/protocol';
+import type { Clock } from '../clock.js';
 import type { Monitor, Schedulers } from '../link/schedulers.js';
 import type { Logger, Refusals } from '../log.js';
 import type { Frames, MessageSocket } from '../transport/message-socket.js';
@@ -24,7 +25,7 @@ export interface TrafficOptions {
   readonly maxHeartbeatMisses: number;
   readonly log: Logger;
   readonly refusals: Refusals;
-  readonly now: () => Date;
+  readonly clock: Clock;
 }
 
 /** The ports of a connection file. */
@@ -184,7 +185,7 @@ export class Traffic implements Schedulers {
 
   #startTasks(monitor: Monitor): void {
     const { client, engine } = this.#sockets.task;
-    const { taskScheme: scheme, session, hwm, strandedDelay, refusals, log, now } = this.#options;
+    const { taskScheme: scheme, session, hwm, strandedDelay, refusals, log, clock } = this.#options;
     switch (scheme) {
       case 'none':
         break;
@@ -196,7 +197,7 @@ export class Traffic implements Schedulers {
         break;
       default: {
         const tasks = new TaskScheduler({
-          ...{ session, scheme, hwm, strandedDelay, monitor, refusals, log, now },
+          ...{ session, scheme, hwm, strandedDelay, monitor, refusals, log, clock },
           toEngine: (frames) => engine.send(frames),
           toClient: (frames) => client.send(frames),
         });

@@ -1,11 +1,11 @@
 import {
   type AnyMessage,
   type Dict,
-  formatWireDate,
   parentId,
   type ReplayHistory,
   type Session,
 } from '@ipyparallel-js/protocol';
+import type { Clock } from '../../clock.js';
 import { errorContent } from '../../errors.js';
 import type { Monitor } from '../../link/schedulers.js';
 import type { Logger, Refusals } from '../../log.js';
@@ -29,7 +29,7 @@ export interface TaskSchedulerOptions {
   readonly monitor: Pick<Monitor, 'taskRequest' | 'taskReply' | 'taskAssigned'>;
   readonly refusals: Refusals;
   readonly log: Logger;
-  readonly now: () => Date;
+  readonly clock: Clock;
   readonly random?: () => number;
 }
 
@@ -269,7 +269,7 @@ export class TaskScheduler {
     this.#departed.delete(uuid);
     for (const job of departed?.engine.pending.values() ?? []) {
       const evalue = `Engine ${uuid} died while running task ${job.msgId}`;
-      const metadata = { status: 'error', engine: uuid, date: formatWireDate(this.#options.now()) };
+      const metadata = { status: 'error', engine: uuid, date: this.#options.clock.exact() };
       const frames = this.#errorReply(job, 'EngineError', evalue, metadata);
       const [client, ...rest] = frames;
       if (client !== undefined) this.#conclude(job, uuid, [Buffer.from(uuid), client, ...rest], 'error');
@@ -285,10 +285,10 @@ export class TaskScheduler {
   }
 
   #errorReply(job: Job, ename: string, evalue: string, metadata: Dict): Buffer[] {
-    const { session } = this.#options;
+    const { session, clock } = this.#options;
     const type = job.header.msg_type === 'execute_request' ? 'execute_reply' : 'apply_reply';
     const reply = session.rawMessage(type, errorContent(ename, evalue), { parent: job.header, metadata });
-    return session.encode(reply, job.client);
+    return session.encode({ ...reply, header: { ...reply.header, date: clock.exact() } }, job.client);
   }
 
   #unqueue(job: Job): void {
