@@ -1,0 +1,43 @@
+import { rmSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { holdCluster, untilNothingIsLeft } from '../support/held-cluster.js';
+import { isAlive } from '../support/processes.js';
+import { waitFor } from '../support/wait-for.js';
+
+it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+  'stops everything on %s, then ends by that signal',
+  async (signal) => {
+    const held = await holdCluster({ n: 2 });
+    expect(held.pids.length).toBeGreaterThanOrEqual(4);
+    expect(held.pids.filter(isAlive)).toEqual(held.pids);
+    held.program.kill(signal);
+    expect(await held.ended).toEqual({ code: null, signal });
+    await untilNothingIsLeft(held);
+  },
+);
+
+it('ends with a program that was killed', async () => {
+  const held = await holdCluster({ n: 2 });
+  held.program.kill('SIGKILL');
+  await held.ended;
+  await untilNothingIsLeft(held);
+});
+
+it('ends with a program that exits or fails without stopping it', async () => {
+  const leaving = await holdCluster({ n: 1, end: 'exit' });
+  expect(await leaving.ended).toMatchObject({ code: 7 });
+  await untilNothingIsLeft(leaving);
+  const failing = await holdCluster({ n: 1, end: 'throw' });
+  expect(await failing.ended).toMatchObject({ code: 1 });
+  await untilNothingIsLeft(failing);
+});
+
+it('ends with a program that was killed together with the guard', async () => {
+  const held = await holdCluster({ n: 2 });
+  for (const pid of held.others) process.kill(pid, 'SIGKILL');
+  held.program.kill('SIGKILL');
+  await held.ended;
+  // Nobody is left to remove the directory.
+  await waitFor(() => !held.pids.some(isAlive), { what: 'controller and engines to notice' });
+  rmSync(held.directory, { recursive: true });
+});
