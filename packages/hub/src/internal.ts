@@ -1,1 +1,31 @@
-export {};
+// What the other packages and the tests of this project need and users do not. No promise of stability.
+export { BoundedSet } from './bounded-set.js';
+export { type Clock, systemClock } from './clock.js';
+export { type CommandLine, parseCommandLine, usage } from './command-line.js';
+export { type ResolvedControllerOptions, resolveControllerOptions } from './controller-options.js';
+export { MemoryDatabase } from './db/memory-database.js';
+export { NoDatabase } from './db/no-database.js';
+export { type DatabaseOptions, openDatabase } from './db/open-database.js';
+export {
+  emptyTask,
+  type FindOptions,
+  type FoundTask,
+  type Removed,
+  type StoredTask,
+  type TaskChange,
+  type TaskDatabase,
+  type TaskFields,
+  type WriteOutcome,
+} from './db/task-database.js';
+export { Hub, type HubOptions } from './hub/hub.js';
+export { RateLimit } from './hub/rate-limit.js';
+export { packBatch, unpackBatch } from './link/frame-batch.js';
+export type { Monitor, Schedulers } from './link/schedulers.js';
+export { createLogger, type Logger, Refusals } from './log.js';
+export { BroadcastScheduler } from './traffic/broadcast-scheduler.js';
+export { HeartMonitor } from './traffic/heart-monitor.js';
+export { Dependency, parseDependency } from './traffic/tasks/dependency.js';
+export { SCHEMES } from './traffic/tasks/schemes.js';
+export { TaskScheduler, type TaskSchedulerOptions } from './traffic/tasks/task-scheduler.js';
+export { Fifo } from './transport/fifo.js';
+export { VERSION } from './version.js';
