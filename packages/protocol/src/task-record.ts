@@ -56,7 +56,7 @@ export type TaskKey = keyof TaskRecord;
 export type ColumnKind = 'text' | 'date' | 'dict' | 'buffers';
 
 /** Every TaskRecord key and what it holds. */
-export const TASK_COLUMNS: { readonly [K in TaskKey]: ColumnKind } = {
+export const TASK_COLUMNS = {
   msg_id: 'text',
   header: 'dict',
   metadata: 'dict',
@@ -81,7 +81,7 @@ export const TASK_COLUMNS: { readonly [K in TaskKey]: ColumnKind } = {
   stderr: 'text',
   label: 'text',
   display_data: 'dict',
-};
+} as const satisfies { readonly [K in TaskKey]: ColumnKind };
 
 /** The older names of the 2011 documentation and what they are called today. */
 export const KEY_ALIASES = { pyin: 'execute_input', pyout: 'execute_result', pyerr: 'error' } as const;
