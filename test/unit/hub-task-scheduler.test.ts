@@ -4,6 +4,7 @@ import {
   parseDependency,
   Refusals,
   SCHEMES,
+  type Scheme,
   systemClock,
   TaskScheduler,
   type TaskSchedulerOptions,
@@ -141,7 +142,7 @@ describe('where tasks go', () => {
   });
 
   test.each(Object.keys(SCHEMES))('scheme %s picks one of those offered', (name) => {
-    const scheme = SCHEMES[name as keyof typeof SCHEMES];
+    const scheme: Scheme = SCHEMES[name as keyof typeof SCHEMES];
     for (const random of [() => 0, () => 0.5, () => 0.999999, () => 1, Math.random]) {
       const index = scheme([3, 0, 2], random);
       expect([0, 1, 2]).toContain(index);
@@ -150,7 +151,7 @@ describe('where tasks go', () => {
   });
 
   test('leastload takes the least loaded, the longest unused of several', () => {
-    expect(SCHEMES.leastload([2, 1, 1], Math.random)).toBe(1);
+    expect(SCHEMES.leastload([2, 1, 1])).toBe(1);
   });
 });
 

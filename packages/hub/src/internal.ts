@@ -25,7 +25,7 @@ export { createLogger, type Logger, Refusals } from './log.js';
 export { BroadcastScheduler } from './traffic/broadcast-scheduler.js';
 export { HeartMonitor } from './traffic/heart-monitor.js';
 export { Dependency, parseDependency } from './traffic/tasks/dependency.js';
-export { SCHEMES } from './traffic/tasks/schemes.js';
+export { SCHEMES, type Scheme } from './traffic/tasks/schemes.js';
 export { TaskScheduler, type TaskSchedulerOptions } from './traffic/tasks/task-scheduler.js';
 export { Fifo } from './transport/fifo.js';
 export { VERSION } from './version.js';
