@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TimeoutError, TransportError } from '@ipyparallel-js/protocol';
+import { type Machine, startDeadline, thisMachine } from '@ipyparallel-js/wire';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Dealer, Router } from 'zeromq';
 import {
@@ -12,8 +13,6 @@ import {
   type ConnectionOptions,
   openConnection,
 } from '../../packages/client/dist/connect/connection.js';
-import { type Machine, thisMachine } from '../../packages/client/dist/connect/machine.js';
-import { startDeadline } from '../../packages/client/dist/wait.js';
 import { isCI } from '../support/describe-stock.js';
 import { findSshd, Sshd } from '../support/sshd.js';
 import { waitFor } from '../support/wait-for.js';
@@ -255,12 +254,11 @@ describe.skipIf(leaveOut)('an ssh tunnel', () => {
     const connect = fileURLToPath(
       new URL('../../packages/client/dist/connect/connection.js', import.meta.url),
     );
-    const wait = fileURLToPath(new URL('../../packages/client/dist/wait.js', import.meta.url));
 
     async function start(then: string): Promise<ChildProcess> {
       const program = `
         import { openConnection } from ${JSON.stringify(connect)};
-        import { startDeadline } from ${JSON.stringify(wait)};
+        import { startDeadline } from '@ipyparallel-js/wire';
         await openConnection(${JSON.stringify(options)}, startDeadline({}, 20_000));
         console.log('open');
         ${then}

@@ -11,15 +11,15 @@ import {
   TransportError,
   UsageError,
 } from '@ipyparallel-js/protocol';
+import type { Machine } from '@ipyparallel-js/wire';
+import { startDeadline } from '@ipyparallel-js/wire';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   type Connection,
   type ConnectionOptions,
   openConnection,
 } from '../../packages/client/dist/connect/connection.js';
-import type { Machine } from '../../packages/client/dist/connect/machine.js';
 import { parseSshServer } from '../../packages/client/dist/connect/ssh-server.js';
-import { startDeadline } from '../../packages/client/dist/wait.js';
 
 const info = {
   ssh: '',

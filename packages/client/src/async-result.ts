@@ -1,7 +1,7 @@
 import { CompositeError, isDone, type TaskStatus, UsageError } from '@ipyparallel-js/protocol';
+import { type Deadline, startDeadline, timeoutError, type WaitOptions, within } from '@ipyparallel-js/wire';
 import { combineLatest, map, type Observable, of } from 'rxjs';
 import type { Outcome, Task } from './task.js';
-import { type Deadline, startDeadline, timeoutError, type WaitOptions, within } from './wait.js';
 
 /** How far several tasks are. */
 export interface Progress {

@@ -14,6 +14,7 @@ import {
   UsageError,
 } from '@ipyparallel-js/protocol';
 import { isDict, parseKeys, parseQuery } from '@ipyparallel-js/protocol/internal';
+import { type Deadline, pause, startDeadline, timeoutError, type WaitOptions } from '@ipyparallel-js/wire';
 import type { Observable } from 'rxjs';
 import { AsyncResult } from './async-result.js';
 import { type Connection, type ConnectionOptions, openConnection } from './connect/connection.js';
@@ -36,7 +37,6 @@ import type { ClientStats } from './stats.js';
 import { Submitter } from './submitter.js';
 import { Transport } from './transport.js';
 import { DirectView, LoadBalancedView, type Targets, type ViewOptions } from './views.js';
-import { type Deadline, pause, startDeadline, timeoutError, type WaitOptions } from './wait.js';
 
 /** Options of {@link Client.connect}. */
 export interface ClientOptions extends ConnectionOptions {

@@ -1,5 +1,5 @@
 import { ConnectionClosedError } from '@ipyparallel-js/protocol';
-import { formatMs } from './wait.js';
+import { formatMs } from '@ipyparallel-js/wire';
 
 /** How long the hub may be out of reach before what waits for it fails, in ms. */
 export const HUB_GRACE_MS = 10_000;

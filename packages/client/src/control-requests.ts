@@ -1,9 +1,9 @@
 import { type AnyMessage, type MessageContents, type MsgType, parentId } from '@ipyparallel-js/protocol';
 import { taskError } from '@ipyparallel-js/protocol/internal';
+import { startDeadline, timeoutError, type WaitOptions, waitFor } from '@ipyparallel-js/wire';
 import type { EngineInfo } from './engine-registry.js';
 import { engineDied } from './task-results.js';
 import type { Transport } from './transport.js';
-import { startDeadline, timeoutError, type WaitOptions, waitFor } from './wait.js';
 
 type ControlRequest = 'kernel_info_request' | 'abort_request';
 

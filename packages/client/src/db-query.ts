@@ -1,6 +1,6 @@
+import { type Deadline, pause, startDeadline, type WaitOptions } from '@ipyparallel-js/wire';
 import { Observable } from 'rxjs';
 import type { HubDatabase, Question } from './hub-database.js';
-import { type Deadline, pause, startDeadline, type WaitOptions } from './wait.js';
 
 /**
  * A question to the Task Database. Nothing is sent before the first `await` (or `then`); further awaits share its

@@ -21,10 +21,10 @@ import {
   TASK_KEYS,
   testsOf,
 } from '@ipyparallel-js/protocol/internal';
+import type { Deadline } from '@ipyparallel-js/wire';
 import { type HubTraits, planQuery } from './hub-plan.js';
 import type { HubRequests } from './hub-requests.js';
 import { MAX_LIST } from './stock-plan.js';
-import type { Deadline } from './wait.js';
 
 /** A record with the columns that were asked for. */
 export type Row = Partial<TaskRecord> & { readonly msg_id: string };

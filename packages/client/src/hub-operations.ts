@@ -8,10 +8,10 @@ import {
   UsageError,
 } from '@ipyparallel-js/protocol';
 import { isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
+import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from './engine-registry.js';
 import { chunked, type HubDatabase } from './hub-database.js';
 import type { HubRequests } from './hub-requests.js';
-import type { Deadline, WaitOptions } from './wait.js';
 
 /** Where tasks are. */
 export interface ResultStatus {

@@ -9,8 +9,15 @@ import {
   SignatureError,
 } from '@ipyparallel-js/protocol';
 import { hubError } from '@ipyparallel-js/protocol/internal';
+import {
+  type Deadline,
+  formatMs,
+  startDeadline,
+  timeoutError,
+  type WaitOptions,
+  waitFor,
+} from '@ipyparallel-js/wire';
 import type { Transport } from './transport.js';
-import { type Deadline, formatMs, startDeadline, timeoutError, type WaitOptions, waitFor } from './wait.js';
 
 /** A successful reply of the hub: its content without the error alternative, and its buffers. */
 export interface HubReply<C> {
@@ -126,7 +133,7 @@ export class HubRequests {
           const { path } = this.#transport.connection;
           reject(
             new AuthenticationError(
-              `the hub at ${probe.address} signs with another key than ${path} has; is the file of an earlier controller?`,
+              `the hub at ${this.#transport.address('registration')} signs with another key than ${path} has; is the file of an earlier controller?`,
               { cause },
             ),
           );

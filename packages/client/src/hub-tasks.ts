@@ -1,10 +1,10 @@
 import { IpyparallelError, type TaskKey, TaskNotFoundError, taskStatus } from '@ipyparallel-js/protocol';
+import { pause } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from './engine-registry.js';
 import { chunked, type HubDatabase, type Row } from './hub-database.js';
 import type { HubRequests } from './hub-requests.js';
 import { Task } from './task.js';
 import { readOutcome } from './task-results.js';
-import { pause } from './wait.js';
 
 const STATUS_COLUMNS: readonly TaskKey[] = ['engine_uuid', 'completed', 'result_content'];
 const RESULT_COLUMNS: readonly TaskKey[] = [

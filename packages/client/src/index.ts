@@ -1,3 +1,4 @@
+export type { WaitOptions } from '@ipyparallel-js/wire';
 export { AsyncResult, type Progress } from './async-result.js';
 export { Client, type ClientOptions, type DbQueryOptions, type Jobs } from './client.js';
 export type { ConnectionOptions } from './connect/connection.js';
@@ -16,4 +17,3 @@ export {
   type Targets,
   type ViewOptions,
 } from './views.js';
-export type { WaitOptions } from './wait.js';

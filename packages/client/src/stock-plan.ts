@@ -139,11 +139,11 @@ function plan(comparisons: readonly Comparison[], boundsOf: Bounds): Alternative
   return alternatives;
 }
 
-// A hub turns what looks like a date into one, whatever the column; such texts are not sent.
-const LOOKS_LIKE_A_DATE = /^\d{4}-\d{2}-\d{2}[T ]/;
+// A hub turns what looks like a date into one, whatever the column and the script of its digits; and SQLite and
+// orjson refuse half a character. Such texts are not sent.
+const UNFIT = /^\p{Nd}{4}-\p{Nd}{2}-\p{Nd}{2}[T ]|\p{Cs}/u;
 
-const sendable = (value: unknown): value is string =>
-  typeof value === 'string' && !LOOKS_LIKE_A_DATE.test(value);
+const sendable = (value: unknown): value is string => typeof value === 'string' && !UNFIT.test(value);
 
 const textBounds: Bounds = (comparison) => {
   switch (comparison.op) {
@@ -172,25 +172,41 @@ const textBounds: Bounds = (comparison) => {
   }
 };
 
-const plusOneMs = (value: unknown): Date => new Date((value as Date).getTime() + 1);
+// Hubs read years of four digits, and convert between zones; dates at the ends of that range are not sent.
+const EARLIEST = Date.UTC(1000, 0);
+const LATEST = Date.UTC(9000, 0);
+
+/** The moments from a millisecond on, and before another; what cannot be sent is left out. */
+function between(from: number | undefined, until: number | undefined): Condition | 'any' {
+  const bounds: Record<string, Date> = {};
+  const fits = (ms: number | undefined): ms is number => ms !== undefined && ms >= EARLIEST && ms <= LATEST;
+  if (fits(from)) bounds.$gte = new Date(from);
+  if (fits(until)) bounds.$lt = new Date(until);
+  return Object.keys(bounds).length === 0 ? 'any' : bounds;
+}
 
 const dateBounds: Bounds = (comparison) => {
   switch (comparison.op) {
     case '$eq':
-      return { $gte: comparison.value, $lt: plusOneMs(comparison.value) };
+      return between(msOf(comparison.value), msOf(comparison.value) + 1);
     case '$gt':
-      return { $gte: plusOneMs(comparison.value) };
+      return between(msOf(comparison.value) + 1, undefined);
     case '$gte':
-      return { $gte: comparison.value };
+      return between(msOf(comparison.value), undefined);
     case '$lt':
-      return { $lt: comparison.value };
+      return between(undefined, msOf(comparison.value));
     case '$lte':
-      return { $lt: plusOneMs(comparison.value) };
+      return between(undefined, msOf(comparison.value) + 1);
     case '$in': {
-      const dates = comparison.values.filter((value) => value instanceof Date).map((date) => date.getTime());
-      return { $gte: new Date(Math.min(...dates)), $lt: new Date(Math.max(...dates) + 1) };
+      const dates = comparison.values.filter((value) => value instanceof Date).map(msOf);
+      // Not Math.min(...dates): a call takes only so many arguments.
+      const first = dates.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+      const last = dates.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+      return between(first, last + 1);
     }
     default:
       return 'any';
   }
 };
+
+const msOf = (value: unknown): number => (value as Date).getTime();

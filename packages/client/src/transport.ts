@@ -4,15 +4,11 @@ import {
   ConnectionClosedError,
   type NewMessage,
   newId,
-  ProtocolError,
-  ReplayError,
-  type ReplayHistory,
   type Session,
-  SignatureError,
   TransportError,
 } from '@ipyparallel-js/protocol';
+import { Intake, type LinkState, MessageSocket } from '@ipyparallel-js/wire';
 import { Dealer, Subscriber } from 'zeromq';
-import { Channel } from './channel.js';
 import type { Connection } from './connect/connection.js';
 import { newCounters, type StatsCounters } from './stats.js';
 
@@ -33,8 +29,8 @@ export class Transport {
   readonly connection: Connection;
   readonly session: Session;
   readonly stats: StatsCounters = newCounters();
-  readonly #channels = new Map<ClientChannel, Channel>();
-  readonly #histories = new Map<ClientChannel, ReplayHistory>();
+  readonly #sockets = new Map<ClientChannel, MessageSocket>();
+  readonly #intake: Intake;
   readonly #warned = new Set<string>();
   #listener: TransportListener | undefined;
   #refused = false;
@@ -43,6 +39,13 @@ export class Transport {
   constructor(connection: Connection, session: Session) {
     this.connection = connection;
     this.session = session;
+    this.#intake = new Intake(session, (reason, channel, error) => {
+      this.stats[reason]++;
+      this.#warn(
+        `${reason}:${channel}`,
+        `dropped a ${reason} message on ${channel}: ${error.message}; more are only counted in stats.${reason}`,
+      );
+    });
   }
 
   /** Opens every socket. Messages may come before this returns. */
@@ -62,23 +65,21 @@ export class Transport {
       if (socket instanceof Dealer) socket.sendHighWaterMark = 0;
       else socket.subscribe();
       this.#prepare(socket);
-      this.#histories.set(name, this.session.newHistory());
-      this.#channels.set(
-        name,
-        new Channel(socket, address, {
-          onFrames: (frames) => this.#receive(name, frames),
-          onLink: (link) => this.#link(name, link),
-          onFailure: (error) =>
-            this.#warn(`failure:${name}`, `the ${name} socket at ${address} failed: ${String(error)}`),
-        }),
-      );
+      const opened = new MessageSocket(name, socket, {
+        onFailure: (doing, error) =>
+          this.#warn(`failure:${name}`, `${doing} (${address}) failed: ${String(error)}`),
+        onLink: (state) => this.#link(name, state),
+      });
+      this.#sockets.set(name, opened);
+      opened.connect(address);
+      opened.read((frames) => this.#receive(name, frames));
     }
   }
 
   /** Sends on a channel, behind routing identities where the channel wants a target. */
   send(channel: SendingChannel, message: NewMessage, idents: readonly string[] = []): void {
     if (this.#closed) throw new ConnectionClosedError('the client is closed');
-    const open = this.#channels.get(channel);
+    const open = this.#sockets.get(channel);
     if (open === undefined) throw new TransportError(`this controller has no ${channel} socket`);
     this.stats.sent++;
     open.send(this.session.encode(message, idents));
@@ -91,7 +92,7 @@ export class Transport {
 
   /** Whether the hub's query socket has a TCP link. */
   get hubLinked(): boolean {
-    return this.#channels.get('registration')?.linked === true;
+    return this.#sockets.get('registration')?.linked === true;
   }
 
   /** Whether the hub refused the security handshake (CURVE keys that do not fit). */
@@ -103,21 +104,22 @@ export class Transport {
     return this.#closed;
   }
 
-  /** A socket of its own beside the others, for a probe. The caller closes it. */
-  openProbe(onFrames: (frames: Buffer[]) => void): Channel {
+  /** A socket of its own beside the others, for a probe of the hub. The caller closes it. */
+  openProbe(onFrames: (frames: Buffer[]) => void): MessageSocket {
     const socket = new Dealer({ linger: 0 });
     this.#prepare(socket);
-    return new Channel(socket, this.address('registration'), {
-      onFrames,
-      onLink: () => undefined,
-      onFailure: (error) => this.#warn('failure:probe', `the probe's socket failed: ${String(error)}`),
+    const probe = new MessageSocket('probe', socket, {
+      onFailure: (doing, error) => this.#warn('failure:probe', `${doing} failed: ${String(error)}`),
     });
+    probe.connect(this.address('registration'));
+    probe.read(onFrames);
+    return probe;
   }
 
   /** Closes every socket and the tunnels; idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const channel of this.#channels.values()) channel.close();
+    for (const socket of this.#sockets.values()) socket.close();
     await this.connection.close();
   }
 
@@ -131,31 +133,15 @@ export class Transport {
   }
 
   #receive(channel: ClientChannel, frames: Buffer[]): void {
-    let message: AnyMessage;
-    try {
-      message = this.session.decode(frames, this.#histories.get(channel));
-    } catch (error) {
-      this.#drop(channel, error);
-      return;
-    }
+    const message = this.#intake.decode(channel, frames);
+    if (message === undefined) return;
     this.stats.received++;
     this.#listener?.onMessage(channel, message);
   }
 
-  #drop(channel: ClientChannel, error: unknown): void {
-    if (!(error instanceof ProtocolError)) throw error;
-    const kind =
-      error instanceof SignatureError ? 'forged' : error instanceof ReplayError ? 'replayed' : 'malformed';
-    this.stats[kind]++;
-    this.#warn(
-      `${kind}:${channel}`,
-      `dropped a ${kind} message on ${channel} (${this.address(channel)}): ${error.message}; more are only counted in stats.${kind}`,
-    );
-  }
-
-  #link(channel: ClientChannel, link: 'up' | 'down' | 'refused'): void {
-    if (link === 'refused') this.#refused = true;
-    if (channel === 'registration' && link !== 'refused') this.#listener?.onHubLink(link === 'up');
+  #link(channel: ClientChannel, state: LinkState): void {
+    if (state === 'refused') this.#refused = true;
+    if (channel === 'registration' && state !== 'refused') this.#listener?.onHubLink(state === 'up');
   }
 
   #warn(kind: string, message: string): void {

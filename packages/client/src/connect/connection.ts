@@ -8,20 +8,24 @@ import {
   validateClientConnectionInfo,
 } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
-import type { Deadline } from '../wait.js';
-import { type CurveKeys, curveKeys } from './curve-keys.js';
-import { type ClusterChoice, expandPath, locateConnectionFile } from './locate-file.js';
-import { type Machine, thisMachine } from './machine.js';
+import type { Deadline } from '@ipyparallel-js/wire';
 import {
   bracketed,
+  type ClusterChoice,
+  type CurveKeys,
+  curveKeys,
+  expandPath,
   hostBehindTunnel,
   type ListeningHost,
   listeningHost,
+  locateConnectionFile,
+  type Machine,
   reachableHost,
   reachHint,
+  readConnectionFile,
   runsHere,
-} from './reachable-host.js';
-import { readConnectionFile } from './read-file.js';
+  thisMachine,
+} from '@ipyparallel-js/wire';
 import { parseSshServer, type SshServer } from './ssh-server.js';
 import { openSshTunnel, type SshTunnel } from './ssh-tunnel.js';
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
-import { formatMs, pause } from '../wait.js';
+import { formatMs, pause } from '@ipyparallel-js/wire';
 
 /** How an ssh ended. */
 export interface SshEnd {

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { isHost, withPort } from './reachable-host.js';
+import { isHost, withPort } from '@ipyparallel-js/wire';
 
 /** `user@host:port`, taken apart. */
 export interface SshServer {

@@ -1,8 +1,7 @@
 import { access } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { TransportError, UsageError } from '@ipyparallel-js/protocol';
-import { type Deadline, timeoutError, waitFor } from '../wait.js';
-import { bracketed } from './reachable-host.js';
+import { bracketed, type Deadline, timeoutError, waitFor } from '@ipyparallel-js/wire';
 import { describeEnd, type SshEnd, SshProcess } from './ssh-process.js';
 import { formatSshServer, type SshServer } from './ssh-server.js';
 

@@ -11,7 +11,7 @@ export interface ClusterChoice {
   readonly connectionFile?: string | URL;
   /** Name of an IPython profile; `default` by default. */
   readonly profile?: string;
-  /** The part between `ipcontroller-` and `-client.json`; empty for `ipcontroller-client.json`. */
+  /** The part between `ipcontroller-` and `-client.json` or `-engine.json`; empty for none. */
   readonly clusterId?: string;
   /** A profile's directory itself; goes before `profile`. */
   readonly profileDir?: string;
@@ -31,11 +31,15 @@ export interface FilePlace {
 }
 
 /**
- * Finds the place of the client's connection file as Python's Client does. `IPP_PROFILE_DIR` stands in for a profile
+ * Finds the place of a connection file as Python's Client and engines do. `IPP_PROFILE_DIR` stands in for a profile
  * that was not named, `IPP_CLUSTER_ID` for the cluster id.
  * @throws UsageError for an option that cannot be part of a path
  */
-export function locateConnectionFile(choice: ClusterChoice, env: NodeJS.ProcessEnv): FilePlace {
+export function locateConnectionFile(
+  choice: ClusterChoice,
+  env: NodeJS.ProcessEnv,
+  role: 'client' | 'engine' = 'client',
+): FilePlace {
   const { connectionFile } = choice;
   if (connectionFile !== undefined) {
     return {
@@ -51,7 +55,7 @@ export function locateConnectionFile(choice: ClusterChoice, env: NodeJS.ProcessE
   // Set together they name one cluster: its id says nothing about the clusters of another profile.
   const envClusterId = named && envProfileDir !== undefined ? undefined : env.IPP_CLUSTER_ID;
   const clusterId = nameOf('clusterId', choice.clusterId ?? envClusterId ?? '');
-  const fileName = clusterId === '' ? 'ipcontroller-client.json' : `ipcontroller-${clusterId}-client.json`;
+  const fileName = `ipcontroller${clusterId === '' ? '' : `-${clusterId}`}-${role}.json`;
   const idArgument = clusterId === '' ? '' : ` --cluster-id=${clusterId}`;
 
   const givenDir = choice.profileDir ?? (named ? undefined : envProfileDir);

@@ -1,5 +1,5 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
-import { type ClientConnectionInfo, ConnectionFileError, TransportError } from '@ipyparallel-js/protocol';
+import { ConnectionFileError, TransportError } from '@ipyparallel-js/protocol';
 import { type Deadline, timeoutError, within } from '../wait.js';
 import { isLoopback, isOwnAddress, isOwnName, type Machine } from './machine.js';
 
@@ -12,7 +12,10 @@ export interface ListeningHost {
 }
 
 /** The TCP host of a connection file; undefined for ipc. @throws ConnectionFileError for what is no host */
-export function listeningHost(info: ClientConnectionInfo, path: string): ListeningHost | undefined {
+export function listeningHost(
+  info: { readonly interface: string; readonly location: string },
+  path: string,
+): ListeningHost | undefined {
   if (info.interface.startsWith('ipc://')) return undefined;
   const host = withoutBrackets(info.interface.replace(/^tcp:\/\//, ''));
   const location = withoutBrackets(info.location);

@@ -1,12 +1,7 @@
-import {
-  type ClientConnectionInfo,
-  ConnectionFileError,
-  TransportError,
-  UsageError,
-} from '@ipyparallel-js/protocol';
+import { ConnectionFileError, TransportError, UsageError } from '@ipyparallel-js/protocol';
 import { capability, curveKeyPair } from 'zeromq';
 
-/** What a client's sockets need to speak CURVE: Z85 texts of 40 characters. */
+/** What connecting sockets need to speak CURVE: Z85 texts of 40 characters. */
 export interface CurveKeys {
   readonly serverKey: string;
   readonly publicKey: string;
@@ -16,12 +11,12 @@ export interface CurveKeys {
 const z85 = /^[0-9a-zA-Z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/;
 
 /**
- * The keys when the file, or else `IPP_CURVE_SERVERKEY`, has a server's key; null without CURVE. The client's own pair
+ * The keys when the file, or else `IPP_CURVE_SERVERKEY`, has a server's key; null without CURVE. The own pair
  * comes from `IPP_CURVE_PUBLICKEY` and `IPP_CURVE_SECRETKEY` when both are set, and is made up otherwise.
  * @throws ConnectionFileError or UsageError for what is no key, TransportError when libzmq was built without CURVE
  */
 export function curveKeys(
-  info: ClientConnectionInfo,
+  info: { readonly curve_serverkey: string | null },
   path: string,
   env: NodeJS.ProcessEnv,
   supported = capability.curve === true,

@@ -1,0 +1,39 @@
+// A room inside the project: what its packages share below their public interfaces. No promise of stability.
+export { type CurveKeys, curveKeys } from './connect/curve-keys.js';
+export {
+  type ClusterChoice,
+  expandPath,
+  type FilePlace,
+  locateConnectionFile,
+} from './connect/locate-file.js';
+export { type Machine, thisMachine } from './connect/machine.js';
+export {
+  bracketed,
+  hostBehindTunnel,
+  isHost,
+  type ListeningHost,
+  listeningHost,
+  reachableHost,
+  reachHint,
+  runsHere,
+  withPort,
+} from './connect/reachable-host.js';
+export { readConnectionFile } from './connect/read-file.js';
+export { type DropReason, Intake } from './intake.js';
+export {
+  type Frames,
+  type LinkState,
+  MessageSocket,
+  type SocketEvents,
+  type ZmqSocket,
+} from './message-socket.js';
+export {
+  type Deadline,
+  formatMs,
+  pause,
+  startDeadline,
+  timeoutError,
+  type WaitOptions,
+  waitFor,
+  within,
+} from './wait.js';
