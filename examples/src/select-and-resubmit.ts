@@ -1,0 +1,24 @@
+// Selects the tasks that have failed, removes the cause and submits them again.
+import assert from 'node:assert/strict';
+import { connect } from './shared/connect.js';
+import { both, ended, recorded, runOnEach, submit } from './shared/work.js';
+
+await using rc = await connect();
+const price = `price_${Date.now()}`;
+for (const factor of [2, 3]) {
+  const task = await submit(rc, both(`${factor} * ${price}`));
+  await assert.rejects(task.get({ timeout: 10_000 }), /not defined/);
+  await recorded(rc, task, ended);
+}
+
+const failed = await rc.dbQuery({ client_uuid: rc.session.session, 'result_content.status': 'error' }, [
+  'execute_input',
+  'result_content',
+]);
+for (const { execute_input, result_content } of failed) console.log(execute_input, result_content?.evalue);
+await runOnEach(rc, rc.ids, `${price} = 21`);
+const again = await rc.resubmit<{ text: string }>(failed.map(({ msg_id }) => msg_id));
+const texts = (await again.get({ timeout: 10_000 })).map(({ text }) => text);
+console.log(texts);
+
+assert.deepEqual(texts, ['42', '63']);

@@ -1,0 +1,23 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeStock } from '../support/describe-stock.js';
+import { examples, runExample } from '../support/run-example.js';
+import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+
+for (const version of stockVersions) {
+  for (const db of ['dictdb', 'sqlitedb'] as const) {
+    describeStock(version, `examples on ipyparallel ${version} with ${db}`, () => {
+      let cluster: StockCluster;
+      beforeAll(async () => {
+        // The documentation asks for engines 3 and 4.
+        cluster = await StockCluster.start({ version, db, engines: 5 });
+      });
+      afterAll(() => cluster.stop());
+
+      it.each(examples)('%s', async (name) => {
+        const { code, output } = await runExample(name, ['--connection-file', cluster.connectionFile]);
+        expect(code, output).toBe(0);
+        expect(output).not.toBe('');
+      });
+    });
+  }
+}
