@@ -54,8 +54,8 @@ export interface ClientOptions extends ConnectionOptions {
 
 /** Options that may stand in place of the keys of {@link Client.dbQuery}. */
 export interface DbQueryOptions<K extends ProjectionKey> extends WaitOptions {
-  /** A key or several; all but the buffers by default. `msg_id` always comes along. */
-  readonly keys?: K | readonly K[];
+  /** A key or several; `msg_id` always comes along. Without it everything but the buffers comes. */
+  readonly keys: K | readonly K[];
 }
 
 /** Tasks, named by their ids or by a result that stands for them. */
@@ -212,17 +212,16 @@ export class Client implements AsyncDisposable {
    * without them everything but the two buffers comes. Mirrors ipyparallel `Client.db_query`.
    * @throws InvalidQueryError at the call, naming the nearest key or operator
    */
-  dbQuery<const K extends ProjectionKey = never>(
-    query: TaskQuery,
-    keys?: K | readonly K[] | DbQueryOptions<K>,
-  ): DbQuery<[K] extends [never] ? FullRecord : Projected<K>> {
+  dbQuery(query: TaskQuery, options?: WaitOptions & { readonly keys?: undefined }): DbQuery<FullRecord>;
+  dbQuery<const K extends ProjectionKey>(query: TaskQuery, keys: K | readonly K[]): DbQuery<Projected<K>>;
+  // On its own: every array has a method `keys`, which would be taken for the option.
+  dbQuery<const K extends ProjectionKey>(query: TaskQuery, options: DbQueryOptions<K>): DbQuery<Projected<K>>;
+  dbQuery(query: TaskQuery, keysOrOptions: unknown = {}): DbQuery<unknown> {
     this.#assertOpen();
     const node = parseQuery(query);
-    const options: DbQueryOptions<K> = isDict(keys)
-      ? keys
-      : keys === undefined
-        ? {}
-        : { keys: keys as readonly K[] };
+    const options: WaitOptions & { readonly keys?: unknown } = isDict(keysOrOptions)
+      ? keysOrOptions
+      : { keys: keysOrOptions };
     const wanted = options.keys === undefined ? undefined : parseKeys(options.keys);
     return new DbQuery(this.#database, { node, keys: wanted }, options, this.#requests.defaultTimeout);
   }

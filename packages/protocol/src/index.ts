@@ -69,6 +69,7 @@ export type {
   PathOperators,
   Projected,
   ProjectionKey,
+  QueryDict,
   QueryValue,
   TaskQuery,
   TextOperators,

@@ -1,13 +1,13 @@
 import type { KEY_ALIASES, KeyAlias, TASK_COLUMNS, TaskKey, TaskRecord } from '../task-record.js';
 
 /** A JSON-like value, as a query may compare a dict or a path in one with (dates inside dicts are texts). */
-export type QueryValue =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly QueryValue[]
-  | { readonly [key: string]: QueryValue };
+export type QueryValue = string | number | boolean | null | readonly QueryValue[] | QueryDict;
+
+/** A dict to compare with. What begins with `$` is an operator, never a key. */
+export interface QueryDict {
+  readonly [key: string]: QueryValue;
+  readonly [operator: `$${string}`]: never;
+}
 
 /** The operators that any field takes. All of one object must hold. */
 export interface Operators<T> {
@@ -46,7 +46,7 @@ type ColumnCondition<K extends TaskKey> = (typeof TASK_COLUMNS)[K] extends 'text
   : (typeof TASK_COLUMNS)[K] extends 'date'
     ? Date | null | Operators<Date>
     : (typeof TASK_COLUMNS)[K] extends 'dict'
-      ? { readonly [key: string]: QueryValue } | null | Operators<{ readonly [key: string]: QueryValue }>
+      ? QueryDict | null | Operators<QueryDict>
       : null | Pick<Operators<never>, '$eq' | '$ne'>;
 
 /** The columns that a dotted path may begin with. */

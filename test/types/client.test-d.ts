@@ -1,0 +1,129 @@
+import type {
+  AsyncResult,
+  Client,
+  ClientOptions,
+  EngineInfo,
+  EngineQueueStatus,
+  ExecuteReply,
+  QueueStatus,
+  ResultStatus,
+} from '@ipyparallel-js/client';
+import type { TaskStatus } from '@ipyparallel-js/protocol';
+import type { Observable } from 'rxjs';
+import { describe, expectTypeOf, it } from 'vitest';
+
+declare const rc: Client;
+declare const ids: readonly string[];
+
+describe('results', () => {
+  it('are one for one id, a list for a list', () => {
+    expectTypeOf(rc.getResult('a')).toEqualTypeOf<AsyncResult<unknown>>();
+    expectTypeOf(rc.getResult(ids)).toEqualTypeOf<AsyncResult<unknown[]>>();
+    expectTypeOf(rc.getResult<number>('a').get()).resolves.toEqualTypeOf<number>();
+    expectTypeOf(rc.getResult<number>(ids).get({ timeout: 5_000 })).resolves.toEqualTypeOf<number[]>();
+    expectTypeOf(rc.resubmit('a')).resolves.toEqualTypeOf<AsyncResult<unknown>>();
+    expectTypeOf(rc.resubmit(ids)).resolves.toEqualTypeOf<AsyncResult<unknown[]>>();
+  });
+
+  it('are no promises', () => {
+    // @ts-expect-error no then
+    rc.getResult('a').then;
+    expectTypeOf(rc.getResult('a')).not.toExtend<PromiseLike<unknown>>();
+  });
+
+  it('tell how far they are', () => {
+    const ar = rc.getResult(ids);
+    expectTypeOf(ar.ready).toEqualTypeOf<boolean>();
+    expectTypeOf(ar.wait({ timeout: 1 })).resolves.toEqualTypeOf<boolean>();
+    expectTypeOf(ar.status$).toEqualTypeOf<Observable<readonly TaskStatus[]>>();
+    expectTypeOf(ar.statuses).items.toEqualTypeOf<
+      'unassigned' | 'assigned' | 'completed' | 'failed' | 'aborted'
+    >();
+  });
+});
+
+describe('views', () => {
+  it('give one result for one engine, a list for several', () => {
+    expectTypeOf(rc.directView(3).execute('x')).toEqualTypeOf<AsyncResult<ExecuteReply>>();
+    expectTypeOf(rc.directView([3]).execute('x')).toEqualTypeOf<AsyncResult<ExecuteReply[]>>();
+    expectTypeOf(rc.directView([0, 1]).execute('x')).toEqualTypeOf<AsyncResult<ExecuteReply[]>>();
+    expectTypeOf(rc.directView('all').execute('x')).toEqualTypeOf<AsyncResult<ExecuteReply[]>>();
+    expectTypeOf(rc.directView(rc.ids).execute('x')).toEqualTypeOf<AsyncResult<ExecuteReply[]>>();
+    expectTypeOf(rc.loadBalancedView().execute('x')).toEqualTypeOf<AsyncResult<ExecuteReply>>();
+  });
+
+  it('give what the function gives, awaited', () => {
+    const square = (n: number) => n * n;
+    const later = async (text: string) => ({ text });
+    const view = rc.loadBalancedView();
+    expectTypeOf(view.apply(square, 12)).toEqualTypeOf<AsyncResult<number>>();
+    expectTypeOf(view.apply(later, 'x')).toEqualTypeOf<AsyncResult<{ text: string }>>();
+    expectTypeOf(rc.directView(3).apply(square, 12)).toEqualTypeOf<AsyncResult<number>>();
+    expectTypeOf(rc.directView('all').apply(later, 'x')).toEqualTypeOf<AsyncResult<{ text: string }[]>>();
+  });
+
+  it('take the arguments that the function takes', () => {
+    const view = rc.loadBalancedView();
+    // @ts-expect-error a number
+    view.apply((n: number) => n * n, 'x');
+    // @ts-expect-error one is missing
+    view.apply((n: number, m: number) => n * m, 1);
+    // @ts-expect-error one too many
+    view.apply((n: number) => n, 1, 2);
+    // @ts-expect-error no function
+    view.apply('n => n', 1);
+    // @ts-expect-error code is a text
+    view.execute(() => 1);
+    // @ts-expect-error engines have numbers
+    rc.directView('0');
+  });
+});
+
+describe('operations', () => {
+  it('answer by what they are asked', () => {
+    expectTypeOf(rc.queueStatus()).resolves.toEqualTypeOf<QueueStatus>();
+    expectTypeOf(rc.queueStatus('all', { verbose: true })).resolves.toEqualTypeOf<QueueStatus<string[]>>();
+    expectTypeOf(rc.queueStatus([0])).resolves.toEqualTypeOf<QueueStatus>();
+    expectTypeOf(rc.queueStatus(0)).resolves.toEqualTypeOf<EngineQueueStatus>();
+    expectTypeOf(rc.queueStatus(0, { verbose: true })).resolves.toEqualTypeOf<EngineQueueStatus<string[]>>();
+    expectTypeOf(rc.hubHistory()).resolves.toEqualTypeOf<string[]>();
+    expectTypeOf(rc.resultStatus(ids)).resolves.toEqualTypeOf<ResultStatus>();
+  });
+
+  it('take ids, results, or all', () => {
+    rc.purgeResults(rc.getResult(ids));
+    rc.purgeHubResults('all');
+    rc.purgeHubResults([], { targets: [0, 1] });
+    rc.purgeLocalResults(ids);
+    rc.resultStatus('a');
+    // @ts-expect-error a msg_id is a text
+    rc.resubmit([5]);
+    // @ts-expect-error a msg_id is a text
+    rc.getResult(5);
+  });
+});
+
+describe('a client', () => {
+  it('shows what is live read-only', () => {
+    expectTypeOf(rc.ids).toEqualTypeOf<readonly number[]>();
+    expectTypeOf(rc.engines).toEqualTypeOf<ReadonlyMap<number, string>>();
+    expectTypeOf(rc.engines$).toEqualTypeOf<Observable<readonly EngineInfo[]>>();
+    expectTypeOf(rc.session.session).toEqualTypeOf<string>();
+    expectTypeOf(rc.session.id).toEqualTypeOf<string>();
+    // @ts-expect-error kept by the hub's notices
+    rc.ids.push(5);
+    // @ts-expect-error kept by the hub's notices
+    rc.engines.set(5, 'x');
+  });
+
+  it('is made by connect alone, and disposed of', () => {
+    expectTypeOf<Client>().toExtend<AsyncDisposable>();
+    // @ts-expect-error its constructor is private
+    expectTypeOf<typeof Client>().toExtend<new (...args: never[]) => unknown>();
+    const options: ClientOptions = { profile: 'x', clusterId: 'y', timeout: Number.POSITIVE_INFINITY };
+    expectTypeOf(options.timeout).toEqualTypeOf<number | undefined>();
+    // @ts-expect-error no such option
+    const wrong: ClientOptions = { connectionfile: 'x' };
+    expectTypeOf(wrong).toExtend<ClientOptions>();
+  });
+});

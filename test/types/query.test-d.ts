@@ -1,0 +1,244 @@
+import type { Client, DbQuery, DbQueryOptions } from '@ipyparallel-js/client';
+import type {
+  Dict,
+  FullRecord,
+  Projected,
+  ProjectionKey,
+  TaskQuery,
+  TaskRecord,
+} from '@ipyparallel-js/protocol';
+import { from, type Observable } from 'rxjs';
+import { describe, expectTypeOf, it } from 'vitest';
+
+declare const rc: Client;
+declare const date: Date;
+
+describe('a query that must not compile', () => {
+  it('has a key that no TaskRecord has', () => {
+    // @ts-expect-error the documentation's own slip: did you mean "completed"?
+    rc.dbQuery({ complete: null });
+    // @ts-expect-error misspelt
+    rc.dbQuery({ msgid: 'a' });
+    // @ts-expect-error misspelt beside a right one
+    rc.dbQuery({ queue: 'mux', strated: null });
+    // @ts-expect-error a path into no key
+    rc.dbQuery({ 'contents.code': 'x' });
+    // @ts-expect-error a path into a text
+    rc.dbQuery({ 'stdout.length': 5 });
+    // @ts-expect-error a path into a date
+    rc.dbQuery({ 'started.year': 2026 });
+  });
+
+  it('asks for a key that no TaskRecord has', () => {
+    // @ts-expect-error misspelt
+    rc.dbQuery({}, 'complete');
+    // @ts-expect-error misspelt
+    rc.dbQuery({}, ['msg_id', 'complete']);
+    // @ts-expect-error misspelt in options
+    rc.dbQuery({}, { keys: ['complete'] });
+    // @ts-expect-error a path is no key
+    rc.dbQuery({}, ['result_content.status']);
+    // @ts-expect-error no such option
+    rc.dbQuery({}, { key: 'msg_id' });
+    // @ts-expect-error in ms, as a number
+    rc.dbQuery({}, { timeout: '5s' });
+  });
+
+  it('compares a date with something else', () => {
+    // @ts-expect-error a text
+    rc.dbQuery({ started: '2026-01-01' });
+    // @ts-expect-error a text
+    rc.dbQuery({ started: { $gte: '2026-01-01' } });
+    // @ts-expect-error a number
+    rc.dbQuery({ started: { $gte: Date.now() } });
+    // @ts-expect-error a list of texts
+    rc.dbQuery({ completed: { $in: ['2026-01-01'] } });
+    // @ts-expect-error a date inside a dict is a text
+    rc.dbQuery({ 'header.date': { $gte: date } });
+  });
+
+  it('compares a text with something else', () => {
+    // @ts-expect-error a number
+    rc.dbQuery({ msg_id: 5 });
+    // @ts-expect-error a number
+    rc.dbQuery({ queue: { $in: [5] } });
+    // @ts-expect-error a date
+    rc.dbQuery({ label: { $gt: date } });
+    // @ts-expect-error what the documentation calls a date is the id of the new task
+    rc.dbQuery({ resubmitted: { $gte: date } });
+  });
+
+  it('compares a dict or buffers with something else', () => {
+    // @ts-expect-error a text
+    rc.dbQuery({ content: 'x' });
+    // @ts-expect-error a number
+    rc.dbQuery({ result_content: { $eq: 5 } });
+    // @ts-expect-error buffers can only be there or not
+    rc.dbQuery({ buffers: { $eq: [new Uint8Array()] } });
+    // @ts-expect-error buffers have no order
+    rc.dbQuery({ buffers: { $gt: null } });
+  });
+
+  it('has an unknown operator', () => {
+    // @ts-expect-error no operator of that name
+    rc.dbQuery({ msg_id: { $gtee: 'a' } });
+    // @ts-expect-error not at the top
+    rc.dbQuery({ $or: [{ queue: 'mux' }] });
+    // @ts-expect-error a list is wanted
+    rc.dbQuery({ queue: { $in: 'mux' } });
+    // @ts-expect-error no operator of that name, on a dict
+    rc.dbQuery({ content: { $foo: 1 } });
+    // @ts-expect-error no operator of that name, on a path
+    rc.dbQuery({ 'content.code': { $foo: 1 } });
+    // @ts-expect-error no operator at all
+    rc.dbQuery({ queue: { in: ['mux'] } });
+  });
+
+  it('has a pattern for what is no text', () => {
+    // @ts-expect-error a date
+    rc.dbQuery({ started: { $glob: '2026-*' } });
+    // @ts-expect-error a dict
+    rc.dbQuery({ content: { $glob: '*' } });
+    // @ts-expect-error a pattern is a text
+    rc.dbQuery({ stdout: { $glob: /x/ } });
+    // @ts-expect-error nothing is like null
+    rc.dbQuery({ stdout: { $glob: null } });
+  });
+});
+
+describe('a query that must compile', () => {
+  it('is any of the documentation', () => {
+    rc.dbQuery({});
+    rc.dbQuery({ completed: null }, ['msg_id', 'started']);
+    rc.dbQuery({ started: { $gte: date }, client_uuid: rc.session.session });
+    rc.dbQuery({ started: { $le: date }, client_uuid: { $ne: rc.session.session } });
+    rc.dbQuery({ engine_uuid: { $in: [3, 4].map((id) => rc.engines.get(id)) } }, 'result_header');
+  });
+
+  it('has nulls, several operators, older names, paths', () => {
+    rc.dbQuery({ msg_id: null, started: null, content: null, buffers: null, pyout: null });
+    rc.dbQuery({ started: { $gte: date, $lt: date, $ne: null, $nin: [date, null], $ge: date } });
+    rc.dbQuery({ stdout: { $glob: '*x*', $gt: '', $lte: null } });
+    rc.dbQuery({ pyin: { $glob: 'import *' }, 'pyerr.ename': 'ValueError', 'pyout.data': { a: 1 } });
+    rc.dbQuery({ 'result_content.status': { $in: ['error', null] }, 'header.n': { $gte: 5 } });
+    rc.dbQuery({ 'content.list': [1, { a: null }], 'content.flag': true, 'content.code': { $glob: '*' } });
+    rc.dbQuery({ content: { code: 'x', nested: { list: [1] } }, error: { $ne: {} } });
+    rc.dbQuery({ buffers: { $ne: null }, result_buffers: { $eq: null } });
+  });
+
+  it('may be made elsewhere', () => {
+    const query: TaskQuery = { queue: 'task', completed: { $ne: null } };
+    const more: TaskQuery = { ...query, label: 'x' };
+    const wanted: readonly ('msg_id' | 'started')[] = ['msg_id', 'started'];
+    expectTypeOf(rc.dbQuery(more, wanted)).resolves.items.toEqualTypeOf<Projected<'msg_id' | 'started'>>();
+    const options: DbQueryOptions<'label'> = { keys: 'label', timeout: Number.POSITIVE_INFINITY };
+    expectTypeOf(rc.dbQuery(more, options)).resolves.items.toEqualTypeOf<Projected<'label'>>();
+  });
+});
+
+describe('the records of an answer', () => {
+  it('have the literal keys and msg_id', async () => {
+    const [row] = await rc.dbQuery({}, ['started', 'queue']);
+    expectTypeOf(row).toEqualTypeOf<Projected<'started' | 'queue'> | undefined>();
+    expectTypeOf<NonNullable<typeof row>>().toEqualTypeOf<{
+      readonly msg_id: string;
+      readonly started: Date | null;
+      readonly queue: string | null;
+    }>();
+    // @ts-expect-error not asked for
+    row?.completed;
+  });
+
+  it('have one key, given as a text', async () => {
+    const [row] = await rc.dbQuery({}, 'result_header');
+    expectTypeOf(row?.result_header).toEqualTypeOf<Dict | null | undefined>();
+    expectTypeOf(row?.msg_id).toEqualTypeOf<string | undefined>();
+    // @ts-expect-error not asked for
+    row?.started;
+  });
+
+  it('have msg_id alone for no keys, and once for msg_id', async () => {
+    const [only] = await rc.dbQuery({}, 'msg_id');
+    expectTypeOf<NonNullable<typeof only>>().toEqualTypeOf<{ readonly msg_id: string }>();
+    const [none] = await rc.dbQuery({}, []);
+    expectTypeOf(none?.msg_id).toEqualTypeOf<string | undefined>();
+  });
+
+  it('have the keys of options', async () => {
+    const [row] = await rc.dbQuery(
+      {},
+      { keys: ['completed'], timeout: 5_000, signal: new AbortController().signal },
+    );
+    expectTypeOf<NonNullable<typeof row>>().toEqualTypeOf<{
+      readonly msg_id: string;
+      readonly completed: Date | null;
+    }>();
+    const [single] = await rc.dbQuery({}, { keys: 'stdout' });
+    expectTypeOf(single?.stdout).toEqualTypeOf<string | null | undefined>();
+  });
+
+  it('have the older names under which they were asked for', async () => {
+    const [row] = await rc.dbQuery({}, ['pyin', 'pyout', 'pyerr']);
+    expectTypeOf<NonNullable<typeof row>>().toEqualTypeOf<{
+      readonly msg_id: string;
+      readonly pyin: string | null;
+      readonly pyout: Dict | null;
+      readonly pyerr: Dict | null;
+    }>();
+  });
+
+  it('have buffers only when asked for', async () => {
+    const [row] = await rc.dbQuery({}, 'buffers');
+    expectTypeOf(row?.buffers).toEqualTypeOf<readonly Uint8Array[] | null | undefined>();
+    const [full] = await rc.dbQuery({});
+    expectTypeOf(full).toEqualTypeOf<FullRecord | undefined>();
+    // @ts-expect-error not without asking
+    full?.buffers;
+    // @ts-expect-error not without asking
+    full?.result_buffers;
+    expectTypeOf<keyof FullRecord>().toEqualTypeOf<Exclude<keyof TaskRecord, 'buffers' | 'result_buffers'>>();
+  });
+
+  it('are full for options without keys', async () => {
+    const [row] = await rc.dbQuery({ queue: 'task' }, { timeout: 1_000 });
+    expectTypeOf(row).toEqualTypeOf<FullRecord | undefined>();
+  });
+
+  it('cannot be written to', async () => {
+    const [row] = await rc.dbQuery({}, 'stdout');
+    if (row === undefined) return;
+    // @ts-expect-error a record is what the hub said
+    row.stdout = '';
+  });
+
+  it('have the keys of a union when only that is known', async () => {
+    const key = 'started' as 'started' | 'completed';
+    const [row] = await rc.dbQuery({}, key);
+    expectTypeOf(row?.started).toEqualTypeOf<Date | null | undefined>();
+    const keys: ProjectionKey[] = ['started'];
+    const [any] = await rc.dbQuery({}, keys);
+    expectTypeOf(any?.msg_id).toEqualTypeOf<string | undefined>();
+  });
+});
+
+describe('a query object', () => {
+  it('is a promise to await, a stream of records, a live list', () => {
+    const query = rc.dbQuery({}, 'label');
+    expectTypeOf(query).toEqualTypeOf<DbQuery<Projected<'label'>>>();
+    expectTypeOf(query).toExtend<PromiseLike<Projected<'label'>[]>>();
+    expectTypeOf(query.stream()).toEqualTypeOf<AsyncGenerator<Projected<'label'>, void, undefined>>();
+    expectTypeOf(query.poll(500)).toEqualTypeOf<Observable<Projected<'label'>[]>>();
+    // @ts-expect-error it is not an AsyncIterable itself
+    query[Symbol.asyncIterator];
+  });
+
+  it('is one answer to RxJS, not one emission per record', () => {
+    expectTypeOf(from(rc.dbQuery({}, 'label'))).toEqualTypeOf<Observable<Projected<'label'>[]>>();
+  });
+
+  it('works in Promise.all', async () => {
+    const [rows, ids] = await Promise.all([rc.dbQuery({}, 'queue'), rc.hubHistory()]);
+    expectTypeOf(rows).toEqualTypeOf<Projected<'queue'>[]>();
+    expectTypeOf(ids).toEqualTypeOf<string[]>();
+  });
+});
