@@ -40,6 +40,8 @@ export function planForStockHub(node: QueryNode, traits: StockTraits): Dict[] {
     // Inside dicts, and what this hub does not keep, only the client can look.
     if (field.path.length > 0 || field.column === 'display_data') continue;
     if (field.column === 'label' && !traits.label) continue;
+    // SQLite keeps an empty list of buffers as null, and a reply shows null as an empty list.
+    if (TASK_COLUMNS[field.column] === 'buffers') continue;
     columns.set(field.column, [...(columns.get(field.column) ?? []), comparison]);
   }
   const conditions: [TaskKey, Condition][] = [];
