@@ -39,6 +39,8 @@ export class RawEngine {
   readonly tasks: RawTask[] = [];
   /** Requests on the control socket. */
   readonly controls: AnyMessage[] = [];
+  /** How many messages it could not accept. */
+  refused = 0;
   readonly #options: RawEngineOptions;
   readonly #shell: Router;
   readonly #control: Router;
@@ -69,7 +71,8 @@ export class RawEngine {
     this.#iopub = new Publisher({ linger: 100 });
     this.#ping = new Subscriber({ linger: 0 });
     this.#pong = new Dealer(named);
-    this.#registration = new Dealer(named);
+    // No identity: a second engine that claims this uuid must get its answer too.
+    this.#registration = new Dealer({ linger: 0 });
   }
 
   /** Registers an engine and waits for the reply; its first beat may still be to come. */
@@ -104,7 +107,10 @@ export class RawEngine {
     this.#ping.connect(at(this.info.hb_ping));
     this.#pong.connect(at(this.info.hb_pong));
     void this.#each(this.#shell, (frames) => this.#onTask(frames));
-    void this.#each(this.#control, (frames) => this.controls.push(this.session.decode(frames)));
+    void this.#each(this.#control, (frames) => {
+      const message = this.#decode(frames);
+      if (message !== undefined) this.controls.push(message);
+    });
     void this.#each(this.#ping, (frames) => this.#beats && this.#pong.send(frames));
   }
 
@@ -115,8 +121,18 @@ export class RawEngine {
     return this.session.decode(await this.#registration.receive());
   }
 
+  #decode(frames: Buffer[]): AnyMessage | undefined {
+    try {
+      return this.session.decode(frames);
+    } catch {
+      this.refused++;
+      return undefined;
+    }
+  }
+
   #onTask(frames: Buffer[]): void {
-    const message = this.session.decode(frames);
+    const message = this.#decode(frames);
+    if (message === undefined) return;
     const task: RawTask = {
       message,
       reply: (content = { status: 'ok' }, parts = {}) => {
