@@ -1,6 +1,7 @@
 import {
   type AnyMessage,
   channelAddress,
+  DELIMITER,
   type EngineConnectionInfo,
   newId,
   Session,
@@ -151,7 +152,7 @@ export class Engine {
       log: this.#log,
       now: () => new Date(),
       startKernel: (events) =>
-        KernelProcess.start({ cwd: this.#options.cwd, nodeArgs: this.#options.nodeArgs, events }),
+        KernelProcess.start({ cwd: this.#options.cwd, nodeArgs: this.#options.nodeArgs, timeout, events }),
       onKernelDeath: (how) => void this.#end({ reason: 'kernel-died', detail: `its kernel process ${how}` }),
     });
     signal?.throwIfAborted();
@@ -182,15 +183,19 @@ export class Engine {
   async #register(id: number | undefined, timeout: number): Promise<Registration> {
     let take = (_message: AnyMessage | undefined): void => {};
     const history = this.#session.newHistory();
-    const link = this.#link('registration', this.#sockets.dealer(), this.#info.registration, (frames) => {
+    const receive = (frames: Buffer[]): void => {
       const message = this.#intake.decode('registration', frames, history);
       if (message === undefined || message.msg_type === 'registration_reply') take(message);
-    });
+    };
+    const port = this.#info.registration;
+    const link = this.#link('registration', this.#sockets.dealer(), port, receive);
     this.#registrar = link;
     return await register({
       session: this.#session,
       link,
       id,
+      // A bare delimiter draws a hub_error, signed with the hub's own key, from every hub.
+      probe: () => this.#link('registration', this.#sockets.anonymous(), port, receive).send([DELIMITER]),
       timeout,
       signal: this.#options.signal,
       nextMessage: () =>

@@ -1,6 +1,5 @@
 import {
   type AnyMessage,
-  ProtocolError,
   ReplayError,
   type ReplayHistory,
   type Session,
@@ -34,11 +33,10 @@ export class Intake {
     try {
       return this.#session.decode(frames, history);
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
       const reason =
         error instanceof SignatureError ? 'forged' : error instanceof ReplayError ? 'repeated' : 'malformed';
       this.stats[reason]++;
-      this.#log.warnOnce(reason, `dropped a ${reason} message on ${channel}: ${error.message}`);
+      this.#log.warnOnce(reason, `dropped a ${reason} message on ${channel}: ${String(error)}`);
       return undefined;
     }
   }

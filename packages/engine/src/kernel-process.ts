@@ -2,7 +2,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import type { Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { fileURLToPath } from 'node:url';
-import { EngineError } from '@ipyparallel-js/protocol';
+import { EngineError, TimeoutError } from '@ipyparallel-js/protocol';
+import { withDeadline } from './deadline.js';
 import type { JobOutcome, KernelJob, KernelMessage } from './kernel/messages.js';
 
 /** What a kernel process tells its engine. */
@@ -20,6 +21,8 @@ export interface KernelOptions {
   readonly cwd: string;
   /** Arguments for `node` itself. */
   readonly nodeArgs: readonly string[];
+  /** How long it may take to be ready, in ms. */
+  readonly timeout: number;
   readonly events: KernelEvents;
 }
 
@@ -27,6 +30,9 @@ const ENTRY = fileURLToPath(new URL('./kernel/main.js', import.meta.url));
 
 // Interrupting code inside a callback leaves Node's async stack short, which it would take for corruption and abort.
 const REQUIRED_ARGS = ['--no-force-async-hooks-checks'];
+
+/** How long the channel of a process that has ended may take to end too, in ms. */
+const DRAIN_WAIT = 500;
 
 /** The child process with the user's code. It cannot outlive this process: see kernel/guard-worker.ts. */
 export class KernelProcess {
@@ -52,7 +58,9 @@ export class KernelProcess {
     this.#exited = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
         resolve();
-        this.#end(signal === null ? `exited with code ${code}` : `was killed by ${signal}`);
+        const how = signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
+        // Its last messages may still be in the channel, which ends after them.
+        this.#onceDrained(() => this.#end(how));
       });
       this.#child.once('error', (error) => {
         resolve();
@@ -60,7 +68,7 @@ export class KernelProcess {
       });
     });
     this.#child.on('message', (message) => this.#receive(message as KernelMessage));
-    this.#child.on('disconnect', () => this.#signal('SIGKILL'));
+    this.#child.once('disconnect', () => this.#signal('SIGKILL'));
     // What native code and child processes write past the kernel's own streams.
     for (const name of ['stdout', 'stderr'] as const) {
       const decoder = new StringDecoder('utf8');
@@ -72,12 +80,21 @@ export class KernelProcess {
     this.#lifeline?.on('error', () => {});
   }
 
-  /** Forks a kernel and waits until it takes jobs. @throws EngineError when it dies before that */
+  /** Forks a kernel and waits until it takes jobs. @throws EngineError when it dies before that, TimeoutError */
   static async start(options: KernelOptions): Promise<KernelProcess> {
     const kernel = new KernelProcess(options);
-    await new Promise<void>((resolve, reject) => {
+    const ready = new Promise<void>((resolve, reject) => {
       kernel.#ready = { resolve, reject };
     });
+    try {
+      await withDeadline(ready, options.timeout, undefined, () => {
+        const problem = `the engine's kernel process ${kernel.pid} was not ready within ${options.timeout} ms`;
+        return new TimeoutError(problem, options.timeout);
+      });
+    } catch (error) {
+      await kernel.dispose();
+      throw error;
+    }
     return kernel;
   }
 
@@ -107,6 +124,7 @@ export class KernelProcess {
   /** Kills the process and all that it started, and waits for its end; idempotent. */
   async dispose(): Promise<void> {
     this.#expected = true;
+    this.#ready = undefined;
     this.#signal('SIGKILL');
     await this.#exited;
   }
@@ -144,7 +162,8 @@ export class KernelProcess {
         this.#events.onResult(message.job, message.text);
         break;
       case 'done':
-        this.#events.onDone(message.job, message.outcome);
+        // What native code wrote before came through a pipe, which is read in this same turn of the event loop.
+        setImmediate(() => this.#events.onDone(message.job, message.outcome));
         break;
       case 'interrupted': {
         this.#interrupting = false;
@@ -154,6 +173,18 @@ export class KernelProcess {
         break;
       }
     }
+  }
+
+  #onceDrained(act: () => void): void {
+    if (!this.#child.connected) {
+      setImmediate(act);
+      return;
+    }
+    const timer = setTimeout(act, DRAIN_WAIT);
+    this.#child.once('disconnect', () => {
+      clearTimeout(timer);
+      setImmediate(act);
+    });
   }
 
   #end(how: string): void {

@@ -6,7 +6,7 @@ import { withDeadline } from './deadline.js';
 export interface LinkEvents {
   /** One multipart message, unverified. */
   readonly onFrames: (frames: Buffer[]) => void;
-  /** Sending or receiving failed while the link was open. */
+  /** Sending, receiving or handling a message failed while the link was open. */
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -80,7 +80,11 @@ export class Link {
         if (!this.#closed) this.#events.onFailure(error);
         return;
       }
-      this.#events.onFrames(frames);
+      try {
+        this.#events.onFrames(frames);
+      } catch (error) {
+        this.#events.onFailure(error);
+      }
     }
   }
 }

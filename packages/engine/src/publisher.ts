@@ -1,5 +1,6 @@
 import type { Dict, Header, MessageContents, MsgType, Session } from '@ipyparallel-js/protocol';
 import type { Link } from './link.js';
+import { wireText } from './wire-text.js';
 
 type IopubType = MsgType &
   ('status' | 'stream' | 'execute_input' | 'execute_result' | 'error' | 'shutdown_reply');
@@ -21,7 +22,7 @@ export class Publisher {
   }
 
   stream(name: 'stdout' | 'stderr', text: string, parent: Header | Dict): void {
-    this.#publish(name, 'stream', { name, text }, parent);
+    this.#publish(name, 'stream', { name, text: wireText(text) }, parent);
   }
 
   executeInput(code: string, count: number, parent: Header | Dict): void {
@@ -29,7 +30,7 @@ export class Publisher {
   }
 
   executeResult(text: string, count: number, parent: Header | Dict): void {
-    const content = { data: { 'text/plain': text }, metadata: {}, execution_count: count };
+    const content = { data: { 'text/plain': wireText(text) }, metadata: {}, execution_count: count };
     this.#publish('execute_result', 'execute_result', content, parent);
   }
 

@@ -26,10 +26,15 @@ export interface RegistrationOptions {
   readonly nextMessage: () => Promise<AnyMessage | undefined>;
   /** The id to ask for. */
   readonly id: number | undefined;
+  /** Asks the hub, on a socket of its own, for an answer that shows its key. */
+  readonly probe: () => void;
   /** In ms. */
   readonly timeout: number;
   readonly signal: AbortSignal | undefined;
 }
+
+/** How long the hub may be silent before its key is doubted, in ms: it never answers what is signed with another. */
+const PROBE_AFTER = 1000;
 
 /**
  * Asks the hub for an id. The hub counts the engine as registered from its first heartbeat on.
@@ -43,13 +48,14 @@ export async function register(options: RegistrationOptions): Promise<Registrati
   });
   const reply = options.nextMessage();
   link.send(session.encode(request));
+  const silence = setTimeout(options.probe, PROBE_AFTER);
   const message = await withDeadline(reply, timeout, signal, () => {
     const problem = `no answer to the registration request from ${link.address} within ${timeout} ms`;
     return new TimeoutError(
       `${problem}; is a controller running there, and is the connection file of this run of it?`,
       timeout,
     );
-  });
+  }).finally(() => clearTimeout(silence));
   if (message === undefined) {
     throw new AuthenticationError(
       `the answer from ${link.address} does not verify with the connection file's key: the file is another controller's`,

@@ -22,13 +22,15 @@ export class SocketFactory {
     this.#common = { linger: LINGER, ...curveOptions(info.curve_serverkey ?? curve.serverKey, curve) };
   }
 
+  /** A dealer under the engine's routing id. */
   dealer(): Dealer {
-    return new Dealer({
-      ...this.#common,
-      routingId: this.#routingId,
-      sendHighWaterMark: 0,
-      receiveHighWaterMark: 0,
-    });
+    const dealer = this.anonymous();
+    dealer.routingId = this.#routingId;
+    return dealer;
+  }
+
+  anonymous(): Dealer {
+    return new Dealer({ ...this.#common, sendHighWaterMark: 0, receiveHighWaterMark: 0 });
   }
 
   /** Receives everything. */

@@ -6,6 +6,7 @@ import type { Logger } from './log.js';
 import type { Publisher } from './publisher.js';
 import { type Ending, type EngineIdentity, errorPlace, replyMetadata } from './reply-metadata.js';
 import { type Task, TaskQueue } from './task-queue.js';
+import { wireText } from './wire-text.js';
 
 /** What a {@link TaskRunner} stands on. */
 export interface TaskRunnerOptions {
@@ -41,7 +42,7 @@ export class TaskRunner {
   #stopped = false;
   #jobs = 0;
   #executions = 0;
-  #lastParent: Header | Dict = {};
+  #lastParent: Header | undefined;
 
   private constructor(options: TaskRunnerOptions) {
     this.#options = options;
@@ -121,7 +122,7 @@ export class TaskRunner {
       if (generation === this.#generation) act();
     };
     this.#kernel = await this.#options.startKernel({
-      onStream: (name, text) => ifCurrent(() => this.#options.publisher.stream(name, text, this.#lastParent)),
+      onStream: (name, text) => ifCurrent(() => this.#publishStream(name, text)),
       onResult: (job, text) => ifCurrent(() => this.#publishResult(job, text)),
       onDone: (job, outcome) => ifCurrent(() => this.#done(job, outcome)),
       onDeath: (how) =>
@@ -175,6 +176,13 @@ export class TaskRunner {
     this.#kernel?.run(execute);
   }
 
+  /** Output belongs to the task that runs, or to the last one that ran, as with Python's engines. */
+  #publishStream(name: 'stdout' | 'stderr', text: string): void {
+    const { publisher, log } = this.#options;
+    if (this.#lastParent === undefined) log.info(`kernel ${name} before the first task: ${text.trimEnd()}`);
+    else publisher.stream(name, text, this.#lastParent);
+  }
+
   #publishResult(job: number, text: string): void {
     if (this.#running?.job !== job) return;
     this.#options.publisher.executeResult(text, this.#executions, this.#running.task.request.header);
@@ -195,10 +203,11 @@ export class TaskRunner {
           : outcome.content;
       this.#reply(task, started, content, outcome.buffers, { status: 'ok' });
     } else {
-      const { ename, evalue, traceback } = outcome.failure;
+      const failure = wireFailure(outcome.failure);
+      const { ename, evalue } = failure;
       log.debug(`${task.request.msg_id} failed: ${ename}: ${evalue}`);
-      publisher.error({ ename, evalue, traceback }, header);
-      const content = this.#errorContent(outcome.failure, method);
+      publisher.error(failure, header);
+      const content = this.#errorContent(failure, method);
       this.#reply(
         task,
         started,
@@ -267,6 +276,10 @@ export class TaskRunner {
       this.#next();
     }
   }
+}
+
+function wireFailure({ ename, evalue, traceback }: FailureInfo): FailureInfo {
+  return { ename: wireText(ename), evalue: wireText(evalue), traceback: traceback.map(wireText) };
 }
 
 function executeJob(

@@ -5,6 +5,7 @@ import { StringDecoder } from 'node:string_decoder';
 import vm from 'node:vm';
 import { IMPORT_NAME } from './imports.js';
 import type { OutputBatcher, StreamName } from './output.js';
+import { quietly } from './quietly.js';
 
 /** Gives the global object what scripts and called functions expect: `require`, imports, a console, `__name`. */
 export async function furnishContext(output: OutputBatcher): Promise<void> {
@@ -19,7 +20,7 @@ export async function furnishContext(output: OutputBatcher): Promise<void> {
     Object.defineProperty(target, 'name', { value, configurable: true }),
   );
   // The channel to the engine is not the code's: libraries take a process with send() for a worker of theirs.
-  Object.assign(process, { send: undefined });
+  Object.assign(process, { send: undefined, disconnect: undefined });
 }
 
 function define(name: string, value: unknown): void {
@@ -55,14 +56,8 @@ async function importFromHere(): Promise<unknown> {
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
   const importer: (specifier: string) => Promise<unknown> = script.runInThisContext();
-  // Node 20 calls this loader experimental at its first use, which is no news for the user.
-  const { emitWarning } = process;
-  process.emitWarning = () => {};
-  try {
-    await importer('node:path');
-  } finally {
-    process.emitWarning = emitWarning;
-  }
+  // Node 20 calls this loader experimental at its first use.
+  await quietly(() => importer('node:path'));
   return importer;
 }
 

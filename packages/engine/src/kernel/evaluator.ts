@@ -6,8 +6,8 @@ export type Completion =
   /** `location` is where a syntax error was found, `script:line:column`. */
   | { readonly kind: 'thrown'; readonly thrown: unknown; readonly location: string | undefined }
   | { readonly kind: 'terminated' }
-  /** The awaited promise was garbage-collected: nothing could ever have settled it. */
-  | { readonly kind: 'never' };
+  /** V8 gave up, for example on a promise that was garbage-collected before anything settled it. */
+  | { readonly kind: 'refused'; readonly reason: string };
 
 interface RemoteObject {
   readonly type: string;
@@ -103,7 +103,8 @@ export class Evaluator {
     scriptName: string | undefined,
   ): Completion {
     if (error !== null || answer === undefined) {
-      return /terminated/i.test(String(error?.message)) ? { kind: 'terminated' } : { kind: 'never' };
+      const reason = String(error?.message);
+      return /terminated/i.test(reason) ? { kind: 'terminated' } : { kind: 'refused', reason };
     }
     const { result, exceptionDetails } = answer;
     if (exceptionDetails === undefined) return { kind: 'value', value: this.#valueOf(result) };

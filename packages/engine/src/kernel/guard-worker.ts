@@ -3,6 +3,7 @@
 import { Session } from 'node:inspector';
 import { Socket } from 'node:net';
 import { parentPort } from 'node:worker_threads';
+import { SET_ASIDE_EXPRESSION } from './async-stack.js';
 import { LIFELINE_FD } from './messages.js';
 
 /** How long the main thread may take to answer before its code is terminated, in ms. */
@@ -37,6 +38,7 @@ function interrupt(): void {
   patience = setTimeout(() => {
     const session = new Session();
     session.connectToMainThread();
+    session.post('Runtime.evaluate', { expression: SET_ASIDE_EXPRESSION, silent: true });
     session.post('Runtime.terminateExecution', () => {
       session.disconnect();
       if (interrupting) repeating = setInterval(() => port?.postMessage('terminated'), REPEAT);

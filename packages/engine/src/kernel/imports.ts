@@ -19,7 +19,7 @@ export function rewriteDynamicImports(code: string): string {
   }
   let rewritten = '';
   let end = 0;
-  for (const { d: bracket, ss: start } of imports) {
+  for (const { d: bracket, ss: start } of [...imports].sort((a, b) => a.ss - b.ss)) {
     // -1 is a static import, -2 import.meta.
     if (bracket < 0) continue;
     rewritten += `${code.slice(end, start)}${IMPORT_NAME}`;

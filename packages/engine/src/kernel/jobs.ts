@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { decodeJsCall, encodeJsResult, isJsContent } from '@ipyparallel-js/protocol/internal';
+import { wireText } from '../wire-text.js';
 import type { Completion, Evaluator } from './evaluator.js';
 import { describeFailure, INTERRUPTED } from './failures.js';
 import { rewriteDynamicImports } from './imports.js';
@@ -12,12 +13,6 @@ export interface JobRunnerOptions {
   /** Sends all output that still waits. */
   readonly flush: () => void;
 }
-
-const NEVER: FailureInfo = {
-  ename: 'Error',
-  evalue: 'the code awaits a promise that nothing can settle any more',
-  traceback: ['Error: the code awaits a promise that nothing can settle any more'],
-};
 
 /** Runs one job at a time and reports its end once, whichever comes first: its completion or an interrupt. */
 export class JobRunner {
@@ -143,12 +138,12 @@ function failureOf(completion: Exclude<Completion, { kind: 'value' }>): FailureI
       return describeFailure(completion.thrown, completion.location);
     case 'terminated':
       return INTERRUPTED;
-    case 'never':
-      return NEVER;
+    case 'refused':
+      return { ename: 'Error', evalue: completion.reason, traceback: [`Error: ${completion.reason}`] };
   }
 }
 
 function expressionResult(completion: Completion): unknown {
   if (completion.kind !== 'value') return { status: 'error', ...failureOf(completion) };
-  return { status: 'ok', data: { 'text/plain': inspect(completion.value) }, metadata: {} };
+  return { status: 'ok', data: { 'text/plain': wireText(inspect(completion.value)) }, metadata: {} };
 }

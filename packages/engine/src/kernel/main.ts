@@ -1,5 +1,6 @@
 // The kernel process: runs the user's code for an engine, which keeps the sockets. Forked by KernelProcess.
 import { Worker } from 'node:worker_threads';
+import { clearAsyncStack, isClearing, prepareAsyncStack } from './async-stack.js';
 import { furnishContext } from './context.js';
 import { Evaluator } from './evaluator.js';
 import { describeFailure } from './failures.js';
@@ -25,23 +26,17 @@ const runner = new JobRunner({ evaluator: new Evaluator(), send, flush: () => ou
 
 const guard = new Worker(new URL('./guard-worker.js', import.meta.url));
 guard.unref();
-const RESTORE_ASYNC_STACK = Symbol('restore');
 
 guard.on('message', (notice: string) => {
   guard.postMessage('seen');
   runner.interrupt();
   output.flush();
-  if (notice === 'terminated') {
-    // Code cut off inside a callback leaves its frames on Node's async stack; only an uncaught exception clears it.
-    setImmediate(() => {
-      throw RESTORE_ASYNC_STACK;
-    });
-  }
+  if (notice === 'terminated') clearAsyncStack();
   send({ type: 'interrupted' });
 });
 
 process.on('uncaughtException', (error: unknown, origin) => {
-  if (error === RESTORE_ASYNC_STACK) return;
+  if (isClearing(error)) return;
   const what = origin === 'unhandledRejection' ? 'Unhandled rejection' : 'Uncaught exception';
   output.write('stderr', `${what}: ${describeFailure(error).traceback.join('\n')}\n`);
 });
@@ -49,5 +44,6 @@ process.on('SIGINT', () => runner.interrupt());
 process.on('exit', () => output.flush());
 process.on('message', (job: KernelJob) => runner.run(job));
 
+await prepareAsyncStack();
 await furnishContext(output);
 send({ type: 'ready' });

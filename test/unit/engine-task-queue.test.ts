@@ -1,0 +1,58 @@
+import { TaskQueue } from '@ipyparallel-js/engine/internal';
+import { Session } from '@ipyparallel-js/protocol';
+import { expect, test } from 'vitest';
+
+const session = new Session({ key: '', now: () => new Date() });
+
+function task(metadata = {}) {
+  const frames = session.encode(session.rawMessage('execute_request', {}, { metadata }));
+  return { request: session.decode(frames), reply: () => {} };
+}
+
+test('tasks leave in the order of their arrival', () => {
+  const queue = new TaskQueue();
+  const tasks = [task(), task(), task()];
+  for (const each of tasks) expect(queue.push(each)).toBe(true);
+  expect([queue.shift(), queue.shift(), queue.shift(), queue.shift()]).toEqual([...tasks, undefined]);
+});
+
+test('aborted ones leave the line, the others stay', () => {
+  const queue = new TaskQueue();
+  const tasks = [task(), task(), task()];
+  for (const each of tasks) queue.push(each);
+  expect(queue.abort([tasks[1]?.request.msg_id ?? ''])).toEqual([tasks[1]]);
+  expect(queue.drain()).toEqual([tasks[0], tasks[2]]);
+  expect(queue.length).toBe(0);
+});
+
+test('a task aborted before it came is refused once', () => {
+  const queue = new TaskQueue();
+  const late = task();
+  expect(queue.abort([late.request.msg_id])).toEqual([]);
+  expect(queue.push(late)).toBe(false);
+  expect(queue.push(late)).toBe(true);
+});
+
+test('an abort of a task that has already run leaves nothing behind', () => {
+  const queue = new TaskQueue();
+  const done = task();
+  queue.push(done);
+  queue.shift();
+  queue.abort([done.request.msg_id]);
+  expect(queue.push(done)).toBe(true);
+});
+
+test("a broadcast's part is aborted by the client's id", () => {
+  const queue = new TaskQueue();
+  const part = task({ original_msg_id: 'orig' });
+  queue.push(part);
+  expect(queue.abort(['orig'])).toEqual([part]);
+});
+
+test('ids of tasks that never come do not pile up', () => {
+  const queue = new TaskQueue();
+  const first = task();
+  queue.abort([first.request.msg_id]);
+  queue.abort(Array.from({ length: 10_000 }, (_, i) => `never-${i}`));
+  expect(queue.push(first)).toBe(true);
+});
