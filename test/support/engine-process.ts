@@ -44,8 +44,14 @@ export class EngineProcess {
       const notice = message as { type: string; id: number; uuid: string; pid: number };
       if (notice.type === 'registered') this.registered = notice;
     });
+    // Not 'close': a process that was disconnected from never gives it.
+    const ended = (['stdout', 'stderr'] as const).map(
+      (name) => new Promise((resolve) => this.child[name]?.once('close', resolve)),
+    );
     this.exited = new Promise((resolve) => {
-      this.child.once('close', (code, signal) => resolve(signal ?? code ?? -1));
+      this.child.once('exit', (code, signal) => {
+        void Promise.all(ended).then(() => resolve(signal ?? code ?? -1));
+      });
     });
   }
 
