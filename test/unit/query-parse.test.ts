@@ -344,7 +344,15 @@ describe('what is taken', () => {
       op: '$gte',
       value: new Date('2026-01-01T00:00:00.123Z'),
     });
-    expect(() => parseQuery({ started: 'yesterday' }, { dates: 'text' })).toThrow(InvalidQueryError);
+    for (const far of [new Date(8.64e15), new Date(-8.64e15)]) {
+      const bound = JSON.parse(JSON.stringify({ started: { $lt: far } })) as unknown;
+      expect([...testsOf(parseQuery(bound, { dates: 'text' }))][0]?.comparison).toEqual({
+        op: '$lt',
+        value: far,
+      });
+    }
+    for (const text of ['yesterday', '', '+999999-01-01T00:00:00.000Z', '2026-13-01T00:00:00Z'])
+      expect(() => parseQuery({ started: text }, { dates: 'text' })).toThrow(InvalidQueryError);
     expect(() => parseQuery({ started: 5 }, { dates: 'text' })).toThrow(InvalidQueryError);
   });
 });

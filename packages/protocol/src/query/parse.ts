@@ -179,7 +179,7 @@ class Parser {
         return typeof value === 'string' ? value : wrong('a text');
       case 'date': {
         if (this.#dates === 'text' && typeof value === 'string') {
-          return parseWireDate(value)?.date ?? wrong('a date, in a message an ISO 8601 text');
+          return dateOfText(value) ?? wrong('a date, in a message an ISO 8601 text');
         }
         if (!(value instanceof Date))
           return wrong('a date: pass a Date, for example new Date(Date.now() - 3_600_000)');
@@ -240,6 +240,15 @@ function parseField(name: string): Field {
     if (path.length > 100) throw new InvalidQueryError(`the path "${clip(name)}" has more than 100 steps`);
   }
   return { name: canonical, column, path };
+}
+
+// How JavaScript writes years that have more than four digits; no record has one, but a bound may.
+const FAR_DATE = /^[+-]\d{6}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
+
+function dateOfText(text: string): Date | undefined {
+  if (!FAR_DATE.test(text)) return parseWireDate(text)?.date;
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? undefined : date;
 }
 
 function describe(value: unknown): string {
