@@ -1,10 +1,11 @@
 import { Client } from '@ipyparallel-js/client';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Closing } from '../support/closing.js';
+import { Cluster } from '@ipyparallel-js/cluster';
+import { describe, expect, it } from 'vitest';
 import { describeStock } from '../support/describe-stock.js';
 import { cases } from '../support/operators/cases.js';
-import { operatorTests, type Selections, type Subject } from '../support/operators/suite.js';
+import { operatorTests, type Selections, setUp } from '../support/operators/suite.js';
 import { runWorkload } from '../support/operators/workload.js';
+import { requirePythonEnv } from '../support/python.js';
 import { RawClient } from '../support/raw-client.js';
 import { StockCluster, stockVersions } from '../support/stock-cluster.js';
 
@@ -13,28 +14,40 @@ const hubs = new Map<string, Selections>();
 for (const version of stockVersions) {
   for (const db of ['dictdb', 'sqlitedb'] as const) {
     describeStock(version, `queries on ipyparallel ${version} with ${db}`, () => {
-      let subject: Subject | undefined;
-      const closing = new Closing();
-
-      beforeAll(async () => {
+      const subject = setUp(async (closing) => {
         const cluster = closing.use(await StockCluster.start({ version, db, engines: 2 }));
         const raw = closing.use(RawClient.fromFile(cluster.connectionFile));
         const workload = closing.use(await runWorkload(raw, 'python'));
         const rc = closing.use(await Client.connect({ connectionFile: cluster.connectionFile }));
-        subject = { rc, workload };
+        return { rc, workload };
       });
-      afterAll(async () => {
-        await closing.close();
-      });
-
-      const selections = operatorTests(() => {
-        if (subject === undefined) throw new Error('the workload did not run');
-        return subject;
-      });
-      hubs.set(`${version} ${db}`, selections);
+      hubs.set(`${version} ${db}`, operatorTests(subject));
     });
   }
 }
+
+describeStock('9', 'queries on the embedded controller with engines of ipyparallel 9', () => {
+  const subject = setUp(async (closing) => {
+    const env = requirePythonEnv('9');
+    const cluster = closing.use(await Cluster.start({ n: 2, engines: 'python', python: env.python }));
+    const raw = closing.use(RawClient.fromFile(cluster.connectionFile));
+    const workload = closing.use(await runWorkload(raw, 'python'));
+    const rc = closing.use(await Client.connect({ connectionFile: cluster.connectionFile }));
+    return { rc, workload };
+  });
+  hubs.set('embedded, Python engines', operatorTests(subject));
+});
+
+describe('queries on the embedded controller', () => {
+  const subject = setUp(async (closing) => {
+    const cluster = closing.use(await Cluster.start({ n: 2 }));
+    const raw = closing.use(RawClient.fromFile(cluster.connectionFile));
+    const workload = closing.use(await runWorkload(raw, 'javascript'));
+    const rc = closing.use(await Client.connect({ connectionFile: cluster.connectionFile }));
+    return { rc, workload };
+  });
+  hubs.set('embedded', operatorTests(subject));
+});
 
 describe('queries on all hubs', () => {
   it('select the same tasks', () => {
@@ -43,7 +56,11 @@ describe('queries on all hubs', () => {
     for (const { name, differs } of cases) {
       if (differs !== undefined) continue;
       for (const [hub, selections] of others) {
-        expect(selections.get(name), `${name}: ${hub} and ${reference[0]}`).toEqual(reference[1].get(name));
+        // A direct task that is resubmitted goes to the task queue of a stock hub; ours gives it back to its engine.
+        const asOnStock = (id: string): boolean => !hub.startsWith('embedded') || id !== 'fail-0 again';
+        expect(selections.get(name)?.filter(asOnStock), `${name}: ${hub} and ${reference[0]}`).toEqual(
+          reference[1].get(name)?.filter(asOnStock),
+        );
       }
     }
   });

@@ -1,6 +1,7 @@
 // The tests of one hub: every case, and as many generated queries as there is time for.
 import type { Client } from '@ipyparallel-js/client';
-import { expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Closing } from '../closing.js';
 import { type Case, cases } from './cases.js';
 import { generateQueries, holds, Random } from './generate.js';
 import type { Workload } from './workload.js';
@@ -18,6 +19,22 @@ export type Selections = Map<string, readonly string[]>;
 const generated = Number(process.env.OPERATORS_QUERIES ?? 3_000);
 const seed = Number(process.env.OPERATORS_SEED ?? Date.now() % 2 ** 32);
 const atOnce = 20;
+
+/** Makes a subject before the tests of a describe, and closes what it is made of after them. */
+export function setUp(make: (closing: Closing) => Promise<Subject>): () => Subject {
+  let subject: Subject | undefined;
+  const closing = new Closing();
+  beforeAll(async () => {
+    subject = await make(closing);
+  });
+  afterAll(async () => {
+    await closing.close();
+  });
+  return () => {
+    if (subject === undefined) throw new Error('there is nothing to ask: it could not be set up');
+    return subject;
+  };
+}
 
 export function operatorTests(subject: () => Subject): Selections {
   const selections: Selections = new Map();
