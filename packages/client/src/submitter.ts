@@ -29,7 +29,8 @@ export function executeWork(code: string, options: { readonly silent?: boolean }
   if (typeof code !== 'string') throw new UsageError(`code is a text, not ${typeof code}`);
   return {
     msgType: 'execute_request',
-    content: { code, silent: options.silent === true, user_expressions: {} },
+    // A Python engine would else abort whatever it has queued, whoever submitted it, when this fails.
+    content: { code, silent: options.silent === true, user_expressions: {}, stop_on_error: false },
     buffers: [],
     language: undefined,
   };

@@ -88,6 +88,8 @@ export interface MessageContents {
     readonly store_history?: boolean;
     readonly user_expressions?: Dict;
     readonly allow_stdin?: boolean;
+    /** Whether a failure aborts what else the engine has queued; ipykernel's default is true. */
+    readonly stop_on_error?: boolean;
   };
   execute_reply: ReplyContent<{ readonly execution_count?: number; readonly user_expressions?: Dict }>;
   /** Empty for Python's pickled calls; {@link JsCall} for JavaScript functions. */
