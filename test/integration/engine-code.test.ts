@@ -285,15 +285,10 @@ describe('apply', () => {
 
   test('it runs in the same context', async () => {
     await run('const shared = 7; let counter = 0');
-    // @ts-expect-error -- these live on the engine
-    expect(
-      (
-        await apply(() => {
-          counter += shared;
-          return counter;
-        })
-      ).value,
-    ).toBe(7);
+    const { content, buffers } = encodeJsCall(() => 0, []);
+    const source = '() => { counter += shared; return counter; }';
+    const ran = await finished(submitApply({ ...content, source }, buffers));
+    expect(decodeJsResult(ran.content, ran.reply.buffers)).toBe(7);
     expect((await run('counter')).result).toBe('7');
   });
 

@@ -57,7 +57,7 @@ export class FakeController {
     this.#answering = new Session({ ...common, key: options.answerKey ?? key });
     this.key = key;
     this.#iopub = new Subscriber({ ...this.#server() });
-    this.#ping = new Publisher({ linger: 0, ...this.#server() });
+    this.#ping = new Publisher({ ...this.#server() });
   }
 
   readonly key: string;

@@ -1,0 +1,280 @@
+import type { Dict } from '@ipyparallel-js/protocol';
+import { decodeJsResult, encodeJsCall } from '@ipyparallel-js/protocol/internal';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describeStock } from '../support/describe-stock.js';
+import { EngineProcess, untilGone } from '../support/engine-process.js';
+import { isAlive } from '../support/processes.js';
+import { executeContent, RawClient, type Submitted } from '../support/raw-client.js';
+import { StockCluster, type StockClusterOptions, stockVersions } from '../support/stock-cluster.js';
+import { waitFor } from '../support/wait-for.js';
+
+const taskMetadata = { after: [], follow: [], timeout: 0, targets: [], retries: 0 };
+
+async function engineOn(
+  cluster: StockCluster,
+  rc: RawClient,
+  args: readonly string[] = [],
+): Promise<EngineProcess> {
+  const engine = await EngineProcess.start({
+    args: ['--profile-dir', cluster.profileDir, ...args],
+    cwd: cluster.directory,
+  });
+  await waitFor(async () => [...(await rc.engines()).values()].includes(engine.uuid), {
+    what: 'the hub to know the engine',
+  });
+  return engine;
+}
+
+function submitCall(rc: RawClient, fn: (...args: never[]) => unknown, ...args: unknown[]): Submitted {
+  const { content, buffers } = encodeJsCall(fn, args);
+  return rc.submit('task', 'apply_request', content, undefined, { buffers, metadata: taskMetadata });
+}
+
+describe.each(stockVersions)('on ipcontroller %s', (version) => {
+  describeStock(version, 'a JavaScript engine', () => {
+    let cluster: StockCluster;
+    let rc: RawClient;
+    let engine: EngineProcess;
+
+    beforeAll(async () => {
+      cluster = await StockCluster.start({ version, db: version === '8.8' ? 'sqlitedb' : 'dictdb' });
+      rc = RawClient.fromFile(cluster.connectionFile);
+      engine = await engineOn(cluster, rc);
+    });
+
+    afterAll(async () => {
+      await engine?.[Symbol.asyncDispose]();
+      rc?.close();
+      await cluster?.stop();
+    });
+
+    /** A record once the hub has its result and all its output. */
+    async function settledRecord(id: string): Promise<Dict> {
+      await rc.untilIdle(id);
+      return await waitFor(
+        async () => {
+          const record = await rc.record(id);
+          return record?.completed ? record : undefined;
+        },
+        { what: `the record of ${id}` },
+      );
+    }
+
+    test('execute: the reply, the streams, the result and the hub’s record', async () => {
+      const task = rc.submit(
+        'mux',
+        'execute_request',
+        executeContent('console.log("hello"); console.error("oops"); 6 * 7'),
+        engine.uuid,
+      );
+      const reply = await task.reply();
+      expect(reply.content).toEqual({ status: 'ok', execution_count: 1, user_expressions: {}, payload: [] });
+      expect(await rc.streamText(task.id, 'stdout')).toBe('hello\n');
+      const record = await waitFor(async () => {
+        const found = await settledRecord(task.id);
+        return found.stdout !== '' && found.execute_result ? found : undefined;
+      });
+      expect(record).toMatchObject({
+        stdout: 'hello\n',
+        stderr: 'oops\n',
+        engine_uuid: engine.uuid,
+        queue: 'mux',
+      });
+      // SQLite gives objects as text.
+      const result =
+        typeof record.execute_result === 'string' ? JSON.parse(record.execute_result) : record.execute_result;
+      expect(result).toMatchObject({ data: { 'text/plain': '42' } });
+      expect(record.started).toBe(reply.metadata.started);
+      expect(record.result_content).toMatchObject({ status: 'ok' });
+    });
+
+    test('a failing execute', async () => {
+      const task = rc.submit(
+        'mux',
+        'execute_request',
+        executeContent('function f() { throw new RangeError("far") }\nf()'),
+        engine.uuid,
+      );
+      const { content, metadata } = await task.reply();
+      expect(content).toMatchObject({ status: 'error', ename: 'RangeError', evalue: 'far' });
+      expect(content.engine_info).toEqual({ engine_uuid: engine.uuid, engine_id: 0, method: 'execute' });
+      expect(metadata.status).toBe('error');
+      const record = await settledRecord(task.id);
+      expect(record.result_content).toMatchObject({ status: 'error', ename: 'RangeError' });
+    });
+
+    test('apply through the task scheduler', async () => {
+      const task = submitCall(rc, (n: number) => n * n, 12);
+      const reply = await task.reply();
+      expect(decodeJsResult(reply.content, reply.buffers)).toBe(144);
+      expect(reply.metadata).toMatchObject({ dependencies_met: true, engine: engine.uuid, status: 'ok' });
+      expect((await settledRecord(task.id)).queue).toBe('task');
+      const failing = submitCall(rc, () => {
+        throw new TypeError('bad');
+      });
+      expect((await failing.reply()).content).toMatchObject({ status: 'error', ename: 'TypeError' });
+    });
+
+    test('a task resubmitted by the hub runs again', async () => {
+      const task = submitCall(rc, (n: number) => n + 1, 1);
+      await task.reply();
+      await settledRecord(task.id);
+      const answer = await rc.submit('registration', 'resubmit_request', { msg_ids: [task.id] }).reply();
+      const [again] = Object.values(answer.content.resubmitted as Record<string, string>);
+      const record = await waitFor(async () => {
+        const found = await rc.record(again ?? '');
+        return found?.completed ? found : undefined;
+      });
+      expect(record.result_content).toMatchObject({ status: 'ok', language: 'javascript' });
+    });
+
+    test('broadcast', async () => {
+      const metadata = { targets: [[engine.uuid, 0]], is_broadcast: true, is_coalescing: false };
+      const task = rc.submit(
+        'broadcast',
+        'execute_request',
+        executeContent('globalThis.reached = true'),
+        undefined,
+        { metadata },
+      );
+      const part = `${task.id}_${engine.uuid}`;
+      const reply = await rc.replyTo(part);
+      expect(reply.metadata).toMatchObject({
+        is_broadcast: true,
+        original_msg_id: task.id,
+        engine: engine.uuid,
+      });
+      expect((await rc.execute(engine.uuid, 'reached')).content.status).toBe('ok');
+    });
+
+    test('control: kernel_info leaves no record, abort, clear, signal', async () => {
+      const info = rc.submit('control', 'kernel_info_request', {}, engine.uuid);
+      expect((await info.reply()).content).toMatchObject({
+        implementation: 'ipyparallel-js',
+        language_info: { name: 'javascript' },
+      });
+      await rc.untilIdle(info.id);
+      expect(await rc.record(info.id)).toBeUndefined();
+
+      const busy = rc.submit('mux', 'execute_request', executeContent('while (true) {}'), engine.uuid);
+      const waiting = rc.submit('mux', 'execute_request', executeContent('1'), engine.uuid);
+      await waitFor(() => rc.published(busy.id, 'execute_input').length > 0);
+      const abort = rc.submit('control', 'abort_request', { msg_ids: [waiting.id] }, engine.uuid);
+      expect((await abort.reply()).content).toEqual({ status: 'ok' });
+      expect((await waiting.reply()).content).toEqual({ status: 'aborted' });
+      const signal = rc.submit('control', 'signal_request', { sig: 2 }, engine.uuid);
+      expect((await signal.reply()).content).toEqual({ status: 'ok' });
+      expect((await busy.reply()).content).toMatchObject({ status: 'error', ename: 'KeyboardInterrupt' });
+
+      await rc.execute(engine.uuid, 'var here = 1');
+      const clear = rc.submit('control', 'clear_request', {}, engine.uuid);
+      expect((await clear.reply()).content).toEqual({ status: 'ok' });
+      expect((await rc.execute(engine.uuid, 'here')).content).toMatchObject({ ename: 'ReferenceError' });
+    });
+
+    test("Python's client runs code here, and its calls are refused clearly", async () => {
+      const seen = await cluster.runPython<Dict>(`
+        import sys, json, ipyparallel
+        rc = ipyparallel.Client(sys.argv[1])
+        view = rc[0]
+        ar = view.execute('console.log("for python"); 6 * 7', silent=False)
+        ar.get(20)
+        ar.wait_for_output(10)
+        def failure(ar):
+            try:
+                ar.get(20)
+            except ipyparallel.RemoteError as e:
+                return [e.ename, e.evalue, (e.engine_info or {}).get('engine_id')]
+        out = dict(ids=rc.ids, stdout=ar.stdout, result=ar.execute_result['data']['text/plain'] if hasattr(ar, 'execute_result') and isinstance(ar.execute_result, dict) else repr(ar.get(5)))
+        out['failed'] = failure(view.execute('throw new TypeError("bad")'))
+        out['mismatch'] = failure(view.apply_async(pow, 2, 3))
+        out['status'] = ar.metadata['status']
+        out['history'] = ar.msg_ids[0] in rc.hub_history()
+        rc.clear(block=True)
+        print(json.dumps(out))
+      `);
+      expect(seen).toMatchObject({ ids: [0], stdout: 'for python\n', status: 'ok', history: true });
+      expect(String(seen.result)).toContain('42');
+      expect((seen.failed as unknown[]).slice(0, 2)).toEqual(['TypeError', 'bad']);
+      expect((seen.mismatch as unknown[])[0]).toBe('LanguageMismatchError');
+    });
+
+    test('SIGKILL to a kernel fails its task at once and unregisters', async () => {
+      const doomed = await engineOn(cluster, rc);
+      const task = rc.submit('mux', 'execute_request', executeContent('for (;;);'), doomed.uuid);
+      await waitFor(() => rc.published(task.id, 'execute_input').length > 0);
+      process.kill(doomed.kernelPid, 'SIGKILL');
+      expect((await task.reply()).content).toMatchObject({ status: 'error', ename: 'EngineError' });
+      expect(await doomed.exited).toBe(1);
+      await waitFor(async () => ![...(await rc.engines()).values()].includes(doomed.uuid));
+    });
+
+    test('SIGKILL to an engine leaves no process; the hub misses its heart', async () => {
+      const doomed = await engineOn(cluster, rc);
+      const { kernelPid } = doomed;
+      const task = rc.submit('mux', 'execute_request', executeContent('for (;;);'), doomed.uuid);
+      await waitFor(() => rc.published(task.id, 'execute_input').length > 0);
+      doomed.child.kill('SIGKILL');
+      await untilGone(kernelPid);
+      await waitFor(async () => ![...(await rc.engines()).values()].includes(doomed.uuid), {
+        timeout: 20_000,
+      });
+    });
+
+    test('shutdown_request and SIGTERM unregister', async () => {
+      const first = await engineOn(cluster, rc);
+      const second = await engineOn(cluster, rc);
+      const kernels = [first.kernelPid, second.kernelPid];
+      const shutdown = rc.submit('control', 'shutdown_request', { restart: false }, first.uuid);
+      expect((await shutdown.reply()).content).toEqual({ status: 'ok', restart: false });
+      second.child.kill('SIGTERM');
+      expect(await Promise.all([first.exited, second.exited])).toEqual([0, 0]);
+      expect(kernels.map(isAlive)).toEqual([false, false]);
+      await waitFor(async () => (await rc.engines()).size === 1);
+      const notices = rc.received
+        .filter(
+          ({ channel, message }) =>
+            channel === 'notification' && message.msg_type === 'unregistration_notification',
+        )
+        .map(({ message }) => message.content.uuid);
+      expect(notices).toEqual(expect.arrayContaining([first.uuid, second.uuid]));
+    });
+  });
+
+  describeStock(version, 'a JavaScript engine under other terms', () => {
+    test.each<[string, Partial<StockClusterOptions>, readonly string[]]>([
+      ['CURVE', { env: { IPP_ENABLE_CURVE: '1' } }, []],
+      ['msgpack', { pack: 'msgpack.packb' }, []],
+      ['a cluster id', { clusterId: 'named' }, ['--cluster-id', 'named']],
+    ])('%s', async (what, options, args) => {
+      await using cluster = await StockCluster.start({ version, ...options });
+      if (what === 'CURVE') {
+        const engine = await EngineProcess.start({ args: ['--file', cluster.engineConnectionFile] });
+        try {
+          const ids = await cluster.runPython<string>(`
+            import sys, json, ipyparallel
+            rc = ipyparallel.Client(sys.argv[1])
+            rc.wait_for_engines(1, timeout=20)
+            ar = rc[0].execute('console.log(2 ** 10)')
+            ar.get(20)
+            ar.wait_for_output(10)
+            print(json.dumps(ar.stdout))
+          `);
+          expect(ids).toBe('1024\n');
+        } finally {
+          await engine[Symbol.asyncDispose]();
+        }
+        return;
+      }
+      await using rc = RawClient.fromFile(cluster.connectionFile);
+      const engine = await engineOn(cluster, rc, args);
+      try {
+        const task = rc.submit('mux', 'execute_request', executeContent('console.log(2 ** 10)'), engine.uuid);
+        expect((await task.reply()).content.status).toBe('ok');
+        expect(await rc.streamText(task.id, 'stdout')).toBe('1024\n');
+      } finally {
+        await engine[Symbol.asyncDispose]();
+      }
+    });
+  });
+});
