@@ -117,8 +117,28 @@ describe('how an engine ends', () => {
     const { kernelPid } = engine;
     await busy(controller, engine);
     expect(isAlive(kernelPid)).toBe(true);
+    const since = performance.now();
     engine.child.kill('SIGKILL');
+    // Its kernel tells the hub for it, which else would wait for ten missed heartbeats.
+    await waitFor(() => controller.of('unregistration_request').length === 1);
     await untilGone(kernelPid);
+    expect(performance.now() - since).toBeLessThan(2000);
+    expect(controller.of('unregistration_request')[0]?.content).toEqual({ id: 0 });
+  });
+
+  test('SIGKILL to the engine after a clear, and with its controller gone', async () => {
+    const controller = await fake({ curve: true });
+    const engine = await engineOn(controller);
+    await controller.content('control', engine.uuid, 'clear_request', {});
+    const { kernelPid } = engine;
+    engine.child.kill('SIGKILL');
+    await waitFor(() => controller.of('unregistration_request').length === 1);
+    await untilGone(kernelPid);
+    const other = await engineOn(controller);
+    const kernel = other.kernelPid;
+    controller.stop();
+    other.child.kill('SIGKILL');
+    await untilGone(kernel);
   });
 
   test('SIGKILL to the kernel ends the engine, with a line that says so', async () => {

@@ -13,6 +13,7 @@ import { ControlHandler } from './control.js';
 import { withDeadline } from './deadline.js';
 import { Heart } from './heart.js';
 import { type EngineStats, Intake } from './intake.js';
+import type { Farewell } from './kernel/messages.js';
 import { KernelProcess } from './kernel-process.js';
 import { Link } from './link.js';
 import { Logger } from './log.js';
@@ -152,7 +153,13 @@ export class Engine {
       log: this.#log,
       now: () => new Date(),
       startKernel: (events) =>
-        KernelProcess.start({ cwd: this.#options.cwd, nodeArgs: this.#options.nodeArgs, timeout, events }),
+        KernelProcess.start({
+          cwd: this.#options.cwd,
+          nodeArgs: this.#options.nodeArgs,
+          farewell: this.#farewell(id),
+          timeout,
+          events,
+        }),
       onKernelDeath: (how) => void this.#end({ reason: 'kernel-died', detail: `its kernel process ${how}` }),
     });
     signal?.throwIfAborted();
@@ -203,6 +210,15 @@ export class Engine {
           take = resolve;
         }),
     });
+  }
+
+  /** Made anew for each kernel: a hub takes each message once. */
+  #farewell(id: number): Farewell {
+    return {
+      address: this.#address(this.#info.registration),
+      frames: this.#session.encode(this.#session.message('unregistration_request', { id })),
+      socket: this.#sockets.curve,
+    };
   }
 
   #openWork(id: number): Link[] {
@@ -275,13 +291,17 @@ export class Engine {
     port: number,
     onFrames: (frames: Buffer[]) => void,
   ): Link {
-    const address = channelAddress(reachableInterface(this.#info.interface, this.#info.location), port);
+    const address = this.#address(port);
     const link = new Link(name, socket, address, {
       onFrames,
       onFailure: (error) => this.#log.error(`socket ${name} at ${address} failed: ${String(error)}`),
     });
     this.#links.push(link);
     return link;
+  }
+
+  #address(port: number): string {
+    return channelAddress(reachableInterface(this.#info.interface, this.#info.location), port);
   }
 
   #end(end: EngineEnd): Promise<void> {

@@ -4,7 +4,7 @@ import { StringDecoder } from 'node:string_decoder';
 import { fileURLToPath } from 'node:url';
 import { EngineError, TimeoutError } from '@ipyparallel-js/protocol';
 import { withDeadline } from './deadline.js';
-import type { JobOutcome, KernelJob, KernelMessage } from './kernel/messages.js';
+import type { Farewell, JobOutcome, KernelJob, KernelMessage, KernelRequest } from './kernel/messages.js';
 
 /** What a kernel process tells its engine. */
 export interface KernelEvents {
@@ -21,6 +21,8 @@ export interface KernelOptions {
   readonly cwd: string;
   /** Arguments for `node` itself. */
   readonly nodeArgs: readonly string[];
+  /** What it says for us if this process is killed. */
+  readonly farewell: Farewell;
   /** How long it may take to be ready, in ms. */
   readonly timeout: number;
   readonly events: KernelEvents;
@@ -95,6 +97,7 @@ export class KernelProcess {
       await kernel.dispose();
       throw error;
     }
+    kernel.#send({ type: 'farewell', farewell: options.farewell });
     return kernel;
   }
 
@@ -134,9 +137,9 @@ export class KernelProcess {
     return pipe !== null && pipe !== undefined && 'write' in pipe ? pipe : undefined;
   }
 
-  #send(job: KernelJob): void {
+  #send(request: KernelRequest): void {
     // A kernel that is gone is reported by its exit.
-    if (this.#child.connected) this.#child.send(job, () => {});
+    if (this.#child.connected) this.#child.send(request, () => {});
   }
 
   #signal(signal: NodeJS.Signals): void {

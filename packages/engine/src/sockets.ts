@@ -5,21 +5,24 @@ import type { ResolvedEngineOptions } from './options.js';
 /** How long what was sent may take to leave after a socket is closed, in ms. */
 const LINGER = 1000;
 
-interface CommonOptions {
-  linger: number;
-  curveServerKey?: string;
-  curvePublicKey?: string;
-  curveSecretKey?: string;
-}
+/** The CURVE keys of a socket; empty without CURVE. */
+type CurveOptions = {
+  readonly curveServerKey?: string;
+  readonly curvePublicKey?: string;
+  readonly curveSecretKey?: string;
+};
 
 /** Makes the sockets of one engine: no high-water mark, its uuid as routing id, CURVE when the controller has it. */
 export class SocketFactory {
   readonly #routingId: string;
-  readonly #common: CommonOptions;
+  /** What any socket to this controller needs. */
+  readonly curve: CurveOptions;
+  readonly #common: CurveOptions & { readonly linger: number };
 
   constructor(uuid: string, info: EngineConnectionInfo, curve: ResolvedEngineOptions['curve']) {
     this.#routingId = uuid;
-    this.#common = { linger: LINGER, ...curveOptions(info.curve_serverkey ?? curve.serverKey, curve) };
+    this.curve = curveOptions(info.curve_serverkey ?? curve.serverKey, curve);
+    this.#common = { linger: LINGER, ...this.curve };
   }
 
   /** A dealer under the engine's routing id. */
@@ -49,7 +52,7 @@ export class SocketFactory {
 function curveOptions(
   serverKey: string | undefined,
   { publicKey, secretKey }: ResolvedEngineOptions['curve'],
-): Omit<CommonOptions, 'linger'> {
+): CurveOptions {
   if (serverKey === undefined) return {};
   const own = publicKey !== undefined && secretKey !== undefined ? { publicKey, secretKey } : curveKeyPair();
   return { curveServerKey: serverKey, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey };

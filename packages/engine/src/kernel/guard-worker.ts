@@ -1,21 +1,44 @@
 // A thread beside the user's code, which stays awake when that code never yields. It watches the pipe to the engine:
-// a byte asks for an interrupt, its end means that the engine is gone, and then this process must not outlive it.
+// a byte asks for an interrupt. Its end means that the engine is gone: the hub is told, in its stead and at once rather
+// than by missed heartbeats, and this process ends.
 import { Session } from 'node:inspector';
 import { Socket } from 'node:net';
 import { parentPort } from 'node:worker_threads';
 import { SET_ASIDE_EXPRESSION } from './async-stack.js';
-import { LIFELINE_FD } from './messages.js';
+import { type Farewell, LIFELINE_FD, SEEN } from './messages.js';
 
 /** How long the main thread may take to answer before its code is terminated, in ms. */
 const PATIENCE = 50;
 const REPEAT = 20;
+/** How long a kernel may live on to tell the hub that its engine is gone, in ms. */
+const FAREWELL_TIME = 1000;
+const LEAVING = 50;
 
 const port = parentPort;
 if (port === null) throw new Error('this file runs as a worker thread of the kernel');
 
+let farewell: Farewell | undefined;
 let interrupting = false;
 let patience: NodeJS.Timeout | undefined;
 let repeating: NodeJS.Timeout | undefined;
+
+/** Takes {@link FAREWELL_TIME} at most, and no time when nobody listens any more. */
+async function sayFarewell(): Promise<void> {
+  setTimeout(dieWithEngine, FAREWELL_TIME);
+  if (farewell === undefined) return;
+  const { address, frames, socket: options } = farewell;
+  const { Dealer } = await import('zeromq');
+  const socket = new Dealer(options);
+  const over = new Promise<void>((resolve) => {
+    // Sent once connected; a moment later it has left.
+    socket.events.on('handshake', () => setTimeout(resolve, LEAVING));
+    socket.events.on('connect:retry', () => resolve());
+    socket.events.on('disconnect', () => resolve());
+  });
+  socket.connect(address);
+  await socket.send([...frames].map((frame) => Buffer.from(frame)));
+  await over;
+}
 
 function dieWithEngine(): void {
   for (const target of [-process.pid, process.pid]) {
@@ -46,7 +69,11 @@ function interrupt(): void {
   }, PATIENCE);
 }
 
-port.on('message', () => {
+port.on('message', (message: typeof SEEN | Farewell) => {
+  if (message !== SEEN) {
+    farewell = message;
+    return;
+  }
   interrupting = false;
   clearTimeout(patience);
   clearInterval(repeating);
@@ -54,5 +81,5 @@ port.on('message', () => {
 
 const lifeline = new Socket({ fd: LIFELINE_FD, readable: true, writable: false });
 lifeline.on('data', interrupt);
-lifeline.on('error', dieWithEngine);
-lifeline.on('close', dieWithEngine);
+lifeline.on('error', () => {});
+lifeline.on('close', () => void sayFarewell().finally(dieWithEngine));

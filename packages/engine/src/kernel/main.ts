@@ -5,7 +5,7 @@ import { furnishContext } from './context.js';
 import { Evaluator } from './evaluator.js';
 import { describeFailure } from './failures.js';
 import { JobRunner } from './jobs.js';
-import type { KernelJob, KernelMessage } from './messages.js';
+import { type KernelMessage, type KernelRequest, SEEN } from './messages.js';
 import { OutputBatcher } from './output.js';
 
 const channel = process.send?.bind(process);
@@ -28,7 +28,7 @@ const guard = new Worker(new URL('./guard-worker.js', import.meta.url));
 guard.unref();
 
 guard.on('message', (notice: string) => {
-  guard.postMessage('seen');
+  guard.postMessage(SEEN);
   runner.interrupt();
   output.flush();
   if (notice === 'terminated') clearAsyncStack();
@@ -42,7 +42,10 @@ process.on('uncaughtException', (error: unknown, origin) => {
 });
 process.on('SIGINT', () => runner.interrupt());
 process.on('exit', () => output.flush());
-process.on('message', (job: KernelJob) => runner.run(job));
+process.on('message', (request: KernelRequest) => {
+  if (request.type === 'farewell') guard.postMessage(request.farewell);
+  else runner.run(request);
+});
 
 await prepareAsyncStack();
 await furnishContext(output);

@@ -25,6 +25,19 @@ export interface ApplyJob {
 
 export type KernelJob = ExecuteJob | ApplyJob;
 
+/** What the kernel tells the hub when the engine is gone without having said so. */
+export interface Farewell {
+  /** The hub's registration socket. */
+  readonly address: string;
+  /** A signed unregistration_request. */
+  readonly frames: readonly Uint8Array[];
+  /** Socket options; the CURVE keys, where there are any. */
+  readonly socket: Readonly<Record<string, string>>;
+}
+
+/** What the engine tells the kernel process. */
+export type KernelRequest = KernelJob | { readonly type: 'farewell'; readonly farewell: Farewell };
+
 /** A failure, as replies and iopub report it. */
 export interface FailureInfo {
   readonly ename: string;
@@ -45,6 +58,9 @@ export type KernelMessage =
   | { readonly type: 'done'; readonly job: number; readonly outcome: JobOutcome }
   /** An interrupt has been dealt with: the kernel is ready for the next job. */
   | { readonly type: 'interrupted' };
+
+/** What the main thread answers when its guard asks it to interrupt. */
+export const SEEN = 'seen';
 
 /** The descriptor of the pipe on which the engine asks for interrupts; its end is the engine's end. */
 export const LIFELINE_FD = 4;
