@@ -50,7 +50,10 @@ const given = process.argv.slice(2);
 await using cluster = given.length > 0 ? undefined : await Cluster.start({ n: 5 });
 const args = cluster === undefined ? given : ['--connection-file', cluster.connectionFile];
 
-const table = new Table({ head: ['example', 'outcome', 'seconds'], style: { head: [], border: [], compact: true } });
+const table = new Table({
+  head: ['example', 'outcome', 'seconds'],
+  style: { head: [], border: [], compact: true },
+});
 let failures = 0;
 for (const example of examples) {
   const { ok, seconds, output } = await run(example, args);

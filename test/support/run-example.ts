@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
@@ -22,8 +22,8 @@ export interface RunExampleOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** In ms; 60,000 by default. */
   readonly timeout?: number;
-  /** Called with all the output so far, and with what sends a signal. */
-  readonly onOutput?: (output: string, kill: (signal: NodeJS.Signals) => void) => void;
+  /** Called with all the output so far, and with the process that wrote it. */
+  readonly onOutput?: (output: string, child: ChildProcess) => void;
 }
 
 /** Runs a built example as a user does, as a program of its own. */
@@ -51,7 +51,7 @@ function runScript(file: string, args: readonly string[], options: RunExampleOpt
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
       output += text;
-      options.onOutput?.(output, (signal) => child.kill(signal));
+      options.onOutput?.(output, child);
     });
   }
   return new Promise((resolve, reject) => {

@@ -1,0 +1,109 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Cluster } from '@ipyparallel-js/cluster';
+import { belongingTo, listProcesses } from '@ipyparallel-js/cluster/internal';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { expectTheStory } from '../support/main-job-story.js';
+import { isAlive } from '../support/processes.js';
+import { runStart } from '../support/run-example.js';
+import { waitFor } from '../support/wait-for.js';
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'ipp-test-'));
+});
+
+afterEach(() => {
+  rmSync(directory, { recursive: true });
+});
+
+/** Runs `npm start` in a temporary directory of its own; notes every process that it starts. */
+async function start(args: readonly string[] = [], interruptAt?: { line: string; signal: NodeJS.Signals }) {
+  const seen = new Set<number>();
+  let listing: Promise<void> = Promise.resolve();
+  let sent = false;
+  const run = await runStart(args, {
+    env: { TMPDIR: directory },
+    onOutput: (output, { pid = 0 }) => {
+      listing = listing.then(async () => {
+        for (const found of belongingTo([pid], await listProcesses())) seen.add(found);
+      });
+      if (interruptAt === undefined || sent || !output.includes(interruptAt.line)) return;
+      sent = true;
+      void listing.then(() => process.kill(pid, interruptAt.signal));
+    },
+  });
+  await listing;
+  return { ...run, seen: [...seen] };
+}
+
+describe('npm start', () => {
+  it('shows the main job on a cluster of its own and leaves nothing behind', async () => {
+    const { code, output, seen } = await start();
+    expectTheStory(output);
+    expect(code, output).toBe(0);
+    // Itself, the guard, the controller, two engines and their processes.
+    expect(seen.length).toBeGreaterThanOrEqual(5);
+    expect(seen.filter(isAlive)).toEqual([]);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('stops all of it on %s', async (signal) => {
+    const { signal: ending, output, seen } = await start([], { line: 'of 14 done', signal });
+    expect(ending, output).toBe(signal);
+    expect(output).toContain('Stopping …');
+    expect(output.split('Stopping …')[1]?.trim()).toBe('');
+    await waitFor(() => !seen.some(isAlive), { what: 'every process to end' });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('does the same on a running cluster, and touches only its own tasks', async () => {
+    await using cluster = await Cluster.start({ n: 2 });
+    await using rc = await cluster.connect();
+    const before = rc.directView(0).execute('1 + 1');
+    const failing = rc.directView(1).execute('nobody.knows');
+    await before.get({ timeout: 10_000 });
+    await expect(failing.get({ timeout: 10_000 })).rejects.toThrow('nobody is not defined');
+
+    const { code, output } = await start(['--connection-file', cluster.connectionFile]);
+    expectTheStory(output);
+    expect(code, output).toBe(0);
+    const records = await rc.dbQuery({}, ['client_uuid', 'resubmitted']);
+    expect(records.map(({ msg_id }) => msg_id)).toEqual([...before.msgIds, ...failing.msgIds]);
+    expect(records.map(({ resubmitted }) => resubmitted)).toEqual([null, null]);
+  });
+
+  it('cleans up on a running cluster when it is interrupted', async () => {
+    await using cluster = await Cluster.start({ n: 2 });
+    await using rc = await cluster.connect();
+    const { code, output } = await start(['--connection-file', cluster.connectionFile], {
+      line: 'a few more, slow ones',
+      signal: 'SIGINT',
+    });
+    expect(code, output).toBe(130);
+    expect(output.split('Stopping …')[1]?.trim()).toMatch(/^\d tasks still run there; their records stay\.$/);
+    const left = await rc.dbQuery({}, ['msg_id']);
+    expect(left.length).toBeLessThanOrEqual(3);
+    expect(rc.ids).toEqual([0, 1]);
+  });
+
+  it('explains its options, and what is wrong in a line or two', async () => {
+    const help = await start(['--help']);
+    expect(help).toMatchObject({ code: 0, output: expect.stringContaining('--connection-file FILE') });
+
+    const wrong = await start(['--nonsense']);
+    expect(wrong.code).toBe(1);
+    expect(wrong.output.trim().split('\n')).toEqual([
+      "npm start: Unknown option '--nonsense' (npm start -- --help lists the options)",
+    ]);
+
+    const file = join(directory, 'ipcontroller-client.json');
+    writeFileSync(file, '{"key": "of something else"}');
+    const foreign = await start(['--connection-file', file]);
+    expect(foreign.code).toBe(1);
+    expect(foreign.output).toContain(`npm start: connection file ${file}: field "interface" is missing`);
+    expect(foreign.output).not.toContain('    at ');
+  });
+});

@@ -1,0 +1,39 @@
+import { Cluster } from '@ipyparallel-js/cluster';
+import { expect, it } from 'vitest';
+import { describeStock } from '../support/describe-stock.js';
+import { expectTheStory } from '../support/main-job-story.js';
+import { requirePythonEnv } from '../support/python.js';
+import { runStart } from '../support/run-example.js';
+import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+
+for (const version of stockVersions) {
+  for (const db of ['dictdb', 'sqlitedb'] as const) {
+    describeStock(version, `npm start on ipyparallel ${version} with ${db}`, () => {
+      it('shows the main job and leaves no record', async () => {
+        await using cluster = await StockCluster.start({ version, db, engines: 2 });
+        const { code, output } = await runStart(['--profile', 'default'], {
+          env: { IPYTHONDIR: cluster.ipythonDir },
+        });
+        expectTheStory(output);
+        expect(code, output).toBe(0);
+        const left = await cluster.runPython<string[]>(`
+          import json, sys, ipyparallel
+          rc = ipyparallel.Client(sys.argv[1])
+          print(json.dumps(rc.hub_history()))
+          rc.close()
+        `);
+        expect(left).toEqual([]);
+      });
+    });
+  }
+}
+
+describeStock('9', 'npm start on a cluster of two languages', () => {
+  it.each(['embedded', 'python'] as const)('shows the main job, controller %s', async (controller) => {
+    const { python } = requirePythonEnv('9');
+    await using cluster = await Cluster.start({ controller, engines: { javascript: 1, python: 1 }, python });
+    const { code, output } = await runStart(['--connection-file', cluster.connectionFile]);
+    expectTheStory(output);
+    expect(code, output).toBe(0);
+  });
+});
