@@ -89,6 +89,8 @@ export interface ResolvedControllerOptions {
   readonly writeLog: (line: string) => void;
 }
 
+const DATABASES: readonly DatabaseOptions['type'][] = ['memory', 'none'];
+
 // Names that every stock Session can import.
 const PACKERS = {
   json: { pack: 'json', unpack: 'json' },
@@ -115,7 +117,10 @@ export function resolveControllerOptions(
   if (!ports.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)) {
     throw new UsageError(`ports are integers from 1 to 65535: ${ports.join(', ')}`);
   }
-  const db = options.db ?? 'memory';
+  const db = typeof options.db === 'object' ? options.db : { type: options.db ?? 'memory' };
+  if (!DATABASES.includes(db.type)) {
+    throw new UsageError(`unknown Task Database "${db.type}"; there are ${DATABASES.join(', ')}`);
+  }
   return {
     securityDir: resolve(securityDir(options, env)),
     clusterId,
@@ -124,18 +129,18 @@ export function resolveControllerOptions(
     sshServer: options.sshServer ?? '',
     engineSshServer: options.engineSshServer ?? '',
     ports,
-    hbPeriod: positive('hbPeriod', options.hbPeriod ?? 3000),
+    hbPeriod: duration('hbPeriod', options.hbPeriod ?? 3000),
     maxHeartbeatMisses: positive('maxHeartbeatMisses', options.maxHeartbeatMisses ?? 10),
-    registrationTimeout: positive('registrationTimeout', options.registrationTimeout ?? 30_000),
+    registrationTimeout: duration('registrationTimeout', options.registrationTimeout ?? 30_000),
     // Under CURVE nobody who lacks the server's key gets as far as a message: signatures would add nothing.
     key: options.key ?? (curve === undefined ? env['IPP_SESSION_KEY'] || newId() : ''),
     ...packer,
     signatureScheme: 'hmac-sha256',
     curve,
-    db: typeof db === 'string' ? { type: db } : db,
+    db,
     taskScheme,
     hwm: notNegative('hwm', options.hwm ?? 1),
-    strandedDelay: notNegative('strandedDelay', options.strandedDelay ?? 1000),
+    strandedDelay: Math.min(notNegative('strandedDelay', options.strandedDelay ?? 1000), MAX_TIMER),
     logLevel: options.logLevel ?? 'warn',
     writeLog: options.writeLog ?? ((line) => process.stderr.write(line)),
   };
@@ -156,6 +161,13 @@ function resolveCurve(wanted: ControllerOptions['curve'], env: NodeJS.ProcessEnv
   const publicKey = env['IPP_CURVE_PUBLICKEY'];
   const secretKey = env['IPP_CURVE_SECRETKEY'];
   return publicKey && secretKey ? { publicKey, secretKey } : curveKeyPair();
+}
+
+/** A timer that is to wait longer than this fires at once. */
+const MAX_TIMER = 2 ** 31 - 1;
+
+function duration(name: string, value: number): number {
+  return Math.min(positive(name, value), MAX_TIMER);
 }
 
 function positive(name: string, value: number): number {

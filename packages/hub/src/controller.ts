@@ -51,7 +51,7 @@ export class Controller {
     try {
       const infos = connectionInfos(resolved, traffic);
       const files = new ConnectionFiles(resolved.securityDir, resolved.clusterId, infos);
-      hub = await startHub(resolved, traffic);
+      hub = await startHub(resolved, traffic, log);
       traffic.start(hub.monitor);
       await files.write();
       log.info(`serving; connection files ${files.clientFile} and ${files.engineFile}`);
@@ -117,7 +117,7 @@ function bindTraffic(options: ResolvedControllerOptions, log: Logger): Promise<T
   );
 }
 
-function startHub(options: ResolvedControllerOptions, traffic: Traffic): Promise<HubThread> {
+function startHub(options: ResolvedControllerOptions, traffic: Traffic, log: Logger): Promise<HubThread> {
   return HubThread.start(
     {
       ...sessionOptions(options),
@@ -128,6 +128,7 @@ function startHub(options: ResolvedControllerOptions, traffic: Traffic): Promise
       logLevel: options.logLevel,
     },
     traffic,
+    log,
     options.writeLog,
   );
 }

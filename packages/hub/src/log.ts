@@ -32,6 +32,8 @@ function describeError(cause: unknown, stack: boolean): string {
   return stack && cause.stack !== undefined ? cause.stack : `${cause.name}: ${cause.message}`;
 }
 
+const MAX_REASONS = 100;
+
 /** What was refused, by reason; the first of a reason is logged, then one line a minute while more come. */
 export class Refusals {
   readonly #counts = new Map<string, { total: number; loggedAt: number }>();
@@ -43,7 +45,9 @@ export class Refusals {
     this.#now = now;
   }
 
-  count(reason: string, detail = ''): void {
+  count(what: string, detail = ''): void {
+    // A stranger must not be able to make this list as long as he likes.
+    const reason = this.#counts.has(what) || this.#counts.size < MAX_REASONS ? what : 'other reasons';
     const entry = this.#counts.get(reason);
     const now = this.#now();
     if (entry === undefined) {

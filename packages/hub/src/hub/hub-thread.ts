@@ -3,7 +3,7 @@ import type { EngineConnectionInfo } from '@ipyparallel-js/protocol';
 import type { DatabaseOptions } from '../db/open-database.js';
 import { HubLink, receiveForSchedulers } from '../link/hub-port.js';
 import type { Monitor, Schedulers } from '../link/schedulers.js';
-import type { LogLevel } from '../log.js';
+import type { Logger, LogLevel } from '../log.js';
 
 /** What a hub is told when its thread starts; plain data. */
 export interface HubThreadData {
@@ -41,8 +41,10 @@ export class HubThread {
   static async start(
     data: HubThreadData,
     schedulers: Schedulers,
+    log: Logger,
     write: (line: string) => void,
   ): Promise<HubThread> {
+    const onFailure = (error: unknown): void => log.error('a message of the hub could not be handled', error);
     const worker = new Worker(new URL('./hub-worker.js', import.meta.url), { workerData: data });
     const ended = new Promise<void>((resolve, reject) => {
       worker.once('error', reject);
@@ -54,7 +56,7 @@ export class HubThread {
     ended.catch(() => {});
     const ready = new Promise<void>((resolve) => {
       worker.on('message', (message: ArrayBuffer | HubThreadNotice) => {
-        if (message instanceof ArrayBuffer) receiveForSchedulers(message, schedulers);
+        if (message instanceof ArrayBuffer) receiveForSchedulers(message, schedulers, onFailure);
         else if (message.type === 'log') write(message.line);
         else resolve();
       });

@@ -29,7 +29,7 @@ const hub = new Hub({
 
 port.on('message', (message: ArrayBuffer | { type: 'stop' }) => {
   if (message instanceof ArrayBuffer) {
-    receiveForHub(message, hub);
+    receiveForHub(message, hub, (error) => log.error('a message could not be handled', error));
     return;
   }
   void hub

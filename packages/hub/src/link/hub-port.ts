@@ -83,38 +83,57 @@ export class HubLink implements Monitor {
   }
 }
 
-/** Hands what came from the schedulers' thread to a hub in this one. */
-export function receiveForHub(packed: ArrayBuffer, hub: Monitor): void {
+/** What is done about a message whose handling failed; the others of its batch are handled all the same. */
+export type OnFailure = (error: unknown) => void;
+
+function receive(
+  packed: ArrayBuffer,
+  handle: (kind: number, frames: Buffer[]) => void,
+  onFailure: OnFailure,
+): void {
   for (const { kind, frames } of unpackBatch(packed)) {
-    switch (kind) {
-      case ToHub.query:
-        hub.query(frames);
-        break;
-      case ToHub.in:
-        hub.directRequest(frames);
-        break;
-      case ToHub.out:
-        hub.directReply(frames);
-        break;
-      case ToHub.inTask:
-        hub.taskRequest(frames);
-        break;
-      case ToHub.outTask:
-        hub.taskReply(frames);
-        break;
-      case ToHub.trackTask:
-        hub.taskAssigned(String(frames[0]), String(frames[1]));
-        break;
-      case ToHub.iopub:
-        hub.output(frames);
-        break;
-      case ToHub.newHeart:
-        hub.newHeart(String(frames[0]));
-        break;
-      case ToHub.stoppedHeart:
-        hub.stoppedHeart(String(frames[0]));
-        break;
+    try {
+      handle(kind, frames);
+    } catch (error) {
+      onFailure(error);
     }
+  }
+}
+
+/** Hands what came from the schedulers' thread to a hub in this one. */
+export function receiveForHub(packed: ArrayBuffer, hub: Monitor, onFailure: OnFailure): void {
+  receive(packed, (kind, frames) => toHub(hub, kind, frames), onFailure);
+}
+
+function toHub(hub: Monitor, kind: number, frames: Buffer[]): void {
+  switch (kind) {
+    case ToHub.query:
+      hub.query(frames);
+      break;
+    case ToHub.in:
+      hub.directRequest(frames);
+      break;
+    case ToHub.out:
+      hub.directReply(frames);
+      break;
+    case ToHub.inTask:
+      hub.taskRequest(frames);
+      break;
+    case ToHub.outTask:
+      hub.taskReply(frames);
+      break;
+    case ToHub.trackTask:
+      hub.taskAssigned(String(frames[0]), String(frames[1]));
+      break;
+    case ToHub.iopub:
+      hub.output(frames);
+      break;
+    case ToHub.newHeart:
+      hub.newHeart(String(frames[0]));
+      break;
+    case ToHub.stoppedHeart:
+      hub.stoppedHeart(String(frames[0]));
+      break;
   }
 }
 
@@ -163,36 +182,42 @@ export class SchedulersLink implements Schedulers {
 }
 
 /** Hands what came from the hub's thread to the schedulers in this one. */
-export function receiveForSchedulers(packed: ArrayBuffer, schedulers: Schedulers): void {
-  for (const { kind, frames } of unpackBatch(packed)) {
-    switch (kind) {
-      case FromHub.reply:
-        schedulers.reply(frames);
-        break;
-      case FromHub.notify:
-        schedulers.notify(frames);
-        break;
-      case FromHub.awaitHeart:
-        schedulers.awaitHeart(String(frames[0]));
-        break;
-      case FromHub.forgetHeart:
-        schedulers.forgetHeart(String(frames[0]));
-        break;
-      case FromHub.addEngine:
-        schedulers.addEngine(String(frames[0]));
-        break;
-      case FromHub.removeEngine:
-        schedulers.removeEngine(String(frames[0]));
-        break;
-      case FromHub.submitTask:
-        schedulers.submitTask(frames);
-        break;
-      case FromHub.submitDirect:
-        schedulers.submitDirect(frames);
-        break;
-      case FromHub.shutdown:
-        schedulers.shutdown();
-        break;
-    }
+export function receiveForSchedulers(
+  packed: ArrayBuffer,
+  schedulers: Schedulers,
+  onFailure: OnFailure,
+): void {
+  receive(packed, (kind, frames) => toSchedulers(schedulers, kind, frames), onFailure);
+}
+
+function toSchedulers(schedulers: Schedulers, kind: number, frames: Buffer[]): void {
+  switch (kind) {
+    case FromHub.reply:
+      schedulers.reply(frames);
+      break;
+    case FromHub.notify:
+      schedulers.notify(frames);
+      break;
+    case FromHub.awaitHeart:
+      schedulers.awaitHeart(String(frames[0]));
+      break;
+    case FromHub.forgetHeart:
+      schedulers.forgetHeart(String(frames[0]));
+      break;
+    case FromHub.addEngine:
+      schedulers.addEngine(String(frames[0]));
+      break;
+    case FromHub.removeEngine:
+      schedulers.removeEngine(String(frames[0]));
+      break;
+    case FromHub.submitTask:
+      schedulers.submitTask(frames);
+      break;
+    case FromHub.submitDirect:
+      schedulers.submitDirect(frames);
+      break;
+    case FromHub.shutdown:
+      schedulers.shutdown();
+      break;
   }
 }
