@@ -63,7 +63,7 @@ describe('the command line', () => {
 
   test('what is wrong is said in one line', async () => {
     expect(await commandLine('--nonsense')).toMatchObject({ code: 1, stdout: '' });
-    const missing = await commandLine('--timeout=0.1', '--profile=p');
+    const missing = await commandLine('--timeout=0.1', '--profile=p', '--log-level=warn');
     expect(missing.code).toBe(1);
     expect(missing.stderr).toMatch(
       /^ippjs-engine: ConnectionFileError: .*\/no\/such\/place\/profile_p\/security\/ipcontroller-engine\.json.*0?100 ms/,

@@ -161,10 +161,11 @@ describe('the connection file', () => {
     const directory = temporaryDirectory();
     const file = join(directory, 'ipcontroller-engine.json');
     const text = JSON.stringify(controller.connectionInfo);
-    const starting = Engine.start({ connectionFile: file, log: () => {} });
-    await readAtLeastOnce(file);
+    const lines: string[] = [];
+    const starting = Engine.start({ connectionFile: file, log: (_level, line) => lines.push(line) });
+    await waitFor(() => lines.includes(`waiting for ${file}, which is not there yet`));
     writeFileSync(file, text.slice(0, 40));
-    await readAtLeastOnce(file);
+    await waitFor(() => lines.includes(`waiting for ${file}, which is not whole yet`));
     writeFileSync(`${file}.new`, text);
     renameSync(`${file}.new`, file);
     const engine = await starting;
@@ -359,9 +360,3 @@ describe('the end', () => {
     await waitFor(() => !isAlive(pid));
   });
 });
-
-/** The engine looks every 50 ms: a file that is read later than that by us was looked at before. */
-async function readAtLeastOnce(file: string): Promise<void> {
-  const since = performance.now();
-  await waitFor(() => performance.now() - since > 60, { what: `a look at ${file}` });
-}

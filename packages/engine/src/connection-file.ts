@@ -5,6 +5,7 @@ import {
   parseConnectionFile,
   validateEngineConnectionInfo,
 } from '@ipyparallel-js/protocol';
+import type { Logger } from './log.js';
 import type { ConnectionSource } from './options.js';
 
 const POLL = 50;
@@ -16,6 +17,7 @@ const POLL = 50;
 export async function loadConnectionInfo(
   source: ConnectionSource,
   timeout: number,
+  log: Logger,
   signal?: AbortSignal,
 ): Promise<EngineConnectionInfo> {
   if (source.kind === 'info') return validateEngineConnectionInfo(source.info, source.name);
@@ -24,25 +26,37 @@ export async function loadConnectionInfo(
   }
   const { path } = source;
   const deadline = performance.now() + timeout;
+  let said = '';
   for (;;) {
-    let problem: ConnectionFileError;
+    let problem: Problem;
     try {
       return validateEngineConnectionInfo(parseConnectionFile(await readFile(path, 'utf8'), path), path);
     } catch (error) {
-      problem = asFileError(error, path, timeout);
+      problem = problemOf(error, path, timeout);
     }
     signal?.throwIfAborted();
-    if (performance.now() + POLL > deadline) throw problem;
+    if (performance.now() + POLL > deadline) throw problem.error;
+    if (problem.now !== said) log.info(`waiting for ${path}, which ${problem.now}`);
+    said = problem.now;
     await new Promise((resolve) => setTimeout(resolve, POLL));
   }
 }
 
-function asFileError(error: unknown, path: string, timeout: number): ConnectionFileError {
-  if (error instanceof ConnectionFileError) return error;
+interface Problem {
+  readonly error: ConnectionFileError;
+  /** The same for the log, while there is hope. */
+  readonly now: string;
+}
+
+function problemOf(error: unknown, path: string, timeout: number): Problem {
+  if (error instanceof ConnectionFileError) return { error, now: 'is not whole yet' };
   const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-  const problem =
-    code === 'ENOENT'
-      ? `did not appear within ${timeout} ms; is a controller running for this profile and cluster id?`
-      : `cannot be read: ${code}`;
-  return new ConnectionFileError(path, problem, { cause: error });
+  const missing = code === 'ENOENT';
+  const words = missing
+    ? `did not appear within ${timeout} ms; is a controller running for this profile and cluster id?`
+    : `cannot be read: ${code}`;
+  return {
+    error: new ConnectionFileError(path, words, { cause: error }),
+    now: missing ? 'is not there yet' : words,
+  };
 }

@@ -90,7 +90,7 @@ export class Engine {
   static async start(options: EngineOptions = {}): Promise<Engine> {
     const resolved = resolveEngineOptions(options);
     const log = new Logger(resolved.logLevel, resolved.log);
-    const info = await loadConnectionInfo(resolved.source, resolved.timeout, resolved.signal);
+    const info = await loadConnectionInfo(resolved.source, resolved.timeout, log, resolved.signal);
     if (info.ssh !== '') {
       throw new UsageError(
         `the connection file asks for an ssh tunnel through ${info.ssh}, which this engine does not make; tunnel its ports yourself, or start the controller without --enginessh`,

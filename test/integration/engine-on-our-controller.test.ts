@@ -1,0 +1,89 @@
+// A JavaScript engine and our controller, each as it is, with a client of bare sockets.
+import { decodeJsResult, encodeJsCall } from '@ipyparallel-js/protocol/internal';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { EngineProcess, untilGone } from '../support/engine-process.js';
+import { executeContent, type RawClient } from '../support/raw-client.js';
+import { TestController } from '../support/test-controller.js';
+import { waitFor } from '../support/wait-for.js';
+
+let controller: TestController;
+let rc: RawClient;
+let engine: EngineProcess;
+
+beforeEach(async () => {
+  controller = await TestController.start();
+  rc = await controller.client();
+  engine = await EngineProcess.start({ args: ['--file', controller.controller.engineFile] });
+  await waitFor(async () => (await rc.engines()).get(0) === engine.uuid);
+});
+
+afterEach(async () => {
+  await engine?.[Symbol.asyncDispose]();
+  await controller?.stop();
+});
+
+test('output and results end in the record', async () => {
+  const code = 'console.log("hello"); console.error("oops"); 6 * 7';
+  const task = rc.submit('mux', 'execute_request', executeContent(code), engine.uuid);
+  const reply = await task.reply();
+  const record = await waitFor(async () => {
+    const found = await rc.record(task.id);
+    return found?.completed && found.stdout && found.stderr && found.execute_result ? found : undefined;
+  });
+  expect(record).toMatchObject({
+    stdout: 'hello\n',
+    stderr: 'oops\n',
+    engine_uuid: engine.uuid,
+    started: reply.metadata.started,
+    execute_result: { data: { 'text/plain': '42' } },
+  });
+});
+
+test('apply through the task scheduler, and a broadcast', async () => {
+  const { content, buffers } = encodeJsCall((n: number) => n * n, [12]);
+  const metadata = { after: [], follow: [], timeout: 0, targets: [], retries: 0 };
+  const reply = await rc.submit('task', 'apply_request', content, undefined, { buffers, metadata }).reply();
+  expect(decodeJsResult(reply.content, reply.buffers)).toBe(144);
+  const to = { targets: [[engine.uuid, 0]], is_broadcast: true, is_coalescing: false };
+  const cast = rc.submit('broadcast', 'execute_request', executeContent('1'), undefined, { metadata: to });
+  const part = await rc.replyTo(`${cast.id}_${engine.uuid}`);
+  expect(part.metadata).toMatchObject({ is_broadcast: true, original_msg_id: cast.id });
+});
+
+test('control', async () => {
+  const ask = async (msgType: string, content = {}) =>
+    (await rc.submit('control', msgType, content, engine.uuid).reply()).content;
+  expect(await ask('kernel_info_request')).toMatchObject({ language_info: { name: 'javascript' } });
+  const busy = rc.submit('mux', 'execute_request', executeContent('for (;;);'), engine.uuid);
+  const waiting = rc.submit('mux', 'execute_request', executeContent('1'), engine.uuid);
+  await waitFor(() => rc.published(busy.id, 'execute_input').length > 0);
+  expect(await ask('abort_request', { msg_ids: [waiting.id] })).toEqual({ status: 'ok' });
+  expect((await waiting.reply()).content).toEqual({ status: 'aborted' });
+  expect(await ask('signal_request', { sig: 'SIGINT' })).toEqual({ status: 'ok' });
+  expect((await busy.reply()).content).toMatchObject({ ename: 'KeyboardInterrupt' });
+  expect(await ask('clear_request')).toEqual({ status: 'ok' });
+  expect(await ask('shutdown_request', { restart: false })).toEqual({ status: 'ok', restart: false });
+  expect(await engine.exited).toBe(0);
+  await waitFor(async () => (await rc.engines()).size === 0);
+});
+
+test.each(['kernel', 'engine'] as const)('SIGKILL to the %s: the hub is told at once', async (victim) => {
+  const { kernelPid } = engine;
+  const task = rc.submit('mux', 'execute_request', executeContent('for (;;);'), engine.uuid);
+  await waitFor(() => rc.published(task.id, 'execute_input').length > 0);
+  process.kill(victim === 'kernel' ? kernelPid : engine.pid, 'SIGKILL');
+  await waitFor(() => rc.received.some(({ message }) => message.msg_type === 'unregistration_notification'), {
+    timeout: 2000,
+  });
+  await engine.exited;
+  await untilGone(kernelPid);
+});
+
+test('the controller stops: the engine ends', async () => {
+  const lonely = await EngineProcess.start({
+    args: ['--file', controller.controller.engineFile, '--max-heartbeat-misses=1'],
+  });
+  await controller.controller.stop();
+  expect(await lonely.exited).toBe(1);
+  expect(lonely.stderr).toContain('lost its controller');
+});
