@@ -15,6 +15,7 @@ let cast: Cast | undefined;
 async function run(request: Exclude<Request, { kind: 'help' }>): Promise<void> {
   const start = performance.now();
   heading('ipyparallel-js: the tasks of a cluster, asked for from Node');
+  if (request.kind === 'running') note('Looking for the cluster …');
   const summary =
     request.kind === 'embedded' ? await onItsOwnCluster() : await withClients(request.options, variable());
   heading('Done');

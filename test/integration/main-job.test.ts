@@ -39,7 +39,7 @@ async function start(args: readonly string[] = [], interruptAt?: { line: string;
   return { ...run, seen: [...seen] };
 }
 
-describe('npm start', () => {
+describe('npm start', { timeout: 60_000 }, () => {
   it('shows the main job on a cluster of its own and leaves nothing behind', async () => {
     const { code, output, seen } = await start();
     expectTheStory(output);
