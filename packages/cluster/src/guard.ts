@@ -29,10 +29,6 @@ export class Guard {
     this.#child.unref();
   }
 
-  get pid(): number | undefined {
-    return this.#child.pid;
-  }
-
   tell(order: GuardOrder): void {
     this.#child.stdin?.write(`${JSON.stringify(order)}\n`);
   }
