@@ -325,6 +325,21 @@ describe('engines that die', () => {
     expect(await record(client, task.id)).toMatchObject({ result_content: { ename: 'EngineError' } });
   });
 
+  test('and come back are engines like any other', async () => {
+    await using c = await TestController.start();
+    const client = await c.client();
+    const first = await c.engine();
+    const { uuid } = first;
+    await first.unregister();
+    await waitFor(async () => (await client.engines()).size === 0);
+    first.close();
+    const again = await c.engine({ uuid, onTask: answerAll });
+    expect(again.id).toBe(1);
+    const task = client.submit('mux', 'apply_request', {}, uuid);
+    await task.reply();
+    expect(await client.record(task.id)).toMatchObject({ result_content: { status: 'ok' } });
+  });
+
   test('their queued tasks fail with EngineError, or go elsewhere', async () => {
     await using c = await TestController.start({ strandedDelay: 100 });
     const client = await c.client();

@@ -322,6 +322,20 @@ describe('what fails', () => {
     expect(b.replyTo(id)).toMatchObject({ status: 'ok' });
   });
 
+  test('an engine that comes back may still answer what it had', () => {
+    const b = bench(['a']);
+    const before = b.submit();
+    b.scheduler.removeEngine('a');
+    b.scheduler.addEngine('a');
+    const after = b.submit();
+    expect(b.engineOf(after)).toBe('a');
+    b.answer(before);
+    b.answer(after);
+    expect([b.replyTo(before), b.replyTo(after)]).toMatchObject([{ status: 'ok' }, { status: 'ok' }]);
+    vi.advanceTimersByTime(5000);
+    expect(b.replies).toHaveLength(2);
+  });
+
   test('an execute_request is answered as one', () => {
     const b = bench(['a']);
     const id = b.submit({ targets: ['nobody'] }, 'execute_request');

@@ -54,6 +54,7 @@ export class EngineRegistry {
     const engine = this.#incoming.get(uuid);
     if (engine === undefined) return undefined;
     this.#incoming.delete(uuid);
+    this.#departed.delete(uuid);
     this.#byId.set(engine.id, engine);
     this.#byUuid.set(uuid, engine);
     return engine;

@@ -52,7 +52,7 @@ export class TaskScheduler {
   /** Every task that has not ended. */
   readonly #jobs = new Map<string, Job>();
   /** Unregistered engines that still owe results. */
-  readonly #departed = new Map<string, { engine: PoolEngine; timer: NodeJS.Timeout }>();
+  readonly #departed = new Map<PoolEngine, NodeJS.Timeout>();
   readonly #fromClients: ReplayHistory;
   readonly #fromEngines: ReplayHistory;
   /** Ends whose consequences are still to be drawn: a loop, not a recursion, for chains of any length. */
@@ -69,7 +69,7 @@ export class TaskScheduler {
   /** Stops its timers; queued tasks stay as they are. */
   stop(): void {
     for (const job of this.#jobs.values()) clearTimeout(job.timer);
-    for (const { timer } of this.#departed.values()) clearTimeout(timer);
+    for (const timer of this.#departed.values()) clearTimeout(timer);
   }
 
   addEngine(uuid: string): void {
@@ -82,8 +82,8 @@ export class TaskScheduler {
     const engine = this.#pool.remove(uuid);
     if (engine === undefined) return;
     if (engine.pending.size > 0) {
-      const timer = setTimeout(() => this.#failStranded(uuid), this.#options.strandedDelay);
-      this.#departed.set(uuid, { engine, timer });
+      const timer = setTimeout(() => this.#failStranded(engine), this.#options.strandedDelay);
+      this.#departed.set(engine, timer);
     }
     // Whoever waited for this engine alone waits for nothing now.
     for (const job of [...this.#ready.values()]) this.#failIfImpossible(job);
@@ -113,13 +113,11 @@ export class TaskScheduler {
     const sender = frames[0]?.toString('utf8');
     if (message === undefined || sender === undefined || message.idents.length < 2) return;
     const msgId = parentId(message);
-    const engine = this.#pool.get(sender) ?? this.#departed.get(sender)?.engine;
-    const job = msgId === undefined ? undefined : engine?.pending.get(msgId);
-    if (job === undefined || engine === undefined) {
+    const job = msgId === undefined ? undefined : this.#takeBack(sender, msgId);
+    if (job === undefined) {
       this.#options.log.debug(`reply of engine ${sender} to ${msgId ?? 'nothing'}, which it does not have`);
       return;
     }
-    engine.pending.delete(job.msgId);
     const { metadata } = message;
     if (metadata['dependencies_met'] === false) {
       job.blacklist.add(sender);
@@ -128,6 +126,18 @@ export class TaskScheduler {
       this.#conclude(job, sender, frames, String(metadata['status'] ?? message.content['status']));
     }
     this.#runReady();
+  }
+
+  /** The task that an engine answers, from what it has; also from what it had before it was unregistered. */
+  #takeBack(uuid: string, msgId: string): Job | undefined {
+    const departed = [...this.#departed.keys()].filter((engine) => engine.uuid === uuid);
+    for (const engine of [this.#pool.get(uuid), ...departed]) {
+      const job = engine?.pending.get(msgId);
+      if (job === undefined) continue;
+      engine?.pending.delete(msgId);
+      return job;
+    }
+    return undefined;
   }
 
   #conclude(job: Job, engine: string, frames: readonly Buffer[], status: string): void {
@@ -264,10 +274,10 @@ export class TaskScheduler {
     this.#drawConsequences();
   }
 
-  #failStranded(uuid: string): void {
-    const departed = this.#departed.get(uuid);
-    this.#departed.delete(uuid);
-    for (const job of departed?.engine.pending.values() ?? []) {
+  #failStranded(engine: PoolEngine): void {
+    this.#departed.delete(engine);
+    const { uuid } = engine;
+    for (const job of engine.pending.values()) {
       const evalue = `Engine ${uuid} died while running task ${job.msgId}`;
       const metadata = { status: 'error', engine: uuid, date: this.#options.clock.exact() };
       const frames = this.#errorReply(job, 'EngineError', evalue, metadata);
