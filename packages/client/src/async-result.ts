@@ -78,9 +78,12 @@ export class AsyncResult<T> {
     const outcomes = await this.#settled(startDeadline(options, Number.POSITIVE_INFINITY));
     const errors = outcomes.flatMap((outcome) => (outcome.ok ? [] : [outcome.error]));
     const [first] = errors;
-    // One refusal of the whole call is one error, however many tasks it had.
-    if (first !== undefined)
-      throw this.#single || errors.every((e) => e === first) ? first : new CompositeError(errors);
+    if (first !== undefined) {
+      // One refusal of the whole call is one error, however many tasks it had.
+      const refused =
+        outcomes.length > 1 && outcomes.every((outcome) => !outcome.ok && outcome.error === first);
+      throw this.#single || refused ? first : new CompositeError(errors);
+    }
     const values = outcomes.map((outcome) => (outcome.ok ? outcome.value : undefined));
     return (this.#single ? values[0] : values) as T;
   }

@@ -66,6 +66,8 @@ const REQUEST_TIMEOUT = 60_000;
 const POLL_INTERVAL = 100;
 /** A registration notice can be missed while the subscription is being made; the hub is asked again this often. */
 const REFRESH_MS = 1_000;
+/** With less time than this left, it would be the question that times out, not the engines. */
+const ANSWER_MS = 250;
 
 /** A connection to an IPython Parallel controller, Python's or ours. Mirrors ipyparallel `Client`. */
 export class Client implements AsyncDisposable {
@@ -199,7 +201,7 @@ export class Client implements AsyncDisposable {
         }
         const signals = deadline.signal === undefined ? [changed.signal] : [changed.signal, deadline.signal];
         await pause(Math.min(REFRESH_MS, deadline.remaining()), AbortSignal.any(signals));
-        if (this.#registry.ids.length < n && deadline.remaining() > 0) await this.#refresh(deadline);
+        if (this.#registry.ids.length < n && deadline.remaining() > ANSWER_MS) await this.#refresh(deadline);
       }
       return this.ids;
     } finally {

@@ -22,7 +22,7 @@ import {
   testsOf,
 } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
-import { type HubTraits, planQuery } from './hub-plan.js';
+import { type HubTraits, neverMatches, planQuery } from './hub-plan.js';
 import type { HubRequests } from './hub-requests.js';
 import { MAX_LIST } from './stock-plan.js';
 
@@ -101,6 +101,7 @@ export class HubDatabase {
     everything: boolean,
     deadline: Deadline,
   ): Promise<Row[]> {
+    if (neverMatches(node)) return [];
     const read = columnsOf(testsOf(node));
     const traits = await this.#traits(read.has('label') || asked.includes('label'), deadline);
     const plan = planQuery(node, traits);

@@ -17,12 +17,12 @@ export type HubTraits =
 
 /** Plans a validated query for a hub. */
 export function planQuery(node: QueryNode, traits: HubTraits): HubPlan {
-  if (neverMatches(node)) return { queries: [], residual: false };
   if (traits.kind === 'stock') return { queries: planForStockHub(node, traits), residual: true };
   return wholeQuery(node);
 }
 
-function neverMatches(node: QueryNode): boolean {
+/** Whether no record can match: then nothing is asked. */
+export function neverMatches(node: QueryNode): boolean {
   for (const { comparison } of testsOf(node)) {
     if (comparison.op === '$in' && comparison.values.length === 0) return true;
     if ((comparison.op === '$gt' || comparison.op === '$lt') && comparison.value === null) return true;
