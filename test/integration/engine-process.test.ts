@@ -147,7 +147,7 @@ describe('how an engine ends', () => {
     const task = await busy(controller, engine);
     process.kill(engine.kernelPid, 'SIGKILL');
     expect(await engine.exited).toBe(1);
-    expect(engine.stderr).toContain('error: engine 0');
+    expect(engine.stderr).toContain('ERROR [engine] engine 0');
     expect(engine.stderr).toContain('its kernel process was killed by SIGKILL');
     expect((await controller.replyTo(task)).message.content.ename).toBe('EngineError');
     await waitFor(() => controller.of('unregistration_request').length === 1);

@@ -174,8 +174,8 @@ describe('the connection file', () => {
   });
 
   test.each([
-    ['missing', undefined, /did not appear within 100 ms/],
-    ['truncated', '{"interface": "tcp', /not JSON/],
+    ['missing', undefined, /no such file \(waited 1\d\d ms\)/],
+    ['truncated', '{"interface": "tcp', /is truncated: its JSON breaks off/],
     ['for clients', '{"notification": 1}', /is for clients/],
     ['foreign', '{"a": 1}', /"interface" is missing/],
   ])('%s: ConnectionFileError with the path', async (_what, text, problem) => {
@@ -211,7 +211,7 @@ describe('what comes in', () => {
     shutdown[6] = Buffer.from('[]');
     controller.sendFrames('control', engine.uuid, shutdown);
     await waitFor(() => engine.stats.malformed === 2 && engine.stats.forged === 3);
-    expect(engine.stats).toEqual({ malformed: 2, forged: 3, repeated: 2 });
+    expect(engine.stats).toEqual({ malformed: 2, forged: 3, replayed: 2 });
     expect(lines.filter((line) => line.includes('dropped a'))).toHaveLength(3);
     const runs = execute(controller, engine, 'globalThis.runs');
     await controller.replyTo(runs);

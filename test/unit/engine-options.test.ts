@@ -1,12 +1,8 @@
 import { homedir, hostname } from 'node:os';
 import { resolve } from 'node:path';
-import {
-  parseEngineArguments,
-  parseLogLevel,
-  reachableInterface,
-  resolveEngineOptions,
-} from '@ipyparallel-js/engine/internal';
+import { parseEngineArguments, resolveEngineOptions } from '@ipyparallel-js/engine/internal';
 import { UsageError } from '@ipyparallel-js/protocol';
+import { parseLogLevel, reachableInterface, startDeadline, thisMachine } from '@ipyparallel-js/wire';
 import { describe, expect, test } from 'vitest';
 
 describe('where the connection information is', () => {
@@ -31,7 +27,7 @@ describe('where the connection information is', () => {
     ],
     [{ connectionFile: 'f.json' }, { IPP_CONNECTION_INFO: '{}' }, resolve('f.json')],
   ])('%j with %j is %s', (options, env, path) => {
-    expect(source(options, env)).toEqual({ kind: 'file', path });
+    expect(source(options, env)).toMatchObject({ kind: 'file', place: { path } });
   });
 
   test('the environment may hold it', () => {
@@ -94,6 +90,7 @@ test.each([
   ['tcp://*', '203.0.113.9', 'tcp://203.0.113.9'],
   ['tcp://10.0.0.1', 'elsewhere', 'tcp://10.0.0.1'],
   ['ipc:///tmp/x', '', 'ipc:///tmp/x'],
-])('%s at %j is reached at %s', (url, location, expected) => {
-  expect(reachableInterface(url, location)).toBe(expected);
+])('%s at %j is reached at %s', async (url, location, expected) => {
+  const info = { interface: url, location };
+  expect(await reachableInterface(info, 'a file', thisMachine, startDeadline({}, 5_000))).toBe(expected);
 });

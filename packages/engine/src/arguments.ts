@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { UsageError } from '@ipyparallel-js/protocol';
-import { parseLogLevel } from './log.js';
+import { parseLogLevel } from '@ipyparallel-js/wire';
 import type { EngineOptions } from './options.js';
 
 /** What the command line of `ippjs-engine` asks for. */

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import type { AnyMessage, Dict, Session } from '@ipyparallel-js/protocol';
 import { own } from '@ipyparallel-js/protocol/internal';
-import type { Logger } from './log.js';
+import type { Logger } from '@ipyparallel-js/wire';
 import type { Publisher } from './publisher.js';
 import { type EngineIdentity, errorPlace } from './reply-metadata.js';
 import type { TaskRunner } from './task-runner.js';

@@ -7,20 +7,30 @@ import {
   Session,
   UsageError,
 } from '@ipyparallel-js/protocol';
-import type { Dealer, Subscriber, XPublisher } from 'zeromq';
-import { loadConnectionInfo } from './connection-file.js';
+import {
+  createLogger,
+  curveKeys,
+  type Deadline,
+  type DropReason,
+  Intake,
+  type Logger,
+  MessageSocket,
+  pause,
+  reachableInterface,
+  startDeadline,
+  thisMachine,
+  timeoutError,
+  watchParent,
+  type ZmqSocket,
+} from '@ipyparallel-js/wire';
+import { type LoadedInfo, loadConnectionInfo } from './connection-info.js';
 import { ControlHandler } from './control.js';
-import { withDeadline } from './deadline.js';
+import type { EngineStats } from './engine-stats.js';
 import { Heart } from './heart.js';
-import { type EngineStats, Intake } from './intake.js';
 import type { Farewell } from './kernel/messages.js';
 import { KernelProcess } from './kernel-process.js';
-import { Link } from './link.js';
-import { Logger } from './log.js';
 import { type EngineOptions, type ResolvedEngineOptions, resolveEngineOptions } from './options.js';
-import { watchParent } from './parent-watch.js';
 import { Publisher } from './publisher.js';
-import { reachableInterface } from './reachable-interface.js';
 import { type Registration, register } from './registration.js';
 import { SocketFactory } from './sockets.js';
 import { TaskRunner } from './task-runner.js';
@@ -34,6 +44,9 @@ export interface EngineEnd {
 }
 
 type WorkChannel = 'mux' | 'task' | 'broadcast';
+
+/** How long what is queued may take to leave when the engine ends, in ms. */
+const FLUSH_TIMEOUT = 500;
 
 /** How long the controller's first subscription to our output may take, in ms. */
 const SUBSCRIPTION_WAIT = 2000;
@@ -49,22 +62,31 @@ export class Engine {
   readonly closed: Promise<EngineEnd>;
   readonly #options: ResolvedEngineOptions;
   readonly #info: EngineConnectionInfo;
+  /** The info's interface, with a host that can be reached from here. */
+  readonly #interface: string;
   readonly #log: Logger;
   readonly #session: Session;
   readonly #intake: Intake;
   readonly #sockets: SocketFactory;
-  readonly #links: Link[] = [];
+  readonly #links: MessageSocket[] = [];
+  readonly #dropped: { -readonly [R in DropReason]: number } = { malformed: 0, forged: 0, replayed: 0 };
   readonly #cleanups: (() => void)[] = [];
-  #registrar: Link | undefined;
+  #registrar: MessageSocket | undefined;
   #registration: Registration | undefined;
   #runner: TaskRunner | undefined;
   #control: ControlHandler | undefined;
   #ending: Promise<void> | undefined;
   #resolveClosed: (end: EngineEnd) => void = () => {};
 
-  private constructor(options: ResolvedEngineOptions, info: EngineConnectionInfo, log: Logger) {
+  private constructor(
+    options: ResolvedEngineOptions,
+    { info, path }: LoadedInfo,
+    reachable: string,
+    log: Logger,
+  ) {
     this.#options = options;
     this.#info = info;
+    this.#interface = reachable;
     this.#log = log;
     this.#session = new Session({
       session: this.uuid,
@@ -75,8 +97,15 @@ export class Engine {
       now: () => new Date(),
       pid: process.pid,
     });
-    this.#intake = new Intake(this.#session, log);
-    this.#sockets = new SocketFactory(this.uuid, info, options.curve);
+    this.#intake = new Intake(this.#session, (reason, channel, error) => {
+      if (this.#dropped[reason]++ > 0) return;
+      log.warn(`dropped a ${reason} message on ${channel}: ${error.message}; later ones are only counted`);
+    });
+    this.#sockets = new SocketFactory(
+      this.uuid,
+      curveKeys(info, path, options.env),
+      reachable.startsWith('tcp://['),
+    );
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -89,16 +118,20 @@ export class Engine {
    */
   static async start(options: EngineOptions = {}): Promise<Engine> {
     const resolved = resolveEngineOptions(options);
-    const log = new Logger(resolved.logLevel, resolved.log);
-    const info = await loadConnectionInfo(resolved.source, resolved.timeout, log, resolved.signal);
+    const log = createLogger(resolved.logLevel, resolved.log);
+    const deadline = (): Deadline =>
+      startDeadline(resolved.signal === undefined ? {} : { signal: resolved.signal }, resolved.timeout);
+    const loaded = await loadConnectionInfo(resolved.source, deadline(), log);
+    const { info, path } = loaded;
     if (info.ssh !== '') {
       throw new UsageError(
         `the connection file asks for an ssh tunnel through ${info.ssh}, which this engine does not make; tunnel its ports yourself, or start the controller without --enginessh`,
       );
     }
-    const engine = new Engine(resolved, info, log);
+    const reachable = await reachableInterface(info, path, thisMachine, deadline());
+    const engine = new Engine(resolved, loaded, reachable, log);
     try {
-      await engine.#open();
+      await engine.#open(deadline());
     } catch (error) {
       await engine.#end({ reason: 'stopped', detail: 'did not start' });
       throw error;
@@ -118,7 +151,7 @@ export class Engine {
 
   /** What was dropped so far. */
   get stats(): EngineStats {
-    return { ...this.#intake.stats };
+    return { ...this.#dropped };
   }
 
   /** Answers what is outstanding with an EngineError, unregisters and ends the kernel; idempotent. */
@@ -130,11 +163,9 @@ export class Engine {
     await this.stop();
   }
 
-  async #open(): Promise<void> {
+  async #open(deadline: Deadline): Promise<void> {
     const { timeout, signal, id: wantedId } = this.#options;
-    const deadline = performance.now() + timeout;
-    const left = (): number => Math.max(1, deadline - performance.now());
-    this.#registration = await this.#register(wantedId, timeout);
+    this.#registration = await this.#register(wantedId, deadline);
     const { id, hbPeriod } = this.#registration;
     if (wantedId !== undefined && wantedId !== id)
       this.#log.warn(`asked for id ${wantedId}, was given ${id}`);
@@ -175,23 +206,23 @@ export class Engine {
 
     const links = [iopub, this.#openControl(), ...this.#openWork(id)];
     const pong = this.#link('hb_pong', this.#sockets.dealer(), this.#info.hb_pong, () => {});
-    await Promise.all([...links, pong].map((link) => link.connected(left(), signal)));
-    await withDeadline(subscription, SUBSCRIPTION_WAIT, signal, () => new Error('late')).catch(() => {
+    await Promise.all([...links, pong].map((link) => connected(link, deadline)));
+    const late = pause(SUBSCRIPTION_WAIT, signal).then(() => 'late');
+    if ((await Promise.race([subscription, late])) === 'late') {
       signal?.throwIfAborted();
       this.#log.warn(
         `the controller has not subscribed to iopub at ${iopub.address}; first output may be lost`,
       );
-    });
+    }
     this.#startHeart(pong, hbPeriod);
     this.#watchParent();
     this.#log.info(`registered as engine ${id} (${this.uuid}) with ${this.#info.interface}`);
   }
 
-  async #register(id: number | undefined, timeout: number): Promise<Registration> {
+  async #register(id: number | undefined, deadline: Deadline): Promise<Registration> {
     let take = (_message: AnyMessage | undefined): void => {};
-    const history = this.#session.newHistory();
     const receive = (frames: Buffer[]): void => {
-      const message = this.#intake.decode('registration', frames, history);
+      const message = this.#intake.decode('registration', frames);
       if (message === undefined || message.msg_type === 'registration_reply') take(message);
     };
     const port = this.#info.registration;
@@ -203,8 +234,7 @@ export class Engine {
       id,
       // A bare delimiter draws a hub_error, signed with the hub's own key, from every hub.
       probe: () => this.#link('registration', this.#sockets.anonymous(), port, receive).send([DELIMITER]),
-      timeout,
-      signal: this.#options.signal,
+      deadline,
       nextMessage: () =>
         new Promise((resolve) => {
           take = resolve;
@@ -221,7 +251,7 @@ export class Engine {
     };
   }
 
-  #openWork(id: number): Link[] {
+  #openWork(id: number): MessageSocket[] {
     const { mux, task, broadcast } = this.#info;
     const leaf = broadcast[id % Math.max(1, broadcast.length)];
     const ports: [WorkChannel, number | undefined][] = [
@@ -232,10 +262,9 @@ export class Engine {
     return ports.flatMap(([name, port]) => (port === undefined ? [] : [this.#openWorkLink(name, port)]));
   }
 
-  #openWorkLink(name: WorkChannel, port: number): Link {
-    const history = this.#session.newHistory();
+  #openWorkLink(name: WorkChannel, port: number): MessageSocket {
     const link = this.#link(name, this.#sockets.dealer(), port, (frames) => {
-      const request = this.#intake.decode(name, frames, history);
+      const request = this.#intake.decode(name, frames);
       if (request === undefined) return;
       const reply = (answer: Buffer[]): void => link.send(answer);
       switch (request.msg_type) {
@@ -253,16 +282,15 @@ export class Engine {
     return link;
   }
 
-  #openControl(): Link {
-    const history = this.#session.newHistory();
+  #openControl(): MessageSocket {
     const link = this.#link('control', this.#sockets.dealer(), this.#info.control, (frames) => {
-      const request = this.#intake.decode('control', frames, history);
+      const request = this.#intake.decode('control', frames);
       if (request !== undefined) void this.#control?.handle(request, (answer) => link.send(answer));
     });
     return link;
   }
 
-  #startHeart(pong: Link, period: number): void {
+  #startHeart(pong: MessageSocket, period: number): void {
     const heart = new Heart(pong, {
       period,
       maxMisses: this.#options.maxHeartbeatMisses,
@@ -285,23 +313,19 @@ export class Engine {
     this.#cleanups.push(watchParent(parentPid, gone));
   }
 
-  #link(
-    name: string,
-    socket: Dealer | Subscriber | XPublisher,
-    port: number,
-    onFrames: (frames: Buffer[]) => void,
-  ): Link {
-    const address = this.#address(port);
-    const link = new Link(name, socket, address, {
-      onFrames,
-      onFailure: (error) => this.#log.error(`socket ${name} at ${address} failed: ${String(error)}`),
+  #link(name: string, socket: ZmqSocket, port: number, onFrames: (frames: Buffer[]) => void): MessageSocket {
+    const link = new MessageSocket(name, socket, {
+      onFailure: (doing, error) => this.#log.error(`${doing} at ${link.address} failed`, error),
+      onLink: () => undefined,
     });
+    link.connect(this.#address(port));
+    link.read(onFrames);
     this.#links.push(link);
     return link;
   }
 
   #address(port: number): string {
-    return channelAddress(reachableInterface(this.#info.interface, this.#info.location), port);
+    return channelAddress(this.#interface, port);
   }
 
   #end(end: EngineEnd): Promise<void> {
@@ -321,7 +345,18 @@ export class Engine {
       const farewell = this.#session.message('unregistration_request', { id: this.#registration.id });
       this.#registrar?.send(this.#session.encode(farewell));
     }
-    await Promise.all([this.#runner?.dispose(), ...this.#links.map((link) => link.close())]);
+    await Promise.all([this.#runner?.dispose(), ...this.#links.map((link) => link.flush(FLUSH_TIMEOUT))]);
+    for (const link of this.#links) link.close();
     this.#resolveClosed(end);
   }
+}
+
+function connected(link: MessageSocket, deadline: Deadline): Promise<void> {
+  return link.untilLinked(deadline, (waited) =>
+    timeoutError(
+      `no connection to the controller's ${link.name} socket at ${link.address}`,
+      waited,
+      'is it running, and is its CURVE key right?',
+    ),
+  );
 }

@@ -1,4 +1,4 @@
-import type { Link } from './link.js';
+import type { MessageSocket } from '@ipyparallel-js/wire';
 
 /** What a {@link Heart} stands on. */
 export interface HeartOptions {
@@ -17,12 +17,12 @@ const GRACE = 500;
 /** Echoes the controller's heartbeats, and notices when they stay away. */
 export class Heart {
   readonly #options: HeartOptions;
-  readonly #pong: Link;
+  readonly #pong: MessageSocket;
   readonly #timer: NodeJS.Timeout | undefined;
   #beats = 0;
   #misses = 0;
 
-  constructor(pong: Link, options: HeartOptions) {
+  constructor(pong: MessageSocket, options: HeartOptions) {
     this.#pong = pong;
     this.#options = options;
     if (options.maxMisses > 0) {

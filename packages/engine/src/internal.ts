@@ -3,7 +3,5 @@ export { type EngineArguments, HELP, parseEngineArguments } from './arguments.js
 export { describeFailure } from './kernel/failures.js';
 export { rewriteDynamicImports } from './kernel/imports.js';
 export { OutputBatcher } from './kernel/output.js';
-export { parseLogLevel } from './log.js';
 export { resolveEngineOptions } from './options.js';
-export { reachableInterface } from './reachable-interface.js';
 export { TaskQueue } from './task-queue.js';

@@ -2,8 +2,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import type { Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { fileURLToPath } from 'node:url';
-import { EngineError, TimeoutError } from '@ipyparallel-js/protocol';
-import { withDeadline } from './deadline.js';
+import { EngineError } from '@ipyparallel-js/protocol';
+import { startDeadline, timeoutError, within } from '@ipyparallel-js/wire';
 import type { Farewell, JobOutcome, KernelJob, KernelMessage, KernelRequest } from './kernel/messages.js';
 
 /** What a kernel process tells its engine. */
@@ -89,10 +89,9 @@ export class KernelProcess {
       kernel.#ready = { resolve, reject };
     });
     try {
-      await withDeadline(ready, options.timeout, undefined, () => {
-        const problem = `the engine's kernel process ${kernel.pid} was not ready within ${options.timeout} ms`;
-        return new TimeoutError(problem, options.timeout);
-      });
+      await within(startDeadline({}, options.timeout), ready, (waited) =>
+        timeoutError(`the engine's kernel process ${kernel.pid} was not ready`, waited),
+      );
     } catch (error) {
       await kernel.dispose();
       throw error;

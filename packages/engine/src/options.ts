@@ -1,7 +1,11 @@
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
 import { UsageError } from '@ipyparallel-js/protocol';
-import { type LogLevel, type LogSink, stderrSink } from './log.js';
+import {
+  type FilePlace,
+  type LogLevel,
+  type LogSink,
+  locateConnectionFile,
+  stderrSink,
+} from '@ipyparallel-js/wire';
 
 /** How to start an engine. Without any option it looks where Python's `ipengine` looks. */
 export interface EngineOptions {
@@ -41,7 +45,7 @@ export interface EngineOptions {
 export type ConnectionSource =
   | { readonly kind: 'info'; readonly info: unknown; readonly name: string }
   | { readonly kind: 'text'; readonly text: string; readonly name: string }
-  | { readonly kind: 'file'; readonly path: string };
+  | { readonly kind: 'file'; readonly place: FilePlace };
 
 /** {@link EngineOptions} with every default in place. */
 export interface ResolvedEngineOptions {
@@ -55,12 +59,8 @@ export interface ResolvedEngineOptions {
   readonly logLevel: LogLevel;
   readonly log: LogSink;
   readonly signal: AbortSignal | undefined;
-  /** CURVE keys of the environment, Z85; the connection file's server key goes before. */
-  readonly curve: {
-    readonly serverKey: string | undefined;
-    readonly publicKey: string | undefined;
-    readonly secretKey: string | undefined;
-  };
+  /** Where CURVE keys may stand. */
+  readonly env: NodeJS.ProcessEnv;
 }
 
 /** Fills in every default. @throws UsageError for a value that cannot be */
@@ -88,13 +88,9 @@ export function resolveEngineOptions(
     cwd: options.cwd ?? process.cwd(),
     nodeArgs: options.nodeArgs ?? [],
     logLevel: options.logLevel ?? 'info',
-    log: options.log ?? stderrSink,
+    log: options.log ?? stderrSink('engine'),
     signal: options.signal,
-    curve: {
-      serverKey: nonEmpty(env.IPP_CURVE_SERVERKEY),
-      publicKey: nonEmpty(env.IPP_CURVE_PUBLICKEY),
-      secretKey: nonEmpty(env.IPP_CURVE_SECRETKEY),
-    },
+    env,
   };
 }
 
@@ -102,22 +98,9 @@ function connectionSource(options: EngineOptions, env: NodeJS.ProcessEnv): Conne
   if (options.connectionInfo !== undefined) {
     return { kind: 'info', info: options.connectionInfo, name: 'connectionInfo' };
   }
-  if (options.connectionFile !== undefined) return { kind: 'file', path: resolve(options.connectionFile) };
-  const text = nonEmpty(env.IPP_CONNECTION_INFO);
-  if (text !== undefined) return { kind: 'text', text, name: '$IPP_CONNECTION_INFO' };
-  const clusterId = options.clusterId ?? env.IPP_CLUSTER_ID ?? '';
-  const name = clusterId === '' ? 'ipcontroller' : `ipcontroller-${clusterId}`;
-  return { kind: 'file', path: resolve(profileDirectory(options, env), 'security', `${name}-engine.json`) };
-}
-
-function profileDirectory(options: EngineOptions, env: NodeJS.ProcessEnv): string {
-  if (options.profileDir !== undefined) return options.profileDir;
-  const fromEnv = nonEmpty(env.IPP_PROFILE_DIR);
-  if (fromEnv !== undefined && options.profile === undefined) return fromEnv;
-  const ipythonDir = options.ipythonDir ?? nonEmpty(env.IPYTHONDIR) ?? join(homedir(), '.ipython');
-  return join(ipythonDir, `profile_${options.profile ?? 'default'}`);
-}
-
-function nonEmpty(text: string | undefined): string | undefined {
-  return text === undefined || text === '' ? undefined : text;
+  const text = env.IPP_CONNECTION_INFO;
+  if (options.connectionFile === undefined && text !== undefined && text !== '') {
+    return { kind: 'text', text, name: '$IPP_CONNECTION_INFO' };
+  }
+  return { kind: 'file', place: locateConnectionFile(options, env, 'engine') };
 }

@@ -1,5 +1,5 @@
 import type { Dict, Header, MessageContents, MsgType, Session } from '@ipyparallel-js/protocol';
-import type { Link } from './link.js';
+import type { MessageSocket } from '@ipyparallel-js/wire';
 import { wireText } from './wire-text.js';
 
 type IopubType = MsgType &
@@ -8,10 +8,10 @@ type IopubType = MsgType &
 /** Publishes on iopub as one engine, under `engine.<id>.<topic>`. */
 export class Publisher {
   readonly #session: Session;
-  readonly #link: Link;
+  readonly #link: MessageSocket;
   readonly #id: number;
 
-  constructor(session: Session, link: Link, id: number) {
+  constructor(session: Session, link: MessageSocket, id: number) {
     this.#session = session;
     this.#link = link;
     this.#id = id;

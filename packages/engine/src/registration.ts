@@ -4,11 +4,9 @@ import {
   type Dict,
   ProtocolError,
   type Session,
-  TimeoutError,
 } from '@ipyparallel-js/protocol';
 import { hubError } from '@ipyparallel-js/protocol/internal';
-import { withDeadline } from './deadline.js';
-import type { Link } from './link.js';
+import { type Deadline, type MessageSocket, timeoutError, within } from '@ipyparallel-js/wire';
 
 /** What the hub gave an engine. */
 export interface Registration {
@@ -21,16 +19,14 @@ export interface Registration {
 export interface RegistrationOptions {
   readonly session: Session;
   /** The link to the hub's registration socket. */
-  readonly link: Link;
+  readonly link: MessageSocket;
   /** Resolves with the next message from the hub, or with undefined when one came that does not verify. */
   readonly nextMessage: () => Promise<AnyMessage | undefined>;
   /** The id to ask for. */
   readonly id: number | undefined;
   /** Asks the hub, on a socket of its own, for an answer that shows its key. */
   readonly probe: () => void;
-  /** In ms. */
-  readonly timeout: number;
-  readonly signal: AbortSignal | undefined;
+  readonly deadline: Deadline;
 }
 
 /** How long the hub may be silent before its key is doubted, in ms: it never answers what is signed with another. */
@@ -41,7 +37,7 @@ const PROBE_AFTER = 1000;
  * @throws TimeoutError naming the address, AuthenticationError, HubError when it refuses, the signal's reason
  */
 export async function register(options: RegistrationOptions): Promise<Registration> {
-  const { session, link, timeout, id, signal } = options;
+  const { session, link, id, deadline } = options;
   const request = session.message('registration_request', {
     uuid: session.session,
     ...(id === undefined ? {} : { id }),
@@ -49,13 +45,13 @@ export async function register(options: RegistrationOptions): Promise<Registrati
   const reply = options.nextMessage();
   link.send(session.encode(request));
   const silence = setTimeout(options.probe, PROBE_AFTER);
-  const message = await withDeadline(reply, timeout, signal, () => {
-    const problem = `no answer to the registration request from ${link.address} within ${timeout} ms`;
-    return new TimeoutError(
-      `${problem}; is a controller running there, and is the connection file of this run of it?`,
-      timeout,
-    );
-  }).finally(() => clearTimeout(silence));
+  const message = await within(deadline, reply, (waited) =>
+    timeoutError(
+      `no answer to the registration request from ${link.address}`,
+      waited,
+      'is a controller running there, and is the connection file of this run of it?',
+    ),
+  ).finally(() => clearTimeout(silence));
   if (message === undefined) {
     throw new AuthenticationError(
       `the answer from ${link.address} does not verify with the connection file's key: the file is another controller's`,

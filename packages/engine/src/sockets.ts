@@ -1,6 +1,5 @@
-import type { EngineConnectionInfo } from '@ipyparallel-js/protocol';
-import { curveKeyPair, Dealer, Subscriber, XPublisher } from 'zeromq';
-import type { ResolvedEngineOptions } from './options.js';
+import type { CurveKeys } from '@ipyparallel-js/wire';
+import { Dealer, Subscriber, XPublisher } from 'zeromq';
 
 /** How long what was sent may take to leave after a socket is closed, in ms. */
 const LINGER = 1000;
@@ -17,12 +16,15 @@ export class SocketFactory {
   readonly #routingId: string;
   /** What any socket to this controller needs. */
   readonly curve: CurveOptions;
-  readonly #common: CurveOptions & { readonly linger: number };
+  readonly #common: CurveOptions & { readonly linger: number; readonly ipv6: boolean };
 
-  constructor(uuid: string, info: EngineConnectionInfo, curve: ResolvedEngineOptions['curve']) {
+  constructor(uuid: string, keys: CurveKeys | null, ipv6: boolean) {
     this.#routingId = uuid;
-    this.curve = curveOptions(info.curve_serverkey ?? curve.serverKey, curve);
-    this.#common = { linger: LINGER, ...this.curve };
+    this.curve =
+      keys === null
+        ? {}
+        : { curveServerKey: keys.serverKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey };
+    this.#common = { linger: LINGER, ipv6, ...this.curve };
   }
 
   /** A dealer under the engine's routing id. */
@@ -47,13 +49,4 @@ export class SocketFactory {
   publisher(): XPublisher {
     return new XPublisher({ ...this.#common, sendHighWaterMark: 0, receiveHighWaterMark: 0 });
   }
-}
-
-function curveOptions(
-  serverKey: string | undefined,
-  { publicKey, secretKey }: ResolvedEngineOptions['curve'],
-): CurveOptions {
-  if (serverKey === undefined) return {};
-  const own = publicKey !== undefined && secretKey !== undefined ? { publicKey, secretKey } : curveKeyPair();
-  return { curveServerKey: serverKey, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey };
 }

@@ -1,8 +1,8 @@
 import type { Dict, Header, Session } from '@ipyparallel-js/protocol';
 import { isDict, own, ownString } from '@ipyparallel-js/protocol/internal';
+import type { Logger } from '@ipyparallel-js/wire';
 import type { FailureInfo, JobOutcome, KernelJob } from './kernel/messages.js';
 import type { KernelEvents, KernelProcess } from './kernel-process.js';
-import type { Logger } from './log.js';
 import type { Publisher } from './publisher.js';
 import { type Ending, type EngineIdentity, errorPlace, replyMetadata } from './reply-metadata.js';
 import { type Task, TaskQueue } from './task-queue.js';

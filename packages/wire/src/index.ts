@@ -13,7 +13,7 @@ export {
   isHost,
   type ListeningHost,
   listeningHost,
-  reachableHost,
+  reachableInterface,
   reachHint,
   runsHere,
   withPort,
@@ -21,12 +21,22 @@ export {
 export { readConnectionFile } from './connect/read-file.js';
 export { type DropReason, Intake } from './intake.js';
 export {
+  createLogger,
+  type Logger,
+  type LogLevel,
+  type LogSink,
+  parseLogLevel,
+  Refusals,
+  stderrSink,
+} from './log.js';
+export {
   type Frames,
   type LinkState,
   MessageSocket,
   type SocketEvents,
   type ZmqSocket,
 } from './message-socket.js';
+export { watchParent } from './parent-watch.js';
 export {
   type Deadline,
   formatMs,

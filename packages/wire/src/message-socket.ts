@@ -1,4 +1,3 @@
-import { ConnectionClosedError } from '@ipyparallel-js/protocol';
 import type { Dealer, Event, Publisher, Router, Subscriber, XPublisher } from 'zeromq';
 import { Fifo } from './fifo.js';
 import { type Deadline, pause, waitFor } from './wait.js';
@@ -28,6 +27,8 @@ const AFTER_FAILURE_MS = 100;
 export class MessageSocket {
   /** What it is for, in messages: `mux`, `registration`. */
   readonly name: string;
+  /** What it is connected to. */
+  address = '';
   /** Whether the link is up, as far as ZeroMQ has said. */
   linked = false;
   readonly #socket: ZmqSocket;
@@ -45,6 +46,7 @@ export class MessageSocket {
 
   /** Connects; the link comes up later, and again after it broke. */
   connect(address: string): void {
+    this.address = address;
     this.#socket.connect(address);
   }
 
@@ -55,9 +57,9 @@ export class MessageSocket {
     void this.#readLoop(socket, handler);
   }
 
-  /** Queues a message; messages leave in order, once there is a link. @throws ConnectionClosedError once closed */
+  /** Queues a message; messages leave in order, once there is a link. Nothing leaves a closed socket. */
   send(frames: Frames): void {
-    if (this.#closed) throw new ConnectionClosedError(`the ${this.name} socket is closed`);
+    if (this.#closed) return;
     this.#queue.push(frames);
     this.#pumped ??= this.#pump();
   }

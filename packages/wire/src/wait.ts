@@ -71,7 +71,7 @@ export function waitFor<T>(
       if (left === Number.POSITIVE_INFINITY) return;
       timer = setTimeout(
         () => {
-          if (deadline.remaining() > 1) arm();
+          if (deadline.remaining() > 0) arm();
           else finish(() => reject(onTimeout(deadline.elapsed())));
         },
         Math.min(left, LONGEST_TIMER),

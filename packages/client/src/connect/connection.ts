@@ -10,7 +10,6 @@ import {
 import { isDict } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
 import {
-  bracketed,
   type ClusterChoice,
   type CurveKeys,
   curveKeys,
@@ -20,7 +19,7 @@ import {
   listeningHost,
   locateConnectionFile,
   type Machine,
-  reachableHost,
+  reachableInterface,
   reachHint,
   readConnectionFile,
   runsHere,
@@ -86,10 +85,7 @@ export async function openConnection(
 
   const server = givenServer ?? (await serverOfFile(info, path, place, machine, deadline));
   if (server === undefined) {
-    const base =
-      place === undefined
-        ? info.interface
-        : `tcp://${bracketed(await reachableHost(place, path, machine, deadline))}`;
+    const base = await reachableInterface(info, path, machine, deadline);
     return {
       ...common(info, path, curve, (port) => channelAddress(base, port)),
       tunnelled: false,

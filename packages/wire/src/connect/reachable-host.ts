@@ -145,3 +145,18 @@ async function lookUp(name: string, machine: Machine, deadline: Deadline): Promi
 function withoutBrackets(host: string): string {
   return /^\[.*\]$/.test(host) ? host.slice(1, -1) : host;
 }
+
+/**
+ * A connection file's interface with a host that can be reached from here: `tcp://host`, or the ipc path as it is.
+ * @throws ConnectionFileError for what is no host, TransportError for a name that cannot be resolved
+ */
+export async function reachableInterface(
+  info: { readonly interface: string; readonly location: string },
+  path: string,
+  machine: Machine,
+  deadline: Deadline,
+): Promise<string> {
+  const place = listeningHost(info, path);
+  if (place === undefined) return info.interface;
+  return `tcp://${bracketed(await reachableHost(place, path, machine, deadline))}`;
+}

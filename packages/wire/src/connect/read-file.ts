@@ -14,10 +14,15 @@ const oneLookMs = 1_000;
 /**
  * Reads the connection file, and waits for it to appear and to be whole within the deadline. By polling: fs.watch says
  * nothing on network file systems, where clusters keep their profiles.
- * @throws ConnectionFileError when it does not appear, or at once when it can never be a connection file
+ * `onWaiting` is told why, at each change. @throws ConnectionFileError when it does not appear, or at once when it can never be a connection file
  */
-export async function readConnectionFile(place: FilePlace, deadline: Deadline): Promise<Dict> {
+export async function readConnectionFile(
+  place: FilePlace,
+  deadline: Deadline,
+  onWaiting: (problem: string) => void = () => undefined,
+): Promise<Dict> {
   const { path } = place;
+  let said = '';
   for (let interval = firstPauseMs; ; interval = Math.min(2 * interval, longestPauseMs)) {
     deadline.signal?.throwIfAborted();
     const look = startDeadline(
@@ -30,6 +35,9 @@ export async function readConnectionFile(place: FilePlace, deadline: Deadline): 
       (waited) => new ConnectionFileError(path, `could not be read within ${formatMs(waited)}`),
     );
     if (text !== undefined && !mayGrow(text)) return parse(text, path);
+    const problem = text === undefined ? 'is not there yet' : 'is not whole yet';
+    if (problem !== said) onWaiting(problem);
+    said = problem;
     if (deadline.remaining() === 0) throw await tooLate(place, text, deadline.elapsed());
     await pause(Math.min(interval, deadline.remaining()), deadline.signal);
   }
