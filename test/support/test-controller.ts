@@ -26,7 +26,7 @@ export class TestController {
     try {
       const controller = await Controller.start({
         ...{ securityDir: join(directory, 'security'), clusterId: '', hbPeriod: 200, logLevel: 'info' },
-        writeLog: (line) => {
+        log: (_level, line) => {
           log.push(line);
         },
         ...options,

@@ -1,8 +1,6 @@
 import {
-  createLogger,
   Dependency,
   parseDependency,
-  Refusals,
   SCHEMES,
   type Scheme,
   systemClock,
@@ -10,6 +8,7 @@ import {
   type TaskSchedulerOptions,
 } from '@ipyparallel-js/hub/internal';
 import { type AnyMessage, type Dict, Session } from '@ipyparallel-js/protocol';
+import { createLogger, Refusals } from '@ipyparallel-js/wire';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 const clock = systemClock();
@@ -22,7 +21,7 @@ class Bench {
   readonly replies: AnyMessage[] = [];
   readonly copies: string[] = [];
   readonly assigned: string[] = [];
-  readonly refusals = new Refusals(createLogger('test', 'silent', () => {}));
+  readonly refusals = new Refusals(createLogger('silent', () => {}));
   readonly scheduler: TaskScheduler;
   readonly #client = newSession();
   readonly #engine = newSession();
@@ -46,7 +45,7 @@ class Bench {
         taskAssigned: (msgId, engine) => this.assigned.push(`${msgId} ${engine}`),
       },
       refusals: this.refusals,
-      log: createLogger('test', 'silent', () => {}),
+      log: createLogger('silent', () => {}),
       clock,
       ...options,
     });

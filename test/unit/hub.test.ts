@@ -1,6 +1,5 @@
 // A hub without threads and sockets.
 import {
-  createLogger,
   Hub,
   MemoryDatabase,
   type Schedulers,
@@ -9,6 +8,7 @@ import {
   type WriteOutcome,
 } from '@ipyparallel-js/hub/internal';
 import { type AnyMessage, type Dict, Session } from '@ipyparallel-js/protocol';
+import { createLogger } from '@ipyparallel-js/wire';
 import { expect, test } from 'vitest';
 import { waitFor } from '../support/wait-for.js';
 
@@ -28,7 +28,7 @@ class Bench implements Schedulers {
     this.hub = new Hub({
       ...{ session: newSession(), schedulers: this, db, connectionInfo: {}, hbPeriod: 100, clock },
       registrationTimeout: 60_000,
-      log: createLogger('hub', 'info', (line) => this.lines.push(line)),
+      log: createLogger('info', (_level, line) => this.lines.push(line)),
     });
   }
 

@@ -1,6 +1,6 @@
 import { UsageError } from '@ipyparallel-js/protocol';
+import { type LogLevel, parseLogLevel } from '@ipyparallel-js/wire';
 import type { ControllerOptions } from './controller-options.js';
-import type { LogLevel } from './log.js';
 import { TASK_SCHEMES, type TaskScheme } from './traffic/tasks/schemes.js';
 
 /** What a command line asks for. */
@@ -43,17 +43,9 @@ function ports(value: string): number[] {
 }
 
 function logLevel(value: string): LogLevel {
-  const byName: { [name: string]: LogLevel } = {
-    ...{ critical: 'error', error: 'error', warn: 'warn', warning: 'warn', info: 'info', debug: 'debug' },
-    silent: 'silent',
-  };
-  const named = byName[value.toLowerCase()];
-  if (named !== undefined) return named;
-  // Python's numbers: 10 is debug, 50 is critical.
-  const rank = number('log-level', value);
-  if (rank <= 10) return 'debug';
-  if (rank <= 20) return 'info';
-  return rank <= 30 ? 'warn' : 'error';
+  const level = parseLogLevel(value);
+  if (level === undefined) throw new UsageError(`--log-level: ${JSON.stringify(value)} is no level`);
+  return level;
 }
 
 function scheme(value: string): TaskScheme {

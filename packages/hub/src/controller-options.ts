@@ -1,10 +1,10 @@
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { newId, UsageError } from '@ipyparallel-js/protocol';
+import { type LogLevel, type LogSink, stderrSink } from '@ipyparallel-js/wire';
 import { curveKeyPair } from 'zeromq';
 import type { MemoryDatabaseOptions } from './db/memory-database.js';
 import type { DatabaseOptions } from './db/open-database.js';
-import type { LogLevel } from './log.js';
 import { TASK_SCHEMES, type TaskScheme } from './traffic/tasks/schemes.js';
 
 /** A CURVE key pair, Z85 texts of 40 characters. */
@@ -61,7 +61,7 @@ export interface ControllerOptions {
   /** How much to say on standard error; `warn`. */
   readonly logLevel?: LogLevel;
   /** Takes each line of the log, instead of standard error. */
-  readonly writeLog?: (line: string) => void;
+  readonly log?: LogSink;
 }
 
 /** Options with every default in place. */
@@ -86,7 +86,7 @@ export interface ResolvedControllerOptions {
   readonly hwm: number;
   readonly strandedDelay: number;
   readonly logLevel: LogLevel;
-  readonly writeLog: (line: string) => void;
+  readonly log: LogSink;
 }
 
 const DATABASES: readonly DatabaseOptions['type'][] = ['memory', 'none'];
@@ -142,7 +142,7 @@ export function resolveControllerOptions(
     hwm: notNegative('hwm', options.hwm ?? 1),
     strandedDelay: Math.min(notNegative('strandedDelay', options.strandedDelay ?? 1000), MAX_TIMER),
     logLevel: options.logLevel ?? 'warn',
-    writeLog: options.writeLog ?? ((line) => process.stderr.write(line)),
+    log: options.log ?? stderrSink('controller'),
   };
 }
 

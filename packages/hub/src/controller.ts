@@ -1,4 +1,5 @@
 import { type Dict, Session } from '@ipyparallel-js/protocol';
+import { createLogger, type Logger, Refusals } from '@ipyparallel-js/wire';
 import { systemClock } from './clock.js';
 import { ConnectionFiles, makePrivateDirectory } from './connection-files.js';
 import {
@@ -7,7 +8,6 @@ import {
   resolveControllerOptions,
 } from './controller-options.js';
 import { HubThread } from './hub/hub-thread.js';
-import { createLogger, type Logger, Refusals } from './log.js';
 import { Traffic } from './traffic/traffic.js';
 
 /**
@@ -44,7 +44,7 @@ export class Controller {
    */
   static async start(options: ControllerOptions = {}): Promise<Controller> {
     const resolved = resolveControllerOptions(options, process.env);
-    const log = createLogger('controller', resolved.logLevel, resolved.writeLog);
+    const log = createLogger(resolved.logLevel, resolved.log);
     await makePrivateDirectory(resolved.securityDir);
     const traffic = await bindTraffic(resolved, log);
     let hub: HubThread | undefined;
@@ -129,7 +129,7 @@ function startHub(options: ResolvedControllerOptions, traffic: Traffic, log: Log
     },
     traffic,
     log,
-    options.writeLog,
+    options.log,
   );
 }
 

@@ -1,5 +1,5 @@
+export type { LogLevel, LogSink } from '@ipyparallel-js/wire';
 export { Controller } from './controller.js';
 export type { ControllerOptions, CurveKeys } from './controller-options.js';
 export type { MemoryDatabaseOptions } from './db/memory-database.js';
-export type { LogLevel } from './log.js';
 export type { TaskScheme } from './traffic/tasks/schemes.js';

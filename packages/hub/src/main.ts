@@ -1,12 +1,9 @@
 #!/usr/bin/env node
 import { IpyparallelError, UsageError } from '@ipyparallel-js/protocol';
+import { createLogger, stderrSink, watchParent } from '@ipyparallel-js/wire';
 import { type CommandLine, parseCommandLine, usage } from './command-line.js';
 import { Controller } from './controller.js';
-import { createLogger } from './log.js';
 import { VERSION } from './version.js';
-
-/** How often it is checked whether the parent still lives, in ms. */
-const PARENT_PERIOD = 500;
 
 /** An end that takes longer than this is cut short, in ms: launchers give a controller three seconds. */
 const STOP_TIMEOUT = 2500;
@@ -22,16 +19,14 @@ function readCommandLine(): CommandLine {
 }
 
 async function serve(commandLine: CommandLine): Promise<void> {
-  const write = (line: string): void => {
-    process.stderr.write(line);
-  };
-  const log = createLogger('controller', commandLine.options.logLevel ?? 'info', write);
+  const sink = stderrSink('controller');
+  const log = createLogger(commandLine.options.logLevel ?? 'info', sink);
   for (const argument of commandLine.ignored) log.warn(`${argument} has no effect here`);
   if (commandLine.workDir !== undefined) process.chdir(commandLine.workDir);
   // Whoever read our standard error may be gone before us.
   process.stderr.on('error', () => {});
 
-  const controller = await Controller.start({ ...commandLine.options, writeLog: write });
+  const controller = await Controller.start({ ...commandLine.options, log: sink });
   let ending = false;
   const end = (why: string): void => {
     if (ending) return;
@@ -43,31 +38,14 @@ async function serve(commandLine: CommandLine): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGABRT'] as const) {
     process.on(signal, () => end(`received ${signal}`));
   }
-  if (commandLine.parentPid !== undefined) watchParent(commandLine.parentPid, end);
+  const { parentPid } = commandLine;
+  if (parentPid !== undefined) watchParent(parentPid, () => end(`process ${parentPid} is gone`));
   if (process.send !== undefined) {
     process.on('disconnect', () => end('the process that started this one is gone'));
     const { clientFile, engineFile } = controller;
     process.send({ type: 'ready', clientFile, engineFile });
   }
   await controller.closed;
-}
-
-function watchParent(pid: number, end: (why: string) => void): void {
-  // A parent's pid can be given to another process once it is gone, but our ppid cannot lie.
-  const isOurs = process.ppid === pid;
-  const timer = setInterval(() => {
-    if (isOurs ? process.ppid !== pid : !runs(pid)) end(`process ${pid} is gone`);
-  }, PARENT_PERIOD);
-  timer.unref();
-}
-
-function runs(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
-  }
 }
 
 const commandLine = readCommandLine();

@@ -19,6 +19,7 @@ export {
   withPort,
 } from './connect/reachable-host.js';
 export { readConnectionFile } from './connect/read-file.js';
+export { Fifo } from './fifo.js';
 export { type DropReason, Intake } from './intake.js';
 export {
   createLogger,

@@ -1,5 +1,5 @@
+import type { Logger } from '@ipyparallel-js/wire';
 import type { TaskChange, TaskDatabase } from '../db/task-database.js';
-import type { Logger } from '../log.js';
 
 /** Writes changes to a Task Database in their order, a batch at a time: whatever came while the last was being written. */
 export class ChangeWriter {

@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import type { EngineConnectionInfo } from '@ipyparallel-js/protocol';
+import type { Logger, LogLevel, LogSink } from '@ipyparallel-js/wire';
 import type { DatabaseOptions } from '../db/open-database.js';
 import { HubLink, receiveForSchedulers } from '../link/hub-port.js';
 import type { Monitor, Schedulers } from '../link/schedulers.js';
-import type { Logger, LogLevel } from '../log.js';
 
 /** What a hub is told when its thread starts; plain data. */
 export interface HubThreadData {
@@ -19,7 +19,9 @@ export interface HubThreadData {
 }
 
 /** What the thread says besides its batches. */
-export type HubThreadNotice = { readonly type: 'ready' } | { readonly type: 'log'; readonly line: string };
+export type HubThreadNotice =
+  | { readonly type: 'ready' }
+  | { readonly type: 'log'; readonly level: Parameters<LogSink>[0]; readonly line: string };
 
 /** How long a hub may take to write what it has when it is told to end, in ms. */
 const STOP_TIMEOUT = 1500;
@@ -42,7 +44,7 @@ export class HubThread {
     data: HubThreadData,
     schedulers: Schedulers,
     log: Logger,
-    write: (line: string) => void,
+    sink: LogSink,
   ): Promise<HubThread> {
     const onFailure = (error: unknown): void => log.error('a message of the hub could not be handled', error);
     const worker = new Worker(new URL('./hub-worker.js', import.meta.url), { workerData: data });
@@ -57,7 +59,7 @@ export class HubThread {
     const ready = new Promise<void>((resolve) => {
       worker.on('message', (message: ArrayBuffer | HubThreadNotice) => {
         if (message instanceof ArrayBuffer) receiveForSchedulers(message, schedulers, onFailure);
-        else if (message.type === 'log') write(message.line);
+        else if (message.type === 'log') sink(message.level, message.line);
         else resolve();
       });
     });

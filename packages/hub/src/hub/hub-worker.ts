@@ -1,9 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Session } from '@ipyparallel-js/protocol';
+import { createLogger } from '@ipyparallel-js/wire';
 import { systemClock } from '../clock.js';
 import { openDatabase } from '../db/open-database.js';
 import { receiveForHub, SchedulersLink } from '../link/hub-port.js';
-import { createLogger } from '../log.js';
 import { Hub } from './hub.js';
 import type { HubThreadData, HubThreadNotice } from './hub-thread.js';
 
@@ -12,7 +12,7 @@ if (port === null) throw new Error('hub-worker runs as a worker thread only');
 
 const data = workerData as HubThreadData;
 const tell = (notice: HubThreadNotice): void => port.postMessage(notice);
-const log = createLogger('hub', data.logLevel, (line) => tell({ type: 'log', line }));
+const log = createLogger(data.logLevel, (level, line) => tell({ type: 'log', level, line: `hub: ${line}` }));
 const clock = systemClock();
 const { key, pack, unpack, signatureScheme } = data;
 

@@ -7,11 +7,11 @@ import {
   type Session,
   splitFrames,
 } from '@ipyparallel-js/protocol';
+import { type Logger, Refusals } from '@ipyparallel-js/wire';
 import type { Clock } from '../clock.js';
 import type { TaskDatabase } from '../db/task-database.js';
 import { errorContent, keyError, pyRepr, ReportedError } from '../errors.js';
 import type { Monitor, Schedulers } from '../link/schedulers.js';
-import { type Logger, Refusals } from '../log.js';
 import { ChangeWriter } from './change-writer.js';
 import { EngineRegistry } from './engine-registry.js';
 import { purgeRequest } from './purge-request.js';

@@ -1,9 +1,9 @@
 import { type AnyMessage, parentId, type ReplayHistory, type Session } from '@ipyparallel-js/protocol';
 import { ownString } from '@ipyparallel-js/protocol/internal';
+import type { Logger, Refusals } from '@ipyparallel-js/wire';
 import type { Clock } from '../clock.js';
 import type { TaskFields } from '../db/task-database.js';
 import { errorContent } from '../errors.js';
-import type { Logger, Refusals } from '../log.js';
 import type { ChangeWriter } from './change-writer.js';
 import type { EngineRegistry } from './engine-registry.js';
 import { fieldsOfReply, fieldsOfStranded, taskOfRequest } from './task-records.js';

@@ -1,4 +1,4 @@
-import type { Frames } from '../transport/message-socket.js';
+import type { Frames } from '@ipyparallel-js/wire';
 import { packBatch, type TaggedFrames, unpackBatch } from './frame-batch.js';
 import { FromHub, ToHub } from './kinds.js';
 import type { Monitor, Schedulers } from './schedulers.js';

@@ -1,4 +1,4 @@
-import type { Frames } from '../transport/message-socket.js';
+import type { Frames } from '@ipyparallel-js/wire';
 
 /** What the hub needs of the side that owns the sockets. All of it happens in the order of the calls. */
 export interface Schedulers {

@@ -6,9 +6,8 @@ import {
   type Session,
   splitFrames,
 } from '@ipyparallel-js/protocol';
+import type { Frames, Refusals } from '@ipyparallel-js/wire';
 import { errorContent } from '../errors.js';
-import type { Refusals } from '../log.js';
-import type { Frames } from '../transport/message-socket.js';
 
 /** What a broadcast scheduler is connected to. */
 export interface BroadcastSchedulerOptions {

@@ -1,5 +1,4 @@
-import type { Refusals } from '../log.js';
-import type { MessageSocket } from '../transport/message-socket.js';
+import type { MessageSocket, Refusals } from '@ipyparallel-js/wire';
 
 /** Sees what passes; called before it is passed on. */
 export type Copy = (frames: readonly Uint8Array[]) => void;

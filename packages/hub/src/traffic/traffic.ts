@@ -1,8 +1,7 @@
 import type { ClientConnectionInfo, EngineConnectionInfo, Session } from '@ipyparallel-js/protocol';
+import type { Frames, Logger, MessageSocket, Refusals } from '@ipyparallel-js/wire';
 import type { Clock } from '../clock.js';
 import type { Monitor, Schedulers } from '../link/schedulers.js';
-import type { Logger, Refusals } from '../log.js';
-import type { Frames, MessageSocket } from '../transport/message-socket.js';
 import {
   type BindOptions,
   type BoundSocket,

@@ -1,7 +1,6 @@
 import { UsageError } from '@ipyparallel-js/protocol';
+import { type Logger, MessageSocket } from '@ipyparallel-js/wire';
 import { Dealer, Publisher, Router, Subscriber } from 'zeromq';
-import type { Logger } from '../log.js';
-import { MessageSocket } from './message-socket.js';
 
 /** Where sockets are bound and how they are secured. */
 export interface BindOptions {
@@ -65,5 +64,10 @@ export async function bindSocket(
     );
   }
   const port = Number(/:(\d+)$/.exec(socket.lastEndpoint ?? '')?.[1]);
-  return { socket: new MessageSocket(name, socket, options.log), port };
+  return {
+    socket: new MessageSocket(name, socket, {
+      onFailure: (doing, error) => options.log.error(`${doing} failed`, error),
+    }),
+    port,
+  };
 }

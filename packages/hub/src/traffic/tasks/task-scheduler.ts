@@ -5,11 +5,10 @@ import {
   type ReplayHistory,
   type Session,
 } from '@ipyparallel-js/protocol';
+import type { Frames, Logger, Refusals } from '@ipyparallel-js/wire';
 import type { Clock } from '../../clock.js';
 import { errorContent } from '../../errors.js';
 import type { Monitor } from '../../link/schedulers.js';
-import type { Logger, Refusals } from '../../log.js';
-import type { Frames } from '../../transport/message-socket.js';
 import type { Dependency } from './dependency.js';
 import { EnginePool, type PoolEngine } from './engine-pool.js';
 import { FinishedLog } from './finished-tasks.js';
