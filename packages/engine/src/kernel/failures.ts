@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import type { FailureInfo } from './messages.js';
 
@@ -11,9 +12,15 @@ export const INTERRUPTED: FailureInfo = {
 // Everything from such a frame down the stack is the engine's own.
 const OWN_FRAMES = [
   'node:inspector:',
-  new URL('.', import.meta.url).href,
-  new URL('.', import.meta.resolve('@ipyparallel-js/protocol')).href,
+  ...ownPackage(import.meta.url),
+  ...ownPackage(import.meta.resolve('@ipyparallel-js/protocol')),
 ];
+
+/** The package of a module in `dist`, as a URL and, where source maps name the sources, as a path. */
+function ownPackage(module: string): string[] {
+  const dist = module.slice(0, module.lastIndexOf('/dist/') + 1);
+  return [dist, fileURLToPath(dist)];
+}
 
 /**
  * Describes whatever was thrown: an error by its name, message and stack without the engine's frames, anything else
