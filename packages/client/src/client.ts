@@ -8,6 +8,7 @@ import {
   type MessageContents,
   type Projected,
   type ProjectionKey,
+  ProtocolError,
   parentId,
   Session,
   type TaskQuery,
@@ -412,7 +413,9 @@ export class Client implements AsyncDisposable {
         ...(deadline.signal === undefined ? {} : { signal: deadline.signal }),
       },
     );
-    const engines = Object.entries(content.engines).map(([id, uuid]) => [Number(id), String(uuid)] as const);
+    const engines = Object.entries(content.engines ?? {}).map(([id, uuid]) => [Number(id), uuid] as const);
+    if (!engines.every(([id, uuid]) => Number.isInteger(id) && typeof uuid === 'string'))
+      throw new ProtocolError('a connection_reply names engines that cannot be');
     for (const gone of this.#registry.replace(engines)) this.#engineGone(gone);
     for (const [id, uuid] of this.#registry.engines) void this.#languages.of({ id, uuid });
     return content;

@@ -219,9 +219,9 @@ function bufferReader(
   let at = 0;
   const take = (lens: readonly number[] | null, index: number): Buffer[] | undefined => {
     if (lens === null) return undefined;
-    const length = lens[index] ?? 0;
-    if (!Number.isInteger(length) || length < 0 || at + length > frames.length) {
-      throw new ProtocolError('a db_reply announces more buffers than it carries');
+    const length = Array.isArray(lens) ? (lens as unknown[])[index] : undefined;
+    if (typeof length !== 'number' || !(length >= 0) || length % 1 !== 0 || at + length > frames.length) {
+      throw new ProtocolError('a db_reply announces other buffers than it carries');
     }
     at += length;
     return frames.slice(at - length, at);

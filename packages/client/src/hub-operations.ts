@@ -1,5 +1,6 @@
 import {
   type Dict,
+  ProtocolError,
   type QueueStatusContent,
   TaskNotFoundError,
   TaskPendingError,
@@ -71,6 +72,7 @@ export class HubOperations {
 
   async history(options: WaitOptions): Promise<string[]> {
     const { content } = await this.#requests.request('history_request', {}, options);
+    if (!Array.isArray(content.history)) throw new ProtocolError('a history_reply holds no list');
     return content.history.map(String);
   }
 
@@ -107,6 +109,7 @@ export class HubOperations {
         { msg_ids: msgIds },
         { ...left(deadline), msgIds },
       );
+      if (!isDict(content.resubmitted)) throw new ProtocolError('a resubmit_reply holds no ids');
       for (const [old, fresh] of Object.entries(content.resubmitted)) renamed.set(old, String(fresh));
     }
     return renamed;
