@@ -1,0 +1,374 @@
+import { createServer } from 'node:net';
+import { Client } from '@ipyparallel-js/client';
+import { AuthenticationError, newId, ProtocolError, Session, TimeoutError } from '@ipyparallel-js/protocol';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { type Answer, FakeHub, type Request } from '../support/fake-hub.js';
+import { waitFor } from '../support/wait-for.js';
+
+/** A hub that does as told, and a client of it. */
+async function connected(answer?: Answer): Promise<{ hub: FakeHub; rc: Client }> {
+  const hub = await FakeHub.start(answer === undefined ? {} : { answer });
+  onTestFinished(() => hub.stop());
+  const rc = await Client.connect({ connectionFile: hub.info });
+  onTestFinished(() => rc.close());
+  return { hub, rc };
+}
+
+/** Warnings that the process emits during a test. */
+function warnings(): string[] {
+  const seen: string[] = [];
+  const emit = vi.spyOn(process, 'emitWarning').mockImplementation((warning: string | Error) => {
+    seen.push(String(warning));
+  });
+  onTestFinished(() => emit.mockRestore());
+  return seen;
+}
+
+const DELIMITER = '<IDS|MSG>';
+
+describe('replies that are none', () => {
+  it('are dropped and counted, and the request gets its answer', async () => {
+    const told = warnings();
+    const stranger = new Session({ key: newId(), now: () => new Date() });
+    const sendAll = (hub: FakeHub, request: Request): void => {
+      const good = hub.reply(request, { status: 'ok', history: ['the answer'] });
+      const [delimiter = '', signature = '', header = '', parent = '', metadata = '', content = ''] = good;
+      const signed = (...dicts: string[]): (Buffer | string)[] => {
+        const frames = dicts.map((dict) => Buffer.from(dict));
+        return [DELIMITER, hub.session.codec.signer.sign(frames), ...frames];
+      };
+      const malformed: (Buffer | string)[][] = [
+        ['garbage'],
+        [''],
+        [DELIMITER],
+        [DELIMITER, DELIMITER],
+        ['a', 'b', 'c', 'd', 'e', 'f', 'g'],
+        [...Array(50).fill('ident'), ...good],
+        [delimiter, signature, header, parent, metadata],
+        signed('{', '{}', '{}', '{}'),
+        signed('[]', '{}', '{}', '{}'),
+        signed('null', '{}', '{}', '{}'),
+        signed('{}', '{}', '{}', '{}'),
+        signed('{"msg_id": 5, "msg_type": "history_reply"}', '{}', '{}', '{}'),
+        signed(header.toString(), '[]', '{}', '{}'),
+        signed(header.toString(), '{}', '"x"', '{}'),
+        signed(header.toString(), '{}', '{}', '5'),
+        signed(header.toString(), '{}', '{}', `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`),
+        signed(header.toString(), '{}', '{}', '\xff\xfe'),
+      ];
+      const forged: (Buffer | string)[][] = [
+        [delimiter, '', header, parent, metadata, content],
+        [delimiter, 'short', header, parent, metadata, content],
+        [delimiter, signature.toString().replace(/./g, '0'), header, parent, metadata, content],
+        [delimiter, signature, header, parent, metadata, '{"status": "ok", "history": ["forged"]}'],
+        stranger.encode(
+          stranger.rawMessage(
+            'history_reply',
+            { status: 'ok', history: ['forged'] },
+            { parent: request.message.header },
+          ),
+        ),
+      ];
+      for (const frames of [...malformed, ...forged, good, good, good]) hub.send(request, frames);
+      counts = { malformed: malformed.length, forged: forged.length };
+    };
+    let counts = { malformed: 0, forged: 0 };
+    const { rc } = await connected((request, hub) => {
+      if (request.message.msg_type !== 'history_request') return undefined;
+      sendAll(hub, request);
+      return false;
+    });
+    expect(await rc.hubHistory({ timeout: 10_000 })).toEqual(['the answer']);
+    await waitFor(() => rc.stats.replayed === 2, { what: () => JSON.stringify(rc.stats) });
+    expect(rc.stats).toMatchObject({ ...counts, replayed: 2, unexpected: 0 });
+    expect(counts.malformed).toBe(17);
+    // Each kind is told of once.
+    expect(told.filter((text) => text.includes('malformed'))).toHaveLength(1);
+    expect(told.filter((text) => text.includes('forged'))).toHaveLength(1);
+    expect(told.filter((text) => text.includes('replayed'))).toHaveLength(1);
+    expect(told.join('\n')).not.toContain(String(rc.session.codec.signer));
+    // And the client goes on.
+    expect(await rc.dbQuery({}, 'msg_id')).toEqual([]);
+  });
+
+  it('that answer nothing of ours, or come too late, are counted', async () => {
+    const { hub, rc } = await connected((request) =>
+      request.message.msg_type === 'history_request' ? false : undefined,
+    );
+    const late = rc.hubHistory({ timeout: 50 });
+    await expect(late).rejects.toThrow(TimeoutError);
+    const request = await waitFor(() =>
+      hub.requests.find(({ message }) => message.msg_type === 'history_request'),
+    );
+    hub.send(request, hub.reply(request, { status: 'ok', history: ['late'] }));
+    hub.send(
+      request,
+      hub.session.encode(hub.session.rawMessage('history_reply', { status: 'ok', history: [] })),
+    );
+    hub.send(request, hub.session.encode(hub.session.rawMessage('nonsense', {})));
+    await waitFor(() => rc.stats.unexpected === 3);
+    expect(rc.stats).toMatchObject({ malformed: 0, forged: 0, replayed: 0 });
+    expect(await rc.dbQuery({}, 'msg_id')).toEqual([]);
+  });
+});
+
+describe('notices that are none', () => {
+  it('move no engine, and the right ones still do', async () => {
+    warnings();
+    const { hub, rc } = await connected();
+    const stranger = new Session({ key: newId(), now: () => new Date() });
+    const notice = (session: Session, type: string, content: { [key: string]: unknown }): Buffer[] =>
+      session.encode(session.rawMessage(type, content), ['topic']);
+    // A subscription takes a moment to reach the hub.
+    await waitFor(() => {
+      hub.notify(hub.session.rawMessage('registration_notification', { id: 0, uuid: 'the first' }));
+      return rc.ids.length > 0;
+    });
+    const first = notice(hub.session, 'registration_notification', { id: 1, uuid: 'the second' });
+    hub.publish('notification', ['noise']);
+    hub.publish('notification', notice(stranger, 'registration_notification', { id: 66, uuid: 'evil' }));
+    hub.publish(
+      'notification',
+      notice(stranger, 'unregistration_notification', { id: 0, uuid: 'the first' }),
+    );
+    hub.publish('notification', notice(stranger, 'shutdown_notification', {}));
+    for (const content of [{}, { id: '7', uuid: 'x' }, { id: 7 }, { id: null, uuid: 5 }])
+      hub.publish('notification', notice(hub.session, 'registration_notification', content));
+    hub.publish(
+      'notification',
+      notice(hub.session, 'unregistration_notification', { id: 0, uuid: 'another' }),
+    );
+    hub.publish('notification', notice(hub.session, 'unheard_of', {}));
+    hub.publish('notification', first);
+    hub.publish('notification', first);
+    await waitFor(() => rc.stats.replayed === 1);
+    expect([...rc.engines]).toEqual([
+      [0, 'the first'],
+      [1, 'the second'],
+    ]);
+    expect(rc.stats).toMatchObject({ malformed: 1, forged: 3, replayed: 1 });
+    hub.notify(hub.session.rawMessage('unregistration_notification', { id: 0, uuid: 'the first' }));
+    await waitFor(() => rc.ids.length === 1);
+    expect(rc.ids).toEqual([1]);
+  });
+
+  it('of output for tasks that nobody has are let go', async () => {
+    warnings();
+    const { hub, rc } = await connected();
+    const output = (): Buffer[] =>
+      hub.session.encode(
+        hub.session.rawMessage(
+          'stream',
+          { name: 'stdout', text: 'x' },
+          { parent: { msg_id: '__proto__', msg_type: 'execute_request' } },
+        ),
+        ['engine.0.stdout'],
+      );
+    const before = rc.stats.received;
+    await waitFor(() => {
+      hub.publish('iopub', output());
+      return rc.stats.received > before;
+    });
+    hub.publish('iopub', ['noise']);
+    await waitFor(() => rc.stats.malformed === 1);
+    expect(await rc.dbQuery({}, 'msg_id')).toEqual([]);
+  });
+});
+
+describe('answers that cannot be', () => {
+  const answers: [string, unknown][] = [
+    ['no records', { status: 'ok' }],
+    ['records that are no list', { status: 'ok', records: { a: 1 } }],
+    ['a record that is no dict', { status: 'ok', records: [5] }],
+    ['a record without msg_id', { status: 'ok', records: [{ queue: 'mux' }] }],
+    ['a msg_id that is no text', { status: 'ok', records: [{ msg_id: 5 }] }],
+  ];
+
+  it.each(answers)('%s: a ProtocolError', async (_, content) => {
+    const { rc } = await connected(({ message }) =>
+      message.msg_type === 'db_request' ? (content as { [key: string]: unknown }) : undefined,
+    );
+    await expect(Promise.resolve(rc.dbQuery({}, 'queue'))).rejects.toThrow(ProtocolError);
+  });
+
+  it.each([[[5]], [[-1]], [[1.5]], [['1']], [[null]], [5]])(
+    '%j buffers announced, none there: a ProtocolError',
+    async (lens) => {
+      const { rc } = await connected(({ message }) =>
+        message.msg_type === 'db_request'
+          ? { status: 'ok', records: [{ msg_id: 'a' }], buffer_lens: lens, result_buffer_lens: null }
+          : undefined,
+      );
+      await expect(Promise.resolve(rc.dbQuery({}, 'buffers'))).rejects.toThrow(ProtocolError);
+    },
+  );
+
+  it('hostile names in a record reach nothing but the record', async () => {
+    const record = JSON.parse(
+      '{"msg_id": "a", "__proto__": {"polluted": 1}, "constructor": 5, "content": {"__proto__": {"polluted": 1}}, "queue": 7}',
+    ) as { [key: string]: unknown };
+    const { rc } = await connected(({ message }) =>
+      message.msg_type === 'db_request' ? { status: 'ok', records: [record] } : undefined,
+    );
+    const [row] = await rc.dbQuery({});
+    expect(row?.msg_id).toBe('a');
+    expect(Object.keys(row ?? {})).not.toContain('constructor');
+    expect('polluted' in {}).toBe(false);
+    expect(await rc.dbQuery({ 'content.__proto__.polluted': 1 }, [])).toEqual([{ msg_id: 'a' }]);
+  });
+
+  it('an error of the hub is a HubError with its words', async () => {
+    const { rc } = await connected(({ message }) =>
+      message.msg_type === 'db_request'
+        ? { status: 'error', ename: 'OperationalError', evalue: 'disk full', traceback: ['line 1'] }
+        : undefined,
+    );
+    await expect(Promise.resolve(rc.dbQuery({}, 'queue'))).rejects.toMatchObject({
+      code: 'HUB',
+      ename: 'OperationalError',
+      evalue: 'disk full',
+      traceback: ['line 1'],
+      message: 'OperationalError: disk full',
+    });
+  });
+
+  it('a connection reply without engines, or with odd ones, ends in no crash', async () => {
+    for (const engines of [undefined, null, 5, { x: 5 }, { '-1': 'a' }, ['a']]) {
+      await using hub = await FakeHub.start({
+        answer: ({ message }) =>
+          message.msg_type === 'connection_request' ? { status: 'ok', engines } : undefined,
+      });
+      try {
+        await using rc = await Client.connect({ connectionFile: hub.info, timeout: 3_000 });
+        for (const [id, uuid] of rc.engines) {
+          expect(Number.isInteger(id)).toBe(true);
+          expect(typeof uuid).toBe('string');
+        }
+      } catch (error) {
+        expect(error).toBeInstanceOf(ProtocolError);
+      }
+    }
+  });
+});
+
+describe('a hub that does not answer', () => {
+  it('because nothing listens: a TimeoutError with the address and the time', async () => {
+    await using hub = await FakeHub.start();
+    const { info, address } = hub;
+    await hub.stop();
+    const started = performance.now();
+    const failure = await Client.connect({ connectionFile: info, timeout: 1_500 }).catch(
+      (error: unknown) => error,
+    );
+    const waited = performance.now() - started;
+    expect(failure).toBeInstanceOf(TimeoutError);
+    expect(failure).toMatchObject({ code: 'TIMEOUT' });
+    expect((failure as TimeoutError).message).toContain(address);
+    expect((failure as TimeoutError).message).toMatch(/within 1\.5 s/);
+    expect((failure as TimeoutError).message).toMatch(/nothing accepts connections/);
+    expect((failure as TimeoutError).waitedMs).toBeGreaterThanOrEqual(1_450);
+    expect(waited).toBeLessThan(2_500);
+  });
+
+  it('because it is silent: a TimeoutError that says so', async () => {
+    await using hub = await FakeHub.start({ answer: () => false, answersProbes: false });
+    const failure = await Client.connect({ connectionFile: hub.info, timeout: 1_500 }).catch(
+      (error: unknown) => error,
+    );
+    expect(failure).toBeInstanceOf(TimeoutError);
+    expect((failure as TimeoutError).message).toContain(hub.address);
+    expect((failure as TimeoutError).message).toMatch(/does not answer/);
+  });
+
+  it('because something else listens: a TimeoutError', async () => {
+    const server = createServer((socket) =>
+      socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as { port: number };
+    await using hub = await FakeHub.start();
+    try {
+      const failure = await Client.connect({
+        connectionFile: { ...hub.info, registration: port },
+        timeout: 1_500,
+      }).catch((error: unknown) => error);
+      expect(failure).toMatchObject({ code: expect.stringMatching(/^(TIMEOUT|TRANSPORT|AUTHENTICATION)$/) });
+      expect(String(failure)).toContain(`tcp://127.0.0.1:${port}`);
+    } finally {
+      server.close();
+    }
+  });
+
+  it('because its key is another: an AuthenticationError, soon', async () => {
+    await using hub = await FakeHub.start();
+    const key = newId();
+    const started = performance.now();
+    const failure = await Client.connect({ connectionFile: { ...hub.info, key }, timeout: 30_000 }).catch(
+      (error: unknown) => error,
+    );
+    expect(failure).toBeInstanceOf(AuthenticationError);
+    expect(failure).toMatchObject({ code: 'AUTHENTICATION' });
+    expect((failure as Error).message).toContain(hub.address);
+    expect((failure as Error).message).not.toContain(key);
+    expect((failure as Error).message).not.toContain(hub.key);
+    expect(performance.now() - started).toBeLessThan(3_000);
+    expect(hub.probes).toBe(1);
+  });
+
+  it('soon, but later than a probe: connected', async () => {
+    const { hub, rc } = await connected((request, fake) => {
+      if (request.message.msg_type !== 'connection_request') return undefined;
+      const answer = setInterval(() => {
+        if (fake.probes === 0) return;
+        clearInterval(answer);
+        fake.send(request, fake.reply(request, { status: 'ok', engines: { 0: 'a' } }));
+      }, 10);
+      return false;
+    });
+    expect(hub.probes).toBe(1);
+    expect(rc.ids).toEqual([0]);
+  });
+
+  it('to one request of many: only that one fails, within its own time', async () => {
+    const { rc } = await connected(({ message }) => (message.msg_type === 'db_request' ? false : undefined));
+    const started = performance.now();
+    const query = rc.dbQuery({}, { keys: 'queue', timeout: 400 });
+    const polled = new Promise((_, reject) => {
+      rc.dbQuery({}, { keys: 'queue', timeout: 300 }).poll(10).subscribe({ error: reject });
+    });
+    const expected = Promise.all([
+      expect(Promise.resolve(query)).rejects.toMatchObject({ code: 'TIMEOUT' }),
+      expect(polled).rejects.toMatchObject({ code: 'TIMEOUT' }),
+      expect(rc.dbQuery({}, { timeout: 300 }).stream().next()).rejects.toMatchObject({ code: 'TIMEOUT' }),
+      expect(rc.resultStatus('a', { timeout: 300 })).rejects.toMatchObject({ code: 'TIMEOUT' }),
+    ]);
+    expect(await rc.hubHistory()).toEqual([]);
+    await expected;
+    // Further awaits share the failure, too.
+    await expect(Promise.resolve(query)).rejects.toMatchObject({ code: 'TIMEOUT' });
+    expect(performance.now() - started).toBeLessThan(3_000);
+  });
+});
+
+describe('a hub that goes', () => {
+  it('with a notice: what is outstanding fails at once, and so does what comes after', async () => {
+    const { hub, rc } = await connected(({ message }) =>
+      message.msg_type === 'connection_request' ? { status: 'ok', engines: { 0: 'a' } } : false,
+    );
+    // The control socket asks for the engine's language; it answers nothing.
+    const ar = rc.directView(0).execute('x');
+    const waiting = expect(ar.get()).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' });
+    const asked = expect(rc.hubHistory({ timeout: 60_000 })).rejects.toMatchObject({
+      code: 'CONNECTION_CLOSED',
+    });
+    await waitFor(() => {
+      hub.notify(hub.session.rawMessage('shutdown_notification', {}));
+      return ar.ready;
+    });
+    await waiting;
+    await asked;
+    await expect(rc.loadBalancedView().execute('x').get({ timeout: 5_000 })).rejects.toMatchObject({
+      code: 'CONNECTION_CLOSED',
+    });
+  });
+});
