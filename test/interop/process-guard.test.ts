@@ -45,7 +45,7 @@ describeStock('7.1', 'a stock cluster under a test', () => {
     const closed = new Promise<void>((resolve) => run.once('close', () => resolve()));
     const held = await new Promise<string>((resolve, reject) => {
       createInterface({ input: run.stdout }).once('line', resolve);
-      closed.then(() => reject(new Error('ended before its cluster was ready')));
+      void closed.then(() => reject(new Error('ended before its cluster was ready')));
     });
     const { pids, directory } = JSON.parse(held) as { pids: number[]; directory: string };
     const running = pids.filter(isAlive);
