@@ -51,7 +51,14 @@ function operandOf(comparison: Comparison): unknown {
       return comparison.values;
     case '$glob':
       return comparison.pattern;
-    default:
+    case '$eq':
+    case '$ne':
+    case '$gt':
+    case '$gte':
+    case '$lt':
+    case '$lte':
       return comparison.value;
+    default:
+      throw new Error(`${comparison.op} cannot be sent yet`);
   }
 }

@@ -104,8 +104,14 @@ function acceptsValues(comparison: Comparison): boolean {
       return true;
     case '$in':
       return !comparison.values.every(isNull);
-    default:
+    case '$eq':
+    case '$gt':
+    case '$gte':
+    case '$lt':
+    case '$lte':
       return !isNull(comparison.value);
+    default:
+      return true;
   }
 }
 
@@ -171,6 +177,8 @@ const textBounds: Bounds = (comparison) => {
       const prefix = globPrefix(comparison.pattern);
       return prefix !== '' && sendable(prefix) ? { $gte: prefix } : 'any';
     }
+    default:
+      return 'any';
   }
 };
 

@@ -12,14 +12,25 @@ export {
 } from './js-call.js';
 export {
   type ColumnReader,
-  columnsOf,
   compilePredicate,
   type Predicate,
   recordPredicate,
 } from './query/evaluate.js';
 export { globPrefix } from './query/glob.js';
 export { columnOf, type DateForm, parseKeys, parseQuery, type QueryLimits } from './query/parse.js';
-export { type Comparison, type Field, type QueryNode, testsOf } from './query/tree.js';
+export {
+  allOf,
+  type Comparison,
+  columnsOf,
+  conjunctsOf,
+  type ElementNode,
+  type Field,
+  type QueryNode,
+  type SplitQuery,
+  splitQuery,
+  type TestNode,
+  testsOf,
+} from './query/tree.js';
 export { compareText, compareValues, equalValues } from './query/values.js';
 export { hubError, remoteErrorInfo, type TaskPlace, taskError } from './remote-errors.js';
 export { didYouMean, nearest } from './suggest.js';

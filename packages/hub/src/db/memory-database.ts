@@ -245,6 +245,7 @@ function namedIds(query: QueryNode): Set<string> | undefined {
     }
     return undefined;
   }
+  if (query.kind !== 'test') return undefined;
   const { field, comparison } = query;
   if (field.column !== 'msg_id') return undefined;
   const isText = (value: unknown): value is string => typeof value === 'string';

@@ -1,7 +1,8 @@
 import { type Dict, isDict, own } from '../dict.js';
+import { InvalidQueryError } from '../errors.js';
 import type { TaskKey } from '../task-record.js';
 import { compileGlob } from './glob.js';
-import type { Comparison, Field, QueryNode } from './tree.js';
+import type { Comparison, QueryNode } from './tree.js';
 import { compareValues, equalValues } from './values.js';
 
 /** Reads one column of a record; date columns must come as Dates (or null). */
@@ -12,9 +13,11 @@ export type Predicate<R> = (record: R) => boolean;
 
 /** Compiles a validated query to a predicate with MongoDB's meaning: nulls, missing fields and arrays included. */
 export function compilePredicate<R>(node: QueryNode, read: ColumnReader<R>): Predicate<R> {
-  if (node.kind === 'and') {
+  if (node.kind !== 'test') {
     const predicates = node.nodes.map((child) => compilePredicate(child, read));
-    return (record) => predicates.every((matches) => matches(record));
+    if (node.kind === 'and') return (record) => predicates.every((matches) => matches(record));
+    if (node.kind === 'or') return (record) => predicates.some((matches) => matches(record));
+    return (record) => !predicates.some((matches) => matches(record));
   }
   const test = compileTest(node.comparison);
   const { column, path } = node.field;
@@ -25,13 +28,6 @@ export function compilePredicate<R>(node: QueryNode, read: ColumnReader<R>): Pre
 /** A predicate over records as {@link TaskRecord} has them (Dates in date columns). */
 export function recordPredicate(node: QueryNode): Predicate<{ readonly [key: string]: unknown }> {
   return compilePredicate(node, (record, column) => own(record, column));
-}
-
-/** The columns that a query reads. */
-export function columnsOf(fields: Iterable<{ readonly field: Field }>): Set<TaskKey> {
-  const columns = new Set<TaskKey>();
-  for (const { field } of fields) columns.add(field.column);
-  return columns;
 }
 
 // A field stands for its value and, if that is an array, for each of its items as well. A missing field stands
@@ -96,6 +92,12 @@ function compileTest(comparison: Comparison): (values: Candidates) => boolean {
       const matches = compileGlob(comparison.pattern);
       return (values) => values.some((value) => typeof value === 'string' && matches(value));
     }
+    case '$not': {
+      const tests = comparison.comparisons.map(compileTest);
+      return (values) => !tests.every((test) => test(values));
+    }
+    default:
+      throw new InvalidQueryError(`${comparison.op} cannot be evaluated yet`);
   }
 }
 
