@@ -11,6 +11,7 @@ import {
   type FindOptions,
   type FoundTask,
   type Removed,
+  type Selection,
   type StoredTask,
   type TaskChange,
   type TaskDatabase,
@@ -103,19 +104,19 @@ export class MemoryDatabase implements TaskDatabase {
     return submitted.map((task) => task.msg_id);
   }
 
-  async remove(
-    selection: { readonly query: QueryNode } | { readonly msgIds: readonly string[] },
-  ): Promise<Removed> {
+  async remove(selection: Selection, options: { readonly dryRun?: boolean } = {}): Promise<Removed> {
     const ids: string[] = [];
     if ('msgIds' in selection) {
-      ids.push(...selection.msgIds.filter((id) => this.#records.has(id)));
+      ids.push(...new Set(selection.msgIds));
     } else {
       for await (const records of this.#matches(selection.query))
-        ids.push(...records.map(({ task }) => task.msg_id));
+        for (const { task } of records) ids.push(task.msg_id);
     }
-    const before = this.#bytes;
-    const msgIds = ids.filter((id) => this.#drop(id));
-    return { count: msgIds.length, bytes: before - this.#bytes, msgIds };
+    const records = ids.flatMap((id) => this.#records.get(id) ?? []);
+    const bytes = records.reduce((sum, record) => sum + record.bytes, 0);
+    const msgIds = records.map(({ task }) => task.msg_id);
+    if (options.dryRun !== true) for (const id of msgIds) this.#drop(id);
+    return { count: msgIds.length, bytes, msgIds };
   }
 
   async close(): Promise<void> {
@@ -166,13 +167,12 @@ export class MemoryDatabase implements TaskDatabase {
     else this.#finished.add(record.task.msg_id);
   }
 
-  #drop(msgId: string): boolean {
+  #drop(msgId: string): void {
     const record = this.#records.get(msgId);
-    if (record === undefined) return false;
+    if (record === undefined) return;
     this.#bytes -= record.bytes;
     this.#records.delete(msgId);
     this.#finished.delete(msgId);
-    return true;
   }
 
   #cull(culled: string[]): void {

@@ -65,6 +65,9 @@ export interface FindOptions {
 /** A record with the fields that were asked for. */
 export type FoundTask = Partial<StoredTask> & { readonly msg_id: string };
 
+/** Which tasks are meant. */
+export type Selection = { readonly query: QueryNode } | { readonly msgIds: readonly string[] };
+
 /** What a removal took. */
 export interface Removed {
   readonly count: number;
@@ -89,8 +92,11 @@ export interface TaskDatabase {
   count(query: QueryNode): Promise<number>;
   /** All ids in the order of submission; without those of unknown submission. */
   history(): Promise<string[]>;
-  /** Removes by query or by id. Unknown ids are no error. */
-  remove(selection: { readonly query: QueryNode } | { readonly msgIds: readonly string[] }): Promise<Removed>;
+  /**
+   * Removes by query or by id. Unknown ids are no error. With `dryRun` nothing is removed, and the answer is what the
+   * same removal would give, bytes included.
+   */
+  remove(selection: Selection, options?: { readonly dryRun?: boolean }): Promise<Removed>;
   close(): Promise<void>;
 }
 
