@@ -71,7 +71,9 @@ export type {
   ProjectionKey,
   QueryDict,
   QueryValue,
+  SortKey,
   TaskQuery,
+  TaskSort,
   TextOperators,
 } from './query/types.js';
 export { ReplayHistory } from './replay-history.js';

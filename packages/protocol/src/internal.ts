@@ -10,6 +10,7 @@ export {
   type JsCall,
   type JsPayload,
 } from './js-call.js';
+export { decodeCursor, encodeCursor } from './query/cursor.js';
 export {
   type ColumnReader,
   compilePredicate,
@@ -18,6 +19,20 @@ export {
 } from './query/evaluate.js';
 export { globPrefix } from './query/glob.js';
 export { columnOf, type DateForm, parseKeys, parseQuery, type QueryLimits } from './query/parse.js';
+export {
+  afterKeys,
+  afterQuery,
+  compareRecords,
+  compareSortKeys,
+  DEFAULT_SORT,
+  parseSort,
+  type Sort,
+  type SortField,
+  type SortKeys,
+  sortKeyReader,
+  sortRecords,
+  toWireSort,
+} from './query/sort.js';
 export {
   allOf,
   type Comparison,
@@ -31,7 +46,7 @@ export {
   type TestNode,
   testsOf,
 } from './query/tree.js';
-export { compareText, compareValues, equalValues } from './query/values.js';
+export { compareAnyType, compareText, compareValues, equalValues } from './query/values.js';
 export { hubError, remoteErrorInfo, type TaskPlace, taskError } from './remote-errors.js';
 export { didYouMean, nearest } from './suggest.js';
 export {

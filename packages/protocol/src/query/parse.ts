@@ -226,7 +226,8 @@ class Parser {
   }
 }
 
-function parseField(name: string): Field {
+/** A key or a dotted path, older names replaced. @throws InvalidQueryError */
+export function parseField(name: string): Field {
   if (name.length > MAX_NAME)
     throw new InvalidQueryError(`"${clip(name)}" is longer than ${MAX_NAME} characters`);
   const [root = '', ...path] = name.split('.');
@@ -251,7 +252,8 @@ function dateOfText(text: string): Date | undefined {
   return Number.isNaN(date.getTime()) ? undefined : date;
 }
 
-function describe(value: unknown): string {
+/** What a value is, in the words of a message. */
+export function describe(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid Date' : 'a Date';
@@ -263,6 +265,6 @@ function describe(value: unknown): string {
 }
 
 /** A text short enough for a message. */
-function clip(text: string): string {
+export function clip(text: string): string {
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

@@ -68,6 +68,17 @@ export type TaskQuery = {
   readonly [P in `${PathRoot}.${string}`]?: QueryValue | PathOperators;
 };
 
+type SortableKey = { [K in TaskKey]: (typeof TASK_COLUMNS)[K] extends 'text' | 'date' ? K : never }[TaskKey];
+
+/** What records may be sorted by: a text, a date, or a path into a dict. */
+export type SortKey = SortableKey | 'pyin' | `${PathRoot}.${string}`;
+
+/**
+ * The order of an answer: `{ completed: -1 }`, or a list of pairs; 1 ascends, -1 descends. Nulls come first, dates
+ * compare at the millisecond, `msg_id` breaks ties.
+ */
+export type TaskSort = { readonly [K in SortKey]?: 1 | -1 } | readonly (readonly [SortKey, 1 | -1])[];
+
 /** A key that may be asked for: a TaskRecord key or one of the older names. */
 export type ProjectionKey = TaskKey | KeyAlias;
 

@@ -87,7 +87,8 @@ function typeOrder(value: unknown): number {
   return type === undefined ? TYPE_ORDER.length : TYPE_ORDER.indexOf(type);
 }
 
-function compareAnyType(a: unknown, b: unknown): number {
+/** Orders any two values as MongoDB sorts them: by type first (null, numbers, texts, objects, arrays, …), then by value. */
+export function compareAnyType(a: unknown, b: unknown): number {
   return typeOrder(a) - typeOrder(b) || (compareValues(a, b) ?? 0);
 }
 

@@ -1,0 +1,99 @@
+import { InvalidQueryError } from '../errors.js';
+import { TASK_COLUMNS } from '../task-record.js';
+import { type Sort, type SortKeys, toWireSort } from './sort.js';
+
+/** A cursor is not longer than this; who sorts by longer values must page otherwise. */
+const MAX_LENGTH = 1 << 20;
+const MAX_DEPTH = 200;
+
+/**
+ * The place of a record in an order, as a text for `after`: base64url of the sort and the record's keys. It stays right
+ * while records come and go, since it says where to go on and not how many to skip.
+ */
+export function encodeCursor(sort: Sort, keys: SortKeys): string {
+  const text = JSON.stringify([signature(sort), keys.map(encodeValue)]);
+  return Buffer.from(text, 'utf8').toString('base64url');
+}
+
+/** Reads a cursor. @throws InvalidQueryError when it is none, or one of another sort */
+export function decodeCursor(sort: Sort, cursor: unknown): SortKeys {
+  if (typeof cursor !== 'string') throw new InvalidQueryError('a cursor (`after`) is a text');
+  if (cursor.length > MAX_LENGTH)
+    throw new InvalidQueryError(`a cursor (\`after\`) is longer than ${MAX_LENGTH} characters`);
+  let content: unknown;
+  try {
+    content = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
+  } catch {
+    throw broken();
+  }
+  if (!Array.isArray(content) || content.length !== 2) throw broken();
+  const [sorted, keys] = content as [unknown, unknown];
+  if (sorted !== signature(sort)) {
+    throw new InvalidQueryError('the cursor (`after`) belongs to another sort than the one asked for');
+  }
+  if (!Array.isArray(keys) || keys.length !== sort.length) throw broken();
+  return sort.map(({ field }, i) => {
+    const key = decodeValue(keys[i], 0);
+    // What a column holds is known; a forged cursor must not bring anything else to a store.
+    if (field.path.length > 0 || key === null) return key;
+    const fits =
+      TASK_COLUMNS[field.column] === 'date'
+        ? key instanceof Date && !Number.isNaN(key.getTime())
+        : typeof key === 'string';
+    if (!fits) throw broken();
+    return key;
+  });
+}
+
+const broken = (): InvalidQueryError => new InvalidQueryError('the cursor (`after`) is damaged');
+
+const signature = (sort: Sort): string => JSON.stringify(toWireSort(sort));
+
+// JSON, with lists and what JSON lacks as lists that begin with a letter.
+function encodeValue(value: unknown): unknown {
+  if (value === undefined) return ['e'];
+  if (typeof value === 'bigint') return ['n', value.toString()];
+  if (typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0)))
+    return ['f', Object.is(value, -0) ? '-0' : String(value)];
+  if (value instanceof Date) return ['d', value.getTime()];
+  if (value instanceof Uint8Array) return ['b', Buffer.from(value).toString('base64')];
+  if (Array.isArray(value)) return ['a', value.map(encodeValue)];
+  if (typeof value === 'object' && value !== null)
+    return ['o', Object.entries(value).map(([key, item]) => [key, encodeValue(item)])];
+  return value;
+}
+
+function decodeValue(value: unknown, depth: number): unknown {
+  if (depth > MAX_DEPTH) throw broken();
+  if (!Array.isArray(value)) {
+    if (typeof value === 'object' && value !== null) throw broken();
+    return value;
+  }
+  const [tag, content] = value as [unknown, unknown];
+  switch (tag) {
+    case 'e':
+      return undefined;
+    case 'n':
+      if (typeof content !== 'string' || !/^-?\d{1,400}$/.test(content)) throw broken();
+      return BigInt(content);
+    case 'f':
+      return Number(content);
+    case 'd':
+      return new Date(Number(content));
+    case 'b':
+      return Buffer.from(String(content), 'base64');
+    case 'a':
+      if (!Array.isArray(content)) throw broken();
+      return content.map((item: unknown) => decodeValue(item, depth + 1));
+    case 'o':
+      if (!Array.isArray(content)) throw broken();
+      return Object.fromEntries(
+        content.map((entry: unknown) => {
+          if (!Array.isArray(entry) || typeof entry[0] !== 'string') throw broken();
+          return [entry[0], decodeValue(entry[1], depth + 1)];
+        }),
+      );
+    default:
+      throw broken();
+  }
+}
