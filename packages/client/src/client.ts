@@ -108,12 +108,12 @@ export class Client implements AsyncDisposable {
     this.#control = new ControlRequests(this.#transport, this.#requests.defaultTimeout);
     this.#languages = new EngineLanguages(this.#control);
     this.#own = new OwnTasks(this.#registry);
-    this.#submitter = new Submitter(this.#transport, this.#registry, this.#languages, this.#own);
     this.#watch = new ConnectionWatch(
       this.#transport.address('registration'),
       (error) => this.#failAll(error),
       () => void this.#refresh(startDeadline({}, this.#requests.defaultTimeout)).catch(() => undefined),
     );
+    this.#submitter = new Submitter(this.#transport, this.#registry, this.#languages, this.#own, this.#watch);
     this.#database = new HubDatabase(this.#requests, undefined);
     this.#operations = new HubOperations(this.#requests, this.#database, this.#registry);
     this.#others = new HubTasks(this.#database, this.#requests, this.#registry, this.#pollInterval);

@@ -11,6 +11,7 @@ export class ConnectionWatch {
   readonly #onBack: () => void;
   #timer: NodeJS.Timeout | undefined;
   #lost = false;
+  #gone: Error | undefined;
 
   constructor(address: string, onGone: (error: Error) => void, onBack: () => void) {
     this.#address = address;
@@ -23,13 +24,16 @@ export class ConnectionWatch {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (up) {
+      this.#gone = undefined;
       if (this.#lost) this.#onBack();
       this.#lost = false;
       return;
     }
     this.#lost = true;
+    // A hub that has said that it stops is gone already.
+    if (this.#gone !== undefined) return;
     this.#timer = setTimeout(() => {
-      this.#onGone(
+      this.#end(
         new ConnectionClosedError(
           `the controller at ${this.#address} has been out of reach for ${formatMs(HUB_GRACE_MS)}; it has stopped, or the network is cut`,
         ),
@@ -40,7 +44,17 @@ export class ConnectionWatch {
 
   /** The hub has said that it stops. */
   onShutdown(): void {
-    this.#onGone(new ConnectionClosedError(`the controller at ${this.#address} has shut down`));
+    this.#end(new ConnectionClosedError(`the controller at ${this.#address} has shut down`));
+  }
+
+  /** @throws ConnectionClosedError while the hub is gone: work sent now would be waited for without end */
+  assertReachable(): void {
+    if (this.#gone !== undefined) throw this.#gone;
+  }
+
+  #end(error: Error): void {
+    this.#gone = error;
+    this.#onGone(error);
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 import { type Dict, IpyparallelError, UsageError } from '@ipyparallel-js/protocol';
 import { encodeJsCall } from '@ipyparallel-js/protocol/internal';
+import type { ConnectionWatch } from './connection-watch.js';
 import { type EngineLanguage, type EngineLanguages, fitting, requireCommon } from './engine-languages.js';
 import type { EngineInfo, EngineRegistry } from './engine-registry.js';
 import type { OwnTasks } from './own-tasks.js';
@@ -49,12 +50,20 @@ export class Submitter {
   readonly #registry: EngineRegistry;
   readonly #languages: EngineLanguages;
   readonly #tasks: OwnTasks;
+  readonly #watch: ConnectionWatch;
 
-  constructor(transport: Transport, registry: EngineRegistry, languages: EngineLanguages, tasks: OwnTasks) {
+  constructor(
+    transport: Transport,
+    registry: EngineRegistry,
+    languages: EngineLanguages,
+    tasks: OwnTasks,
+    watch: ConnectionWatch,
+  ) {
     this.#transport = transport;
     this.#registry = registry;
     this.#languages = languages;
     this.#tasks = tasks;
+    this.#watch = watch;
   }
 
   /** The registered engines. @throws UsageError when there are none */
@@ -130,6 +139,7 @@ export class Submitter {
   ): void {
     const guarded = (languages: readonly EngineLanguage[]): void => {
       try {
+        this.#watch.assertReachable();
         send(languages);
       } catch (error) {
         const refused =
