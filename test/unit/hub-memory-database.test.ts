@@ -6,7 +6,7 @@ import {
   type StoredTask,
 } from '@ipyparallel-js/hub/internal';
 import type { TaskKey } from '@ipyparallel-js/protocol';
-import { parseQuery } from '@ipyparallel-js/protocol/internal';
+import { DEFAULT_SORT, parseQuery, parseSort } from '@ipyparallel-js/protocol/internal';
 import { describe, expect, test } from 'vitest';
 
 const moment = (n: number): string => `2026-01-01T00:00:00.${String(n).padStart(6, '0')}Z`;
@@ -111,15 +111,50 @@ describe('queries', () => {
   test('sort, skip and limit', async () => {
     const db = new MemoryDatabase();
     await add(db, ...[3, 1, 2].map((n) => task(`t${n}`, { completed: moment(n * 1000) })), task('t0'));
-    const sort = [{ key: 'completed' as const }];
+    const sort = parseSort({ completed: 1 });
     expect(await ids(db, {}, { sort })).toEqual(['t0', 't1', 't2', 't3']);
-    expect(await ids(db, {}, { sort: [{ key: 'completed', descending: true }], limit: 2 })).toEqual([
-      't3',
-      't2',
-    ]);
+    expect(await ids(db, {}, { sort: parseSort({ completed: -1 }), limit: 2 })).toEqual(['t3', 't2']);
     expect(await ids(db, {}, { sort, skip: 1, limit: 2 })).toEqual(['t1', 't2']);
     expect(await ids(db, {}, { skip: 3 })).toEqual(['t0']);
     expect(await ids(db, {}, { limit: 0 })).toEqual([]);
+  });
+
+  test('the default order goes on after a place, whatever comes and goes meanwhile', async () => {
+    const db = new MemoryDatabase({ recordLimit: 100_000 });
+    const at = (id: string, ms: number | null) =>
+      task(id, { submitted: ms === null ? null : new Date(ms).toISOString(), completed: moment(0) });
+    await add(db, at('c', 2_000), at('b', 2_000), at('ghost', null), at('a', 3_000), at('z', 1_000));
+    expect(await ids(db, {}, { sort: DEFAULT_SORT })).toEqual(['ghost', 'z', 'b', 'c', 'a']);
+    const after = [new Date(2_000), 'b'];
+    expect(await ids(db, {}, { sort: DEFAULT_SORT, after })).toEqual(['c', 'a']);
+    expect(await ids(db, { msg_id: { $in: ['a', 'b'] } }, { sort: DEFAULT_SORT, after })).toEqual(['a']);
+    await db.remove({ msgIds: ['b', 'c'] });
+    await add(db, at('bb', 2_000), at('old', 500), at('new', 4_000));
+    expect(await ids(db, {}, { sort: DEFAULT_SORT, after })).toEqual(['bb', 'a', 'new']);
+    await db.write([{ op: 'update', msgId: 'ghost', set: { submitted: new Date(2_500).toISOString() } }]);
+    expect(await ids(db, {}, { sort: DEFAULT_SORT })).toEqual(['old', 'z', 'bb', 'ghost', 'a', 'new']);
+    expect(await ids(db, {}, { sort: parseSort({ submitted: -1 }), after: [new Date(2_500), 'x'] })).toEqual([
+      'bb',
+      'z',
+      'old',
+    ]);
+  });
+
+  test('a purge in the middle of a sorted scan skips nothing else', async () => {
+    const db = new MemoryDatabase({ recordLimit: 100_000 });
+    const name = (i: number): string => `t${String(i).padStart(5, '0')}`;
+    await add(db, ...Array.from({ length: 8_000 }, (_, i) => task(name(i), { completed: moment(0) })));
+    const seen: string[] = [];
+    for await (const chunk of db.find(parseQuery({}), { sort: DEFAULT_SORT })) {
+      const from = seen.length;
+      seen.push(...chunk.map(({ msg_id }) => msg_id));
+      // Those before, and every second one of those to come soon.
+      await db.remove({ msgIds: Array.from({ length: 300 }, (_, k) => name(from + 2 * k)) });
+    }
+    expect(new Set(seen).size).toBe(seen.length);
+    expect(seen).toEqual([...seen].sort());
+    const left = await ids(db, {});
+    expect(left.filter((id) => !seen.includes(id))).toEqual([]);
   });
 
   test('of many records let others have their turn', async () => {

@@ -1,10 +1,15 @@
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import {
+  afterKeys,
   compareText,
-  compareValues,
   compilePredicate,
+  DEFAULT_SORT,
   type QueryNode,
+  type Sort,
+  type SortKeys,
+  sortRecords,
 } from '@ipyparallel-js/protocol/internal';
+import { MemoryOrder } from './memory-order.js';
 import { MemoryRecord } from './memory-record.js';
 import {
   emptyTask,
@@ -49,6 +54,7 @@ export class MemoryDatabase implements TaskDatabase {
   readonly #records = new Map<string, MemoryRecord>();
   /** Those that may be culled, the longest finished first. */
   readonly #finished = new Set<string>();
+  readonly #order = new MemoryOrder((record) => this.#records.get(record.task.msg_id) === record);
   #bytes = 0;
   #sequence = 0;
 
@@ -78,9 +84,10 @@ export class MemoryDatabase implements TaskDatabase {
   }
 
   async *find(query: QueryNode, options: FindOptions = {}): AsyncGenerator<readonly FoundTask[]> {
-    const { keys, sort = [], skip = 0, limit = Number.POSITIVE_INFINITY } = options;
+    const { keys, sort, after, skip = 0, limit = Number.POSITIVE_INFINITY } = options;
+    if (limit === 0) return;
     let at = 0;
-    for await (const records of sort.length > 0 ? this.#sorted(query, sort) : this.#matches(query)) {
+    for await (const records of this.#inOrder(query, sort, after)) {
       const wanted = records.slice(Math.max(0, skip - at), Math.max(0, skip + limit - at));
       at += records.length;
       if (wanted.length > 0) yield wanted.map((record) => record.project(keys));
@@ -122,6 +129,7 @@ export class MemoryDatabase implements TaskDatabase {
   async close(): Promise<void> {
     this.#records.clear();
     this.#finished.clear();
+    this.#order.clear();
     this.#bytes = 0;
   }
 
@@ -154,6 +162,7 @@ export class MemoryDatabase implements TaskDatabase {
   #insert(task: StoredTask): MemoryRecord {
     const record = new MemoryRecord(task, this.#sequence++);
     this.#records.set(task.msg_id, record);
+    this.#order.add(record);
     this.#bytes += record.bytes;
     if (!record.pending) this.#finished.add(task.msg_id);
     return record;
@@ -161,7 +170,12 @@ export class MemoryDatabase implements TaskDatabase {
 
   #change(record: MemoryRecord, fields: Record<string, unknown>): void {
     this.#bytes -= record.bytes;
+    const submitted = Number(record.read('submitted') ?? Number.NaN);
     record.set(fields);
+    if (!Object.is(Number(record.read('submitted') ?? Number.NaN), submitted)) {
+      this.#order.remove();
+      this.#order.add(record);
+    }
     this.#bytes += record.bytes;
     if (record.pending) this.#finished.delete(record.task.msg_id);
     else this.#finished.add(record.task.msg_id);
@@ -173,6 +187,7 @@ export class MemoryDatabase implements TaskDatabase {
     this.#bytes -= record.bytes;
     this.#records.delete(msgId);
     this.#finished.delete(msgId);
+    this.#order.remove();
   }
 
   #cull(culled: string[]): void {
@@ -188,28 +203,37 @@ export class MemoryDatabase implements TaskDatabase {
     }
   }
 
-  async *#sorted(
+  async *#inOrder(
     query: QueryNode,
-    sort: NonNullable<FindOptions['sort']>,
+    sort: Sort | undefined,
+    after: SortKeys | undefined,
   ): AsyncGenerator<readonly MemoryRecord[]> {
+    if (sort === undefined) {
+      yield* this.#matches(query);
+      return;
+    }
+    if (isDefault(sort) && namedIds(query) === undefined) {
+      yield* this.#matches(query, this.#order.from(after === undefined ? undefined : placeOf(after)));
+      return;
+    }
+    const isAfter = after === undefined ? undefined : afterKeys<MemoryRecord>(sort, after, readColumn);
     const all: MemoryRecord[] = [];
-    for await (const records of this.#matches(query)) all.push(...records);
-    all.sort((a, b) => {
-      for (const { key, descending } of sort) {
-        const order = compareNullsFirst(a.read(key), b.read(key));
-        if (order !== 0) return descending === true ? -order : order;
-      }
-      return compareText(a.task.msg_id, b.task.msg_id);
-    });
-    yield all;
+    for await (const records of this.#matches(query)) {
+      for (const record of records) if (isAfter?.(record) !== false) all.push(record);
+    }
+    const sorted = sortRecords(all, sort, readColumn);
+    for (let i = 0; i < sorted.length; i += CHUNK) yield sorted.slice(i, i + CHUNK);
   }
 
-  async *#matches(query: QueryNode): AsyncGenerator<readonly MemoryRecord[]> {
-    const matches = compilePredicate<MemoryRecord>(query, (record, column) => record.read(column));
+  async *#matches(
+    query: QueryNode,
+    candidates = this.#candidates(query),
+  ): AsyncGenerator<readonly MemoryRecord[]> {
+    const matches = compilePredicate<MemoryRecord>(query, readColumn);
     let chunk: MemoryRecord[] = [];
     let since = performance.now();
     let sinceCheck = 0;
-    for (const record of this.#candidates(query)) {
+    for (const record of candidates) {
       if (matches(record)) chunk.push(record);
       const full = chunk.length >= CHUNK;
       if (full) {
@@ -254,7 +278,15 @@ function namedIds(query: QueryNode): Set<string> | undefined {
   return undefined;
 }
 
-function compareNullsFirst(a: unknown, b: unknown): number {
-  if (a === null || b === null) return a === b ? 0 : a === null ? -1 : 1;
-  return compareValues(a, b) ?? 0;
+const readColumn = (record: MemoryRecord, column: TaskKey): unknown => record.read(column);
+
+function isDefault(sort: Sort): boolean {
+  return (
+    sort.length === DEFAULT_SORT.length &&
+    sort.every(({ field, descending }, i) => field.name === DEFAULT_SORT[i]?.field.name && !descending)
+  );
+}
+
+function placeOf([submitted, msgId]: SortKeys): { readonly submitted: Date | null; readonly msgId: string } {
+  return { submitted: submitted instanceof Date ? submitted : null, msgId: String(msgId) };
 }

@@ -1,5 +1,5 @@
 import type { Dict, TaskKey } from '@ipyparallel-js/protocol';
-import type { QueryNode } from '@ipyparallel-js/protocol/internal';
+import type { QueryNode, Sort, SortKeys } from '@ipyparallel-js/protocol/internal';
 
 /** A task as it is stored: what travels in a `db_reply`. Dates are ISO 8601 texts in UTC with all their digits. */
 export interface StoredTask {
@@ -56,8 +56,10 @@ export interface WriteOutcome {
 export interface FindOptions {
   /** The fields wanted; `msg_id` always comes along. All but the two buffers by default. */
   readonly keys?: readonly TaskKey[];
-  /** Fields to sort by, as MongoDB orders values; `msg_id` breaks ties. In order of arrival by default. */
-  readonly sort?: readonly { readonly key: TaskKey; readonly descending?: boolean }[];
+  /** The order, which ends with `msg_id`; of arrival when not given. */
+  readonly sort?: Sort;
+  /** Only what comes after this place in the order of `sort`, whether or not a record is there. Goes with `sort`. */
+  readonly after?: SortKeys;
   readonly skip?: number;
   readonly limit?: number;
 }
