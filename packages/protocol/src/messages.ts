@@ -54,13 +54,33 @@ export interface MessageContents {
   result_reply: ReplyContent<{ readonly pending: readonly string[]; readonly completed: readonly string[] }>;
   history_request: Dict;
   history_reply: ReplyContent<{ readonly history: readonly string[] }>;
-  db_request: { readonly query: Dict; readonly keys: readonly string[] | null };
+  /** What comes after `keys` is our hub's (feature `page`): with any of it the answer comes in pages of bounded size. */
+  db_request: {
+    readonly query: Dict;
+    readonly keys: readonly string[] | null;
+    readonly sort?: readonly (readonly [string, 1 | -1])[];
+    readonly skip?: number;
+    readonly limit?: number;
+    /** The `next` of the page before. */
+    readonly after?: string;
+    /** Asks how many match, for no records. */
+    readonly count?: boolean;
+  };
   db_reply: ReplyContent<{
     readonly records: readonly Dict[];
     readonly buffer_lens: readonly number[] | null;
     readonly result_buffer_lens: readonly number[] | null;
+    /** Where the next page begins; null when there is none. */
+    readonly next?: string | null;
+    readonly count?: number;
   }>;
-  purge_request: { readonly msg_ids: readonly string[] | 'all'; readonly engine_ids: readonly number[] };
+  /** `query` and `dry_run` are our hub's (feature `purge-query`): what matches and has ended goes. */
+  purge_request: {
+    readonly msg_ids: readonly string[] | 'all';
+    readonly engine_ids: readonly number[];
+    readonly query?: Dict;
+    readonly dry_run?: boolean;
+  };
   purge_reply: ReplyContent<Dict>;
   load_request: { readonly targets: readonly number[] | null };
   load_reply: ReplyContent<Dict>;

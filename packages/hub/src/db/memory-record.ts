@@ -1,6 +1,7 @@
 import { parseWireDate, type TaskKey } from '@ipyparallel-js/protocol';
 import { TASK_COLUMNS } from '@ipyparallel-js/protocol/internal';
 import type { FoundTask, StoredTask, TaskFields } from './task-database.js';
+import { sizeOfTask as sizeOf, sizeOfValue } from './task-size.js';
 
 const ALL_BUT_BUFFERS = (Object.keys(TASK_COLUMNS) as TaskKey[]).filter(
   (key) => TASK_COLUMNS[key] !== 'buffers',
@@ -73,21 +74,4 @@ function isView(buffer: Uint8Array): boolean {
 
 function owned(buffers: readonly Uint8Array[] | null): readonly Uint8Array[] | null {
   return buffers?.map((buffer) => (isView(buffer) ? Uint8Array.from(buffer) : buffer)) ?? null;
-}
-
-const RECORD_OVERHEAD = 512;
-
-function sizeOf(task: StoredTask): number {
-  let bytes = RECORD_OVERHEAD;
-  for (const value of Object.values(task)) bytes += sizeOfValue(value);
-  return bytes;
-}
-
-function sizeOfValue(value: unknown): number {
-  if (typeof value === 'string') return value.length;
-  if (typeof value !== 'object' || value === null) return 8;
-  if (value instanceof Uint8Array) return value.byteLength;
-  let bytes = 16;
-  for (const [key, item] of Object.entries(value)) bytes += key.length + sizeOfValue(item);
-  return bytes;
 }

@@ -1,13 +1,15 @@
-import { parseQuery } from '@ipyparallel-js/protocol/internal';
+import type { Dict } from '@ipyparallel-js/protocol';
+import { allOf, parseQuery, type QueryNode } from '@ipyparallel-js/protocol/internal';
 import { pyRepr, ReportedError } from '../errors.js';
-import { type Handler, type HubState, msgIdsOf } from './requests.js';
+import { type Answer, type Handler, type HubState, msgIdsOf } from './requests.js';
 
 /**
- * `purge_request`: forgets tasks by id, all that have ended, or those of engines. Nothing is purged if a task is named
+ * `purge_request`: forgets tasks by id, all that have ended, those of engines, or what has ended of a query's matches. Nothing is purged if a task is named
  * that has not ended, or an engine that is not there.
  */
 export function purgeRequest(state: HubState): Handler {
   return async (request) => {
+    if (request['query'] !== undefined) return purgeMatches(state, request);
     const all = request['msg_ids'] === 'all';
     const msgIds = all ? [] : msgIdsOf(request);
     const pending = msgIds.find((id) => state.tracker.pending.has(id));
@@ -25,6 +27,28 @@ export function purgeRequest(state: HubState): Handler {
     }
     return { content: { status: 'ok' } };
   };
+}
+
+/** What has ended; what is known by its output alone will never end, and goes with it. */
+const ENDED: QueryNode = {
+  kind: 'or',
+  nodes: [parseQuery({ completed: { $ne: null } }), parseQuery({ submitted: null })],
+};
+const PENDING = parseQuery({ completed: null, submitted: { $ne: null } });
+
+/** A reply lists the ids of no more than this. */
+const IDS_TOLD = 10_000;
+
+/** Purges what matches a query and has ended; says what of it went, or would go, and how much is left as pending. */
+async function purgeMatches(state: HubState, request: Dict): Promise<Answer> {
+  const query = parseQuery(request['query'], { dates: 'text' });
+  const dryRun = request['dry_run'] === true;
+  // First, so that what ends in between is reported twice rather than not at all.
+  const pending = await state.db.count(allOf([query, PENDING]));
+  const { count, bytes, msgIds } = await state.db.remove({ query: allOf([query, ENDED]) }, { dryRun });
+  if (!dryRun) state.tracker.remove(msgIds);
+  const told = msgIds.length <= IDS_TOLD ? msgIds : null;
+  return { content: { status: 'ok', count, bytes, pending, msg_ids: told } };
 }
 
 function enginesOf(state: HubState, ids: unknown): string[] {

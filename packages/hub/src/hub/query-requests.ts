@@ -1,48 +1,157 @@
-import type { Dict, TaskKey } from '@ipyparallel-js/protocol';
-import { type ProjectedKey, parseKeys, parseQuery, TASK_COLUMNS } from '@ipyparallel-js/protocol/internal';
+import { type Dict, InvalidQueryError, parseWireDate, type TaskKey } from '@ipyparallel-js/protocol';
+import {
+  decodeCursor,
+  encodeCursor,
+  type ProjectedKey,
+  parseKeys,
+  parseQuery,
+  parseSort,
+  type QueryNode,
+  type Sort,
+  type SortKeys,
+  sortKeyReader,
+  TASK_COLUMNS,
+} from '@ipyparallel-js/protocol/internal';
 import type { FoundTask } from '../db/task-database.js';
-import type { Handler, HubState } from './requests.js';
+import { sizeOfTask } from '../db/task-size.js';
+import type { Answer, Handler, HubState } from './requests.js';
 
 const BUFFER_KEYS = ['buffers', 'result_buffers'] as const;
 const DEFAULT_KEYS = (Object.keys(TASK_COLUMNS) as TaskKey[]).filter(
   (key) => TASK_COLUMNS[key] !== 'buffers',
 );
 
-/** `db_request`: the records that match a query, in the order of arrival. */
+/** A page ends with the record that reaches this many bytes: packing more would hold up the hub and its memory. */
+const PAGE_BYTES = 1 << 20;
+/** Or with this many records: those of few keys are small, but each has to be read. */
+const PAGE_RECORDS = 5_000;
+
+/** What a client of ours may say of the answer beside its keys; a stock client never does. */
+interface Page {
+  readonly sort: Sort;
+  readonly after: SortKeys | undefined;
+  readonly skip: number;
+  readonly limit: number;
+}
+
+/**
+ * `db_request`: the records that match a query. With `sort`, `skip`, `limit` or `after` one page of them, in order,
+ * and where the next begins; with `count` only how many there are; else all of them in the order of arrival, in one
+ * message, as a stock hub does.
+ */
 export function dbRequest(state: HubState): Handler {
   return async (request) => {
     const query = parseQuery(request['query'] ?? {}, { dates: 'text' });
     const asked = askedFor(request['keys']);
-    const keys = asked?.map(({ column }) => column) ?? DEFAULT_KEYS;
-    const records: Dict[] = [];
-    const buffers: Uint8Array[] = [];
-    const lengths = { buffers: [] as number[], result_buffers: [] as number[] };
-    for await (const tasks of state.db.find(query, { keys })) {
-      for (const task of tasks) {
-        for (const key of BUFFER_KEYS) {
-          if (!keys.includes(key)) continue;
-          const own = task[key] ?? [];
-          lengths[key].push(own.length);
-          buffers.push(...own);
-        }
-        records.push(asked === undefined ? withoutEmptyDisplay(task) : project(task, asked));
-      }
+    const page = pageOf(request);
+    if (request['count'] === true) {
+      return answerOf(new RecordList(asked), { count: await state.db.count(query) });
     }
-    return {
-      content: {
-        status: 'ok',
-        records,
-        buffer_lens: keys.includes('buffers') ? lengths.buffers : null,
-        result_buffer_lens: keys.includes('result_buffers') ? lengths.result_buffers : null,
-      },
-      buffers,
-    };
+    if (page !== undefined) return onePage(state, query, asked, page);
+    const list = new RecordList(asked);
+    for await (const tasks of state.db.find(query, { keys: list.columns })) tasks.forEach(list.add, list);
+    return answerOf(list);
   };
 }
 
 /** `history_request`: all msg_ids in the order of submission. */
 export function historyRequest(state: HubState): Handler {
   return async () => ({ content: { status: 'ok', history: await state.db.history() } });
+}
+
+async function onePage(
+  state: HubState,
+  query: QueryNode,
+  asked: readonly ProjectedKey[] | undefined,
+  { sort, after, skip, limit }: Page,
+): Promise<Answer> {
+  const list = new RecordList(asked);
+  const keys = [...new Set([...list.columns, ...sort.map(({ field }) => field.column)])];
+  const most = Math.min(limit, PAGE_RECORDS);
+  let last: FoundTask | undefined;
+  let bytes = 0;
+  const options = { keys, sort, limit: most, ...(after === undefined ? {} : { after }) };
+  scan: for await (const tasks of state.db.find(query, skip === 0 ? options : { ...options, skip })) {
+    for (const task of tasks) {
+      list.add(task);
+      bytes += sizeOfTask(task);
+      if (bytes < PAGE_BYTES && list.records.length < most) continue;
+      last = task;
+      break scan;
+    }
+  }
+  const next = last === undefined ? null : encodeCursor(sort, sortKeyReader(sort, readStored)(last));
+  return answerOf(list, { next });
+}
+
+/** A column as sorts compare it: dates as Dates. */
+function readStored(task: FoundTask, column: TaskKey): unknown {
+  const value = task[column];
+  if (TASK_COLUMNS[column] !== 'date' || typeof value !== 'string') return value;
+  return parseWireDate(value)?.date ?? null;
+}
+
+function pageOf(request: Dict): Page | undefined {
+  const { sort: asked, after, skip, limit } = request;
+  if ([asked, after, skip, limit].every((value) => value === undefined)) return undefined;
+  const sort = parseSort(asked);
+  return {
+    sort,
+    after: after === undefined || after === null ? undefined : decodeCursor(sort, after),
+    skip: wholeNumber('skip', skip, 0, 0),
+    limit: wholeNumber('limit', limit, 1, Number.POSITIVE_INFINITY),
+  };
+}
+
+function wholeNumber(name: string, value: unknown, least: number, otherwise: number): number {
+  if (value === undefined || value === null) return otherwise;
+  if (Number.isSafeInteger(value) && Number(value) >= least) return Number(value);
+  throw new InvalidQueryError(`${name} is a whole number, ${least} or more`);
+}
+
+/** The records of a reply as they are being gathered. */
+class RecordList {
+  readonly columns: readonly TaskKey[];
+  readonly records: Dict[] = [];
+  readonly buffers: Uint8Array[] = [];
+  readonly #asked: readonly ProjectedKey[] | undefined;
+  readonly #lengths: { readonly [K in (typeof BUFFER_KEYS)[number]]: number[] } = {
+    buffers: [],
+    result_buffers: [],
+  };
+
+  constructor(asked: readonly ProjectedKey[] | undefined) {
+    this.#asked = asked;
+    this.columns = asked?.map(({ column }) => column) ?? DEFAULT_KEYS;
+  }
+
+  add(task: FoundTask): void {
+    for (const key of BUFFER_KEYS) {
+      if (!this.columns.includes(key)) continue;
+      const own = task[key] ?? [];
+      this.#lengths[key].push(own.length);
+      this.buffers.push(...own);
+    }
+    this.records.push(this.#asked === undefined ? withoutEmptyDisplay(task) : project(task, this.#asked));
+  }
+
+  /** How many buffers each record has of a key; null when it was not asked for. */
+  lengths(key: (typeof BUFFER_KEYS)[number]): readonly number[] | null {
+    return this.columns.includes(key) ? this.#lengths[key] : null;
+  }
+}
+
+function answerOf(list: RecordList, more: Dict = {}): Answer {
+  return {
+    content: {
+      status: 'ok',
+      records: list.records,
+      buffer_lens: list.lengths('buffers'),
+      result_buffer_lens: list.lengths('result_buffers'),
+      ...more,
+    },
+    buffers: list.buffers,
+  };
 }
 
 // An empty list means what it means to a stock hub: everything but the buffers.

@@ -9,6 +9,10 @@ export const HUB_INFO: HubInfo = {
   features: [
     // Queries mean what they mean in MongoDB, on every key and path.
     'query',
+    // db_request takes sort, skip, limit, after and count, and answers in pages.
+    'page',
+    // purge_request takes a query, and tells what it would purge.
+    'purge-query',
     // A purged or culled task is told from an unknown one.
     'purged',
     // Resubmission keeps metadata, and gives a direct task back to its engine.
