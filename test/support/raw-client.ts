@@ -7,9 +7,10 @@ import {
   type Dict,
   type NewMessage,
   parentId,
-  Session,
+  type Session,
   validateClientConnectionInfo,
 } from '@ipyparallel-js/protocol';
+import { sessionOf } from '@ipyparallel-js/wire';
 import { Dealer, Subscriber } from 'zeromq';
 import { waitFor } from './wait-for.js';
 
@@ -42,14 +43,7 @@ export class RawClient {
 
   constructor(info: ClientConnectionInfo) {
     this.info = info;
-    this.session = new Session({
-      key: info.key,
-      signatureScheme: info.signature_scheme,
-      pack: info.pack,
-      unpack: info.unpack,
-      now: () => new Date(),
-      pid: process.pid,
-    });
+    this.session = sessionOf(info);
     for (const channel of ['registration', 'mux', 'task', 'control', 'broadcast'] as const) {
       const port = info[channel];
       if (port === undefined) continue;

@@ -6,9 +6,10 @@ import {
   type Dict,
   type EngineConnectionInfo,
   newId,
-  Session,
+  type Session,
   validateEngineConnectionInfo,
 } from '@ipyparallel-js/protocol';
+import { sessionOf } from '@ipyparallel-js/wire';
 import { Dealer, Publisher, Router, Subscriber } from 'zeromq';
 import { waitFor } from './wait-for.js';
 
@@ -57,14 +58,7 @@ export class RawEngine {
     this.#options = options;
     this.#beats = options.beats ?? true;
     this.uuid = options.uuid ?? newId();
-    this.session = new Session({
-      key: info.key,
-      signatureScheme: info.signature_scheme,
-      pack: info.pack,
-      unpack: info.unpack,
-      now: () => new Date(),
-      session: this.uuid,
-    });
+    this.session = sessionOf(info, { session: this.uuid });
     const named = { linger: 0, routingId: this.uuid };
     this.#shell = new Router(named);
     this.#control = new Router(named);

@@ -10,12 +10,19 @@ import {
   type ProjectionKey,
   ProtocolError,
   parentId,
-  Session,
+  type Session,
   type TaskQuery,
   UsageError,
 } from '@ipyparallel-js/protocol';
 import { isDict, parseKeys, parseQuery } from '@ipyparallel-js/protocol/internal';
-import { type Deadline, pause, startDeadline, timeoutError, type WaitOptions } from '@ipyparallel-js/wire';
+import {
+  type Deadline,
+  pause,
+  sessionOf,
+  startDeadline,
+  timeoutError,
+  type WaitOptions,
+} from '@ipyparallel-js/wire';
 import type { Observable } from 'rxjs';
 import { AsyncResult } from './async-result.js';
 import { type Connection, type ConnectionOptions, openConnection } from './connect/connection.js';
@@ -92,15 +99,7 @@ export class Client implements AsyncDisposable {
 
   private constructor(connection: Connection, options: ClientOptions) {
     const { info } = connection;
-    this.session = new Session({
-      key: info.key,
-      signatureScheme: info.signature_scheme,
-      pack: info.pack,
-      unpack: info.unpack,
-      now: () => new Date(),
-      pid: process.pid,
-      ...(options.username === undefined ? {} : { username: options.username }),
-    });
+    this.session = sessionOf(info, options.username === undefined ? {} : { username: options.username });
     this.#pollInterval = options.pollInterval ?? POLL_INTERVAL;
     this.#connectTimeout = options.timeout ?? CONNECT_TIMEOUT;
     this.#transport = new Transport(connection, this.session);

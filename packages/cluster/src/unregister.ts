@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import {
   channelAddress,
   parseConnectionFile,
-  Session,
   validateEngineConnectionInfo,
 } from '@ipyparallel-js/protocol';
+import { sessionOf } from '@ipyparallel-js/wire';
 import { curveKeyPair, Dealer } from 'zeromq';
 
 /** How long the notice may take to leave, in ms. */
@@ -19,14 +19,7 @@ export async function unregisterEngine(engineFile: string, id: number): Promise<
     parseConnectionFile(await readFile(engineFile, 'utf8'), engineFile),
     engineFile,
   );
-  const session = new Session({
-    key: info.key,
-    signatureScheme: info.signature_scheme,
-    pack: info.pack,
-    unpack: info.unpack,
-    now: () => new Date(),
-    pid: process.pid,
-  });
+  const session = sessionOf(info);
   const curveServerKey = info.curve_serverkey ?? process.env.IPP_CURVE_SERVERKEY;
   const socket = new Dealer({ linger: LINGER_MS, ...(curveServerKey ? curveOptions(curveServerKey) : {}) });
   try {

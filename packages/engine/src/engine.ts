@@ -4,7 +4,7 @@ import {
   DELIMITER,
   type EngineConnectionInfo,
   newId,
-  Session,
+  type Session,
   UsageError,
 } from '@ipyparallel-js/protocol';
 import {
@@ -17,6 +17,7 @@ import {
   MessageSocket,
   pause,
   reachableInterface,
+  sessionOf,
   startDeadline,
   thisMachine,
   timeoutError,
@@ -88,15 +89,7 @@ export class Engine {
     this.#info = info;
     this.#interface = reachable;
     this.#log = log;
-    this.#session = new Session({
-      session: this.uuid,
-      key: info.key,
-      signatureScheme: info.signature_scheme,
-      pack: info.pack,
-      unpack: info.unpack,
-      now: () => new Date(),
-      pid: process.pid,
-    });
+    this.#session = sessionOf(info, { session: this.uuid });
     this.#intake = new Intake(this.#session, (reason, channel, error) => {
       if (this.#dropped[reason]++ > 0) return;
       log.warn(`dropped a ${reason} message on ${channel}: ${error.message}; later ones are only counted`);

@@ -38,6 +38,7 @@ export {
   type ZmqSocket,
 } from './message-socket.js';
 export { watchParent } from './parent-watch.js';
+export { sessionOf } from './session.js';
 export {
   type Deadline,
   formatMs,
