@@ -1,3 +1,33 @@
+// What a program needs beside the client: errors to catch, records and queries to type, values to recognise.
+export {
+  AuthenticationError,
+  CompositeError,
+  ConnectionClosedError,
+  ConnectionFileError,
+  EngineError,
+  exactTime,
+  type FullRecord,
+  HubError,
+  InvalidQueryError,
+  IpyparallelError,
+  isDone,
+  LanguageMismatchError,
+  NoDatabaseError,
+  OpaqueValue,
+  type Projected,
+  type ProjectionKey,
+  ProtocolError,
+  RemoteError,
+  TaskAbortedError,
+  TaskNotFoundError,
+  TaskPendingError,
+  type TaskQuery,
+  type TaskRecord,
+  type TaskStatus,
+  TimeoutError,
+  TransportError,
+  UsageError,
+} from '@ipyparallel-js/protocol';
 export type { WaitOptions } from '@ipyparallel-js/wire';
 export { AsyncResult, type Progress } from './async-result.js';
 export { Client, type ClientOptions, type DbQueryOptions, type Jobs } from './client.js';

@@ -1,0 +1,119 @@
+import * as client from '@ipyparallel-js/client';
+import * as cluster from '@ipyparallel-js/cluster';
+import * as engine from '@ipyparallel-js/engine';
+import * as hub from '@ipyparallel-js/hub';
+import * as protocol from '@ipyparallel-js/protocol';
+import { expect, test } from 'vitest';
+
+// What users may import, by hand: a name that appears or goes is a decision, not an accident.
+test('client', () => {
+  expect(Object.keys(client).sort()).toMatchInlineSnapshot(`
+    [
+      "AsyncResult",
+      "AuthenticationError",
+      "Client",
+      "CompositeError",
+      "ConnectionClosedError",
+      "ConnectionFileError",
+      "DbQuery",
+      "DirectView",
+      "EngineError",
+      "HubError",
+      "InvalidQueryError",
+      "IpyparallelError",
+      "LanguageMismatchError",
+      "LoadBalancedView",
+      "NoDatabaseError",
+      "OpaqueValue",
+      "ProtocolError",
+      "RemoteError",
+      "TaskAbortedError",
+      "TaskNotFoundError",
+      "TaskPendingError",
+      "TimeoutError",
+      "TransportError",
+      "UsageError",
+      "exactTime",
+      "isDone",
+    ]
+  `);
+});
+
+test('cluster', () => {
+  expect(Object.keys(cluster).sort()).toMatchInlineSnapshot(`
+    [
+      "Cluster",
+      "ClusterError",
+    ]
+  `);
+});
+
+test('engine', () => {
+  expect(Object.keys(engine).sort()).toMatchInlineSnapshot(`
+    [
+      "Engine",
+    ]
+  `);
+});
+
+test('hub', () => {
+  expect(Object.keys(hub).sort()).toMatchInlineSnapshot(`
+    [
+      "Controller",
+    ]
+  `);
+});
+
+test('protocol', () => {
+  expect(Object.keys(protocol).sort()).toMatchInlineSnapshot(`
+    [
+      "AuthenticationError",
+      "CompositeError",
+      "ConnectionClosedError",
+      "ConnectionFileError",
+      "DELIMITER",
+      "EngineError",
+      "HubError",
+      "InvalidQueryError",
+      "IpyparallelError",
+      "LanguageMismatchError",
+      "MalformedMessageError",
+      "NoDatabaseError",
+      "OpaqueValue",
+      "PROTOCOL_VERSION",
+      "ProtocolError",
+      "RemoteError",
+      "ReplayError",
+      "ReplayHistory",
+      "Session",
+      "SignatureError",
+      "TaskAbortedError",
+      "TaskNotFoundError",
+      "TaskPendingError",
+      "TimeoutError",
+      "TransportError",
+      "UnpickleError",
+      "UnsupportedPackerError",
+      "UsageError",
+      "channelAddress",
+      "createSigner",
+      "exactTime",
+      "formatWireDate",
+      "isDone",
+      "isKnownMessage",
+      "isMessageOf",
+      "newId",
+      "packerFor",
+      "parentId",
+      "parseConnectionFile",
+      "parseWireDate",
+      "readPickle",
+      "splitFrames",
+      "taskStatus",
+      "unpackApplyMessage",
+      "unpackResult",
+      "validateClientConnectionInfo",
+      "validateEngineConnectionInfo",
+    ]
+  `);
+});
