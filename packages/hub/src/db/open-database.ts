@@ -1,17 +1,34 @@
+import type { Logger } from '@ipyparallel-js/wire';
 import { MemoryDatabase, type MemoryDatabaseOptions } from './memory-database.js';
+import type { MongoDatabaseOptions } from './mongodb/mongo-options.js';
 import { NoDatabase } from './no-database.js';
 import type { TaskDatabase } from './task-database.js';
 
 /** Which Task Database a controller keeps. */
 export type DatabaseOptions =
   | ({ readonly type: 'memory' } & MemoryDatabaseOptions)
+  | ({ readonly type: 'mongodb' } & MongoDatabaseOptions)
   | { readonly type: 'none' };
 
-/** Opens a store. A store with a driver of its own is to be imported here, on demand. */
-export async function openDatabase(options: DatabaseOptions): Promise<TaskDatabase> {
+/** What a store is told of its hub. */
+export interface DatabaseContext {
+  readonly log: Logger;
+  /** The hub's session id. */
+  readonly session: string;
+}
+
+/** Opens a store. One with a driver of its own is imported on demand. */
+export async function openDatabase(
+  options: DatabaseOptions,
+  context: DatabaseContext,
+): Promise<TaskDatabase> {
   switch (options.type) {
     case 'memory':
       return new MemoryDatabase(options);
+    case 'mongodb': {
+      const { MongoDatabase } = await import('./mongodb/mongo-database.js');
+      return MongoDatabase.open(options, context);
+    }
     case 'none':
       return new NoDatabase();
   }

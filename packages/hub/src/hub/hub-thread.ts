@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { EngineConnectionInfo } from '@ipyparallel-js/protocol';
+import { type EngineConnectionInfo, IpyparallelError } from '@ipyparallel-js/protocol';
 import type { Logger, LogLevel, LogSink } from '@ipyparallel-js/wire';
 import type { DatabaseOptions } from '../db/open-database.js';
 import { HubLink, receiveForSchedulers } from '../link/hub-port.js';
@@ -21,6 +21,8 @@ export interface HubThreadData {
 /** What the thread says besides its batches. */
 export type HubThreadNotice =
   | { readonly type: 'ready' }
+  /** It cannot start, and why. */
+  | { readonly type: 'failed'; readonly code: string; readonly message: string }
   | { readonly type: 'log'; readonly level: Parameters<LogSink>[0]; readonly line: string };
 
 /** How long a hub may take to write what it has when it is told to end, in ms. */
@@ -49,17 +51,22 @@ export class HubThread {
     const onFailure = (error: unknown): void => log.error('a message of the hub could not be handled', error);
     const worker = new Worker(new URL('./hub-worker.js', import.meta.url), { workerData: data });
     const ended = new Promise<void>((resolve, reject) => {
-      worker.once('error', reject);
+      let failure: unknown;
+      worker.once('error', (error) => {
+        failure = error;
+      });
+      // Not at the error: what the thread said before may still be on its way, and says it better.
       worker.once('exit', (code) =>
-        code === 0 ? resolve() : reject(new Error(`the hub's thread ended (${code})`)),
+        code === 0 ? resolve() : reject(failure ?? new Error(`the hub's thread ended (${code})`)),
       );
     });
     // Whoever waits for it hears of it; nobody waiting is no reason to end the process.
     ended.catch(() => {});
-    const ready = new Promise<void>((resolve) => {
+    const ready = new Promise<void>((resolve, reject) => {
       worker.on('message', (message: ArrayBuffer | HubThreadNotice) => {
         if (message instanceof ArrayBuffer) receiveForSchedulers(message, schedulers, onFailure);
         else if (message.type === 'log') sink(message.level, message.line);
+        else if (message.type === 'failed') reject(new IpyparallelError(message.code, message.message));
         else resolve();
       });
     });

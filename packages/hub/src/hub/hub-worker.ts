@@ -1,8 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { Session } from '@ipyparallel-js/protocol';
+import { IpyparallelError, Session } from '@ipyparallel-js/protocol';
 import { createLogger } from '@ipyparallel-js/wire';
 import { systemClock } from '../clock.js';
 import { openDatabase } from '../db/open-database.js';
+import type { TaskDatabase } from '../db/task-database.js';
 import { receiveForHub, SchedulersLink } from '../link/hub-port.js';
 import { Hub } from './hub.js';
 import type { HubThreadData, HubThreadNotice } from './hub-thread.js';
@@ -15,11 +16,22 @@ const tell = (notice: HubThreadNotice): void => port.postMessage(notice);
 const log = createLogger(data.logLevel, (level, line) => tell({ type: 'log', level, line: `hub: ${line}` }));
 const clock = systemClock();
 const { key, pack, unpack, signatureScheme } = data;
+const session = new Session({ key, pack, unpack, signatureScheme, now: clock.now, pid: process.pid });
+
+/** An error loses its class on the way to another thread: those with a code are told as what they are. */
+async function open(): Promise<TaskDatabase> {
+  try {
+    return await openDatabase(data.db, { log, session: session.session });
+  } catch (error) {
+    if (error instanceof IpyparallelError) tell({ type: 'failed', code: error.code, message: error.message });
+    throw error;
+  }
+}
 
 const hub = new Hub({
-  session: new Session({ key, pack, unpack, signatureScheme, now: clock.now, pid: process.pid }),
+  session,
   schedulers: new SchedulersLink(port),
-  db: await openDatabase(data.db),
+  db: await open(),
   connectionInfo: data.connectionInfo,
   hbPeriod: data.hbPeriod,
   registrationTimeout: data.registrationTimeout,

@@ -1,0 +1,90 @@
+import type { Collection } from 'mongodb';
+import type { OutsideValue } from './document.js';
+import type { Driver } from './driver.js';
+
+/** A piece of a value: `_id` is the value's id and the piece's number, so that writing it twice changes nothing. */
+export interface PartDocument {
+  readonly _id: string;
+  readonly value: string;
+  readonly n: number;
+  readonly data: unknown;
+}
+
+const PART_SIZE = 4 << 20;
+
+/**
+ * Values that do not fit into a task's document, in a collection of their own (`task_records.parts`). They are written
+ * before the document that names them, and removed after it: a crash leaves parts without a document, never a document
+ * without its parts.
+ */
+export class OutsideValues {
+  readonly #parts: Collection<PartDocument>;
+  readonly #driver: Driver;
+
+  constructor(parts: Collection<PartDocument>, driver: Driver) {
+    this.#parts = parts;
+    this.#driver = driver;
+  }
+
+  newId(): string {
+    return new this.#driver.ObjectId().toHexString();
+  }
+
+  /** Writes a value, or what is appended to one. Repeating it is harmless. */
+  async write(id: string, pieces: readonly Uint8Array[], before?: OutsideValue): Promise<OutsideValue> {
+    let n = before?.parts ?? 0;
+    let bytes = before?.bytes ?? 0;
+    for (const data of partsOf(pieces)) {
+      await this.#parts.replaceOne({ _id: `${id}:${n}` }, { value: id, n, data }, { upsert: true });
+      n++;
+      bytes += data.byteLength;
+    }
+    return { id, parts: n, bytes };
+  }
+
+  async read(value: OutsideValue): Promise<Buffer> {
+    const pieces: Buffer[] = [];
+    // One at a time: a batch of parts would be a message of its own size.
+    for (let n = 0; n < value.parts; n++) {
+      const part = await this.#parts.findOne({ _id: `${value.id}:${n}` });
+      const data: unknown = part?.data;
+      if (!(data instanceof Uint8Array)) {
+        throw new Error(
+          `part ${n} of ${value.parts} of a value outside its document (${value.id}) is missing`,
+        );
+      }
+      pieces.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+    }
+    return Buffer.concat(pieces);
+  }
+
+  async remove(values: Iterable<OutsideValue>): Promise<void> {
+    for (const { id, parts } of values) {
+      const ids = Array.from({ length: parts }, (_, n) => `${id}:${n}`);
+      for (let at = 0; at < ids.length; at += 1000) {
+        await this.#parts.deleteMany({ _id: { $in: ids.slice(at, at + 1000) } });
+      }
+    }
+  }
+}
+
+/** The pieces laid end to end, cut anew. Small ones are joined, large ones sliced without a copy of the whole. */
+function* partsOf(pieces: readonly Uint8Array[]): Generator<Buffer> {
+  let pending: Uint8Array[] = [];
+  let size = 0;
+  for (const piece of pieces) {
+    let at = 0;
+    while (at < piece.byteLength) {
+      const slice = piece.subarray(at, at + PART_SIZE - size);
+      pending.push(slice);
+      at += slice.byteLength;
+      size += slice.byteLength;
+      if (size === PART_SIZE) {
+        yield Buffer.concat(pending);
+        pending = [];
+        size = 0;
+      }
+    }
+  }
+  if (size > 0) yield Buffer.concat(pending);
+}

@@ -1,0 +1,30 @@
+import type { Db } from 'mongodb';
+
+/** What a server can be trusted with. */
+export interface ServerTraits {
+  /** For logs: `MongoDB 8.0.4`. */
+  readonly name: string;
+  /** Whether whole queries are answered with MongoDB's meaning. */
+  readonly fullQueries: boolean;
+  /** Whether documents may have keys with dots and dollars inside. */
+  readonly anyKeys: boolean;
+  /** Whether lists may hold lists. */
+  readonly nestedLists: boolean;
+}
+
+/** Asks a server what it is. FerretDB 1 speaks MongoDB's protocol over SQLite or PostgreSQL and departs from its meaning. */
+export async function readServerTraits(db: Db): Promise<ServerTraits> {
+  const info: Record<string, unknown> = await db.command({ buildInfo: 1 });
+  const ferret: unknown =
+    info['ferretdbVersion'] ?? (info['ferretdb'] as Record<string, unknown>)?.['version'];
+  if (ferret !== undefined) {
+    return { name: `FerretDB ${String(ferret)}`, fullQueries: false, anyKeys: false, nestedLists: false };
+  }
+  const version = String(info['version'] ?? '');
+  return {
+    name: `MongoDB ${version}`,
+    fullQueries: true,
+    anyKeys: Number.parseInt(version, 10) >= 5,
+    nestedLists: true,
+  };
+}
