@@ -14,7 +14,7 @@
 // start() resolves when the connection file is whole and every engine is registered at the hub. stop(), the end of
 // `await using`, and the end of this process (SIGKILL included) end every process and remove the directory.
 // Put describeStock(version, name, body) of ./describe-stock.js around tests that need it.
-import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type GuardedProcess, ProcessGuard } from './guard.js';
@@ -38,6 +38,8 @@ export interface StockClusterOptions {
   clusterId?: string;
   controllerArgs?: readonly string[];
   engineArgs?: readonly string[];
+  /** Python text that the controller runs first, as its `ipcontroller_config.py`. */
+  config?: string;
   /** Added to the environment of controller and engines. */
   env?: NodeJS.ProcessEnv;
   /** How long controller and engines may take to be ready, in ms; 60,000 by default. */
@@ -89,6 +91,8 @@ export class StockCluster {
     this.ipythonDir = join(this.directory, 'ipython');
     this.profileDir = join(this.ipythonDir, 'profile_default');
     mkdirSync(this.profileDir, { recursive: true });
+    if (options.config !== undefined)
+      writeFileSync(join(this.profileDir, 'ipcontroller_config.py'), options.config);
     const name = options.clusterId ? `ipcontroller-${options.clusterId}` : 'ipcontroller';
     this.connectionFile = join(this.profileDir, 'security', `${name}-client.json`);
     this.engineConnectionFile = join(this.profileDir, 'security', `${name}-engine.json`);

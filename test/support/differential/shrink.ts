@@ -1,0 +1,110 @@
+// Makes a failure small: fewer records, emptier records, a smaller question, as long as it still fails.
+import { emptyTask, type StoredTask } from '@ipyparallel-js/hub/internal';
+import type { Dict } from '@ipyparallel-js/protocol';
+import { isDict } from '@ipyparallel-js/protocol/internal';
+import type { Question } from './subject.js';
+
+export interface Failure {
+  readonly tasks: readonly StoredTask[];
+  readonly question: Question;
+}
+
+/** Each try loads and asks anew; what is small enough after this many is shown as it is. */
+const TRIES = 600;
+
+export async function shrink(
+  failure: Failure,
+  fails: (candidate: Failure) => Promise<boolean>,
+): Promise<Failure> {
+  let best = failure;
+  let tries = 0;
+  const accept = async (candidate: Failure): Promise<boolean> => {
+    if (tries >= TRIES) return false;
+    tries++;
+    if (!(await fails(candidate))) return false;
+    best = candidate;
+    return true;
+  };
+  for (let smaller = true; smaller && tries < TRIES; ) {
+    smaller = false;
+    for (
+      let size = Math.ceil(best.tasks.length / 2);
+      size >= 1;
+      size = size === 1 ? 0 : Math.ceil(size / 2)
+    ) {
+      for (let at = 0; at < best.tasks.length; ) {
+        const tasks = [...best.tasks.slice(0, at), ...best.tasks.slice(at + size)];
+        if (await accept({ ...best, tasks })) smaller = true;
+        else at += size;
+      }
+    }
+    if (await first(smallerQuestions(best.question), (question) => accept({ ...best, question }))) {
+      smaller = true;
+      continue;
+    }
+    if (best.tasks.length > 8) continue;
+    for (let i = 0; i < best.tasks.length; i++) {
+      const candidates = smallerTasks(best.tasks[i] as StoredTask);
+      if (await first(candidates, (task) => accept({ ...best, tasks: best.tasks.with(i, task) }))) {
+        smaller = true;
+        break;
+      }
+    }
+  }
+  return best;
+}
+
+async function first<T>(
+  candidates: Iterable<T>,
+  accept: (candidate: T) => Promise<boolean>,
+): Promise<boolean> {
+  for (const candidate of candidates) if (await accept(candidate)) return true;
+  return false;
+}
+
+function* smallerQuestions(question: Question): Generator<Question> {
+  const { sort, skip, limit, ...bare } = question;
+  if (sort !== undefined || skip !== undefined || limit !== undefined) yield bare;
+  if (sort !== undefined) yield { ...bare, ...(skip && { skip }), ...(limit && { limit }) };
+  for (const query of smallerValues(question.query)) if (isDict(query)) yield { ...question, query };
+}
+
+function* smallerTasks(task: StoredTask): Generator<StoredTask> {
+  const empty = emptyTask(task.msg_id);
+  for (const key of Object.keys(empty) as (keyof StoredTask)[]) {
+    const value = task[key];
+    if (key === 'msg_id' || value === empty[key]) continue;
+    yield { ...task, [key]: empty[key] };
+    if (isDict(value))
+      for (const smaller of smallerValues(value)) if (isDict(smaller)) yield { ...task, [key]: smaller };
+  }
+}
+
+/** Values with one thing less, the biggest things first. */
+export function* smallerValues(value: unknown): Generator<unknown> {
+  if (Array.isArray(value)) {
+    for (let size = Math.ceil(value.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2))
+      for (let at = 0; at < value.length; at += size) yield value.toSpliced(at, size);
+    if (value.length > 20) return;
+    for (const [i, item] of value.entries()) {
+      if (isDict(item)) yield item;
+      for (const smaller of smallerValues(item)) yield value.with(i, smaller);
+    }
+  } else if (isDict(value)) {
+    const entries = Object.entries(value);
+    for (const [, item] of entries) {
+      if (isDict(item)) yield item;
+      if (Array.isArray(item)) yield* item.filter(isDict);
+    }
+    for (let i = 0; i < entries.length; i++) yield Object.fromEntries(entries.toSpliced(i, 1));
+    for (const [key, item] of entries)
+      for (const smaller of smallerValues(item)) yield { ...value, [key]: smaller } satisfies Dict;
+  } else if (typeof value === 'string' && value.length > 1) {
+    yield value.slice(0, Math.floor(value.length / 2));
+    yield value.slice(Math.floor(value.length / 2));
+    if (value.length < 12)
+      for (let i = 0; i < value.length; i++) yield value.slice(0, i) + value.slice(i + 1);
+  } else if (typeof value === 'number' && value !== 0) {
+    yield 0;
+  }
+}

@@ -1,0 +1,124 @@
+// Records for stock hubs. None can be inserted over the wire, so the controller's configuration has its Task Database
+// take them from a file, through the database's own add_record, whenever the file was replaced.
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { StoredTask } from '@ipyparallel-js/hub/internal';
+import type { Dict } from '@ipyparallel-js/protocol';
+import { StockCluster, type StockVersion } from '../stock-cluster.js';
+
+export type RecordingStock = 'dictdb' | 'sqlitedb';
+
+// The database looks at the file before each search. Dates become what the hub makes of a message's: datetimes with
+// all their digits, in the columns and in the two headers.
+const configuration = (file: string): string => `
+import base64, json, os
+from ipyparallel.controller import dictdb, sqlitedb
+from jupyter_client.jsonutil import extract_dates, parse_date
+
+FILE = ${JSON.stringify(file)}
+DATES = ('submitted', 'started', 'completed', 'received')
+HEADERS = ('header', 'result_header')
+BUFFERS = ('buffers', 'result_buffers')
+
+def revive(record):
+    for key in DATES:
+        record[key] = parse_date(record[key])
+    for key in HEADERS:
+        record[key] = extract_dates(record[key])
+    for key in BUFFERS:
+        if record[key] is not None:
+            record[key] = [base64.b64decode(text) for text in record[key]]
+    return record
+
+def follow(cls, clear):
+    find = cls.find_records
+    def find_records(self, check, keys=None):
+        now = os.stat(FILE)
+        now = (now.st_ino, now.st_mtime_ns, now.st_size)
+        if now != getattr(self, 'preloaded', None):
+            with open(FILE, encoding='utf8') as f:
+                records = json.load(f)
+            clear(self)
+            for record in records:
+                self.add_record(record['msg_id'], revive(record))
+            self.preloaded = now
+        return find(self, check, keys)
+    cls.find_records = find_records
+
+def clear_dict(db):
+    db._records.clear()
+    db._buffer_bytes = 0
+
+follow(dictdb.DictDB, clear_dict)
+follow(sqlitedb.SQLiteDB, lambda db: db._db.execute('DELETE FROM "%s"' % db.table))
+c = get_config()
+c.DictDB.record_limit = 1000000
+`;
+
+/** A stock controller whose Task Database holds the records that it was given last. */
+export class StockRecords {
+  readonly version: StockVersion;
+  readonly db: RecordingStock;
+  readonly cluster: StockCluster;
+  readonly #directory: string;
+
+  private constructor(version: StockVersion, db: RecordingStock, cluster: StockCluster, directory: string) {
+    this.version = version;
+    this.db = db;
+    this.cluster = cluster;
+    this.#directory = directory;
+  }
+
+  static async start(version: StockVersion, db: RecordingStock): Promise<StockRecords> {
+    const directory = mkdtempSync(join(tmpdir(), 'ipp-records-'));
+    const file = join(directory, 'records.json');
+    writeFileSync(file, '[]');
+    try {
+      const cluster = await StockCluster.start({ version, db, config: configuration(file) });
+      return new StockRecords(version, db, cluster, directory);
+    } catch (error) {
+      rmSync(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** From the next question on the hub has these records, and gives what it keeps of them. */
+  load(tasks: readonly StoredTask[]): StoredTask[] {
+    const next = join(this.#directory, 'next.json');
+    writeFileSync(next, JSON.stringify(tasks.map((task) => this.#forPython(task))));
+    renameSync(next, join(this.#directory, 'records.json'));
+    return tasks.map((task) => this.#kept(task));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cluster.stop();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  get #keepsLabel(): boolean {
+    return this.version !== '7.1';
+  }
+
+  #forPython({ label, display_data, ...task }: StoredTask): Dict {
+    const base64 = (buffers: readonly Uint8Array[] | null) =>
+      buffers?.map((buffer) => Buffer.from(buffer).toString('base64')) ?? null;
+    return {
+      ...task,
+      buffers: base64(task.buffers),
+      result_buffers: base64(task.result_buffers),
+      ...(this.#keepsLabel ? { label } : {}),
+      // A hub with DictDB adds this key where a task displayed something.
+      ...(this.db === 'dictdb' && display_data !== null ? { display_data } : {}),
+    };
+  }
+
+  // 7.1.0 has no label, SQLiteDB no display_data.
+  #kept(task: StoredTask): StoredTask {
+    return {
+      ...task,
+      ...(this.#keepsLabel ? {} : { label: null }),
+      ...(this.db === 'dictdb' ? {} : { display_data: null }),
+    };
+  }
+}
