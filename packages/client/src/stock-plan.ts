@@ -2,10 +2,13 @@ import type { Dict, TaskKey } from '@ipyparallel-js/protocol';
 import {
   type Comparison,
   globPrefix,
+  isDict,
   type QueryNode,
+  regexPrefix,
   TASK_COLUMNS,
-  testsOf,
+  type TestNode,
 } from '@ipyparallel-js/protocol/internal';
+import { branchesOf } from './query-branches.js';
 
 // What a stock hub can be asked. DictDB, SQLiteDB and MongoDB each get some of the language wrong or refuse it, so
 // a query becomes requests that none of them refuses and that together bring a superset of the answer; the client
@@ -15,7 +18,8 @@ import {
 // - `$gt` is `$gte` without the value itself: DictDB has it reversed;
 // - dates go as half-open ranges of milliseconds: hubs keep microseconds;
 // - `$ne`/`$nin` of a value is asked in two requests: SQLite drops nulls from it;
-// - no list is empty or longer than 900: SQLite refuses both.
+// - no list is empty or longer than 900: SQLite refuses both;
+// - `$or` becomes a request for each of its branches: DictDB answers nothing to it, SQLite refuses it.
 
 /** What differs between stock hubs and is known of the one at hand. */
 export interface StockTraits {
@@ -33,10 +37,25 @@ type Alternatives = readonly Condition[];
 
 const EVERYTHING: Dict = { msg_id: { $ne: null } };
 
-/** The requests whose answers together hold every match; none when nothing can match. */
+/**
+ * The requests whose answers together hold every match; none when nothing can match. A record that changes while they
+ * are asked one after another is in the answer of one of them: those that want nulls come first.
+ */
 export function planForStockHub(node: QueryNode, traits: StockTraits): Dict[] {
+  const requests = new Map<string, Dict>();
+  for (const tests of branchesOf(node)) {
+    for (const request of planBranch(tests, traits)) {
+      if (request === EVERYTHING) return [EVERYTHING];
+      requests.set(JSON.stringify(request), request);
+    }
+  }
+  return nullsFirst([...requests.values()]);
+}
+
+// Of tests that must all hold.
+function planBranch(tests: readonly TestNode[], traits: StockTraits): Dict[] {
   const columns = new Map<TaskKey, Comparison[]>();
-  for (const { field, comparison } of testsOf(node)) {
+  for (const { field, comparison } of tests) {
     // Inside dicts, and what this hub does not keep, only the client can look.
     if (field.path.length > 0 || field.column === 'display_data') continue;
     if (field.column === 'label' && !traits.label) continue;
@@ -61,6 +80,25 @@ export function planForStockHub(node: QueryNode, traits: StockTraits): Dict[] {
   return alternatives.map((condition) => ({ ...base, [column]: condition }));
 }
 
+// A value may be filled in between two requests, never emptied. So of two requests between which a record can move,
+// the one that it moves out of is asked first.
+function nullsFirst(requests: readonly Dict[]): Dict[] {
+  const ordered: Dict[] = [];
+  for (const request of requests) {
+    const at = ordered.findIndex((other) => leadsTo(request, other) && !leadsTo(other, request));
+    ordered.splice(at === -1 ? ordered.length : at, 0, request);
+  }
+  return ordered;
+}
+
+function leadsTo(from: Dict, to: Dict): boolean {
+  return Object.keys(from).some(
+    (column) => wantsNull(from[column]) && isDict(to[column]) && !wantsNull(to[column]),
+  );
+}
+
+const wantsNull = (condition: unknown): boolean => isDict(condition) && condition.$eq === null;
+
 function planColumn(column: TaskKey, comparisons: readonly Comparison[]): Alternatives | 'any' {
   switch (TASK_COLUMNS[column]) {
     case 'text':
@@ -77,6 +115,42 @@ type Bounds = (comparison: Comparison) => Condition | 'any';
 
 const isNull = (value: unknown): boolean => value === null;
 
+const OPPOSITES = {
+  $eq: '$ne',
+  $ne: '$eq',
+  $gt: '$lte',
+  $gte: '$lt',
+  $lt: '$gte',
+  $lte: '$gt',
+  $in: '$nin',
+  $nin: '$in',
+} as const;
+
+/** What a negation asks of values other than null: the opposite, since a column holds values of one type. */
+function withoutNot(comparison: Comparison): Comparison {
+  if (comparison.op !== '$not') return comparison;
+  const [inner, ...more] = comparison.comparisons;
+  if (inner === undefined || more.length > 0) return comparison;
+  if (inner.op === '$not') {
+    const [only, ...others] = inner.comparisons;
+    return only !== undefined && others.length === 0 ? withoutNot(only) : comparison;
+  }
+  switch (inner.op) {
+    case '$in':
+    case '$nin':
+      return { op: OPPOSITES[inner.op], values: inner.values };
+    case '$eq':
+    case '$ne':
+    case '$gt':
+    case '$gte':
+    case '$lt':
+    case '$lte':
+      return inner.value === null ? comparison : { op: OPPOSITES[inner.op], value: inner.value };
+    default:
+      return comparison;
+  }
+}
+
 /** Whether null (and so a missing value) satisfies a comparison. */
 function acceptsNull(comparison: Comparison): boolean {
   switch (comparison.op) {
@@ -90,6 +164,8 @@ function acceptsNull(comparison: Comparison): boolean {
       return comparison.values.some(isNull);
     case '$nin':
       return !comparison.values.some(isNull);
+    case '$not':
+      return !comparison.comparisons.every(acceptsNull);
     default:
       return false;
   }
@@ -125,7 +201,7 @@ function plan(comparisons: readonly Comparison[], boundsOf: Bounds): Alternative
   const all: Record<string, unknown> = { $ne: null };
   let list: readonly unknown[] | undefined;
   for (const comparison of comparisons) {
-    const bounds = boundsOf(comparison);
+    const bounds = boundsOf(withoutNot(comparison));
     if (bounds === 'any') continue;
     for (const [operator, operand] of Object.entries(bounds)) {
       if (operator === '$in') {
@@ -173,14 +249,25 @@ const textBounds: Bounds = (comparison) => {
       const values = comparison.values.filter(sendable);
       return values.length > 0 && values.length <= MAX_LIST ? { $nin: values } : 'any';
     }
-    case '$glob': {
-      const prefix = globPrefix(comparison.pattern);
-      return prefix !== '' && sendable(prefix) ? { $gte: prefix } : 'any';
-    }
+    case '$glob':
+      return beginningWith(globPrefix(comparison.pattern));
+    case '$regex':
+      return beginningWith(regexPrefix(comparison.pattern, comparison.flags));
     default:
       return 'any';
   }
 };
+
+/** The texts with a beginning; what is left over the client filters. */
+function beginningWith(prefix: string): Condition | 'any' {
+  if (prefix === '' || !sendable(prefix)) return 'any';
+  const chars = [...prefix];
+  const last = chars.pop()?.codePointAt(0) ?? 0;
+  // The next code point is no half of a character, and is one at all.
+  const next = last === 0xd7ff ? 0xe000 : last + 1;
+  const until = next > 0x10ffff ? undefined : chars.join('') + String.fromCodePoint(next);
+  return until === undefined || !sendable(until) ? { $gte: prefix } : { $gte: prefix, $lt: until };
+}
 
 // Hubs read years of four digits, and convert between zones; dates at the ends of that range are not sent.
 const EARLIEST = Date.UTC(1000, 0);

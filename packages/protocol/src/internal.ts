@@ -17,8 +17,11 @@ export {
   type Predicate,
   recordPredicate,
 } from './query/evaluate.js';
+export { columnOf, parseKeys } from './query/field.js';
 export { globPrefix } from './query/glob.js';
-export { columnOf, type DateForm, parseKeys, parseQuery, type QueryLimits } from './query/parse.js';
+export type { QueryLimits } from './query/limits.js';
+export { parseQuery } from './query/parse.js';
+export { compileRegex, type Regex, regexPrefix } from './query/regex.js';
 export {
   afterKeys,
   afterQuery,
@@ -46,7 +49,9 @@ export {
   type TestNode,
   testsOf,
 } from './query/tree.js';
+export type { DateForm } from './query/value-reader.js';
 export { compareAnyType, compareText, compareValues, equalValues } from './query/values.js';
+export { toWireQuery } from './query/wire.js';
 export { hubError, remoteErrorInfo, type TaskPlace, taskError } from './remote-errors.js';
 export { didYouMean, nearest } from './suggest.js';
 export {

@@ -1,9 +1,12 @@
 import { type Dict, isDict, own } from '../dict.js';
-import { InvalidQueryError } from '../errors.js';
 import type { TaskKey } from '../task-record.js';
 import { compileGlob } from './glob.js';
-import type { Comparison, QueryNode } from './tree.js';
-import { compareValues, equalValues } from './values.js';
+import { listTest } from './list-test.js';
+import { isPosition } from './paths.js';
+import { compileRegex } from './regex.js';
+import type { Comparison, ElementNode, QueryNode } from './tree.js';
+import { bsonType, typeSet } from './type-names.js';
+import { compareValues } from './values.js';
 
 /** Reads one column of a record; date columns must come as Dates (or null). */
 export type ColumnReader<R> = (record: R, column: TaskKey) => unknown;
@@ -13,16 +16,14 @@ export type Predicate<R> = (record: R) => boolean;
 
 /** Compiles a validated query to a predicate with MongoDB's meaning: nulls, missing fields and arrays included. */
 export function compilePredicate<R>(node: QueryNode, read: ColumnReader<R>): Predicate<R> {
-  if (node.kind !== 'test') {
-    const predicates = node.nodes.map((child) => compilePredicate(child, read));
-    if (node.kind === 'and') return (record) => predicates.every((matches) => matches(record));
-    if (node.kind === 'or') return (record) => predicates.some((matches) => matches(record));
-    return (record) => !predicates.some((matches) => matches(record));
-  }
-  const test = compileTest(node.comparison);
+  if (node.kind !== 'test')
+    return junction(
+      node.kind,
+      node.nodes.map((child) => compilePredicate(child, read)),
+    );
   const { column, path } = node.field;
-  if (path.length === 0) return (record) => test(candidates(read(record, column)));
-  return (record) => test(candidatesAt(read(record, column), path));
+  const test = compileField(node.comparison, path.length === 0 ? someAtColumn : someAtPath(path));
+  return (record) => test(read(record, column));
 }
 
 /** A predicate over records as {@link TaskRecord} has them (Dates in date columns). */
@@ -30,102 +31,204 @@ export function recordPredicate(node: QueryNode): Predicate<{ readonly [key: str
   return compilePredicate(node, (record, column) => own(record, column));
 }
 
-// A field stands for its value and, if that is an array, for each of its items as well. A missing field stands
-// for `undefined`, which equals null and is ordered with null only.
-type Candidates = readonly unknown[];
-
-function candidates(value: unknown): Candidates {
-  return Array.isArray(value) ? [value, ...value] : [value];
+function junction<R>(kind: 'and' | 'or' | 'nor', tests: readonly Predicate<R>[]): Predicate<R> {
+  const [only] = tests;
+  if (only !== undefined && tests.length === 1) return kind === 'nor' ? (record) => !only(record) : only;
+  const wanted = kind === 'and';
+  const otherwise = kind !== 'or';
+  // All of an `and` must hold: the first that does not decides. Of the others, the first that does.
+  return (record) => {
+    for (const test of tests) if (test(record) !== wanted) return !otherwise;
+    return otherwise;
+  };
 }
 
-function candidatesAt(root: unknown, path: readonly string[]): Candidates {
-  const found: unknown[] = [];
-  collect(root, path, 0, found);
-  return found;
+/** A test of one value; `undefined` stands for a field that is missing. */
+type ValueTest = (value: unknown) => boolean;
+
+/**
+ * Whether any value of a field passes. A field stands for its value and, where `items` is set and the value is an
+ * array, for each of its items as well.
+ */
+type SomeValue = (root: unknown, test: ValueTest, items: boolean) => boolean;
+
+const someAtColumn: SomeValue = (root, test, items) => {
+  if (items && Array.isArray(root)) return root.some(test) || test(root);
+  return test(root);
+};
+
+function someAtPath(path: readonly string[]): SomeValue {
+  return (root, test, items) => someAt(root, path, 0, test, items);
 }
 
-function collect(value: unknown, path: readonly string[], at: number, found: unknown[]): void {
-  if (at === path.length) {
-    found.push(...candidates(value));
-    return;
-  }
+function someAt(
+  value: unknown,
+  path: readonly string[],
+  at: number,
+  test: ValueTest,
+  items: boolean,
+): boolean {
+  if (at === path.length) return someAtColumn(value, test, items);
   const step = path[at] as string;
   if (Array.isArray(value)) {
-    // A number addresses an item; and every object in an array is looked into.
-    if (/^(0|[1-9]\d{0,8})$/.test(step) && Number(step) < value.length)
-      collect(value[Number(step)], path, at + 1, found);
-    for (const item of value) {
-      if (isDict(item)) collect(item, path, at, found);
+    // A number addresses an item, which then stands for itself alone; and every object in an array is looked into.
+    if (isPosition(step, value)) {
+      const item: unknown = value[Number(step)];
+      if (at + 1 === path.length) {
+        if (test(item)) return true;
+      } else if ((isDict(item) || Array.isArray(item)) && someAt(item, path, at + 1, test, items)) {
+        return true;
+      }
     }
-    return;
+    for (const item of value) if (isDict(item) && someAt(item, path, at, test, items)) return true;
+    return false;
   }
   if (isDict(value) && Object.hasOwn(value, step)) {
-    collect((value as Dict)[step], path, at + 1, found);
-    return;
+    return someAt((value as Dict)[step], path, at + 1, test, items);
   }
-  found.push(undefined);
+  return test(undefined);
 }
 
-function compileTest(comparison: Comparison): (values: Candidates) => boolean {
+// An array inside an array is to `$elemMatch` an object whose keys are positions.
+function someAtItem(path: readonly string[]): SomeValue {
+  const [first = ''] = path;
+  return (root, test, items) => {
+    if (!Array.isArray(root)) return someAt(root, path, 0, test, items);
+    return isPosition(first, root) ? someAt(root[Number(first)], path, 1, test, items) : test(undefined);
+  };
+}
+
+/** A comparison of a field: of any of its values, except that a negation is of none. */
+function compileField(comparison: Comparison, some: SomeValue): ValueTest {
+  switch (comparison.op) {
+    case '$ne':
+      return none(some, equalTo(comparison.value));
+    case '$nin':
+      return none(some, listTest(comparison.values));
+    case '$not': {
+      const test = every(comparison.comparisons.map((inner) => compileField(inner, some)));
+      return (root) => !test(root);
+    }
+    case '$all':
+      if (comparison.values.length === 0) return () => false;
+      return every(comparison.values.map((value) => any(some, equalTo(value), true)));
+    case '$exists':
+      return comparison.value ? any(some, isPresent, true) : none(some, isPresent);
+    case '$size':
+    case '$elemMatch':
+      return any(some, compileValue(comparison), false);
+    default:
+      return any(some, compileValue(comparison), true);
+  }
+}
+
+function any(some: SomeValue, test: ValueTest, items: boolean): ValueTest {
+  return (root) => some(root, test, items);
+}
+
+function none(some: SomeValue, test: ValueTest): ValueTest {
+  return (root) => !some(root, test, true);
+}
+
+function every(tests: readonly ValueTest[]): ValueTest {
+  return junction('and', tests);
+}
+
+/** A comparison of one value by itself: an array stands for the array only. */
+function compileValue(comparison: Comparison): ValueTest {
   switch (comparison.op) {
     case '$eq':
-      return anyEqual(comparison.value);
-    case '$ne': {
-      const equal = anyEqual(comparison.value);
-      return (values) => !equal(values);
-    }
-    case '$in':
-      return anyListed(comparison.values);
-    case '$nin': {
-      const listed = anyListed(comparison.values);
-      return (values) => !listed(values);
-    }
+      return equalTo(comparison.value);
+    case '$ne':
+      return not(equalTo(comparison.value));
     case '$gt':
-      return anyOrdered(comparison.value, (order) => order > 0);
     case '$gte':
-      return anyOrdered(comparison.value, (order) => order >= 0);
     case '$lt':
-      return anyOrdered(comparison.value, (order) => order < 0);
     case '$lte':
-      return anyOrdered(comparison.value, (order) => order <= 0);
+      return ordered(comparison.op, comparison.value);
+    case '$in':
+      return listTest(comparison.values);
+    case '$nin':
+      return not(listTest(comparison.values));
     case '$glob': {
       const matches = compileGlob(comparison.pattern);
-      return (values) => values.some((value) => typeof value === 'string' && matches(value));
+      return (value) => typeof value === 'string' && matches(value);
     }
-    case '$not': {
-      const tests = comparison.comparisons.map(compileTest);
-      return (values) => !tests.every((test) => test(values));
+    case '$regex': {
+      const regex = compileRegex(comparison.pattern, comparison.flags);
+      return (value) => typeof value === 'string' && regex.test(value);
     }
-    default:
-      throw new InvalidQueryError(`${comparison.op} cannot be evaluated yet`);
+    case '$exists':
+      return comparison.value ? isPresent : not(isPresent);
+    case '$mod':
+      return congruent(comparison.divisor, comparison.remainder);
+    case '$all':
+      if (comparison.values.length === 0) return () => false;
+      return every(comparison.values.map(equalTo));
+    case '$size':
+      return (value) => Array.isArray(value) && value.length === comparison.size;
+    case '$type': {
+      const types = typeSet(comparison.types);
+      return (value) => {
+        const type = bsonType(value);
+        return type !== undefined && types.has(type);
+      };
+    }
+    case '$elemMatch': {
+      const test =
+        'element' in comparison
+          ? elementTest(comparison.element)
+          : every(comparison.comparisons.map(compileValue));
+      return (value) => Array.isArray(value) && value.some(test);
+    }
+    case '$not':
+      return not(every(comparison.comparisons.map(compileValue)));
   }
 }
 
-function anyEqual(wanted: unknown): (values: Candidates) => boolean {
-  return (values) => values.some((value) => equalValues(value, wanted));
+function elementTest(node: ElementNode): ValueTest {
+  const test = compileElement(node);
+  return (item) => (isDict(item) || Array.isArray(item)) && test(item);
 }
 
-function anyOrdered(bound: unknown, accept: (order: number) => boolean): (values: Candidates) => boolean {
-  return (values) =>
-    values.some((value) => {
-      const order = compareValues(value, bound);
-      return order !== undefined && accept(order);
-    });
+function compileElement(node: ElementNode): ValueTest {
+  if (node.kind !== 'test') return junction(node.kind, node.nodes.map(compileElement));
+  return compileField(node.comparison, someAtItem(node.path));
 }
 
-function anyListed(wanted: readonly unknown[]): (values: Candidates) => boolean {
-  // Texts and dates, the common case, by hash: a list of 5,000 must not be walked for every record.
-  const keys = new Set<unknown>();
-  const others: unknown[] = [];
-  for (const value of wanted) {
-    if (typeof value === 'string') keys.add(value);
-    else if (value instanceof Date) keys.add(value.getTime());
-    else others.push(value);
-  }
-  return (values) =>
-    values.some((value) => {
-      if (typeof value === 'string') return keys.has(value);
-      if (value instanceof Date && keys.has(value.getTime())) return true;
-      return others.some((other) => equalValues(value, other));
-    });
+const isPresent: ValueTest = (value) => value !== undefined;
+
+function not(test: ValueTest): ValueTest {
+  return (value) => !test(value);
+}
+
+function equalTo(wanted: unknown): ValueTest {
+  if (wanted === null) return (value) => value === null || value === undefined;
+  if (typeof wanted === 'string' || typeof wanted === 'boolean') return (value) => value === wanted;
+  return (value) => compareValues(value, wanted) === 0;
+}
+
+function ordered(op: '$gt' | '$gte' | '$lt' | '$lte', bound: unknown): ValueTest {
+  const less = op === '$lt' || op === '$lte';
+  const equal = op === '$gte' || op === '$lte';
+  return (value) => {
+    const order = compareValues(value, bound);
+    if (order === undefined) return false;
+    if (order === 0) return equal;
+    // NaN has a place in a sort, but is neither less nor greater than any number.
+    return order < 0 === less && !Number.isNaN(value) && !Number.isNaN(bound);
+  };
+}
+
+const LONG = 2 ** 63;
+
+// What lies past the decimal point is cut off, and the sign is that of the value, as in C.
+function congruent(divisor: number, remainder: number): ValueTest {
+  return (value) => {
+    if (typeof value === 'bigint') {
+      return value >= -BigInt(LONG) && value < BigInt(LONG) && value % BigInt(divisor) === BigInt(remainder);
+    }
+    if (typeof value !== 'number' || !(value >= -LONG && value < LONG)) return false;
+    return (Math.trunc(value) % divisor) + 0 === remainder;
+  };
 }

@@ -1,40 +1,53 @@
-import { parseWireDate } from '../dates.js';
-import { type Dict, isDict } from '../dict.js';
+import { type Dict, isDict, own } from '../dict.js';
 import { InvalidQueryError } from '../errors.js';
 import { didYouMean } from '../suggest.js';
+import { TASK_COLUMNS } from '../task-record.js';
+import { columnComparison } from './column-comparison.js';
+import { clip, describe } from './describe.js';
+import { parseElementPath, parseField } from './field.js';
+import { DEFAULT_LIMITS, type QueryLimits } from './limits.js';
 import {
-  isKeyAlias,
-  isTaskKey,
-  KEY_ALIASES,
-  type ProjectedKey,
-  TASK_COLUMNS,
-  TASK_KEYS,
-  type TaskKey,
-} from '../task-record.js';
-import type { Comparison, Field, QueryNode } from './tree.js';
+  checkListed,
+  type Pattern,
+  parseExists,
+  parseMod,
+  parsePattern,
+  parseSize,
+  parseTypes,
+} from './operands.js';
+import { anyPattern, compileRegex } from './regex.js';
+import type { Comparison, ElementNode, Field, QueryNode } from './tree.js';
+import { type DateForm, ValueReader } from './value-reader.js';
 
-/** How much a query may hold. */
-export interface QueryLimits {
-  /** Conditions in all; 1,000 by default. */
-  readonly conditions: number;
-  /** Nesting of a value; 100 by default. */
-  readonly depth: number;
-  /** Values of one `$in` or `$nin`; 100,000 by default. */
-  readonly listLength: number;
-}
-
-const DEFAULT_LIMITS: QueryLimits = { conditions: 1_000, depth: 100, listLength: 100_000 };
-
-/** Length of a key with its path: messages and queries quote it. */
-const MAX_NAME = 2_000;
-
-/** How the dates of a query are written: `date` in this process, `text` (ISO 8601) in a message. */
-export type DateForm = 'date' | 'text';
-
-const OPERATORS = ['$eq', '$ne', '$gt', '$gte', '$lt', '$lte', '$in', '$nin', '$glob', '$ge', '$le'] as const;
+const OPERATORS = [
+  '$eq',
+  '$ne',
+  '$gt',
+  '$gte',
+  '$lt',
+  '$lte',
+  '$in',
+  '$nin',
+  '$exists',
+  '$mod',
+  '$all',
+  '$regex',
+  '$options',
+  '$not',
+  '$size',
+  '$type',
+  '$elemMatch',
+  '$glob',
+  '$ge',
+  '$le',
+] as const;
 type Operator = (typeof OPERATORS)[number];
 
+const JUNCTIONS = { $and: 'and', $or: 'or', $nor: 'nor' } as const;
+type JunctionName = keyof typeof JUNCTIONS;
+
 const isOperator = (name: string): name is Operator => (OPERATORS as readonly string[]).includes(name);
+const isJunction = (name: string): name is JunctionName => Object.hasOwn(JUNCTIONS, name);
 
 /**
  * Validates a query and turns it into a tree; nothing is sent or read before this has passed.
@@ -45,226 +58,307 @@ export function parseQuery(
   options: { dates?: DateForm; limits?: Partial<QueryLimits> } = {},
 ): QueryNode {
   if (!isDict(query)) throw new InvalidQueryError(`a query is an object, not ${describe(query)}`);
-  return new Parser(options.dates ?? 'date', { ...DEFAULT_LIMITS, ...options.limits }).query(query);
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  return { kind: 'and', nodes: new Parser(options.dates ?? 'date', limits).query(query) };
 }
 
-/** Validates a projection: the keys asked for, `msg_id` first, each once. @throws InvalidQueryError */
-export function parseKeys(keys: unknown): ProjectedKey[] {
-  const list: unknown = typeof keys === 'string' ? [keys] : keys;
-  if (!Array.isArray(list))
-    throw new InvalidQueryError(`keys are a key or a list of keys, not ${describe(keys)}`);
-  const names = new Set(['msg_id']);
-  for (const key of list) {
-    if (typeof key !== 'string') throw new InvalidQueryError(`keys holds ${describe(key)}, not a key`);
-    names.add(key);
-  }
-  return [...names].map((name) => ({ name, column: columnOf(name) }));
-}
-
-/** The column that a key or one of the older names stands for. @throws InvalidQueryError */
-export function columnOf(name: string): TaskKey {
-  if (isTaskKey(name)) return name;
-  if (isKeyAlias(name)) return KEY_ALIASES[name];
-  throw new InvalidQueryError(`unknown TaskRecord key "${clip(name)}"${didYouMean(clip(name), TASK_KEYS)}`);
+/** What a comparison is made on: a field of the record, or of an item inside `$elemMatch`. */
+interface Place {
+  readonly name: string;
+  /** Absent for what lies inside a dict, where values may be anything. */
+  readonly column?: Field;
 }
 
 class Parser {
-  readonly #dates: DateForm;
   readonly #limits: QueryLimits;
+  readonly #values: ValueReader;
   #conditions = 0;
+  #depth = 0;
+  #program = 0;
 
   constructor(dates: DateForm, limits: QueryLimits) {
-    this.#dates = dates;
     this.#limits = limits;
+    this.#values = new ValueReader(dates, limits.depth);
   }
 
-  query(query: Dict): QueryNode {
-    const nodes: QueryNode[] = [];
-    for (const [name, condition] of Object.entries(query)) {
-      if (name.startsWith('$')) {
-        throw new InvalidQueryError(
-          `operator "${clip(name)}" cannot stand at the top level of a query; conditions are keyed by TaskRecord keys`,
-        );
-      }
+  /** The parts of a query, all of which must hold. */
+  query(query: Dict): QueryNode[] {
+    return this.#parts<QueryNode>(query, (name, condition) => {
       const field = parseField(name);
-      for (const comparison of this.#condition(field, condition)) {
-        if (++this.#conditions > this.#limits.conditions) {
-          throw new InvalidQueryError(`more than ${this.#limits.conditions} conditions in one query`);
-        }
-        nodes.push({ kind: 'test', field, comparison });
-      }
-    }
-    return { kind: 'and', nodes };
+      const place: Place = { name: field.name, ...(field.path.length === 0 ? { column: field } : {}) };
+      return this.#condition(place, condition).map((comparison) => ({ kind: 'test', field, comparison }));
+    });
   }
 
-  #condition(field: Field, condition: unknown): Comparison[] {
-    if (condition === undefined) {
-      throw new InvalidQueryError(
-        `the value of "${field.name}" is undefined; use null to find what is missing`,
-      );
-    }
-    if (!isDict(condition)) return [{ op: '$eq', value: this.#value(field, condition) }];
-    const names = Object.keys(condition);
-    const operators = names.filter((name) => name.startsWith('$'));
-    if (operators.length === 0) {
-      if (names.length === 0 && TASK_COLUMNS[field.column] !== 'dict') {
-        throw new InvalidQueryError(`the condition of "${field.name}" is empty`);
-      }
-      return [{ op: '$eq', value: this.#value(field, condition) }];
-    }
-    if (operators.length !== names.length) {
-      throw new InvalidQueryError(`the condition of "${field.name}" mixes operators with plain keys`);
-    }
-    return names.map((name) => this.#comparison(field, name, condition[name]));
+  #element(query: Dict): ElementNode[] {
+    return this.#parts<ElementNode>(query, (name, condition) => {
+      const path = parseElementPath(name);
+      return this.#condition({ name }, condition).map((comparison) => ({ kind: 'test', path, comparison }));
+    });
   }
 
-  #comparison(field: Field, name: string, operand: unknown): Comparison {
-    if (!isOperator(name)) {
-      throw new InvalidQueryError(
-        `unknown operator "${clip(name)}" on "${field.name}"${didYouMean(clip(name), OPERATORS)}`,
-      );
-    }
-    const at = `${name} of "${field.name}"`;
-    switch (name) {
-      case '$in':
-      case '$nin': {
-        if (!Array.isArray(operand))
-          throw new InvalidQueryError(`${at} takes a list, not ${describe(operand)}`);
-        if (operand.length > this.#limits.listLength) {
-          throw new InvalidQueryError(
-            `${at} lists ${operand.length} values, more than ${this.#limits.listLength}`,
-          );
-        }
-        return {
-          op: name,
-          values: Array.from(operand, (value, i) => this.#listed(field, value, `${at}, item ${i}`)),
-        };
+  #parts<N>(query: Dict, tests: (name: string, condition: unknown) => N[]): N[] {
+    return this.#deeper(() => {
+      const nodes: N[] = [];
+      for (const [name, operand] of Object.entries(query)) {
+        if (!name.startsWith('$')) nodes.push(...tests(name, operand));
+        else if (isJunction(name)) nodes.push(...this.#junction(name, operand, tests));
+        else throw this.#misplaced(name);
       }
-      case '$glob': {
-        if (typeof operand !== 'string')
-          throw new InvalidQueryError(`${at} takes a text, not ${describe(operand)}`);
-        if (field.path.length === 0 && TASK_COLUMNS[field.column] !== 'text') {
-          throw new InvalidQueryError(`${at}: a pattern can only match a text key`);
-        }
-        return { op: '$glob', pattern: operand };
-      }
-      case '$ge':
-        return { op: '$gt', value: this.#value(field, operand) };
-      case '$le':
-        return { op: '$lt', value: this.#value(field, operand) };
-      default:
-        return { op: name, value: this.#value(field, operand) };
-    }
+      return nodes;
+    });
   }
 
-  #listed(field: Field, value: unknown, at: string): unknown {
-    if (value === undefined) {
-      const why = field.column === 'engine_uuid' ? '; is there no engine of that id?' : '';
-      throw new InvalidQueryError(`${at} is undefined${why}`);
-    }
-    return this.#value(field, value);
+  #junction<N>(name: JunctionName, operand: unknown, tests: (name: string, condition: unknown) => N[]): N[] {
+    if (!Array.isArray(operand) || operand.length === 0)
+      throw new InvalidQueryError(`"${name}" takes a list of one or more queries, not ${describe(operand)}`);
+    const branches = Array.from(operand as unknown[], (branch, i) => {
+      if (!isDict(branch))
+        throw new InvalidQueryError(`"${name}" takes a list of queries; item ${i} is ${describe(branch)}`);
+      this.#count();
+      return this.#parts<N>(branch, tests);
+    });
+    if (name === '$and') return branches.flat();
+    const nodes = branches.map((parts) => (parts.length === 1 ? parts[0] : { kind: 'and', nodes: parts }));
+    return [{ kind: JUNCTIONS[name], nodes } as N];
   }
 
-  #value(field: Field, value: unknown): unknown {
-    if (value === null) return null;
-    if (value === undefined) throw new InvalidQueryError(`the value of "${field.name}" is undefined`);
-    if (field.path.length > 0) return this.#anyValue(field, value, 0);
-    const wrong = (wanted: string): never => {
-      throw new InvalidQueryError(
-        `"${field.name}" is ${wanted}; it cannot be compared with ${describe(value)}`,
-      );
-    };
-    switch (TASK_COLUMNS[field.column]) {
-      case 'text':
-        return typeof value === 'string' ? value : wrong('a text');
-      case 'date': {
-        if (this.#dates === 'text' && typeof value === 'string') {
-          return dateOfText(value) ?? wrong('a date, in a message an ISO 8601 text');
-        }
-        if (!(value instanceof Date))
-          return wrong('a date: pass a Date, for example new Date(Date.now() - 3_600_000)');
-        if (Number.isNaN(value.getTime())) return wrong('a date, and this Date is invalid');
-        return new Date(value);
-      }
-      case 'dict':
-        return isDict(value) ? this.#anyValue(field, value, 0) : wrong('a dict');
-      case 'buffers':
-        return wrong('a list of buffers, which can only be compared with null');
-    }
-  }
-
-  // Copied: a query means what it meant at the call, whatever is done to its parts afterwards.
-  #anyValue(field: Field, value: unknown, depth: number): unknown {
-    if (depth > this.#limits.depth) {
-      throw new InvalidQueryError(
-        `the value of "${field.name}" nests deeper than ${this.#limits.depth} levels`,
+  #misplaced(name: string): InvalidQueryError {
+    if (isOperator(name)) {
+      return new InvalidQueryError(
+        `operator "${name}" cannot stand at the top level of a query; conditions are keyed by TaskRecord keys`,
       );
     }
-    if (
-      value === null ||
-      typeof value === 'string' ||
-      typeof value === 'boolean' ||
-      // JSON, in which records travel, has no other numbers.
-      Number.isFinite(value)
-    ) {
-      return value;
-    }
-    if (Array.isArray(value)) return Array.from(value, (item) => this.#anyValue(field, item, depth + 1));
-    if (value instanceof Date) {
-      throw new InvalidQueryError(
-        `the value of "${field.name}" holds a Date; dates inside dicts are texts: compare with date.toISOString()`,
-      );
-    }
-    if (isDict(value)) {
-      return Object.fromEntries(
-        Object.entries(value).map(([key, item]) => [key, this.#anyValue(field, item, depth + 1)]),
-      );
-    }
-    throw new InvalidQueryError(
-      `the value of "${field.name}" holds ${describe(value)}, which no record can hold`,
+    return new InvalidQueryError(
+      `unknown operator "${clip(name)}" at the top level of a query${didYouMean(clip(name), Object.keys(JUNCTIONS))}`,
     );
   }
-}
 
-/** A key or a dotted path, older names replaced. @throws InvalidQueryError */
-export function parseField(name: string): Field {
-  if (name.length > MAX_NAME)
-    throw new InvalidQueryError(`"${clip(name)}" is longer than ${MAX_NAME} characters`);
-  const [root = '', ...path] = name.split('.');
-  const column = columnOf(root);
-  const canonical = [column, ...path].join('.');
-  if (path.length > 0) {
-    if (TASK_COLUMNS[column] !== 'dict') {
-      throw new InvalidQueryError(`"${name}": "${root}" is no dict, so it has no path inside`);
+  #condition(place: Place, condition: unknown): Comparison[] {
+    if (condition === undefined) {
+      throw new InvalidQueryError(
+        `the value of "${place.name}" is undefined; use null to find what is missing`,
+      );
     }
-    if (path.includes('')) throw new InvalidQueryError(`"${name}" has an empty step in its path`);
-    if (path.length > 100) throw new InvalidQueryError(`the path "${clip(name)}" has more than 100 steps`);
+    if (condition instanceof RegExp)
+      return this.#counted([
+        this.#pattern(place, parsePattern(condition, undefined, `the pattern of "${place.name}"`)),
+      ]);
+    if (isDict(condition)) {
+      const names = Object.keys(condition);
+      if (names.some((name) => name.startsWith('$'))) return this.#operators(place, condition);
+      if (names.length === 0 && place.column !== undefined && TASK_COLUMNS[place.column.column] !== 'dict') {
+        throw new InvalidQueryError(`the condition of "${place.name}" is empty`);
+      }
+    }
+    return this.#counted([{ op: '$eq', value: this.#values.read(place, condition) }]);
   }
-  return { name: canonical, column, path };
-}
 
-// How JavaScript writes years that have more than four digits; no record has one, but a bound may.
-const FAR_DATE = /^[+-]\d{6}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
+  /** An object of operators, all of which must hold. */
+  #operators(place: Place, condition: Dict): Comparison[] {
+    const names = Object.keys(condition);
+    if (!names.every((name) => name.startsWith('$')))
+      throw new InvalidQueryError(`the condition of "${place.name}" mixes operators with plain keys`);
+    if (Object.hasOwn(condition, '$options') && !Object.hasOwn(condition, '$regex'))
+      throw new InvalidQueryError(`$options of "${place.name}" needs a $regex`);
+    const comparisons = names.flatMap((name) => this.#operator(place, name, condition));
+    return this.#counted(comparisons).map((comparison) =>
+      place.column === undefined ? comparison : columnComparison(place.column, comparison),
+    );
+  }
 
-function dateOfText(text: string): Date | undefined {
-  if (!FAR_DATE.test(text)) return parseWireDate(text)?.date;
-  const date = new Date(text);
-  return Number.isNaN(date.getTime()) ? undefined : date;
-}
+  #operator(place: Place, name: string, condition: Dict): Comparison[] {
+    const operand = condition[name];
+    if (!isOperator(name)) {
+      if (isJunction(name)) {
+        throw new InvalidQueryError(
+          `"${name}" cannot stand inside the condition of "${place.name}"; it takes whole queries and stands beside keys`,
+        );
+      }
+      throw new InvalidQueryError(
+        `unknown operator "${clip(name)}" on "${place.name}"${didYouMean(clip(name), OPERATORS)}`,
+      );
+    }
+    const at = `${name} of "${place.name}"`;
+    switch (name) {
+      case '$in':
+      case '$nin':
+        return this.#list(place, name, operand, at);
+      case '$all':
+        return this.#all(place, operand, at);
+      case '$glob':
+        if (typeof operand !== 'string')
+          throw new InvalidQueryError(`${at} takes a text, not ${describe(operand)}`);
+        this.#checkText(place, operand, at);
+        return [{ op: '$glob', pattern: operand }];
+      case '$regex':
+        return [this.#pattern(place, parsePattern(operand, own(condition, '$options'), at))];
+      case '$options':
+        return [];
+      case '$exists':
+        return [{ op: '$exists', value: parseExists(operand, at) }];
+      case '$mod':
+        return [parseMod(operand, at)];
+      case '$size':
+        return [parseSize(operand, at)];
+      case '$type':
+        return [{ op: '$type', types: parseTypes(operand, at) }];
+      case '$not':
+        return [this.#not(place, operand, at)];
+      case '$elemMatch':
+        return [this.#elemMatch(place, operand, at)];
+      case '$ge':
+        return [{ op: '$gt', value: this.#value(place, operand, at) }];
+      case '$le':
+        return [{ op: '$lt', value: this.#value(place, operand, at) }];
+      default:
+        return [{ op: name, value: this.#value(place, operand, at) }];
+    }
+  }
 
-/** What a value is, in the words of a message. */
-export function describe(value: unknown): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'a list';
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid Date' : 'a Date';
-  if (typeof value === 'string') return `the text ${JSON.stringify(clip(value))}`;
-  if (typeof value === 'number' || typeof value === 'boolean') return `the ${typeof value} ${value}`;
-  if (typeof value === 'object')
-    return isDict(value) ? 'an object' : `a ${value.constructor?.name ?? 'class instance'}`;
-  return `a value of type ${typeof value}`;
-}
+  #value(place: Place, value: unknown, at: string): unknown {
+    if (value instanceof RegExp)
+      throw new InvalidQueryError(
+        `${at} takes a value, not a regular expression; use $regex, or $not with one`,
+      );
+    return this.#values.read(place, value);
+  }
 
-/** A text short enough for a message. */
-export function clip(text: string): string {
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  // A regular expression may stand in a list: then one `$regex` for all of them stands beside the values.
+  #list(place: Place, op: '$in' | '$nin', operand: unknown, at: string): Comparison[] {
+    const { values, patterns } = this.#listed(place, operand, at);
+    if (patterns.length === 0) return [{ op, values }];
+    const regex = this.#pattern(place, { pattern: anyPattern(patterns), flags: '' });
+    const neither: Comparison[] = [{ op: '$not', comparisons: [regex] }];
+    if (values.length > 0) neither.unshift({ op: '$nin', values });
+    if (op === '$nin') return neither;
+    return values.length === 0 ? [regex] : [{ op: '$not', comparisons: neither }];
+  }
+
+  #all(place: Place, operand: unknown, at: string): Comparison[] {
+    const isElemMatch = (item: unknown): item is Dict => isDict(item) && Object.hasOwn(item, '$elemMatch');
+    if (Array.isArray(operand) && operand.some(isElemMatch)) {
+      this.#checkLength(operand, at);
+      return Array.from(operand as unknown[], (item, i) => {
+        if (!isElemMatch(item) || Object.keys(item).length !== 1)
+          throw new InvalidQueryError(`${at}, item ${i}: beside one $elemMatch, all items are such`);
+        return this.#elemMatch(place, item.$elemMatch, at);
+      });
+    }
+    const { values, patterns } = this.#listed(place, operand, at);
+    const regexes = patterns.map((pattern) => this.#pattern(place, pattern));
+    return values.length > 0 || patterns.length === 0 ? [{ op: '$all', values }, ...regexes] : regexes;
+  }
+
+  #listed(place: Place, operand: unknown, at: string): { values: unknown[]; patterns: Pattern[] } {
+    if (!Array.isArray(operand)) throw new InvalidQueryError(`${at} takes a list, not ${describe(operand)}`);
+    this.#checkLength(operand, at);
+    const values: unknown[] = [];
+    const patterns: Pattern[] = [];
+    for (const [i, value] of (operand as unknown[]).entries()) {
+      const item = `${at}, item ${i}`;
+      if (value instanceof RegExp) {
+        patterns.push(parsePattern(value, undefined, item));
+        continue;
+      }
+      if (value === undefined) {
+        const why = place.name === 'engine_uuid' ? '; is there no engine of that id?' : '';
+        throw new InvalidQueryError(`${item} is undefined${why}`);
+      }
+      checkListed(value, item);
+      values.push(this.#values.read(place, value));
+    }
+    return { values, patterns };
+  }
+
+  #not(place: Place, operand: unknown, at: string): Comparison {
+    if (operand instanceof RegExp)
+      return { op: '$not', comparisons: [this.#pattern(place, parsePattern(operand, undefined, at))] };
+    if (!isDict(operand))
+      throw new InvalidQueryError(`${at} takes operators or a regular expression, not ${describe(operand)}`);
+    if (Object.keys(operand).length === 0) throw new InvalidQueryError(`${at} is empty`);
+    return { op: '$not', comparisons: this.#deeper(() => this.#nested(this.#operators(place, operand), at)) };
+  }
+
+  #elemMatch(place: Place, operand: unknown, at: string): Comparison {
+    if (!isDict(operand)) throw new InvalidQueryError(`${at} takes an object, not ${describe(operand)}`);
+    const [first] = Object.keys(operand);
+    // Operators are about the item itself; anything else is a query on an item that is an object.
+    if (first?.startsWith('$') === true && !isJunction(first)) {
+      const item: Place = { name: place.name };
+      return {
+        op: '$elemMatch',
+        comparisons: this.#deeper(() => this.#nested(this.#operators(item, operand), at)),
+      };
+    }
+    const parts = this.#element(operand);
+    const [only] = parts;
+    const element: ElementNode =
+      only !== undefined && parts.length === 1 ? only : { kind: 'and', nodes: parts };
+    return { op: '$elemMatch', element };
+  }
+
+  // One object has room for each operator once. A second one goes behind two negations.
+  #nested(comparisons: readonly Comparison[], at: string): Comparison[] {
+    const out: Comparison[] = [];
+    const again: Comparison[] = [];
+    for (const comparison of comparisons) {
+      (out.some(({ op }) => op === comparison.op) ? again : out).push(comparison);
+    }
+    if (again.length === 0) return out;
+    if (out.some(({ op }) => op === '$not') || again.some(({ op }) => op === '$not'))
+      throw new InvalidQueryError(`${at} combines too much at one place; write it with $and and $nor`);
+    return [...out, { op: '$not', comparisons: [{ op: '$not', comparisons: this.#nested(again, at) }] }];
+  }
+
+  #pattern(place: Place, { pattern, flags }: Pattern): Comparison {
+    const at = `$regex of "${place.name}"`;
+    this.#checkText(place, pattern, at);
+    let size: number;
+    try {
+      size = compileRegex(pattern, flags).programSize();
+    } catch (error) {
+      throw error instanceof InvalidQueryError ? new InvalidQueryError(`${at}: ${error.message}`) : error;
+    }
+    this.#program += size;
+    if (this.#program > this.#limits.programSize) {
+      throw new InvalidQueryError(
+        `${at}: the regular expressions of the query compile to more than ${this.#limits.programSize} instructions`,
+      );
+    }
+    return { op: '$regex', pattern, flags };
+  }
+
+  #checkText(place: Place, pattern: string, at: string): void {
+    if (place.column !== undefined && TASK_COLUMNS[place.column.column] !== 'text')
+      throw new InvalidQueryError(`${at}: a pattern can only match a text key`);
+    if (pattern.length > this.#limits.patternLength) {
+      throw new InvalidQueryError(
+        `${at} has ${pattern.length} characters, more than ${this.#limits.patternLength}`,
+      );
+    }
+  }
+
+  #checkLength(list: readonly unknown[], at: string): void {
+    if (list.length > this.#limits.listLength)
+      throw new InvalidQueryError(`${at} lists ${list.length} values, more than ${this.#limits.listLength}`);
+  }
+
+  #counted<T>(comparisons: T[]): T[] {
+    for (const _ of comparisons) this.#count();
+    return comparisons;
+  }
+
+  #count(): void {
+    if (++this.#conditions > this.#limits.conditions)
+      throw new InvalidQueryError(`more than ${this.#limits.conditions} conditions in one query`);
+  }
+
+  #deeper<T>(read: () => T): T {
+    if (++this.#depth > this.#limits.depth)
+      throw new InvalidQueryError(`the query nests deeper than ${this.#limits.depth} levels`);
+    const value = read();
+    this.#depth--;
+    return value;
+  }
 }

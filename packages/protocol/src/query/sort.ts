@@ -1,8 +1,9 @@
 import { isDict } from '../dict.js';
 import { InvalidQueryError } from '../errors.js';
 import { TASK_COLUMNS } from '../task-record.js';
+import { clip, describe } from './describe.js';
 import type { ColumnReader, Predicate } from './evaluate.js';
-import { clip, describe, parseField } from './parse.js';
+import { parseField } from './field.js';
 import { isPosition } from './paths.js';
 import type { Comparison, Field, QueryNode } from './tree.js';
 import { compareAnyType } from './values.js';

@@ -1,0 +1,83 @@
+import type { TaskKey } from '@ipyparallel-js/protocol';
+import type { Comparison, QueryNode, TestNode } from '@ipyparallel-js/protocol/internal';
+
+/** Tests that must all hold. */
+export type Branch = readonly TestNode[];
+
+/** More branches than these are not asked for one by one; then the client filters. */
+const MAX_BRANCHES = 16;
+
+/**
+ * Takes a query apart into branches: every match passes all tests of one of them (and other records may, too). No
+ * branch: nothing matches. A branch of no tests: anything may.
+ */
+export function branchesOf(node: QueryNode): readonly Branch[] {
+  switch (node.kind) {
+    case 'test':
+      return [[node]];
+    case 'and':
+      return product(node.nodes);
+    case 'or':
+      return union(node.nodes);
+    case 'nor':
+      return product(node.nodes.map(negated));
+  }
+}
+
+const ANYTHING: readonly Branch[] = [[]];
+
+function product(nodes: readonly QueryNode[]): readonly Branch[] {
+  let branches = ANYTHING;
+  // Those with few branches first: of what would be too many, as little as possible is left out.
+  const parts = nodes.map(branchesOf).sort((a, b) => a.length - b.length);
+  for (const part of parts) {
+    if (part.length > 1 && branches.length * part.length > MAX_BRANCHES) continue;
+    branches = branches.flatMap((tests) => part.map((more) => [...tests, ...more]));
+  }
+  return branches;
+}
+
+function union(nodes: readonly QueryNode[]): readonly Branch[] {
+  const branches = merged(nodes).flatMap(branchesOf);
+  if (branches.length > MAX_BRANCHES || branches.some((tests) => tests.length === 0)) return ANYTHING;
+  return branches;
+}
+
+/** One `$in` for all branches that compare one column with values. */
+function merged(nodes: readonly QueryNode[]): QueryNode[] {
+  const lists = new Map<TaskKey, { readonly test: TestNode; readonly values: unknown[] }>();
+  const others: QueryNode[] = [];
+  for (const node of nodes) {
+    const values =
+      node.kind === 'test' && node.field.path.length === 0 ? valuesOf(node.comparison) : undefined;
+    if (node.kind !== 'test' || values === undefined) {
+      others.push(node);
+      continue;
+    }
+    const list = lists.get(node.field.column) ?? { test: node, values: [] };
+    for (const value of values) list.values.push(value);
+    lists.set(node.field.column, list);
+  }
+  const tests = [...lists.values()].map(
+    ({ test, values }): TestNode => ({ ...test, comparison: { op: '$in', values } }),
+  );
+  return [...tests, ...others];
+}
+
+function valuesOf(comparison: Comparison): readonly unknown[] | undefined {
+  if (comparison.op === '$eq') return [comparison.value];
+  return comparison.op === '$in' ? comparison.values : undefined;
+}
+
+function negated(node: QueryNode): QueryNode {
+  switch (node.kind) {
+    case 'test':
+      return { ...node, comparison: { op: '$not', comparisons: [node.comparison] } };
+    case 'and':
+      return { kind: 'or', nodes: node.nodes.map(negated) };
+    case 'or':
+      return { kind: 'nor', nodes: node.nodes };
+    case 'nor':
+      return { kind: 'or', nodes: node.nodes };
+  }
+}

@@ -1,0 +1,81 @@
+import { parseWireDate } from '../dates.js';
+import { isDict } from '../dict.js';
+import { InvalidQueryError } from '../errors.js';
+import { TASK_COLUMNS } from '../task-record.js';
+import { describe } from './describe.js';
+import type { Field } from './tree.js';
+
+/** How the dates of a query are written: `date` in this process, `text` (ISO 8601) in a message. */
+export type DateForm = 'date' | 'text';
+
+/** Reads the values that a query compares with: checked by what a column holds, copied, and as JSON has them. */
+export class ValueReader {
+  readonly #dates: DateForm;
+  readonly #depth: number;
+
+  constructor(dates: DateForm, depth: number) {
+    this.#dates = dates;
+    this.#depth = depth;
+  }
+
+  /** A value for a column, or for what lies inside a dict. @throws InvalidQueryError */
+  read(place: { readonly name: string; readonly column?: Field }, value: unknown): unknown {
+    if (value === null) return null;
+    if (value === undefined) throw new InvalidQueryError(`the value of "${place.name}" is undefined`);
+    if (place.column === undefined) return this.#anyValue(place.name, value, 0);
+    const wrong = (wanted: string): never => {
+      throw new InvalidQueryError(
+        `"${place.name}" is ${wanted}; it cannot be compared with ${describe(value)}`,
+      );
+    };
+    switch (TASK_COLUMNS[place.column.column]) {
+      case 'text':
+        return typeof value === 'string' ? value : wrong('a text');
+      case 'date': {
+        if (this.#dates === 'text' && typeof value === 'string') {
+          return dateOfText(value) ?? wrong('a date, in a message an ISO 8601 text');
+        }
+        if (!(value instanceof Date))
+          return wrong('a date: pass a Date, for example new Date(Date.now() - 3_600_000)');
+        if (Number.isNaN(value.getTime())) return wrong('a date, and this Date is invalid');
+        return new Date(value);
+      }
+      case 'dict':
+        return isDict(value) ? this.#anyValue(place.name, value, 0) : wrong('a dict');
+      case 'buffers':
+        return wrong('a list of buffers, which can only be compared with null');
+    }
+  }
+
+  // Copied: a query means what it meant at the call, whatever is done to its parts afterwards.
+  #anyValue(name: string, value: unknown, depth: number): unknown {
+    if (depth > this.#depth)
+      throw new InvalidQueryError(`the value of "${name}" nests deeper than ${this.#depth} levels`);
+    if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
+    // JSON, in which records travel, has no other numbers, and no negative zero.
+    if (typeof value === 'number' && Number.isFinite(value)) return value + 0;
+    if (Array.isArray(value)) {
+      return Array.from(value as unknown[], (item) => this.#anyValue(name, item, depth + 1));
+    }
+    if (value instanceof Date) {
+      throw new InvalidQueryError(
+        `the value of "${name}" holds a Date; dates inside dicts are texts: compare with date.toISOString()`,
+      );
+    }
+    if (isDict(value)) {
+      return Object.fromEntries(
+        Object.entries(value).map(([key, item]) => [key, this.#anyValue(name, item, depth + 1)]),
+      );
+    }
+    throw new InvalidQueryError(`the value of "${name}" holds ${describe(value)}, which no record can hold`);
+  }
+}
+
+// How JavaScript writes years that have more than four digits; no record has one, but a bound may.
+const FAR_DATE = /^[+-]\d{6}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
+
+function dateOfText(text: string): Date | undefined {
+  if (!FAR_DATE.test(text)) return parseWireDate(text)?.date;
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? undefined : date;
+}
