@@ -1,21 +1,30 @@
-# Times ipyparallel's own client: reads "NAME COUNT" lines, answers each with the milliseconds of every run as JSON.
+# Times ipyparallel's own client: reads a request per line as JSON, {action, count, args}, answers each with the
+# milliseconds of every run, the length of the last answer and the peak memory of this process.
 import json
+import resource
 import sys
 import time
+from datetime import datetime
 
 import ipyparallel
 
+
+def dates(value):
+    return datetime.fromisoformat(value["$date"]) if "$date" in value else value
+
+
 rc = ipyparallel.Client(sys.argv[1], timeout=30)
-actions = {
-    "queue_status": lambda: rc.queue_status(),
-    "db_query": lambda: rc.db_query({"msg_id": {"$ne": None}}),
-}
 print(json.dumps("ready"), flush=True)
 for line in sys.stdin:
-    name, count = line.split()
+    request = json.loads(line, object_hook=dates)
+    action = getattr(rc, request["action"])
     times = []
-    for _ in range(int(count)):
+    for _ in range(request["count"]):
+        result = None
         start = time.perf_counter()
-        result = actions[name]()
+        result = action(*request["args"])
         times.append((time.perf_counter() - start) * 1000)
-    print(json.dumps({"ms": times, "size": len(result)}), flush=True)
+    size = len(result)
+    result = None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"ms": times, "size": size, "peak": peak}), flush=True)

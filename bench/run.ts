@@ -52,7 +52,7 @@ printTable(
   await alternate([
     () => sample('bare zeromq.js echo, two processes', 300, () => echo.roundTrip(request())),
     () => sample('our client, stock hub', 300, () => rc.queueStatus()),
-    () => python.time('Python client, stock hub', 'queue_status', 300),
+    () => python.time('Python client, stock hub', { action: 'queue_status' }, 300),
   ]),
 );
 
@@ -78,7 +78,7 @@ printTable(
     () => sample('bare socket: the hub alone, reply not read', 5, bare),
     () => sample('the reply through JSON.parse, nothing else', 5, async () => packer.unpack(content)),
     () => sample('our client', 5, () => Promise.resolve(rc.dbQuery({}))),
-    () => python.time('Python client', 'db_query', 5),
+    () => python.time('Python client', { action: 'db_query', args: [{ msg_id: { $ne: null } }] }, 5),
   ]),
 );
 raw.close();

@@ -1,0 +1,47 @@
+import { Client } from '@ipyparallel-js/client';
+import { RawClient } from '../test/support/raw-client.js';
+import { RawEngine } from '../test/support/raw-engine.js';
+import { waitFor } from '../test/support/wait-for.js';
+
+/** Where a flood goes: a hub that lets an engine miss many heart beats. */
+export interface FloodTarget {
+  readonly connectionFile: string;
+  readonly engineConnectionFile: string;
+}
+
+/** Controllers' options with which an engine may keep silent for the length of a flood. */
+export const patientHearts = {
+  ours: ['--max-misses=1000'],
+  python: ['--HeartMonitor.max_heartmonitor_misses=1000'],
+} as const;
+
+/**
+ * How long a hub takes for so many direct tasks, all sent at once, until it has a record of each, in ms. They go to an
+ * engine that has registered and hung up, so that nothing but the controller works on them.
+ */
+export async function flood(target: FloodTarget, tasks: number): Promise<number> {
+  await using rc = await Client.connect({
+    connectionFile: target.connectionFile,
+    requestTimeout: 300_000,
+  });
+  const engine = await RawEngine.start(target.engineConnectionFile);
+  try {
+    await rc.waitForEngines(1, { timeout: 30_000 });
+  } finally {
+    engine.close();
+  }
+  await using sender = RawClient.fromFile(target.connectionFile);
+  const messages = Array.from({ length: tasks }, (_, i) => {
+    const code = `result = simulate(step=${i}, seed=${(i * 7919) % 1_000_000})\nprint(result.summary())`;
+    const content = { code, silent: false, user_expressions: {} };
+    return sender.session.encode(sender.session.rawMessage('execute_request', content), [engine.uuid]);
+  });
+  const queued = async (): Promise<number> => (await rc.queueStatus()).engines[engine.id]?.queue ?? 0;
+  const start = performance.now();
+  for (const frames of messages) sender.sendFrames('mux', frames);
+  await waitFor(async () => (await queued()) >= tasks || undefined, {
+    timeout: 300_000,
+    what: `the hub to know ${tasks} tasks`,
+  });
+  return performance.now() - start;
+}

@@ -1,0 +1,15 @@
+// Streams every record of a hub again and again, in a process of its own: argv[2] is the connection file. Tells its
+// parent of the first record and of each whole answer.
+import { Client } from '@ipyparallel-js/client';
+
+process.on('disconnect', () => process.exit(0));
+const rc = await Client.connect({ connectionFile: process.argv[2], requestTimeout: 600_000 });
+for (let first = true; ; ) {
+  let records = 0;
+  for await (const _record of rc.dbQuery({}).stream()) {
+    if (first) process.send?.({ started: true });
+    first = false;
+    records++;
+  }
+  process.send?.({ records });
+}
