@@ -144,7 +144,7 @@ describe('a controller process', () => {
 
   test.each([
     [['--ping=often'], 2, 'takes a number'],
-    [['--sqlitedb'], 2, 'Task Database'],
+    [['--sqlitedb', '--SQLiteDB.location=/no/such/place'], 1, '/no/such/place/tasks.db'],
     [['--ip=203.0.113.7'], 1, 'cannot bind registration to tcp://203.0.113.7'],
     [['--work-dir=/no/such/place'], 1, 'ENOENT'],
   ])('with %j ends at once and says why', async (argv, code, why) => {

@@ -156,7 +156,7 @@ describe('the command line', () => {
   test.each([
     [['--ping=often'], '--ping takes a number'],
     [['--scheme=best'], '--scheme takes leastload'],
-    [['--sqlitedb'], 'does not have that Task Database'],
+    [['--sqlite-synchronous=off'], 'takes normal or full'],
     [['--hwm'], '--hwm takes a value'],
     [['--packer=pickle'], 'the packer is json or msgpack'],
   ])('refuses %j', (argv, message) => {

@@ -1,6 +1,7 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import { type LogLevel, parseLogLevel } from '@ipyparallel-js/wire';
 import type { ControllerOptions } from './controller-options.js';
+import type { SqliteDatabaseOptions } from './db/sqlite/sqlite-database.js';
 import { TASK_SCHEMES, type TaskScheme } from './traffic/tasks/schemes.js';
 
 /** What a command line asks for. */
@@ -16,7 +17,14 @@ export interface CommandLine {
 }
 
 type Mutable = { -readonly [K in keyof ControllerOptions]: ControllerOptions[K] };
-type Draft = { options: Mutable; memory: Record<string, number>; workDir?: string; parentPid?: number };
+type Draft = {
+  options: Mutable;
+  /** What applies to whichever Task Database it is that keeps something. */
+  limits: Record<string, number>;
+  sqlite: { -readonly [K in keyof SqliteDatabaseOptions]: SqliteDatabaseOptions[K] };
+  workDir?: string;
+  parentPid?: number;
+};
 
 interface Argument {
   readonly help: string;
@@ -166,6 +174,38 @@ const ARGUMENTS: { readonly [name: string]: Argument } = {
       draft.options.db = 'memory';
     },
   },
+  sqlitedb: {
+    help: 'remember tasks in an SQLite file, as ipyparallel does: tasks.db in the profile directory',
+    apply: (draft) => {
+      draft.options.db = 'sqlite';
+    },
+  },
+  'sqlite-filename': {
+    ...{ value: 'NAME', help: 'with --sqlitedb: the name of the file; default tasks.db' },
+    apply: (draft, value) => {
+      draft.sqlite.filename = value;
+    },
+  },
+  'sqlite-location': {
+    ...{ value: 'DIR', help: 'with --sqlitedb: the directory of the file; default the profile directory' },
+    apply: (draft, value) => {
+      draft.sqlite.location = value;
+    },
+  },
+  'sqlite-table': {
+    ...{ value: 'NAME', help: 'with --sqlitedb: the table of the tasks; default ipython-tasks' },
+    apply: (draft, value) => {
+      draft.sqlite.table = value;
+    },
+  },
+  'sqlite-synchronous': {
+    ...{ value: 'MODE', help: 'with --sqlitedb: normal (default), or full to survive a power failure, too' },
+    apply: (draft, value) => {
+      if (value !== 'normal' && value !== 'full')
+        throw new UsageError(`--sqlite-synchronous takes normal or full, not "${value}"`);
+      draft.sqlite.synchronous = value;
+    },
+  },
   nodb: {
     help: 'remember no tasks',
     apply: (draft) => {
@@ -173,15 +213,21 @@ const ARGUMENTS: { readonly [name: string]: Argument } = {
     },
   },
   'record-limit': {
-    ...{ value: 'N', help: 'tasks remembered; default 1024' },
+    ...{ value: 'N', help: 'tasks remembered; default 1024 in memory, else any number' },
     apply: (draft, value) => {
-      draft.memory['recordLimit'] = number('record-limit', value);
+      draft.limits['recordLimit'] = number('record-limit', value);
     },
   },
   'size-limit': {
-    ...{ value: 'BYTES', help: 'memory for tasks remembered; default 1 GiB' },
+    ...{ value: 'BYTES', help: 'size of the tasks remembered; default 1 GiB in memory, else any' },
     apply: (draft, value) => {
-      draft.memory['sizeLimit'] = number('size-limit', value);
+      draft.limits['sizeLimit'] = number('size-limit', value);
+    },
+  },
+  'max-age': {
+    ...{ value: 'SECONDS', help: 'how long a task is remembered outside of memory; default for ever' },
+    apply: (draft, value) => {
+      draft.limits['maxAge'] = number('max-age', value) * 1000;
     },
   },
   'work-dir': {
@@ -228,6 +274,9 @@ const TRAITS: { readonly [trait: string]: string } = {
   'Session.packer': 'packer',
   'DictDB.record_limit': 'record-limit',
   'DictDB.size_limit': 'size-limit',
+  'SQLiteDB.filename': 'sqlite-filename',
+  'SQLiteDB.location': 'sqlite-location',
+  'SQLiteDB.table': 'sqlite-table',
   'Application.log_level': 'log-level',
 };
 
@@ -241,7 +290,7 @@ const FLAGS_WITHOUT_EFFECT = new Set([
   'reuse',
   'restore',
 ]);
-const SHUT_OUT = new Set(['sqlitedb', 'mongodb']);
+const SHUT_OUT = new Set(['mongodb']);
 
 /**
  * Reads the arguments of ipcontroller, as `--name=value` or `--name value`. What is unknown is ignored, and told: those
@@ -249,7 +298,7 @@ const SHUT_OUT = new Set(['sqlitedb', 'mongodb']);
  * @throws UsageError for a value that cannot be, or a Task Database that this controller does not have
  */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
-  const draft: Draft = { options: { logLevel: 'info' }, memory: {} };
+  const draft: Draft = { options: { logLevel: 'info' }, limits: {}, sqlite: {} };
   const ignored: string[] = [];
   let print: CommandLine['print'];
   for (let i = 0; i < argv.length; i++) {
@@ -272,8 +321,11 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
       else argument.apply(draft, value ?? '');
     }
   }
-  const { options, memory, ...rest } = draft;
-  if (Object.keys(memory).length > 0 && options.db !== 'none') options.db = { type: 'memory', ...memory };
+  const { options, limits, sqlite, ...rest } = draft;
+  if (options.db === 'sqlite') options.db = { type: 'sqlite', ...sqlite, ...limits };
+  else if (Object.keys(limits).length > 0 && options.db !== 'none') {
+    options.db = { type: 'memory', ...limits };
+  }
   return { options, ...rest, ...(print === undefined ? {} : { print }), ignored };
 }
 

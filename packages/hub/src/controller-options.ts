@@ -5,6 +5,7 @@ import { type LogLevel, type LogSink, stderrSink } from '@ipyparallel-js/wire';
 import { curveKeyPair } from 'zeromq';
 import type { MemoryDatabaseOptions } from './db/memory-database.js';
 import type { DatabaseOptions } from './db/open-database.js';
+import type { SqliteDatabaseOptions } from './db/sqlite/sqlite-database.js';
 import { TASK_SCHEMES, type TaskScheme } from './traffic/tasks/schemes.js';
 
 /** A CURVE key pair, Z85 texts of 40 characters. */
@@ -46,11 +47,13 @@ export interface ControllerOptions {
   readonly pack?: 'json' | 'msgpack';
   /** Encrypt with CURVE: `true` for a new pair of keys, or the keys; `IPP_ENABLE_CURVE`, `IPP_CURVE_PUBLICKEY`, `IPP_CURVE_SECRETKEY`. */
   readonly curve?: boolean | CurveKeys;
-  /** What is remembered of tasks; `memory`. */
+  /** What is remembered of tasks, and where; `memory`. `sqlite` is `tasks.db` in the profile directory. */
   readonly db?:
     | 'memory'
+    | 'sqlite'
     | 'none'
     | ({ readonly type: 'memory' } & MemoryDatabaseOptions)
+    | ({ readonly type: 'sqlite' } & SqliteDatabaseOptions)
     | { readonly type: 'none' };
   /** How the task queue chooses an engine; `leastload`. */
   readonly taskScheme?: TaskScheme;
@@ -89,7 +92,7 @@ export interface ResolvedControllerOptions {
   readonly log: LogSink;
 }
 
-const DATABASES: readonly DatabaseOptions['type'][] = ['memory', 'none'];
+const DATABASES: readonly DatabaseOptions['type'][] = ['memory', 'sqlite', 'none'];
 
 // Names that every stock Session can import.
 const PACKERS = {
@@ -117,10 +120,7 @@ export function resolveControllerOptions(
   if (!ports.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)) {
     throw new UsageError(`ports are integers from 1 to 65535: ${ports.join(', ')}`);
   }
-  const db = typeof options.db === 'object' ? options.db : { type: options.db ?? 'memory' };
-  if (!DATABASES.includes(db.type)) {
-    throw new UsageError(`unknown Task Database "${db.type}"; there are ${DATABASES.join(', ')}`);
-  }
+  const db = resolveDatabase(options, env);
   return {
     securityDir: resolve(securityDir(options, env)),
     clusterId,
@@ -146,13 +146,26 @@ export function resolveControllerOptions(
   };
 }
 
+function resolveDatabase(options: ControllerOptions, env: NodeJS.ProcessEnv): DatabaseOptions {
+  const db: DatabaseOptions = typeof options.db === 'object' ? options.db : { type: options.db ?? 'memory' };
+  if (!DATABASES.includes(db.type)) {
+    throw new UsageError(`unknown Task Database "${db.type}"; there are ${DATABASES.join(', ')}`);
+  }
+  if (db.type !== 'sqlite') return db;
+  // A directory for the connection files alone is all that there is of a profile then.
+  const alone = options.securityDir !== undefined && options.profileDir === undefined;
+  const home = alone ? options.securityDir : profileDir(options, env);
+  return { ...db, location: resolve(db.location || home) };
+}
+
 function securityDir(options: ControllerOptions, env: NodeJS.ProcessEnv): string {
-  if (options.securityDir !== undefined) return options.securityDir;
+  return options.securityDir ?? join(profileDir(options, env), 'security');
+}
+
+function profileDir(options: ControllerOptions, env: NodeJS.ProcessEnv): string {
   const ipythonDir = options.ipythonDir ?? (env['IPYTHONDIR'] || join(homedir(), '.ipython'));
   const named = options.profile === undefined ? undefined : join(ipythonDir, `profile_${options.profile}`);
-  const profileDir =
-    options.profileDir ?? named ?? (env['IPP_PROFILE_DIR'] || join(ipythonDir, 'profile_default'));
-  return join(profileDir, 'security');
+  return options.profileDir ?? named ?? (env['IPP_PROFILE_DIR'] || join(ipythonDir, 'profile_default'));
 }
 
 function resolveCurve(wanted: ControllerOptions['curve'], env: NodeJS.ProcessEnv): CurveKeys | undefined {

@@ -4,8 +4,14 @@ export { type Clock, systemClock } from './clock.js';
 export { type CommandLine, parseCommandLine, usage } from './command-line.js';
 export { type ResolvedControllerOptions, resolveControllerOptions } from './controller-options.js';
 export { MemoryDatabase } from './db/memory-database.js';
+export { compileQuery } from './db/mongodb/compile-query.js';
+export { type MongoContext, MongoDatabase } from './db/mongodb/mongo-database.js';
+export { withoutPassword } from './db/mongodb/mongo-options.js';
+export { isPlainRegex, regexOfGlob } from './db/mongodb/patterns.js';
 export { NoDatabase } from './db/no-database.js';
 export { type DatabaseOptions, openDatabase } from './db/open-database.js';
+export { decodeBuffers, encodeBuffers } from './db/sqlite/buffer-list.js';
+export { SqliteDatabase } from './db/sqlite/sqlite-database.js';
 export {
   emptyTask,
   type FindOptions,

@@ -2,11 +2,13 @@ import type { Logger } from '@ipyparallel-js/wire';
 import { MemoryDatabase, type MemoryDatabaseOptions } from './memory-database.js';
 import type { MongoDatabaseOptions } from './mongodb/mongo-options.js';
 import { NoDatabase } from './no-database.js';
+import type { SqliteDatabaseOptions } from './sqlite/sqlite-database.js';
 import type { TaskDatabase } from './task-database.js';
 
 /** Which Task Database a controller keeps. */
 export type DatabaseOptions =
   | ({ readonly type: 'memory' } & MemoryDatabaseOptions)
+  | ({ readonly type: 'sqlite' } & SqliteDatabaseOptions)
   | ({ readonly type: 'mongodb' } & MongoDatabaseOptions)
   | { readonly type: 'none' };
 
@@ -25,6 +27,10 @@ export async function openDatabase(
   switch (options.type) {
     case 'memory':
       return new MemoryDatabase(options);
+    case 'sqlite': {
+      const { SqliteDatabase } = await import('./sqlite/sqlite-database.js');
+      return SqliteDatabase.open(options, context.log);
+    }
     case 'mongodb': {
       const { MongoDatabase } = await import('./mongodb/mongo-database.js');
       return MongoDatabase.open(options, context);

@@ -1,0 +1,224 @@
+import type { TaskKey } from '@ipyparallel-js/protocol';
+import {
+  afterKeys,
+  columnsOf,
+  compilePredicate,
+  type QueryNode,
+  type Sort,
+  type SortKeys,
+  sortRecords,
+  TASK_COLUMNS,
+} from '@ipyparallel-js/protocol/internal';
+import type { FoundTask } from '../task-database.js';
+import type { Connection } from './driver.js';
+import type { Layout } from './layout.js';
+import { cellsOf, type PackedRow, type PackedRows, packRows, taskOf } from './packed-rows.js';
+import { compileAfter, compileQuery, compileSort } from './query-sql.js';
+import { Statements } from './statements.js';
+
+/** A question as it goes to the reader's thread; plain data. */
+export interface Search {
+  readonly query: QueryNode;
+  readonly sort?: Sort;
+  readonly after?: SortKeys;
+  readonly skip?: number;
+  readonly limit?: number;
+}
+
+/** Told of each row that cannot be read: which, and why. */
+export type OnBadRow = (row: string, problem: string) => void;
+
+/** Rows that are taken apart at a time while a residual is applied. */
+const STEP = 256;
+
+const pause = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Reads tasks through one connection. What may take long pauses now and then, so that others get their turn. */
+export class TaskReader {
+  readonly #connection: Connection;
+  readonly #statements: Statements;
+  readonly #layout: Layout;
+  readonly #onBadRow: OnBadRow;
+
+  constructor(connection: Connection, layout: Layout, onBadRow: OnBadRow) {
+    this.#connection = connection;
+    this.#statements = new Statements(connection);
+    this.#layout = layout;
+    this.#onBadRow = onBadRow;
+  }
+
+  count(query: QueryNode): Promise<number> | number {
+    const { where, residual } = compileQuery(query, this.#layout);
+    if (residual !== undefined) return this.matches({ query }).then((rows) => rows.length);
+    const sql = `SELECT count(*) FROM ${this.#layout.table} t WHERE ${where.sql}`;
+    return Number(
+      this.#connection
+        .prepare(sql)
+        .pluck()
+        .all(...where.params)[0],
+    );
+  }
+
+  /** The rowids of all matches, in the order asked for. */
+  async matches(search: Search): Promise<number[]> {
+    const { sort, after, skip = 0, limit = Number.POSITIVE_INFINITY } = search;
+    const { where, residual } = compileQuery(search.query, this.#layout);
+    const place = after === undefined || sort === undefined ? undefined : { sort, after };
+    const start = place === undefined ? undefined : compileAfter(place.sort, place.after, this.#layout);
+    const order = compileSort(sort, this.#layout);
+    const exact = residual === undefined && start?.residual === undefined && order !== undefined;
+    const from = start === undefined ? where : both(where, start.where);
+    const sql = [
+      `SELECT t.rowid FROM ${this.#layout.table} t WHERE ${from.sql}`,
+      order === undefined ? '' : `ORDER BY ${order}`,
+      exact && (skip > 0 || limit !== Number.POSITIVE_INFINITY) ? 'LIMIT ? OFFSET ?' : '',
+    ].join(' ');
+    const page = sql.endsWith('OFFSET ?') ? [Math.min(limit, Number.MAX_SAFE_INTEGER), skip] : [];
+    const rows = this.#statements.column(sql, [...from.params, ...page]) as number[];
+    if (exact) return rows;
+    const parts = [residual, start?.residual].filter((part) => part !== undefined);
+    if (order !== undefined) return this.#filtered(rows, parts, skip, limit);
+    return this.#sorted(rows, parts, search, skip, limit);
+  }
+
+  /** These rows; what is gone is left out. */
+  rows(rowids: readonly number[], keys: readonly TaskKey[]): PackedRows {
+    const read = (ids: readonly number[]): PackedRow[] =>
+      this.#select('t.rowid = j.value', JSON.stringify(ids), keys);
+    return packRows(this.#carefully(rowids, read, (id) => `row ${id}`));
+  }
+
+  /** The tasks of these ids that exist. */
+  tasks(msgIds: readonly string[], keys: readonly TaskKey[]): PackedRows {
+    const read = (ids: readonly string[]): PackedRow[] =>
+      this.#select('t.msg_id = j.value', JSON.stringify(ids), keys);
+    return packRows(this.#carefully(msgIds, read, (id) => `the task ${id}`));
+  }
+
+  /** All ids by the moment of submission, in all its digits. */
+  history(): PackedRows {
+    const { table } = this.#layout;
+    const submitted = this.#layout.comparable('submitted');
+    const sql = `SELECT ${this.#layout.packed(['msg_id'])}, t.rowid FROM ${table} t
+      WHERE ${submitted} IS NOT NULL ORDER BY ${submitted}, t.submitted, t.msg_id`;
+    return packRows(this.#statements.rows(sql).map(asPackedRow));
+  }
+
+  checkpoint(): void {
+    this.#statements.rows('PRAGMA wal_checkpoint(PASSIVE)');
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  #select(condition: string, list: string, keys: readonly TaskKey[]): PackedRow[] {
+    const sql = `SELECT ${this.#layout.packed(keys)}, t.rowid FROM json_each(?) j CROSS JOIN ${this.#layout.table} t
+      WHERE ${condition}`;
+    return this.#statements.rows(sql, [list]).map(asPackedRow);
+  }
+
+  // Where a page of the file is damaged, the rows beside it may still be read.
+  #carefully<Id>(
+    ids: readonly Id[],
+    read: (ids: readonly Id[]) => PackedRow[],
+    name: (id: Id) => string,
+  ): PackedRow[] {
+    try {
+      return read(ids);
+    } catch (error) {
+      if (ids.length <= 1) {
+        for (const id of ids) this.#onBadRow(name(id), messageOf(error));
+        return [];
+      }
+    }
+    return ids.flatMap((id) => this.#carefully([id], read, name));
+  }
+
+  async #filtered(
+    rows: readonly number[],
+    parts: readonly QueryNode[],
+    skip: number,
+    limit: number,
+  ): Promise<number[]> {
+    const found: number[] = [];
+    for await (const { rowid } of this.#matching(rows, parts, [])) {
+      if (found.push(rowid) >= skip + limit) break;
+    }
+    return found.slice(skip);
+  }
+
+  async #sorted(
+    rows: readonly number[],
+    parts: readonly QueryNode[],
+    { sort = [], after }: Search,
+    skip: number,
+    limit: number,
+  ): Promise<number[]> {
+    const isAfter = after === undefined ? () => true : afterKeys<Row>(sort, after, readRow);
+    const all: Row[] = [];
+    const columns = sort.map(({ field }) => field.column);
+    for await (const row of this.#matching(rows, parts, columns)) if (isAfter(row)) all.push(row);
+    return sortRecords(all, sort, readRow)
+      .slice(skip, skip + limit)
+      .map(({ rowid }) => rowid);
+  }
+
+  async *#matching(
+    rows: readonly number[],
+    parts: readonly QueryNode[],
+    columns: readonly TaskKey[],
+  ): AsyncGenerator<Row> {
+    const query: QueryNode = { kind: 'and', nodes: parts };
+    const matches = compilePredicate<Row>(query, readRow);
+    const keys = [...new Set<TaskKey>(['msg_id', ...columns, ...columnsOf(query)])];
+    for (let at = 0; at < rows.length; at += STEP) {
+      const ids = rows.slice(at, at + STEP);
+      const found = this.#carefully(
+        ids,
+        (wanted) => this.#select('t.rowid = j.value', JSON.stringify(wanted), keys),
+        (id) => `row ${id}`,
+      );
+      const packed = packRows(found);
+      let i = 0;
+      for (const cells of cellsOf(packed)) {
+        const rowid = found[i++]?.[2] ?? 0;
+        let row: Row;
+        try {
+          row = { rowid, task: taskOf(keys, cells), dates: {} };
+        } catch (error) {
+          this.#onBadRow(`row ${rowid}`, messageOf(error));
+          continue;
+        }
+        if (matches(row)) yield row;
+      }
+      await pause();
+    }
+  }
+}
+
+const asPackedRow = (row: unknown[]): PackedRow => row as unknown as PackedRow;
+
+interface Row {
+  readonly rowid: number;
+  readonly task: FoundTask;
+  readonly dates: Partial<Record<TaskKey, Date>>;
+}
+
+function readRow({ task, dates }: Row, key: TaskKey): unknown {
+  const value = task[key] ?? null;
+  if (TASK_COLUMNS[key] !== 'date' || typeof value !== 'string') return value;
+  dates[key] ??= new Date(`${value.slice(0, 23)}Z`);
+  return dates[key];
+}
+
+function both(
+  a: { readonly sql: string; readonly params: readonly (string | null)[] },
+  b: { readonly sql: string; readonly params: readonly (string | null)[] },
+) {
+  return { sql: `(${a.sql}) AND (${b.sql})`, params: [...a.params, ...b.params] };
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
