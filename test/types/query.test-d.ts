@@ -82,8 +82,12 @@ describe('a query that must not compile', () => {
   it('has an unknown operator', () => {
     // @ts-expect-error no operator of that name
     rc.dbQuery({ msg_id: { $gtee: 'a' } });
+    // @ts-expect-error no operator of that name at the top
+    rc.dbQuery({ $xor: [{ queue: 'mux' }] });
     // @ts-expect-error not at the top
-    rc.dbQuery({ $or: [{ queue: 'mux' }] });
+    rc.dbQuery({ $gt: 5 });
+    // @ts-expect-error whole queries do not stand inside a condition
+    rc.dbQuery({ queue: { $or: ['mux'] } });
     // @ts-expect-error a list is wanted
     rc.dbQuery({ queue: { $in: 'mux' } });
     // @ts-expect-error no operator of that name, on a dict
@@ -94,7 +98,58 @@ describe('a query that must not compile', () => {
     rc.dbQuery({ queue: { in: ['mux'] } });
   });
 
+  it('has a branch that must not compile, or is none', () => {
+    // @ts-expect-error a list is wanted
+    rc.dbQuery({ $or: { queue: 'mux' } });
+    // @ts-expect-error a list of queries
+    rc.dbQuery({ $and: ['mux'] });
+    // @ts-expect-error misspelt inside
+    rc.dbQuery({ $nor: [{ queue: 'mux' }, { complete: null }] });
+    // @ts-expect-error the wrong value inside, deeper
+    rc.dbQuery({ $or: [{ $and: [{ started: 5 }] }] });
+  });
+
+  it('gives an operator what it does not take', () => {
+    // @ts-expect-error true or false
+    rc.dbQuery({ 'content.a': { $exists: 'yes' } });
+    // @ts-expect-error two numbers
+    rc.dbQuery({ 'content.a': { $mod: [5] } });
+    // @ts-expect-error two numbers
+    rc.dbQuery({ 'content.a': { $mod: 5 } });
+    // @ts-expect-error a number
+    rc.dbQuery({ 'content.a': { $size: '2' } });
+    // @ts-expect-error a list
+    rc.dbQuery({ 'content.a': { $all: 'x' } });
+    // @ts-expect-error no type of that name
+    rc.dbQuery({ 'content.a': { $type: 'text' } });
+    // @ts-expect-error operators or a pattern
+    rc.dbQuery({ 'content.a': { $not: 5 } });
+    // @ts-expect-error an object
+    rc.dbQuery({ 'content.a': { $elemMatch: 5 } });
+    // @ts-expect-error flags are a text
+    rc.dbQuery({ stdout: { $regex: 'x', $options: ['i'] } });
+    // @ts-expect-error a date is wanted inside, too
+    rc.dbQuery({ started: { $not: { $gt: 'x' } } });
+  });
+
+  it('asks a column what it can never answer', () => {
+    // @ts-expect-error a text is no number
+    rc.dbQuery({ stdout: { $mod: [2, 0] } });
+    // @ts-expect-error a date is no list
+    rc.dbQuery({ started: { $size: 2 } });
+    // @ts-expect-error a dict is no list
+    rc.dbQuery({ content: { $elemMatch: { a: 1 } } });
+    // @ts-expect-error buffers have no order
+    rc.dbQuery({ buffers: { $in: [null] } });
+  });
+
   it('has a pattern for what is no text', () => {
+    // @ts-expect-error a date
+    rc.dbQuery({ started: { $regex: '2026' } });
+    // @ts-expect-error a date
+    rc.dbQuery({ started: /2026/ });
+    // @ts-expect-error a dict
+    rc.dbQuery({ content: { $not: /x/ } });
     // @ts-expect-error a date
     rc.dbQuery({ started: { $glob: '2026-*' } });
     // @ts-expect-error a dict
@@ -124,6 +179,34 @@ describe('a query that must compile', () => {
     rc.dbQuery({ 'content.list': [1, { a: null }], 'content.flag': true, 'content.code': { $glob: '*' } });
     rc.dbQuery({ content: { code: 'x', nested: { list: [1] } }, error: { $ne: {} } });
     rc.dbQuery({ buffers: { $ne: null }, result_buffers: { $eq: null } });
+  });
+
+  it('has sub-queries, negations and patterns', () => {
+    rc.dbQuery({ $or: [{ queue: 'mux' }, { $and: [{ started: null }, { $nor: [{ label: 'x' }] }] }, {}] });
+    rc.dbQuery({ queue: 'mux', $or: [{ completed: null }, { 'content.a': { $gt: 5 } }] });
+    rc.dbQuery({ stdout: /error/i, stderr: { $regex: '^Trace', $options: 'm' }, label: { $not: /x/ } });
+    rc.dbQuery({ stdout: { $in: ['a', /b/, null], $nin: [/c/] }, 'content.code': /import/ });
+    rc.dbQuery({
+      started: { $not: { $gte: date } },
+      content: { $not: { $eq: {} } },
+      engine_uuid: { $exists: true },
+    });
+    rc.dbQuery({ queue: { $all: ['mux'], $type: ['string', 'null'], $not: { $in: ['a'], $glob: 'x*' } } });
+    rc.dbQuery({
+      'content.list': {
+        $size: 3,
+        $mod: [4, 0],
+        $all: [1, 'x', /y/],
+        $elemMatch: { $gt: 1, $lt: 5 },
+        $type: 16,
+        $exists: false,
+      },
+    });
+    rc.dbQuery({
+      'content.list': { $elemMatch: { name: 'x', 'n.m': { $gt: 1 }, $or: [{ a: 1 }, { b: /x/ }] } },
+    });
+    rc.dbQuery({ 'content.list': { $all: [{ $elemMatch: { a: 1 } }, { $elemMatch: { b: { $ne: 1 } } }] } });
+    rc.dbQuery({ buffers: { $exists: true } });
   });
 
   it('may be made elsewhere', () => {

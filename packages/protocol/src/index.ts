@@ -63,10 +63,13 @@ export type { PickleLimits } from './pickle/pickle-limits.js';
 export { type ReadPickleOptions, readPickle } from './pickle/read-pickle.js';
 export { UnpickleError } from './pickle/unpickle-error.js';
 export type {
+  ColumnOperators,
   DictKey,
+  ElementQuery,
   FullRecord,
   Operators,
   PathOperators,
+  PatternOperators,
   Projected,
   ProjectionKey,
   QueryDict,
@@ -75,6 +78,7 @@ export type {
   TaskQuery,
   TaskSort,
   TextOperators,
+  TypeName,
 } from './query/types.js';
 export { ReplayHistory } from './replay-history.js';
 export {

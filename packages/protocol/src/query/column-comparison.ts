@@ -1,5 +1,6 @@
 import { InvalidQueryError } from '../errors.js';
 import { type ColumnKind, TASK_COLUMNS, type TaskKey } from '../task-record.js';
+import { listTest } from './list-test.js';
 import type { Comparison, Field } from './tree.js';
 import { typeSet } from './type-names.js';
 import { equalValues } from './values.js';
@@ -56,4 +57,31 @@ export function columnComparison({ name, column }: Field, comparison: Comparison
     default:
       return comparison;
   }
+}
+
+/**
+ * The same tests of a column with at most one `$in` and one `$nin` for all that ask for equality. A column's value is
+ * one value, so lists can be joined; inside `$not`, an object of operators has room for each name once.
+ */
+export function mergeEquality(comparisons: readonly Comparison[]): Comparison[] {
+  let listed: readonly unknown[] | undefined;
+  let unlisted: readonly unknown[] | undefined;
+  const others: Comparison[] = [];
+  for (const comparison of comparisons) {
+    if (!('values' in comparison) && comparison.op !== '$eq' && comparison.op !== '$ne') {
+      others.push(comparison);
+      continue;
+    }
+    const values = 'values' in comparison ? comparison.values : [comparison.value];
+    if (comparison.op === '$eq' || comparison.op === '$in') {
+      listed = listed === undefined ? values : listed.filter(listTest(values));
+    } else {
+      unlisted = [...(unlisted ?? []), ...values];
+    }
+  }
+  return [
+    ...others,
+    ...(listed === undefined ? [] : [{ op: '$in', values: listed } as const]),
+    ...(unlisted === undefined ? [] : [{ op: '$nin', values: unlisted } as const]),
+  ];
 }

@@ -2,7 +2,7 @@ import { type Dict, isDict, own } from '../dict.js';
 import { InvalidQueryError } from '../errors.js';
 import { didYouMean } from '../suggest.js';
 import { TASK_COLUMNS } from '../task-record.js';
-import { columnComparison } from './column-comparison.js';
+import { columnComparison, mergeEquality } from './column-comparison.js';
 import { clip, describe } from './describe.js';
 import { parseElementPath, parseField } from './field.js';
 import { DEFAULT_LIMITS, type QueryLimits } from './limits.js';
@@ -277,7 +277,10 @@ class Parser {
     if (!isDict(operand))
       throw new InvalidQueryError(`${at} takes operators or a regular expression, not ${describe(operand)}`);
     if (Object.keys(operand).length === 0) throw new InvalidQueryError(`${at} is empty`);
-    return { op: '$not', comparisons: this.#deeper(() => this.#nested(this.#operators(place, operand), at)) };
+    return {
+      op: '$not',
+      comparisons: this.#deeper(() => this.#nested(place, this.#operators(place, operand), at)),
+    };
   }
 
   #elemMatch(place: Place, operand: unknown, at: string): Comparison {
@@ -288,7 +291,7 @@ class Parser {
       const item: Place = { name: place.name };
       return {
         op: '$elemMatch',
-        comparisons: this.#deeper(() => this.#nested(this.#operators(item, operand), at)),
+        comparisons: this.#deeper(() => this.#nested(item, this.#operators(item, operand), at)),
       };
     }
     const parts = this.#element(operand);
@@ -299,7 +302,9 @@ class Parser {
   }
 
   // One object has room for each operator once. A second one goes behind two negations.
-  #nested(comparisons: readonly Comparison[], at: string): Comparison[] {
+  #nested(place: Place, given: readonly Comparison[], at: string): Comparison[] {
+    const isTwice = new Set(given.map(({ op }) => op)).size < given.length;
+    const comparisons = isTwice && place.column !== undefined ? mergeEquality(given) : given;
     const out: Comparison[] = [];
     const again: Comparison[] = [];
     for (const comparison of comparisons) {
@@ -308,7 +313,10 @@ class Parser {
     if (again.length === 0) return out;
     if (out.some(({ op }) => op === '$not') || again.some(({ op }) => op === '$not'))
       throw new InvalidQueryError(`${at} combines too much at one place; write it with $and and $nor`);
-    return [...out, { op: '$not', comparisons: [{ op: '$not', comparisons: this.#nested(again, at) }] }];
+    return [
+      ...out,
+      { op: '$not', comparisons: [{ op: '$not', comparisons: this.#nested(place, again, at) }] },
+    ];
   }
 
   #pattern(place: Place, { pattern, flags }: Pattern): Comparison {
