@@ -108,7 +108,7 @@ describe('replies that are none', () => {
     hub.send(request, hub.session.encode(hub.session.rawMessage('nonsense', {})));
     await waitFor(() => rc.stats.unexpected === 3);
     expect(rc.stats).toMatchObject({ malformed: 0, forged: 0, replayed: 0 });
-    expect(await rc.dbQuery({}, 'msg_id')).toEqual([]);
+    expect(await rc.dbQuery({ msg_id: 'any' }, 'msg_id')).toEqual([]);
   });
 });
 

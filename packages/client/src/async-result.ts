@@ -22,10 +22,22 @@ export class AsyncResult<T> {
   readonly #tasks: readonly Task[];
   readonly #single: boolean;
 
+  /**
+   * What a resubmission lost, by the new ids: the names of the metadata (`targets`, `after`, `follow`, `retries`,
+   * `label`, …) that the hub dropped, and `engine` for a direct task that may now run anywhere. Empty when nothing was
+   * lost, as always on our hub.
+   */
+  readonly dropped: ReadonlyMap<string, readonly string[]>;
+
   /** @internal Made by views and by `Client.getResult`. */
-  constructor(tasks: readonly Task[], single: boolean) {
+  constructor(
+    tasks: readonly Task[],
+    single: boolean,
+    dropped: ReadonlyMap<string, readonly string[]> = new Map(),
+  ) {
     this.#tasks = tasks;
     this.#single = single;
+    this.dropped = dropped;
   }
 
   /** The tasks' ids. */

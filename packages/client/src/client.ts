@@ -41,6 +41,9 @@ import {
 import { HubRequests } from './hub-requests.js';
 import { HubTasks } from './hub-tasks.js';
 import { OwnTasks } from './own-tasks.js';
+import { parseRange } from './question.js';
+import { Purge, type ResubmitOptions, type Selections } from './selections.js';
+import type { TaskSort } from './sort-option.js';
 import type { ClientStats } from './stats.js';
 import { Submitter } from './submitter.js';
 import { Transport } from './transport.js';
@@ -60,8 +63,18 @@ export interface ClientOptions extends ConnectionOptions {
   readonly username?: string;
 }
 
+/** Which of the matches of a query are wanted, in which order. */
+export interface RangeOptions {
+  /** By `submitted`, then `msg_id`, if not given. */
+  readonly sort?: TaskSort;
+  /** How many matches to leave out; 0 by default. */
+  readonly skip?: number;
+  /** How many records to give at most, 1 or more; all by default. */
+  readonly limit?: number;
+}
+
 /** Options that may stand in place of the keys of {@link Client.dbQuery}. */
-export interface DbQueryOptions<K extends ProjectionKey> extends WaitOptions {
+export interface DbQueryOptions<K extends ProjectionKey> extends RangeOptions, WaitOptions {
   /** A key or several; `msg_id` always comes along. Without it everything but the buffers comes. */
   readonly keys: K | readonly K[];
 }
@@ -114,7 +127,7 @@ export class Client implements AsyncDisposable {
     );
     this.#submitter = new Submitter(this.#transport, this.#registry, this.#languages, this.#own, this.#watch);
     this.#database = new HubDatabase(this.#requests, undefined);
-    this.#operations = new HubOperations(this.#requests, this.#database, this.#registry);
+    this.#operations = new HubOperations(this.#requests, this.#database, this.#registry, undefined);
     this.#others = new HubTasks(this.#database, this.#requests, this.#registry, this.#pollInterval);
   }
 
@@ -214,18 +227,26 @@ export class Client implements AsyncDisposable {
    * without them everything but the two buffers comes. Mirrors ipyparallel `Client.db_query`.
    * @throws InvalidQueryError at the call, naming the nearest key or operator
    */
-  dbQuery(query: TaskQuery, options?: WaitOptions & { readonly keys?: undefined }): DbQuery<FullRecord>;
+  dbQuery(
+    query: TaskQuery,
+    options?: RangeOptions & WaitOptions & { readonly keys?: undefined },
+  ): DbQuery<FullRecord>;
   dbQuery<const K extends ProjectionKey>(query: TaskQuery, keys: K | readonly K[]): DbQuery<Projected<K>>;
   // On its own: every array has a method `keys`, which would be taken for the option.
   dbQuery<const K extends ProjectionKey>(query: TaskQuery, options: DbQueryOptions<K>): DbQuery<Projected<K>>;
   dbQuery(query: TaskQuery, keysOrOptions: unknown = {}): DbQuery<unknown> {
     this.#assertOpen();
     const node = parseQuery(query);
-    const options: WaitOptions & { readonly keys?: unknown } = isDict(keysOrOptions)
+    const options: RangeOptions & WaitOptions & { readonly keys?: unknown } = isDict(keysOrOptions)
       ? keysOrOptions
       : { keys: keysOrOptions };
-    const wanted = options.keys === undefined ? undefined : parseKeys(options.keys);
-    return new DbQuery(this.#database, { node, keys: wanted }, options, this.#requests.defaultTimeout);
+    const keys = options.keys === undefined ? undefined : parseKeys(options.keys);
+    const context = {
+      database: this.#database,
+      selections: this.#selections,
+      defaultTimeout: this.#requests.defaultTimeout,
+    };
+    return new DbQuery(context, { node, keys, ...parseRange(options) }, options);
   }
 
   /**
@@ -282,16 +303,27 @@ export class Client implements AsyncDisposable {
 
   /**
    * Runs tasks again under new ids; their results come by asking the hub. A stock hub sends them to any engine and
-   * drops what their metadata said. @throws TaskNotFoundError, and then nothing is sent.
-   * Mirrors ipyparallel `Client.resubmit`.
+   * drops what their metadata said: `AsyncResult.dropped` tells what, and `restore: true` submits them from here
+   * instead. @throws TaskNotFoundError, and then nothing is sent. Mirrors ipyparallel `Client.resubmit`.
    */
-  async resubmit<T = unknown>(msgId: string, options?: WaitOptions): Promise<AsyncResult<T>>;
-  async resubmit<T = unknown>(jobs: Exclude<Jobs, string>, options?: WaitOptions): Promise<AsyncResult<T[]>>;
-  async resubmit(jobs: Jobs, options: WaitOptions = {}): Promise<AsyncResult<unknown>> {
+  async resubmit<T = unknown>(msgId: string, options?: ResubmitOptions): Promise<AsyncResult<T>>;
+  async resubmit<T = unknown>(
+    jobs: Exclude<Jobs, string>,
+    options?: ResubmitOptions,
+  ): Promise<AsyncResult<T[]>>;
+  async resubmit(jobs: Jobs, options: ResubmitOptions = {}): Promise<AsyncResult<unknown>> {
     const ids = idsOf(jobs);
-    const renamed = await this.#operations.resubmit(ids, options);
+    const single = typeof jobs === 'string';
+    if (options.restore === true && !this.#operations.keepsMetadata) {
+      const requests = await this.#operations.requestsOf(ids, options);
+      return new AsyncResult(
+        requests.map((request) => this.#submitter.again(request)),
+        single,
+      );
+    }
+    const { renamed, dropped } = await this.#operations.resubmit(ids, options);
     const tasks = ids.map((id) => this.#others.follow(renamed.get(id) ?? id));
-    return new AsyncResult(tasks, typeof jobs === 'string');
+    return new AsyncResult(tasks, single, dropped);
   }
 
   /** Purges tasks here and at the hub. Mirrors ipyparallel `Client.purge_results`. */
@@ -377,8 +409,21 @@ export class Client implements AsyncDisposable {
     const reply = await this.#refresh(deadline);
     this.#hub = reply.hub;
     this.#database = new HubDatabase(this.#requests, this.#hub);
-    this.#operations = new HubOperations(this.#requests, this.#database, this.#registry);
+    this.#operations = new HubOperations(this.#requests, this.#database, this.#registry, this.#hub);
     this.#others = new HubTasks(this.#database, this.#requests, this.#registry, this.#pollInterval);
+  }
+
+  /** What query objects do with the tasks that they select. */
+  get #selections(): Selections {
+    return {
+      results: (msgIds) => this.getResult(msgIds),
+      resubmit: (msgIds, options) => this.resubmit(msgIds, options),
+      purge: async (question, dryRun, newDeadline) => {
+        const report = await new Purge(this.#database, this.#operations).run(question, dryRun, newDeadline);
+        if (!dryRun) this.purgeLocalResults(report.msgIds ?? []);
+        return report;
+      },
+    };
   }
 
   async #close(): Promise<void> {

@@ -1,28 +1,38 @@
 import { type Deadline, pause, startDeadline, type WaitOptions } from '@ipyparallel-js/wire';
 import { Observable } from 'rxjs';
-import type { HubDatabase, Question } from './hub-database.js';
+import type { AsyncResult } from './async-result.js';
+import type { HubDatabase } from './hub-database.js';
+import type { QueryPlan } from './query-plan.js';
+import type { ProjectedRow, Question } from './question.js';
+import type { PurgeOptions, PurgeReport, ResubmitOptions, Selections } from './selections.js';
+
+/** What a query object works with. */
+export interface QueryContext {
+  readonly database: HubDatabase;
+  readonly selections: Selections;
+  readonly defaultTimeout: number;
+}
 
 /**
- * A question to the Task Database. Nothing is sent before the first `await` (or `then`); further awaits share its
- * answer. `stream` and `poll` ask anew. It is neither an AsyncIterable nor an Observable itself.
+ * A question to the Task Database, and the selection of tasks that it makes. Nothing is sent before the first `await`
+ * (or `then`); further awaits share its answer. Everything else asks anew. It is neither an AsyncIterable nor an
+ * Observable itself.
  */
 export class DbQuery<R> implements PromiseLike<R[]> {
-  readonly #database: HubDatabase;
+  readonly #context: QueryContext;
   readonly #question: Question;
   readonly #options: WaitOptions;
-  readonly #defaultTimeout: number;
   #answer: Promise<R[]> | undefined;
 
   /** @internal Made by `Client.dbQuery`. */
-  constructor(database: HubDatabase, question: Question, options: WaitOptions, defaultTimeout: number) {
-    startDeadline(options, defaultTimeout);
-    this.#database = database;
+  constructor(context: QueryContext, question: Question, options: WaitOptions) {
+    startDeadline(options, context.defaultTimeout);
+    this.#context = context;
     this.#question = question;
     this.#options = options;
-    this.#defaultTimeout = defaultTimeout;
   }
 
-  /** The records, by `submitted`, then `msg_id`. */
+  /** The records in the order asked for: by `submitted`, then `msg_id`, unless `sort` says otherwise. */
   // biome-ignore lint/suspicious/noThenProperty: `await rc.dbQuery(…)` is the API; laziness needs a thenable
   then<A = R[], B = never>(
     onFulfilled?: ((records: R[]) => A | PromiseLike<A>) | null,
@@ -33,15 +43,16 @@ export class DbQuery<R> implements PromiseLike<R[]> {
   }
 
   /**
-   * The records one at a time, in the same order, fetched in chunks; asks anew. Stops asking when left early.
+   * The records one at a time, in the same order, fetched in pages; asks anew. Stops asking when left early.
    * The time-out is each request's, so a slow reader is no failure.
    */
-  stream(): AsyncGenerator<R, void, undefined> {
-    return this.#database.stream(this.#question, () => this.#deadline()) as AsyncGenerator<
-      R,
-      void,
-      undefined
-    >;
+  async *stream(): AsyncGenerator<R, void, undefined> {
+    for await (const page of this.pages()) yield* page;
+  }
+
+  /** The same, as the pages that they come in: as many records as the hub gives in a short time. */
+  async *pages(): AsyncGenerator<R[], void, undefined> {
+    for await (const rows of this.#pages(this.#question)) yield rows as R[];
   }
 
   /**
@@ -66,14 +77,74 @@ export class DbQuery<R> implements PromiseLike<R[]> {
     });
   }
 
+  /** How many records the answer has; our hub counts, with a stock one no more is read than the query needs. */
+  async count(): Promise<number> {
+    const { node, skip, limit } = this.#question;
+    const matches = await this.#context.database.count(node, this.#newDeadline());
+    return Math.min(Math.max(0, matches - skip), limit);
+  }
+
+  /** The first record of the answer, or undefined; asks for as little as is needed to know which it is. */
+  async first(): Promise<R | undefined> {
+    for await (const [row] of this.#pages({ ...this.#question, limit: 1 })) return row as R;
+    return undefined;
+  }
+
+  /** What the hub would be asked, what would be finished here, and why. Asks for no records. Can be printed. */
+  async explain(): Promise<QueryPlan> {
+    return this.#context.database.explain(this.#question, this.#deadline());
+  }
+
+  /** The results of all matches of now, whoever submitted them: those still running are waited for. */
+  async results(): Promise<AsyncResult<unknown[]>> {
+    return this.#context.selections.results(await this.#ids());
+  }
+
+  /** Waits until all matches of now have ended: true; or until `timeout` ms are over: false. Without one it waits on. */
+  async wait(options: WaitOptions = {}): Promise<boolean> {
+    return (await this.results()).wait(options);
+  }
+
+  /**
+   * Runs all matches of now again under new ids. On a stock hub, which drops what the tasks' metadata said,
+   * `AsyncResult.dropped` says so, and `restore: true` submits them from here instead.
+   */
+  async resubmit(options: ResubmitOptions = {}): Promise<AsyncResult<unknown[]>> {
+    return this.#context.selections.resubmit(await this.#ids(), { ...this.#options, ...options });
+  }
+
+  /**
+   * Purges the records of those matches that have ended, and says how many and how many bytes (of an estimate) went;
+   * what is pending stays and is counted. With `dryRun` nothing goes, and the numbers are those of the purge.
+   */
+  async purge(options: PurgeOptions = {}): Promise<PurgeReport> {
+    return this.#context.selections.purge(
+      this.#question,
+      options.dryRun === true,
+      this.#newDeadline(options),
+    );
+  }
+
+  #ids(): Promise<string[]> {
+    return this.#context.database.ids(this.#question, this.#newDeadline());
+  }
+
+  #pages(question: Question): AsyncGenerator<ProjectedRow[], void, undefined> {
+    return this.#context.database.pages(question, this.#newDeadline());
+  }
+
+  #newDeadline(options: WaitOptions = {}): () => Deadline {
+    return () => startDeadline({ ...this.#options, ...options }, this.#context.defaultTimeout);
+  }
+
   #deadline(signal = this.#options.signal): Deadline {
     return startDeadline(
       { ...this.#options, ...(signal === undefined ? {} : { signal }) },
-      this.#defaultTimeout,
+      this.#context.defaultTimeout,
     );
   }
 
   async #ask(deadline: Deadline): Promise<R[]> {
-    return (await this.#database.find(this.#question, deadline)) as R[];
+    return (await this.#context.database.find(this.#question, deadline)) as R[];
   }
 }

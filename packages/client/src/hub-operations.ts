@@ -1,7 +1,9 @@
 import {
   type Dict,
+  type HubInfo,
   ProtocolError,
   type QueueStatusContent,
+  type TaskKey,
   TaskNotFoundError,
   TaskPendingError,
   type TaskStatus,
@@ -13,6 +15,10 @@ import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from './engine-registry.js';
 import { chunked, type HubDatabase } from './hub-database.js';
 import type { HubRequests } from './hub-requests.js';
+import { type Row, WHOLE_RANGE } from './question.js';
+import { left } from './record-requests.js';
+import type { PurgeReport } from './selections.js';
+import { MAX_LIST } from './stock-plan.js';
 
 /** Where tasks are. */
 export interface ResultStatus {
@@ -40,13 +46,29 @@ export interface QueueStatus<V = number> {
   readonly unassigned: V;
 }
 
+/** What a resubmission made. */
+export interface Resubmission {
+  /** Old id → new id. */
+  readonly renamed: ReadonlyMap<string, string>;
+  /** What was lost, by new id. */
+  readonly dropped: ReadonlyMap<string, readonly string[]>;
+}
+
 /** What is asked of the hub beside queries. Each method keeps clear of what stock hubs get wrong. */
 export class HubOperations {
   readonly #requests: HubRequests;
   readonly #database: HubDatabase;
   readonly #registry: EngineRegistry;
 
-  constructor(requests: HubRequests, database: HubDatabase, registry: EngineRegistry) {
+  readonly #hub: HubInfo | undefined;
+
+  constructor(
+    requests: HubRequests,
+    database: HubDatabase,
+    registry: EngineRegistry,
+    hub: HubInfo | undefined,
+  ) {
+    this.#hub = hub;
     this.#requests = requests;
     this.#database = database;
     this.#registry = registry;
@@ -93,16 +115,18 @@ export class HubOperations {
     return { pending, completed, statuses };
   }
 
-  /** Old id → new id. All or none: an unknown id is found before anything is sent again. */
-  async resubmit(ids: readonly string[], options: WaitOptions): Promise<Map<string, string>> {
+  /** Runs tasks again. All or none: an unknown id is found before anything is sent again. */
+  async resubmit(ids: readonly string[], options: WaitOptions): Promise<Resubmission> {
     const deadline = this.#requests.deadline(options);
     const chunks = chunked([...new Set(ids)]);
-    if (chunks.length > 1) {
+    const lost = this.keepsMetadata ? undefined : await this.#losses(ids, deadline);
+    if (lost === undefined && chunks.length > 1) {
       const rows = await this.#database.byId(ids, ['msg_id'], deadline);
       const missing = ids.filter((id) => !rows.has(id));
       if (missing.length > 0) throw new TaskNotFoundError(missing, 'unknown');
     }
     const renamed = new Map<string, string>();
+    const dropped = new Map<string, readonly string[]>();
     for (const msgIds of chunks) {
       const { content } = await this.#requests.request(
         'resubmit_request',
@@ -110,9 +134,67 @@ export class HubOperations {
         { ...left(deadline), msgIds },
       );
       if (!isDict(content.resubmitted)) throw new ProtocolError('a resubmit_reply holds no ids');
-      for (const [old, fresh] of Object.entries(content.resubmitted)) renamed.set(old, String(fresh));
+      for (const [old, fresh] of Object.entries(content.resubmitted)) {
+        renamed.set(old, String(fresh));
+        const names = lost?.get(old) ?? [];
+        if (names.length > 0) dropped.set(String(fresh), names);
+      }
     }
-    return renamed;
+    return { renamed, dropped };
+  }
+
+  /** What is needed to submit tasks once more. @throws TaskNotFoundError when one of them has no request on record */
+  async requestsOf(ids: readonly string[], options: WaitOptions): Promise<Row[]> {
+    const rows = await this.#rows(ids, this.#requests.deadline(options), [
+      ...(['header', 'metadata', 'content', 'buffers', 'queue', 'engine_uuid'] as const),
+    ]);
+    const missing = ids.filter((id) => (rows.get(id)?.header ?? null) === null);
+    if (missing.length > 0) throw new TaskNotFoundError(missing, 'unknown');
+    return ids.flatMap((id) => rows.get(id) ?? []);
+  }
+
+  /** Whether the hub runs a task again with all that its metadata said. */
+  get keepsMetadata(): boolean {
+    return this.#hub?.features.includes('resubmit-metadata') === true;
+  }
+
+  async #losses(ids: readonly string[], deadline: Deadline): Promise<Map<string, readonly string[]>> {
+    const rows = await this.#rows(ids, deadline, ['metadata', 'queue']);
+    const missing = ids.filter((id) => !rows.has(id));
+    if (missing.length > 0) {
+      // One of them: the hub itself says whether it was purged.
+      if (ids.length <= MAX_LIST) return new Map();
+      throw new TaskNotFoundError(missing, 'unknown');
+    }
+    return new Map([...rows.values()].map((row) => [row.msg_id, lossesOf(row)]));
+  }
+
+  async #rows(
+    ids: readonly string[],
+    deadline: Deadline,
+    keys: readonly TaskKey[],
+  ): Promise<Map<string, Row>> {
+    const all = new Map<string, Row>();
+    const unique = [...new Set(ids)];
+    for (let at = 0; at < unique.length; at += ROWS_AT_ONCE) {
+      const some = await this.#database.byId(unique.slice(at, at + ROWS_AT_ONCE), keys, deadline);
+      for (const [id, row] of some) all.set(id, row);
+    }
+    return all;
+  }
+
+  /** Purges the matches of a query that have ended, on a hub of ours. */
+  async purgeQuery(query: Dict, dryRun: boolean, deadline: Deadline): Promise<PurgeReport> {
+    const { content } = await this.#requests.request(
+      'purge_request',
+      { msg_ids: [], engine_ids: [], query, dry_run: dryRun },
+      left(deadline),
+    );
+    const { count, bytes, pending, msg_ids } = content as Dict;
+    if (![count, bytes, pending].every(Number.isSafeInteger))
+      throw new ProtocolError('a purge_reply does not say how many records went');
+    const msgIds = Array.isArray(msg_ids) ? { msgIds: msg_ids.map(String) } : {};
+    return { count: Number(count), bytes: Number(bytes), pending: Number(pending), ...msgIds, dryRun };
   }
 
   /** Purges records by id; what is unknown is no error. */
@@ -148,17 +230,24 @@ export class HubOperations {
       return uuid;
     });
     const node = parseQuery({ engine_uuid: { $in: uuids }, completed: { $ne: null } });
-    const rows = await this.#database.find(
-      { node, keys: [{ name: 'msg_id', column: 'msg_id' }] },
-      this.#requests.deadline(options),
-    );
-    return rows.map((row) => String(row.msg_id));
+    const deadline = this.#requests.deadline(options);
+    return this.#database.ids({ ...WHOLE_RANGE, node }, () => deadline);
   }
 }
 
-function left(deadline: Deadline): WaitOptions {
-  return {
-    timeout: deadline.remaining(),
-    ...(deadline.signal === undefined ? {} : { signal: deadline.signal }),
-  };
+/** Records read at a time where they may be big. */
+const ROWS_AT_ONCE = 200;
+
+/** What is lost when only header, content and buffers of a task are sent again. */
+function lossesOf({ metadata, queue }: Row): string[] {
+  const said = Object.entries(metadata ?? {}).filter(([, value]) => saysSomething(value));
+  return [...(queue === 'mux' ? ['engine'] : []), ...said.map(([name]) => name)];
+}
+
+function saysSomething(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length > 0;
+  // Dependencies that depend on nothing.
+  if (isDict(value) && 'dependencies' in value) return saysSomething(value.dependencies);
+  if (isDict(value)) return Object.keys(value).length > 0;
+  return Boolean(value);
 }

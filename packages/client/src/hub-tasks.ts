@@ -1,8 +1,9 @@
 import { IpyparallelError, type TaskKey, TaskNotFoundError, taskStatus } from '@ipyparallel-js/protocol';
 import { pause } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from './engine-registry.js';
-import { chunked, type HubDatabase, type Row } from './hub-database.js';
+import { chunked, type HubDatabase } from './hub-database.js';
 import type { HubRequests } from './hub-requests.js';
+import type { Row } from './question.js';
 import { Task } from './task.js';
 import { readOutcome } from './task-results.js';
 

@@ -30,12 +30,15 @@ export {
 } from '@ipyparallel-js/protocol';
 export type { WaitOptions } from '@ipyparallel-js/wire';
 export { AsyncResult, type Progress } from './async-result.js';
-export { Client, type ClientOptions, type DbQueryOptions, type Jobs } from './client.js';
+export { Client, type ClientOptions, type DbQueryOptions, type Jobs, type RangeOptions } from './client.js';
 export type { ConnectionOptions } from './connect/connection.js';
 export { DbQuery } from './db-query.js';
 export type { EngineLanguage } from './engine-languages.js';
 export type { EngineInfo } from './engine-registry.js';
 export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
+export type { PlannedRequest, QueryPlan } from './query-plan.js';
+export type { PurgeOptions, PurgeReport, ResubmitOptions } from './selections.js';
+export type { SortKey, TaskSort } from './sort-option.js';
 export type { ClientStats } from './stats.js';
 export type { SubmitOptions } from './submitter.js';
 export type { ExecuteReply } from './task-results.js';

@@ -4,6 +4,7 @@ import type { ConnectionWatch } from './connection-watch.js';
 import { type EngineLanguage, type EngineLanguages, fitting, requireCommon } from './engine-languages.js';
 import type { EngineInfo, EngineRegistry } from './engine-registry.js';
 import type { OwnTasks } from './own-tasks.js';
+import type { Row } from './question.js';
 import type { Task } from './task.js';
 import { engineDied } from './task-results.js';
 import type { Transport } from './transport.js';
@@ -121,6 +122,23 @@ export class Submitter {
       if (fit.length < engines.length) targets.push(...fit.map(({ uuid }) => uuid));
       this.#transport.send('task', message);
     });
+    return task;
+  }
+
+  /**
+   * Sends the request of a record once more, with all that its metadata says: to its engine if it was a direct one and
+   * the engine is still there, else to the task scheduler.
+   */
+  again({ header, metadata, content, buffers, queue, engine_uuid }: Row): Task {
+    this.#watch.assertReachable();
+    const message = this.#transport.session.rawMessage(String(header?.msg_type ?? ''), content ?? {}, {
+      metadata: metadata ?? {},
+      buffers: buffers ?? [],
+    });
+    const engine = this.engines().find(({ uuid }) => queue === 'mux' && uuid === engine_uuid);
+    const task = this.#tasks.add(message.msg_id, engine?.uuid);
+    if (engine === undefined) this.#transport.send('task', message);
+    else this.#transport.send('mux', message, [engine.uuid]);
     return task;
   }
 
