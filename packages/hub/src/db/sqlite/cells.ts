@@ -19,11 +19,9 @@ export function encodeCell(key: TaskKey, value: unknown): string | Buffer | null
     }
     case 'dict':
       return JSON.stringify(value);
-    case 'buffers': {
-      const buffers = value as readonly Uint8Array[];
-      // Python's hub knows no empty list: it reads one where it finds nothing.
-      return buffers.length === 0 ? null : encodeBuffers(buffers);
-    }
+    case 'buffers':
+      // Python writes nothing for an empty list, and reads one where it finds nothing: it sees no difference.
+      return encodeBuffers(value as readonly Uint8Array[]);
     default:
       return String(value);
   }
@@ -38,7 +36,7 @@ export function decodeCell(key: TaskKey, cell: Buffer | null): unknown {
     case 'dict':
       return dictOf(textOf(cell));
     case 'buffers':
-      return cell.length === 0 ? [] : decodeBuffers(cell);
+      return decodeBuffers(cell);
     default:
       return textOf(cell);
   }

@@ -91,18 +91,9 @@ export class Layout {
    * that is not UTF-8 and cuts one at its first NUL.
    */
   packed(keys: readonly TaskKey[]): string {
-    const cells = keys.map((key) => this.#cell(key));
+    const cells = keys.map((key) => this.column(key));
     const lengths = cells.map((cell) => `coalesce(octet_length(${cell}), -1)`).join(" || ',' || ");
     return `'' || ${lengths}, CAST(concat(${cells.join(', ')}) AS BLOB)`;
-  }
-
-  // Python's hub writes nothing for an empty list. Where there is a message, it had a list.
-  #cell(key: TaskKey): string {
-    const cell = this.column(key);
-    if (key === 'buffers') return `coalesce(${cell}, CASE WHEN t.header IS NULL THEN NULL ELSE X'' END)`;
-    if (key === 'result_buffers')
-      return `coalesce(${cell}, CASE WHEN t.result_header IS NULL THEN NULL ELSE X'' END)`;
-    return cell;
   }
 }
 

@@ -159,8 +159,7 @@ function listed(expr: string, values: readonly unknown[]): Condition {
 
 // A query can ask for buffers by null only.
 function compileBuffers(column: TaskKey, comparison: Comparison, layout: Layout): Condition {
-  const message = layout.column(column === 'buffers' ? 'header' : 'result_header');
-  const missing = plain(`(${layout.column(column)} IS NULL AND ${message} IS NULL)`);
+  const missing = plain(`${layout.column(column)} IS NULL`);
   switch (comparison.op) {
     case '$eq':
     case '$gte':
