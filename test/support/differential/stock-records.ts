@@ -32,19 +32,21 @@ def revive(record):
     return record
 
 def follow(cls, clear):
-    find = cls.find_records
-    def find_records(self, check, keys=None):
-        now = os.stat(FILE)
-        now = (now.st_ino, now.st_mtime_ns, now.st_size)
-        if now != getattr(self, 'preloaded', None):
-            with open(FILE, encoding='utf8') as f:
-                records = json.load(f)
-            clear(self)
-            for record in records:
-                self.add_record(record['msg_id'], revive(record))
-            self.preloaded = now
-        return find(self, check, keys)
-    cls.find_records = find_records
+    def wrapped(search):
+        def searching(self, *args, **kwargs):
+            now = os.stat(FILE)
+            now = (now.st_ino, now.st_mtime_ns, now.st_size)
+            if now != getattr(self, 'preloaded', None):
+                with open(FILE, encoding='utf8') as f:
+                    records = json.load(f)
+                clear(self)
+                for record in records:
+                    self.add_record(record['msg_id'], revive(record))
+                self.preloaded = now
+            return search(self, *args, **kwargs)
+        return searching
+    cls.find_records = wrapped(cls.find_records)
+    cls.get_history = wrapped(cls.get_history)
 
 def clear_dict(db):
     db._records.clear()
