@@ -61,7 +61,7 @@ function planBranch(tests: readonly TestNode[], traits: StockTraits): Dict[] {
     if (field.column === 'label' && !traits.label) continue;
     // SQLite keeps an empty list of buffers as null, and a reply shows null as an empty list.
     if (TASK_COLUMNS[field.column] === 'buffers') continue;
-    columns.set(field.column, [...(columns.get(field.column) ?? []), comparison]);
+    columns.set(field.column, [...(columns.get(field.column) ?? []), simplified(comparison)]);
   }
   const conditions: [TaskKey, Condition][] = [];
   let split: [TaskKey, Alternatives] | undefined;
@@ -115,37 +115,38 @@ type Bounds = (comparison: Comparison) => Condition | 'any';
 
 const isNull = (value: unknown): boolean => value === null;
 
-const OPPOSITES = {
-  $eq: '$ne',
-  $ne: '$eq',
-  $gt: '$lte',
-  $gte: '$lt',
-  $lt: '$gte',
-  $lte: '$gt',
-  $in: '$nin',
-  $nin: '$in',
-} as const;
-
-/** What a negation asks of values other than null: the opposite, since a column holds values of one type. */
-function withoutNot(comparison: Comparison): Comparison {
-  if (comparison.op !== '$not') return comparison;
-  const [inner, ...more] = comparison.comparisons;
-  if (inner === undefined || more.length > 0) return comparison;
-  if (inner.op === '$not') {
-    const [only, ...others] = inner.comparisons;
-    return only !== undefined && others.length === 0 ? withoutNot(only) : comparison;
-  }
+/** Takes away what negations can be taken away from without a change of meaning. */
+function simplified(comparison: Comparison): Comparison {
+  if (comparison.op !== '$not' || comparison.comparisons.length !== 1) return comparison;
+  const inner = simplified(comparison.comparisons[0] as Comparison);
   switch (inner.op) {
-    case '$in':
-    case '$nin':
-      return { op: OPPOSITES[inner.op], values: inner.values };
     case '$eq':
+      return { op: '$ne', value: inner.value };
     case '$ne':
+      return { op: '$eq', value: inner.value };
+    case '$in':
+      return { op: '$nin', values: inner.values };
+    case '$nin':
+      return { op: '$in', values: inner.values };
+    case '$not':
+      return inner.comparisons.length === 1 ? simplified(inner.comparisons[0] as Comparison) : comparison;
+    default:
+      return { op: '$not', comparisons: [inner] };
+  }
+}
+
+const OPPOSITES = { $gt: '$lte', $gte: '$lt', $lt: '$gte', $lte: '$gt' } as const;
+
+/** What a comparison asks of values other than null: what is not greater is less or equal, in a column of one type. */
+function ofValues(comparison: Comparison): Comparison {
+  const [inner, ...more] = comparison.op === '$not' ? comparison.comparisons : [];
+  if (more.length > 0) return comparison;
+  switch (inner?.op) {
     case '$gt':
     case '$gte':
     case '$lt':
     case '$lte':
-      return inner.value === null ? comparison : { op: OPPOSITES[inner.op], value: inner.value };
+      return isNull(inner.value) ? comparison : { op: OPPOSITES[inner.op], value: inner.value };
     default:
       return comparison;
   }
@@ -201,7 +202,7 @@ function plan(comparisons: readonly Comparison[], boundsOf: Bounds): Alternative
   const all: Record<string, unknown> = { $ne: null };
   let list: readonly unknown[] | undefined;
   for (const comparison of comparisons) {
-    const bounds = boundsOf(withoutNot(comparison));
+    const bounds = boundsOf(ofValues(comparison));
     if (bounds === 'any') continue;
     for (const [operator, operand] of Object.entries(bounds)) {
       if (operator === '$in') {
