@@ -98,5 +98,5 @@ export class Layout {
 }
 
 export function sideName(table: string): string {
-  return `${table}-more`;
+  return `ippjs-${table}`;
 }

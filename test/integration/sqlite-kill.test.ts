@@ -1,0 +1,163 @@
+// The controller is killed at random moments under load, again and again on one file: whatever a client was told of is
+// there afterwards. KILLS=200 is the full run.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Dict } from '@ipyparallel-js/protocol';
+import { afterAll, expect, test } from 'vitest';
+import { cleanEnv } from '../support/python.js';
+import { RawClient } from '../support/raw-client.js';
+import { answerAll, RawEngine } from '../support/raw-engine.js';
+import { waitFor } from '../support/wait-for.js';
+
+const kills = Number(process.env.KILLS ?? 8);
+const seed = Number(process.env.KILLS_SEED ?? Date.now() % 1_000_000);
+
+const require = createRequire(import.meta.url);
+const main = require.resolve('@ipyparallel-js/hub/main');
+
+const directory = mkdtempSync(join(tmpdir(), 'ippjs-kill-'));
+const file = join(directory, 'tasks.db');
+let controller: ChildProcess | undefined;
+afterAll(() => {
+  controller?.kill('SIGKILL');
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** A sequence of numbers from 0 to 1 that a seed gives again. */
+function randomNumbers(start: number): () => number {
+  let state = start >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+interface Serving {
+  readonly process: ChildProcess;
+  readonly client: RawClient;
+  readonly engine: RawEngine;
+}
+
+async function serve(): Promise<Serving> {
+  const security = join(directory, 'security');
+  rmSync(security, { recursive: true, force: true });
+  let errors = '';
+  const child = spawn(
+    process.execPath,
+    [main, '--profile-dir', directory, '--sqlitedb', '--ping=200', '--log-level=warn'],
+    { env: cleanEnv(), stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  controller = child;
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  const clientFile = join(security, 'ipcontroller-client.json');
+  const engineFile = join(security, 'ipcontroller-engine.json');
+  await waitFor(() => existsSync(clientFile) && existsSync(engineFile), {
+    timeout: 20_000,
+    what: () => `the controller to serve: ${errors}`,
+  });
+  const client = RawClient.fromFile(clientFile);
+  const engine = await RawEngine.start(engineFile, { onTask: answerAll });
+  await waitFor(async () => (await client.engines()).size === 1, { what: 'the engine to be registered' });
+  return { process: child, client, engine };
+}
+
+async function records(client: RawClient, query: Dict): Promise<Map<string, Dict>> {
+  const request = client.submit('registration', 'db_request', {
+    query,
+    keys: ['msg_id', 'completed', 'content'],
+  });
+  const reply = await request.reply(30_000);
+  expect(reply.content.status).toBe('ok');
+  return new Map((reply.content.records as Dict[]).map((record) => [String(record.msg_id), record]));
+}
+
+/** What clients were told: the tasks, and whether as completed ones. */
+const told = new Map<string, boolean>();
+
+/** Submits and asks until the controller is gone. */
+async function load({ client }: Serving, isGone: () => boolean): Promise<void> {
+  const buffers = [Buffer.alloc(2_000, 1)];
+  let n = 0;
+  while (!isGone()) {
+    for (let i = 0; i < 10; i++) {
+      client.submit('task', 'apply_request', { n: n++, text: 'x'.repeat(200) }, undefined, { buffers });
+    }
+    const asked = client.submit('registration', 'db_request', {
+      query: { client_uuid: client.session.session },
+      keys: ['msg_id', 'completed'],
+    });
+    const reply = await waitFor(
+      () => isGone() || client.received.find(({ message }) => message.parent_header.msg_id === asked.id),
+      { timeout: 30_000, interval: 1, what: 'an answer under load' },
+    );
+    if (reply === true) return;
+    for (const record of reply.message.content.records as Dict[]) {
+      const id = String(record.msg_id);
+      told.set(id, told.get(id) === true || record.completed !== null);
+    }
+  }
+}
+
+interface Database {
+  prepare(sql: string): { pluck(): { all(): unknown[] } };
+  close(): void;
+}
+
+async function inFile<T>(read: (column: (sql: string) => unknown[]) => T): Promise<T> {
+  const driver: string = 'libsql';
+  const { default: Driver } = (await import(require.resolve(driver, { paths: [main] }))) as {
+    readonly default: new (path: string) => Database;
+  };
+  const database = new Driver(file);
+  try {
+    return read((sql) => database.prepare(sql).pluck().all());
+  } finally {
+    database.close();
+  }
+}
+
+test(
+  `nothing that a client was told of is lost by kill -9 (${kills} times, KILLS_SEED=${seed})`,
+  async () => {
+    const random = randomNumbers(seed);
+    let completed = 0;
+    for (let round = 0; round <= kills; round++) {
+      const serving = await serve();
+      try {
+        const kept = await records(serving.client, {});
+        const lost = [...told].filter(
+          ([id, ended]) => !kept.has(id) || (ended && kept.get(id)?.completed === null),
+        );
+        expect(lost, `after kill ${round}, seed ${seed}`).toEqual([]);
+        if (round === kills) break;
+        let gone = false;
+        const delay = 20 + random() * 400;
+        setTimeout(() => {
+          gone = true;
+          serving.process.kill('SIGKILL');
+        }, delay);
+        await load(serving, () => gone);
+      } finally {
+        serving.process.kill('SIGKILL');
+        await waitFor(() => serving.process.exitCode !== null || serving.process.signalCode !== null);
+        serving.client.close();
+        serving.engine.close();
+      }
+      completed = [...told.values()].filter(Boolean).length;
+    }
+    const [check, tables] = await inFile((column) => [
+      column('PRAGMA integrity_check'),
+      column("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '%tasks%'"),
+    ]);
+    expect(check).toEqual(['ok']);
+    expect(tables).toEqual(['ipython-tasks', 'ippjs-ipython-tasks']);
+    console.log(`${kills} kills: ${told.size} records told of, ${completed} of them completed; none lost`);
+    expect(completed).toBeGreaterThan(0);
+  },
+  60_000 + kills * 10_000,
+);
