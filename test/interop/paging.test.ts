@@ -1,0 +1,32 @@
+import { Client } from '@ipyparallel-js/client';
+import type { StoredTask } from '@ipyparallel-js/hub/internal';
+import { afterAll, beforeAll } from 'vitest';
+import { Closing } from '../support/closing.js';
+import { describeStock } from '../support/describe-stock.js';
+import { StockRecords } from '../support/differential/stock-records.js';
+import { type PagingSubject, pagingTests } from '../support/paging-suite.js';
+import { stockVersions } from '../support/stock-cluster.js';
+
+for (const version of stockVersions) {
+  for (const db of ['dictdb', 'sqlitedb'] as const) {
+    describeStock(version, `many records of ipyparallel ${version} with ${db}`, () => {
+      const closing = new Closing();
+      let subject: PagingSubject;
+      beforeAll(async () => {
+        const hub = closing.use(await StockRecords.start(version, db));
+        const rc = closing.use(await Client.connect({ connectionFile: hub.cluster.connectionFile }));
+        let loaded: readonly StoredTask[] = [];
+        const load = async (tasks: readonly StoredTask[]): Promise<void> => {
+          loaded = tasks;
+          hub.load(tasks);
+        };
+        const add = (tasks: readonly StoredTask[]): Promise<void> => load([...loaded, ...tasks]);
+        subject = { rc, load, add, kind: 'stock' };
+      });
+      afterAll(async () => {
+        await closing.close();
+      });
+      pagingTests(() => subject);
+    });
+  }
+}
