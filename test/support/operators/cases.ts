@@ -502,6 +502,147 @@ const odd: Case[] = [
 ];
 
 /** Every query of the documentation's table of operators, and what beside it must mean the same everywhere. */
+const unfinished = (r: PlainRecord): boolean => r.completed === null;
+const status = (r: PlainRecord): unknown => r.result_content?.status ?? null;
+
+const wholeQueries: Case[] = [
+  {
+    name: 'one or the other',
+    query: () => ({ $or: [{ completed: null }, { 'result_content.status': 'error' }] }),
+    keep: (r) => unfinished(r) || status(r) === 'error',
+  },
+  {
+    name: 'one of two ids, beside a plain key',
+    query: () => ({ $or: [{ msg_id: 'done-0' }, { msg_id: 'print-1' }], queue: 'mux' }),
+    keep: (r) => ['done-0', 'print-1'].includes(r.msg_id) && r.queue === 'mux',
+  },
+  {
+    name: 'all of several queries, on one key too',
+    query: () => ({
+      $and: [{ submitted: { $gte: first } }, { submitted: { $lte: after(1) } }, { queue: 'mux' }],
+    }),
+    keep: (r) => byMs('submitted', (o) => o >= 0 && o <= 1)(r, first) && r.queue === 'mux',
+  },
+  {
+    name: 'none of several queries',
+    query: () => ({ $nor: [{ queue: 'task' }, { completed: null }] }),
+    keep: (r) => r.queue !== 'task' && !unfinished(r),
+  },
+  {
+    name: 'branches within branches',
+    query: () => ({
+      $or: [
+        { $and: [{ queue: 'mux' }, { $nor: [{ client_uuid: ALICE }] }] },
+        { client_uuid: ALICE, $or: [{ started: null }, { stdout: { $gt: '' } }] },
+      ],
+    }),
+    keep: (r) =>
+      (r.queue === 'mux' && r.client_uuid !== ALICE) ||
+      (r.client_uuid === ALICE && (r.started === null || (r.stdout ?? '') > '')),
+  },
+  {
+    name: 'a branch that anything matches',
+    query: () => ({ $or: [{ queue: 'mux' }, {}] }),
+    keep: () => true,
+  },
+  {
+    name: 'more branches than are asked one by one',
+    query: () => ({
+      $or: Array.from({ length: 40 }, (_, i) => ({
+        msg_id: { $gte: `waits-${i}` },
+        queue: i % 2 ? 'mux' : 'task',
+      })),
+    }),
+    keep: (r) =>
+      r.queue !== null &&
+      Array.from({ length: 40 }, (_, i) => i).some(
+        (i) => r.msg_id >= `waits-${i}` && r.queue === (i % 2 ? 'mux' : 'task'),
+      ),
+  },
+];
+
+const negations: Case[] = [
+  {
+    name: 'not after a text: nulls are included',
+    query: () => ({ execute_input: { $not: { $gt: '6 * 7' } } }),
+    keep: (r) => r.execute_input === null || r.execute_input <= '6 * 7',
+  },
+  {
+    name: 'not in a range',
+    query: () => ({ submitted: { $not: { $gte: first, $lt: after(2) } } }),
+    keep: (r) => !byMs('submitted', (o) => o >= 0 && o < 2)(r, first),
+  },
+  {
+    name: 'not not',
+    query: () => ({ queue: { $not: { $not: { $eq: 'mux' } } } }),
+    keep: (r) => r.queue === 'mux',
+  },
+  {
+    name: 'not a pattern',
+    query: () => ({ stdout: { $not: /hello/ } }),
+    keep: (r) => r.stdout?.includes('hello') !== true,
+  },
+];
+
+const regexes: Case[] = (
+  [
+    [/hello/, /hello/],
+    [/^hello/, /^hello/],
+    [/HELLO/i, /hello/i],
+    [/\[1\]/, /\[1\]/],
+    [/^h(e|x)llo.*\n$/s, /^h(e|x)llo[\s\S]*\n$/],
+    [/^$/, /^$/],
+    [/\n$/, /\n$/],
+    [/😀$/m, /😀$/m],
+  ] satisfies [RegExp, RegExp][]
+).map(([pattern, expression]) => ({
+  name: `stdout $regex ${pattern}`,
+  query: () => ({ stdout: pattern }),
+  keep: (r) => r.stdout !== null && expression.test(r.stdout),
+}));
+
+const insideDicts: Case[] = [
+  {
+    name: 'a key is there',
+    query: () => ({ 'result_content.evalue': { $exists: true } }),
+    keep: (r) => r.result_content !== null && Object.hasOwn(r.result_content, 'evalue'),
+  },
+  {
+    name: 'a key is not there',
+    query: () => ({ 'result_content.evalue': { $exists: false } }),
+    keep: (r) => r.result_content === null || !Object.hasOwn(r.result_content, 'evalue'),
+  },
+  {
+    name: 'a column is there, null or not',
+    query: () => ({ completed: { $exists: true } }),
+    keep: () => true,
+  },
+  { name: 'a column is not there', query: () => ({ completed: { $exists: false } }), keep: () => false },
+  {
+    name: 'a remainder',
+    query: () => ({ 'result_content.execution_count': { $mod: [2, 1] } }),
+    keep: (r) =>
+      typeof r.result_content?.execution_count === 'number' && r.result_content.execution_count % 2 === 1,
+  },
+  {
+    name: 'a type',
+    query: () => ({ 'result_content.traceback': { $type: 'array' }, stdout: { $type: 'string' } }),
+    keep: (r) => Array.isArray(r.result_content?.traceback) && r.stdout !== null,
+  },
+  {
+    name: 'an item of a list',
+    query: () => ({ 'error.traceback': { $elemMatch: { $regex: 'bad luck', $ne: '' } } }),
+    keep: (r) =>
+      Array.isArray(r.error?.traceback) &&
+      r.error.traceback.some((line: unknown) => typeof line === 'string' && line.includes('bad luck')),
+  },
+  {
+    name: 'a list of some length',
+    query: () => ({ 'error.traceback': { $not: { $size: 0 } }, 'error.ename': { $all: [/Error$/] } }),
+    keep: (r) => typeof r.error?.ename === 'string' && r.error.ename.endsWith('Error'),
+  },
+];
+
 export const cases: readonly Case[] = [
   ...plain,
   ...texts,
@@ -512,4 +653,8 @@ export const cases: readonly Case[] = [
   ...labels,
   ...paths,
   ...odd,
+  ...wholeQueries,
+  ...negations,
+  ...regexes,
+  ...insideDicts,
 ];
