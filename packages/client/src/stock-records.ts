@@ -11,9 +11,10 @@ import {
   type SortKeys,
   sortKeyReader,
   sortRecords,
+  TASK_COLUMNS,
 } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
-import { type HubPlan, neverMatches, planQuery } from './hub-plan.js';
+import { type HubPlan, type HubTraits, neverMatches, planQuery } from './hub-plan.js';
 import { Pace } from './pace.js';
 import { byIds, columnsAsked, columnsOfSort, type Question, type Row, readRow } from './question.js';
 import type { RecordRequests } from './record-requests.js';
@@ -117,14 +118,37 @@ export class StockRecords {
     const columns = [...new Set<TaskKey>(['msg_id', ...asked, ...(plan.residual ? read : [])])];
     const rows = new Map<string, Row>();
     const matches = plan.residual ? recordPredicate(node) : undefined;
+    const buffers = plan.residual ? [...read].filter((column) => TASK_COLUMNS[column] === 'buffers') : [];
     for (const query of plan.queries) {
-      for (const row of await this.#requests.records(query, columns, everything, traits, deadline)) {
+      const found = await this.#requests.records(query, columns, everything, traits, deadline);
+      const compared = buffers.length === 0 ? found : await this.#withNulls(found, buffers, traits, deadline);
+      for (const [i, row] of found.entries()) {
         // Asked later is seen later: a record of two answers is kept as it is now.
-        if (matches === undefined || matches(row)) rows.set(row.msg_id, row);
+        if (matches === undefined || matches(compared[i] ?? row)) rows.set(row.msg_id, row);
         else rows.delete(row.msg_id);
       }
     }
     return [...rows.values()];
+  }
+
+  // A reply shows no buffers and an empty list of buffers alike; the database knows them apart.
+  async #withNulls(
+    rows: readonly Row[],
+    columns: readonly TaskKey[],
+    traits: HubTraits,
+    deadline: Deadline,
+  ): Promise<Row[]> {
+    let compared = [...rows];
+    for (const column of columns) {
+      const empty = compared.filter((row) => Array.isArray(row[column]) && row[column].length === 0);
+      if (empty.length === 0) continue;
+      const ids = empty.length <= MAX_LIST ? { msg_id: { $in: empty.map((row) => row.msg_id) } } : {};
+      const query = { ...ids, [column]: { $eq: null } };
+      const none = await this.#requests.records(query, ['msg_id'], false, traits, deadline);
+      const nulls = new Set(none.map((row) => row.msg_id));
+      compared = compared.map((row) => (nulls.has(row.msg_id) ? { ...row, [column]: null } : row));
+    }
+    return compared;
   }
 
   /** The matches among a few ids. */
