@@ -1,9 +1,13 @@
 import type { Client } from '@ipyparallel-js/client';
-import type { TaskQuery } from '@ipyparallel-js/protocol';
+import type { TaskQuery, TaskSort } from '@ipyparallel-js/protocol';
 import type { Question } from './subject.js';
 
 /** The ids that a client gives for a question. */
-export async function askClient(client: Client, { query }: Question): Promise<string[]> {
-  const records = await client.dbQuery(query as TaskQuery, { keys: ['msg_id'] });
+export async function askClient(client: Client, { query, sort, ...page }: Question): Promise<string[]> {
+  const records = await client.dbQuery(query as TaskQuery, {
+    keys: ['msg_id'],
+    ...(sort === undefined ? {} : { sort: sort as TaskSort }),
+    ...page,
+  });
   return records.map(({ msg_id }) => msg_id);
 }

@@ -101,6 +101,11 @@ const GLOBS = [
   ],
 ] as const;
 
+// Two names of one operator cannot stand in one object where only one of the names is known.
+const TWINS: { readonly [operator: string]: string } = {
+  ...{ $ge: '$gt', $gt: '$ge', $le: '$lt', $lt: '$le', $glob: '$regex', $regex: '$glob' },
+};
+
 type Operators = { [operator: string]: unknown };
 
 export function generateQuestion(random: Random, tasks: readonly StoredTask[]): Question {
@@ -231,10 +236,9 @@ class Questions {
       const known = typeof stored === 'object' && stored !== null ? Object.keys(stored) : [];
       const step: string =
         known.length > 0 && random.next() < 0.8 ? random.pick(known) : random.pick(INNER_KEYS);
-      stored = own(stored, step);
       // Through a list the path may name an item or leave the number out.
-      if (Array.isArray(own(stored, step)) && random.next() < 0.5) break;
-      steps.push(step);
+      if (!Array.isArray(stored) || steps.length === 1 || random.next() < 0.5) steps.push(step);
+      stored = own(stored, step);
     }
     const value = (): unknown => {
       const roll = random.next();
@@ -259,19 +263,25 @@ class Questions {
     filler: (i: number) => unknown,
     can: { pattern?: () => string; glob?: () => string; anything?: boolean },
     depth = 2,
-  ): Operators {
+  ): Operators | RegExp {
     const random = this.#random;
     const operators: Operators = {};
+    if (depth === 2 && can.pattern !== undefined && random.next() < 0.03)
+      return regExp(can.pattern(), random);
     for (let n = random.pick([1, 1, 1, 1, 2, 2, 3]); n > 0; n--) {
       const operator = random.pick([
         ...['$eq', '$ne', '$gt', '$gte', '$lt', '$lte', '$in', '$nin'],
         ...['$eq', '$ne', '$gt', '$gte', '$lt', '$lte', '$in', '$nin'],
-        ...['$ge', '$le', '$exists', '$type', '$all', '$size', '$mod', '$elemMatch'],
+        ...['$ge', '$le', '$exists', '$type', '$all'],
         ...(depth > 0 ? ['$not', '$not'] : []),
         ...(can.pattern ? ['$regex', '$regex', '$regex'] : []),
         ...(can.glob ? ['$glob', '$glob'] : []),
-        ...(can.anything ? ['$exists', '$type', '$all', '$size', '$mod', '$elemMatch', '$elemMatch'] : []),
+        ...(can.anything
+          ? ['$exists', '$type', '$all', '$size', '$size', '$mod', '$mod', '$elemMatch', '$elemMatch']
+          : []),
       ]);
+      const twin = TWINS[operator];
+      if (twin !== undefined && Object.hasOwn(operators, twin)) continue;
       operators[operator] = this.#operand(operator, value, filler, can, depth);
       if (operator === '$regex') {
         const flags = random.pick(FLAGS);
@@ -316,11 +326,12 @@ class Questions {
       case '$glob':
         return can.glob?.() ?? '';
       case '$not':
+        if (can.pattern !== undefined && random.next() < 0.15) return regExp(can.pattern(), random);
         return this.#operators(value, filler, can, depth - 1);
       case '$elemMatch':
-        if (can.anything !== true || random.next() < 0.5)
-          return this.#operators(value, filler, can, Math.min(depth, 1));
-        return this.#element();
+        return random.next() < 0.5
+          ? this.#operators(value, filler, can, Math.min(depth, 1))
+          : this.#element();
       default:
         return value();
     }
@@ -329,19 +340,19 @@ class Questions {
   /** A query on an item of a list. */
   #element(): Operators {
     const random = this.#random;
-    const query: Operators = {};
-    for (let n = random.pick([1, 1, 2]); n > 0; n--) {
-      const condition = random.next() < 0.3 ? randomScalar(random) : undefined;
-      query[random.pick(INNER_KEYS)] =
-        condition ??
+    const conditions = Array.from({ length: random.pick([1, 1, 2]) }, () => {
+      const plain = random.next() < 0.3 ? randomScalar(random) : undefined;
+      const operators = () =>
         this.#operators(
           () => randomScalar(random),
           (i) => i,
           { anything: true },
           1,
         );
-    }
-    return query;
+      return [random.pick(INNER_KEYS), plain ?? operators()] as const;
+    });
+    // Not by assignment: `__proto__` is among the keys.
+    return Object.fromEntries(conditions);
   }
 }
 
@@ -362,4 +373,13 @@ function withoutDollars(value: unknown): unknown {
 function prefix(text: string, random: Random): string {
   const chars = Array.from(text);
   return chars.slice(0, random.below(chars.length + 1)).join('');
+}
+
+/** The pattern as JavaScript has it, if JavaScript can read it. */
+function regExp(pattern: string, random: Random): RegExp {
+  try {
+    return new RegExp(pattern, random.pick(FLAGS));
+  } catch {
+    return /a.c/;
+  }
 }

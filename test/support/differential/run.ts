@@ -10,10 +10,8 @@ import { type Question, type Subject, show, withoutEmpty } from './subject.js';
 export interface Size {
   /** Questions to each subject. */
   readonly questions: number;
-  /** Questions about the same records. */
-  readonly perSet: number;
-  /** Records at a time. */
-  readonly records: number;
+  /** Sets of records, in turn: how many, and how many questions about them. */
+  readonly sets: readonly { readonly records: number; readonly questions: number }[];
 }
 
 /** What came of the questions to one subject. */
@@ -49,8 +47,9 @@ export async function runDifferential(subjects: readonly Subject[], size: Size, 
     tallies.set(subject, { same: 0, different: 0, departures: new Map(), reports: [] });
   for (let asked = 0, set = 0; asked < size.questions; set++) {
     const random = new Random(seed + set * 7919);
-    const tasks = generateTasks(random, size.records);
-    const count = Math.min(size.perSet, size.questions - asked);
+    const { records, questions: most } = size.sets[set % size.sets.length] as Size['sets'][number];
+    const tasks = generateTasks(random, records);
+    const count = Math.min(most, size.questions - asked);
     const questions = Array.from({ length: count }, () => generateQuestion(random, tasks));
     asked += count;
     await Promise.all(Array.from(tallies, ([subject, tally]) => askAll(subject, tasks, questions, tally)));
@@ -80,7 +79,7 @@ async function askAll(
   const waiting = questions.values();
   const ask = async (): Promise<void> => {
     for (const question of waiting) {
-      const wanted = answers(question);
+      const wanted = wantedOf(answers, question);
       const departure = subject.departure?.(question, kept);
       if (departure !== undefined) {
         tally.departures.set(departure, (tally.departures.get(departure) ?? 0) + 1);
@@ -98,6 +97,14 @@ async function askAll(
   await Promise.all(Array.from({ length: subject.atOnce }, ask));
   for (const failure of failed.slice(0, Math.max(0, REPORTS - tally.reports.length)))
     tally.reports.push(await reportOf(subject, failure));
+}
+
+function wantedOf(answers: (question: Question) => string[], question: Question): string[] {
+  try {
+    return answers(question);
+  } catch (cause) {
+    throw new Error(`the reference cannot answer ${show(question)}: ${String(cause)}`, { cause });
+  }
 }
 
 /** The answer, or the failure to give one as a text. */

@@ -1,0 +1,30 @@
+import { describe, it } from 'vitest';
+import { describeStock } from '../support/describe-stock.js';
+import { questionsOfRun, runDifferential, seedOfRun } from '../support/differential/run.js';
+import { StockSubject } from '../support/differential/stock-subject.js';
+
+const questions = questionsOfRun(400);
+
+// Beyond 500 records our client asks a stock hub in slices.
+const sets = [
+  { records: 60, questions: 150 },
+  { records: 5, questions: 30 },
+  { records: 620, questions: 20 },
+];
+
+describe('generated queries over generated records', () => {
+  for (const version of ['7.1', '9'] as const) {
+    for (const db of ['dictdb', 'sqlitedb'] as const) {
+      describeStock(version, `on ipyparallel ${version} with ${db}`, () => {
+        it(
+          'give what the reference gives',
+          async () => {
+            await using subject = await StockSubject.start(version, db);
+            await runDifferential([subject], { questions, sets }, seedOfRun());
+          },
+          60_000 + questions * 200,
+        );
+      });
+    }
+  }
+});
