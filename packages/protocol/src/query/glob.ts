@@ -1,4 +1,6 @@
-type Token = { readonly star: true } | { readonly star: false; readonly matches: (char: string) => boolean };
+type Token = { readonly star: true } | { readonly star: false; readonly matches: (code: number) => boolean };
+
+const BRACKET = 0x5b;
 
 function tokens(pattern: string): Token[] {
   const chars = [...pattern];
@@ -15,20 +17,21 @@ function tokens(pattern: string): Token[] {
       const start = i + (negated ? 2 : 1);
       const end = chars.indexOf(']', start + 1);
       if (end === -1) {
-        out.push({ star: false, matches: (c) => c === '[' });
+        out.push({ star: false, matches: (code) => code === BRACKET });
       } else {
         const member = characterSet(chars.slice(start, end));
-        out.push({ star: false, matches: negated ? (c) => !member(c) : member });
+        out.push({ star: false, matches: negated ? (code) => !member(code) : member });
         i = end;
       }
     } else {
-      out.push({ star: false, matches: (c) => c === char });
+      const literal = codePoint(char);
+      out.push({ star: false, matches: (code) => code === literal });
     }
   }
   return out;
 }
 
-function characterSet(members: readonly string[]): (char: string) => boolean {
+function characterSet(members: readonly string[]): (code: number) => boolean {
   const ranges: [number, number][] = [];
   for (let i = 0; i < members.length; i++) {
     const low = codePoint(members[i]);
@@ -39,10 +42,7 @@ function characterSet(members: readonly string[]): (char: string) => boolean {
       ranges.push([low, low]);
     }
   }
-  return (char) => {
-    const code = codePoint(char);
-    return ranges.some(([low, high]) => code >= low && code <= high);
-  };
+  return (code) => ranges.some(([low, high]) => code >= low && code <= high);
 }
 
 function codePoint(char: string | undefined): number {
@@ -55,23 +55,26 @@ function codePoint(char: string | undefined): number {
  */
 export function compileGlob(pattern: string): (text: string) => boolean {
   const program = tokens(pattern);
+  const prefix = globPrefix(pattern);
   return (text) => {
-    const chars = [...text];
+    if (!text.startsWith(prefix)) return false;
     let t = 0;
     let p = 0;
     let starAt = -1;
     let resumeAt = 0;
-    while (t < chars.length) {
+    while (t < text.length) {
       const token = program[p];
+      const code = text.codePointAt(t) as number;
       if (token?.star === true) {
         starAt = p++;
         resumeAt = t;
-      } else if (token?.matches(chars[t] as string) === true) {
+      } else if (token?.matches(code) === true) {
         p++;
-        t++;
+        t += unitsOf(code);
       } else if (starAt >= 0) {
         p = starAt + 1;
-        t = ++resumeAt;
+        resumeAt += unitsOf(text.codePointAt(resumeAt) as number);
+        t = resumeAt;
       } else {
         return false;
       }
@@ -80,6 +83,8 @@ export function compileGlob(pattern: string): (text: string) => boolean {
     return p === program.length;
   };
 }
+
+const unitsOf = (code: number): number => (code > 0xffff ? 2 : 1);
 
 /** The literal text that every match of a pattern begins with. */
 export function globPrefix(pattern: string): string {
