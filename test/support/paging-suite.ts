@@ -113,9 +113,12 @@ export function pagingTests(subject: () => PagingSubject): void {
   });
 
   it('records that arrive while others are read: none of those there throughout is missed or repeated', async () => {
-    const { rc, load, add } = subject();
+    const { rc, kind, load, add } = subject();
     // Every second one is there from the beginning; the others come, before and after the place where reading is.
-    const [first, later] = [0, 1].map((odd) => range(COUNT).filter((_, i) => i % 2 === odd));
+    // Our hub's pages are of a size in bytes.
+    const text = 'z'.repeat(kind === 'ours' ? 5_000 : 0);
+    const tasks = range(COUNT).map((task) => ({ ...task, execute_input: text }));
+    const [first, later] = [0, 1].map((odd) => tasks.filter((_, i) => i % 2 === odd));
     if (first === undefined || later === undefined) throw new Error('no tasks');
     await load(first);
     const seen: string[] = [];

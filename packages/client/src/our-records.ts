@@ -59,9 +59,8 @@ export class OurRecords {
         left -= rows.length;
         coming = next === undefined || left <= 0 ? undefined : ask(left, next);
         const fresh = rows.filter((row) => {
-          if (fixed && row.submitted !== null) return true;
           const known = seen.has(row.msg_id);
-          seen.add(row.msg_id);
+          if (!fixed || row.submitted === null) seen.add(row.msg_id);
           return !known;
         });
         if (fresh.length > 0) yield fresh;

@@ -1,0 +1,27 @@
+import { Client } from '@ipyparallel-js/client';
+import { afterAll, beforeAll } from 'vitest';
+import { Closing } from '../support/closing.js';
+import { describeStock } from '../support/describe-stock.js';
+import { RawClient } from '../support/raw-client.js';
+import { type SelectionSubject, selectionTests } from '../support/selection-suite.js';
+import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+
+for (const version of stockVersions) {
+  for (const db of ['dictdb', 'sqlitedb'] as const) {
+    describeStock(version, `selections on ipyparallel ${version} with ${db}`, () => {
+      const closing = new Closing();
+      let subject: SelectionSubject;
+      beforeAll(async () => {
+        const cluster = closing.use(await StockCluster.start({ version, db, engines: 2 }));
+        const raw = closing.use(RawClient.fromFile(cluster.connectionFile));
+        const rc = closing.use(await Client.connect({ connectionFile: cluster.connectionFile }));
+        await rc.waitForEngines(2);
+        subject = { rc, raw, language: 'python', label: version === '9' };
+      });
+      afterAll(async () => {
+        await closing.close();
+      });
+      selectionTests(() => subject, 'stock');
+    });
+  }
+}
