@@ -12,7 +12,10 @@ const FLAGS = { i: RE2JS.CASE_INSENSITIVE, m: RE2JS.MULTILINE, s: RE2JS.DOTALL }
 
 // A query is compiled where it is checked and again where it runs; the second time it is found here.
 const compiled = new Map<string, Regex>();
-const CACHED = 100;
+const CACHED = 16;
+
+/** What one pattern may remember of its states, in bytes; beyond it, matching forgets or goes a slower, still linear way. */
+const STATE_BYTES = 1 << 20;
 
 /**
  * Compiles a pattern; flags are among `i`, `m` and `s`.
@@ -34,7 +37,12 @@ function compile(pattern: string, flags: string): Regex {
   let bits = 0;
   for (const flag of flags) bits |= FLAGS[flag as keyof typeof FLAGS];
   try {
-    return RE2JS.compile(pattern, bits);
+    const regex = RE2JS.compile(pattern, bits);
+    // The library's 8 MiB are much for a query of hundreds of patterns.
+    const { dfa } = regex.re2();
+    dfa.stateBudget = STATE_BYTES;
+    dfa.memBudget = STATE_BYTES;
+    return regex;
   } catch (error) {
     if (!(error instanceof RE2JSException)) throw error;
     throw new InvalidQueryError(
