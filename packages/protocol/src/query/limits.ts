@@ -6,9 +6,9 @@ export interface QueryLimits {
   readonly depth: number;
   /** Values of one `$in`, `$nin` or `$all`; 100,000 by default. */
   readonly listLength: number;
-  /** Characters of one pattern (`$regex`, `$glob`); 2,000 by default. */
+  /** Characters of one pattern (`$regex`, `$glob`); 1,000 by default. */
   readonly patternLength: number;
-  /** Instructions that all regular expressions of a query compile to; 5,000 by default. */
+  /** Instructions that all regular expressions of a query compile to; 2,000 by default. */
   readonly programSize: number;
 }
 
@@ -16,6 +16,6 @@ export const DEFAULT_LIMITS: QueryLimits = {
   conditions: 1_000,
   depth: 100,
   listLength: 100_000,
-  patternLength: 2_000,
-  programSize: 5_000,
+  patternLength: 1_000,
+  programSize: 2_000,
 };
