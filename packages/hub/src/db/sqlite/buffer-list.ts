@@ -48,6 +48,7 @@ function readPlain(data: Buffer): Uint8Array[] | undefined {
   const memo: (Uint8Array | undefined)[] = [];
   let last: Uint8Array | undefined;
   let at = 0;
+  let lists = 0;
   const take = (size: number, length: number): boolean => {
     const end = at + size + length;
     if (!Number.isSafeInteger(end) || end > data.length) return false;
@@ -72,6 +73,9 @@ function readPlain(data: Buffer): Uint8Array[] | undefined {
         at += 8;
         break;
       case EMPTY_LIST:
+        // A list inside the list is for the careful way.
+        if (++lists > 1) return undefined;
+        break;
       case MARK:
       case APPEND:
       case APPENDS:

@@ -116,7 +116,7 @@ function compileScalar(expr: string, comparison: Comparison): Condition {
       if (value === null) return plain(`${expr} IS ${op === '$eq' ? '' : 'NOT '}NULL`);
       const bound = textOf(value);
       if (bound === undefined) return op === '$eq' ? NONE : ALL;
-      return plain(`${expr} IS ${op === '$eq' ? '' : 'NOT '}?`, bound);
+      return plain(`${expr} ${op === '$eq' ? '=' : 'IS NOT'} ?`, bound);
     }
     case '$gt':
     case '$gte':
