@@ -21,9 +21,23 @@ const PASSING_CODES = new Set([
   6, 7, 89, 91, 112, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 14031,
 ]);
 
+/** What a socket that has just been lost says; the driver hands on some of it as it is. */
+const SOCKET_CODES = new Set([
+  ...['EPIPE', 'ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'],
+  ...[
+    'ERR_STREAM_DESTROYED',
+    'ERR_STREAM_WRITE_AFTER_END',
+    'ERR_STREAM_PREMATURE_CLOSE',
+    'ERR_SOCKET_CLOSED',
+  ],
+]);
+
 /** Whether an error says that the server cannot do anything now, rather than that it cannot do this. */
 export function isOutage(driver: Driver, error: unknown): boolean {
-  if (!(error instanceof driver.MongoError)) return false;
+  if (!(error instanceof driver.MongoError)) {
+    const code: unknown = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+    return typeof code === 'string' && SOCKET_CODES.has(code);
+  }
   if (
     error instanceof driver.MongoNetworkError ||
     error instanceof driver.MongoServerSelectionError ||

@@ -458,7 +458,7 @@ function clientOptions({ uri, timeout }: ResolvedMongoOptions) {
   for (const [name, value] of Object.entries(wanted)) {
     if (!new RegExp(`[?&]${name}=`, 'i').test(uri)) options[name] = value;
   }
-  return { ...options, appName: 'ipyparallel-js' };
+  return { ...options, promoteBuffers: true, appName: 'ipyparallel-js' };
 }
 
 async function columnsOutside(records: Collection<TaskDocument>): Promise<Set<TaskKey>> {

@@ -40,6 +40,9 @@ interface Prepared {
 const DUPLICATE = 11_000;
 const GET_CHUNK = 1000;
 
+/** Failures of one write without a word of the server, until it is the write's own fault. */
+const MAX_UNCLEAR = 5;
+
 /** No id that a client makes is longer; a longer one could not be found again by an index. */
 const MAX_ID = 1024;
 
@@ -47,6 +50,7 @@ const MAX_ID = 1024;
 export class TaskWriter {
   readonly #options: TaskWriterOptions;
   readonly #prepared = new WeakMap<readonly TaskChange[], Prepared[]>();
+  readonly #failures = new WeakMap<object, number>();
 
   constructor(options: TaskWriterOptions) {
     this.#options = options;
@@ -178,6 +182,12 @@ export class TaskWriter {
     } catch (error) {
       if (isOutage(driver, error)) throw error;
       const failures = error instanceof driver.MongoBulkWriteError ? [error.writeErrors].flat() : [];
+      if (failures.length === 0 && (await this.#mayBeOutage(prepared, error))) {
+        throw new driver.MongoNetworkError(
+          error instanceof Error ? error.message : String(error),
+          error instanceof Error ? { cause: error } : {},
+        );
+      }
       for (const { index, code, errmsg } of failures) {
         const one = prepared[index];
         if (one === undefined) continue;
@@ -186,12 +196,33 @@ export class TaskWriter {
         else this.#refuse(one, errmsg ?? String(code), index, refused);
       }
       if (failures.length > 0) return refused;
-      if (error instanceof driver.MongoBulkWriteError)
+      if (error instanceof driver.MongoBulkWriteError && error.result.getWriteConcernError() !== undefined)
         log.warn('writes were done, but not confirmed as wanted', error);
       else if (prepared.length > 1) await this.#sendEach(prepared, refused);
       else this.#refuse(prepared[0], error instanceof Error ? error.message : String(error), 0, refused);
     }
     return refused;
+  }
+
+  /**
+   * The driver makes broken connections and values that it cannot write into the same error of a bulk write, without a
+   * code. It counts as the former until it has come back often enough from a server that answers.
+   */
+  async #mayBeOutage(prepared: readonly Prepared[], error: unknown): Promise<boolean> {
+    const { driver, records } = this.#options;
+    if (!(error instanceof driver.MongoBulkWriteError) || typeof error.code === 'number') return false;
+    if (error.result.getWriteConcernError() !== undefined) return false;
+    const first = prepared[0]?.operation;
+    if (first === undefined) return false;
+    const times = (this.#failures.get(first) ?? 0) + 1;
+    this.#failures.set(first, times);
+    if (times < MAX_UNCLEAR) return true;
+    try {
+      await records.findOne({}, { projection: { _id: 1 } });
+      return false;
+    } catch {
+      return true;
+    }
   }
 
   /** The call as a whole was refused: one bad task must not take the others with it. */
