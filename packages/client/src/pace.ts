@@ -13,11 +13,13 @@ export class Pace {
   readonly #limits: PaceLimits;
   #size: number;
   /** The fastest answer so far: what the way to the hub and back takes, whatever is asked. */
-  #way = Number.POSITIVE_INFINITY;
+  #way: number;
 
-  constructor(limits: PaceLimits) {
+  /** `way` is what a small answer took, in ms, where that is known. */
+  constructor(limits: PaceLimits, way = Number.POSITIVE_INFINITY) {
     this.#limits = limits;
     this.#size = limits.first;
+    this.#way = way;
   }
 
   get size(): number {
