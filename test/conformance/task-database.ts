@@ -9,7 +9,13 @@ import {
   type TaskDatabase,
 } from '@ipyparallel-js/hub/internal';
 import { type Dict, formatWireDate, type TaskKey } from '@ipyparallel-js/protocol';
-import { DEFAULT_SORT, parseQuery, parseSort } from '@ipyparallel-js/protocol/internal';
+import {
+  DEFAULT_SORT,
+  parseQuery,
+  parseSort,
+  TASK_COLUMNS,
+  TASK_KEYS,
+} from '@ipyparallel-js/protocol/internal';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 /** An empty store, and what ends it after the test. */
@@ -97,6 +103,53 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
       expect([buffers, result_buffers]).toEqual([null, null]);
       expect(await one('empty')).toEqual(rest);
       expect((await one('empty', ['buffers']))?.buffers).toBeNull();
+    });
+
+    test('gives pages of JSON, where it has them, that say what the records do', async () => {
+      if (db.page === undefined) return;
+      const odd = {
+        header: { __x: 1.5, list: [null, 'é😀\\"'] },
+        stdout: 'a\u0000"\\\n\u2028',
+        error: { e: 'E' },
+      };
+      await add(
+        ...Array.from({ length: 300 }, (_, i) =>
+          task(`p_${String(i).padStart(3, '0')}`, {
+            ...{
+              submitted: i % 50 === 7 ? null : moment(i * 1_000_000),
+              started: moment(i),
+              label: `l"${i}`,
+            },
+            ...(i % 3 === 0 ? odd : {}),
+            ...(i % 100 === 99 ? { display_data: { i } } : {}),
+          }),
+        ),
+      );
+      const fields = TASK_KEYS.filter((key) => TASK_COLUMNS[key] !== 'buffers').map((column) => ({
+        ...{ name: column, column, optional: column === 'display_data' },
+      }));
+      const query = parseQuery({ msg_id: { $ne: 'p_004' } });
+      const expected = (await all(db.find(query, { sort: DEFAULT_SORT }))).map(({ display_data, ...rest }) =>
+        display_data === null ? rest : { ...rest, display_data },
+      );
+      for (const [limit, bytes] of [
+        [1000, 1e9],
+        [7, 1e9],
+        [1000, 1],
+        [1000, 30_000],
+      ] as const) {
+        const found: unknown[] = [];
+        let skip = 0;
+        for (let more = true; more; skip = found.length) {
+          const { json, last } = await db.page(query, fields, { sort: DEFAULT_SORT, limit, bytes, skip });
+          const records = JSON.parse(`[${json.map((part) => Buffer.from(part).toString('utf8')).join(',')}]`);
+          found.push(...records);
+          more = last !== undefined;
+          if (last !== undefined) expect(last.msg_id).toBe(records.at(-1).msg_id);
+          if (last !== undefined) expect(records.length).toBeGreaterThan(0);
+        }
+        expect(found).toEqual(expected);
+      }
     });
 
     test('applies changes in their order, and none to a task that is not there', async () => {

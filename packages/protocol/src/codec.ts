@@ -41,6 +41,8 @@ export interface OutgoingMessage {
   readonly parent_header: Header | Dict;
   readonly metadata: Dict;
   readonly content: Dict;
+  /** The content as it goes out, where it is packed already; `content` is not looked at then. */
+  readonly packedContent?: Buffer;
   readonly buffers: readonly Uint8Array[];
 }
 
@@ -54,7 +56,7 @@ export function encodeMessage(
     codec.packer.pack(message.header),
     codec.packer.pack(message.parent_header),
     codec.packer.pack(message.metadata),
-    codec.packer.pack(message.content),
+    message.packedContent ?? codec.packer.pack(message.content),
   ];
   return [
     ...idents.map(toBuffer),

@@ -46,6 +46,8 @@ export interface MessageParts {
   readonly parent?: Header | Dict;
   readonly metadata?: Dict;
   readonly buffers?: readonly Uint8Array[];
+  /** The content's bytes by this session's packer, instead of the content. */
+  readonly packedContent?: Buffer;
 }
 
 /** A session identity: makes, signs and reads messages. Mirrors jupyter_client's `Session`, without its sockets. */
@@ -89,6 +91,7 @@ export class Session {
       parent_header: parts.parent ?? {},
       metadata: parts.metadata ?? {},
       content,
+      ...(parts.packedContent === undefined ? {} : { packedContent: parts.packedContent }),
       buffers: parts.buffers ?? [],
     };
   }

@@ -67,6 +67,32 @@ export interface FindOptions {
 /** A record with the fields that were asked for. */
 export type FoundTask = Partial<StoredTask> & { readonly msg_id: string };
 
+/** A field of a record as it is to be written into a message. */
+export interface JsonField {
+  readonly name: string;
+  /** Not one of the two buffers: those travel beside a message. */
+  readonly column: TaskKey;
+  /** Leave it out where it is null. */
+  readonly optional?: boolean;
+}
+
+/** Which records a page is to have. */
+export interface PageOptions extends Pick<FindOptions, 'after' | 'skip'> {
+  readonly sort: Sort;
+  /** At most so many records. */
+  readonly limit: number;
+  /** The page ends soon after it has so many bytes. */
+  readonly bytes: number;
+}
+
+/** A page of records that are ready to be sent. */
+export interface JsonPage {
+  /** Some JSON objects each, with commas between them. */
+  readonly json: readonly Uint8Array[];
+  /** The last record's sort fields, where the page ended before the matches did; then there may be more. */
+  readonly last?: FoundTask;
+}
+
 /** Which tasks are meant. */
 export type Selection = { readonly query: QueryNode } | { readonly msgIds: readonly string[] };
 
@@ -91,6 +117,11 @@ export interface TaskDatabase {
   get(msgIds: readonly string[], keys?: readonly TaskKey[]): Promise<Map<string, FoundTask>>;
   /** Every match, a chunk at a time. */
   find(query: QueryNode, options?: FindOptions): AsyncIterable<readonly FoundTask[]>;
+  /**
+   * One page of the matches as JSON, dates as the wire has them. Only of a store that keeps JSON: it need not be read and
+   * written anew.
+   */
+  page?(query: QueryNode, fields: readonly JsonField[], options: PageOptions): Promise<JsonPage>;
   count(query: QueryNode): Promise<number>;
   /** All ids in the order of submission; without those of unknown submission. */
   history(): Promise<string[]>;

@@ -80,7 +80,7 @@ export class Hub implements Monitor {
       ['load_request', loadRequest(state)],
       ['result_request', resultRequest(state)],
       ['history_request', historyRequest(state)],
-      ['db_request', dbRequest(state)],
+      ['db_request', dbRequest(state, session)],
       ['purge_request', purgeRequest(state)],
       ['resubmit_request', resubmitRequest(state, session, clock)],
     ]);
@@ -184,8 +184,8 @@ export class Hub implements Monitor {
 
   #reply(client: Buffer, parent: Dict, type: string, answer: Answer): void {
     const { session, schedulers } = this.#options;
-    const parts = { parent, ...(answer.buffers === undefined ? {} : { buffers: answer.buffers }) };
-    schedulers.reply(session.encode(session.rawMessage(type, answer.content, parts), [client]));
+    const { content, ...beside } = answer;
+    schedulers.reply(session.encode(session.rawMessage(type, content, { parent, ...beside }), [client]));
   }
 
   #notify(type: string, content: Dict): void {

@@ -1,4 +1,10 @@
-import { type Dict, InvalidQueryError, parseWireDate, type TaskKey } from '@ipyparallel-js/protocol';
+import {
+  type Dict,
+  InvalidQueryError,
+  parseWireDate,
+  type Session,
+  type TaskKey,
+} from '@ipyparallel-js/protocol';
 import {
   decodeCursor,
   encodeCursor,
@@ -12,7 +18,7 @@ import {
   sortKeyReader,
   TASK_COLUMNS,
 } from '@ipyparallel-js/protocol/internal';
-import type { FoundTask } from '../db/task-database.js';
+import type { FoundTask, JsonField } from '../db/task-database.js';
 import { sizeOfTask } from '../db/task-size.js';
 import type { Answer, Handler, HubState } from './requests.js';
 
@@ -39,7 +45,8 @@ interface Page {
  * and where the next begins; with `count` only how many there are; else all of them in the order of arrival, in one
  * message, as a stock hub does.
  */
-export function dbRequest(state: HubState): Handler {
+export function dbRequest(state: HubState, { codec }: Session): Handler {
+  const isJson = codec.packer.name === 'json';
   return async (request) => {
     const query = parseQuery(request['query'] ?? {}, { dates: 'text' });
     const asked = askedFor(request['keys']);
@@ -47,7 +54,10 @@ export function dbRequest(state: HubState): Handler {
     if (request['count'] === true) {
       return answerOf(new RecordList(asked), { count: await state.db.count(query) });
     }
-    if (page !== undefined) return onePage(state, query, asked, page);
+    if (page !== undefined) {
+      const fields = isJson ? jsonFieldsOf(asked) : undefined;
+      return (await jsonPage(state, query, fields, page)) ?? onePage(state, query, asked, page);
+    }
     const list = new RecordList(asked);
     for await (const tasks of state.db.find(query, { keys: list.columns })) tasks.forEach(list.add, list);
     return answerOf(list);
@@ -82,6 +92,38 @@ async function onePage(
   }
   const next = last === undefined ? null : encodeCursor(sort, sortKeyReader(sort, readStored)(last));
   return answerOf(list, { next });
+}
+
+/** The same from a store that has the records as JSON; undefined from others. */
+async function jsonPage(
+  { db }: HubState,
+  query: QueryNode,
+  fields: readonly JsonField[] | undefined,
+  { sort, after, skip, limit }: Page,
+): Promise<Answer | undefined> {
+  if (db.page === undefined || fields === undefined) return undefined;
+  const { json, last } = await db.page(query, fields, {
+    ...{ sort, bytes: PAGE_BYTES, limit: Math.min(limit, PAGE_RECORDS) },
+    ...(after === undefined ? {} : { after }),
+    ...(skip === 0 ? {} : { skip }),
+  });
+  const next = last === undefined ? null : encodeCursor(sort, sortKeyReader(sort, readStored)(last));
+  const parts: Uint8Array[] = [JSON_HEAD];
+  for (const [i, records] of json.entries()) parts.push(...(i === 0 ? [records] : [JSON_COMMA, records]));
+  const rest = { buffer_lens: null, result_buffer_lens: null, next };
+  parts.push(Buffer.from(`],${JSON.stringify(rest).slice(1)}`, 'utf8'));
+  return { content: {}, packedContent: Buffer.concat(parts) };
+}
+
+const JSON_HEAD = Buffer.from('{"status":"ok","records":[');
+const JSON_COMMA = Buffer.from(',');
+
+/** What a record has in an answer; undefined when buffers are asked for, which travel beside it. */
+function jsonFieldsOf(asked: readonly ProjectedKey[] | undefined): readonly JsonField[] | undefined {
+  if (asked === undefined) {
+    return DEFAULT_KEYS.map((column) => ({ name: column, column, optional: column === 'display_data' }));
+  }
+  return asked.some(({ column }) => TASK_COLUMNS[column] === 'buffers') ? undefined : asked;
 }
 
 /** A column as sorts compare it: dates as Dates. */

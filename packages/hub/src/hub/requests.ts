@@ -9,6 +9,8 @@ import type { TaskTracker } from './task-tracker.js';
 /** What the answer to a request is. */
 export interface Answer {
   readonly content: Dict;
+  /** The content's bytes where they are made already; `content` is not looked at then. */
+  readonly packedContent?: Buffer;
   readonly buffers?: readonly Uint8Array[];
 }
 

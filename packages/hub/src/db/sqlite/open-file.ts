@@ -124,7 +124,16 @@ function prepareTable(connection: Connection, table: string, log: Logger): Layou
 }
 
 function columnsOf(connection: Connection, table: string): string[] {
-  return connection.prepare('SELECT name FROM pragma_table_info(?)').pluck().all(table) as string[];
+  return namesFrom(connection, 'SELECT CAST(name AS BLOB) FROM pragma_table_info(?)', table);
+}
+
+// As bytes: the driver ends the process at a text that is not UTF-8.
+function namesFrom(connection: Connection, sql: string, ...values: readonly string[]): string[] {
+  const names = connection
+    .prepare(sql)
+    .pluck()
+    .all(...values) as ArrayBuffer[];
+  return names.map((name) => Buffer.from(name).toString('utf8'));
 }
 
 /**
@@ -132,8 +141,8 @@ function columnsOf(connection: Connection, table: string): string[] {
  * the one, in that order.
  */
 function adoptRestarts(connection: Connection, table: string, layout: Layout, log: Logger): void {
-  const names = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all();
-  const restarts = (names as string[])
+  const names = namesFrom(connection, "SELECT CAST(name AS BLOB) FROM sqlite_schema WHERE type = 'table'");
+  const restarts = names
     .filter((name) => name.startsWith(`${table}_`) && /^[1-9]\d*$/.test(name.slice(table.length + 1)))
     .sort((a, b) => Number(a.slice(table.length + 1)) - Number(b.slice(table.length + 1)));
   for (const name of restarts) {

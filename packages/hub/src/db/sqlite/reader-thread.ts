@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import type { QueryNode } from '@ipyparallel-js/protocol/internal';
 import type { PackedRows } from './packed-rows.js';
-import type { OnBadRow, Search } from './task-reader.js';
+import type { OnBadRow, PackedPage, PageSearch, Search } from './task-reader.js';
 
 /** What a reader's thread is told when it starts. */
 export interface ReaderData {
@@ -17,6 +17,7 @@ export interface ReaderData {
 type Question =
   /** Answered with the first rows; `next` brings more, until an answer has none. */
   | { readonly op: 'search'; readonly search: Search; readonly keys: readonly TaskKey[] }
+  | { readonly op: 'page'; readonly search: PageSearch }
   | { readonly op: 'count'; readonly query: QueryNode }
   | { readonly op: 'tasks'; readonly msgIds: readonly string[]; readonly keys: readonly TaskKey[] }
   | { readonly op: 'history' | 'next' | 'end' | 'checkpoint' | 'close' };
@@ -27,6 +28,7 @@ export interface ReaderAnswer {
   readonly id: number;
   readonly rows?: PackedRows;
   readonly count?: number;
+  readonly page?: PackedPage;
   readonly failure?: { readonly code: string | undefined; readonly message: string };
   readonly bad?: { readonly row: string; readonly problem: string };
 }
@@ -123,6 +125,10 @@ export class Readers {
 
   async tasks(msgIds: readonly string[], keys: readonly TaskKey[]): Promise<PackedRows | undefined> {
     return (await this.#thread().ask({ id: ++this.#ids, op: 'tasks', msgIds, keys })).rows;
+  }
+
+  async page(search: PageSearch): Promise<PackedPage | undefined> {
+    return (await this.#thread().ask({ id: ++this.#ids, op: 'page', search })).page;
   }
 
   async history(): Promise<PackedRows | undefined> {

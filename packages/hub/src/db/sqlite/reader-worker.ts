@@ -63,6 +63,12 @@ async function answer(request: ReaderRequest): Promise<void> {
     case 'end':
       cursors.delete(id);
       return;
+    case 'page': {
+      const page = await reader.page(request.search);
+      const own = page.json.flatMap(({ buffer }) => (buffer instanceof ArrayBuffer ? [buffer] : []));
+      port?.postMessage({ id, page } satisfies ReaderAnswer, [...new Set(own)]);
+      return;
+    }
     case 'count':
       tell({ id, count: await reader.count(request.query) });
       return;

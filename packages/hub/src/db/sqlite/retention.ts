@@ -62,9 +62,11 @@ export class Retention {
     return culled;
   }
 
-  stop(): void {
+  /** Resolves when nothing of it uses the file any more. */
+  async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
+    await this.#working;
   }
 
   /** Removes what is too old or too much now. */
@@ -112,8 +114,9 @@ export class Retention {
       }
     }
     if (this.#culled.length === before) return;
-    this.#log.info(`${this.#culled.length - before} old tasks were removed`);
+    const count = this.#culled.length - before;
     await this.giveBack();
+    this.#log.info(`${count} old tasks were removed`);
   }
 
   // A task without a result that an earlier run submitted will never have one; one of this run may.

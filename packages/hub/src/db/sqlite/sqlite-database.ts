@@ -6,6 +6,9 @@ import { BoundedSet } from '../../bounded-set.js';
 import type {
   FindOptions,
   FoundTask,
+  JsonField,
+  JsonPage,
+  PageOptions,
   Removed,
   Selection,
   TaskChange,
@@ -151,6 +154,16 @@ export class SqliteDatabase implements TaskDatabase {
     }
   }
 
+  async page(query: QueryNode, fields: readonly JsonField[], options: PageOptions): Promise<JsonPage> {
+    await this.#queue.upToDate();
+    const search = { query, fields, ...options };
+    const page = namesFew(query) ? await this.#reader.page(search) : await this.#readers.page(search);
+    if (page === undefined) return { json: [] };
+    const { json, columns } = page;
+    const [last] = page.last === undefined ? [] : this.#tasks(page.last, columns);
+    return last === undefined ? { json } : { json, last };
+  }
+
   async count(query: QueryNode): Promise<number> {
     await this.#queue.upToDate();
     return namesFew(query) ? await this.#reader.count(query) : await this.#readers.count(query);
@@ -190,7 +203,7 @@ export class SqliteDatabase implements TaskDatabase {
   }
 
   async #close(): Promise<void> {
-    this.#retention.stop();
+    await this.#retention.stop();
     await this.#queue.close();
     await this.#readers.close();
     // One file is left, which can be copied as it is.

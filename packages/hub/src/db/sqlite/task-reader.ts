@@ -9,8 +9,9 @@ import {
   sortRecords,
   TASK_COLUMNS,
 } from '@ipyparallel-js/protocol/internal';
-import type { FoundTask } from '../task-database.js';
+import type { FoundTask, JsonField } from '../task-database.js';
 import type { Connection } from './driver.js';
+import { jsonOf, selectJson, soundJson } from './json-records.js';
 import type { Layout } from './layout.js';
 import { cellsOf, type PackedRow, type PackedRows, packRows, taskOf } from './packed-rows.js';
 import { compileAfter, compileQuery, compileSort } from './query-sql.js';
@@ -24,6 +25,43 @@ export interface Search {
   readonly skip?: number;
   readonly limit?: number;
 }
+
+/** A page as it is asked for. */
+export interface PageSearch extends Search {
+  readonly fields: readonly JsonField[];
+  readonly bytes: number;
+}
+
+/** A page as it goes from one thread to another. */
+export interface PackedPage {
+  readonly json: readonly Uint8Array[];
+  /** The last record's `columns`, when there may be more. */
+  readonly last: PackedRows | undefined;
+  readonly columns: readonly TaskKey[];
+}
+
+/** Some records of a page, and the sort fields of the last one. */
+interface JsonPart {
+  readonly json: Uint8Array;
+  readonly last: PackedRow;
+}
+
+/** See {@link selectJson}; behind it what is packed of the last row. */
+type JsonRow = [
+  json: ArrayBuffer | null,
+  count: number,
+  odd: number,
+  last: number,
+  lengths: string,
+  cells: ArrayBuffer,
+];
+
+/** Rows that are made into JSON at a time: few at first, since they may be large. */
+const FIRST_ROWS = 64;
+const MOST_ROWS = 1024;
+const MOST_SMALL_ROWS = 5000;
+/** Where a row is odd, this many are read with care. */
+const CAREFUL_ROWS = 8;
 
 /** Told of each row that cannot be read: which, and why. */
 export type OnBadRow = (row: string, problem: string) => void;
@@ -86,6 +124,78 @@ export class TaskReader {
     const read = (ids: readonly number[]): PackedRow[] =>
       this.#select('t.rowid = j.value', JSON.stringify(ids), keys);
     return packRows(this.#carefully(rowids, read, (id) => `row ${id}`));
+  }
+
+  /** The first records of a search as JSON, until they are enough. */
+  async page(search: PageSearch): Promise<PackedPage> {
+    const { fields, bytes, sort = [], skip = 0 } = search;
+    // Records with dicts are as large as the page soon; the ids of more would be read for nothing.
+    const large = fields.some(({ column }) => TASK_COLUMNS[column] === 'dict');
+    const limit = Math.min(search.limit ?? Number.POSITIVE_INFINITY, large ? MOST_ROWS : MOST_SMALL_ROWS);
+    const rowids = await this.matches({ ...search, limit });
+    const columns = [...new Set<TaskKey>(['msg_id', ...sort.map(({ field }) => field.column)])];
+    const json: Uint8Array[] = [];
+    let size = 0;
+    let at = 0;
+    let last: PackedRow | undefined;
+    while (at < rowids.length && size < bytes) {
+      if (at > 0) await pause();
+      const enough = size === 0 ? FIRST_ROWS : Math.ceil(((bytes - size) * at) / size);
+      const ids = rowids.slice(at, at + Math.min(enough, MOST_ROWS));
+      at += ids.length;
+      for (const part of this.#json(ids, fields, columns)) {
+        json.push(part.json);
+        size += part.json.byteLength;
+        last = part.last;
+      }
+    }
+    if (at === rowids.length && at < limit) return { json, last: undefined, columns };
+    // None of these could be read: the page is what comes behind them.
+    if (last === undefined) return this.page({ ...search, skip: skip + at });
+    return { json, last: packRows([last]), columns };
+  }
+
+  #json(
+    rowids: readonly number[],
+    fields: readonly JsonField[],
+    columns: readonly TaskKey[],
+  ): readonly JsonPart[] {
+    const sql = `SELECT ${selectJson(this.#layout, fields)}, ${this.#layout.packed(columns)}
+      FROM json_each(?) j CROSS JOIN ${this.#layout.table} t WHERE t.rowid = j.value`;
+    try {
+      const [row] = this.#statements.rows(sql, [JSON.stringify(rowids)]) as JsonRow[];
+      if (row === undefined || row[1] === 0) return [];
+      const json = row[2] === 0 ? soundJson(row[0]) : undefined;
+      if (json !== undefined) return [{ json, last: [row[4], row[5], 0] }];
+    } catch {
+      // Read with care below, where what is wrong with which row is found out.
+    }
+    if (rowids.length <= CAREFUL_ROWS) return this.#carefulJson(rowids, fields, columns);
+    // One odd row must not cost all the others their short way.
+    const middle = rowids.length >> 1;
+    return [rowids.slice(0, middle), rowids.slice(middle)].flatMap((half) =>
+      this.#json(half, fields, columns),
+    );
+  }
+
+  #carefulJson(
+    rowids: readonly number[],
+    fields: readonly JsonField[],
+    columns: readonly TaskKey[],
+  ): readonly JsonPart[] {
+    const keys = [...new Set<TaskKey>([...columns, ...fields.map(({ column }) => column)])];
+    return rowids.flatMap((rowid) => {
+      for (const cells of cellsOf(this.rows([rowid], keys))) {
+        try {
+          const json = jsonOf(taskOf(keys, cells), fields);
+          return this.#select('t.rowid = j.value', `[${rowid}]`, columns).map((last) => ({ json, last }));
+        } catch (error) {
+          const id = cells[0]?.toString('utf8');
+          this.#onBadRow(id === undefined ? `row ${rowid}` : `the task ${id}`, messageOf(error));
+        }
+      }
+      return [];
+    });
   }
 
   /** The tasks of these ids that exist. */
