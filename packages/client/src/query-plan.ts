@@ -91,7 +91,7 @@ function* residualOf(
   } else if (node.kind !== 'test') {
     yield {
       condition: `$${node.kind} of ${node.nodes.length}`,
-      why: 'stock hubs answer it with nothing, or refuse it',
+      why: 'stock hubs answer it with nothing, or refuse it; its branches are asked for',
     };
   } else {
     const why = reasonOf(node.field.column, node.field.path, node.comparison, traits);
