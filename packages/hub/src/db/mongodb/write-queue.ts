@@ -26,6 +26,8 @@ export class WriteQueue {
   readonly #maxBytes: number;
   #waiting: { readonly change: TaskChange; readonly bytes: number }[] = [];
   #bytes = 0;
+  #pushed = 0;
+  #written = 0;
   #batch: readonly TaskChange[] | undefined;
   #draining: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -55,6 +57,7 @@ export class WriteQueue {
         continue;
       }
       this.#waiting.push({ change, bytes });
+      this.#pushed++;
       this.#bytes += bytes;
     }
     if (refused > 0) this.#tellLost(refused);
@@ -62,9 +65,10 @@ export class WriteQueue {
     await this.drain().catch(() => undefined);
   }
 
-  /** Writes all that waits. @throws the outage that prevents it */
+  /** Writes all that waits by now; what comes meanwhile is not waited for. @throws the outage that prevents it */
   async drain(): Promise<void> {
-    while (this.#waiting.length > 0) {
+    const until = this.#pushed;
+    while (this.#written < until) {
       this.#draining ??= this.#drainOnce().finally(() => {
         this.#draining = undefined;
       });
@@ -101,6 +105,7 @@ export class WriteQueue {
     }
     this.#batch = undefined;
     for (const item of this.#waiting.splice(0, batch.length)) this.#bytes -= item.bytes;
+    this.#written += batch.length;
     this.#isUp();
   }
 
@@ -133,12 +138,14 @@ export class WriteQueue {
   }
 
   #isUp(): void {
-    if (this.#downSince === undefined || this.#waiting.length > 0) return;
+    if (this.#downSince === undefined) return;
     const seconds = ((performance.now() - this.#downSince) / 1000).toFixed(1);
     this.#downSince = undefined;
-    const lost = this.#lost > 0 ? `; ${this.#lost} changes did not fit and are lost` : '';
+    const lost = this.#lost > 0 ? `; ${this.#lost} did not fit and are lost` : '';
     this.#lost = 0;
-    this.#options.log.warn(`${this.#options.server} is back after ${seconds} s and has what waited${lost}`);
+    const { log, server } = this.#options;
+    log.warn(`${server} is back after ${seconds} s; ${this.#waiting.length} changes still wait${lost}`);
+    this.drain().catch(() => undefined);
   }
 
   #tellLost(count: number): void {
