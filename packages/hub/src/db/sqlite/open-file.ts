@@ -186,6 +186,9 @@ function createIndexes(connection: Connection, table: string, layout: Layout): v
   const indexes: Record<string, string> = {
     submitted: `(${submitted}, msg_id)`,
     client: `(client_uuid, ${submitted}, msg_id)`,
+    // SQLite takes an index of equal values before one of a range: the tasks of a client that began in the last hour
+    // would be looked for among all that it ever had.
+    'client-started': `(client_uuid, ${millisecondOf('started')})`,
     engine: `(engine_uuid, ${submitted}, msg_id)`,
     started: `(${millisecondOf('started')}, msg_id)`,
     completed: `(${millisecondOf('completed')}, msg_id)`,
