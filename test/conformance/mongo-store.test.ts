@@ -1,0 +1,41 @@
+import { MongoDatabase } from '@ipyparallel-js/hub/internal';
+import { createLogger, stderrSink } from '@ipyparallel-js/wire';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { questionsOfRun, runDifferential, seedOfRun } from '../support/differential/run.js';
+import { StoreSubject } from '../support/differential/store-subject.js';
+import { describeMongo, MongoServer } from '../support/mongo-server.js';
+import { describeTaskDatabase } from './task-database.js';
+
+const log = createLogger('warn', stderrSink('mongodb'));
+const questions = questionsOfRun(600);
+const sets = [
+  { records: 60, questions: 150 },
+  { records: 5, questions: 50 },
+];
+
+describeMongo('MongoDB', () => {
+  let server: MongoServer;
+  beforeAll(async () => {
+    server = await MongoServer.start();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  const open = () =>
+    MongoDatabase.open({ uri: server.uri, database: server.newDatabase() }, { log, session: 'test' });
+
+  describeTaskDatabase('MongoDB', async () => {
+    const db = await open();
+    return { db, dispose: () => db.close() };
+  });
+
+  // What the server departs in is finished in the store: unlike the bare server it gives what the reference gives.
+  it(
+    'the store gives what the reference gives',
+    async () => {
+      await using subject = new StoreSubject('MongoDB store', open);
+      await runDifferential([subject], { questions, sets }, seedOfRun());
+      expect(questions).toBeGreaterThan(0);
+    },
+    60_000 + questions * 100,
+  );
+});
