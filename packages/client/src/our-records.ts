@@ -37,7 +37,8 @@ export class OurRecords {
     const abort = new AbortController();
     const ask = (left: number, after: string | undefined): Promise<RecordPage> => {
       const deadline = newDeadline();
-      const signals = deadline.signal === undefined ? [abort.signal] : [abort.signal, deadline.signal];
+      const signal =
+        deadline.signal === undefined ? abort.signal : AbortSignal.any([abort.signal, deadline.signal]);
       const page = this.#requests.page(
         {
           ...{ query, keys: everything ? null : columns, sort: toWireSort(sort) },
@@ -45,15 +46,15 @@ export class OurRecords {
           ...(left === Number.POSITIVE_INFINITY ? {} : { limit: left }),
         },
         columns,
-        { ...deadline, signal: AbortSignal.any(signals) },
+        { ...deadline, signal },
       );
       // Nobody may ever wait for it.
       page.catch(() => undefined);
       return page;
     };
+    let left = limit;
+    let coming: Promise<RecordPage> | undefined = ask(left, undefined);
     try {
-      let left = limit;
-      let coming: Promise<RecordPage> | undefined = ask(left, undefined);
       while (coming !== undefined) {
         const { rows, next }: RecordPage = await coming;
         left -= rows.length;
@@ -66,7 +67,7 @@ export class OurRecords {
         if (fresh.length > 0) yield fresh;
       }
     } finally {
-      abort.abort();
+      if (coming !== undefined) abort.abort();
     }
   }
 

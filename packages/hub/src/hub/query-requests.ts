@@ -118,11 +118,13 @@ async function jsonPage(
 const JSON_HEAD = Buffer.from('{"status":"ok","records":[');
 const JSON_COMMA = Buffer.from(',');
 
+const DEFAULT_FIELDS: readonly JsonField[] = DEFAULT_KEYS.map((column) => ({
+  ...{ name: column, column, optional: column === 'display_data' },
+}));
+
 /** What a record has in an answer; undefined when buffers are asked for, which travel beside it. */
 function jsonFieldsOf(asked: readonly ProjectedKey[] | undefined): readonly JsonField[] | undefined {
-  if (asked === undefined) {
-    return DEFAULT_KEYS.map((column) => ({ name: column, column, optional: column === 'display_data' }));
-  }
+  if (asked === undefined) return DEFAULT_FIELDS;
   return asked.some(({ column }) => TASK_COLUMNS[column] === 'buffers') ? undefined : asked;
 }
 

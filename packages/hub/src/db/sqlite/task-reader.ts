@@ -77,6 +77,7 @@ export class TaskReader {
   readonly #statements: Statements;
   readonly #layout: Layout;
   readonly #onBadRow: OnBadRow;
+  readonly #selections = new WeakMap<readonly JsonField[], string>();
 
   constructor(connection: Connection, layout: Layout, onBadRow: OnBadRow) {
     this.#connection = connection;
@@ -160,7 +161,9 @@ export class TaskReader {
     fields: readonly JsonField[],
     columns: readonly TaskKey[],
   ): readonly JsonPart[] {
-    const sql = `SELECT ${selectJson(this.#layout, fields)}, ${this.#layout.packed(columns)}
+    const records = this.#selections.get(fields) ?? selectJson(this.#layout, fields);
+    this.#selections.set(fields, records);
+    const sql = `SELECT ${records}, ${this.#layout.packed(columns)}
       FROM json_each(?) j CROSS JOIN ${this.#layout.table} t WHERE t.rowid = j.value`;
     try {
       const [row] = this.#statements.rows(sql, [JSON.stringify(rowids)]) as JsonRow[];
