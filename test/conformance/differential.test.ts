@@ -1,34 +1,65 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MemoryDatabase, SqliteDatabase } from '@ipyparallel-js/hub/internal';
+import { MemoryDatabase, MongoDatabase, SqliteDatabase } from '@ipyparallel-js/hub/internal';
 import { createLogger, stderrSink } from '@ipyparallel-js/wire';
-import { afterAll, expect, it } from 'vitest';
+import { describe, it } from 'vitest';
 import { EmbeddedSubject } from '../support/differential/embedded-subject.js';
-import { WireSubject } from '../support/differential/reference.js';
+import { MongoServerSubject } from '../support/differential/mongo-server-subject.js';
+import { NaiveSubject, WireSubject } from '../support/differential/reference.js';
 import { questionsOfRun, runDifferential, seedOfRun } from '../support/differential/run.js';
 import { StoreSubject } from '../support/differential/store-subject.js';
+import { describeMongo, MongoServer } from '../support/mongo-server.js';
 
-const questions = questionsOfRun(3_000);
-const sets = [
-  { records: 100, questions: 400 },
-  { records: 5, questions: 50 },
-  { records: 700, questions: 50 },
-];
-const location = mkdtempSync(join(tmpdir(), 'ippjs-differential-'));
-afterAll(() => rmSync(location, { recursive: true }));
+const log = createLogger('warn', stderrSink('differential'));
 
-it(
-  'every store gives what the reference gives',
-  async () => {
-    await using memory = new StoreSubject('memory', async () => new MemoryDatabase({ recordLimit: 10_000 }));
-    await using sqlite = new StoreSubject('sqlite', () =>
-      SqliteDatabase.open({ location }, createLogger('warn', stderrSink('sqlite'))),
-    );
-    await using embedded = new EmbeddedSubject();
-    const subjects = [new WireSubject(), memory, sqlite, embedded];
-    await runDifferential(subjects, { questions, sets }, seedOfRun());
-    expect(subjects).toHaveLength(4);
-  },
-  60_000 + questions * 50,
-);
+describe('generated queries over generated records give what the reference gives', () => {
+  const questions = questionsOfRun(3_000);
+  const sets = [
+    { records: 100, questions: 400 },
+    { records: 5, questions: 50 },
+    { records: 700, questions: 50 },
+  ];
+
+  it(
+    'in memory, in SQLite and on our controller',
+    async () => {
+      const location = mkdtempSync(join(tmpdir(), 'ippjs-differential-'));
+      try {
+        await using memory = new StoreSubject(
+          'memory',
+          async () => new MemoryDatabase({ recordLimit: 10_000 }),
+        );
+        await using sqlite = new StoreSubject('SQLite', () => SqliteDatabase.open({ location }, log));
+        await using embedded = new EmbeddedSubject();
+        const subjects = [new NaiveSubject(), new WireSubject(), memory, sqlite, embedded];
+        await runDifferential(subjects, { questions, sets }, seedOfRun());
+      } finally {
+        rmSync(location, { recursive: true });
+      }
+    },
+    60_000 + questions * 60,
+  );
+});
+
+describeMongo('generated queries over generated records give what the reference gives', () => {
+  const questions = questionsOfRun(500);
+  const sets = [
+    { records: 40, questions: 200 },
+    { records: 5, questions: 50 },
+  ];
+
+  it(
+    'in our MongoDB store and on the server itself',
+    async () => {
+      await using server = await MongoServer.start();
+      const database = server.newDatabase();
+      await using store = new StoreSubject('our MongoDB store', () =>
+        MongoDatabase.open({ uri: server.uri, database }, { log, session: 'differential' }),
+      );
+      await using raw = await MongoServerSubject.start(server.uri);
+      await runDifferential([store, raw], { questions, sets }, seedOfRun());
+    },
+    60_000 + questions * 200,
+  );
+});

@@ -8,8 +8,8 @@ const questions = questionsOfRun(400);
 // Beyond 500 records our client asks a stock hub in slices.
 const sets = [
   { records: 60, questions: 150 },
-  { records: 5, questions: 30 },
-  { records: 620, questions: 20 },
+  { records: 5, questions: 40 },
+  { records: 620, questions: 10 },
 ];
 
 describe('generated queries over generated records', () => {

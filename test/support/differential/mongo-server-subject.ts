@@ -5,39 +5,33 @@ import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
 import { type Collection, Long, MongoClient } from 'mongodb';
+import { ferretDeparture, storableInFerret } from '../ferretdb-departures.js';
 import type { Question, Subject } from './subject.js';
-
-/** What is known of a server. */
-export interface ServerKnowledge {
-  readonly name: string;
-  /** What it can store of a task; a task that it refuses would tell nothing. */
-  readonly storable: (task: StoredTask) => StoredTask;
-  /** The kind of departure from MongoDB's documented meaning that a question runs into, if any. */
-  readonly departure: (question: Question, tasks: readonly StoredTask[]) => string | undefined;
-}
 
 export class MongoServerSubject implements Subject {
   readonly name: string;
   readonly atOnce = 4;
-  readonly departure: NonNullable<Subject['departure']>;
   readonly #client: MongoClient;
   readonly #records: Collection;
-  readonly #knowledge: ServerKnowledge;
+  readonly #isFerret: boolean;
 
-  private constructor(client: MongoClient, knowledge: ServerKnowledge) {
-    this.name = `${knowledge.name}, raw queries`;
+  private constructor(client: MongoClient, server: string, isFerret: boolean) {
+    this.name = `${server} asked through the official driver`;
     this.#client = client;
     this.#records = client.db(`differential-${randomUUID().slice(0, 8)}`).collection('task_records');
-    this.#knowledge = knowledge;
-    this.departure = knowledge.departure;
+    this.#isFerret = isFerret;
   }
 
-  static async start(uri: string, knowledge: ServerKnowledge): Promise<MongoServerSubject> {
-    return new MongoServerSubject(await MongoClient.connect(uri), knowledge);
+  static async start(uri: string): Promise<MongoServerSubject> {
+    const client = await MongoClient.connect(uri);
+    const info = await client.db('admin').command({ buildInfo: 1 });
+    const ferret: unknown = info['ferretdbVersion'] ?? info['ferretdb']?.version;
+    const server = ferret === undefined ? `MongoDB ${info['version']}` : 'FerretDB 1';
+    return new MongoServerSubject(client, server, ferret !== undefined);
   }
 
   async load(tasks: readonly StoredTask[]): Promise<readonly StoredTask[]> {
-    const kept = tasks.map(this.#knowledge.storable);
+    const kept = this.#isFerret ? tasks.map(storableInFerret) : tasks;
     await this.#records.deleteMany({});
     if (kept.length > 0) await this.#records.insertMany(kept.map(documentOf));
     return kept;
@@ -57,6 +51,16 @@ export class MongoServerSubject implements Subject {
       .limit(limit)
       .project<{ msg_id: string }>({ _id: 0, msg_id: 1 });
     return (await found.toArray()).map(({ msg_id }) => msg_id);
+  }
+
+  departure({ query }: Question, tasks: readonly StoredTask[], given: readonly string[] | string) {
+    const asked = inMongoWords(query);
+    if (this.#isFerret)
+      return ferretDeparture({ query: asked, tasks, refusal: typeof given === 'string' ? given : undefined });
+    const patterns = JSON.stringify(asked, (_, value: unknown) =>
+      value instanceof RegExp ? { $regex: '' } : value,
+    );
+    return patterns.includes('"$regex"') ? 'regular expressions are PCRE, not RE2' : undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -12,6 +12,7 @@ import {
   toWireQuery,
   toWireSort,
 } from '@ipyparallel-js/protocol/internal';
+import { naivelyMatches } from '../naive-evaluator.js';
 import type { Question, Subject } from './subject.js';
 
 /** Stored tasks as queries see them: dates as Dates. */
@@ -37,6 +38,37 @@ export function answerTo(
     const sorted = sortRecords(found, parseSort(sort), (record, key) => record[key]);
     return sorted.slice(skip, limit === undefined ? undefined : skip + limit).map(({ msg_id }) => msg_id);
   };
+}
+
+/** A second opinion: an evaluator that is written to be read, and an order written anew. */
+export class NaiveSubject implements Subject {
+  readonly name = 'naive evaluator';
+  readonly atOnce = 1;
+  #records: TaskRecord[] = [];
+
+  async load(tasks: readonly StoredTask[]): Promise<readonly StoredTask[]> {
+    this.#records = recordsOf(tasks);
+    return tasks;
+  }
+
+  async ids({ query, sort, skip = 0, limit }: Question): Promise<readonly string[]> {
+    const found = this.#records.filter((record) => naivelyMatches(query, record as unknown as Dict));
+    // The values that paths lead to are not sorted a second time here.
+    const sorted =
+      sort === undefined
+        ? found.sort((a, b) => bySubmission(a, b) || Buffer.compare(utf8(a.msg_id), utf8(b.msg_id)))
+        : sortRecords(found, parseSort(sort), (record, key) => record[key]);
+    return sorted.slice(skip, limit === undefined ? undefined : skip + limit).map(({ msg_id }) => msg_id);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+const utf8 = (text: string): Buffer => Buffer.from(text, 'utf8');
+
+function bySubmission({ submitted: a }: TaskRecord, { submitted: b }: TaskRecord): number {
+  if (a === null || b === null) return Number(a !== null) - Number(b !== null);
+  return a.getTime() - b.getTime();
 }
 
 /** The reference once more, on each question as our client sends it and our hub reads it. */

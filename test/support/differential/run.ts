@@ -80,14 +80,14 @@ async function askAll(
   const ask = async (): Promise<void> => {
     for (const question of waiting) {
       const wanted = wantedOf(answers, question);
-      const departure = subject.departure?.(question, kept);
-      if (departure !== undefined) {
-        tally.departures.set(departure, (tally.departures.get(departure) ?? 0) + 1);
-        continue;
-      }
       const given = await idsOf(subject, question);
       if (sameIds(given, wanted)) {
         tally.same++;
+        continue;
+      }
+      const departure = subject.departure?.(question, kept, given);
+      if (departure !== undefined) {
+        tally.departures.set(departure, (tally.departures.get(departure) ?? 0) + 1);
       } else {
         tally.different++;
         failed.push({ tasks, question });
@@ -130,8 +130,8 @@ async function reportOf(subject: Subject, failure: Failure): Promise<string> {
   const small = await shrink(failure, async (candidate) => {
     try {
       const { wanted, given } = await compare(candidate);
-      if (subject.departure?.(candidate.question, candidate.tasks) !== undefined) return false;
-      return !sameIds(given, wanted);
+      if (sameIds(given, wanted)) return false;
+      return subject.departure?.(candidate.question, candidate.tasks, given) === undefined;
     } catch {
       // No valid question any more.
       return false;

@@ -20,8 +20,12 @@ export interface Subject extends AsyncDisposable {
   load(tasks: readonly StoredTask[]): Promise<readonly StoredTask[]>;
   /** The ids of the answer, in its order. */
   ids(question: Question): Promise<readonly string[]>;
-  /** The kind of question that it is known to answer otherwise than MongoDB's documentation has it. */
-  departure?(question: Question, tasks: readonly StoredTask[]): string | undefined;
+  /** The known kind of departure from MongoDB's documentation that a wrong answer is of, if it is of any. */
+  departure?(
+    question: Question,
+    tasks: readonly StoredTask[],
+    given: readonly string[] | string,
+  ): string | undefined;
 }
 
 /** A question as source text. */
