@@ -1,7 +1,7 @@
 // npm run differential: the differential test in full, 20,000 generated questions to each store, server and stock hub.
 // `npm run differential -- 50000` asks more. DIFFERENTIAL_SEED asks the same again, MONGODB_URI names a server.
 import { spawnSync } from 'node:child_process';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
