@@ -11,6 +11,7 @@ export { isPlainRegex, regexOfGlob } from './db/mongodb/patterns.js';
 export { NoDatabase } from './db/no-database.js';
 export { type DatabaseOptions, openDatabase } from './db/open-database.js';
 export { decodeBuffers, encodeBuffers } from './db/sqlite/buffer-list.js';
+export { mergeChanges } from './db/sqlite/merge-changes.js';
 export { SqliteDatabase } from './db/sqlite/sqlite-database.js';
 export {
   emptyTask,

@@ -1,5 +1,6 @@
 import type { Logger } from '@ipyparallel-js/wire';
 import type { TaskChange } from '../task-database.js';
+import { mergeChanges } from './merge-changes.js';
 import { TaskFileError } from './task-file-error.js';
 import { messageOf } from './task-reader.js';
 import type { TaskWriter } from './task-writer.js';
@@ -27,6 +28,10 @@ export class ChangeQueue {
   readonly #log: Logger;
   readonly #checkpoint: () => Promise<void>;
   #changes: TaskChange[] = [];
+  #sizes: number[] = [];
+  /** How many changes have left, and which number the last change of each task that waits has. */
+  #left = 0;
+  readonly #last = new Map<string, number>();
   #bytes = 0;
   #written = 0;
   #draining: Promise<void> | undefined;
@@ -51,10 +56,7 @@ export class ChangeQueue {
 
   /** Resolves when the changes are on disk, or are held because the disk does not take them. */
   async push(changes: readonly TaskChange[]): Promise<void> {
-    for (const change of changes) {
-      this.#changes.push(change);
-      this.#bytes += sizeOf(change);
-    }
+    for (const change of changes) this.#hold(change);
     this.#forgetSome();
     await this.#settled();
   }
@@ -113,12 +115,38 @@ export class ChangeQueue {
   }
 
   #step(): void {
-    const applied = this.#writer.apply(this.#changes, 0);
-    for (const change of this.#changes.splice(0, applied)) {
-      const bytes = sizeOf(change);
-      this.#bytes -= bytes;
-      this.#written += bytes;
+    this.#written += this.#drop(this.#writer.apply(this.#changes, 0));
+  }
+
+  // Under load a task is submitted, assigned and finished before its row is written: that is one row then.
+  #hold(change: TaskChange): void {
+    const msgId = change.op === 'add' ? change.task.msg_id : change.msgId;
+    const bytes = sizeOf(change);
+    this.#bytes += bytes;
+    const at = (this.#last.get(msgId) ?? -1) - this.#left;
+    const earlier = this.#changes[at];
+    const merged = earlier === undefined ? undefined : mergeChanges(earlier, change);
+    if (merged !== undefined) {
+      this.#changes[at] = merged;
+      this.#sizes[at] = (this.#sizes[at] ?? 0) + bytes;
+      return;
     }
+    this.#last.set(msgId, this.#left + this.#changes.length);
+    this.#changes.push(change);
+    this.#sizes.push(bytes);
+  }
+
+  /** Takes the first changes away, and says how many bytes they were. */
+  #drop(count: number): number {
+    let bytes = 0;
+    for (const size of this.#sizes.splice(0, count)) bytes += size;
+    for (const change of this.#changes.splice(0, count)) {
+      const msgId = change.op === 'add' ? change.task.msg_id : change.msgId;
+      if (this.#last.get(msgId) === this.#left) this.#last.delete(msgId);
+      this.#left++;
+    }
+    this.#bytes -= bytes;
+    return bytes;
   }
 
   #worked(): void {
@@ -147,12 +175,9 @@ export class ChangeQueue {
   #forgetSome(): void {
     if (this.#bytes <= MOST_BYTES || this.#failingSince === undefined) return;
     let count = 0;
-    for (const change of this.#changes) {
-      if (this.#bytes <= MOST_BYTES / 2) break;
-      this.#bytes -= sizeOf(change);
-      count++;
-    }
-    this.#changes.splice(0, count);
+    let kept = this.#bytes;
+    while (kept > MOST_BYTES / 2 && count < this.#sizes.length) kept -= this.#sizes[count++] ?? 0;
+    this.#drop(count);
     this.#lost += count;
     this.#log.error(`${count} changes that ${this.#path} did not take are lost: more than can be held`);
   }
