@@ -196,7 +196,7 @@ describe('requests', () => {
     ] as const) {
       const { type, content: error } = await ask(client, 'db_request', content);
       expect(type).toBe('db_reply');
-      expect(error).toMatchObject({ status: 'error', ename: 'InvalidQuery' });
+      expect(error).toMatchObject({ status: 'error', ename: 'InvalidQueryError' });
       expect(error['evalue']).toContain(near);
     }
   });

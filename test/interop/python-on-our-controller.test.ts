@@ -210,8 +210,8 @@ for (const version of stockVersions) {
         mux: true,
         buffers: [true],
         wrong: [
-          ['InvalidQuery', expect.stringContaining('did you mean "completed"?')],
-          ['InvalidQuery', expect.stringContaining('unknown TaskRecord key "bogus"')],
+          ['InvalidQueryError', expect.stringContaining('did you mean "completed"?')],
+          ['InvalidQueryError', expect.stringContaining('unknown TaskRecord key "bogus"')],
         ],
         queue_status: [['0', '1', 'unassigned'], 0, true],
         verbose: true,

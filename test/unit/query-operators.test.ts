@@ -1,6 +1,6 @@
 // MongoDB's written rules, operator by operator; the expected answers are written by hand.
 import { InvalidQueryError } from '@ipyparallel-js/protocol';
-import { parseQuery, recordPredicate } from '@ipyparallel-js/protocol/internal';
+import { parseQuery, recordPredicate, toWireQuery } from '@ipyparallel-js/protocol/internal';
 import { describe, expect, it } from 'vitest';
 
 type Plain = { readonly [key: string]: unknown };
@@ -504,21 +504,39 @@ describe('limits', () => {
       return query;
     };
     const ors = (depth: number): unknown => nested(depth, (inner) => ({ $or: [inner] }), { queue: 'mux' });
-    expect(matches(ors(99) as Plain, { queue: 'mux' })).toBe(true);
-    expect(refusal(ors(100))).toContain('deeper than 100 levels');
-    expect(refusal(ors(5_000))).toContain('deeper than 100 levels');
+    expect(matches(ors(39) as Plain, { queue: 'mux' })).toBe(true);
+    expect(refusal(ors(40))).toContain('deeper than 40 levels');
+    expect(refusal(ors(5_000))).toContain('deeper than 40 levels');
     const nots = (depth: number): unknown => ({
       'content.v': nested(depth, (inner) => ({ $not: inner }), { $gt: 1 }),
     });
-    expect(matches(nots(98) as Plain, { content: { v: 2 } })).toBe(true);
-    expect(refusal(nots(5_000))).toContain('deeper than 100 levels');
+    expect(matches(nots(38) as Plain, { content: { v: 2 } })).toBe(true);
+    expect(refusal(nots(5_000))).toContain('deeper than 40 levels');
     const items = (depth: number): unknown => ({
       'content.v': nested(depth, (inner) => ({ $elemMatch: inner }), { $gt: 1 }),
     });
-    expect(refusal(items(5_000))).toContain('deeper than 100 levels');
+    expect(refusal(items(5_000))).toContain('deeper than 40 levels');
     const circle: { $and: unknown[] } = { $and: [] };
     circle.$and.push(circle);
-    expect(refusal(circle)).toContain('deeper than 100 levels');
+    expect(refusal(circle)).toContain('deeper than 40 levels');
+    // What is taken fits into a message, whose JSON may nest 200 levels.
+    const value = nested(56, (inner) => [inner], 1);
+    const deepest = nested(30, (inner) => ({ pyin: 'a', execute_input: 'b', $or: [inner] }), {
+      'content.a': value,
+    });
+    const text = JSON.stringify(toWireQuery(parseQuery(deepest)));
+    const levels = [...text].reduce(
+      ([now, most], char) => {
+        const next = now + ('[{'.includes(char) ? 1 : ']}'.includes(char) ? -1 : 0);
+        return [next, Math.max(next, most)] as [number, number];
+      },
+      [0, 0] as [number, number],
+    )[1];
+    expect(levels).toBeGreaterThan(150);
+    expect(levels).toBeLessThan(198);
+    expect(refusal(nested(30, (inner) => ({ $or: [inner] }), { 'content.a': [value] }))).toContain(
+      'deeper than',
+    );
     expect(refusal({ $or: Array.from({ length: 1_001 }, () => ({})) })).toContain(
       'more than 1000 conditions',
     );

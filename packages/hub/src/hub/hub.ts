@@ -176,7 +176,7 @@ export class Hub implements Monitor {
 
   #failure(error: unknown, type: string): Dict {
     if (error instanceof ReportedError) return error.content;
-    if (error instanceof InvalidQueryError) return errorContent('InvalidQuery', error.message);
+    if (error instanceof InvalidQueryError) return errorContent('InvalidQueryError', error.message);
     this.#options.log.error(`a ${type} could not be answered`, error);
     const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) };
     return errorContent(name, message);

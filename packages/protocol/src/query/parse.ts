@@ -5,7 +5,7 @@ import { TASK_COLUMNS } from '../task-record.js';
 import { columnComparison, mergeEquality } from './column-comparison.js';
 import { clip, describe } from './describe.js';
 import { parseElementPath, parseField } from './field.js';
-import { DEFAULT_LIMITS, type QueryLimits } from './limits.js';
+import { DEFAULT_LIMITS, type QueryLimits, valueDepthIn } from './limits.js';
 import {
   checkListed,
   type Pattern,
@@ -78,7 +78,7 @@ class Parser {
 
   constructor(dates: DateForm, limits: QueryLimits) {
     this.#limits = limits;
-    this.#values = new ValueReader(dates, limits.depth);
+    this.#values = new ValueReader(dates);
   }
 
   /** The parts of a query, all of which must hold. */
@@ -151,7 +151,7 @@ class Parser {
         throw new InvalidQueryError(`the condition of "${place.name}" is empty`);
       }
     }
-    return this.#counted([{ op: '$eq', value: this.#values.read(place, condition) }]);
+    return this.#counted([{ op: '$eq', value: this.#read(place, condition) }]);
   }
 
   /** An object of operators, all of which must hold. */
@@ -221,7 +221,11 @@ class Parser {
       throw new InvalidQueryError(
         `${at} takes a value, not a regular expression; use $regex, or $not with one`,
       );
-    return this.#values.read(place, value);
+    return this.#read(place, value);
+  }
+
+  #read(place: Place, value: unknown): unknown {
+    return this.#values.read(place, value, valueDepthIn(this.#limits, this.#depth));
   }
 
   // A regular expression may stand in a list: then one `$regex` for all of them stands beside the values.
@@ -266,7 +270,7 @@ class Parser {
         throw new InvalidQueryError(`${item} is undefined${why}`);
       }
       checkListed(value, item);
-      values.push(this.#values.read(place, value));
+      values.push(this.#read(place, value));
     }
     return { values, patterns };
   }

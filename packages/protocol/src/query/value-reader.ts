@@ -11,18 +11,16 @@ export type DateForm = 'date' | 'text';
 /** Reads the values that a query compares with: checked by what a column holds, copied, and as JSON has them. */
 export class ValueReader {
   readonly #dates: DateForm;
-  readonly #depth: number;
 
-  constructor(dates: DateForm, depth: number) {
+  constructor(dates: DateForm) {
     this.#dates = dates;
-    this.#depth = depth;
   }
 
-  /** A value for a column, or for what lies inside a dict. @throws InvalidQueryError */
-  read(place: { readonly name: string; readonly column?: Field }, value: unknown): unknown {
+  /** A value for a column, or for what lies inside a dict, nested so deep at most. @throws InvalidQueryError */
+  read(place: { readonly name: string; readonly column?: Field }, value: unknown, depth: number): unknown {
     if (value === null) return null;
     if (value === undefined) throw new InvalidQueryError(`the value of "${place.name}" is undefined`);
-    if (place.column === undefined) return this.#anyValue(place.name, value, 0);
+    if (place.column === undefined) return this.#anyValue(place.name, value, depth, depth);
     const wrong = (wanted: string): never => {
       throw new InvalidQueryError(
         `"${place.name}" is ${wanted}; it cannot be compared with ${describe(value)}`,
@@ -41,21 +39,20 @@ export class ValueReader {
         return new Date(value);
       }
       case 'dict':
-        return isDict(value) ? this.#anyValue(place.name, value, 0) : wrong('a dict');
+        return isDict(value) ? this.#anyValue(place.name, value, depth, depth) : wrong('a dict');
       case 'buffers':
         return wrong('a list of buffers, which can only be compared with null');
     }
   }
 
   // Copied: a query means what it meant at the call, whatever is done to its parts afterwards.
-  #anyValue(name: string, value: unknown, depth: number): unknown {
-    if (depth > this.#depth)
-      throw new InvalidQueryError(`the value of "${name}" nests deeper than ${this.#depth} levels`);
+  #anyValue(name: string, value: unknown, left: number, depth: number): unknown {
+    if (left < 0) throw new InvalidQueryError(`the value of "${name}" nests deeper than ${depth} levels`);
     if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
     // JSON, in which records travel, has no other numbers, and no negative zero.
     if (typeof value === 'number' && Number.isFinite(value)) return value + 0;
     if (Array.isArray(value)) {
-      return Array.from(value as unknown[], (item) => this.#anyValue(name, item, depth + 1));
+      return Array.from(value as unknown[], (item) => this.#anyValue(name, item, left - 1, depth));
     }
     if (value instanceof Date) {
       throw new InvalidQueryError(
@@ -64,7 +61,7 @@ export class ValueReader {
     }
     if (isDict(value)) {
       return Object.fromEntries(
-        Object.entries(value).map(([key, item]) => [key, this.#anyValue(name, item, depth + 1)]),
+        Object.entries(value).map(([key, item]) => [key, this.#anyValue(name, item, left - 1, depth)]),
       );
     }
     throw new InvalidQueryError(`the value of "${name}" holds ${describe(value)}, which no record can hold`);
