@@ -104,8 +104,9 @@ class Compiler {
     if (path.length > 0) return false;
     switch (comparison.op) {
       case '$eq':
-      case '$in':
         return true;
+      case '$in':
+        return comparison.values.length <= this.#traits.listLength;
       case '$gt':
       case '$gte':
       case '$lt':

@@ -179,6 +179,12 @@ export class MongoDatabase implements TaskDatabase {
 
   async get(msgIds: readonly string[], keys?: readonly TaskKey[]): Promise<Map<string, FoundTask>> {
     const found = new Map<string, FoundTask>();
+    if (msgIds.length > this.#traits.listLength) {
+      const wanted = new Set(msgIds);
+      for await (const task of this.#tasks({}, keys))
+        if (wanted.has(task.msg_id)) found.set(task.msg_id, task);
+      return found;
+    }
     for (let at = 0; at < msgIds.length; at += CHUNK) {
       const filter = { msg_id: { $in: msgIds.slice(at, at + CHUNK) } };
       for await (const task of this.#tasks(filter, keys)) found.set(task.msg_id, task);

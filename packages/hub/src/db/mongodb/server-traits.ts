@@ -6,6 +6,8 @@ export interface ServerTraits {
   readonly name: string;
   /** Whether whole queries are answered with MongoDB's meaning. */
   readonly fullQueries: boolean;
+  /** How many values of a list are worth being sent: beyond, it is quicker to look at every record here. */
+  readonly listLength: number;
   /** Whether documents may have keys with dots and dollars inside. */
   readonly anyKeys: boolean;
   /** Whether lists may hold lists. */
@@ -18,12 +20,20 @@ export async function readServerTraits(db: Db): Promise<ServerTraits> {
   const ferret: unknown =
     info['ferretdbVersion'] ?? (info['ferretdb'] as Record<string, unknown>)?.['version'];
   if (ferret !== undefined) {
-    return { name: `FerretDB ${String(ferret)}`, fullQueries: false, anyKeys: false, nestedLists: false };
+    return {
+      name: `FerretDB ${String(ferret)}`,
+      fullQueries: false,
+      // It walks the whole list for each record.
+      listLength: 50,
+      anyKeys: false,
+      nestedLists: false,
+    };
   }
   const version = String(info['version'] ?? '');
   return {
     name: `MongoDB ${version}`,
     fullQueries: true,
+    listLength: Number.POSITIVE_INFINITY,
     anyKeys: Number.parseInt(version, 10) >= 5,
     nestedLists: true,
   };

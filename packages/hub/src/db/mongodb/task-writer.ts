@@ -57,7 +57,7 @@ export class TaskWriter {
   }
 
   /**
-   * Writes a batch: one look at what is there, then one write for all tasks. A task that the server refuses is told,
+   * Writes a batch: one look at what is to be changed, then one write for all tasks. A task that the server refuses is told,
    * and the others are written. After an outage the same batch (the same array) may be given again: it is written with
    * the values of the first attempt, so nothing is doubled.
    */
@@ -68,10 +68,10 @@ export class TaskWriter {
       this.#prepared.set(changes, prepared);
     }
     if (prepared.length === 0) return { added: 0, bytes: 0 };
-    const refused = await this.#send(prepared);
+    const refused = await this.#send(prepared, changes);
     const done = prepared.filter((_, i) => !refused.has(i));
     return {
-      added: done.filter(({ task }) => task.isNew).length,
+      added: done.filter(({ operation }) => 'insertOne' in operation).length,
       bytes: done.reduce((sum, { bytes }) => sum + bytes, 0),
     };
   }
@@ -88,9 +88,13 @@ export class TaskWriter {
 
   async #known(changes: readonly TaskChange[]): Promise<Map<string, Before>> {
     const ids = new Set<string>();
+    const added = new Set<string>();
     const withOutput = new Set<string>();
     for (const change of changes) {
-      const msgId = change.op === 'add' ? change.task.msg_id : change.msgId;
+      const msgId = idOf(change);
+      // A new task is taken for new: the unique index tells when it is not.
+      if (change.op === 'add' && !ids.has(msgId)) added.add(msgId);
+      if (added.has(msgId)) continue;
       ids.add(msgId);
       if (change.op === 'update' && change.append !== undefined) withOutput.add(msgId);
     }
@@ -171,7 +175,7 @@ export class TaskWriter {
   }
 
   /** Sends all in one call; gives the positions of what was refused, each of which is told. */
-  async #send(prepared: readonly Prepared[]): Promise<Set<number>> {
+  async #send(prepared: Prepared[], changes: readonly TaskChange[]): Promise<Set<number>> {
     const { driver, records, log } = this.#options;
     const refused = new Set<number>();
     try {
@@ -191,14 +195,18 @@ export class TaskWriter {
       for (const { index, code, errmsg } of failures) {
         const one = prepared[index];
         if (one === undefined) continue;
-        // An interrupted attempt of ours has inserted it already, or another hub has.
-        if (code === DUPLICATE) await this.#replace(one);
-        else this.#refuse(one, errmsg ?? String(code), index, refused);
+        if (code === DUPLICATE && 'insertOne' in one.operation) {
+          const merged = await this.#merge(one, one.operation.insertOne.document['_id'], changes);
+          if (merged === undefined) continue;
+          // Should the batch be repeated, then with this.
+          prepared[index] = merged;
+          if ((await this.#send([merged], changes)).size > 0) refused.add(index);
+        } else this.#refuse(one, errmsg ?? String(code), index, refused);
       }
       if (failures.length > 0) return refused;
       if (error instanceof driver.MongoBulkWriteError && error.result.getWriteConcernError() !== undefined)
         log.warn('writes were done, but not confirmed as wanted', error);
-      else if (prepared.length > 1) await this.#sendEach(prepared, refused);
+      else if (prepared.length > 1) await this.#sendEach(prepared, changes, refused);
       else this.#refuse(prepared[0], error instanceof Error ? error.message : String(error), 0, refused);
     }
     return refused;
@@ -226,20 +234,46 @@ export class TaskWriter {
   }
 
   /** The call as a whole was refused: one bad task must not take the others with it. */
-  async #sendEach(prepared: readonly Prepared[], refused: Set<number>): Promise<void> {
+  async #sendEach(
+    prepared: readonly Prepared[],
+    changes: readonly TaskChange[],
+    refused: Set<number>,
+  ): Promise<void> {
     for (const [i, one] of prepared.entries()) {
-      if ((await this.#send([one])).size > 0) refused.add(i);
+      if ((await this.#send([one], changes)).size > 0) refused.add(i);
     }
   }
 
-  async #replace({ task, fields }: Prepared): Promise<void> {
-    await this.#options.records.updateOne({ msg_id: task.msgId }, { $set: fields });
+  /**
+   * What becomes of a new task whose id is taken. Nothing, where an interrupted attempt of this very write has inserted
+   * it; else its output came first, and both are made one.
+   */
+  async #merge(
+    { task }: Prepared,
+    inserted: unknown,
+    changes: readonly TaskChange[],
+  ): Promise<Prepared | undefined> {
+    const document = await this.#options.records.findOne(
+      { msg_id: task.msgId },
+      { projection: { stdout: 1, stderr: 1, [EXTRAS]: 1 } },
+    );
+    if (document === null || String(document['_id']) === String(inserted)) return undefined;
+    const known = new Map([[task.msgId, before(document)]]);
+    const [folded] = foldChanges(
+      changes.filter((change) => idOf(change) === task.msgId),
+      known,
+    );
+    return folded === undefined ? undefined : await this.#prepare(folded, document);
   }
 
   #refuse(one: Prepared | undefined, why: string, index: number, refused: Set<number>): void {
     refused.add(index);
     this.#options.log.error(`task ${one?.task.msgId ?? ''} could not be stored: ${why.slice(0, 500)}`);
   }
+}
+
+function idOf(change: TaskChange): string {
+  return change.op === 'add' ? change.task.msg_id : change.msgId;
 }
 
 function before(document: TaskDocument): Before {
