@@ -106,7 +106,7 @@ function prepareTable(connection: Connection, table: string, log: Logger): Layou
       `CREATE TABLE IF NOT EXISTS ${layout.side} (msg_id text PRIMARY KEY, ${side.join(', ')})`,
     );
     adoptRestarts(connection, table, layout, log);
-    createIndexes(connection, table, layout);
+    createIndexes(connection, table, layout, log);
     correctDates(connection, layout);
     connection.exec(
       `DELETE FROM ${layout.side} WHERE msg_id NOT IN (SELECT msg_id FROM ${layout.table} WHERE msg_id IS NOT NULL)`,
@@ -181,7 +181,7 @@ function adopt(connection: Connection, name: string, layout: Layout, columns: re
 }
 
 // Python's hubs keep these up to date without knowing of them.
-function createIndexes(connection: Connection, table: string, layout: Layout): void {
+function createIndexes(connection: Connection, table: string, layout: Layout, log: Logger): void {
   const submitted = millisecondOf('submitted');
   const indexes: Record<string, string> = {
     submitted: `(${submitted}, msg_id)`,
@@ -195,6 +195,14 @@ function createIndexes(connection: Connection, table: string, layout: Layout): v
     odd: `(msg_id) WHERE (${ODD_DATES})`,
   };
   if (layout.columns.includes('label')) indexes['label'] = '(label) WHERE label IS NOT NULL';
+  const known = namesFrom(connection, "SELECT CAST(name AS BLOB) FROM sqlite_schema WHERE type = 'index'");
+  const [rows] = connection.prepare(`SELECT max(rowid) FROM ${layout.table}`).pluck().all() as (
+    | number
+    | null
+  )[];
+  if (Number(rows) > 0 && !known.includes(`${table}:submitted`)) {
+    log.info(`"${table}" gets its indexes; with many tasks this takes a while, once`);
+  }
   for (const [name, on] of Object.entries(indexes)) {
     connection.exec(`CREATE INDEX IF NOT EXISTS ${quoted(`${table}:${name}`)} ON ${layout.table} ${on}`);
   }
