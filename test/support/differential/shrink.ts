@@ -11,6 +11,8 @@ export interface Failure {
 
 /** Each try loads and asks anew; what is small enough after this many is shown as it is. */
 const TRIES = 600;
+/** A test that times out while it makes a failure small shows nothing, in ms. */
+const TIME = 15_000;
 
 export async function shrink(
   failure: Failure,
@@ -18,14 +20,16 @@ export async function shrink(
 ): Promise<Failure> {
   let best = failure;
   let tries = 0;
+  const until = performance.now() + TIME;
+  const isOver = (): boolean => tries >= TRIES || performance.now() > until;
   const accept = async (candidate: Failure): Promise<boolean> => {
-    if (tries >= TRIES) return false;
+    if (isOver()) return false;
     tries++;
     if (!(await fails(candidate))) return false;
     best = candidate;
     return true;
   };
-  for (let smaller = true; smaller && tries < TRIES; ) {
+  for (let smaller = true; smaller && !isOver(); ) {
     smaller = false;
     for (
       let size = Math.ceil(best.tasks.length / 2);
