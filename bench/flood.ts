@@ -3,17 +3,11 @@ import { RawClient } from '../test/support/raw-client.js';
 import { RawEngine } from '../test/support/raw-engine.js';
 import { waitFor } from '../test/support/wait-for.js';
 
-/** Where a flood goes: a hub that lets an engine miss many heart beats. */
+/** Where a flood goes: a hub that is patient with silent engines. */
 export interface FloodTarget {
   readonly connectionFile: string;
   readonly engineConnectionFile: string;
 }
-
-/** Controllers' options with which an engine may keep silent for the length of a flood. */
-export const patientHearts = {
-  ours: ['--max-misses=1000'],
-  python: ['--HeartMonitor.max_heartmonitor_misses=1000'],
-} as const;
 
 /**
  * How long a hub takes for so many direct tasks, all sent at once, until it has a record of each, in ms. They go to an

@@ -29,7 +29,8 @@ export interface PairOptions {
   /** What its tasks.db is a copy of; a new one without it. */
   readonly tasks?: string;
   readonly engines?: number;
-  readonly controllerArgs?: readonly string[];
+  /** Let engines live whose hearts do not beat. */
+  readonly patient?: boolean;
 }
 
 const PATIENCE = 600_000;
@@ -39,7 +40,7 @@ export async function startOurPair(options: PairOptions): Promise<OurPair> {
   const start = performance.now();
   const cluster = await Cluster.start({
     ...{ n: options.engines ?? 0, profileDir, timeout: PATIENCE },
-    controllerArgs: ['--sqlitedb', ...(options.controllerArgs ?? [])],
+    controllerArgs: ['--sqlitedb', ...(options.patient === true ? ['--max-misses=10000'] : [])],
   });
   const startMs = performance.now() - start;
   const rc = await cluster.connect({ requestTimeout: PATIENCE });
@@ -66,11 +67,18 @@ def check_table(self):
 SQLiteDB._check_table = check_table
 `;
 
+const PATIENT = `
+from ipyparallel.controller.hub import Hub
+
+Hub.handle_stopped_heart = lambda self, heart: None
+`;
+
 export async function startPythonPair(options: PairOptions): Promise<PythonPair> {
   const location = await profileWith(options);
   const cluster = await StockCluster.start({
-    ...{ version: '9', db: 'sqlitedb', engines: options.engines ?? 0, config: REPAIRED, timeout: PATIENCE },
-    controllerArgs: [`--SQLiteDB.location=${location}`, ...(options.controllerArgs ?? [])],
+    ...{ version: '9', db: 'sqlitedb', engines: options.engines ?? 0, timeout: PATIENCE },
+    config: options.patient === true ? REPAIRED + PATIENT : REPAIRED,
+    controllerArgs: [`--SQLiteDB.location=${location}`],
   });
   const rc = await startPythonClient('9', cluster.connectionFile);
   return {

@@ -7,8 +7,8 @@ import { openDatabase, type StoredTask, type TaskDatabase } from '@ipyparallel-j
 import { parseQuery, TASK_KEYS } from '@ipyparallel-js/protocol/internal';
 import { createLogger, stderrSink } from '@ipyparallel-js/wire';
 import { cleanEnv, requirePythonEnv } from '../test/support/python.js';
-import { flood, patientHearts } from './flood.js';
-import { type PairOptions, startOurPair, startPythonPair } from './hubs.js';
+import { flood } from './flood.js';
+import { startOurPair, startPythonPair } from './hubs.js';
 import { join as joined, quantile, type Samples } from './measure.js';
 import { perSecond, printMarkdown, times } from './report.js';
 import type { TasksFile } from './tasks-file.js';
@@ -125,12 +125,11 @@ async function intoPythonStore(file: TasksFile, count: number, directory: string
 }
 
 async function floodOurs(directory: string): Promise<number> {
-  const options: PairOptions = { directory, controllerArgs: patientHearts.ours };
-  await using ours = await startOurPair(options);
+  await using ours = await startOurPair({ directory, patient: true });
   return await flood(ours, FLOOD);
 }
 
 async function floodPython(directory: string): Promise<number> {
-  await using python = await startPythonPair({ directory, controllerArgs: patientHearts.python });
+  await using python = await startPythonPair({ directory, patient: true });
   return await flood(python, FLOOD);
 }

@@ -1,4 +1,4 @@
-import { availableParallelism, cpus, totalmem } from 'node:os';
+import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { quantile, type Samples } from './measure.js';
 
 /** A table in Markdown, as it is printed and as the README has it. */
@@ -29,6 +29,7 @@ export function printMachine(more: readonly string[]): void {
       `Node ${process.versions.node}`,
       ...more,
       new Date().toISOString().slice(0, 10),
+      `load ${loadavg()[0]?.toFixed(1)} by others`,
     ].join(' · '),
   );
 }
