@@ -1,6 +1,7 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import { type LogLevel, parseLogLevel } from '@ipyparallel-js/wire';
 import type { ControllerOptions } from './controller-options.js';
+import type { MongoDatabaseOptions } from './db/mongodb/mongo-options.js';
 import type { SqliteDatabaseOptions } from './db/sqlite/sqlite-database.js';
 import { TASK_SCHEMES, type TaskScheme } from './traffic/tasks/schemes.js';
 
@@ -22,6 +23,7 @@ type Draft = {
   /** What applies to whichever Task Database it is that keeps something. */
   limits: Record<string, number>;
   sqlite: { -readonly [K in keyof SqliteDatabaseOptions]: SqliteDatabaseOptions[K] };
+  mongodb: { -readonly [K in keyof MongoDatabaseOptions]: MongoDatabaseOptions[K] };
   workDir?: string;
   parentPid?: number;
 };
@@ -66,6 +68,18 @@ function packer(value: string): 'json' | 'msgpack' {
   if (/^(or)?json$/.test(value)) return 'json';
   if (/^msgpack(\.(un)?packb)?$/.test(value)) return 'msgpack';
   throw new UsageError(`the packer is json or msgpack, not "${value}"`);
+}
+
+/** What pymongo's MongoClient takes: a URI or a host, and a port, alone or as Python writes a list. */
+function mongoUri(value: string): string {
+  const list = /^\s*\[(.*)\]\s*$/s.exec(value)?.[1];
+  // A URI may have commas of its own; in a list it has quotes.
+  const words = list?.match(/'[^']*'|"[^"]*"|[^\s,]+/g) ?? [value];
+  const [host = '', port = ''] = words.map((word) => word.replace(/^(['"])(.*)\1$/s, '$2'));
+  if (/^mongodb(\+srv)?:\/\//.test(host)) return host;
+  if (!/^[^\s/@]*$/.test(host) || !/^\d*$/.test(port))
+    throw new UsageError(`MongoDB.connection_args takes a URI, or a host and a port`);
+  return `mongodb://${host || '127.0.0.1'}${port === '' ? '' : `:${port}`}`;
 }
 
 const ARGUMENTS: { readonly [name: string]: Argument } = {
@@ -206,6 +220,33 @@ const ARGUMENTS: { readonly [name: string]: Argument } = {
       draft.sqlite.synchronous = value;
     },
   },
+  mongodb: {
+    help: 'remember tasks in MongoDB, as ipyparallel does; needs the npm package mongodb',
+    apply: (draft) => {
+      draft.options.db = 'mongodb';
+    },
+  },
+  'mongodb-uri': {
+    ...{
+      value: 'URI',
+      help: 'with --mongodb: the server; default $MONGODB_URI or mongodb://127.0.0.1:27017',
+    },
+    apply: (draft, value) => {
+      draft.mongodb.uri = mongoUri(value);
+    },
+  },
+  'mongodb-database': {
+    ...{ value: 'NAME', help: 'with --mongodb: default ipython-tasks; empty for one of this session' },
+    apply: (draft, value) => {
+      draft.mongodb.database = value;
+    },
+  },
+  'mongodb-collection': {
+    ...{ value: 'NAME', help: 'with --mongodb: default task_records' },
+    apply: (draft, value) => {
+      draft.mongodb.collection = value;
+    },
+  },
   nodb: {
     help: 'remember no tasks',
     apply: (draft) => {
@@ -277,6 +318,9 @@ const TRAITS: { readonly [trait: string]: string } = {
   'SQLiteDB.filename': 'sqlite-filename',
   'SQLiteDB.location': 'sqlite-location',
   'SQLiteDB.table': 'sqlite-table',
+  'MongoDB.connection_args': 'mongodb-uri',
+  'MongoDB.database': 'mongodb-database',
+  'MongoDB.collection': 'mongodb-collection',
   'Application.log_level': 'log-level',
 };
 
@@ -290,15 +334,14 @@ const FLAGS_WITHOUT_EFFECT = new Set([
   'reuse',
   'restore',
 ]);
-const SHUT_OUT = new Set(['mongodb']);
 
 /**
  * Reads the arguments of ipcontroller, as `--name=value` or `--name value`. What is unknown is ignored, and told: those
  * who start a controller pass what the Python one takes.
- * @throws UsageError for a value that cannot be, or a Task Database that this controller does not have
+ * @throws UsageError for a value that cannot be
  */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
-  const draft: Draft = { options: { logLevel: 'info' }, limits: {}, sqlite: {} };
+  const draft: Draft = { options: { logLevel: 'info' }, limits: {}, sqlite: {}, mongodb: {} };
   const ignored: string[] = [];
   let print: CommandLine['print'];
   for (let i = 0; i < argv.length; i++) {
@@ -306,8 +349,6 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     const [, name = '', inline] = /^--?([^=]+)(?:=(.*))?$/s.exec(word) ?? [];
     if (name === 'help' || name === 'h' || name === 'help-all') print ??= 'help';
     else if (name === 'version' || name === 'V') print ??= 'version';
-    else if (SHUT_OUT.has(name))
-      throw new UsageError(`--${name}: this controller does not have that Task Database yet`);
     else {
       const key = TRAITS[name] ?? name;
       const argument = Object.hasOwn(ARGUMENTS, key) ? ARGUMENTS[key] : undefined;
@@ -321,8 +362,9 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
       else argument.apply(draft, value ?? '');
     }
   }
-  const { options, limits, sqlite, ...rest } = draft;
+  const { options, limits, sqlite, mongodb, ...rest } = draft;
   if (options.db === 'sqlite') options.db = { type: 'sqlite', ...sqlite, ...limits };
+  else if (options.db === 'mongodb') options.db = { type: 'mongodb', ...mongodb, ...limits };
   else if (Object.keys(limits).length > 0 && options.db !== 'none') {
     options.db = { type: 'memory', ...limits };
   }
@@ -348,7 +390,7 @@ export function usage(): string {
     '  --help, --version',
     '',
     'Environment: IPYTHONDIR, IPP_PROFILE_DIR, IPP_CLUSTER_ID, IPP_SESSION_KEY, IPP_ENABLE_CURVE,',
-    'IPP_CURVE_PUBLICKEY, IPP_CURVE_SECRETKEY.',
+    'IPP_CURVE_PUBLICKEY, IPP_CURVE_SECRETKEY, MONGODB_URI.',
     '',
   ].join('\n');
 }

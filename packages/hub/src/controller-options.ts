@@ -4,6 +4,7 @@ import { newId, UsageError } from '@ipyparallel-js/protocol';
 import { type LogLevel, type LogSink, stderrSink } from '@ipyparallel-js/wire';
 import { curveKeyPair } from 'zeromq';
 import type { MemoryDatabaseOptions } from './db/memory-database.js';
+import type { MongoDatabaseOptions } from './db/mongodb/mongo-options.js';
 import type { DatabaseOptions } from './db/open-database.js';
 import type { SqliteDatabaseOptions } from './db/sqlite/sqlite-database.js';
 import { TASK_SCHEMES, type TaskScheme } from './traffic/tasks/schemes.js';
@@ -47,13 +48,15 @@ export interface ControllerOptions {
   readonly pack?: 'json' | 'msgpack';
   /** Encrypt with CURVE: `true` for a new pair of keys, or the keys; `IPP_ENABLE_CURVE`, `IPP_CURVE_PUBLICKEY`, `IPP_CURVE_SECRETKEY`. */
   readonly curve?: boolean | CurveKeys;
-  /** What is remembered of tasks, and where; `memory`. `sqlite` is `tasks.db` in the profile directory. */
+  /** What is remembered of tasks, and where; `memory`. `sqlite` is `tasks.db` in the profile directory, `mongodb` the server of `MONGODB_URI`. */
   readonly db?:
     | 'memory'
     | 'sqlite'
+    | 'mongodb'
     | 'none'
     | ({ readonly type: 'memory' } & MemoryDatabaseOptions)
     | ({ readonly type: 'sqlite' } & SqliteDatabaseOptions)
+    | ({ readonly type: 'mongodb' } & MongoDatabaseOptions)
     | { readonly type: 'none' };
   /** How the task queue chooses an engine; `leastload`. */
   readonly taskScheme?: TaskScheme;
@@ -92,7 +95,7 @@ export interface ResolvedControllerOptions {
   readonly log: LogSink;
 }
 
-const DATABASES: readonly DatabaseOptions['type'][] = ['memory', 'sqlite', 'none'];
+const DATABASES: readonly DatabaseOptions['type'][] = ['memory', 'sqlite', 'mongodb', 'none'];
 
 // Names that every stock Session can import.
 const PACKERS = {
@@ -150,6 +153,10 @@ function resolveDatabase(options: ControllerOptions, env: NodeJS.ProcessEnv): Da
   const db: DatabaseOptions = typeof options.db === 'object' ? options.db : { type: options.db ?? 'memory' };
   if (!DATABASES.includes(db.type)) {
     throw new UsageError(`unknown Task Database "${db.type}"; there are ${DATABASES.join(', ')}`);
+  }
+  if (db.type === 'mongodb') {
+    const uri = db.uri ?? (env['MONGODB_URI'] || undefined);
+    return uri === undefined ? db : { ...db, uri };
   }
   if (db.type !== 'sqlite') return db;
   // A directory for the connection files alone is all that there is of a profile then.
