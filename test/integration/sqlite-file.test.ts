@@ -144,6 +144,28 @@ describe('at the start a file that cannot be used is named with what is wrong', 
   });
 });
 
+test('without the driver a controller says what to install', async () => {
+  const hooks =
+    'export async function resolve(name, context, next) { if (name === "libsql") throw new Error("not there"); return next(name, context); }';
+  const register = `import { register } from 'node:module'; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hooks)}`)});`;
+  const child = spawn(
+    process.execPath,
+    [
+      ...['--import', `data:text/javascript,${encodeURIComponent(register)}`],
+      ...[main, '--profile-dir', location, '--sqlitedb'],
+    ],
+    { env: cleanEnv(), stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  children.push(child);
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(1);
+  await waitFor(() => errors.includes('npm install libsql'), { what: () => errors });
+  expect(existsSync(file)).toBe(false);
+});
+
 describe('what is in the file', () => {
   test('a row that cannot be read is reported once and left out', async () => {
     const db = await open();
