@@ -50,6 +50,21 @@ describe('$or', () => {
     ]);
   });
 
+  it('orders requests that a record can pass through one after another', () => {
+    const requests = plan({
+      $or: [
+        { queue: null, label: { $ne: null } },
+        { queue: { $ne: null }, stdout: { $ne: null } },
+        { label: null, stderr: { $ne: null } },
+      ],
+    });
+    expect(requests.map((request) => Object.keys(request).join())).toEqual([
+      'label,stderr',
+      'queue,label',
+      'queue,stdout',
+    ]);
+  });
+
   it('of nothing that can match asks nothing', () => {
     expect(plan({ $or: [{ msg_id: { $in: [] } }, { queue: { $gt: null } }] })).toEqual([]);
     expect(plan({ $nor: [{}] })).toEqual([]);

@@ -83,10 +83,19 @@ function planBranch(tests: readonly TestNode[], traits: StockTraits): Dict[] {
 // A value may be filled in between two requests, never emptied. So of two requests between which a record can move,
 // the one that it moves out of is asked first.
 function nullsFirst(requests: readonly Dict[]): Dict[] {
-  const ordered: Dict[] = [];
+  // Requests that differ in values alone have no order among them, and may be many.
+  const kinds = new Map<string, Dict[]>();
   for (const request of requests) {
-    const at = ordered.findIndex((other) => leadsTo(request, other) && !leadsTo(other, request));
-    ordered.splice(at === -1 ? ordered.length : at, 0, request);
+    const kind = JSON.stringify(Object.entries(request).map(([column, asked]) => [column, wantsNull(asked)]));
+    kinds.set(kind, [...(kinds.get(kind) ?? []), request]);
+  }
+  const waiting = [...kinds.values()];
+  const ordered: Dict[] = [];
+  while (waiting.length > 0) {
+    const free = waiting.findIndex(
+      ([kind = {}]) => !waiting.some(([other = {}]) => leadsTo(other, kind) && !leadsTo(kind, other)),
+    );
+    for (const next of waiting.splice(Math.max(free, 0), 1)) ordered.push(...next);
   }
   return ordered;
 }
@@ -97,7 +106,7 @@ function leadsTo(from: Dict, to: Dict): boolean {
   );
 }
 
-const wantsNull = (condition: unknown): boolean => isDict(condition) && condition.$eq === null;
+const wantsNull = (condition: unknown): boolean => isDict(condition) && condition['$eq'] === null;
 
 function planColumn(column: TaskKey, comparisons: readonly Comparison[]): Alternatives | 'any' {
   switch (TASK_COLUMNS[column]) {
