@@ -1,52 +1,26 @@
 import {
-  type AnyMessage,
-  type ClientChannel,
-  ConnectionClosedError,
   type FullRecord,
   type HubInfo,
-  isMessageOf,
-  type MessageContents,
   type Projected,
   type ProjectionKey,
-  ProtocolError,
-  parentId,
   type Session,
   type TaskQuery,
   UsageError,
 } from '@ipyparallel-js/protocol';
 import { isDict, parseKeys, parseQuery } from '@ipyparallel-js/protocol/internal';
-import {
-  type Deadline,
-  pause,
-  sessionOf,
-  startDeadline,
-  timeoutError,
-  type WaitOptions,
-} from '@ipyparallel-js/wire';
+import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { Observable } from 'rxjs';
 import { AsyncResult } from './async-result.js';
-import { type Connection, type ConnectionOptions, openConnection } from './connect/connection.js';
-import { ConnectionWatch } from './connection-watch.js';
-import { ControlRequests } from './control-requests.js';
+import { ClusterLink } from './cluster-link.js';
+import type { ConnectionOptions } from './connect/connection.js';
 import { DbQuery } from './db-query.js';
-import { type EngineLanguage, EngineLanguages } from './engine-languages.js';
-import { type EngineInfo, EngineRegistry } from './engine-registry.js';
-import { HubDatabase } from './hub-database.js';
-import {
-  type EngineQueueStatus,
-  HubOperations,
-  type QueueStatus,
-  type ResultStatus,
-} from './hub-operations.js';
-import { HubRequests } from './hub-requests.js';
-import { HubTasks } from './hub-tasks.js';
-import { OwnTasks } from './own-tasks.js';
+import type { EngineLanguage } from './engine-languages.js';
+import type { EngineInfo } from './engine-registry.js';
+import type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
 import { parseRange } from './question.js';
 import { Purge, type ResubmitOptions, type Selections } from './selections.js';
 import type { TaskSort } from './sort-option.js';
 import type { ClientStats } from './stats.js';
-import { Submitter } from './submitter.js';
-import { Transport } from './transport.js';
 import { DirectView, LoadBalancedView, type Targets, type ViewOptions } from './views.js';
 
 /** Options of {@link Client.connect}. */
@@ -82,53 +56,15 @@ export interface DbQueryOptions<K extends ProjectionKey> extends RangeOptions, W
 /** Tasks, named by their ids or by a result that stands for them. */
 export type Jobs = string | readonly string[] | AsyncResult<unknown>;
 
-const CONNECT_TIMEOUT = 10_000;
-const REQUEST_TIMEOUT = 60_000;
-const POLL_INTERVAL = 100;
-/** A registration notice can be missed while the subscription is being made; the hub is asked again this often. */
-const REFRESH_MS = 1_000;
-/** With less time than this left, it would be the question that times out, not the engines. */
-const ANSWER_MS = 250;
-
 /** A connection to an IPython Parallel controller, Python's or ours. Mirrors ipyparallel `Client`. */
 export class Client implements AsyncDisposable {
   /** The session identity: `session.session` is the `client_uuid` of the tasks submitted here. */
   readonly session: Session;
-  readonly #transport: Transport;
-  readonly #requests: HubRequests;
-  readonly #registry = new EngineRegistry();
-  readonly #control: ControlRequests;
-  readonly #languages: EngineLanguages;
-  readonly #own: OwnTasks;
-  readonly #submitter: Submitter;
-  readonly #watch: ConnectionWatch;
-  readonly #pollInterval: number;
-  readonly #connectTimeout: number;
-  #hub: HubInfo | undefined;
-  #database: HubDatabase;
-  #operations: HubOperations;
-  #others: HubTasks;
-  #closing: Promise<void> | undefined;
+  readonly #link: ClusterLink;
 
-  private constructor(connection: Connection, options: ClientOptions) {
-    const { info } = connection;
-    this.session = sessionOf(info, options.username === undefined ? {} : { username: options.username });
-    this.#pollInterval = options.pollInterval ?? POLL_INTERVAL;
-    this.#connectTimeout = options.timeout ?? CONNECT_TIMEOUT;
-    this.#transport = new Transport(connection, this.session);
-    this.#requests = new HubRequests(this.#transport, options.requestTimeout ?? REQUEST_TIMEOUT);
-    this.#control = new ControlRequests(this.#transport, this.#requests.defaultTimeout);
-    this.#languages = new EngineLanguages(this.#control);
-    this.#own = new OwnTasks(this.#registry);
-    this.#watch = new ConnectionWatch(
-      this.#transport.address('registration'),
-      (error) => this.#failAll(error),
-      () => void this.#refresh(startDeadline({}, this.#requests.defaultTimeout)).catch(() => undefined),
-    );
-    this.#submitter = new Submitter(this.#transport, this.#registry, this.#languages, this.#own, this.#watch);
-    this.#database = new HubDatabase(this.#requests, undefined);
-    this.#operations = new HubOperations(this.#requests, this.#database, this.#registry, undefined);
-    this.#others = new HubTasks(this.#database, this.#requests, this.#registry, this.#pollInterval);
+  private constructor(link: ClusterLink) {
+    this.#link = link;
+    this.session = link.session;
   }
 
   /**
@@ -137,58 +73,47 @@ export class Client implements AsyncDisposable {
    * @throws ConnectionFileError, AuthenticationError, TimeoutError, TransportError, or `signal.reason`
    */
   static async connect(options: ClientOptions = {}): Promise<Client> {
-    const deadline = startDeadline(options, CONNECT_TIMEOUT);
-    startDeadline({ timeout: options.requestTimeout ?? 0 }, 0);
-    const connection = await openConnection(options, deadline);
-    let client: Client | undefined;
-    try {
-      client = new Client(connection, options);
-      await client.#open(deadline);
-      return client;
-    } catch (error) {
-      await (client === undefined ? connection.close() : client.close());
-      throw error;
-    }
+    return new Client(await ClusterLink.open(options));
   }
 
   /** What the hub says of itself; undefined for a stock one. */
   get hub(): HubInfo | undefined {
-    return this.#hub;
+    return this.#link.hub;
   }
 
   /** The ids of the registered engines, ascending; kept true by the hub's notices. */
   get ids(): readonly number[] {
-    return this.#registry.ids;
+    return this.#link.registry.ids;
   }
 
   /** id → uuid of the registered engines; kept true by the hub's notices. */
   get engines(): ReadonlyMap<number, string> {
-    return this.#registry.engines;
+    return this.#link.registry.engines;
   }
 
   /** The registered engines, at once and after each change; completes on close. */
   get engines$(): Observable<readonly EngineInfo[]> {
-    return this.#registry.engines$;
+    return this.#link.registry.engines$;
   }
 
   /** What was sent, received and refused since connecting. */
   get stats(): ClientStats {
-    return { ...this.#transport.stats };
+    return { ...this.#link.transport.stats };
   }
 
   /** The ids of the tasks submitted here, in order. Mirrors ipyparallel `Client.history`. */
   get history(): readonly string[] {
-    return this.#own.history;
+    return this.#link.own.history;
   }
 
   /** Those of them that have no result yet. Mirrors ipyparallel `Client.outstanding`. */
   get outstanding(): readonly string[] {
-    return this.#own.outstanding;
+    return this.#link.own.outstanding;
   }
 
   /** The language of an engine. @throws UsageError when there is no such engine */
   async engineLanguage(id: number): Promise<EngineLanguage> {
-    return this.#languages.of(this.#submitter.engine(id));
+    return this.#link.languages.of(this.#link.submitter.engine(id));
   }
 
   /**
@@ -196,30 +121,8 @@ export class Client implements AsyncDisposable {
    * @throws TimeoutError naming how many there are. Mirrors ipyparallel `Client.wait_for_engines`.
    */
   async waitForEngines(n = 1, options: WaitOptions = {}): Promise<readonly number[]> {
-    const deadline = startDeadline(options, this.#connectTimeout);
-    const changed = new AbortController();
-    const watching = this.#registry.engines$.subscribe((engines) => {
-      if (engines.length >= n) changed.abort();
-    });
-    try {
-      while (this.#registry.ids.length < n) {
-        this.#assertOpen();
-        deadline.signal?.throwIfAborted();
-        if (deadline.remaining() === 0) {
-          throw timeoutError(
-            `${this.#registry.ids.length} of ${n} engines registered at ${this.#transport.address('registration')}`,
-            deadline.elapsed(),
-            'are the engines running, and do they use this controller?',
-          );
-        }
-        const signals = deadline.signal === undefined ? [changed.signal] : [changed.signal, deadline.signal];
-        await pause(Math.min(REFRESH_MS, deadline.remaining()), AbortSignal.any(signals));
-        if (this.#registry.ids.length < n && deadline.remaining() > ANSWER_MS) await this.#refresh(deadline);
-      }
-      return this.ids;
-    } finally {
-      watching.unsubscribe();
-    }
+    await this.#link.waitForEngines(n, options);
+    return this.ids;
   }
 
   /**
@@ -235,16 +138,16 @@ export class Client implements AsyncDisposable {
   // On its own: every array has a method `keys`, which would be taken for the option.
   dbQuery<const K extends ProjectionKey>(query: TaskQuery, options: DbQueryOptions<K>): DbQuery<Projected<K>>;
   dbQuery(query: TaskQuery, keysOrOptions: unknown = {}): DbQuery<unknown> {
-    this.#assertOpen();
+    this.#link.assertOpen();
     const node = parseQuery(query);
     const options: RangeOptions & WaitOptions & { readonly keys?: unknown } = isDict(keysOrOptions)
       ? keysOrOptions
       : { keys: keysOrOptions };
     const keys = options.keys === undefined ? undefined : parseKeys(options.keys);
     const context = {
-      database: this.#database,
+      database: this.#link.database,
       selections: this.#selections,
-      defaultTimeout: this.#requests.defaultTimeout,
+      defaultTimeout: this.#link.requests.defaultTimeout,
     };
     return new DbQuery(context, { node, keys, ...parseRange(options) }, options);
   }
@@ -256,14 +159,14 @@ export class Client implements AsyncDisposable {
   getResult<T = unknown>(msgId: string): AsyncResult<T>;
   getResult<T = unknown>(msgIds: readonly string[]): AsyncResult<T[]>;
   getResult(jobs: string | readonly string[]): AsyncResult<unknown> {
-    this.#assertOpen();
-    const tasks = idsOf(jobs).map((id) => this.#own.get(id) ?? this.#others.follow(id));
+    this.#link.assertOpen();
+    const tasks = idsOf(jobs).map((id) => this.#link.own.get(id) ?? this.#link.others.follow(id));
     return new AsyncResult(tasks, typeof jobs === 'string');
   }
 
   /** Which tasks have ended, by the hub's records. @throws TaskNotFoundError. Mirrors ipyparallel `Client.result_status`. */
   async resultStatus(jobs: Jobs, options: WaitOptions = {}): Promise<ResultStatus> {
-    return this.#operations.resultStatus(idsOf(jobs), options);
+    return this.#link.operations.resultStatus(idsOf(jobs), options);
   }
 
   /**
@@ -291,14 +194,14 @@ export class Client implements AsyncDisposable {
     options: WaitOptions & { readonly verbose?: boolean } = {},
   ): Promise<unknown> {
     const ids = targets === 'all' ? this.ids : typeof targets === 'number' ? [targets] : targets;
-    for (const id of ids) this.#submitter.engine(id);
-    const status = await this.#operations.queueStatus(ids, options.verbose === true, options);
+    for (const id of ids) this.#link.submitter.engine(id);
+    const status = await this.#link.operations.queueStatus(ids, options.verbose === true, options);
     return typeof targets === 'number' ? status.engines[targets] : status;
   }
 
   /** The ids of every task in the Task Database, by submission. Mirrors ipyparallel `Client.hub_history`. */
   async hubHistory(options: WaitOptions = {}): Promise<string[]> {
-    return this.#operations.history(options);
+    return this.#link.operations.history(options);
   }
 
   /**
@@ -314,15 +217,15 @@ export class Client implements AsyncDisposable {
   async resubmit(jobs: Jobs, options: ResubmitOptions = {}): Promise<AsyncResult<unknown>> {
     const ids = idsOf(jobs);
     const single = typeof jobs === 'string';
-    if (options.restore === true && !this.#operations.keepsMetadata) {
-      const requests = await this.#operations.requestsOf(ids, options);
+    if (options.restore === true && !this.#link.operations.keepsMetadata) {
+      const requests = await this.#link.operations.requestsOf(ids, options);
       return new AsyncResult(
-        requests.map((request) => this.#submitter.again(request)),
+        requests.map((request) => this.#link.submitter.again(request)),
         single,
       );
     }
-    const { renamed, dropped } = await this.#operations.resubmit(ids, options);
-    const tasks = ids.map((id) => this.#others.follow(renamed.get(id) ?? id));
+    const { renamed, dropped } = await this.#link.operations.resubmit(ids, options);
+    const tasks = ids.map((id) => this.#link.others.follow(renamed.get(id) ?? id));
     return new AsyncResult(tasks, single, dropped);
   }
 
@@ -345,16 +248,16 @@ export class Client implements AsyncDisposable {
     options: WaitOptions & { readonly targets?: Targets } = {},
   ): Promise<void> {
     const { targets } = options;
-    if (jobs === 'all') return this.#operations.purgeAll(options);
+    if (jobs === 'all') return this.#link.operations.purgeAll(options);
     const ids = idsOf(jobs);
     const engines = targets === undefined ? [] : targets === 'all' ? this.ids : [targets].flat();
-    const ended = engines.length === 0 ? [] : await this.#operations.endedOn(engines, options);
-    if (ids.length + ended.length > 0) await this.#operations.purgeIds([...ids, ...ended], options);
+    const ended = engines.length === 0 ? [] : await this.#link.operations.endedOn(engines, options);
+    if (ids.length + ended.length > 0) await this.#link.operations.purgeIds([...ids, ...ended], options);
   }
 
   /** Forgets results held here, of tasks that have ended. Mirrors ipyparallel `Client.purge_local_results`. */
   purgeLocalResults(jobs: Jobs | 'all'): void {
-    this.#own.forget(jobs === 'all' ? this.#own.history : idsOf(jobs));
+    this.#link.own.forget(jobs === 'all' ? this.#link.own.history : idsOf(jobs));
   }
 
   /** Purges all that has ended, here and at the hub. Mirrors ipyparallel `Client.purge_everything`. */
@@ -375,42 +278,33 @@ export class Client implements AsyncDisposable {
     const msgIds = jobs === 'all' ? null : idsOf(jobs);
     await Promise.all(
       ids.map((id) =>
-        this.#control.request(this.#submitter.engine(id), 'abort_request', { msg_ids: msgIds }, options),
+        this.#link.control.request(
+          this.#link.submitter.engine(id),
+          'abort_request',
+          { msg_ids: msgIds },
+          options,
+        ),
       ),
     );
   }
 
   /** A view of engines picked by id; `'all'` means all that are registered at each call. Mirrors ipyparallel `Client.direct_view`. */
   directView<const T extends Targets>(targets: T, options: ViewOptions = {}): DirectView<T> {
-    return new DirectView(this.#submitter, targets, options);
+    return new DirectView(this.#link.submitter, targets, options);
   }
 
   /** A view whose tasks the scheduler hands out. Mirrors ipyparallel `Client.load_balanced_view`. */
   loadBalancedView(options: ViewOptions = {}): LoadBalancedView {
-    return new LoadBalancedView(this.#submitter, options);
+    return new LoadBalancedView(this.#link.submitter, options);
   }
 
   /** Ends the connection; idempotent. What is outstanding fails with ConnectionClosedError; the tasks go on. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    return this.#link.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  async #open(deadline: Deadline): Promise<void> {
-    this.#transport.open({
-      onMessage: (channel, message) => this.#onMessage(channel, message),
-      onHubLink: (up) => this.#watch.onLink(up),
-    });
-    this.#transport.connection.onTunnelLost((error) => this.#failAll(error));
-    const reply = await this.#refresh(deadline);
-    this.#hub = reply.hub;
-    this.#database = new HubDatabase(this.#requests, this.#hub);
-    this.#operations = new HubOperations(this.#requests, this.#database, this.#registry, this.#hub);
-    this.#others = new HubTasks(this.#database, this.#requests, this.#registry, this.#pollInterval);
   }
 
   /** What query objects do with the tasks that they select. */
@@ -419,93 +313,15 @@ export class Client implements AsyncDisposable {
       results: (msgIds) => this.getResult(msgIds),
       resubmit: (msgIds, options) => this.resubmit(msgIds, options),
       purge: async (question, dryRun, newDeadline) => {
-        const report = await new Purge(this.#database, this.#operations).run(question, dryRun, newDeadline);
+        const report = await new Purge(this.#link.database, this.#link.operations).run(
+          question,
+          dryRun,
+          newDeadline,
+        );
         if (!dryRun) this.purgeLocalResults(report.msgIds ?? []);
         return report;
       },
     };
-  }
-
-  async #close(): Promise<void> {
-    this.#watch.close();
-    this.#failAll(new ConnectionClosedError('the client was closed'));
-    this.#others.close();
-    this.#registry.complete();
-    await this.#transport.close();
-  }
-
-  #failAll(error: Error): void {
-    this.#requests.failAll(error);
-    this.#control.failAll(error);
-    this.#own.failAll(error);
-    this.#others.failAll(error);
-  }
-
-  #assertOpen(): void {
-    if (this.#transport.closed) throw new ConnectionClosedError('the client is closed');
-  }
-
-  /** Asks the hub for its engines. */
-  async #refresh(
-    deadline: Deadline,
-  ): Promise<Extract<MessageContents['connection_reply'], { status: 'ok' }>> {
-    const { content } = await this.#requests.request(
-      'connection_request',
-      {},
-      {
-        timeout: deadline.remaining(),
-        ...(deadline.signal === undefined ? {} : { signal: deadline.signal }),
-      },
-    );
-    const engines = Object.entries(content.engines ?? {}).map(([id, uuid]) => [Number(id), uuid] as const);
-    if (!engines.every(([id, uuid]) => Number.isInteger(id) && typeof uuid === 'string'))
-      throw new ProtocolError('a connection_reply names engines that cannot be');
-    for (const gone of this.#registry.replace(engines)) this.#engineGone(gone);
-    for (const [id, uuid] of this.#registry.engines) void this.#languages.of({ id, uuid });
-    return content;
-  }
-
-  #onMessage(channel: ClientChannel, message: AnyMessage): void {
-    switch (channel) {
-      case 'registration':
-        if (!this.#requests.settle(message)) this.#transport.stats.unexpected++;
-        return;
-      case 'notification':
-        this.#onNotification(message);
-        return;
-      case 'iopub':
-        this.#own.onOutput(message);
-        if (isMessageOf(message, 'status') && message.content.execution_state === 'idle') {
-          this.#others.onIdle(parentId(message) ?? '');
-        }
-        return;
-      case 'control':
-        if (!this.#control.settle(message)) this.#transport.stats.unexpected++;
-        return;
-      default:
-        if (!this.#own.onReply(message)) this.#transport.stats.unexpected++;
-    }
-  }
-
-  #onNotification(message: AnyMessage): void {
-    if (isMessageOf(message, 'shutdown_notification')) {
-      this.#watch.onShutdown();
-      return;
-    }
-    const { id, uuid } = message.content;
-    if (typeof id !== 'number' || typeof uuid !== 'string') return;
-    if (isMessageOf(message, 'registration_notification')) {
-      this.#registry.add(id, uuid);
-      void this.#languages.of({ id, uuid });
-    } else if (isMessageOf(message, 'unregistration_notification') && this.#registry.remove(id, uuid)) {
-      this.#engineGone(uuid);
-    }
-  }
-
-  #engineGone(uuid: string): void {
-    this.#languages.forget(uuid);
-    this.#control.onEngineGone(uuid);
-    this.#own.onEngineGone(uuid);
   }
 }
 
