@@ -33,13 +33,34 @@ function makePythonEnvs() {
   return `the Python environments could not be made: ${reason.split('\n')[0]}`;
 }
 
+/** Builds the MongoDB server of the tests, unless one is named; gives the reason in one line when that is not possible. */
+function buildMongoServer() {
+  if (process.env.MONGODB_URI) return undefined;
+  const { code, ending, stderr } = node(['scripts/ferretdb.mjs'], { stdio: ['inherit', 'inherit', 'pipe'] });
+  if (code === 0) return undefined;
+  return stderr.trim().replace(/^ferretdb: /, '') || ending;
+}
+
 const given = process.argv.slice(2);
 const choosesProjects = given.some((argument) => argument.startsWith('--project'));
 const projects = choosesProjects ? [] : ['unit', 'integration', 'conformance', 'types'];
 const mayNeedPython = !choosesProjects || given.some((argument) => argument.endsWith('interop'));
 
+const mayNeedMongo =
+  !choosesProjects || given.some((argument) => /(integration|conformance|interop)$/.test(argument));
+
 const setup = node(['scripts/setup.mjs']);
 if (setup.code !== 0) process.exit(setup.code);
+
+const noMongo = mayNeedMongo ? buildMongoServer() : undefined;
+if (noMongo !== undefined && isCI) {
+  console.error(`test: the tests of MongoDB need a server, and CI is set: ${noMongo}`);
+  process.exit(1);
+}
+if (noMongo !== undefined)
+  console.log(
+    `test: skipping the tests of MongoDB: ${noMongo.split('\n')[0]}; MONGODB_URI can name a server`,
+  );
 
 const missing = mayNeedPython ? makePythonEnvs() : undefined;
 if (missing !== undefined && isCI) {

@@ -298,9 +298,9 @@ describeMongo('the MongoDB store', () => {
     ).toBe(true);
     expect(found?.result_buffers?.[0]?.byteLength).toBe(9 << 20);
     expect(found?.stdout?.length).toBe(20 << 20);
-    expect([...(found?.stdout ?? '').matchAll(/(\d)\1*/g)].map(([run, digit]) => digit + run.length)).toEqual(
-      Array.from({ length: 10 }, (_, i) => `${i}${2 << 20}`),
-    );
+    expect(
+      [...(found?.stdout ?? '').matchAll(/(\d)\1*/g)].map(([run, digit]) => `${digit}${run.length}`),
+    ).toEqual(Array.from({ length: 10 }, (_, i) => `${i}${2 << 20}`));
     expect(await ids(db, { stdout: { $glob: '000*999' } })).toEqual(['big']);
     expect(await ids(db, { result_buffers: { $ne: null } })).toEqual(['big']);
     const dry = await db.remove({ msgIds: ['big', 'nobody'] }, { dryRun: true });

@@ -101,10 +101,13 @@ export class OurController {
   }
 
   /** Runs a Python script; `sys.argv[1]` is the client's connection file. */
-  async runPython<T>(script: string, options: RunPythonOptions = {}): Promise<T> {
+  async runPython<T>(
+    script: string,
+    { args = [], ...options }: RunPythonOptions & { args?: readonly string[] } = {},
+  ): Promise<T> {
     const env = { IPYTHONDIR: join(this.directory, 'ipython'), ...this.#options.env };
     try {
-      return await runPython<T>(this.#options.version, script, [this.connectionFile], {
+      return await runPython<T>(this.#options.version, script, [this.connectionFile, ...args], {
         ...{ cwd: this.directory, env, timeout: 90_000 },
         ...options,
       });

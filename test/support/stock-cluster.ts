@@ -24,7 +24,7 @@ import { waitFor } from './wait-for.js';
 
 export { type PythonEnv, pythonEnv, runPython, type StockVersion, stockVersions } from './python.js';
 
-export type StockDatabase = 'dictdb' | 'sqlitedb' | 'nodb';
+export type StockDatabase = 'dictdb' | 'sqlitedb' | 'mongodb' | 'nodb';
 
 export interface StockClusterOptions {
   version: StockVersion;
