@@ -19,6 +19,7 @@ describe('generated queries over generated records give what the reference gives
     { records: 100, questions: 400 },
     { records: 5, questions: 50 },
     { records: 700, questions: 50 },
+    { records: 60, questions: 1_000 },
   ];
 
   it(

@@ -10,6 +10,8 @@ const sets = [
   { records: 60, questions: 150 },
   { records: 5, questions: 40 },
   { records: 620, questions: 10 },
+  { records: 60, questions: 400 },
+  { records: 30, questions: 400 },
 ];
 
 describe('generated queries over generated records', () => {

@@ -106,10 +106,20 @@ const TWINS: { readonly [operator: string]: string } = {
   ...{ $ge: '$gt', $gt: '$ge', $le: '$lt', $lt: '$le', $glob: '$regex', $regex: '$glob' },
 };
 
+/** What operators a field can be asked with. */
+interface Can {
+  readonly pattern?: () => string;
+  readonly glob?: () => string;
+  /** Whether those of lists and numbers are among them. */
+  readonly anything?: boolean;
+  /** Those that may find something. */
+  readonly apt?: readonly string[] | undefined;
+}
+
 type Operators = { [operator: string]: unknown };
 
 export function generateQuestion(random: Random, tasks: readonly StoredTask[]): Question {
-  const query = new Questions(random, tasks).query(random.pick([0, 0, 1, 1, 2, 3]));
+  const query = new Questions(random, tasks).query(random.pick([0, 0, 0, 1, 1, 2, 3]));
   if (random.next() < 0.75) return { query };
   const sort = random.next() < 0.7 ? generateSort(random) : undefined;
   const paged = random.next() < 0.7;
@@ -145,7 +155,9 @@ class Questions {
 
   query(depth: number): Dict {
     const query: Operators = {};
-    for (let n = this.#random.pick([0, 1, 1, 1, 1, 2, 2, 3]); n > 0; n--) {
+    // What must all hold soon holds for no record; most questions are to have an answer.
+    const sizes = depth > 0 ? [0, 0, 0, 0, 1, 1, 2] : [0, 1, 1, 1, 1, 1, 1, 2, 2, 3];
+    for (let n = this.#random.pick(sizes); n > 0; n--) {
       const [name, condition] = this.#condition();
       query[name] = condition;
     }
@@ -255,21 +267,17 @@ class Questions {
     if (random.next() < 0.15 && !(isDict(plain) && Object.keys(plain).length === 0)) return [name, plain];
     const pattern = (): string => random.pick(PATTERNS);
     const glob = (): string => random.pick(GLOBS);
-    return [name, this.#operators(value, (i) => i, { pattern, glob, anything: true })];
+    return [name, this.#operators(value, (i) => i, { pattern, glob, anything: true, apt: aptFor(stored) })];
   }
 
-  #operators(
-    value: () => unknown,
-    filler: (i: number) => unknown,
-    can: { pattern?: () => string; glob?: () => string; anything?: boolean },
-    depth = 2,
-  ): Operators | RegExp {
+  #operators(value: () => unknown, filler: (i: number) => unknown, can: Can, depth = 2): Operators | RegExp {
     const random = this.#random;
     const operators: Operators = {};
     if (depth === 2 && can.pattern !== undefined && random.next() < 0.03)
       return regExp(can.pattern(), random);
-    for (let n = random.pick([1, 1, 1, 1, 2, 2, 3]); n > 0; n--) {
-      const operator = random.pick([
+    for (let n = random.pick([1, 1, 1, 1, 1, 1, 2, 2, 3]); n > 0; n--) {
+      const apt = can.apt !== undefined && random.next() < 0.5 ? random.pick(can.apt) : undefined;
+      const usual = random.pick([
         ...['$eq', '$ne', '$gt', '$gte', '$lt', '$lte', '$in', '$nin'],
         ...['$eq', '$ne', '$gt', '$gte', '$lt', '$lte', '$in', '$nin'],
         ...['$ge', '$le', '$exists', '$type', '$all'],
@@ -280,6 +288,7 @@ class Questions {
           ? ['$exists', '$type', '$all', '$size', '$size', '$mod', '$mod', '$elemMatch', '$elemMatch']
           : []),
       ]);
+      const operator = apt ?? usual;
       const twin = TWINS[operator];
       if (twin !== undefined && Object.hasOwn(operators, twin)) continue;
       operators[operator] = this.#operand(operator, value, filler, can, depth);
@@ -295,7 +304,7 @@ class Questions {
     operator: string,
     value: () => unknown,
     filler: (i: number) => unknown,
-    can: { pattern?: () => string; glob?: () => string; anything?: boolean },
+    can: Can,
     depth: number,
   ): unknown {
     const random = this.#random;
@@ -382,4 +391,13 @@ function regExp(pattern: string, random: Random): RegExp {
   } catch {
     return /a.c/;
   }
+}
+
+/** The operators that are about a value like this one. */
+function aptFor(value: unknown): readonly string[] | undefined {
+  if (Array.isArray(value))
+    return ['$size', '$size', '$all', '$elemMatch', '$elemMatch', '$in', '$eq', '$type'];
+  if (typeof value === 'number') return ['$mod', '$gt', '$gte', '$lt', '$lte', '$in', '$nin', '$type'];
+  if (typeof value === 'string') return ['$regex', '$glob', '$in', '$gte', '$lt'];
+  return undefined;
 }

@@ -115,12 +115,18 @@ export class StockRecords {
     };
   }
 
-  // 7.1.0 has no label, SQLiteDB no display_data.
+  // 7.1.0 has no label, SQLiteDB no display_data; and it keeps no buffers as it does an empty list of them.
   #kept(task: StoredTask): StoredTask {
     return {
       ...task,
       ...(this.#keepsLabel ? {} : { label: null }),
-      ...(this.db === 'dictdb' ? {} : { display_data: null }),
+      ...(this.db === 'dictdb'
+        ? {}
+        : {
+            display_data: null,
+            buffers: task.buffers ?? [],
+            result_buffers: task.result_buffers ?? [],
+          }),
     };
   }
 }
