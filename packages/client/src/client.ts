@@ -5,6 +5,7 @@ import {
   type ProjectionKey,
   type Session,
   type TaskQuery,
+  type TaskSort,
   UsageError,
 } from '@ipyparallel-js/protocol';
 import { isDict, parseKeys, parseQuery } from '@ipyparallel-js/protocol/internal';
@@ -19,7 +20,6 @@ import type { EngineInfo } from './engine-registry.js';
 import type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
 import { parseRange } from './question.js';
 import { Purge, type ResubmitOptions, type Selections } from './selections.js';
-import type { TaskSort } from './sort-option.js';
 import type { ClientStats } from './stats.js';
 import { DirectView, LoadBalancedView, type Targets, type ViewOptions } from './views.js';
 

@@ -18,11 +18,13 @@ export {
   type ProjectionKey,
   ProtocolError,
   RemoteError,
+  type SortKey,
   TaskAbortedError,
   TaskNotFoundError,
   TaskPendingError,
   type TaskQuery,
   type TaskRecord,
+  type TaskSort,
   type TaskStatus,
   TimeoutError,
   TransportError,
@@ -38,7 +40,6 @@ export type { EngineInfo } from './engine-registry.js';
 export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
 export type { PlannedRequest, QueryPlan } from './query-plan.js';
 export type { PurgeOptions, PurgeReport, ResubmitOptions } from './selections.js';
-export type { SortKey, TaskSort } from './sort-option.js';
 export type { ClientStats } from './stats.js';
 export type { SubmitOptions } from './submitter.js';
 export type { ExecuteReply } from './task-results.js';
