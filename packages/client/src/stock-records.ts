@@ -133,7 +133,8 @@ export class StockRecords {
     return [...rows.values()];
   }
 
-  // A reply shows no buffers and an empty list of buffers alike; the database knows them apart.
+  // A reply shows no buffers and an empty list of buffers alike; DictDB knows them apart. SQLite does not, and there
+  // it is the list that its hub was given.
   async #withNulls(
     rows: readonly Row[],
     columns: readonly TaskKey[],
@@ -143,7 +144,8 @@ export class StockRecords {
     let compared = [...rows];
     for (const column of columns) {
       const empty = compared.filter((row) => Array.isArray(row[column]) && row[column].length === 0);
-      if (empty.length === 0) continue;
+      const [first] = empty;
+      if (first === undefined || (await this.#requests.hasIndex(first.msg_id, deadline))) continue;
       const ids = empty.length <= MAX_LIST ? { msg_id: { $in: empty.map((row) => row.msg_id) } } : {};
       const query = { ...ids, [column]: { $eq: null } };
       const none = await this.#requests.records(query, ['msg_id'], false, traits, deadline);
