@@ -18,6 +18,8 @@ export interface Condition {
   readonly params: readonly (string | null)[];
   /** Whether it says all that was meant; otherwise it holds for more rows. */
   readonly exact: boolean;
+  /** How deep its parentheses nest. */
+  readonly depth: number;
 }
 
 /** What a query becomes: a condition in SQL, and what is left to be finished on the rows that it finds. */
@@ -26,10 +28,16 @@ export interface CompiledQuery {
   readonly residual: QueryNode | undefined;
 }
 
-const ALL: Condition = { sql: '1', params: [], exact: true };
-const NONE: Condition = { sql: '0', params: [], exact: true };
+const ALL: Condition = { sql: '1', params: [], exact: true, depth: 0 };
+const NONE: Condition = { sql: '0', params: [], exact: true, depth: 0 };
 /** Says nothing of the row; the predicate decides. */
-const OPEN: Condition = { sql: '1', params: [], exact: false };
+const OPEN: Condition = { sql: '1', params: [], exact: false, depth: 0 };
+
+/** SQLite's parser has room for a hundred symbols that wait for their end; what nests deeper is left to the predicate. */
+const MOST_DEPTH = 20;
+
+/** So many conditions stand in one row; SQLite takes expressions up to a depth of 1,000. */
+const ROW = 16;
 
 /** Longer lists travel as one parameter: SQLite takes 32,766 of them. */
 const SHORT_LIST = 16;
@@ -84,9 +92,14 @@ function compileNode(node: QueryNode, layout: Layout): Condition {
       ? compileColumn(column, node.comparison, layout)
       : compilePath(column, node.comparison, layout);
   }
-  const parts = node.nodes.map((child) => compileNode(child, layout));
-  if (node.kind === 'and') return joined(parts, 'AND');
-  if (node.kind === 'or') return joined(parts, 'OR');
+  const whole = compileJunction(node, layout);
+  return whole.depth > MOST_DEPTH ? OPEN : whole;
+}
+
+function compileJunction({ kind, nodes }: Exclude<QueryNode, { kind: 'test' }>, layout: Layout): Condition {
+  const parts = nodes.map((child) => compileNode(child, layout));
+  if (kind === 'and') return joined(parts, 'AND');
+  if (kind === 'or') return joined(parts, 'OR');
   // What is only a part of the truth says nothing once it is denied.
   const sure = parts.filter(({ exact }) => exact);
   const denied = sure.length === 0 ? ALL : negated(joined(sure, 'OR'));
@@ -137,7 +150,7 @@ function compileScalar(expr: string, comparison: Comparison): Condition {
       const prefix = globPrefix(comparison.pattern);
       const end = LONE_SURROGATE.test(prefix) ? undefined : endOf(prefix);
       if (end === undefined) return { ...plain(`${expr} IS NOT NULL`), exact: false };
-      return { sql: `(${expr} >= ? AND ${expr} < ?)`, params: [prefix, end], exact: false };
+      return { sql: `(${expr} >= ? AND ${expr} < ?)`, params: [prefix, end], exact: false, depth: 1 };
     }
     case '$regex':
       return { ...plain(`${expr} IS NOT NULL`), exact: false };
@@ -260,25 +273,28 @@ function endOf(prefix: string): string | undefined {
 }
 
 function plain(sql: string, ...params: readonly (string | null)[]): Condition {
-  return { sql, params, exact: true };
+  return { sql, params, exact: true, depth: 1 };
 }
 
 // A comparison with NULL is neither true nor false.
 function negated(condition: Condition): Condition {
-  return { ...condition, sql: `(${condition.sql}) IS NOT TRUE` };
+  return { ...condition, sql: `(${condition.sql}) IS NOT TRUE`, depth: condition.depth + 1 };
 }
 
-/** Joined in halves: SQLite takes expressions up to a depth of 1,000. */
 function joined(parts: readonly Condition[], word: 'AND' | 'OR'): Condition {
   const [only] = parts;
   if (only === undefined) return word === 'AND' ? ALL : NONE;
   if (parts.length === 1) return only;
-  const middle = parts.length >> 1;
-  const left = joined(parts.slice(0, middle), word);
-  const right = joined(parts.slice(middle), word);
+  if (parts.length > ROW) {
+    const size = Math.ceil(parts.length / ROW);
+    const rows: Condition[] = [];
+    for (let at = 0; at < parts.length; at += size) rows.push(joined(parts.slice(at, at + size), word));
+    return joined(rows, word);
+  }
   return {
-    sql: `(${left.sql} ${word} ${right.sql})`,
-    params: [...left.params, ...right.params],
-    exact: left.exact && right.exact,
+    sql: `(${parts.map(({ sql }) => sql).join(` ${word} `)})`,
+    params: parts.flatMap(({ params }) => params),
+    exact: parts.every(({ exact }) => exact),
+    depth: Math.max(...parts.map(({ depth }) => depth)) + 1,
   };
 }

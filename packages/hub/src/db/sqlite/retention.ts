@@ -1,3 +1,4 @@
+import { UsageError } from '@ipyparallel-js/protocol';
 import type { Logger } from '@ipyparallel-js/wire';
 import type { Connection } from './driver.js';
 import { type Layout, millisecondOf } from './layout.js';
@@ -13,6 +14,18 @@ export interface RetentionOptions {
   readonly sizeLimit?: number;
   /** How much of a limit is freed when it is exceeded; 0.1 by default. */
   readonly cullFraction?: number;
+}
+
+/** @throws UsageError naming the limit that cannot be */
+export function checkRetention(options: RetentionOptions): void {
+  for (const name of ['maxAge', 'recordLimit', 'sizeLimit', 'cullFraction'] as const) {
+    const value = options[name];
+    const most = name === 'cullFraction' ? 1 : Number.POSITIVE_INFINITY;
+    if (value !== undefined && !(value > 0 && value <= most))
+      throw new UsageError(
+        `${name} must be a number above 0${most === 1 ? ', at most 1' : ''}, not ${value}`,
+      );
+  }
 }
 
 /** How often the limits are looked at, in ms. */

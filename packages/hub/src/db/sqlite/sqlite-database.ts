@@ -21,7 +21,7 @@ import { openTaskFile } from './open-file.js';
 import { cellsOf, type PackedRows, taskOf } from './packed-rows.js';
 import { compileQuery } from './query-sql.js';
 import { Readers } from './reader-thread.js';
-import { Retention, type RetentionOptions } from './retention.js';
+import { checkRetention, Retention, type RetentionOptions } from './retention.js';
 import { messageOf, TaskReader } from './task-reader.js';
 import { TaskWriter } from './task-writer.js';
 
@@ -111,6 +111,7 @@ export class SqliteDatabase implements TaskDatabase {
    * @throws TaskFileError naming the file; UsageError when the driver is not installed
    */
   static async open(options: SqliteDatabaseOptions, log: Logger): Promise<SqliteDatabase> {
+    checkRetention(options);
     const open = await loadDriver();
     const path = join(options.location ?? '.', options.filename ?? 'tasks.db');
     const opened = openTaskFile(open, path, options.table ?? 'ipython-tasks', log);
