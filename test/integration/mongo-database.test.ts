@@ -309,7 +309,7 @@ describeMongo('the MongoDB store', () => {
     expect(await db.remove({ msgIds: ['big', 'nobody'] })).toEqual(dry);
     expect(await db.count(parseQuery({}))).toBe(0);
     expect(store.log.filter((line) => line.startsWith('error'))).toEqual([]);
-  });
+  }, 90_000);
 
   test('past its bounds the longest finished go, and are named', async () => {
     await using store = await open(server, { recordLimit: 20 });
@@ -379,6 +379,21 @@ describeMongo(
       expect(await ids(db, {})).toEqual(['before', 'during0', 'during1', 'during2', 'during3', 'during4']);
       const found = await db.get(['before', 'during4']);
       expect([found.get('before')?.stdout, found.get('during4')?.stdout]).toEqual(['put', 'out']);
+    });
+
+    test('a server that neither answers nor ends is not waited for without end', async () => {
+      await using server = await MongoServer.start({ own: true });
+      await using store = await open(server, { timeout: 400 });
+      await add(store.db, task('a'));
+      server.freeze(true);
+      try {
+        const began = performance.now();
+        await expect(store.db.count(parseQuery({}))).rejects.toMatchObject({ ename: 'DatabaseUnavailable' });
+        expect(performance.now() - began).toBeLessThan(15_000);
+      } finally {
+        server.freeze(false);
+      }
+      await waitFor(async () => (await store.db.count(parseQuery({})).catch(() => 0)) === 1);
     });
 
     test('a server that is killed over and over under writes loses and doubles nothing', async () => {

@@ -35,11 +35,21 @@ export class OutsideValues {
     let n = before?.parts ?? 0;
     let bytes = before?.bytes ?? 0;
     for (const data of partsOf(pieces)) {
-      await this.#parts.replaceOne({ _id: `${id}:${n}` }, { value: id, n, data }, { upsert: true });
+      await this.#writePart({ _id: `${id}:${n}`, value: id, n, data });
       n++;
       bytes += data.byteLength;
     }
     return { id, parts: n, bytes };
+  }
+
+  async #writePart(part: PartDocument): Promise<void> {
+    try {
+      await this.#parts.insertOne(part);
+    } catch (error) {
+      // Left by an attempt that was interrupted.
+      if (!(error instanceof this.#driver.MongoServerError) || error.code !== 11_000) throw error;
+      await this.#parts.replaceOne({ _id: part._id }, part);
+    }
   }
 
   async read(value: OutsideValue): Promise<Buffer> {
