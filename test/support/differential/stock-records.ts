@@ -1,7 +1,6 @@
 // Records for stock hubs. None can be inserted over the wire, so the controller's configuration has its Task Database
 // take them from a file, through the database's own add_record, whenever the file was replaced.
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
@@ -10,13 +9,13 @@ import { StockCluster, type StockVersion } from '../stock-cluster.js';
 export type RecordingStock = 'dictdb' | 'sqlitedb';
 
 // The database looks at the file before each search. Dates become what the hub makes of a message's: datetimes with
-// all their digits, in the columns and in the two headers.
-const configuration = (file: string): string => `
+// all their digits, in the columns and in the two headers. The controller starts in the cluster's directory.
+const configuration = `
 import base64, json, os
 from ipyparallel.controller import dictdb, sqlitedb
 from jupyter_client.jsonutil import extract_dates, parse_date
 
-FILE = ${JSON.stringify(file)}
+FILE = os.path.abspath('records.json')
 DATES = ('submitted', 'started', 'completed', 'received')
 HEADERS = ('header', 'result_header')
 BUFFERS = ('buffers', 'result_buffers')
@@ -34,6 +33,8 @@ def revive(record):
 def follow(cls, clear):
     def wrapped(search):
         def searching(self, *args, **kwargs):
+            if not os.path.exists(FILE):
+                return search(self, *args, **kwargs)
             now = os.stat(FILE)
             now = (now.st_ino, now.st_mtime_ns, now.st_size)
             if now != getattr(self, 'preloaded', None):
@@ -63,39 +64,28 @@ export class StockRecords {
   readonly version: StockVersion;
   readonly db: RecordingStock;
   readonly cluster: StockCluster;
-  readonly #directory: string;
 
-  private constructor(version: StockVersion, db: RecordingStock, cluster: StockCluster, directory: string) {
+  private constructor(version: StockVersion, db: RecordingStock, cluster: StockCluster) {
     this.version = version;
     this.db = db;
     this.cluster = cluster;
-    this.#directory = directory;
   }
 
   static async start(version: StockVersion, db: RecordingStock): Promise<StockRecords> {
-    const directory = mkdtempSync(join(tmpdir(), 'ipp-records-'));
-    const file = join(directory, 'records.json');
-    writeFileSync(file, '[]');
-    try {
-      const cluster = await StockCluster.start({ version, db, config: configuration(file) });
-      return new StockRecords(version, db, cluster, directory);
-    } catch (error) {
-      rmSync(directory, { recursive: true, force: true });
-      throw error;
-    }
+    const cluster = await StockCluster.start({ version, db, config: configuration });
+    return new StockRecords(version, db, cluster);
   }
 
   /** From the next question on the hub has these records, and gives what it keeps of them. */
   load(tasks: readonly StoredTask[]): StoredTask[] {
-    const next = join(this.#directory, 'next.json');
+    const next = join(this.cluster.directory, 'next.json');
     writeFileSync(next, JSON.stringify(tasks.map((task) => this.#forPython(task))));
-    renameSync(next, join(this.#directory, 'records.json'));
+    renameSync(next, join(this.cluster.directory, 'records.json'));
     return tasks.map((task) => this.#kept(task));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.cluster.stop();
-    rmSync(this.#directory, { recursive: true, force: true });
   }
 
   get #keepsLabel(): boolean {
