@@ -464,7 +464,9 @@ function clientOptions({ uri, timeout }: ResolvedMongoOptions) {
   for (const [name, value] of Object.entries(wanted)) {
     if (!new RegExp(`[?&]${name}=`, 'i').test(uri)) options[name] = value;
   }
-  return { ...options, promoteBuffers: true, appName: 'ipyparallel-js' };
+  // The driver looks names up in this object: in a plain one it finds `__proto__` and `constructor`, which tasks have, too.
+  const fieldsAsRaw: Document = Object.create(null);
+  return { ...options, fieldsAsRaw, promoteBuffers: true, appName: 'ipyparallel-js' };
 }
 
 async function columnsOutside(records: Collection<TaskDocument>): Promise<Set<TaskKey>> {
