@@ -21,8 +21,8 @@ export async function submissionDelays(
   const noop = (): Promise<unknown> => view.apply(() => null).get({ timeout: 60_000 });
   const companies: readonly (readonly [string, Company])[] = [
     ['no query', async () => ({ [Symbol.asyncDispose]: async () => undefined })],
-    ['no query, two processes that only compute', async () => children([spin(), spin()])],
-    ['every record being streamed to another process', () => queries(connectionFile)],
+    ['no query, two processes that only compute', () => beside('spin.mjs', 2)],
+    ['every record being streamed to another process', () => beside('query-loop.mjs', 1, connectionFile)],
   ];
   const all = companies.map(() => [] as Samples[]);
   for (let round = 0; round < rounds; round++) {
@@ -34,19 +34,21 @@ export async function submissionDelays(
   return all.map(join);
 }
 
-function spin(): ChildProcess {
-  return fork(fileURLToPath(new URL('spin.mjs', import.meta.url)));
-}
-
-async function queries(connectionFile: string): Promise<AsyncDisposable> {
-  const loop = fork(fileURLToPath(new URL('query-loop.mjs', import.meta.url)), [connectionFile]);
-  await Promise.race([
-    once(loop, 'message'),
-    once(loop, 'exit').then(() => {
-      throw new Error('the process that queries has ended; its error is above');
-    }),
-  ]);
-  return children([loop]);
+/** Processes of a script, once each has told that it has begun. */
+async function beside(script: string, count: number, ...args: readonly string[]): Promise<AsyncDisposable> {
+  const path = fileURLToPath(new URL(script, import.meta.url));
+  const processes = Array.from({ length: count }, () => fork(path, args, { execArgv: [] }));
+  await Promise.all(
+    processes.map((child) =>
+      Promise.race([
+        once(child, 'message'),
+        once(child, 'exit').then(() => {
+          throw new Error(`${script} has ended before it began; its error is above`);
+        }),
+      ]),
+    ),
+  );
+  return children(processes);
 }
 
 function children(processes: readonly ChildProcess[]): AsyncDisposable {
