@@ -97,7 +97,9 @@ describe('registration', () => {
     const started = performance.now();
     const attempt = Engine.start({ connectionInfo: info, timeout: 300, log: () => {} });
     await expect(attempt).rejects.toThrow(TimeoutError);
-    await expect(attempt).rejects.toThrow(new RegExp(`tcp://127.0.0.1:${info.registration} within 3\\d\\d ms`));
+    await expect(attempt).rejects.toThrow(
+      new RegExp(`tcp://127.0.0.1:${info.registration} within 3\\d\\d ms`),
+    );
     expect(performance.now() - started).toBeLessThan(2000);
   });
 

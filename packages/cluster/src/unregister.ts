@@ -1,9 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import {
-  channelAddress,
-  parseConnectionFile,
-  validateEngineConnectionInfo,
-} from '@ipyparallel-js/protocol';
+import { channelAddress, parseConnectionFile, validateEngineConnectionInfo } from '@ipyparallel-js/protocol';
 import { sessionOf } from '@ipyparallel-js/wire';
 import { curveKeyPair, Dealer } from 'zeromq';
 
