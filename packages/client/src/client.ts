@@ -15,13 +15,15 @@ import { AsyncResult } from './async-result.js';
 import { ClusterLink } from './cluster-link.js';
 import type { ConnectionOptions } from './connect/connection.js';
 import { DbQuery } from './db-query.js';
-import type { EngineLanguage } from './engine-languages.js';
 import type { EngineInfo } from './engine-registry.js';
 import type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
 import { parseRange } from './question.js';
 import { Purge, type ResubmitOptions, type Selections } from './selections.js';
 import type { ClientStats } from './stats.js';
-import { DirectView, LoadBalancedView, type Targets, type ViewOptions } from './views.js';
+import { DirectView, type Targets } from './views/direct-view.js';
+import type { EngineLanguage } from './views/engine-languages.js';
+import { LoadBalancedView } from './views/load-balanced-view.js';
+import type { ViewOptions } from './views/view-options.js';
 
 /** Options of {@link Client.connect}. */
 export interface ClientOptions extends ConnectionOptions {

@@ -21,15 +21,15 @@ import type { ClientOptions } from './client.js';
 import { type Connection, openConnection } from './connect/connection.js';
 import { ConnectionWatch } from './connection-watch.js';
 import { ControlRequests } from './control-requests.js';
-import { EngineLanguages } from './engine-languages.js';
 import { EngineRegistry } from './engine-registry.js';
 import { HubDatabase } from './hub-database.js';
 import { HubOperations } from './hub-operations.js';
 import { HubRequests } from './hub-requests.js';
 import { HubTasks } from './hub-tasks.js';
 import { OwnTasks } from './own-tasks.js';
-import { Submitter } from './submitter.js';
 import { Transport } from './transport.js';
+import { EngineLanguages } from './views/engine-languages.js';
+import { Submitter } from './views/submitter.js';
 
 const CONNECT_TIMEOUT = 10_000;
 const REQUEST_TIMEOUT = 60_000;

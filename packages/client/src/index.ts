@@ -35,19 +35,14 @@ export { AsyncResult, type Progress } from './async-result.js';
 export { Client, type ClientOptions, type DbQueryOptions, type Jobs, type RangeOptions } from './client.js';
 export type { ConnectionOptions } from './connect/connection.js';
 export { DbQuery } from './db-query.js';
-export type { EngineLanguage } from './engine-languages.js';
 export type { EngineInfo } from './engine-registry.js';
 export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
 export type { PlannedRequest, QueryPlan } from './query-plan.js';
 export type { PurgeOptions, PurgeReport, ResubmitOptions } from './selections.js';
 export type { ClientStats } from './stats.js';
-export type { SubmitOptions } from './submitter.js';
 export type { ExecuteReply } from './task-results.js';
-export {
-  DirectView,
-  type ExecuteOptions,
-  LoadBalancedView,
-  type PerTarget,
-  type Targets,
-  type ViewOptions,
-} from './views.js';
+export { DirectView, type PerTarget, type Targets } from './views/direct-view.js';
+export type { EngineLanguage } from './views/engine-languages.js';
+export { LoadBalancedView } from './views/load-balanced-view.js';
+export type { SubmitOptions } from './views/submitter.js';
+export type { ExecuteOptions, ViewOptions } from './views/view-options.js';

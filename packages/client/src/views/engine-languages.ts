@@ -1,8 +1,8 @@
 import { LanguageMismatchError } from '@ipyparallel-js/protocol';
 import { isDict, own, ownString } from '@ipyparallel-js/protocol/internal';
 import { pause } from '@ipyparallel-js/wire';
-import type { ControlRequests } from './control-requests.js';
-import type { EngineInfo } from './engine-registry.js';
+import type { ControlRequests } from '../control-requests.js';
+import type { EngineInfo } from '../engine-registry.js';
 
 /** The language of an engine, as its `kernel_info_reply` names it: `python` or `javascript` mostly. */
 export type EngineLanguage = 'python' | 'javascript' | (string & {});

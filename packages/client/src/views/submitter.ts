@@ -1,13 +1,13 @@
 import { type Dict, IpyparallelError, UsageError } from '@ipyparallel-js/protocol';
-import { encodeJsCall } from '@ipyparallel-js/protocol/internal';
-import type { ConnectionWatch } from './connection-watch.js';
+import type { ConnectionWatch } from '../connection-watch.js';
+import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
+import type { OwnTasks } from '../own-tasks.js';
+import type { Row } from '../question.js';
+import type { Task } from '../task.js';
+import { engineDied } from '../task-results.js';
+import type { Transport } from '../transport.js';
+import type { Work } from '../work.js';
 import { type EngineLanguage, type EngineLanguages, fitting, requireCommon } from './engine-languages.js';
-import type { EngineInfo, EngineRegistry } from './engine-registry.js';
-import type { OwnTasks } from './own-tasks.js';
-import type { Row } from './question.js';
-import type { Task } from './task.js';
-import { engineDied } from './task-results.js';
-import type { Transport } from './transport.js';
 
 /** What may be said of a submission. */
 export interface SubmitOptions {
@@ -15,34 +15,6 @@ export interface SubmitOptions {
   readonly language?: EngineLanguage;
   /** A label that records carry from ipyparallel 9 on. */
   readonly label?: string;
-}
-
-/** A piece of work, ready to be sent: any number of times. */
-export interface Work {
-  readonly msgType: 'execute_request' | 'apply_request';
-  readonly content: Dict;
-  readonly buffers: readonly Uint8Array[];
-  /** The language it needs, when its form tells. */
-  readonly language: EngineLanguage | undefined;
-}
-
-/** Code to execute. `silent` publishes no output and no result. */
-export function executeWork(code: string, options: { readonly silent?: boolean }): Work {
-  if (typeof code !== 'string') throw new UsageError(`code is a text, not ${typeof code}`);
-  return {
-    msgType: 'execute_request',
-    // A Python engine would else abort whatever it has queued, whoever submitted it, when this fails.
-    content: { code, silent: options.silent === true, user_expressions: {}, stop_on_error: false },
-    buffers: [],
-    language: undefined,
-  };
-}
-
-/** A JavaScript function to call. */
-export function applyWork(fn: (...args: never[]) => unknown, args: readonly unknown[]): Work {
-  if (typeof fn !== 'function') throw new UsageError(`apply takes a function, not ${typeof fn}`);
-  const { content, buffers } = encodeJsCall(fn, args);
-  return { msgType: 'apply_request', content, buffers, language: 'javascript' };
 }
 
 /** Sends work where it can run. */
