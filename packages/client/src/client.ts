@@ -156,7 +156,8 @@ export class Client implements AsyncDisposable {
 
   /**
    * The result of a task, or of several, whoever submitted them: own ones from their replies, others' by asking the
-   * hub until they have ended. An unknown id fails it with TaskNotFoundError. Mirrors ipyparallel `Client.get_result`.
+   * hub until they have ended. An id that stays unknown for a second fails it with TaskNotFoundError, since the hub may
+   * learn of a task a moment after its id is known. Mirrors ipyparallel `Client.get_result`.
    */
   getResult<T = unknown>(msgId: string): AsyncResult<T>;
   getResult<T = unknown>(msgIds: readonly string[]): AsyncResult<T[]>;

@@ -20,6 +20,8 @@ const RESULT_COLUMNS: readonly TaskKey[] = [
 /** Output may reach the hub after the reply; an `execute` without a result is read once more after this. */
 const OUTPUT_GRACE_MS = 50;
 const SOON_MS = 5;
+/** The hub watches the traffic: it may learn of a task a moment after its id is known to others. */
+const UNKNOWN_GRACE_MS = 1_000;
 
 /**
  * Tasks of other clients, and resubmitted ones: their results come only by asking the hub. One loop asks for all of
@@ -31,6 +33,8 @@ export class HubTasks {
   readonly #registry: EngineRegistry;
   readonly #interval: number;
   readonly #pending = new Map<string, Task>();
+  /** Since when the hub has said of a task that it does not know it, by the clock of `performance`. */
+  readonly #unknownSince = new Map<string, number>();
   #stop = new AbortController();
   #wake = new AbortController();
   #running = false;
@@ -61,6 +65,7 @@ export class HubTasks {
   failAll(error: Error): void {
     for (const task of this.#pending.values()) task.settle({ ok: false, error }, task.status);
     this.#pending.clear();
+    this.#unknownSince.clear();
     this.#wake.abort();
   }
 
@@ -129,17 +134,31 @@ export class HubTasks {
     task.settle(outcome, status);
   }
 
-  // No record: the hub's own words tell an unknown id from a purged one.
+  /**
+   * No record: the hub's own words tell a task that it does not know from one whose record is gone. It is asked after
+   * the database, so it may know by now what was not there a moment ago.
+   */
   async #missing(id: string): Promise<void> {
     try {
-      await this.#requests.request(
+      const { content } = await this.#requests.request(
         'result_request',
-        { msg_ids: [id], status_only: false },
+        { msg_ids: [id], status_only: true },
         { msgIds: [id], signal: this.#stop.signal },
       );
-      this.#fail(id, new TaskNotFoundError([id], 'purged'));
+      this.#unknownSince.delete(id);
+      // Submitted in the meantime, or its record was culled while it runs: either shows when it is asked again.
+      if (Array.isArray(content.pending) && content.pending.includes(id)) return;
+      const deadline = this.#requests.deadline({ signal: this.#stop.signal });
+      const rows = await this.#database.byId([id], STATUS_COLUMNS, deadline);
+      if (!rows.has(id)) this.#fail(id, new TaskNotFoundError([id], 'purged'));
     } catch (error) {
       if (!(error instanceof IpyparallelError)) throw error;
+      if (error instanceof TaskNotFoundError && error.reason === 'unknown') {
+        const now = performance.now();
+        const since = this.#unknownSince.get(id) ?? now;
+        this.#unknownSince.set(id, since);
+        if (now - since < UNKNOWN_GRACE_MS) return;
+      }
       this.#fail(id, error);
     }
   }
@@ -147,6 +166,7 @@ export class HubTasks {
   #fail(id: string, error: Error): void {
     const task = this.#pending.get(id);
     this.#pending.delete(id);
+    this.#unknownSince.delete(id);
     task?.settle({ ok: false, error }, task.status);
   }
 }
