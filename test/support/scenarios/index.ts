@@ -1,0 +1,7 @@
+import type { Scenarios } from './ground.js';
+import { labelScenarios } from './label.js';
+
+/** ipyparallel's own test modules, retold; what makes sense in Python alone is listed in docs/python-tests.md. */
+export const scenarios: Readonly<Record<string, Scenarios>> = {
+  test_label: labelScenarios,
+};
