@@ -49,6 +49,7 @@ export {
   parentId,
   type QueueStatusContent,
   type ReplyContent,
+  type SubscriptionChange,
 } from './messages.js';
 export { type Packer, packerFor } from './packers.js';
 export {

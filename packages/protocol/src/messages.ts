@@ -31,7 +31,21 @@ export interface HubInfo {
   readonly version: string;
   /** Capabilities that a client may rely on, for example `query` (MongoDB's meaning on every key and path). */
   readonly features: readonly string[];
+  /** An id of this hub's life: another one, and it has been started anew. */
+  readonly epoch?: string;
 }
+
+/** One change of a {@link MessageContents.subscription_update}; applied by `msg_id`, in order. */
+export type SubscriptionChange =
+  /**
+   * The record matches and is now this: the keys asked for, and `engine_uuid`, `completed` and `result_content`, of
+   * which its status is derived. `begun` is when its engine began with it, where the hub was told and it has not ended.
+   */
+  | { readonly op: 'set'; readonly record: Dict; readonly begun?: string }
+  /** It exists, but does not match (any more); also said of records that never did. */
+  | { readonly op: 'out'; readonly msg_id: string }
+  /** It is purged or culled. */
+  | { readonly op: 'gone'; readonly msg_id: string };
 
 /** One engine's line of a `queue_reply`: counts, or msg_ids when verbose. */
 export interface QueueStatusContent {
@@ -86,6 +100,43 @@ export interface MessageContents {
   load_reply: ReplyContent<Dict>;
   resubmit_request: { readonly msg_ids: readonly string[] };
   resubmit_reply: ReplyContent<{ readonly resubmitted: { readonly [msgId: string]: string } }>;
+  /**
+   * Our hub's (feature `subscribe`): what changes of the query's matches from now on, or since `after`, is pushed to the
+   * asker's routing identity in `subscription_update`s, whose parent is this request. The rest is in ARCHITECTURE.md.
+   */
+  subscribe_request: {
+    readonly query: Dict;
+    /** As in `db_request`. */
+    readonly keys: readonly string[] | null;
+    readonly after?: { readonly epoch: string; readonly seq: number };
+  };
+  subscribe_reply: ReplyContent<{
+    readonly subscription: string;
+    readonly epoch: string;
+    /** Everything written after this is pushed. */
+    readonly seq: number;
+    /** Whether `after` could be gone on from; if not, a snapshot taken from now on is the ground to build on. */
+    readonly resumed: boolean;
+  }>;
+  subscription_update: {
+    readonly subscription: string;
+    /** Everything written up to this has been told: the `seq` to acknowledge, and to resume from. */
+    readonly seq: number;
+    readonly changes: readonly SubscriptionChange[];
+    /** How many buffers each `set` has, in their order; null where they were not asked for. */
+    readonly buffer_lens: readonly number[] | null;
+    readonly result_buffer_lens: readonly number[] | null;
+    /** More has changed than the hub remembers: take a new snapshot. */
+    readonly reset?: boolean;
+    /** The subscription has ended, or there is none such, and why; the last update. */
+    readonly ended?: string;
+  };
+  /** Gives credit for further updates; no reply. Two may be unacknowledged. */
+  subscription_ack: { readonly subscription: string; readonly seq: number };
+  /** Says that somebody still listens; no reply. Without it or an acknowledgement a subscription ends after 60 s. */
+  subscription_renew: { readonly subscription: string };
+  unsubscribe_request: { readonly subscription: string };
+  unsubscribe_reply: ReplyContent<Dict>;
   shutdown_request: { readonly restart?: boolean };
   shutdown_reply: ReplyContent<{ readonly restart?: boolean }>;
   hub_error: ErrorContent;
@@ -183,6 +234,13 @@ const KNOWN: Record<MsgType, true> = {
   load_reply: true,
   resubmit_request: true,
   resubmit_reply: true,
+  subscribe_request: true,
+  subscribe_reply: true,
+  subscription_update: true,
+  subscription_ack: true,
+  subscription_renew: true,
+  unsubscribe_request: true,
+  unsubscribe_reply: true,
   shutdown_request: true,
   shutdown_reply: true,
   hub_error: true,
