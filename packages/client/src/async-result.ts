@@ -2,6 +2,7 @@ import { CompositeError, isDone, type TaskStatus, UsageError } from '@ipyparalle
 import { type Deadline, startDeadline, timeoutError, type WaitOptions, within } from '@ipyparallel-js/wire';
 import { combineLatest, map, type Observable, of } from 'rxjs';
 import type { Outcome, Task } from './task.js';
+import type { Reassembly } from './views/reassembly.js';
 
 /** How far several tasks are. */
 export interface Progress {
@@ -21,6 +22,7 @@ export interface Progress {
 export class AsyncResult<T> {
   readonly #tasks: readonly Task[];
   readonly #single: boolean;
+  readonly #reassembly: Reassembly | undefined;
 
   /**
    * What a resubmission lost, by the new ids: the names of the metadata (`targets`, `after`, `follow`, `retries`,
@@ -34,10 +36,12 @@ export class AsyncResult<T> {
     tasks: readonly Task[],
     single: boolean,
     dropped: ReadonlyMap<string, readonly string[]> = new Map(),
+    reassembly?: Reassembly,
   ) {
     this.#tasks = tasks;
     this.#single = single;
     this.dropped = dropped;
+    this.#reassembly = reassembly;
   }
 
   /** The tasks' ids. */
@@ -90,13 +94,17 @@ export class AsyncResult<T> {
     const outcomes = await this.#settled(startDeadline(options, Number.POSITIVE_INFINITY));
     const errors = outcomes.flatMap((outcome) => (outcome.ok ? [] : [outcome.error]));
     const [first] = errors;
-    if (first !== undefined) {
+    if (first !== undefined && this.#reassembly?.returnErrors !== true) {
       // One refusal of the whole call is one error, however many tasks it had.
       const refused =
         outcomes.length > 1 && outcomes.every((outcome) => !outcome.ok && outcome.error === first);
       throw this.#single || refused ? first : new CompositeError(errors);
     }
-    const values = outcomes.map((outcome) => (outcome.ok ? outcome.value : undefined));
+    const values = outcomes.map((outcome, i) => {
+      if (outcome.ok) return outcome.value;
+      return new Array<unknown>(this.#reassembly?.sizes?.[i] ?? 1).fill(outcome.error);
+    });
+    if (this.#reassembly !== undefined) return this.#reassembly.join(values) as T;
     return (this.#single ? values[0] : values) as T;
   }
 
