@@ -18,6 +18,7 @@ import { DbQuery } from './db-query.js';
 import type { EngineInfo } from './engine-registry.js';
 import type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
 import { parseRange } from './question.js';
+import type { ConnectionStatus } from './reconnect/connection-state.js';
 import { Purge, type ResubmitOptions, type Selections } from './selections.js';
 import type { ClientStats } from './stats.js';
 import { DirectView, type Targets } from './views/direct-view.js';
@@ -76,6 +77,16 @@ export class Client implements AsyncDisposable {
    */
   static async connect(options: ClientOptions = {}): Promise<Client> {
     return new Client(await ClusterLink.open(options));
+  }
+
+  /** Whether the controller can be talked to: at once and at each change; completes on close. */
+  get connection$(): Observable<ConnectionStatus> {
+    return this.#link.connection.status$;
+  }
+
+  /** Whether it can be talked to now. */
+  get connected(): boolean {
+    return this.#link.connection.connected;
   }
 
   /** What the hub says of itself; undefined for a stock one. */

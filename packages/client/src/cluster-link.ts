@@ -27,6 +27,7 @@ import { HubOperations } from './hub-operations.js';
 import { HubRequests } from './hub-requests.js';
 import { HubTasks } from './hub-tasks.js';
 import { OwnTasks } from './own-tasks.js';
+import { ConnectionState } from './reconnect/connection-state.js';
 import { Transport } from './transport.js';
 import { EngineLanguages } from './views/engine-languages.js';
 import { Submitter } from './views/submitter.js';
@@ -50,6 +51,8 @@ export class ClusterLink {
   /** The tasks submitted here. */
   readonly own: OwnTasks;
   readonly submitter: Submitter;
+  /** Whether the controller is there, and who is told when it goes and comes. */
+  readonly connection: ConnectionState;
   readonly #watch: ConnectionWatch;
   readonly #pollInterval: number;
   readonly #connectTimeout: number;
@@ -67,6 +70,7 @@ export class ClusterLink {
     this.#pollInterval = options.pollInterval ?? POLL_INTERVAL;
     this.#connectTimeout = options.timeout ?? CONNECT_TIMEOUT;
     this.transport = new Transport(connection, this.session);
+    this.connection = new ConnectionState(this.transport.address('registration'));
     this.requests = new HubRequests(this.transport, options.requestTimeout ?? REQUEST_TIMEOUT);
     this.control = new ControlRequests(this.transport, this.requests.defaultTimeout);
     this.languages = new EngineLanguages(this.control);
@@ -74,7 +78,7 @@ export class ClusterLink {
     this.#watch = new ConnectionWatch(
       this.transport.address('registration'),
       (error) => this.#failAll(error),
-      () => void this.#refresh(startDeadline({}, this.requests.defaultTimeout)).catch(() => undefined),
+      () => void this.#onBack(),
     );
     this.submitter = new Submitter(this.transport, this.registry, this.languages, this.own, this.#watch);
     this.database = new HubDatabase(this.requests, undefined);
@@ -139,18 +143,32 @@ export class ClusterLink {
   async #open(deadline: Deadline): Promise<void> {
     this.transport.open({
       onMessage: (channel, message) => this.#onMessage(channel, message),
-      onHubLink: (up) => this.#watch.onLink(up),
+      onHubLink: (up) => {
+        this.#watch.onLink(up);
+        if (!up) this.connection.setDisconnected('the link to the hub broke');
+      },
     });
     this.transport.connection.onTunnelLost((error) => this.#failAll(error));
     const reply = await this.#refresh(deadline);
     this.hub = reply.hub;
+    this.connection.setConnected(this.transport.address('registration'));
     this.database = new HubDatabase(this.requests, this.hub);
     this.operations = new HubOperations(this.requests, this.database, this.registry, this.hub);
     this.others = new HubTasks(this.database, this.requests, this.registry, this.#pollInterval);
   }
 
+  async #onBack(): Promise<void> {
+    try {
+      const { hub } = await this.#refresh(startDeadline({}, this.requests.defaultTimeout));
+      this.connection.setConnected(this.transport.address('registration'), { newController: undefined, hub });
+    } catch {
+      // The next link comes with the next question.
+    }
+  }
+
   async #close(): Promise<void> {
     this.#watch.close();
+    this.connection.close();
     this.#failAll(new ConnectionClosedError('the client was closed'));
     this.others.close();
     this.registry.complete();
@@ -209,6 +227,7 @@ export class ClusterLink {
   #onNotification(message: AnyMessage): void {
     if (isMessageOf(message, 'shutdown_notification')) {
       this.#watch.onShutdown();
+      this.connection.setDisconnected('the controller has shut down');
       return;
     }
     const { id, uuid } = message.content;

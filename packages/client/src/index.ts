@@ -38,6 +38,7 @@ export { DbQuery } from './db-query.js';
 export type { EngineInfo } from './engine-registry.js';
 export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
 export type { PlannedRequest, QueryPlan } from './query-plan.js';
+export type { ConnectionStatus } from './reconnect/connection-state.js';
 export type { PurgeOptions, PurgeReport, ResubmitOptions } from './selections.js';
 export type { ClientStats } from './stats.js';
 export type { ExecuteReply } from './task-results.js';
