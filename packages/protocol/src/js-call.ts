@@ -15,6 +15,8 @@ export interface JsCall {
   readonly source: string;
   /** The function's name, for tracebacks; may be empty. */
   readonly name: string;
+  /** Calls the function for each place of its arguments, which are lists, as a map does; gives the list of results. */
+  readonly each?: true;
   /** SHA-256 of each buffer, in hexadecimal. */
   readonly buffer_digests: readonly string[];
 }
@@ -36,11 +38,18 @@ const packr = new Packr({ structuredClone: true, useBigIntExtension: true, useRe
 export function encodeJsCall(
   fn: (...args: never[]) => unknown,
   args: readonly unknown[],
+  options: { readonly each?: boolean } = {},
 ): JsPayload<JsCall & Dict> {
   const source = functionSource(fn);
   const buffers = [packValue(args, 'the arguments')];
   return {
-    content: { language: 'javascript', source, name: fn.name, buffer_digests: buffers.map(digest) },
+    content: {
+      language: 'javascript',
+      source,
+      name: fn.name,
+      ...(options.each === true ? { each: true } : {}),
+      buffer_digests: buffers.map(digest),
+    },
     buffers,
   };
 }
@@ -54,14 +63,19 @@ export function isJsContent(content: Dict): boolean {
 export function decodeJsCall(
   content: Dict,
   buffers: readonly Uint8Array[],
-): { readonly source: string; readonly name: string; readonly args: readonly unknown[] } {
+): {
+  readonly source: string;
+  readonly name: string;
+  readonly each: boolean;
+  readonly args: readonly unknown[];
+} {
   const source = ownString(content, 'source');
   if (!isJsContent(content) || source === undefined) {
     throw new MalformedMessageError('the apply_request carries no JavaScript function');
   }
   const args = unpackValue(checkedBuffer(content, buffers));
   if (!Array.isArray(args)) throw new MalformedMessageError('the arguments are not a list');
-  return { source, name: ownString(content, 'name') ?? '', args };
+  return { source, name: ownString(content, 'name') ?? '', each: own(content, 'each') === true, args };
 }
 
 /** Encodes what a JavaScript function returned. @throws UsageError when it cannot be packed */

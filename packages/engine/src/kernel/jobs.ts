@@ -79,12 +79,12 @@ export class JobRunner {
       });
       return;
     }
-    const { source, args } = decodeJsCall(job.content, job.buffers);
+    const { source, args, each } = decodeJsCall(job.content, job.buffers);
     const code = `(${rewriteDynamicImports(source)}\n)`;
     this.#evaluate(job, code, job.scriptName, (fn) => {
       if (typeof fn !== 'function') throw new TypeError('the call does not carry a function');
       this.#options.evaluator.call(
-        () => fn(...args),
+        () => (each ? callForEach(fn as AnyFunction, args) : fn(...args)),
         (completion) => {
           this.#guarded(job, () => {
             if (completion.kind !== 'value') {
@@ -130,6 +130,24 @@ export class JobRunner {
     this.#current = undefined;
     evaluator.release();
   }
+}
+
+type AnyFunction = (...args: unknown[]) => unknown;
+
+/** Calls a function for each place of some lists, one after the other, up to the end of the shortest. */
+async function callForEach(fn: AnyFunction, lists: readonly unknown[]): Promise<unknown[]> {
+  const iterators = lists.map((list) => (list as Iterable<unknown>)[Symbol.iterator]());
+  const results: unknown[] = [];
+  for (;;) {
+    const places = iterators.map((iterator) => iterator.next());
+    if (places.length === 0 || places.some(({ done }) => done === true)) return results;
+    const result = fn(...places.map(({ value }) => value));
+    results.push(isThenable(result) ? await result : result);
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 function failureOf(completion: Exclude<Completion, { kind: 'value' }>): FailureInfo {
