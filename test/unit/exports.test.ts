@@ -26,6 +26,8 @@ test('client', () => {
       "NoDatabaseError",
       "OpaqueValue",
       "ProtocolError",
+      "PyCallable",
+      "PyReference",
       "RemoteError",
       "TaskAbortedError",
       "TaskNotFoundError",
@@ -35,6 +37,9 @@ test('client', () => {
       "UsageError",
       "exactTime",
       "isDone",
+      "py",
+      "ref",
+      "tuple",
     ]
   `);
 });
@@ -82,6 +87,8 @@ test('protocol', () => {
       "OpaqueValue",
       "PROTOCOL_VERSION",
       "ProtocolError",
+      "PyCallable",
+      "PyReference",
       "RemoteError",
       "ReplayError",
       "ReplayHistory",
@@ -103,17 +110,23 @@ test('protocol', () => {
       "isKnownMessage",
       "isMessageOf",
       "newId",
+      "packApplyMessage",
+      "packObject",
       "packerFor",
       "parentId",
       "parseConnectionFile",
       "parseWireDate",
+      "py",
       "readPickle",
+      "ref",
       "splitFrames",
       "taskStatus",
+      "tuple",
       "unpackApplyMessage",
       "unpackResult",
       "validateClientConnectionInfo",
       "validateEngineConnectionInfo",
+      "writePickle",
     ]
   `);
 });

@@ -17,7 +17,11 @@ export {
   type Projected,
   type ProjectionKey,
   ProtocolError,
+  PyCallable,
+  PyReference,
+  py,
   RemoteError,
+  ref,
   type SortKey,
   TaskAbortedError,
   TaskNotFoundError,
@@ -28,6 +32,7 @@ export {
   type TaskStatus,
   TimeoutError,
   TransportError,
+  tuple,
   UsageError,
 } from '@ipyparallel-js/protocol';
 export type { WaitOptions } from '@ipyparallel-js/wire';

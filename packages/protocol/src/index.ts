@@ -61,8 +61,14 @@ export {
 } from './pickle/apply-message.js';
 export { type OpaqueKind, type OpaqueParts, OpaqueValue } from './pickle/opaque-value.js';
 export type { PickleLimits } from './pickle/pickle-limits.js';
+export { PyCallable, PyReference, py, ref } from './pickle/py.js';
 export { type ReadPickleOptions, readPickle } from './pickle/read-pickle.js';
 export { UnpickleError } from './pickle/unpickle-error.js';
+export { tuple } from './pickle/values/tuple.js';
+export { packApplyMessage } from './pickle/write/pack-apply-message.js';
+export { packObject } from './pickle/write/pack-object.js';
+export { type WritePickleOptions, writePickle } from './pickle/write/write-pickle.js';
+export type { PickleProtocol } from './pickle/write/writer.js';
 export type {
   ColumnOperators,
   DictKey,

@@ -1,0 +1,84 @@
+const FIRST_CHUNK = 1024;
+const LARGEST_CHUNK = 256 * 1024;
+/** Longer bytes are not copied until everything is joined. */
+const COPY_LIMIT = 4096;
+
+/** Where a pickle's bytes are gathered. */
+export class ByteSink {
+  readonly #done: Uint8Array[] = [];
+  #chunk = Buffer.allocUnsafe(FIRST_CHUNK);
+  #used = 0;
+
+  #reserve(length: number): number {
+    if (this.#used + length > this.#chunk.length) {
+      this.#close();
+      const next = Math.min(2 * this.#chunk.length, LARGEST_CHUNK);
+      this.#chunk = Buffer.allocUnsafe(Math.max(next, length));
+    }
+    const at = this.#used;
+    this.#used += length;
+    return at;
+  }
+
+  #close(): void {
+    if (this.#used > 0) this.#done.push(this.#chunk.subarray(0, this.#used));
+    this.#chunk = this.#chunk.subarray(this.#used);
+    this.#used = 0;
+  }
+
+  uint8(value: number): void {
+    const at = this.#reserve(1);
+    this.#chunk[at] = value;
+  }
+
+  uint16(value: number): void {
+    const at = this.#reserve(2);
+    this.#chunk.writeUInt16LE(value, at);
+  }
+
+  uint32(value: number): void {
+    const at = this.#reserve(4);
+    this.#chunk.writeUInt32LE(value, at);
+  }
+
+  int32(value: number): void {
+    const at = this.#reserve(4);
+    this.#chunk.writeInt32LE(value, at);
+  }
+
+  uint64(value: number): void {
+    const at = this.#reserve(8);
+    this.#chunk.writeBigUInt64LE(BigInt(value), at);
+  }
+
+  float64(value: number): void {
+    const at = this.#reserve(8);
+    this.#chunk.writeDoubleBE(value, at);
+  }
+
+  /** Well-formed text, as UTF-8 of a length that is known. */
+  text(value: string, length: number): void {
+    if (length > COPY_LIMIT) {
+      this.bytes(Buffer.from(value));
+      return;
+    }
+    const at = this.#reserve(length);
+    this.#chunk.write(value, at);
+  }
+
+  bytes(value: Uint8Array): void {
+    if (value.length > COPY_LIMIT) {
+      this.#close();
+      this.#done.push(value);
+      return;
+    }
+    const at = this.#reserve(value.length);
+    this.#chunk.set(value, at);
+  }
+
+  /** Everything, in one piece. */
+  join(): Buffer {
+    this.#close();
+    return Buffer.concat(this.#done);
+  }
+}
