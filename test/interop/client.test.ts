@@ -516,8 +516,24 @@ for (const version of stockVersions) {
           open(path);
           expect(await ar.get({ timeout: 20_000 })).toMatchObject({ text: "'done'" });
           expect(states).toEqual(['unassigned', 'assigned', 'completed']);
-          expect(progress.at(0)).toEqual({ total: 1, done: 0, completed: 0, failed: 0, aborted: 0 });
-          expect(progress.at(-1)).toEqual({ total: 1, done: 1, completed: 1, failed: 0, aborted: 0 });
+          expect(progress.at(0)).toEqual({
+            total: 1,
+            done: 0,
+            completed: 0,
+            failed: 0,
+            aborted: 0,
+            purged: 0,
+            lost: 0,
+          });
+          expect(progress.at(-1)).toEqual({
+            total: 1,
+            done: 1,
+            completed: 1,
+            failed: 0,
+            aborted: 0,
+            purged: 0,
+            lost: 0,
+          });
           expect(await submitted.get({ timeout: 20_000 })).toMatchObject({ text: "'done'" });
         });
       });

@@ -37,7 +37,7 @@ describe('results', () => {
     expectTypeOf(ar.wait({ timeout: 1 })).resolves.toEqualTypeOf<boolean>();
     expectTypeOf(ar.status$).toEqualTypeOf<Observable<readonly TaskStatus[]>>();
     expectTypeOf(ar.statuses).items.toEqualTypeOf<
-      'unassigned' | 'assigned' | 'completed' | 'failed' | 'aborted'
+      'unassigned' | 'assigned' | 'completed' | 'failed' | 'aborted' | 'purged' | 'lost'
     >();
   });
 });

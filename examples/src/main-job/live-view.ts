@@ -27,6 +27,8 @@ const MARKS: { readonly [S in TaskStatus]: (text: string) => string } = {
   completed: (text) => pc.green(`✔ ${text}`),
   failed: (text) => pc.red(`✘ ${text}`),
   aborted: (text) => pc.magenta(`✘ ${text}`),
+  purged: (text) => pc.dim(`− ${text}`),
+  lost: (text) => pc.red(`? ${text}`),
 };
 
 /** Shows tasks until all have ended, asking the hub again and again: a table that redraws itself, or a few lines. */

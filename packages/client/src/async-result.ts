@@ -1,17 +1,28 @@
 import { CompositeError, isDone, type TaskStatus, UsageError } from '@ipyparallel-js/protocol';
 import { type Deadline, startDeadline, timeoutError, type WaitOptions, within } from '@ipyparallel-js/wire';
 import { combineLatest, map, type Observable, of } from 'rxjs';
+import { type Reassembly, reassemble } from './results/reassembly.js';
 import type { Outcome, Task } from './task.js';
-import type { Reassembly } from './views/reassembly.js';
 
 /** How far several tasks are. */
 export interface Progress {
   readonly total: number;
-  /** Completed, failed or aborted. */
+  /** Ended in any way. */
   readonly done: number;
   readonly completed: number;
   readonly failed: number;
   readonly aborted: number;
+  readonly purged: number;
+  readonly lost: number;
+}
+
+/** What the results of several tasks are together. */
+export interface ResultShape {
+  /** One task whose result stands for itself, not in a list. */
+  readonly single: boolean;
+  readonly reassembly?: Reassembly;
+  /** What a resubmission lost, by the new ids. */
+  readonly dropped?: ReadonlyMap<string, readonly string[]>;
 }
 
 /**
@@ -32,16 +43,11 @@ export class AsyncResult<T> {
   readonly dropped: ReadonlyMap<string, readonly string[]>;
 
   /** @internal Made by views and by `Client.getResult`. */
-  constructor(
-    tasks: readonly Task[],
-    single: boolean,
-    dropped: ReadonlyMap<string, readonly string[]> = new Map(),
-    reassembly?: Reassembly,
-  ) {
+  constructor(tasks: readonly Task[], shape: ResultShape) {
     this.#tasks = tasks;
-    this.#single = single;
-    this.dropped = dropped;
-    this.#reassembly = reassembly;
+    this.#single = shape.single;
+    this.#reassembly = shape.reassembly;
+    this.dropped = shape.dropped ?? new Map();
   }
 
   /** The tasks' ids. */
@@ -104,7 +110,7 @@ export class AsyncResult<T> {
       if (outcome.ok) return outcome.value;
       return new Array<unknown>(this.#reassembly?.sizes?.[i] ?? 1).fill(outcome.error);
     });
-    if (this.#reassembly !== undefined) return this.#reassembly.join(values) as T;
+    if (this.#reassembly !== undefined) return reassemble(values, this.#reassembly) as T;
     return (this.#single ? values[0] : values) as T;
   }
 
@@ -143,5 +149,7 @@ function countProgress(statuses: readonly TaskStatus[]): Progress {
     completed: count('completed'),
     failed: count('failed'),
     aborted: count('aborted'),
+    purged: count('purged'),
+    lost: count('lost'),
   };
 }

@@ -175,7 +175,7 @@ export class Client implements AsyncDisposable {
   getResult(jobs: string | readonly string[]): AsyncResult<unknown> {
     this.#link.assertOpen();
     const tasks = idsOf(jobs).map((id) => this.#link.own.get(id) ?? this.#link.others.follow(id));
-    return new AsyncResult(tasks, typeof jobs === 'string');
+    return new AsyncResult(tasks, { single: typeof jobs === 'string' });
   }
 
   /** Which tasks have ended, by the hub's records. @throws TaskNotFoundError. Mirrors ipyparallel `Client.result_status`. */
@@ -235,12 +235,12 @@ export class Client implements AsyncDisposable {
       const requests = await this.#link.operations.requestsOf(ids, options);
       return new AsyncResult(
         requests.map((request) => this.#link.submitter.again(request)),
-        single,
+        { single },
       );
     }
     const { renamed, dropped } = await this.#link.operations.resubmit(ids, options);
     const tasks = ids.map((id) => this.#link.others.follow(renamed.get(id) ?? id));
-    return new AsyncResult(tasks, single, dropped);
+    return new AsyncResult(tasks, { single, dropped });
   }
 
   /** Purges tasks here and at the hub. Mirrors ipyparallel `Client.purge_results`. */

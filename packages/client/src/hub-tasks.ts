@@ -1,4 +1,10 @@
-import { IpyparallelError, type TaskKey, TaskNotFoundError, taskStatus } from '@ipyparallel-js/protocol';
+import {
+  IpyparallelError,
+  type TaskKey,
+  TaskLostError,
+  TaskNotFoundError,
+  taskStatus,
+} from '@ipyparallel-js/protocol';
 import { pause } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from './engine-registry.js';
 import { chunked, type HubDatabase } from './hub-database.js';
@@ -33,6 +39,8 @@ export class HubTasks {
   readonly #registry: EngineRegistry;
   readonly #interval: number;
   readonly #pending = new Map<string, Task>();
+  /** Those of this client. */
+  readonly #adopted = new Set<string>();
   /** Since when the hub has said of a task that it does not know it, by the clock of `performance`. */
   readonly #unknownSince = new Map<string, number>();
   #stop = new AbortController();
@@ -50,10 +58,18 @@ export class HubTasks {
   follow(msgId: string): Task {
     const known = this.#pending.get(msgId);
     if (known !== undefined) return known;
-    const task = new Task(msgId);
+    const task = new Task(msgId, { engineId: (uuid) => this.#registry.idOf(uuid) });
     this.#pending.set(msgId, task);
     if (!this.#running) void this.#run();
     return task;
+  }
+
+  /** Follows a task of this client whose reply may have been lost: the same object is settled from the hub's record. */
+  adopt(task: Task): void {
+    if (task.outcome !== undefined || this.#pending.has(task.msgId)) return;
+    this.#pending.set(task.msgId, task);
+    this.#adopted.add(task.msgId);
+    if (!this.#running) void this.#run();
   }
 
   /** A sign that a task is about to end. */
@@ -65,6 +81,7 @@ export class HubTasks {
   failAll(error: Error): void {
     for (const task of this.#pending.values()) task.settle({ ok: false, error }, task.status);
     this.#pending.clear();
+    this.#adopted.clear();
     this.#unknownSince.clear();
     this.#wake.abort();
   }
@@ -118,8 +135,8 @@ export class HubTasks {
     if (task === undefined) return;
     const engineUuid = row.engine_uuid ?? undefined;
     if (engineUuid !== undefined) task.engineUuid = engineUuid;
-    task.stdout = row.stdout ?? '';
-    task.stderr = row.stderr ?? '';
+    if (task.stdout === '' && typeof row.stdout === 'string') task.emit({ type: 'stdout', text: row.stdout });
+    if (task.stderr === '' && typeof row.stderr === 'string') task.emit({ type: 'stderr', text: row.stderr });
     const { outcome, status } = readOutcome({
       msgType: String(row.result_header?.msg_type ?? row.header?.msg_type ?? 'apply_reply'),
       content: row.result_content ?? {},
@@ -131,6 +148,7 @@ export class HubTasks {
       engineId: engineUuid === undefined ? undefined : this.#registry.idOf(engineUuid),
     });
     this.#pending.delete(row.msg_id);
+    this.#adopted.delete(row.msg_id);
     task.settle(outcome, status);
   }
 
@@ -167,7 +185,14 @@ export class HubTasks {
     const task = this.#pending.get(id);
     this.#pending.delete(id);
     this.#unknownSince.delete(id);
-    task?.settle({ ok: false, error }, task.status);
+    if (task === undefined) return;
+    const adopted = this.#adopted.delete(id);
+    if (!(error instanceof TaskNotFoundError)) task.settle({ ok: false, error }, task.status);
+    else if (adopted && error.reason === 'unknown') {
+      const why =
+        'its reply may have gone while the controller was out of reach, and the hub has no record of it';
+      task.settle({ ok: false, error: new TaskLostError([id], why, { cause: error }) }, 'lost');
+    } else task.settle({ ok: false, error }, error.reason === 'purged' ? 'purged' : 'lost');
   }
 }
 

@@ -24,6 +24,7 @@ export {
   ref,
   type SortKey,
   TaskAbortedError,
+  TaskLostError,
   TaskNotFoundError,
   TaskPendingError,
   type TaskQuery,
@@ -44,6 +45,8 @@ export type { EngineInfo } from './engine-registry.js';
 export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
 export type { PlannedRequest, QueryPlan } from './query-plan.js';
 export type { ConnectionStatus } from './reconnect/connection-state.js';
+export type { Reassembly } from './results/reassembly.js';
+export type { TaskMetadata, TaskOutput } from './results/task-metadata.js';
 export type { PurgeOptions, PurgeReport, ResubmitOptions } from './selections.js';
 export type { ClientStats } from './stats.js';
 export type { ExecuteReply } from './task-results.js';

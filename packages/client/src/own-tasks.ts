@@ -8,6 +8,8 @@ interface OwnTask {
   readonly task: Task;
   /** Bound to one engine, so lost with it; a load-balanced task is the scheduler's to fail. */
   readonly direct: boolean;
+  /** Whether the hub is asked for its result, since its reply may have been lost. */
+  handedOver: boolean;
   executeResult: Dict | null;
   reply: AnyMessage | undefined;
   idle: boolean;
@@ -30,10 +32,14 @@ export class OwnTasks {
 
   /** Follows a task from before it is sent. `engineUuid` makes it a direct one. */
   add(msgId: string, engineUuid?: string): Task {
-    const task = new Task(msgId, engineUuid === undefined ? 'unassigned' : 'assigned', engineUuid);
+    const task = new Task(msgId, {
+      engineId: (uuid) => this.#registry.idOf(uuid),
+      ...(engineUuid === undefined ? {} : { status: 'assigned', engineUuid }),
+    });
     this.#tasks.set(msgId, {
       task,
       direct: engineUuid !== undefined,
+      handedOver: false,
       executeResult: null,
       reply: undefined,
       idle: false,
@@ -54,6 +60,19 @@ export class OwnTasks {
   /** The msg_ids that have no result yet. Mirrors ipyparallel `Client.outstanding`. */
   get outstanding(): string[] {
     return this.#unfinished().map(({ task }) => task.msgId);
+  }
+
+  /** The tasks that have no result yet. */
+  unfinished(): Task[] {
+    return this.#unfinished().map(({ task }) => task);
+  }
+
+  /** From now on the hub is asked for these (`HubTasks.adopt`); a reply that comes here still counts, if it is first. */
+  handOver(tasks: Iterable<Task>): void {
+    for (const { msgId } of tasks) {
+      const own = this.#tasks.get(msgId);
+      if (own !== undefined) own.handedOver = true;
+    }
   }
 
   /** Forgets tasks that have ended. */
@@ -89,8 +108,8 @@ export class OwnTasks {
         if (own.reply !== undefined) this.#finish(own);
       }
     } else if (isMessageOf(message, 'stream')) {
-      if (message.content.name === 'stdout') own.task.stdout += String(message.content.text);
-      else own.task.stderr += String(message.content.text);
+      const type = message.content.name === 'stdout' ? 'stdout' : 'stderr';
+      own.task.emit({ type, text: String(message.content.text) });
     } else if (isMessageOf(message, 'execute_result')) {
       own.executeResult = message.content as unknown as Dict;
     }
@@ -98,7 +117,9 @@ export class OwnTasks {
 
   /** An engine is gone: what was bound to it fails, unless its reply is already here. */
   onEngineGone(engineUuid: string): void {
-    const lost = this.#unfinished().filter((own) => own.direct && own.task.engineUuid === engineUuid);
+    const lost = this.#unfinished().filter(
+      (own) => own.direct && !own.handedOver && own.task.engineUuid === engineUuid,
+    );
     if (lost.length === 0) return;
     setTimeout(() => {
       for (const { task, reply } of lost) {

@@ -1,34 +1,58 @@
 import { isDone, type TaskStatus } from '@ipyparallel-js/protocol';
-import { type Observable, ReplaySubject } from 'rxjs';
+import { concat, defer, from, type Observable, ReplaySubject, Subject } from 'rxjs';
+import { OutputStore } from './results/output-store.js';
+import {
+  type MutableMetadata,
+  newMetadata,
+  type TaskMetadata,
+  type TaskOutput,
+} from './results/task-metadata.js';
 
 /** How a task ended. */
 export type Outcome =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly error: Error };
 
+/** What is known of a task when it is first followed. */
+export interface TaskStart {
+  readonly status?: TaskStatus;
+  readonly engineUuid?: string;
+  /** The engine's id by its uuid, asked whenever an engine becomes known. */
+  readonly engineId?: (uuid: string) => number | undefined;
+}
+
 /** One task that this client follows: its own, or one that the hub is asked about. */
 export class Task {
   readonly msgId: string;
   /** Resolves with the outcome; never rejects, so that a failure nobody reads is no unhandled rejection. */
   readonly done: Promise<Outcome>;
-  /** The engine that has or had it, as far as is known. */
-  engineUuid: string | undefined;
-  /** What it printed so far. */
-  stdout = '';
-  stderr = '';
+  /** Resolves when nothing more of its output is expected; never before `done`. */
+  readonly outputDone: Promise<void>;
+  readonly #metadata: MutableMetadata;
+  readonly #engineId: (uuid: string) => number | undefined;
   // Replays its last value also when it is over, which a BehaviorSubject does not.
   readonly #changes = new ReplaySubject<TaskStatus>(1);
+  readonly #output = new Subject<TaskOutput>();
+  readonly #store: OutputStore;
   #status: TaskStatus;
   #outcome: Outcome | undefined;
+  #outputEnded = false;
   #resolve: (outcome: Outcome) => void = () => undefined;
+  #resolveOutput: () => void = () => undefined;
 
-  constructor(msgId: string, status: TaskStatus = 'unassigned', engineUuid?: string) {
+  constructor(msgId: string, start: TaskStart = {}) {
     this.msgId = msgId;
-    this.engineUuid = engineUuid;
-    this.#status = status;
-    this.#changes.next(status);
+    this.#metadata = newMetadata(msgId);
+    this.#store = new OutputStore(this.#metadata);
+    this.#engineId = start.engineId ?? (() => undefined);
+    if (start.engineUuid !== undefined) this.engineUuid = start.engineUuid;
+    this.#status = start.status ?? 'unassigned';
+    this.#changes.next(this.#status);
     this.done = new Promise((resolve) => {
       this.#resolve = resolve;
+    });
+    this.outputDone = new Promise((resolve) => {
+      this.#resolveOutput = resolve;
     });
   }
 
@@ -46,6 +70,50 @@ export class Task {
     return this.#outcome;
   }
 
+  /** What is known of it now: the same object all along, filled as it happens. */
+  get metadata(): TaskMetadata {
+    return this.#metadata;
+  }
+
+  /** Fills in what a request, a reply or a record says. */
+  describe(facts: Partial<Omit<TaskMetadata, 'msgId' | 'stdout' | 'stderr' | 'outputs' | 'data'>>): void {
+    Object.assign(this.#metadata, facts);
+  }
+
+  /** When an engine began with it, where a signal has told. */
+  get begun(): Date | null {
+    return this.#metadata.begun;
+  }
+
+  /** The engine that has or had it, as far as is known. */
+  get engineUuid(): string | undefined {
+    return this.#metadata.engineUuid ?? undefined;
+  }
+
+  set engineUuid(uuid: string | undefined) {
+    this.#metadata.engineUuid = uuid ?? null;
+    this.#metadata.engineId = uuid === undefined ? null : (this.#engineId(uuid) ?? null);
+  }
+
+  /** What it printed so far. */
+  get stdout(): string {
+    return this.#metadata.stdout;
+  }
+
+  get stderr(): string {
+    return this.#metadata.stderr;
+  }
+
+  /** Its output: what there is, at once, then each piece as it comes; completes with `outputDone`. */
+  get output$(): Observable<TaskOutput> {
+    return defer(() => concat(from(this.#store.pieces()), this.#output));
+  }
+
+  /** Whether nothing more of its output is expected. */
+  get outputEnded(): boolean {
+    return this.#outputEnded;
+  }
+
   /** An engine has it. */
   assign(engineUuid: string): void {
     if (this.#outcome !== undefined || engineUuid === '') return;
@@ -53,14 +121,43 @@ export class Task {
     this.#become('assigned');
   }
 
-  /** It has ended; the first word counts. False when it had ended before. */
-  settle(outcome: Outcome, status: TaskStatus): boolean {
+  /** An engine has begun with it; the first word counts. */
+  begin(at: Date): void {
+    this.#metadata.begun ??= at;
+  }
+
+  /** It has put something out: kept within bounds, and told to who listens. */
+  emit(output: TaskOutput): void {
+    if (this.#outputEnded) return;
+    this.#store.add(output);
+    this.#output.next(output);
+  }
+
+  /** Nothing more of its output is expected. */
+  endOutput(): void {
+    if (this.#outputEnded) return;
+    this.#outputEnded = true;
+    this.#output.complete();
+    this.#resolveOutput();
+  }
+
+  /**
+   * It has ended; the first word counts. False when it had ended before. A status that is not an end (the connection
+   * was closed: nobody knows) stays what it was. With `moreOutput`, `endOutput` is to follow.
+   */
+  settle(outcome: Outcome, status: TaskStatus, options: { readonly moreOutput?: boolean } = {}): boolean {
     if (this.#outcome !== undefined) return false;
     this.#outcome = outcome;
     if (isDone(status)) this.#become(status);
     this.#changes.complete();
     this.#resolve(outcome);
+    if (options.moreOutput !== true) this.endOutput();
     return true;
+  }
+
+  /** Bytes that its result and output take here, about. */
+  get size(): number {
+    return this.#store.bytes;
   }
 
   #become(status: TaskStatus): void {

@@ -154,6 +154,23 @@ export class TaskAbortedError extends RemoteError {
   }
 }
 
+/**
+ * Nobody will ever say how these tasks ended: the controller that had them ended, and no record tells. They may have
+ * run. The message says what is known.
+ */
+export class TaskLostError extends RemoteError {
+  readonly msgIds: readonly string[];
+
+  constructor(msgIds: readonly string[], why: string, options?: ErrorOptions) {
+    const ids = msgIds.map((id) => JSON.stringify(id)).join(', ');
+    super(
+      { ename: 'TaskLost', evalue: why, traceback: [] },
+      { ...options, code: 'TASK_LOST', message: `no result will come of ${ids}: ${why}` },
+    );
+    this.msgIds = msgIds;
+  }
+}
+
 /** The hub refused or failed a request; `ename` and `evalue` are its own. */
 export class HubError extends RemoteError {
   constructor(info: RemoteErrorInfo, options?: ErrorOptions & { code?: string; message?: string }) {

@@ -28,6 +28,7 @@ export {
   ReplayError,
   SignatureError,
   TaskAbortedError,
+  TaskLostError,
   TaskNotFoundError,
   TaskPendingError,
   TimeoutError,
@@ -98,4 +99,4 @@ export {
 } from './session.js';
 export { createSigner, type Signer } from './signing.js';
 export { type DateKey, exactTime, type KeyAlias, type TaskKey, type TaskRecord } from './task-record.js';
-export { isDone, type TaskStatus, taskStatus } from './task-status.js';
+export { isDone, TASK_STATUSES, type TaskStatus, taskStatus } from './task-status.js';

@@ -1,14 +1,33 @@
 import { type Dict, isDict } from './dict.js';
 import type { TaskRecord } from './task-record.js';
 
-/** One word for where a task is: no engine yet; an engine, not finished; finished in one of three ways. */
-export type TaskStatus = 'unassigned' | 'assigned' | 'completed' | 'failed' | 'aborted';
+/**
+ * One word for where a task is: no engine yet; an engine, not finished; finished in one of three ways; its record gone
+ * (`purged`); or never to be heard of again (`lost`: a controller that ended had it).
+ */
+export type TaskStatus = 'unassigned' | 'assigned' | 'completed' | 'failed' | 'aborted' | 'purged' | 'lost';
+
+/** Every {@link TaskStatus}, in the order of a task's life. */
+export const TASK_STATUSES = [
+  'unassigned',
+  'assigned',
+  'completed',
+  'failed',
+  'aborted',
+  'purged',
+  'lost',
+] as const satisfies readonly TaskStatus[];
 
 /** The keys that {@link taskStatus} looks at. */
 export const STATUS_KEYS = ['engine_uuid', 'completed', 'result_content'] as const;
 
-/** The status of a task, derived from what every record has. */
-export function taskStatus(record: Pick<TaskRecord, (typeof STATUS_KEYS)[number]>): TaskStatus {
+/**
+ * The status of a task, derived from what every record has. Never `purged` or `lost`, which are said of tasks that have
+ * no record, or whose record will not change any more.
+ */
+export function taskStatus(
+  record: Pick<TaskRecord, (typeof STATUS_KEYS)[number]>,
+): Exclude<TaskStatus, 'purged' | 'lost'> {
   if (record.completed !== null || record.result_content !== null) {
     return outcome(record.result_content ?? {});
   }
@@ -24,5 +43,5 @@ export function outcome(content: Dict): 'completed' | 'failed' | 'aborted' {
 
 /** Whether a task will not change its status any more. */
 export function isDone(status: TaskStatus): boolean {
-  return status === 'completed' || status === 'failed' || status === 'aborted';
+  return status !== 'unassigned' && status !== 'assigned';
 }

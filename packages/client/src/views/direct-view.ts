@@ -39,7 +39,7 @@ export class DirectView<T extends Targets = Targets> {
 
   #submit<R>(work: Work, options: SubmitOptions): AsyncResult<R> {
     const tasks = this.#submitter.toEngines(this.#engines(), work, { ...this.#options, ...options });
-    return new AsyncResult<R>(tasks, typeof this.targets === 'number');
+    return new AsyncResult<R>(tasks, { single: typeof this.targets === 'number' });
   }
 
   #engines(): EngineInfo[] {

@@ -26,6 +26,8 @@ export class LoadBalancedView {
   }
 
   #submit<R>(work: Work, options: SubmitOptions): AsyncResult<R> {
-    return new AsyncResult<R>([this.#submitter.toScheduler(work, { ...this.#options, ...options })], true);
+    return new AsyncResult<R>([this.#submitter.toScheduler(work, { ...this.#options, ...options })], {
+      single: true,
+    });
   }
 }

@@ -1,0 +1,66 @@
+/**
+ * How the values of a map's tasks (chunks) become one list of elements. Plain data, since a handle carries it to other
+ * processes.
+ */
+export interface Reassembly {
+  /** `flatten`: the chunks lie behind one another; `roundRobin`: element `i` is in chunk `i % chunks`. */
+  readonly kind: 'flatten' | 'roundRobin';
+  /** How many elements each task has, in the order of the tasks; missing where only the tasks know (`gather`). */
+  readonly sizes?: readonly number[];
+  /** Whether iterating gives the elements in their order (so by default), or each task's as soon as it has ended. */
+  readonly ordered?: boolean;
+  /** Whether a task's error stands in the place of each of its elements, instead of failing the whole; false by default. */
+  readonly returnErrors?: boolean;
+}
+
+/** The elements of a chunk's value: those of a list or a typed array, else the value itself. */
+export function elementsOf(chunk: unknown): readonly unknown[] {
+  if (Array.isArray(chunk)) return chunk;
+  if (isTypedArray(chunk)) return Array.from<unknown>(chunk);
+  return [chunk];
+}
+
+/** The list that the values of chunks make; typed arrays of one kind behind one another make one of that kind. */
+export function reassemble(chunks: readonly unknown[], { kind }: Reassembly): unknown {
+  if (kind === 'flatten') {
+    const typed = joinTyped(chunks);
+    if (typed !== undefined) return typed;
+    return chunks.flatMap(elementsOf);
+  }
+  const lists = chunks.map(elementsOf);
+  const longest = lists.reduce((most, list) => Math.max(most, list.length), 0);
+  const elements: unknown[] = [];
+  for (let i = 0; i < longest; i++) {
+    for (const list of lists) if (i < list.length) elements.push(list[i]);
+  }
+  return elements;
+}
+
+interface TypedArray extends Iterable<number | bigint> {
+  readonly length: number;
+  set(values: TypedArray, offset: number): void;
+}
+
+function isTypedArray(value: unknown): value is TypedArray {
+  return ArrayBuffer.isView(value) && !(value instanceof DataView);
+}
+
+function joinTyped(chunks: readonly unknown[]): TypedArray | undefined {
+  const [first] = chunks;
+  if (!isTypedArray(first)) return undefined;
+  const kind: unknown = first.constructor;
+  const all: TypedArray[] = [];
+  for (const chunk of chunks) {
+    if (!isTypedArray(chunk) || chunk.constructor !== kind) return undefined;
+    all.push(chunk);
+  }
+  const length = all.reduce((sum, chunk) => sum + chunk.length, 0);
+  const make = (Buffer.isBuffer(first) ? Uint8Array : kind) as new (size: number) => TypedArray;
+  const joined = new make(length);
+  let at = 0;
+  for (const chunk of all) {
+    joined.set(chunk, at);
+    at += chunk.length;
+  }
+  return joined;
+}
