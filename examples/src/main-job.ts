@@ -11,6 +11,7 @@ import { heading, hush, note, say } from './main-job/terminal.js';
 
 let interrupted = false;
 let cast: Cast | undefined;
+let tidying: Promise<void> | undefined;
 
 async function run(request: Exclude<Request, { kind: 'help' }>): Promise<void> {
   const start = performance.now();
@@ -43,7 +44,12 @@ async function withClients(options: Parameters<typeof Cast.assemble>[0], missing
     `Two clients have connected: you (${rc.session.session}) and a colleague (${colleague.session.session}).`,
   );
   note(`They find ${engines}, in ${languages.join(' and ')}.`);
-  return await tellStory(both, missing);
+  try {
+    return await tellStory(both, missing);
+  } finally {
+    // Who tidies up needs the clients, however the story ends meanwhile.
+    await tidying;
+  }
 }
 
 /** On a running cluster somebody may already have the name that is plain. */
@@ -57,7 +63,8 @@ function onSignal(signal: 'SIGINT' | 'SIGTERM', request: Request): void {
   hush();
   console.log(`\n${pc.yellow('Stopping …')}`);
   if (request.kind === 'embedded') return;
-  void tidyUp(cast).finally(() => process.exit(128 + constants.signals[signal]));
+  tidying = cast === undefined ? Promise.resolve() : tidyUp(cast);
+  void tidying.finally(() => process.exit(128 + constants.signals[signal]));
 }
 
 try {

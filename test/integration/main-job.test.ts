@@ -39,7 +39,7 @@ async function start(args: readonly string[] = [], interruptAt?: { line: string;
   return { ...run, seen: [...seen] };
 }
 
-describe('npm start', { timeout: 60_000 }, () => {
+describe('npm start', { timeout: 120_000 }, () => {
   it('shows the main job on a cluster of its own and leaves nothing behind', async () => {
     const { code, output, seen } = await start();
     expectTheStory(output);
@@ -78,12 +78,19 @@ describe('npm start', { timeout: 60_000 }, () => {
   it('cleans up on a running cluster when it is interrupted', async () => {
     await using cluster = await Cluster.start({ n: 2 });
     await using rc = await cluster.connect();
-    const { code, output } = await start(['--connection-file', cluster.connectionFile], {
-      line: 'a few more, slow ones',
-      signal: 'SIGINT',
+    let sent = false;
+    const { code, output } = await runStart(['--connection-file', cluster.connectionFile], {
+      onOutput: (said, { pid = 0 }) => {
+        if (sent || !said.includes('a few more, slow ones')) return;
+        sent = true;
+        process.kill(pid, 'SIGINT');
+      },
     });
     expect(code, output).toBe(130);
-    expect(output.split('Stopping …')[1]?.trim()).toMatch(/^\d tasks still run there; their records stay\.$/);
+    // Three slow tasks run for three seconds; on a machine that is slow itself some or all of them may have ended.
+    expect(output.split('Stopping …')[1]?.trim()).toMatch(
+      /^(?:[1-3] tasks still run there; their records stay\.)?$/,
+    );
     const left = await rc.dbQuery({}, ['msg_id']);
     expect(left.length).toBeLessThanOrEqual(3);
     expect(rc.ids).toEqual([0, 1]);

@@ -20,7 +20,7 @@ export interface ExampleRun {
 
 export interface RunExampleOptions {
   readonly env?: NodeJS.ProcessEnv;
-  /** In ms; 60,000 by default. */
+  /** In ms; 110,000 by default. */
   readonly timeout?: number;
   /** Called with all the output so far, and with the process that wrote it. */
   readonly onOutput?: (output: string, child: ChildProcess) => void;
@@ -44,7 +44,7 @@ function runScript(file: string, args: readonly string[], options: RunExampleOpt
   const child = spawn(process.execPath, [file, ...args], {
     env: { ...process.env, NO_COLOR: '1', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: options.timeout ?? 60_000,
+    timeout: options.timeout ?? 110_000,
     killSignal: 'SIGKILL',
   });
   let output = '';

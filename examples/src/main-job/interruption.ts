@@ -1,11 +1,10 @@
 import type { Cast } from './cast.js';
 
-const TIMEOUT_MS = 2_000;
+/** Who does not want to wait so long interrupts again, which ends the process at once. */
+const TIMEOUT_MS = 15_000;
 
 /** On a cluster that goes on: purges what the demonstration has finished there, and says what it leaves. */
-export async function tidyUp(cast: Cast | undefined): Promise<void> {
-  if (cast === undefined) return;
-  const { rc, sessions } = cast;
+export async function tidyUp({ rc, sessions }: Cast): Promise<void> {
   const mine = { client_uuid: { $in: sessions } };
   try {
     const finished = await rc.dbQuery(
@@ -18,7 +17,8 @@ export async function tidyUp(cast: Cast | undefined): Promise<void> {
     );
     const left = await rc.dbQuery(mine, { keys: 'msg_id', timeout: TIMEOUT_MS });
     if (left.length > 0) console.log(`${left.length} tasks still run there; their records stay.`);
-  } catch {
-    console.log('The hub does not answer; records of finished tasks may stay there.');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    console.log(`Records of finished tasks may stay there: ${reason}`);
   }
 }
