@@ -28,6 +28,8 @@ export {
 } from './db/task-database.js';
 export { Hub, type HubOptions } from './hub/hub.js';
 export { RateLimit } from './hub/rate-limit.js';
+export { ChangeLog } from './hub/subscriptions/change-log.js';
+export type { SubscriptionLimits } from './hub/subscriptions/subscriptions.js';
 export { packBatch, unpackBatch } from './link/frame-batch.js';
 export type { Monitor, Schedulers } from './link/schedulers.js';
 export { BroadcastScheduler } from './traffic/broadcast-scheduler.js';

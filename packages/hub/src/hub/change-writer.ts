@@ -1,10 +1,16 @@
 import type { Logger } from '@ipyparallel-js/wire';
 import type { TaskChange, TaskDatabase } from '../db/task-database.js';
 
+/** Who is told of what a {@link ChangeWriter} does. */
+export interface ChangeEvents {
+  readonly onWritten: (changes: readonly TaskChange[]) => void;
+  readonly onCulled: (msgIds: readonly string[]) => void;
+}
+
 /** Writes changes to a Task Database in their order, a batch at a time: whatever came while the last was being written. */
 export class ChangeWriter {
   readonly #db: TaskDatabase;
-  readonly #onCulled: (msgIds: readonly string[]) => void;
+  readonly #events: ChangeEvents;
   readonly #log: Logger;
   #changes: TaskChange[] = [];
   #writing = false;
@@ -12,9 +18,9 @@ export class ChangeWriter {
   #written = 0;
   #waiting: { readonly until: number; readonly resolve: () => void }[] = [];
 
-  constructor(db: TaskDatabase, onCulled: (msgIds: readonly string[]) => void, log: Logger) {
+  constructor(db: TaskDatabase, events: ChangeEvents, log: Logger) {
     this.#db = db;
-    this.#onCulled = onCulled;
+    this.#events = events;
     this.#log = log;
   }
 
@@ -31,6 +37,20 @@ export class ChangeWriter {
     return new Promise((resolve) => this.#waiting.push({ until, resolve }));
   }
 
+  /** Has the store say what it culled, where nothing else makes it. */
+  poke(): void {
+    if (this.#writing) return;
+    this.#writeBatch([]).catch((error: unknown) =>
+      this.#log.debug(`the Task Database does not say what it culled: ${String(error)}`),
+    );
+  }
+
+  async #writeBatch(changes: readonly TaskChange[]): Promise<void> {
+    const { culled } = await this.#db.write(changes);
+    this.#events.onWritten(changes);
+    if (culled.length > 0) this.#events.onCulled(culled);
+  }
+
   async #write(): Promise<void> {
     this.#writing = true;
     // What else this turn of the loop brings goes into the same batch.
@@ -39,8 +59,7 @@ export class ChangeWriter {
       const changes = this.#changes;
       this.#changes = [];
       try {
-        const { culled } = await this.#db.write(changes);
-        if (culled.length > 0) this.#onCulled(culled);
+        await this.#writeBatch(changes);
       } catch (error) {
         this.#log.error(`${changes.length} changes could not be written to the Task Database`, error);
       }

@@ -3,6 +3,7 @@ import {
   type Dict,
   type EngineConnectionInfo,
   InvalidQueryError,
+  newId,
   type ReplayHistory,
   type Session,
   splitFrames,
@@ -21,6 +22,7 @@ import type { Answer, Handler, HubState } from './requests.js';
 import { resubmitRequest } from './resubmit-request.js';
 import { resultRequest } from './result-request.js';
 import { connectionRequest, loadRequest, queueRequest } from './status-requests.js';
+import { type SubscriptionLimits, Subscriptions } from './subscriptions/subscriptions.js';
 import { TaskTracker } from './task-tracker.js';
 import { TrafficRecorder } from './traffic-recorder.js';
 
@@ -37,6 +39,7 @@ export interface HubOptions {
   readonly registrationTimeout: number;
   readonly log: Logger;
   readonly clock: Clock;
+  readonly subscriptions?: Partial<SubscriptionLimits>;
 }
 
 /** Requests whose failure a stock hub reports as `hub_error`; the others fail in a reply of their own type. */
@@ -64,11 +67,29 @@ export class Hub implements Monitor {
     this.#refusals = new Refusals(log);
     this.#history = session.newHistory();
     const tracker = this.#tracker;
-    const writer = new ChangeWriter(db, (culled) => tracker.remove(culled), log);
-    const state = { engines: this.#engines, tracker, db, writer, schedulers };
+    const epoch = newId();
+    const subscriptions = new Subscriptions({
+      ...{ session, db, tracker, epoch, log, refusals: this.#refusals },
+      send: (client, parent, type, answer) => this.#reply(client, parent, type, answer),
+      poke: () => writer.poke(),
+      ...(options.subscriptions === undefined ? {} : { limits: options.subscriptions }),
+    });
+    const writer = new ChangeWriter(
+      db,
+      {
+        onWritten: (changes) => subscriptions.written(changes),
+        onCulled: (culled) => {
+          tracker.remove(culled);
+          subscriptions.removed(culled);
+        },
+      },
+      log,
+    );
+    const state = { engines: this.#engines, tracker, db, writer, schedulers, subscriptions, epoch };
     this.#state = state;
     this.#recorder = new TrafficRecorder({
       ...{ session, engines: this.#engines, tracker, writer, refusals: this.#refusals, log, clock },
+      onBegun: (msgId) => subscriptions.begun(msgId),
       onEngineShutdown: (uuid) => {
         const id = this.#engines.idOf(uuid);
         if (id !== undefined) this.#unregister(id);
@@ -83,6 +104,8 @@ export class Hub implements Monitor {
       ['db_request', dbRequest(state, session)],
       ['purge_request', purgeRequest(state)],
       ['resubmit_request', resubmitRequest(state, session, clock)],
+      ['subscribe_request', (content, request) => subscriptions.subscribe(content, request)],
+      ['unsubscribe_request', (content, request) => subscriptions.unsubscribe(content, request)],
     ]);
   }
 
@@ -90,6 +113,7 @@ export class Hub implements Monitor {
   async close(): Promise<void> {
     for (const timer of this.#registrations.values()) clearTimeout(timer);
     await this.#state.writer.settled();
+    this.#state.subscriptions.close();
     await this.#options.db.close();
   }
 
@@ -129,6 +153,10 @@ export class Hub implements Monitor {
         return;
       case 'shutdown_request':
         this.#shutdown(client, request);
+        return;
+      case 'subscription_ack':
+      case 'subscription_renew':
+        this.#state.subscriptions.heard(request.content, request);
         return;
       default:
         void this.#answer(client, request);

@@ -23,7 +23,7 @@ export function purgeRequest(state: HubState): Handler {
     ];
     for (const removal of removals) {
       const { msgIds: removed } = await state.db.remove(removal);
-      state.tracker.remove(removed);
+      forget(state, removed);
     }
     return { content: { status: 'ok' } };
   };
@@ -46,9 +46,14 @@ async function purgeMatches(state: HubState, request: Dict): Promise<Answer> {
   // First, so that what ends in between is reported twice rather than not at all.
   const pending = await state.db.count(allOf([query, PENDING]));
   const { count, bytes, msgIds } = await state.db.remove({ query: allOf([query, ENDED]) }, { dryRun });
-  if (!dryRun) state.tracker.remove(msgIds);
+  if (!dryRun) forget(state, msgIds);
   const told = msgIds.length <= IDS_TOLD ? msgIds : null;
   return { content: { status: 'ok', count, bytes, pending, msg_ids: told } };
+}
+
+function forget({ tracker, subscriptions }: HubState, msgIds: readonly string[]): void {
+  tracker.remove(msgIds);
+  subscriptions.removed(msgIds);
 }
 
 function enginesOf(state: HubState, ids: unknown): string[] {

@@ -1,15 +1,8 @@
-import {
-  type Dict,
-  InvalidQueryError,
-  parseWireDate,
-  type Session,
-  type TaskKey,
-} from '@ipyparallel-js/protocol';
+import { type Dict, InvalidQueryError, type Session, type TaskKey } from '@ipyparallel-js/protocol';
 import {
   decodeCursor,
   encodeCursor,
   type ProjectedKey,
-  parseKeys,
   parseQuery,
   parseSort,
   type QueryNode,
@@ -20,12 +13,15 @@ import {
 } from '@ipyparallel-js/protocol/internal';
 import type { FoundTask, JsonField } from '../db/task-database.js';
 import { sizeOfTask } from '../db/task-size.js';
+import {
+  askedFor,
+  BUFFER_KEYS,
+  DEFAULT_KEYS,
+  projectTask,
+  readStored,
+  withoutEmptyDisplay,
+} from './record-projection.js';
 import type { Answer, Handler, HubState } from './requests.js';
-
-const BUFFER_KEYS = ['buffers', 'result_buffers'] as const;
-const DEFAULT_KEYS = (Object.keys(TASK_COLUMNS) as TaskKey[]).filter(
-  (key) => TASK_COLUMNS[key] !== 'buffers',
-);
 
 /** A page ends with the record that reaches this many bytes: packing more would hold up the hub and its memory. */
 const PAGE_BYTES = 1 << 20;
@@ -128,13 +124,6 @@ function jsonFieldsOf(asked: readonly ProjectedKey[] | undefined): readonly Json
   return asked.some(({ column }) => TASK_COLUMNS[column] === 'buffers') ? undefined : asked;
 }
 
-/** A column as sorts compare it: dates as Dates. */
-function readStored(task: FoundTask, column: TaskKey): unknown {
-  const value = task[column];
-  if (TASK_COLUMNS[column] !== 'date' || typeof value !== 'string') return value;
-  return parseWireDate(value)?.date ?? null;
-}
-
 function pageOf(request: Dict): Page | undefined {
   const { sort: asked, after, skip, limit } = request;
   if ([asked, after, skip, limit].every((value) => value === undefined)) return undefined;
@@ -176,7 +165,7 @@ class RecordList {
       this.#lengths[key].push(own.length);
       this.buffers.push(...own);
     }
-    this.records.push(this.#asked === undefined ? withoutEmptyDisplay(task) : project(task, this.#asked));
+    this.records.push(this.#asked === undefined ? withoutEmptyDisplay(task) : projectTask(task, this.#asked));
   }
 
   /** How many buffers each record has of a key; null when it was not asked for. */
@@ -196,25 +185,4 @@ function answerOf(list: RecordList, more: Dict = {}): Answer {
     },
     buffers: list.buffers,
   };
-}
-
-// An empty list means what it means to a stock hub: everything but the buffers.
-function askedFor(keys: unknown): ProjectedKey[] | undefined {
-  if (keys === null || keys === undefined || (Array.isArray(keys) && keys.length === 0)) return undefined;
-  return parseKeys(keys);
-}
-
-/** The keys under the names asked for: an older name comes back as that name. */
-function project(task: FoundTask, asked: readonly ProjectedKey[]): Dict {
-  const record: Record<string, unknown> = {};
-  for (const { name, column } of asked) {
-    if (TASK_COLUMNS[column] !== 'buffers') record[name] = task[column] ?? null;
-  }
-  return record;
-}
-
-// Stock hubs have this key in the records that displayed something, and in no others.
-function withoutEmptyDisplay(task: FoundTask): Dict {
-  const { display_data, ...rest } = task;
-  return display_data === null || display_data === undefined ? rest : { ...rest, display_data };
 }

@@ -4,6 +4,7 @@ import { pyRepr, ReportedError } from '../errors.js';
 import type { Schedulers } from '../link/schedulers.js';
 import type { ChangeWriter } from './change-writer.js';
 import type { EngineRegistry, RegisteredEngine } from './engine-registry.js';
+import type { Subscriptions } from './subscriptions/subscriptions.js';
 import type { TaskTracker } from './task-tracker.js';
 
 /** What the answer to a request is. */
@@ -24,6 +25,9 @@ export interface HubState {
   readonly db: TaskDatabase;
   readonly writer: ChangeWriter;
   readonly schedulers: Schedulers;
+  readonly subscriptions: Subscriptions;
+  /** An id of this hub's life. */
+  readonly epoch: string;
 }
 
 /** The engines that a request names, all of them for null. @throws ReportedError IndexError for one that is not there */

@@ -21,6 +21,8 @@ export const HUB_INFO: HubInfo = {
     'purge-engines',
     // A direct task's EngineError is in its record as soon as the engine is unregistered.
     'engine-error',
+    // What changes of a query's matches is pushed to those who subscribe to it.
+    'subscribe',
   ],
 };
 
@@ -29,7 +31,7 @@ export function connectionRequest(state: HubState): Handler {
   return () => {
     const engines: Record<string, string> = {};
     for (const { id, uuid } of state.engines.all) engines[String(id)] = uuid;
-    return { content: { status: 'ok', engines, hub: HUB_INFO } };
+    return { content: { status: 'ok', engines, hub: { ...HUB_INFO, epoch: state.epoch } } };
   };
 }
 

@@ -3,6 +3,9 @@ import { BoundedSet } from '../bounded-set.js';
 /** Ids remembered of what an engine completed; its count goes on. */
 const COMPLETED_REMEMBERED = 10_000;
 
+/** How many tasks may be known to have begun; engines run one at a time each. */
+const MOST_BEGUN = 65_536;
+
 /** One engine's tasks. */
 export class EngineTasks {
   /** Direct tasks that it has not answered, oldest first. */
@@ -41,6 +44,8 @@ export class TaskTracker {
   readonly removed = new BoundedSet(65_536);
   /** Direct tasks whose engine was taken for dead: a result that still comes is the truth. */
   readonly stranded = new BoundedSet(4096);
+  /** Unfinished tasks that their engines have begun with, and when. */
+  readonly begun = new Map<string, string>();
   readonly #engines = new Map<string, EngineTasks>();
   /** Which engine has a task of the task queue. */
   readonly #assigned = new Map<string, string>();
@@ -75,14 +80,23 @@ export class TaskTracker {
   /** The task queue gave a task to an engine; a second time, if it failed at the first. */
   assign(msgId: string, engine: string): void {
     this.unassigned.delete(msgId);
+    this.begun.delete(msgId);
     this.#unassign(msgId);
     this.#assigned.set(msgId, engine);
     this.#engines.get(engine)?.tasks.add(msgId);
   }
 
+  /** An engine has begun with a task; whether that is news. */
+  begin(msgId: string, when: string): boolean {
+    if (!this.pending.has(msgId) || this.begun.has(msgId) || this.begun.size >= MOST_BEGUN) return false;
+    this.begun.set(msgId, when);
+    return true;
+  }
+
   /** A result has come. `counted` is false for what the engine did not do, as an aborted task. */
   finish(msgId: string, engine: string | undefined, counted: boolean): void {
     this.pending.delete(msgId);
+    this.begun.delete(msgId);
     this.unassigned.delete(msgId);
     this.completed.add(msgId);
     this.#unassign(msgId);

@@ -6,7 +6,7 @@ import type { TaskFields } from '../db/task-database.js';
 import { errorContent } from '../errors.js';
 import type { ChangeWriter } from './change-writer.js';
 import type { EngineRegistry } from './engine-registry.js';
-import { fieldsOfReply, fieldsOfStranded, taskOfRequest } from './task-records.js';
+import { fieldsOfReply, fieldsOfStranded, storedDate, taskOfRequest } from './task-records.js';
 import type { TaskTracker } from './task-tracker.js';
 
 /** What a recorder works with. */
@@ -17,6 +17,8 @@ export interface TrafficRecorderOptions {
   readonly writer: ChangeWriter;
   /** An engine said on iopub that it has shut down. */
   readonly onEngineShutdown: (uuid: string) => void;
+  /** An engine has begun with a task. */
+  readonly onBegun: (msgId: string) => void;
   readonly refusals: Refusals;
   readonly log: Logger;
   readonly clock: Clock;
@@ -109,9 +111,12 @@ export class TrafficRecorder {
     const msgId = parentId(message);
     // Output of a task that was purged must not bring half a record back.
     if (msgId === undefined || this.#options.tracker.removed.has(msgId)) return;
-    const { content } = message;
+    const { content, msg_type: type } = message;
+    if (type === 'execute_input' || (type === 'status' && content['execution_state'] === 'busy')) {
+      this.#begin(msgId, message);
+    }
     const text = ownString(content, 'text');
-    if (message.msg_type === 'stream') {
+    if (type === 'stream') {
       const name = content['name'];
       if ((name !== 'stdout' && name !== 'stderr') || text === undefined) return;
       this.#options.writer.push({ op: 'update', msgId, append: { [name]: text }, orAdd: true });
@@ -119,6 +124,11 @@ export class TrafficRecorder {
     }
     const set = fieldsOfOutput(message);
     if (set !== undefined) this.#options.writer.push({ op: 'update', msgId, set, orAdd: true });
+  }
+
+  #begin(msgId: string, { header }: AnyMessage): void {
+    const { tracker, clock, onBegun } = this.#options;
+    if (tracker.begin(msgId, storedDate(header.date) ?? clock.exact())) onBegun(msgId);
   }
 
   /** Ends a direct task whose engine is gone. */

@@ -48,13 +48,16 @@ export function relayTasks(
 }
 
 const STATUS = Buffer.from('.status', 'latin1');
+const BUSY = Buffer.from('busy', 'latin1');
 
-/** Passes what engines publish on to clients. `copy` is spared the busy and idle notices, which no record keeps. */
+/** Passes what engines publish on to clients. Of the status notices `copy` gets those of an engine that begins. */
 export function relayOutput(engines: MessageSocket, clients: MessageSocket, copy: Copy): void {
   engines.read((frames) => {
     const topic = frames[0];
     if (topic === undefined) return;
-    if (!topic.subarray(-STATUS.length).equals(STATUS)) copy(frames);
+    // The last frame is the content, however it is packed.
+    const isStatus = topic.subarray(-STATUS.length).equals(STATUS);
+    if (!isStatus || frames.at(-1)?.includes(BUSY) === true) copy(frames);
     clients.send(frames);
   });
 }

@@ -1,0 +1,140 @@
+import type { Dict, TaskKey } from '@ipyparallel-js/protocol';
+import {
+  allOf,
+  columnsOf,
+  compilePredicate,
+  conjunctsOf,
+  type Predicate,
+  type ProjectedKey,
+  type QueryNode,
+  STATUS_KEYS,
+  TASK_COLUMNS,
+} from '@ipyparallel-js/protocol/internal';
+import type { FoundTask } from '../../db/task-database.js';
+import { sizeOfTask } from '../../db/task-size.js';
+import {
+  BUFFER_KEYS,
+  DEFAULT_KEYS,
+  projectTask,
+  readStored,
+  withoutEmptyDisplay,
+} from '../record-projection.js';
+import { ChangeLog, type LogEntry } from './change-log.js';
+
+/** What is known of a changed task beside its id. */
+export interface Touched {
+  /** It was removed, and not added since. */
+  readonly gone: boolean;
+  /** Its output made a record of it before its request came. */
+  readonly early: boolean;
+}
+
+/** A change as all subscribers of a feed get it. */
+export interface FeedChange {
+  /** Packed, where a message can be put together of packed parts. */
+  readonly packed: Buffer | undefined;
+  /** Otherwise the change itself. */
+  readonly change: Dict | undefined;
+  readonly bytes: number;
+  /** Of a `set`: its buffers. */
+  readonly buffers: Buffers | undefined;
+}
+
+interface Buffers {
+  readonly buffers: readonly Uint8Array[];
+  readonly result_buffers: readonly Uint8Array[];
+}
+
+/** What a request brings and nothing changes afterwards. */
+const FIXED: ReadonlySet<TaskKey> = new Set([
+  ...(['msg_id', 'client_uuid', 'submitted', 'label', 'queue', 'header', 'metadata', 'content'] as const),
+]);
+
+/** What a feed remembers for subscribers that are slower than others. */
+const REMEMBERED = 8192;
+const REMEMBERED_BYTES = 4 * 1024 ** 2;
+
+/** A distinct query with its keys: evaluated once, however many subscribe to it. */
+export class Feed {
+  /** Two subscriptions with the same name are of the same feed. */
+  readonly name: string;
+  /** The columns that have to be read, all but buffers. */
+  readonly columns: ReadonlySet<TaskKey>;
+  /** The buffers asked for. */
+  readonly bufferColumns: readonly (typeof BUFFER_KEYS)[number][];
+  /** The latest change of each task, as it was evaluated. */
+  readonly log = new ChangeLog<FeedChange>(REMEMBERED, REMEMBERED_BYTES);
+  readonly #asked: readonly ProjectedKey[] | undefined;
+  readonly #names: ReadonlySet<string>;
+  readonly #matches: Predicate<FoundTask>;
+  readonly #mayMatch: Predicate<FoundTask>;
+
+  constructor(name: string, query: QueryNode, asked: readonly ProjectedKey[] | undefined) {
+    this.name = name;
+    this.#asked = asked;
+    this.#names = new Set(asked?.map((key) => key.name));
+    const wanted = asked?.map(({ column }) => column) ?? DEFAULT_KEYS;
+    this.bufferColumns = BUFFER_KEYS.filter((key) => wanted.includes(key));
+    const columns = [...wanted, ...columnsOf(query), ...STATUS_KEYS, 'submitted' as const];
+    this.columns = new Set(columns.filter((key) => TASK_COLUMNS[key] !== 'buffers'));
+    this.#matches = compilePredicate(query, readStored);
+    const fixed = conjunctsOf(query).filter((part) => [...columnsOf(part)].every((key) => FIXED.has(key)));
+    this.#mayMatch = compilePredicate(allOf(fixed), readStored);
+  }
+
+  matches(task: FoundTask): boolean {
+    return this.#matches(task);
+  }
+
+  /**
+   * What a subscriber is to be told of a task that has changed; undefined where that is nothing. Whether it matched
+   * before is not known, so `out` is said unless it cannot have.
+   */
+  changeOf(
+    { msgId, value }: LogEntry<Touched>,
+    task: FoundTask | undefined,
+    begun: string | undefined,
+  ): Dict | undefined {
+    if (task === undefined) return value.gone ? { op: 'gone', msg_id: msgId } : undefined;
+    if (this.#matches(task)) {
+      const record = this.#record(task);
+      return begun === undefined ? { op: 'set', record } : { op: 'set', record, begun };
+    }
+    const requested = (task.submitted ?? null) !== null;
+    if (requested && !value.early && !this.#mayMatch(task)) return undefined;
+    return { op: 'out', msg_id: msgId };
+  }
+
+  #record(task: FoundTask): Dict {
+    if (this.#asked === undefined) {
+      const record: Record<string, unknown> = {};
+      for (const key of DEFAULT_KEYS) record[key] = task[key] ?? null;
+      return withoutEmptyDisplay(record as FoundTask);
+    }
+    const record: Record<string, unknown> = { ...projectTask(task, this.#asked) };
+    for (const key of STATUS_KEYS) if (!this.#names.has(key)) record[key] = task[key] ?? null;
+    return record;
+  }
+
+  /** A change as it is remembered. */
+  pack(
+    change: Dict,
+    task: FoundTask | undefined,
+    buffers: FoundTask | undefined,
+    packer: (value: unknown) => Buffer | undefined,
+  ): FeedChange {
+    const packed = packer(change);
+    const of = (key: (typeof BUFFER_KEYS)[number]): readonly Uint8Array[] =>
+      this.bufferColumns.includes(key) ? (buffers?.[key] ?? []) : [];
+    const own =
+      change['op'] === 'set' ? { buffers: of('buffers'), result_buffers: of('result_buffers') } : undefined;
+    const beside = [...(own?.buffers ?? []), ...(own?.result_buffers ?? [])];
+    const bytes = packed?.byteLength ?? (task === undefined ? 100 : sizeOfTask(task));
+    return {
+      packed,
+      change: packed === undefined ? change : undefined,
+      bytes: beside.reduce((sum, { byteLength }) => sum + byteLength, bytes),
+      buffers: own,
+    };
+  }
+}

@@ -1,0 +1,465 @@
+import { type AnyMessage, type Dict, newId, type Session } from '@ipyparallel-js/protocol';
+import { isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
+import type { Logger, Refusals } from '@ipyparallel-js/wire';
+import { BoundedSet } from '../../bounded-set.js';
+import type { TaskChange, TaskDatabase } from '../../db/task-database.js';
+import { ReportedError } from '../../errors.js';
+import { askedFor } from '../record-projection.js';
+import type { Answer } from '../requests.js';
+import type { TaskTracker } from '../task-tracker.js';
+import { ChangeLog, type LogEntry } from './change-log.js';
+import { type Evaluated, Evaluator } from './evaluator.js';
+import { Feed, type FeedChange, type Touched } from './feed.js';
+import { Subscription } from './subscription.js';
+import { updateMessage } from './update-message.js';
+
+/** How much a hub does for its subscribers. */
+export interface SubscriptionLimits {
+  /** Changed tasks remembered, for those who resume or are slow; 65,536 by default. */
+  readonly remembered: number;
+  /** Subscriptions of one session; 64 by default. */
+  readonly perSession: number;
+  /** Subscriptions in all; 1,024 by default. */
+  readonly total: number;
+  /** Distinct queries; 64 by default. */
+  readonly queries: number;
+  /** How long a subscriber may say nothing, in ms; 60,000 by default. */
+  readonly silence: number;
+}
+
+const DEFAULT_LIMITS: SubscriptionLimits = {
+  remembered: 65_536,
+  perSession: 64,
+  total: 1024,
+  queries: 64,
+  silence: 60_000,
+};
+
+/** What subscriptions work with. */
+export interface SubscriptionsOptions {
+  readonly session: Session;
+  readonly db: TaskDatabase;
+  readonly tracker: TaskTracker;
+  readonly epoch: string;
+  /** Sends to a routing identity. */
+  readonly send: (client: Buffer, parent: Dict, type: string, answer: Answer) => void;
+  /** Has the store say what it culled lately. */
+  readonly poke: () => void;
+  readonly refusals: Refusals;
+  readonly log: Logger;
+  readonly limits?: Partial<SubscriptionLimits>;
+}
+
+/** Tasks evaluated at a time. */
+const CHUNK = 256;
+/** An update ends with the change that reaches this many bytes. */
+const UPDATE_BYTES = 1 << 20;
+/** Looked after this often, in ms. */
+const PERIOD = 5000;
+/** How long a store that cannot be read is left alone, in ms. */
+const RETRY = 500;
+/** After a read that took long the thread is left to others for as long, up to so many ms. */
+const LONGEST_REST = 25;
+
+const pause = (ms: number): Promise<void> =>
+  new Promise((resolve) => (ms < 1 ? setImmediate(resolve) : setTimeout(resolve, ms)));
+
+/**
+ * Pushes what changes to those who asked. A log has the ids of what changed, in the order of the writes; after each
+ * write the newly changed are read once and shown to each distinct query. A subscriber is a place in that log: a slow
+ * one costs nothing, and finds the latest state when it has credit again.
+ */
+export class Subscriptions {
+  readonly #options: SubscriptionsOptions;
+  readonly #limits: SubscriptionLimits;
+  readonly #evaluator: Evaluator;
+  readonly #log: ChangeLog<Touched>;
+  readonly #feeds = new Map<string, Feed>();
+  readonly #subscriptions = new Map<string, Subscription>();
+  /** Tasks of which output came before the request. */
+  readonly #early = new BoundedSet(4096);
+  readonly #timer: NodeJS.Timeout;
+  #seq = 0;
+  /** All feeds know of the changes up to this one. */
+  #evaluated = 0;
+  #pumping = false;
+  #failing = false;
+  #closed = false;
+
+  constructor(options: SubscriptionsOptions) {
+    this.#options = options;
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#log = new ChangeLog(this.#limits.remembered);
+    this.#evaluator = new Evaluator(options.db, options.tracker, options.session.codec);
+    this.#timer = setInterval(() => this.#lookAfter(), Math.min(PERIOD, this.#limits.silence / 2));
+    this.#timer.unref();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#subscriptions.clear();
+    this.#feeds.clear();
+  }
+
+  /** How many there are, and of how many queries. */
+  get counts(): { readonly subscriptions: number; readonly queries: number } {
+    return { subscriptions: this.#subscriptions.size, queries: this.#feeds.size };
+  }
+
+  // What has changed.
+
+  /** These changes are in the Task Database now. */
+  written(changes: readonly TaskChange[]): void {
+    for (const change of changes) {
+      if (change.op === 'add') {
+        const msgId = change.task.msg_id;
+        this.#touch(msgId, { gone: false, early: this.#early.delete(msgId) });
+        continue;
+      }
+      const { msgId } = change;
+      const { pending, completed } = this.#options.tracker;
+      if (change.orAdd === true && !pending.has(msgId) && !completed.has(msgId)) this.#early.add(msgId);
+      this.#touch(msgId);
+    }
+    this.#changed();
+  }
+
+  /** These tasks are in the Task Database no more. */
+  removed(msgIds: Iterable<string>): void {
+    for (const msgId of msgIds) this.#touch(msgId, { gone: true, early: false });
+    this.#changed();
+  }
+
+  /** An engine has begun with a task. */
+  begun(msgId: string): void {
+    this.#touch(msgId);
+    this.#changed();
+  }
+
+  #touch(msgId: string, how?: Touched): void {
+    const before = this.#log.latest(msgId)?.value;
+    const value = how ?? before ?? { gone: false, early: false };
+    const early = value.early || (before?.early === true && !value.gone);
+    this.#log.add(++this.#seq, msgId, { gone: value.gone, early });
+  }
+
+  #changed(): void {
+    this.#log.trim();
+    if (this.#feeds.size > 0 && !this.#pumping) void this.#pump();
+  }
+
+  // Requests.
+
+  /** `subscribe_request` */
+  async subscribe(content: Dict, request: AnyMessage): Promise<Answer> {
+    // A hub that remembers nothing says so.
+    await this.#options.db.get([], ['msg_id']);
+    const client = request.idents[0];
+    if (client === undefined) throw new ReportedError('ValueError', 'the request has no sender');
+    const query = parseQuery(content['query'] ?? {}, { dates: 'text' });
+    const asked = askedFor(content['keys']);
+    const { session } = request.header;
+    this.#makeRoom(client, session);
+    const name = JSON.stringify([content['query'] ?? {}, asked?.map((key) => key.name) ?? null]);
+    const feed = this.#feeds.get(name) ?? this.#open(new Feed(name, query, asked));
+    const after = this.#resumable(content['after']);
+    const { tracker, epoch } = this.#options;
+    const seq = after ?? this.#seq;
+    const asker = { client: Buffer.from(client), session, parent: request.header };
+    const subscription = new Subscription(newId(), asker, feed, { seq, now: performance.now() });
+    // What an engine has begun with already is told once; a snapshot does not say it.
+    if (after === undefined) subscription.extra = [...tracker.begun.keys()];
+    this.#subscriptions.set(subscription.id, subscription);
+    setImmediate(() => this.#deliver(subscription));
+    const resumed = after !== undefined;
+    return { content: { status: 'ok', subscription: subscription.id, epoch, seq, resumed } };
+  }
+
+  /** `unsubscribe_request`; one that is not there (any more) is no error. */
+  unsubscribe(content: Dict, request: AnyMessage): Answer {
+    const subscription = this.#own(content, request);
+    if (subscription !== undefined) this.#remove(subscription);
+    return { content: { status: 'ok' } };
+  }
+
+  /** `subscription_ack` and `subscription_renew`, which have no reply, except that one of nothing is told so. */
+  heard(content: Dict, request: AnyMessage): void {
+    const subscription = this.#own(content, request);
+    if (subscription === undefined) {
+      this.#refuseUnknown(content, request);
+      return;
+    }
+    subscription.heard = performance.now();
+    const seq = content['seq'];
+    if (request.msg_type === 'subscription_ack') {
+      if (!Number.isSafeInteger(seq) || Number(seq) > subscription.told) {
+        this.#options.refusals.count('an acknowledgement of what was not sent');
+        return;
+      }
+      subscription.acknowledge(Number(seq));
+    }
+    this.#deliver(subscription);
+    // So that one to whom nothing happens can resume from where the hub is.
+    const renewed = request.msg_type === 'subscription_renew';
+    if (renewed && subscription.hasCredit && subscription.position > subscription.told) {
+      this.#send(subscription, subscription.position, []);
+    }
+  }
+
+  #own(content: Dict, { idents }: AnyMessage): Subscription | undefined {
+    const id = content['subscription'];
+    const subscription = typeof id === 'string' ? this.#subscriptions.get(id) : undefined;
+    const client = idents[0];
+    return client !== undefined && subscription?.client.equals(client) === true ? subscription : undefined;
+  }
+
+  #refuseUnknown(content: Dict, request: AnyMessage): void {
+    const [client] = request.idents;
+    const id = content['subscription'];
+    if (client === undefined || typeof id !== 'string') {
+      this.#options.refusals.count(`a ${request.msg_type} without a subscription`);
+      return;
+    }
+    const ended = 'there is no such subscription of this sender; it may have expired';
+    this.#tellEnd(client, {}, id, ended);
+  }
+
+  #resumable(after: unknown): number | undefined {
+    if (!isDict(after) || after['epoch'] !== this.#options.epoch) return undefined;
+    const seq = after['seq'];
+    if (!Number.isSafeInteger(seq)) return undefined;
+    return Number(seq) >= this.#log.floor && Number(seq) <= this.#seq ? Number(seq) : undefined;
+  }
+
+  #makeRoom(client: Buffer, session: string): void {
+    const own = [...this.#subscriptions.values()].filter((other) => other.session === session);
+    let count = own.length;
+    // A session has one connection at a time: those of an earlier one are heard of no more.
+    for (const other of own) {
+      if (count < this.#limits.perSession) break;
+      if (other.client.equals(client)) continue;
+      this.#remove(other);
+      count--;
+    }
+    const { perSession, total } = this.#limits;
+    if (count >= perSession)
+      throw new ReportedError(
+        'TooManySubscriptions',
+        `this session has ${count} subscriptions, and may have ${perSession}`,
+      );
+    if (this.#subscriptions.size >= total)
+      throw new ReportedError(
+        'TooManySubscriptions',
+        `this hub has ${total} subscriptions, and takes no more`,
+      );
+  }
+
+  #open(feed: Feed): Feed {
+    const { queries } = this.#limits;
+    if (this.#feeds.size >= queries)
+      throw new ReportedError(
+        'TooManySubscriptions',
+        `this hub evaluates ${queries} distinct queries, and takes no more`,
+      );
+    if (this.#feeds.size === 0) this.#evaluated = this.#seq;
+    feed.log.clear(this.#seq);
+    this.#feeds.set(feed.name, feed);
+    return feed;
+  }
+
+  #remove(subscription: Subscription): void {
+    if (!this.#subscriptions.delete(subscription.id)) return;
+    const { feed } = subscription;
+    for (const other of this.#subscriptions.values()) if (other.feed === feed) return;
+    this.#feeds.delete(feed.name);
+  }
+
+  #lookAfter(): void {
+    const now = performance.now();
+    for (const subscription of this.#subscriptions.values()) {
+      if (now - subscription.heard <= this.#limits.silence) continue;
+      const seconds = Math.round(this.#limits.silence / 1000);
+      this.#remove(subscription);
+      const { client, parent, id } = subscription;
+      this.#tellEnd(client, parent, id, `nothing was heard of its subscriber for ${seconds} s`);
+    }
+    if (this.#feeds.size > 0) this.#options.poke();
+  }
+
+  // Evaluation.
+
+  async #pump(): Promise<void> {
+    this.#pumping = true;
+    try {
+      while (this.#feeds.size > 0 && this.#evaluated < this.#seq && !this.#closed) {
+        const since = performance.now();
+        const more = await this.#step();
+        const took = performance.now() - since;
+        if (more || took > 1) await pause(Math.min(took, LONGEST_REST));
+      }
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  /** Shows some of the newly changed tasks to all feeds; whether there was more than that. */
+  async #step(): Promise<boolean> {
+    if (this.#evaluated < this.#log.floor) this.#skip();
+    const upTo = this.#seq;
+    const entries = [...this.#log.after(this.#evaluated, CHUNK)];
+    const last = entries.length < CHUNK ? upTo : (entries.at(-1)?.seq ?? upTo);
+    const feeds = [...this.#feeds.values()];
+    const results = await this.#evaluate(feeds, entries);
+    if (results === undefined) return true;
+    this.#evaluated = Math.max(this.#evaluated, last);
+    for (const [feed, evaluated] of results) {
+      for (const { entry, change } of evaluated) {
+        if (entry.seq > feed.log.floor) feed.log.add(entry.seq, entry.msgId, change, change.bytes);
+      }
+    }
+    for (const subscription of this.#subscriptions.values()) this.#deliver(subscription);
+    for (const feed of feeds) feed.log.trim();
+    return last < this.#seq;
+  }
+
+  /** Undefined where the store could not be read; it is to be tried again then. */
+  async #evaluate(
+    feeds: readonly Feed[],
+    entries: readonly LogEntry<Touched>[],
+  ): Promise<Map<Feed, Evaluated[]> | undefined> {
+    try {
+      const results = await this.#evaluator.evaluate(feeds, entries);
+      this.#failing = false;
+      return results;
+    } catch (error) {
+      if (this.#closed) return undefined;
+      // Not a word at each try: the store says more of it.
+      if (!this.#failing) this.#options.log.warn('what has changed cannot be read for subscribers', error);
+      this.#failing = true;
+      await pause(RETRY);
+      return undefined;
+    }
+  }
+
+  /** So much has changed that the log has forgotten some of it: everybody begins anew. */
+  #skip(): void {
+    this.#evaluated = this.#seq;
+    for (const feed of this.#feeds.values()) feed.log.clear(this.#seq);
+  }
+
+  // Delivery.
+
+  #deliver(subscription: Subscription): void {
+    const { feed } = subscription;
+    if (subscription.catchingUp || !this.#isOpen(subscription)) return;
+    if (subscription.extra.length > 0 || subscription.position < feed.log.floor) {
+      void this.#catchUp(subscription);
+      return;
+    }
+    const upTo = Math.max(this.#evaluated, feed.log.floor);
+    while (subscription.hasCredit && subscription.position < upTo) {
+      const changes: FeedChange[] = [];
+      let bytes = 0;
+      let seq = upTo;
+      for (const { seq: at, value } of feed.log.after(subscription.position)) {
+        if (bytes >= UPDATE_BYTES) break;
+        changes.push(value);
+        bytes += value.bytes;
+        seq = bytes >= UPDATE_BYTES ? at : upTo;
+      }
+      if (changes.length === 0) subscription.position = upTo;
+      else this.#send(subscription, seq, changes);
+    }
+  }
+
+  /** Brings one that resumes, or that was too slow for its feed's memory, to where the feed remembers from. */
+  async #catchUp(subscription: Subscription): Promise<void> {
+    const { feed } = subscription;
+    subscription.catchingUp = true;
+    try {
+      while (this.#isOpen(subscription) && subscription.hasCredit) {
+        const { extra } = subscription;
+        if (extra.length > 0) await this.#tellExtra(subscription, extra.slice(0, CHUNK));
+        else if (subscription.position >= feed.log.floor) break;
+        else if (subscription.position < this.#log.floor) this.#reset(subscription);
+        else await this.#tellPast(subscription);
+        await pause(0);
+      }
+    } finally {
+      subscription.catchingUp = false;
+    }
+    if (!this.#isOpen(subscription) || !subscription.hasCredit) return;
+    this.#deliver(subscription);
+  }
+
+  async #tellExtra(subscription: Subscription, ids: readonly string[]): Promise<void> {
+    const { feed, start } = subscription;
+    const entries = ids.map((msgId) => ({ seq: start, msgId, value: { gone: false, early: false } }));
+    const results = await this.#evaluate([feed], entries);
+    if (results === undefined) return;
+    subscription.extra = subscription.extra.slice(ids.length);
+    const changes = (results.get(feed) ?? [])
+      // What has changed since comes anyway.
+      .filter(({ entry, change }) => change.buffers !== undefined && !this.#hasChanged(entry.msgId, start))
+      .map(({ change }) => change);
+    if (changes.length > 0) this.#send(subscription, subscription.position, changes);
+  }
+
+  async #tellPast(subscription: Subscription): Promise<void> {
+    const { feed, position } = subscription;
+    const upTo = feed.log.floor;
+    const entries: LogEntry<Touched>[] = [];
+    for (const entry of this.#log.after(position, CHUNK)) if (entry.seq <= upTo) entries.push(entry);
+    const end = entries.length < CHUNK ? upTo : (entries.at(-1)?.seq ?? upTo);
+    const results = await this.#evaluate([feed], entries);
+    if (results === undefined) return;
+    let changes: FeedChange[] = [];
+    let bytes = 0;
+    for (const { entry, change } of results.get(feed) ?? []) {
+      if (this.#hasChanged(entry.msgId, entry.seq)) continue;
+      changes.push(change);
+      bytes += change.bytes;
+      if (bytes < UPDATE_BYTES) continue;
+      this.#send(subscription, entry.seq, changes);
+      if (!subscription.hasCredit) return;
+      changes = [];
+      bytes = 0;
+    }
+    if (changes.length > 0) this.#send(subscription, end, changes);
+    else subscription.position = end;
+  }
+
+  #hasChanged(msgId: string, since: number): boolean {
+    return (this.#log.latest(msgId)?.seq ?? 0) > since;
+  }
+
+  #reset(subscription: Subscription): void {
+    const seq = Math.max(this.#evaluated, subscription.feed.log.floor);
+    const { id: subscriptionId } = subscription;
+    const content = { subscription: subscriptionId, seq, changes: [], reset: true };
+    subscription.sent(seq);
+    this.#push(subscription.client, subscription.parent, {
+      content: { ...content, buffer_lens: null, result_buffer_lens: null },
+    });
+  }
+
+  #isOpen(subscription: Subscription): boolean {
+    return this.#subscriptions.get(subscription.id) === subscription;
+  }
+
+  #send(subscription: Subscription, seq: number, changes: readonly FeedChange[]): void {
+    subscription.sent(seq);
+    const { client, parent, feed, id } = subscription;
+    this.#push(client, parent, updateMessage({ subscription: id, seq }, feed, changes));
+  }
+
+  #tellEnd(client: Buffer, parent: Dict, subscription: string, ended: string): void {
+    const lens = { buffer_lens: null, result_buffer_lens: null };
+    this.#push(client, parent, { content: { subscription, seq: 0, changes: [], ...lens, ended } });
+  }
+
+  #push(client: Buffer, parent: Dict, answer: Answer): void {
+    this.#options.send(client, parent, 'subscription_update', answer);
+  }
+}
