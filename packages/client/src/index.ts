@@ -1,9 +1,11 @@
 // What a program needs beside the client: errors to catch, records and queries to type, values to recognise.
 export {
+  type AnyFunction,
   AuthenticationError,
   CompositeError,
   ConnectionClosedError,
   ConnectionFileError,
+  capture,
   EngineError,
   exactTime,
   type FullRecord,
@@ -24,15 +26,18 @@ export {
   ref,
   type SortKey,
   TaskAbortedError,
+  type TaskContext,
   TaskLostError,
   TaskNotFoundError,
   TaskPendingError,
+  type TaskProgress,
   type TaskQuery,
   type TaskRecord,
   type TaskSort,
   type TaskStatus,
   TimeoutError,
   TransportError,
+  task,
   tuple,
   UsageError,
 } from '@ipyparallel-js/protocol';
@@ -42,6 +47,7 @@ export { Client, type ClientOptions, type DbQueryOptions, type Jobs, type RangeO
 export type { ConnectionOptions } from './connect/connection.js';
 export { DbQuery } from './db-query.js';
 export type { EngineInfo } from './engine-registry.js';
+export { fromModule } from './from-module.js';
 export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
 export type { PlannedRequest, QueryPlan } from './query-plan.js';
 export type { ConnectionStatus } from './reconnect/connection-state.js';

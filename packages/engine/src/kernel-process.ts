@@ -2,14 +2,23 @@ import { type ChildProcess, fork } from 'node:child_process';
 import type { Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { fileURLToPath } from 'node:url';
-import { EngineError } from '@ipyparallel-js/protocol';
+import { type Dict, EngineError } from '@ipyparallel-js/protocol';
 import { startDeadline, timeoutError, within } from '@ipyparallel-js/wire';
-import type { Farewell, JobOutcome, KernelJob, KernelMessage, KernelRequest } from './kernel/messages.js';
+import {
+  abortLine,
+  type Farewell,
+  INTERRUPT_LINE,
+  type JobOutcome,
+  type KernelJob,
+  type KernelMessage,
+  type KernelRequest,
+} from './kernel/messages.js';
 
 /** What a kernel process tells its engine. */
 export interface KernelEvents {
   readonly onStream: (name: 'stdout' | 'stderr', text: string) => void;
   readonly onResult: (job: number, text: string) => void;
+  readonly onData: (job: number, content: Dict, buffers: readonly Uint8Array[]) => void;
   readonly onDone: (job: number, outcome: JobOutcome) => void;
   /** The process has ended without having been asked to; `how` says so in words. */
   readonly onDeath: (how: string) => void;
@@ -115,7 +124,12 @@ export class KernelProcess {
   interrupt(): void {
     if (this.#interrupting || this.#ended) return;
     this.#interrupting = true;
-    this.#lifeline?.write('i');
+    this.#lifeline?.write(`${INTERRUPT_LINE}\n`);
+  }
+
+  /** Aborts the signal of a job, whether it runs or is on its way. */
+  abort(job: number): void {
+    if (!this.#ended) this.#lifeline?.write(`${abortLine(job)}\n`);
   }
 
   /** Sends a signal to the kernel process itself. */
@@ -162,6 +176,9 @@ export class KernelProcess {
         break;
       case 'execute_result':
         this.#events.onResult(message.job, message.text);
+        break;
+      case 'data':
+        this.#events.onData(message.job, message.content, message.buffers);
         break;
       case 'done':
         // What native code wrote before came through a pipe, which is read in this same turn of the event loop.

@@ -3,7 +3,7 @@ import type { MessageSocket } from '@ipyparallel-js/wire';
 import { wireText } from './wire-text.js';
 
 type IopubType = MsgType &
-  ('status' | 'stream' | 'execute_input' | 'execute_result' | 'error' | 'shutdown_reply');
+  ('status' | 'stream' | 'execute_input' | 'execute_result' | 'error' | 'data_message' | 'shutdown_reply');
 
 /** Publishes on iopub as one engine, under `engine.<id>.<topic>`. */
 export class Publisher {
@@ -38,6 +38,11 @@ export class Publisher {
     this.#publish('error', 'error', content, parent);
   }
 
+  /** Data that a task publishes while it runs. */
+  data(content: Dict, buffers: readonly Uint8Array[], parent: Header | Dict): void {
+    this.#publish('data', 'data_message', content, parent, buffers);
+  }
+
   /** Stock hubs unregister the engine on seeing it. */
   shutdownReply(restart: boolean, parent: Header | Dict): void {
     this.#publish('shutdown', 'shutdown_reply', { status: 'ok', restart }, parent);
@@ -48,9 +53,11 @@ export class Publisher {
     msgType: T,
     content: MessageContents[T],
     parent: Header | Dict,
+    buffers: readonly Uint8Array[] = [],
   ): void {
     const message = this.#session.message(msgType, content, {
       parent,
+      buffers,
       metadata: { engine: this.#session.session },
     });
     this.#link.send(this.#session.encode(message, [`engine.${this.#id}.${topic}`]));

@@ -38,10 +38,7 @@ export class TaskQueue {
     const wanted = new Set(msgIds);
     const aborted: Task[] = [];
     this.#waiting = this.#waiting.filter((task) => {
-      const { msg_id: id, metadata } = task.request;
-      // A broadcast's parts have ids of their own; the client knows the original one.
-      const original = ownString(metadata, 'original_msg_id');
-      if (!wanted.has(id) && (original === undefined || !wanted.has(original))) return true;
+      if (!isOneOf(task, wanted)) return true;
       aborted.push(task);
       return false;
     });
@@ -57,6 +54,14 @@ export class TaskQueue {
     this.#waiting = [];
     return all;
   }
+}
+
+/** Whether a task has one of these ids. */
+export function isOneOf({ request }: Task, msgIds: ReadonlySet<string>): boolean {
+  const { msg_id: id, metadata } = request;
+  // A broadcast's parts have ids of their own; the client knows the original one.
+  const original = ownString(metadata, 'original_msg_id');
+  return msgIds.has(id) || (original !== undefined && msgIds.has(original));
 }
 
 function remember(ids: Set<string>, id: string): void {

@@ -1,11 +1,11 @@
-import type { Dict, Header, Session } from '@ipyparallel-js/protocol';
+import type { AnyMessage, Dict, Header, Session } from '@ipyparallel-js/protocol';
 import { isDict, own, ownString } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
 import type { FailureInfo, JobOutcome, KernelJob } from './kernel/messages.js';
 import type { KernelEvents, KernelProcess } from './kernel-process.js';
 import type { Publisher } from './publisher.js';
 import { type Ending, type EngineIdentity, errorPlace, replyMetadata } from './reply-metadata.js';
-import { type Task, TaskQueue } from './task-queue.js';
+import { isOneOf, type Task, TaskQueue } from './task-queue.js';
 import { wireText } from './wire-text.js';
 
 /** What a {@link TaskRunner} stands on. */
@@ -66,8 +66,12 @@ export class TaskRunner {
     else this.#answerAborted(task);
   }
 
-  /** Aborts waiting tasks: those with these ids, or all of them. */
+  /** Aborts tasks: those with these ids, or all. Waiting ones are answered; the running one's signal is aborted. */
   abort(msgIds: readonly string[] | undefined): void {
+    const running = this.#running;
+    if (running !== undefined && (msgIds === undefined || isOneOf(running.task, new Set(msgIds)))) {
+      this.#kernel?.abort(running.job);
+    }
     const tasks = msgIds === undefined ? this.#queue.drain() : this.#queue.abort(msgIds);
     for (const task of tasks) this.#answerAborted(task);
   }
@@ -124,6 +128,7 @@ export class TaskRunner {
     this.#kernel = await this.#options.startKernel({
       onStream: (name, text) => ifCurrent(() => this.#publishStream(name, text)),
       onResult: (job, text) => ifCurrent(() => this.#publishResult(job, text)),
+      onData: (job, content, buffers) => ifCurrent(() => this.#publishData(job, content, buffers)),
       onDone: (job, outcome) => ifCurrent(() => this.#done(job, outcome)),
       onDeath: (how) =>
         ifCurrent(() => {
@@ -157,6 +162,7 @@ export class TaskRunner {
       this.#kernel?.run({
         type: 'apply',
         job,
+        msgId: request.msg_id,
         content: request.content,
         buffers: request.buffers,
         scriptName: `apply-${job}${name === '' ? '' : `-${name}`}.js`,
@@ -166,7 +172,7 @@ export class TaskRunner {
     const silent = own(request.content, 'silent') === true;
     if (!silent) this.#executions++;
     this.#running = { task, job, method: 'execute', silent, started };
-    const execute = executeJob(request.content, job, silent, this.#executions);
+    const execute = executeJob(request, job, silent, this.#executions);
     if (execute === undefined) {
       const evalue = 'the execute_request carries no code';
       this.#done(job, { ok: false, failure: { ename: 'TypeError', evalue, traceback: [] } });
@@ -188,6 +194,11 @@ export class TaskRunner {
     this.#options.publisher.executeResult(text, this.#executions, this.#running.task.request.header);
   }
 
+  #publishData(job: number, content: Dict, buffers: readonly Uint8Array[]): void {
+    if (this.#running?.job !== job) return;
+    this.#options.publisher.data(content, buffers, this.#running.task.request.header);
+  }
+
   #done(job: number, outcome: JobOutcome): void {
     const running = this.#running;
     // An interrupt and a completion can cross: the first of them was the answer.
@@ -202,6 +213,9 @@ export class TaskRunner {
           ? { status: 'ok', ...outcome.content, ...this.#executeParts(outcome.content) }
           : outcome.content;
       this.#reply(task, started, content, outcome.buffers, { status: 'ok' });
+    } else if (outcome.aborted === true) {
+      const { engine } = this.#options;
+      this.#reply(task, started, { ...abortedContent(engine, method) }, [], { status: 'aborted' });
     } else {
       const failure = wireFailure(outcome.failure);
       const { ename, evalue } = failure;
@@ -278,12 +292,25 @@ export class TaskRunner {
   }
 }
 
+/** The content of the reply of a task that ended because it was aborted while it ran. */
+function abortedContent(engine: EngineIdentity, method: 'execute' | 'apply'): Dict {
+  const evalue = 'the task was aborted while it ran';
+  const traceback = [`TaskAborted: ${evalue}`];
+  return {
+    status: 'aborted',
+    ename: 'TaskAborted',
+    evalue,
+    traceback,
+    engine_info: errorPlace(engine, method),
+  };
+}
+
 function wireFailure({ ename, evalue, traceback }: FailureInfo): FailureInfo {
   return { ename: wireText(ename), evalue: wireText(evalue), traceback: traceback.map(wireText) };
 }
 
 function executeJob(
-  content: Dict,
+  { content, msg_id: msgId }: AnyMessage,
   job: number,
   silent: boolean,
   count: number,
@@ -299,5 +326,5 @@ function executeJob(
       )
     : {};
   const scriptName = silent ? `execute-silent-${job}.js` : `execute-${count}.js`;
-  return { type: 'execute', job, code, silent, userExpressions, scriptName };
+  return { type: 'execute', job, msgId, code, silent, userExpressions, scriptName };
 }

@@ -36,6 +36,7 @@ export {
   UnsupportedPackerError,
   UsageError,
 } from './errors.js';
+export { type AnyFunction, capture } from './js-function.js';
 export {
   type AnyMessage,
   type ErrorContent,
@@ -98,5 +99,6 @@ export {
   type SessionOptions,
 } from './session.js';
 export { createSigner, type Signer } from './signing.js';
+export { type EngineGlobal, type TaskContext, type TaskProgress, task } from './task-context.js';
 export { type DateKey, exactTime, type KeyAlias, type TaskKey, type TaskRecord } from './task-record.js';
 export { isDone, TASK_STATUSES, type TaskStatus, taskStatus } from './task-status.js';

@@ -1,7 +1,10 @@
 // What the other packages of this project need and users do not. No promise of stability.
 export { type Codec, decodeMessage, encodeMessage, type OutgoingMessage } from './codec.js';
 export { isDict, own, ownString } from './dict.js';
+export { isBindable } from './function-source.js';
 export {
+  type CaptureRef,
+  type DecodedCall,
   decodeJsCall,
   decodeJsResult,
   encodeJsCall,
@@ -9,7 +12,9 @@ export {
   isJsContent,
   type JsCall,
   type JsPayload,
+  type WireFunction,
 } from './js-call.js';
+export { type Recipe, recipeOf, withRecipe } from './js-function.js';
 export { decodeCursor, encodeCursor } from './query/cursor.js';
 export {
   type ColumnReader,
@@ -54,6 +59,8 @@ export { compareAnyType, compareText, compareValues, equalValues } from './query
 export { toWireQuery } from './query/wire.js';
 export { hubError, remoteErrorInfo, type TaskPlace, taskError } from './remote-errors.js';
 export { didYouMean, nearest } from './suggest.js';
+export { NO_TASK, setCurrentTask } from './task-context.js';
+export { decodeTaskData, encodeTaskData, type PartialResults, partialResults } from './task-data.js';
 export {
   type ColumnKind,
   decodeRecord,

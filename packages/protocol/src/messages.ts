@@ -188,6 +188,8 @@ export interface MessageContents {
   execute_input: { readonly code: string; readonly execution_count: number };
   execute_result: { readonly data: Dict; readonly metadata: Dict; readonly execution_count?: number };
   display_data: { readonly data: Dict; readonly metadata: Dict };
+  /** Published by a task; buffers hold the data: `decodeTaskData`. */
+  data_message: { readonly keys?: readonly string[]; readonly [key: string]: unknown };
   error: { readonly ename: string; readonly evalue: string; readonly traceback: readonly string[] };
 }
 
@@ -267,6 +269,7 @@ const KNOWN: Record<MsgType, true> = {
   execute_input: true,
   execute_result: true,
   display_data: true,
+  data_message: true,
   error: true,
 };
 

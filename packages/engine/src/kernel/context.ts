@@ -3,18 +3,29 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import vm from 'node:vm';
+import type { EngineGlobal, TaskContext } from '@ipyparallel-js/protocol';
+import { NO_TASK } from '@ipyparallel-js/protocol/internal';
 import { IMPORT_NAME } from './imports.js';
 import type { OutputBatcher, StreamName } from './output.js';
 import { quietly } from './quietly.js';
 
-/** Gives the global object what scripts and called functions expect: `require`, imports, a console, `__name`. */
-export async function furnishContext(output: OutputBatcher): Promise<void> {
+/**
+ * Gives the global object what scripts and called functions expect: `require`, imports, a console, `__name`, and
+ * `ipyparallel` with the running task.
+ */
+export function furnishContext(
+  output: OutputBatcher,
+  importer: (specifier: string) => Promise<unknown>,
+  currentTask: () => TaskContext,
+): void {
   captureStream(process.stdout, 'stdout', output);
   captureStream(process.stderr, 'stderr', output);
   // Node's own console also keeps what it logged for an inspector that might ask.
   define('console', new Console({ stdout: process.stdout, stderr: process.stderr }));
   defineGetter('require', requireFromHere());
-  define(IMPORT_NAME, await importFromHere());
+  define(IMPORT_NAME, importer);
+  const engine: EngineGlobal = Object.defineProperty({ task: NO_TASK }, 'task', { get: currentTask });
+  define('ipyparallel', engine);
   // esbuild and tsx with keepNames wrap functions in calls of __name.
   define('__name', (target: object, value: string) =>
     Object.defineProperty(target, 'name', { value, configurable: true }),
@@ -51,7 +62,7 @@ function requireFromHere(): () => NodeJS.Require {
 }
 
 /** `import()` relative to the current directory: Node resolves so for scripts without a file name. */
-async function importFromHere(): Promise<unknown> {
+export async function importFromHere(): Promise<(specifier: string) => Promise<unknown>> {
   const script = new vm.Script('(specifier, options) => import(specifier, options)', {
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });

@@ -1,11 +1,19 @@
-// A thread beside the user's code, which stays awake when that code never yields. It watches the pipe to the engine:
-// a byte asks for an interrupt. Its end means that the engine is gone: the hub is told, in its stead and at once rather
+// A thread beside the user's code, which stays awake when that code never yields. It watches the pipe to the engine,
+// on which lines ask for an interrupt or for the abort of a job. Its end means that the engine is gone: the hub is told, in its stead and at once rather
 // than by missed heartbeats, and this process ends.
 import { Session } from 'node:inspector';
 import { Socket } from 'node:net';
-import { parentPort } from 'node:worker_threads';
+import { createInterface } from 'node:readline';
+import { parentPort, workerData } from 'node:worker_threads';
 import { SET_ASIDE_EXPRESSION } from './async-stack.js';
-import { type Farewell, LIFELINE_FD, SEEN } from './messages.js';
+import {
+  type Farewell,
+  type GuardData,
+  type GuardNotice,
+  INTERRUPT_LINE,
+  LIFELINE_FD,
+  SEEN,
+} from './messages.js';
 
 /** How long the main thread may take to answer before its code is terminated, in ms. */
 const PATIENCE = 50;
@@ -16,6 +24,9 @@ const LEAVING = 50;
 
 const port = parentPort;
 if (port === null) throw new Error('this file runs as a worker thread of the kernel');
+
+const { aborts } = workerData as GuardData;
+const notify = (notice: GuardNotice): void => port.postMessage(notice);
 
 let farewell: Farewell | undefined;
 let interrupting = false;
@@ -57,16 +68,22 @@ function dieWithEngine(): void {
 function interrupt(): void {
   if (interrupting) return;
   interrupting = true;
-  port?.postMessage('interrupt');
+  notify('interrupt');
   patience = setTimeout(() => {
     const session = new Session();
     session.connectToMainThread();
     session.post('Runtime.evaluate', { expression: SET_ASIDE_EXPRESSION, silent: true });
     session.post('Runtime.terminateExecution', () => {
       session.disconnect();
-      if (interrupting) repeating = setInterval(() => port?.postMessage('terminated'), REPEAT);
+      if (interrupting) repeating = setInterval(() => notify('terminated'), REPEAT);
     });
   }, PATIENCE);
+}
+
+/** Code that never yields sees the number; code that awaits is told. */
+function abort(job: number): void {
+  Atomics.store(aborts, 0, job);
+  notify('abort');
 }
 
 port.on('message', (message: typeof SEEN | Farewell) => {
@@ -80,6 +97,9 @@ port.on('message', (message: typeof SEEN | Farewell) => {
 });
 
 const lifeline = new Socket({ fd: LIFELINE_FD, readable: true, writable: false });
-lifeline.on('data', interrupt);
+createInterface({ input: lifeline }).on('line', (line) => {
+  if (line === INTERRUPT_LINE) interrupt();
+  else abort(Number(line.slice(1)));
+});
 lifeline.on('error', () => {});
 lifeline.on('close', () => void sayFarewell().finally(dieWithEngine));

@@ -1,41 +1,88 @@
 import { inspect } from 'node:util';
-import { decodeJsCall, encodeJsResult, isJsContent } from '@ipyparallel-js/protocol/internal';
+import type { TaskContext } from '@ipyparallel-js/protocol';
+import {
+  decodeJsCall,
+  encodeJsResult,
+  isJsContent,
+  NO_TASK,
+  setCurrentTask,
+} from '@ipyparallel-js/protocol/internal';
 import { wireText } from '../wire-text.js';
+import { CallBuilder } from './call-builder.js';
 import type { Completion, Evaluator } from './evaluator.js';
 import { describeFailure, INTERRUPTED } from './failures.js';
+import { callFunction } from './function-call.js';
+import { isGenerator, runGenerator } from './generators.js';
 import { rewriteDynamicImports } from './imports.js';
 import type { ApplyJob, ExecuteJob, FailureInfo, JobOutcome, KernelJob, KernelMessage } from './messages.js';
+import type { ModuleLoader } from './modules.js';
+import { RunningTask } from './running-task.js';
 
 /** What a {@link JobRunner} stands on. */
 export interface JobRunnerOptions {
   readonly evaluator: Evaluator;
+  readonly modules: ModuleLoader;
   readonly send: (message: KernelMessage) => void;
   /** Sends all output that still waits. */
   readonly flush: () => void;
+  /** Whether the abort of a job has been asked for. */
+  readonly abortAsked: (job: number) => boolean;
+  readonly now: () => number;
+  /** Calls back after so many milliseconds, and must not keep the process alive. */
+  readonly later: (callback: () => void, ms: number) => void;
 }
 
 /** Runs one job at a time and reports its end once, whichever comes first: its completion or an interrupt. */
 export class JobRunner {
   readonly #options: JobRunnerOptions;
+  readonly #calls: CallBuilder;
   #current: number | undefined;
+  #task: RunningTask | undefined;
 
   constructor(options: JobRunnerOptions) {
     this.#options = options;
+    this.#calls = new CallBuilder(options.evaluator, options.modules);
+  }
+
+  /** The running task, as its code sees it. */
+  get task(): TaskContext {
+    return this.#task ?? NO_TASK;
   }
 
   run(job: KernelJob): void {
     this.#current = job.job;
+    const task = this.#taskOf(job);
+    this.#task = task;
+    setCurrentTask(task);
     try {
       if (job.type === 'execute') this.#execute(job);
-      else this.#apply(job);
+      else this.#apply(job, task);
     } catch (thrown) {
       this.#fail(job.job, describeFailure(thrown));
     }
   }
 
-  /** Ends the running job as interrupted. What it still awaits goes on unobserved. */
+  #taskOf(job: KernelJob): RunningTask {
+    const { send, abortAsked, now, later } = this.#options;
+    return new RunningTask({
+      msgId: job.msgId,
+      abortAsked: () => abortAsked(job.job),
+      send: ({ content, buffers }) => send({ type: 'data', job: job.job, content, buffers }),
+      now,
+      later,
+    });
+  }
+
+  /** Aborts the running job's signal if that was asked for. What the job makes of it is its affair. */
+  checkAbort(): void {
+    this.#task?.checkAbort();
+  }
+
+  /** Ends the running job as interrupted. What it still awaits goes on unobserved, unless it heeds its signal. */
   interrupt(): void {
-    if (this.#current !== undefined) this.#fail(this.#current, INTERRUPTED);
+    const task = this.#task;
+    if (this.#current !== undefined) this.#fail(this.#current, INTERRUPTED, task?.aborted);
+    task?.interrupt();
   }
 
   #execute(job: ExecuteJob): void {
@@ -69,7 +116,7 @@ export class JobRunner {
     });
   }
 
-  #apply(job: ApplyJob): void {
+  #apply(job: ApplyJob, task: RunningTask): void {
     if (!isJsContent(job.content)) {
       this.#fail(job.job, {
         ename: 'LanguageMismatchError',
@@ -79,33 +126,43 @@ export class JobRunner {
       });
       return;
     }
-    const { source, args, each } = decodeJsCall(job.content, job.buffers);
-    const code = `(${rewriteDynamicImports(source)}\n)`;
-    this.#evaluate(job, code, job.scriptName, (fn) => {
-      if (typeof fn !== 'function') throw new TypeError('the call does not carry a function');
-      this.#options.evaluator.call(
-        () => (each ? callForEach(fn as AnyFunction, args) : fn(...args)),
-        (completion) => {
-          this.#guarded(job, () => {
-            if (completion.kind !== 'value') {
-              this.#fail(job.job, failureOf(completion));
-              return;
-            }
-            const { content, buffers } = encodeJsResult(completion.value);
-            this.#finish(job.job, { ok: true, content, buffers });
-          });
-        },
-      );
-    });
+    const { evaluator } = this.#options;
+    const call = decodeJsCall(job.content, job.buffers);
+    const then = (value: unknown): void => {
+      const { content, buffers } = encodeJsResult(value);
+      this.#finish(job.job, { ok: true, content, buffers });
+    };
+    this.#calls.build(
+      call,
+      job.scriptName,
+      task,
+      this.#continued(job, (fn) => {
+        evaluator.call(
+          // The builder gives functions only.
+          () => callFunction(fn as (...args: unknown[]) => unknown, call, task),
+          this.#continued(job, (value) => {
+            if (!isGenerator(value)) then(value);
+            else evaluator.call(() => runGenerator(value, task), this.#continued(job, then));
+          }),
+        );
+      }),
+    );
   }
 
   #evaluate(job: KernelJob, code: string, scriptName: string, then: (value: unknown) => void): void {
-    this.#options.evaluator.evaluate(code, scriptName, (completion) => {
+    this.#options.evaluator.evaluate(code, scriptName, this.#continued(job, then));
+  }
+
+  /** What follows a completion: the continuation with its value, or the job's failure. */
+  #continued(job: KernelJob, then: (value: unknown) => void): (completion: Completion) => void {
+    return (completion) =>
       this.#guarded(job, () => {
         if (completion.kind === 'value') then(completion.value);
-        else this.#fail(job.job, failureOf(completion));
+        else {
+          const aborted = completion.kind === 'thrown' && this.#task?.endedBy(completion.thrown);
+          this.#fail(job.job, failureOf(completion), aborted === true);
+        }
       });
-    });
   }
 
   /** Runs a continuation of a job unless the job has ended; what it throws fails the job. */
@@ -118,36 +175,26 @@ export class JobRunner {
     }
   }
 
-  #fail(job: number, failure: FailureInfo): void {
-    this.#finish(job, { ok: false, failure });
+  #fail(job: number, failure: FailureInfo, aborted = false): void {
+    this.#finish(job, { ok: false, failure, aborted });
   }
 
   #finish(job: number, outcome: JobOutcome): void {
     if (this.#current !== job) return;
     const { evaluator, send, flush } = this.#options;
     flush();
-    send({ type: 'done', job, outcome });
+    const failure = this.#task?.end();
+    const failed = failure !== undefined && outcome.ok;
+    send({
+      type: 'done',
+      job,
+      outcome: failed ? { ok: false, failure: describeFailure(failure.thrown) } : outcome,
+    });
     this.#current = undefined;
+    this.#task = undefined;
+    setCurrentTask(NO_TASK);
     evaluator.release();
   }
-}
-
-type AnyFunction = (...args: unknown[]) => unknown;
-
-/** Calls a function for each place of some lists, one after the other, up to the end of the shortest. */
-async function callForEach(fn: AnyFunction, lists: readonly unknown[]): Promise<unknown[]> {
-  const iterators = lists.map((list) => (list as Iterable<unknown>)[Symbol.iterator]());
-  const results: unknown[] = [];
-  for (;;) {
-    const places = iterators.map((iterator) => iterator.next());
-    if (places.length === 0 || places.some(({ done }) => done === true)) return results;
-    const result = fn(...places.map(({ value }) => value));
-    results.push(isThenable(result) ? await result : result);
-  }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 function failureOf(completion: Exclude<Completion, { kind: 'value' }>): FailureInfo {

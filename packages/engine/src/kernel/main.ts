@@ -1,11 +1,18 @@
 // The kernel process: runs the user's code for an engine, which keeps the sockets. Forked by KernelProcess.
 import { Worker } from 'node:worker_threads';
 import { clearAsyncStack, isClearing, prepareAsyncStack } from './async-stack.js';
-import { furnishContext } from './context.js';
+import { furnishContext, importFromHere } from './context.js';
 import { Evaluator } from './evaluator.js';
 import { describeFailure } from './failures.js';
 import { JobRunner } from './jobs.js';
-import { type KernelMessage, type KernelRequest, SEEN } from './messages.js';
+import {
+  type GuardData,
+  type GuardNotice,
+  type KernelMessage,
+  type KernelRequest,
+  SEEN,
+} from './messages.js';
+import { ModuleLoader } from './modules.js';
 import { OutputBatcher } from './output.js';
 
 const channel = process.send?.bind(process);
@@ -16,18 +23,36 @@ const send = (message: KernelMessage): void => {
   channel(message, undefined, undefined, () => {});
 };
 
-const output = new OutputBatcher({
-  emit: (name, text) => send({ type: 'stream', name, text }),
+const clock = {
   now: () => performance.now(),
-  later: (callback, ms) => setTimeout(callback, ms).unref(),
+  later: (callback: () => void, ms: number) => {
+    setTimeout(callback, ms).unref();
+  },
+};
+
+const output = new OutputBatcher({ emit: (name, text) => send({ type: 'stream', name, text }), ...clock });
+
+const importer = await importFromHere();
+const aborts = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+const guard = new Worker(new URL('./guard-worker.js', import.meta.url), {
+  workerData: { aborts } satisfies GuardData,
 });
-
-const runner = new JobRunner({ evaluator: new Evaluator(), send, flush: () => output.flush() });
-
-const guard = new Worker(new URL('./guard-worker.js', import.meta.url));
 guard.unref();
 
-guard.on('message', (notice: string) => {
+const runner = new JobRunner({
+  evaluator: new Evaluator(),
+  modules: new ModuleLoader(importer),
+  send,
+  flush: () => output.flush(),
+  abortAsked: (job) => Atomics.load(aborts, 0) === job,
+  ...clock,
+});
+
+guard.on('message', (notice: GuardNotice) => {
+  if (notice === 'abort') {
+    runner.checkAbort();
+    return;
+  }
   guard.postMessage(SEEN);
   runner.interrupt();
   output.flush();
@@ -48,5 +73,5 @@ process.on('message', (request: KernelRequest) => {
 });
 
 await prepareAsyncStack();
-await furnishContext(output);
+furnishContext(output, importer, () => runner.task);
 send({ type: 'ready' });

@@ -1,0 +1,60 @@
+import { isAbsolute, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { type AnyFunction, UsageError } from '@ipyparallel-js/protocol';
+import { withRecipe } from '@ipyparallel-js/protocol/internal';
+
+/**
+ * A function by the module that exports it, which engines import: `fromModule(new URL('./work.js', import.meta.url),
+ * 'resize')`, or `fromModule('./work.js', 'resize', import.meta.url)`. A path without a base is resolved here, against
+ * the current directory; a package's name (`lodash-es`, `node:os`) on the engine, from its working directory. Type it
+ * by the module: `fromModule<typeof import('./work.js').resize>(…)`. Called here, it imports the module here.
+ * @throws UsageError for what is no module, or a name that cannot be an export's
+ */
+export function fromModule<F extends AnyFunction = (...args: unknown[]) => unknown>(
+  module: string | URL,
+  name: string,
+  base?: string | URL,
+): F {
+  if (typeof name !== 'string' || name === '') throw new UsageError('fromModule takes the name of an export');
+  const specifier = resolveModule(module, base);
+  const here = async (...args: unknown[]): Promise<unknown> => {
+    const exports = (await import(specifier)) as Record<string, unknown>;
+    const fn = exports[name];
+    if (typeof fn !== 'function') throw new UsageError(`${specifier} exports no function "${name}"`);
+    return (fn as (...args: unknown[]) => unknown)(...args);
+  };
+  Object.defineProperty(here, 'name', { value: name, configurable: true });
+  return withRecipe(here as unknown as F, { kind: 'module', module: specifier, name });
+}
+
+/** A `file:` URL for what is a path, the specifier itself for what is a package. */
+function resolveModule(module: string | URL, base: string | URL | undefined): string {
+  const text = String(module);
+  if (text === '') throw new UsageError('fromModule takes a path, a URL or the name of a package');
+  if (module instanceof URL || /^(file|data|node):/.test(text)) return checked(text);
+  if (/^\.\.?([/\\]|$)/.test(text)) {
+    return base === undefined
+      ? pathToFileURL(resolve(text)).href
+      : checked(new URL(text, baseUrl(base)).href);
+  }
+  if (isAbsolute(text)) return pathToFileURL(text).href;
+  if (URL.canParse(text)) return checked(text);
+  return text;
+}
+
+/** A base may be a module's URL or its path. */
+function baseUrl(base: string | URL): string {
+  const text = String(base);
+  return isAbsolute(text) ? pathToFileURL(text).href : text;
+}
+
+function checked(url: string): string {
+  const { protocol } = new URL(url);
+  if (protocol === 'file:') {
+    // Node would refuse it at the import, on the engine.
+    fileURLToPath(url);
+    return url;
+  }
+  if (protocol === 'data:' || protocol === 'node:') return url;
+  throw new UsageError(`an engine cannot import ${url}: only files, packages, data: and node:`);
+}
