@@ -93,6 +93,21 @@ export class HubDatabase {
     return found;
   }
 
+  /** The matches with these columns, in no order. */
+  async matches(node: QueryNode, columns: readonly TaskKey[], deadline: Deadline): Promise<Row[]> {
+    if (this.#paged?.takes(node) !== true) return this.#whole.matches(node, columns, false, deadline);
+    const keys = columns.map((column) => ({ name: column, column }));
+    const rows: Row[] = [];
+    for await (const page of this.#paged.pages({ ...WHOLE_RANGE, node, keys }, () => deadline))
+      rows.push(...page);
+    return rows;
+  }
+
+  /** All ids in the order of submission. Cheap on every hub; records known by their output alone may be missing. */
+  history(deadline: Deadline): Promise<string[]> {
+    return this.#requests.history(deadline);
+  }
+
   #records(node: QueryNode): OurRecords | StockRecords {
     return this.#paged?.takes(node) === true ? this.#paged : this.#whole;
   }

@@ -1,0 +1,83 @@
+import { UsageError } from '@ipyparallel-js/protocol';
+import type { HubDatabase } from '../hub-database.js';
+import type { HubRequests } from '../hub-requests.js';
+import { type Question, WHOLE_RANGE } from '../question.js';
+import { type FeedConnection, LiveFeed } from './live-feed.js';
+import { keyOf, LiveFeeds } from './live-feeds.js';
+import type { Signals } from './signals.js';
+import { type StockIntervals, StockSource } from './stock-source.js';
+import { Turns } from './turns.js';
+import { Watch } from './watch.js';
+import type { WatchOptions } from './watch-event.js';
+
+/** What live queries need of the link to a cluster. */
+export interface LiveContext {
+  readonly requests: HubRequests;
+  readonly signals: Signals;
+  readonly connection: FeedConnection;
+  /** Asked anew each time: it is another one after a reconnection. */
+  database(): HubDatabase;
+}
+
+const DEFAULTS = { interval: 10, slowInterval: 3_000, pace: 0 };
+
+/** The live queries of one client. */
+export class LiveQueries {
+  readonly #context: LiveContext;
+  readonly #feeds = new LiveFeeds();
+  readonly #turns = new Turns();
+
+  constructor(context: LiveContext) {
+    this.#context = context;
+  }
+
+  /** A live query, of which nothing is asked before it is subscribed to. @throws UsageError */
+  watch<R>(question: Question, options: WatchOptions): Watch<R> {
+    if (question.skip !== WHOLE_RANGE.skip || question.limit !== WHOLE_RANGE.limit)
+      throw new UsageError(
+        'a live query has neither skip nor limit: which records they mean changes with every record that comes; watch all matches and pick from records()',
+      );
+    const pace = milliseconds('pace', options.pace, DEFAULTS.pace);
+    const intervals = {
+      interval: milliseconds('interval', options.interval, DEFAULTS.interval),
+      slowInterval: milliseconds('slowInterval', options.slowInterval, DEFAULTS.slowInterval),
+    };
+    const { after, signal } = options;
+    if (after !== undefined && typeof after !== 'string')
+      throw new UsageError(`after is the sequence of an event, a text; not ${typeof after}`);
+    return new Watch<R>(
+      (reader) => {
+        const key = keyOf(question, intervals);
+        const resumed = after === undefined ? undefined : this.#feeds.resume(key, after);
+        const feed = resumed?.feed ?? this.#feeds.shared(key) ?? this.#open(key, question, intervals);
+        const mine = reader(feed);
+        feed.read(mine, resumed?.number);
+        return () => feed.leave(mine);
+      },
+      { pace, signal },
+    );
+  }
+
+  /** Forgets what could be resumed. */
+  close(): void {
+    this.#feeds.clear();
+  }
+
+  #open(key: string, question: Question, intervals: StockIntervals): LiveFeed {
+    const { connection, requests, signals, database } = this.#context;
+    const source = new StockSource(
+      { signals, database, turns: this.#turns, newDeadline: (signal) => requests.deadline({ signal }) },
+      question,
+      intervals,
+    );
+    const feed = new LiveFeed(question, source, connection, this.#feeds.idle);
+    this.#feeds.add(key, feed);
+    return feed;
+  }
+}
+
+function milliseconds(name: string, value: number | undefined, otherwise: number): number {
+  if (value === undefined) return otherwise;
+  if (typeof value === 'number' && value >= 0 && Number.isFinite(value)) return value;
+  throw new UsageError(`${name} is a number of milliseconds, 0 or more; not ${String(value)}`);
+}

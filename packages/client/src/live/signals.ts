@@ -1,0 +1,77 @@
+import { type AnyMessage, isMessageOf, parentId } from '@ipyparallel-js/protocol';
+
+/** What a client notices without asking: each says that something about a task, or the cluster, may be new at the hub. */
+export type Signal =
+  /** It was sent; its record will be there soon. */
+  | { readonly kind: 'submitted'; readonly msgId: string }
+  | { readonly kind: 'begun'; readonly msgId: string; readonly at: Date }
+  | { readonly kind: 'output'; readonly msgId: string }
+  /** Its reply, or that its engine is idle again. */
+  | { readonly kind: 'ended'; readonly msgId: string }
+  /** Engines came or went, records were purged or resubmitted: anything may have changed. */
+  | { readonly kind: 'anything' };
+
+/** When so many tasks are remembered to have begun, the oldest are forgotten. */
+const MOST_BEGUN = 10_000;
+
+/** Passes on what a client notices to the live queries that run. */
+export class Signals {
+  readonly #listeners = new Set<(signal: Signal) => void>();
+  readonly #begun = new Map<string, Date>();
+
+  /** Listens until the returned function is called. */
+  listen(listener: (signal: Signal) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** When a task that has not ended was seen to begin. */
+  begun(msgId: string): Date | undefined {
+    return this.#begun.get(msgId);
+  }
+
+  /** A message of the iopub socket. */
+  onOutput(message: AnyMessage): void {
+    const msgId = parentId(message);
+    if (msgId === undefined) return;
+    if (!isMessageOf(message, 'status')) this.#tell({ kind: 'output', msgId });
+    else if (message.content.execution_state === 'busy') {
+      const at = new Date();
+      this.#remember(msgId, at);
+      this.#tell({ kind: 'begun', msgId, at });
+    } else this.#ended(msgId);
+  }
+
+  /** A task's reply has come here. */
+  onReply(message: AnyMessage): void {
+    const msgId = parentId(message);
+    if (msgId !== undefined) this.#ended(msgId);
+  }
+
+  onSubmitted(msgId: string): void {
+    this.#tell({ kind: 'submitted', msgId });
+  }
+
+  onAnything(): void {
+    this.#tell({ kind: 'anything' });
+  }
+
+  #ended(msgId: string): void {
+    this.#begun.delete(msgId);
+    this.#tell({ kind: 'ended', msgId });
+  }
+
+  #remember(msgId: string, at: Date): void {
+    this.#begun.delete(msgId);
+    this.#begun.set(msgId, at);
+    if (this.#begun.size <= MOST_BEGUN) return;
+    for (const oldest of this.#begun.keys()) {
+      this.#begun.delete(oldest);
+      return;
+    }
+  }
+
+  #tell(signal: Signal): void {
+    for (const listener of this.#listeners) listener(signal);
+  }
+}

@@ -1,0 +1,76 @@
+import type { TaskStatus } from '@ipyparallel-js/protocol';
+
+/** Where a record of a live query is: a task's status, or `purged` when its record is gone. */
+export type WatchStatus = TaskStatus | 'purged';
+
+/**
+ * A place in a live query, to resume from (`watch({ after })`). A text, so that it can be kept as JSON; it means
+ * something to the client that gave it only.
+ */
+export type WatchSequence = string;
+
+/** What a live query says of one record beside the record. */
+export interface WatchedTask {
+  readonly status: WatchStatus;
+  /** When the task began to run, where a signal has told (output seen on iopub, our hub); null otherwise. */
+  readonly begun: Date | null;
+  readonly sequence: WatchSequence;
+}
+
+/** Everything that matches, once, at the beginning. */
+export interface SnapshotEvent<R> {
+  readonly type: 'snapshot';
+  readonly records: readonly R[];
+  /** The status of each record, in the same order. */
+  readonly statuses: readonly WatchStatus[];
+  /** When each began to run, in the same order; null where no signal has told. */
+  readonly begun: readonly (Date | null)[];
+  readonly sequence: WatchSequence;
+}
+
+/** A record matches that did not before. */
+export interface EnteredEvent<R> extends WatchedTask {
+  readonly type: 'entered';
+  readonly record: R;
+  readonly previous?: never;
+}
+
+/** A record that still matches is not what it was: its keys, its status, or that it has begun. */
+export interface ChangedEvent<R> extends WatchedTask {
+  readonly type: 'changed';
+  readonly record: R;
+  /** As it was told last. */
+  readonly previous: R;
+}
+
+/** A record matches no more, or is gone (`status` is `purged` then). */
+export interface LeftEvent<R> extends WatchedTask {
+  readonly type: 'left';
+  /** As it is now; as it was last where it is gone. */
+  readonly record: R;
+  /** As it was told last. */
+  readonly previous: R;
+}
+
+/** What happens to one record of a live query. */
+export type ChangeEvent<R> = EnteredEvent<R> | ChangedEvent<R> | LeftEvent<R>;
+
+/** What a live query says: once a snapshot, then changes. */
+export type WatchEvent<R> = SnapshotEvent<R> | ChangeEvent<R>;
+
+/** Options of `DbQuery.watch`. */
+export interface WatchOptions {
+  /**
+   * Resume after this event: no snapshot comes, but everything since, exactly, also when nobody watched meanwhile. The
+   * same client remembers for a minute, and the last 1,000 changes; where it does not, a snapshot comes first.
+   */
+  readonly after?: WatchSequence;
+  /** Hand changes out at most this often, in ms, folded to the latest state of each record; 0 (at once) by default. */
+  readonly pace?: number;
+  /** On a hub that pushes nothing: the least time between two questions, in ms; 10 by default. */
+  readonly interval?: number;
+  /** On such a hub: how often it is looked for what no signal told of (purges, lost output), in ms; 3,000 by default. */
+  readonly slowInterval?: number;
+  /** Ends the watch, which errors with `signal.reason`. */
+  readonly signal?: AbortSignal;
+}

@@ -1,0 +1,204 @@
+import { Observable, type Subscriber } from 'rxjs';
+import { ConflatedQueue } from './conflated-queue.js';
+import type { FeedReader, LiveFeed, Numbered } from './live-feed.js';
+import type { ChangeEvent, SnapshotEvent, WatchEvent } from './watch-event.js';
+
+/** Connects a reader to a feed; the returned function takes it away. */
+export type Attach = (reader: (feed: LiveFeed) => FeedReader) => () => void;
+
+/** How a watch hands out what it is given. */
+export interface WatchManner {
+  /** ms; 0 for at once. */
+  readonly pace: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * A live query: an Observable of a snapshot and the changes since, and an async iterable of the same for `for await`.
+ * Each subscription, and each loop, is a watch of its own, which ends when it is left. A loop that is slower than the
+ * changes gets the latest state of each record, never a queue without end; so does an Observable with a `pace`.
+ */
+export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable<WatchEvent<R>> {
+  readonly #attach: Attach;
+  readonly #signal: AbortSignal | undefined;
+
+  /** @internal Made by `DbQuery.watch`. */
+  constructor(attach: Attach, { pace, signal }: WatchManner) {
+    super((subscriber) => {
+      if (signal?.aborted === true) {
+        subscriber.error(signal.reason);
+        return undefined;
+      }
+      const onAbort = (): void => subscriber.error(signal?.reason);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const leave = attach((feed) =>
+        pace > 0 ? pacedReader(feed, subscriber, pace) : new PromptReader(feed, subscriber),
+      );
+      return () => {
+        signal?.removeEventListener('abort', onAbort);
+        leave();
+      };
+    });
+    this.#attach = attach;
+    this.#signal = signal;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<WatchEvent<R>, void, undefined> {
+    this.#signal?.throwIfAborted();
+    let reader: FoldingReader<R> | undefined;
+    let wake: () => void = () => undefined;
+    const onAbort = (): void => wake();
+    this.#signal?.addEventListener('abort', onAbort, { once: true });
+    const leave = this.#attach((feed) => {
+      reader = new FoldingReader<R>(feed, () => wake());
+      return reader;
+    });
+    try {
+      for (;;) {
+        this.#signal?.throwIfAborted();
+        const event = reader?.take();
+        if (event !== undefined) {
+          yield event;
+          continue;
+        }
+        if (reader?.failed === true) throw reader.failure;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    } finally {
+      this.#signal?.removeEventListener('abort', onAbort);
+      leave();
+    }
+  }
+}
+
+/** Hands everything on as it comes. */
+class PromptReader<R> implements FeedReader {
+  readonly #feed: LiveFeed;
+  readonly #subscriber: Subscriber<WatchEvent<R>>;
+
+  constructor(feed: LiveFeed, subscriber: Subscriber<WatchEvent<R>>) {
+    this.#feed = feed;
+    this.#subscriber = subscriber;
+  }
+
+  begin(number: number): void {
+    this.#subscriber.next(snapshotOf(this.#feed, number));
+  }
+
+  next(difference: Numbered): void {
+    this.#subscriber.next(eventOf(this.#feed, difference));
+  }
+
+  error(reason: unknown): void {
+    this.#subscriber.error(reason);
+  }
+
+  taken(): undefined {
+    return undefined;
+  }
+}
+
+/** Keeps what comes until it is taken, folded. */
+class FoldingReader<R> implements FeedReader {
+  readonly #feed: LiveFeed;
+  readonly #onFilled: () => void;
+  readonly #queue = new ConflatedQueue<Numbered>();
+  /** A snapshot is owed; it is made when it is taken, so that nothing has to be folded into it. */
+  #owed: number | undefined;
+  #onEmpty: (() => void)[] = [];
+  failed = false;
+  failure: unknown;
+
+  constructor(feed: LiveFeed, onFilled: () => void) {
+    this.#feed = feed;
+    this.#onFilled = onFilled;
+  }
+
+  begin(number: number): void {
+    this.#owed = number;
+    this.#queue.clear();
+    this.#onFilled();
+  }
+
+  next(difference: Numbered): void {
+    if (this.#owed === undefined) this.#queue.push(difference);
+    else this.#owed = difference.number;
+    this.#onFilled();
+  }
+
+  error(reason: unknown): void {
+    this.failed = true;
+    this.failure = reason;
+    this.#onFilled();
+  }
+
+  /** The next event, if there is one. */
+  take(): WatchEvent<R> | undefined {
+    if (this.#owed !== undefined) {
+      const snapshot = snapshotOf<R>(this.#feed, this.#owed);
+      this.#owed = undefined;
+      this.#emptied();
+      return snapshot;
+    }
+    const difference = this.#queue.shift();
+    if (this.#queue.size === 0) this.#emptied();
+    return difference === undefined ? undefined : eventOf<R>(this.#feed, difference);
+  }
+
+  taken(): Promise<void> | undefined {
+    if (this.failed || (this.#queue.size === 0 && this.#owed === undefined)) return undefined;
+    return new Promise((resolve) => this.#onEmpty.push(resolve));
+  }
+
+  #emptied(): void {
+    const waiting = this.#onEmpty;
+    this.#onEmpty = [];
+    for (const resolve of waiting) resolve();
+  }
+}
+
+/** Hands on what has come, folded, after a pause each time. */
+function pacedReader<R>(feed: LiveFeed, subscriber: Subscriber<WatchEvent<R>>, pace: number): FeedReader {
+  let timer: NodeJS.Timeout | undefined;
+  let last = Number.NEGATIVE_INFINITY;
+  const reader = new FoldingReader<R>(feed, () => {
+    timer ??= setTimeout(flush, reader.failed ? 0 : Math.max(0, last + pace - performance.now()));
+  });
+  const flush = (): void => {
+    timer = undefined;
+    last = performance.now();
+    for (let event = reader.take(); event !== undefined; event = reader.take()) subscriber.next(event);
+    if (reader.failed) subscriber.error(reader.failure);
+  };
+  subscriber.add(() => clearTimeout(timer));
+  return reader;
+}
+
+function snapshotOf<R>(feed: LiveFeed, number: number): SnapshotEvent<R> {
+  const rows = [...feed.set.rows];
+  return {
+    type: 'snapshot',
+    records: rows.map(({ record }) => record as R),
+    statuses: rows.map(({ status }) => status),
+    begun: rows.map(({ begun }) => begun),
+    sequence: sequenceOf(feed, number),
+  };
+}
+
+function eventOf<R>(feed: LiveFeed, { type, now, number, ...rest }: Numbered): ChangeEvent<R> {
+  const told = {
+    record: now.record as R,
+    status: now.status,
+    begun: now.begun,
+    sequence: sequenceOf(feed, number),
+  };
+  if (type === 'entered') return { type, ...told };
+  const { previous } = rest as Extract<Numbered, { type: 'changed' | 'left' }>;
+  return { type, ...told, previous: previous.record as R };
+}
+
+function sequenceOf(feed: LiveFeed, number: number): string {
+  return `${feed.id}:${number}`;
+}
