@@ -36,14 +36,19 @@ test('client', () => {
       "TimeoutError",
       "TransportError",
       "UsageError",
+      "Watch",
       "capture",
       "exactTime",
       "fromModule",
+      "groupByStatus",
       "isDone",
+      "progress",
       "py",
+      "records",
       "ref",
       "task",
       "tuple",
+      "untilDone",
     ]
   `);
 });

@@ -141,7 +141,8 @@ export class AsyncResult<T> {
   };
 }
 
-function countProgress(statuses: readonly TaskStatus[]): Progress {
+/** Counts statuses. */
+export function countProgress(statuses: readonly TaskStatus[]): Progress {
   const count = (wanted: TaskStatus): number => statuses.filter((status) => status === wanted).length;
   return {
     total: statuses.length,

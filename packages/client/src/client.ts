@@ -160,6 +160,7 @@ export class Client implements AsyncDisposable {
     const context = {
       database: this.#link.database,
       selections: this.#selections,
+      live: this.#link.live,
       defaultTimeout: this.#link.requests.defaultTimeout,
     };
     return new DbQuery(context, { node, keys, ...parseRange(options) }, options);

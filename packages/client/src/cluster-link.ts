@@ -26,6 +26,8 @@ import { HubDatabase } from './hub-database.js';
 import { HubOperations } from './hub-operations.js';
 import { HubRequests } from './hub-requests.js';
 import { HubTasks } from './hub-tasks.js';
+import { LiveQueries } from './live/live-queries.js';
+import { Signals } from './live/signals.js';
 import { OwnTasks } from './own-tasks.js';
 import { ConnectionState } from './reconnect/connection-state.js';
 import { Transport } from './transport.js';
@@ -53,6 +55,9 @@ export class ClusterLink {
   readonly submitter: Submitter;
   /** Whether the controller is there, and who is told when it goes and comes. */
   readonly connection: ConnectionState;
+  /** What is noticed without asking, for those who ask. */
+  readonly signals = new Signals();
+  readonly live: LiveQueries;
   readonly #watch: ConnectionWatch;
   readonly #pollInterval: number;
   readonly #connectTimeout: number;
@@ -72,6 +77,12 @@ export class ClusterLink {
     this.transport = new Transport(connection, this.session);
     this.connection = new ConnectionState(this.transport.address('registration'));
     this.requests = new HubRequests(this.transport, options.requestTimeout ?? REQUEST_TIMEOUT);
+    this.live = new LiveQueries({
+      requests: this.requests,
+      signals: this.signals,
+      connection: this.connection,
+      database: () => this.database,
+    });
     this.control = new ControlRequests(this.transport, this.requests.defaultTimeout);
     this.languages = new EngineLanguages(this.control);
     this.own = new OwnTasks(this.registry);
@@ -147,6 +158,7 @@ export class ClusterLink {
         this.#watch.onLink(up);
         if (!up) this.connection.setDisconnected('the link to the hub broke');
       },
+      onWorkSent: (msgId) => this.signals.onSubmitted(msgId),
     });
     this.transport.connection.onTunnelLost((error) => this.#failAll(error));
     const reply = await this.#refresh(deadline);
@@ -171,6 +183,7 @@ export class ClusterLink {
     this.connection.close();
     this.#failAll(new ConnectionClosedError('the client was closed'));
     this.others.close();
+    this.live.close();
     this.registry.complete();
     await this.transport.close();
   }
@@ -212,6 +225,7 @@ export class ClusterLink {
         return;
       case 'iopub':
         this.own.onOutput(message);
+        this.signals.onOutput(message);
         if (isMessageOf(message, 'status') && message.content.execution_state === 'idle') {
           this.others.onIdle(parentId(message) ?? '');
         }
@@ -221,6 +235,7 @@ export class ClusterLink {
         return;
       default:
         if (!this.own.onReply(message)) this.transport.stats.unexpected++;
+        this.signals.onReply(message);
     }
   }
 
@@ -230,6 +245,7 @@ export class ClusterLink {
       this.connection.setDisconnected('the controller has shut down');
       return;
     }
+    this.signals.onAnything();
     const { id, uuid } = message.content;
     if (typeof id !== 'number' || typeof uuid !== 'string') return;
     if (isMessageOf(message, 'registration_notification')) {

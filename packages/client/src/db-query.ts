@@ -2,6 +2,9 @@ import { type Deadline, pause, startDeadline, type WaitOptions } from '@ipyparal
 import { Observable } from 'rxjs';
 import type { AsyncResult } from './async-result.js';
 import type { HubDatabase } from './hub-database.js';
+import type { LiveQueries } from './live/live-queries.js';
+import type { Watch } from './live/watch.js';
+import type { WatchOptions } from './live/watch-event.js';
 import type { QueryPlan } from './query-plan.js';
 import type { ProjectedRow, Question } from './question.js';
 import type { PurgeOptions, PurgeReport, ResubmitOptions, Selections } from './selections.js';
@@ -10,6 +13,7 @@ import type { PurgeOptions, PurgeReport, ResubmitOptions, Selections } from './s
 export interface QueryContext {
   readonly database: HubDatabase;
   readonly selections: Selections;
+  readonly live: LiveQueries;
   readonly defaultTimeout: number;
 }
 
@@ -74,6 +78,19 @@ export class DbQuery<R> implements PromiseLike<R[]> {
       };
       run().catch((error: unknown) => subscriber.error(error));
       return () => abort.abort();
+    });
+  }
+
+  /**
+   * The live query: an Observable (and async iterable) of one snapshot and then of what enters, changes and leaves.
+   * Nothing is asked before it is subscribed to; it goes on over restarts of the controller until it is left.
+   * @throws UsageError for a query with skip or limit. Errors with ConnectionClosedError when the client is closed.
+   */
+  watch(options: WatchOptions = {}): Watch<R> {
+    const { signal = this.#options.signal } = options;
+    return this.#context.live.watch<R>(this.#question, {
+      ...options,
+      ...(signal === undefined ? {} : { signal }),
     });
   }
 

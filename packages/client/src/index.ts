@@ -49,6 +49,18 @@ export { DbQuery } from './db-query.js';
 export type { EngineInfo } from './engine-registry.js';
 export { fromModule } from './from-module.js';
 export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
+export { groupByStatus, progress, records, untilDone } from './live/operators.js';
+export { Watch } from './live/watch.js';
+export type {
+  ChangedEvent,
+  ChangeEvent,
+  EnteredEvent,
+  LeftEvent,
+  SnapshotEvent,
+  WatchEvent,
+  WatchOptions,
+  WatchSequence,
+} from './live/watch-event.js';
 export type { PlannedRequest, QueryPlan } from './query-plan.js';
 export type { ConnectionStatus } from './reconnect/connection-state.js';
 export type { Reassembly } from './results/reassembly.js';

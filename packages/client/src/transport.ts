@@ -17,6 +17,8 @@ export interface TransportListener {
   onMessage(channel: ClientChannel, message: AnyMessage): void;
   /** The link to the hub's query socket came up or went down. */
   onHubLink(up: boolean): void;
+  /** A task was sent. */
+  onWorkSent(msgId: string): void;
 }
 
 /** The sockets that carry requests and work. */
@@ -83,6 +85,7 @@ export class Transport {
     if (open === undefined) throw new TransportError(`this controller has no ${channel} socket`);
     this.stats.sent++;
     open.send(this.session.encode(message, idents));
+    if (channel !== 'registration' && channel !== 'control') this.#listener?.onWorkSent(message.msg_id);
   }
 
   /** The address of a channel, for messages. */

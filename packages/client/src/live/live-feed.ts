@@ -1,6 +1,7 @@
 import { ConnectionClosedError, newId, TimeoutError, TransportError } from '@ipyparallel-js/protocol';
 import { pause } from '@ipyparallel-js/wire';
 import type { Question } from '../question.js';
+import type { ConnectionState } from '../reconnect/connection-state.js';
 import type { Difference, LiveChange } from './live-set.js';
 import { LiveSet } from './live-set.js';
 
@@ -40,15 +41,6 @@ export interface FeedSink {
   taken(): Promise<void>;
 }
 
-/** What a feed must know of the connection. */
-export interface FeedConnection {
-  readonly closed: boolean;
-  /** Whether the hub is within reach, as far as is known. */
-  readonly reachable: boolean;
-  /** Calls the listener after each reconnection, until the returned function is called. */
-  onReconnected(listener: () => void): () => void;
-}
-
 /** So many differences are kept to resume from. */
 const KEPT = 1_000;
 /** After a failure while the hub is out of reach, it is asked again after this long at the latest, in ms. */
@@ -60,7 +52,7 @@ export class LiveFeed implements FeedSink {
   readonly question: Question;
   readonly set: LiveSet;
   readonly #source: FeedSource;
-  readonly #connection: FeedConnection;
+  readonly #connection: ConnectionState;
   readonly #onIdle: (feed: LiveFeed) => void;
   readonly #readers = new Set<FeedReader>();
   /** Readers that wait for the set to be read since they came. */
@@ -74,7 +66,7 @@ export class LiveFeed implements FeedSink {
   constructor(
     question: Question,
     source: FeedSource,
-    connection: FeedConnection,
+    connection: ConnectionState,
     onIdle: (feed: LiveFeed) => void,
   ) {
     this.question = question;
@@ -177,7 +169,7 @@ export class LiveFeed implements FeedSink {
         if (stop.aborted) return;
         if (this.#connection.closed) throw new ConnectionClosedError('the client was closed');
         if (again.signal.aborted) continue;
-        if (!isPassing(error) || this.#connection.reachable) throw error;
+        if (!isPassing(error) || this.#connection.connected) throw error;
         await pause(RETRY_MS, AbortSignal.any([stop, again.signal]));
       } finally {
         unlisten();
@@ -188,5 +180,7 @@ export class LiveFeed implements FeedSink {
 
 /** Whether a failure may be the connection's, which may come back. */
 function isPassing(error: unknown): boolean {
-  return error instanceof TimeoutError || error instanceof ConnectionClosedError || error instanceof TransportError;
+  return (
+    error instanceof TimeoutError || error instanceof ConnectionClosedError || error instanceof TransportError
+  );
 }

@@ -10,10 +10,16 @@ const KEPT_RECORDS = 20_000;
 
 /** The feeds of one client: identical questions share one, and one that was left can be resumed for a while. */
 export class LiveFeeds {
-  readonly #feeds = new Map<string, { readonly feed: LiveFeed; readonly key: string; timer?: NodeJS.Timeout }>();
+  readonly #feeds = new Map<
+    string,
+    { readonly feed: LiveFeed; readonly key: string; timer?: NodeJS.Timeout }
+  >();
 
   /** The feed to resume at a place, if it is still remembered; and the place in it. */
-  resume(key: string, after: WatchSequence): { readonly feed: LiveFeed; readonly number: number } | undefined {
+  resume(
+    key: string,
+    after: WatchSequence,
+  ): { readonly feed: LiveFeed; readonly number: number } | undefined {
     const at = after.lastIndexOf(':');
     const kept = this.#feeds.get(after.slice(0, at));
     const number = Number(after.slice(at + 1));
@@ -66,7 +72,11 @@ export class LiveFeeds {
 
 /** What makes two questions one: their query and their keys, in the same words. */
 export function keyOf(question: Question, ...more: readonly unknown[]): string {
-  return JSON.stringify([question.node, question.keys ?? null, question.sort, ...more], (_, value: unknown) =>
-    typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value)) ? `#${value}` : value,
+  return JSON.stringify(
+    [question.node, question.keys ?? null, question.sort, ...more],
+    (_, value: unknown) =>
+      typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))
+        ? `#${value}`
+        : value,
   );
 }

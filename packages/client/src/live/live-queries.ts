@@ -2,7 +2,8 @@ import { UsageError } from '@ipyparallel-js/protocol';
 import type { HubDatabase } from '../hub-database.js';
 import type { HubRequests } from '../hub-requests.js';
 import { type Question, WHOLE_RANGE } from '../question.js';
-import { type FeedConnection, LiveFeed } from './live-feed.js';
+import type { ConnectionState } from '../reconnect/connection-state.js';
+import { LiveFeed } from './live-feed.js';
 import { keyOf, LiveFeeds } from './live-feeds.js';
 import type { Signals } from './signals.js';
 import { type StockIntervals, StockSource } from './stock-source.js';
@@ -14,7 +15,7 @@ import type { WatchOptions } from './watch-event.js';
 export interface LiveContext {
   readonly requests: HubRequests;
   readonly signals: Signals;
-  readonly connection: FeedConnection;
+  readonly connection: ConnectionState;
   /** Asked anew each time: it is another one after a reconnection. */
   database(): HubDatabase;
 }

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import { isDone, STATUS_KEYS, type TaskKey, type TaskRecord, taskStatus } from '@ipyparallel-js/protocol';
+import { isDone, type TaskKey, type TaskRecord, type TaskStatus, taskStatus } from '@ipyparallel-js/protocol';
+import { STATUS_KEYS } from '@ipyparallel-js/protocol/internal';
 import { type ProjectedRow, projectAll, type Question, type Row } from '../question.js';
-import type { WatchStatus } from './watch-event.js';
 
 /** What a feed has learnt of one record. Rows have the columns of {@link LiveSet.columns}. */
 export type LiveChange =
@@ -17,7 +17,7 @@ export type LiveChange =
 /** A record of the set: what was asked for of it, and where its task is. */
 export interface LiveRow {
   readonly record: ProjectedRow;
-  readonly status: WatchStatus;
+  readonly status: TaskStatus;
   readonly begun: Date | null;
 }
 
@@ -86,7 +86,7 @@ export class LiveSet {
       case 'begun': {
         const known = this.#rows.get(change.msgId);
         // A word that comes after the end says nothing any more.
-        if (known === undefined || isOver(known.status)) return undefined;
+        if (known === undefined || isDone(known.status)) return undefined;
         return this.#set(change.msgId, { ...known, begun: change.begun });
       }
       default:
@@ -109,7 +109,8 @@ export class LiveSet {
     const known = this.#rows.get(msgId);
     if (known === undefined) return undefined;
     this.#rows.delete(msgId);
-    const now = row === 'gone' ? { ...known, status: 'purged' as const } : row === undefined ? known : this.#live(row);
+    const now =
+      row === 'gone' ? { ...known, status: 'purged' as const } : row === undefined ? known : this.#live(row);
     return { type: 'left', msgId, now, previous: known };
   }
 
@@ -135,12 +136,7 @@ export function sameRow(a: LiveRow, b: LiveRow): boolean {
 /** The columns that a status is told from. */
 export const STATUS_COLUMNS: readonly TaskKey[] = STATUS_KEYS;
 
-function statusOf(row: Row): WatchStatus {
+function statusOf(row: Row): TaskStatus {
   const known = Object.fromEntries(STATUS_KEYS.map((key) => [key, row[key] ?? null]));
   return taskStatus(known as unknown as Pick<TaskRecord, (typeof STATUS_KEYS)[number]>);
-}
-
-/** Whether nothing more happens to a task. */
-export function isOver(status: WatchStatus): boolean {
-  return status === 'purged' || isDone(status);
 }

@@ -1,4 +1,4 @@
-import type { TaskKey } from "@ipyparallel-js/protocol";
+import { isDone, type TaskKey } from '@ipyparallel-js/protocol';
 import {
   allOf,
   columnsOf,
@@ -15,7 +15,7 @@ import { Pace } from '../pace.js';
 import { byIds, columnsAsked, type Question, type Row } from '../question.js';
 import { namedIds } from '../stock-records.js';
 import type { FeedSink, FeedSource } from './live-feed.js';
-import { isOver, type LiveChange, STATUS_COLUMNS } from './live-set.js';
+import { type LiveChange, STATUS_COLUMNS } from './live-set.js';
 import type { Signal, Signals } from './signals.js';
 import { SignsOfChange } from './signs-of-change.js';
 import type { Turns } from './turns.js';
@@ -123,7 +123,9 @@ class StockRun {
     this.#judged = [...new Set<TaskKey>(['msg_id', 'submitted', ...STATUS_COLUMNS, ...read])];
     this.#columns = [...new Set<TaskKey>([...this.#judged, ...columnsAsked(question)])];
     this.#matches = recordPredicate(node);
-    const fixed = conjunctsOf(node).filter((part) => [...columnsOf(part)].every((column) => FIXED.has(column)));
+    const fixed = conjunctsOf(node).filter((part) =>
+      [...columnsOf(part)].every((column) => FIXED.has(column)),
+    );
     this.#mayEverMatch = recordPredicate(allOf(fixed));
     const named = namedIds(node);
     this.#named = named === undefined ? undefined : new Set(named);
@@ -164,7 +166,10 @@ class StockRun {
     if (signal.kind === 'begun') this.#sink.apply([{ op: 'begun', msgId, begun: signal.at }]);
     // Somebody submits: others of theirs may wait, of which nothing is heard before they begin.
     if (this.#named === undefined && !this.#knows(msgId))
-      this.#slowAt = Math.min(this.#slowAt, this.#slowWas + Math.max(HURRIED_MS, SLOW_SHARE * this.#slowTook));
+      this.#slowAt = Math.min(
+        this.#slowAt,
+        this.#slowWas + Math.max(HURRIED_MS, SLOW_SHARE * this.#slowTook),
+      );
     if (this.#signs.hear(signal, now)) this.#wake.abort();
   }
 
@@ -270,7 +275,7 @@ class StockRun {
     const wanted = new Set<string>();
     for (const msgId of named) {
       const row = set.get(msgId);
-      if (row === undefined || !isOver(row.status)) wanted.add(msgId);
+      if (row === undefined || !isDone(row.status)) wanted.add(msgId);
     }
     for (const msgId of this.#reReadNext([...named])) wanted.add(msgId);
     for (const msgId of this.#ignored) wanted.delete(msgId);

@@ -1,8 +1,5 @@
 import type { TaskStatus } from '@ipyparallel-js/protocol';
 
-/** Where a record of a live query is: a task's status, or `purged` when its record is gone. */
-export type WatchStatus = TaskStatus | 'purged';
-
 /**
  * A place in a live query, to resume from (`watch({ after })`). A text, so that it can be kept as JSON; it means
  * something to the client that gave it only.
@@ -11,7 +8,8 @@ export type WatchSequence = string;
 
 /** What a live query says of one record beside the record. */
 export interface WatchedTask {
-  readonly status: WatchStatus;
+  /** `purged` when the record is gone. */
+  readonly status: TaskStatus;
   /** When the task began to run, where a signal has told (output seen on iopub, our hub); null otherwise. */
   readonly begun: Date | null;
   readonly sequence: WatchSequence;
@@ -22,7 +20,7 @@ export interface SnapshotEvent<R> {
   readonly type: 'snapshot';
   readonly records: readonly R[];
   /** The status of each record, in the same order. */
-  readonly statuses: readonly WatchStatus[];
+  readonly statuses: readonly TaskStatus[];
   /** When each began to run, in the same order; null where no signal has told. */
   readonly begun: readonly (Date | null)[];
   readonly sequence: WatchSequence;
