@@ -125,7 +125,7 @@ export class HubRequests {
     let close = (): void => undefined;
     const timer = setTimeout(() => {
       const probe = this.#transport.openProbe((frames) => {
-        probe.close();
+        void probe.close();
         try {
           this.#transport.session.decode(frames);
         } catch (cause) {
@@ -139,7 +139,7 @@ export class HubRequests {
           );
         }
       });
-      close = () => probe.close();
+      close = () => void probe.close();
       probe.send([Buffer.from('<IDS|MSG>')]);
     }, PROBE_AFTER_MS);
     return () => {

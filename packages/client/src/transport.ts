@@ -122,7 +122,7 @@ export class Transport {
   /** Closes every socket and the tunnels; idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const socket of this.#sockets.values()) socket.close();
+    await Promise.all([...this.#sockets.values()].map((socket) => socket.close()));
     await this.connection.close();
   }
 

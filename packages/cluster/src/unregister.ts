@@ -18,6 +18,12 @@ export async function unregisterEngine(engineFile: string, id: number): Promise<
   const session = sessionOf(info);
   const curveServerKey = info.curve_serverkey ?? process.env.IPP_CURVE_SERVERKEY;
   const socket = new Dealer({ linger: LINGER_MS, ...(curveServerKey ? curveOptions(curveServerKey) : {}) });
+  const left = new Promise<void>((resolve) => {
+    // A closed socket ends when it has sent what it was given: a process that exits before that takes it along.
+    socket.events.on('end', () => resolve());
+    // Nobody listens there any more.
+    socket.events.on('connect:retry', () => resolve());
+  });
   try {
     // The controller is on this machine: whatever it listens on, it listens on this.
     socket.connect(channelAddress(info.interface.replace('tcp://*', 'tcp://127.0.0.1'), info.registration));
@@ -25,6 +31,7 @@ export async function unregisterEngine(engineFile: string, id: number): Promise<
   } finally {
     socket.close();
   }
+  await left;
 }
 
 function curveOptions(curveServerKey: string) {

@@ -339,7 +339,7 @@ export class Engine {
       this.#registrar?.send(this.#session.encode(farewell));
     }
     await Promise.all([this.#runner?.dispose(), ...this.#links.map((link) => link.flush(FLUSH_TIMEOUT))]);
-    for (const link of this.#links) link.close();
+    await Promise.all(this.#links.map((link) => link.close()));
     this.#resolveClosed(end);
   }
 }

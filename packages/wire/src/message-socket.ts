@@ -35,7 +35,7 @@ export class MessageSocket {
   readonly #events: SocketEvents;
   readonly #queue = new Fifo<Frames>();
   #pumped: Promise<void> | undefined;
-  #closed = false;
+  #closing: Promise<void> | undefined;
 
   constructor(name: string, socket: ZmqSocket, events: SocketEvents) {
     this.name = name;
@@ -81,12 +81,22 @@ export class MessageSocket {
     late.abort();
   }
 
-  /** Closes the socket; idempotent. What ZeroMQ has been given still leaves within the socket's linger. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#queue.clear();
-    this.#socket.close();
+  /**
+   * Closes the socket; idempotent. Resolves when what ZeroMQ has been given has left, or the socket's linger is over:
+   * a process that exits before that takes it along.
+   */
+  close(): Promise<void> {
+    this.#closing ??= new Promise((resolve) => {
+      this.#queue.clear();
+      // Its monitor ends when ZeroMQ itself is done with the socket.
+      this.#socket.events.on('end', () => resolve());
+      this.#socket.close();
+    });
+    return this.#closing;
+  }
+
+  get #closed(): boolean {
+    return this.#closing !== undefined;
   }
 
   async #pump(): Promise<void> {

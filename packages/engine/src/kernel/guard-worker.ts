@@ -20,7 +20,6 @@ const PATIENCE = 50;
 const REPEAT = 20;
 /** How long a kernel may live on to tell the hub that its engine is gone, in ms. */
 const FAREWELL_TIME = 1000;
-const LEAVING = 50;
 
 const port = parentPort;
 if (port === null) throw new Error('this file runs as a worker thread of the kernel');
@@ -41,13 +40,14 @@ async function sayFarewell(): Promise<void> {
   const { Dealer } = await import('zeromq');
   const socket = new Dealer(options);
   const over = new Promise<void>((resolve) => {
-    // Sent once connected; a moment later it has left.
-    socket.events.on('handshake', () => setTimeout(resolve, LEAVING));
+    // A closed socket ends when it has sent what it was given.
+    socket.events.on('end', () => resolve());
     socket.events.on('connect:retry', () => resolve());
     socket.events.on('disconnect', () => resolve());
   });
   socket.connect(address);
   await socket.send([...frames].map((frame) => Buffer.from(frame)));
+  socket.close();
   await over;
 }
 

@@ -98,7 +98,7 @@ export class Traffic implements Schedulers {
         return bound;
       }, options);
     } catch (error) {
-      for (const socket of open) socket.close();
+      await Promise.all(open.map((socket) => socket.close()));
       throw error;
     }
   }
@@ -260,17 +260,8 @@ export class Traffic implements Schedulers {
     await Promise.all([registration.flush(FLUSH_TIMEOUT), notification.flush(FLUSH_TIMEOUT)]);
     const { control, mux, task, iopub, hbPing, hbPong, broadcast, broadcastLeaves } = rest;
     const pairs = [control, mux, task, iopub].flatMap(({ client, engine }) => [client, engine]);
-    for (const socket of [
-      registration,
-      notification,
-      ...pairs,
-      hbPing,
-      hbPong,
-      broadcast,
-      ...broadcastLeaves,
-    ]) {
-      socket.close();
-    }
+    const all = [registration, notification, ...pairs, hbPing, hbPong, broadcast, ...broadcastLeaves];
+    await Promise.all(all.map((socket) => socket.close()));
   }
 }
 
