@@ -106,15 +106,24 @@ def typed(value):
         utc = aware.replace(tzinfo=None) - aware.utcoffset()
         return {"t": "date", "v": utc.isoformat(timespec="milliseconds") + "Z"}
     if isinstance(value, datetime.date):
-        return {"t": "date", "v": value.isoformat() + "T00:00:00.000Z"}
+        return {"t": "value", "name": "PlainDate", "v": value.isoformat()}
     if isinstance(value, datetime.time):
-        return {"t": "str", "v": value.isoformat()}
+        return {"t": "value", "name": "PlainTime", "v": value.isoformat()}
     if isinstance(value, datetime.timedelta):
-        return {"t": "float", "v": repr(value / datetime.timedelta(milliseconds=1))}
+        parts = (value.days, value.seconds, value.microseconds)
+        return {"t": "value", "name": "TimeDelta", "v": "%d days %d s %d us" % parts}
     if isinstance(value, complex):
-        return {"t": "dict", "v": [[typed("real"), typed(value.real)], [typed("imag"), typed(value.imag)]]}
-    if isinstance(value, (decimal.Decimal, uuid.UUID)):
-        return {"t": "str", "v": str(value)}
+        return {"t": "value", "name": "Complex", "v": "%r %r" % (value.real, value.imag)}
+    if isinstance(value, decimal.Decimal):
+        return {"t": "value", "name": "Decimal", "v": str(value)}
+    if isinstance(value, uuid.UUID):
+        return {"t": "value", "name": "Uuid", "v": str(value)}
+    if isinstance(value, fractions.Fraction):
+        return {"t": "value", "name": "Fraction", "v": str(value)}
+    if type(value).__module__ == "numpy":
+        if value.shape == ():
+            return typed(value.item())
+        return {"t": "array", "dtype": str(value.dtype), "shape": list(value.shape), "v": typed(value.ravel().tolist())}
     raise TypeError(type(value))
 
 
@@ -201,7 +210,7 @@ def opaque_values():
     yield "enum member", Color.RED, opaque("__main__.Color", args=("red",))
     yield "keyword arguments", Keyworded(), opaque("__main__.Keyworded", args=(1,), kwargs={"scale": 2}), 4
     yield "exception", ValueError("bad", 3), opaque("builtins.ValueError", args=("bad", 3))
-    yield "Fraction", fractions.Fraction(1, 3), opaque("fractions.Fraction")
+    yield "Fraction", fractions.Fraction(1, 3)
     yield "range", range(3), opaque("builtins.range", args=(0, 3, 1))
     path = pathlib.PurePosixPath("/a/b")
     yield "path", path, opaque(type(path).__module__ + ".PurePosixPath")
@@ -213,9 +222,9 @@ def opaque_values():
         import numpy
     except ImportError:
         return
-    yield "ndarray", numpy.arange(3), opaque("numpy.ndarray")
-    yield "numpy float", numpy.float64(1.5), opaque("numpy.float64")
-    yield "numpy int", numpy.int32(1), opaque("numpy.int32")
+    yield "ndarray", numpy.arange(3)
+    yield "numpy float", numpy.float64(1.5)
+    yield "numpy int", numpy.int32(1)
     try:
         import pytz
     except ImportError:
@@ -337,12 +346,13 @@ def results():
         import numpy
     except ImportError:
         return
-    yield "array", numpy.arange(6, dtype="<i2").reshape(2, 3), opaque("numpy.ndarray")
-    yield "array of objects", numpy.array([None, 1], dtype=object), opaque("numpy.ndarray")
-    yield "list of arrays", [numpy.zeros(4, "u1"), b"small"], {
-        "t": "list",
-        "v": [opaque("numpy.ndarray"), typed(b"small")],
-    }
+    arrays = [
+        ("array", numpy.arange(6, dtype="<i2").reshape(2, 3)),
+        ("array of objects", numpy.array([None, 1], dtype=object)),
+        ("list of arrays", [numpy.zeros(4, "u1"), b"small"]),
+    ]
+    for name, value in arrays:
+        yield name, value, typed(value)
 
 
 def emit_messages():

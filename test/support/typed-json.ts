@@ -1,5 +1,15 @@
 import { readFileSync } from 'node:fs';
-import { OpaqueValue } from '@ipyparallel-js/protocol';
+import {
+  Complex,
+  Decimal,
+  Fraction,
+  NdArray,
+  OpaqueValue,
+  PlainDate,
+  PlainTime,
+  TimeDelta,
+  Uuid,
+} from '@ipyparallel-js/protocol';
 import { expect } from 'vitest';
 
 /** A value as scripts/make-pickle-fixtures.py writes it: JSON that keeps Python's types apart. */
@@ -9,6 +19,8 @@ export type Typed =
   | { readonly t: 'int' | 'float' | 'str' | 'bytes' | 'date'; readonly v: string }
   | { readonly t: 'list' | 'set'; readonly v: readonly Typed[] }
   | { readonly t: 'dict'; readonly v: readonly (readonly [Typed, Typed])[] }
+  | { readonly t: 'value'; readonly name: string; readonly v: string }
+  | { readonly t: 'array'; readonly dtype: string; readonly shape: readonly number[]; readonly v: Typed }
   | { readonly t: 'opaque'; readonly name: string; readonly parts: { readonly [part: string]: Typed } };
 
 interface PickleFixture {
@@ -50,6 +62,22 @@ const FLOATS: Readonly<Record<string, number>> = {
   nan: Number.NaN,
 };
 
+const VALUES: Readonly<Record<string, (...parts: string[]) => unknown>> = {
+  Complex: (real, imag) => new Complex(Number(real), Number(imag)),
+  Decimal: (text = '') => new Decimal(text),
+  Fraction: (text = '') => new Fraction(...(text.split('/').map(BigInt) as [bigint, bigint])),
+  PlainDate: (text = '') => new PlainDate(...(text.split('-').map(Number) as [number, number, number])),
+  PlainTime: (text = '') => new PlainTime(text),
+  TimeDelta: (days, _d, seconds, _s, micros) => new TimeDelta(Number(days), Number(seconds), Number(micros)),
+  Uuid: (text = '') => new Uuid(text),
+};
+
+function makeValue(name: string, text: string): unknown {
+  const make = VALUES[name];
+  if (make === undefined) throw new Error(`${name} has no counterpart`);
+  return make(...text.split(' '));
+}
+
 /** What JavaScript should have of a value without opaque parts. */
 function fromTyped(typed: Typed): unknown {
   switch (typed.t) {
@@ -68,6 +96,8 @@ function fromTyped(typed: Typed): unknown {
       return fromHex(typed.v);
     case 'date':
       return new Date(typed.v);
+    case 'value':
+      return makeValue(typed.name, typed.v);
     case 'list':
       return typed.v.map(fromTyped);
     case 'set':
@@ -90,6 +120,13 @@ export function expectTyped(actual: unknown, expected: Typed): void {
     for (const [part, typed] of Object.entries(expected.parts)) {
       expectTyped(actual[part as 'args' | 'kwargs' | 'state' | 'items' | 'entries'], typed);
     }
+  } else if (expected.t === 'array') {
+    if (!(actual instanceof NdArray)) throw new Error(`${String(actual)} is no array`);
+    expect(actual).toMatchObject({ dtype: expected.dtype, shape: expected.shape, fortranOrder: false });
+    const elements = Array.from(actual.data, (element: unknown) =>
+      typeof element === 'bigint' ? Number(element) : element,
+    );
+    expect(elements).toStrictEqual(fromTyped(expected.v));
   } else if (expected.t === 'list' && Array.isArray(actual)) {
     expect(actual).toHaveLength(expected.v.length);
     expected.v.forEach((typed, i) => {

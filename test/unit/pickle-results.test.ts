@@ -1,5 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { type OpaqueValue, UnpickleError, unpackApplyMessage, unpackResult } from '@ipyparallel-js/protocol';
+import {
+  NdArray,
+  type OpaqueValue,
+  UnpickleError,
+  unpackApplyMessage,
+  unpackResult,
+} from '@ipyparallel-js/protocol';
 import { describe, expect, it } from 'vitest';
 import { expectTyped, fromHex, readPickleFixtures } from '../support/typed-json.js';
 
@@ -46,13 +52,12 @@ describe('results serialized by ipyparallel', () => {
     expect(() => unpackResult([])).toThrow(/the message has 0 buffers, one more is needed/);
   });
 
-  it('says what an array is', () => {
-    const { value } = unpackResult(framesOf('array'));
-    expect((value as OpaqueValue).state).toStrictEqual({
-      shape: [2, 3],
-      dtype: '<i2',
-      data: Uint8Array.of(0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0),
-    });
+  it('makes typed arrays of arrays, which share the memory of their frame', () => {
+    const [pickle] = framesOf('array');
+    const frame = Uint8Array.of(0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0);
+    const { value } = unpackResult([pickle ?? ascii(''), frame]);
+    expect(value).toStrictEqual(new NdArray(new Int16Array([0, 1, 2, 3, 4, 5]), { shape: [2, 3] }));
+    expect((value as NdArray<Int16Array>).data.buffer).toBe(frame.buffer);
   });
 
   it('opens the arguments of a partial', () => {

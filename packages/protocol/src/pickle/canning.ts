@@ -1,5 +1,6 @@
 import { isDict, own } from '../dict.js';
 import { setOwn } from './finish.js';
+import { readCannedArray } from './numpy/read-numpy.js';
 import { OpaqueValue } from './opaque-value.js';
 import { type Budget, COST } from './pickle-limits.js';
 import { readWithin } from './read-pickle.js';
@@ -8,8 +9,9 @@ import { UnpickleError } from './unpickle-error.js';
 // ipyparallel "cans" what a pickle cannot hold (functions) or should not (large bytes, arrays): the pickle has an
 // object of `ipyparallel.serialize.canning` in its place, whose `buffers` may lack those that travel as frames.
 
+const OURS = 'ipyparallel.serialize.canning';
 const CANNING_MODULES: ReadonlySet<string> = new Set([
-  'ipyparallel.serialize.canning',
+  OURS,
   // ipykernel's copy of the same classes
   'ipykernel.pickleutil',
 ]);
@@ -104,14 +106,28 @@ function list(attributes: Attributes, key: string): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-const uncanBytes: Uncanner = (_, buffers) => firstBuffer(buffers, 'a CannedBytes');
+/** `wrap` is what makes the value of the bytes; the writer here has it unpickle them, with the other buffers beside. */
+const uncanBytes: Uncanner = (attributes, buffers, opener) => {
+  const bytes = firstBuffer(buffers, 'a CannedBytes');
+  const wrap = own(attributes, 'wrap');
+  if (wrap === undefined) return bytes;
+  if (!isUnpickling(wrap)) return new OpaqueValue('instance', OURS, 'CannedBytes', { state: attributes });
+  const apart = buffers.filter((buffer): buffer is Uint8Array => buffer instanceof Uint8Array);
+  return readWithin(opener.budget, bytes, apart);
+};
+
+/** `functools.partial(pickle.loads, buffers=…)`. */
+function isUnpickling(wrap: unknown): boolean {
+  if (!(wrap instanceof OpaqueValue) || wrap.name !== 'functools.partial') return false;
+  const [callee] = wrap.args;
+  return callee instanceof OpaqueValue && callee.name === 'pickle.loads';
+}
 
 function uncanArray(attributes: Attributes, buffers: readonly unknown[], opener: CanOpener): unknown {
   const data = firstBuffer(buffers, 'a CannedArray');
   // Arrays of objects, and empty ones, are a pickle within the pickle.
   if (own(attributes, 'pickled') === true) return readWithin(opener.budget, data);
-  const state = { shape: own(attributes, 'shape'), dtype: own(attributes, 'dtype'), data };
-  return new OpaqueValue('instance', 'numpy', 'ndarray', { state });
+  return readCannedArray(own(attributes, 'shape'), own(attributes, 'dtype'), data, opener.budget);
 }
 
 function uncanFunction(attributes: Attributes): unknown {

@@ -2,6 +2,8 @@ import { decodeDate, decodeDatetime, decodeTime, decodeTimedelta } from './date-
 import { type Callee, PyDict, PyGlobal, PyInstance, PySet } from './nodes.js';
 import { type Budget, COST } from './pickle-limits.js';
 import { encodeLatin1 } from './text.js';
+import { Complex } from './values/complex.js';
+import { Decimal, isDecimalText } from './values/decimal.js';
 
 /** Makes a JavaScript value of the arguments of a call, or undefined where they are not as expected. */
 type Constructor = (args: readonly unknown[], budget: Budget) => unknown;
@@ -51,7 +53,11 @@ function makeDeque([items]: readonly unknown[], budget: Budget): unknown {
 }
 
 function makeComplex([real, imag]: readonly unknown[]): unknown {
-  return typeof real === 'number' && typeof imag === 'number' ? { real, imag } : undefined;
+  return typeof real === 'number' && typeof imag === 'number' ? new Complex(real, imag) : undefined;
+}
+
+function makeDecimal([text]: readonly unknown[]): unknown {
+  return typeof text === 'string' && isDecimalText(text) ? new Decimal(text) : undefined;
 }
 
 const constructors: ReadonlyMap<string, Constructor> = new Map<string, Constructor>([
@@ -72,8 +78,7 @@ const constructors: ReadonlyMap<string, Constructor> = new Map<string, Construct
   ['datetime.datetime', decodeDatetime],
   ['datetime.time', decodeTime],
   ['datetime.timedelta', decodeTimedelta],
-  // The text keeps every digit.
-  ['decimal.Decimal', ([text]) => (typeof text === 'string' ? text : undefined)],
+  ['decimal.Decimal', makeDecimal],
 ]);
 
 /** Tells which class the result of a function is an instance of, or undefined where it cannot be told. */
@@ -140,18 +145,4 @@ export function construct(callee: Callee, args: unknown[], kwargs: unknown, budg
     if (known !== undefined) return known;
   }
   return new PyInstance(callee, namers.get(name)?.(args) ?? callee, args, kwargs);
-}
-
-const UUID_BITS = 128;
-
-/** A value of its own for an instance whose class is known and whose state tells all; else undefined. */
-export function replaceInstance(instance: PyInstance): string | undefined {
-  const { type, state } = instance;
-  if (type.name !== 'uuid.UUID' || !(state instanceof PyDict)) return undefined;
-  const int = state.attribute('int');
-  if (typeof int !== 'bigint' && !Number.isSafeInteger(int)) return undefined;
-  const value = BigInt(int as bigint | number);
-  if (value !== BigInt.asUintN(UUID_BITS, value)) return undefined;
-  const hex = value.toString(16).padStart(UUID_BITS / 4, '0');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }

@@ -1,9 +1,14 @@
 import type { Budget } from './pickle-limits.js';
 import { isNamedZone, utcOffset } from './time-zones.js';
+import { midnight, PlainDate } from './values/plain-date.js';
+import { PlainTime } from './values/plain-time.js';
+import { TimeDelta } from './values/time-delta.js';
 
 // Python pickles dates and times as bytes: two for the year, one for each field, three for the microseconds.
 
 const DAY_MS = 86_400_000;
+const DAY_SECONDS = 86_400;
+const MAX_DAYS = 999_999_999;
 const DATE_BYTES = 4;
 const TIME_BYTES = 6;
 /** Of the month's byte in a datetime, of the hour's in a time: the second of two hours when clocks go back. */
@@ -17,11 +22,8 @@ function packed(value: unknown, length: number): Uint8Array | undefined {
 }
 
 /** Midnight UTC of a day, in ms; undefined when there is no such day. */
-function dayMs(bytes: Uint8Array): number | undefined {
-  const [high = 0, low = 0, month = 0, day = 0] = bytes;
-  const date = new Date(0);
-  const ms = date.setUTCFullYear(high * 256 + low, month - 1, day);
-  return month >= 1 && date.getUTCMonth() === month - 1 && date.getUTCDate() === day ? ms : undefined;
+function dayMs([high = 0, low = 0, month = 0, day = 0]: Uint8Array): number | undefined {
+  return midnight(high * 256 + low, month, day);
 }
 
 interface TimeOfDay {
@@ -38,11 +40,12 @@ function timeOfDay(bytes: Uint8Array): TimeOfDay | undefined {
   return { hour, minute, second, micros };
 }
 
-/** A `datetime.date` is a Date at midnight UTC. */
-export function decodeDate([value]: readonly unknown[]): Date | undefined {
+/** A `datetime.date`; undefined when there is no such day. */
+export function decodeDate([value]: readonly unknown[]): PlainDate | undefined {
   const bytes = packed(value, DATE_BYTES);
-  const ms = bytes === undefined ? undefined : dayMs(bytes);
-  return ms === undefined ? undefined : new Date(ms);
+  if (bytes === undefined || dayMs(bytes) === undefined) return undefined;
+  const [high = 0, low = 0, month = 0, day = 0] = bytes;
+  return new PlainDate(high * 256 + low, month, day);
 }
 
 /**
@@ -73,8 +76,8 @@ function two(value: number): string {
   return String(value).padStart(2, '0');
 }
 
-/** A `datetime.time` is its ISO text, such as `13:05:00` or `13:05:00.000250+02:00`. */
-export function decodeTime([value, zone]: readonly unknown[], budget: Budget): string | undefined {
+/** A `datetime.time`, with its zone where that has one offset for all time, to the minute. */
+export function decodeTime([value, zone]: readonly unknown[], budget: Budget): PlainTime | undefined {
   const bytes = packed(value, TIME_BYTES)?.slice();
   if (bytes === undefined) return undefined;
   bytes[0] = (bytes[0] ?? 0) & ~FOLD_BIT;
@@ -82,16 +85,20 @@ export function decodeTime([value, zone]: readonly unknown[], budget: Budget): s
   if (time === undefined) return undefined;
   const fraction = time.micros === 0 ? '' : `.${String(time.micros).padStart(6, '0')}`;
   const text = `${two(time.hour)}:${two(time.minute)}:${two(time.second)}${fraction}`;
-  if (zone === undefined || zone === null) return text;
+  if (zone === undefined || zone === null) return new PlainTime(text);
   // A named zone has no offset without a date.
   const offset = isNamedZone(zone) ? undefined : utcOffset(zone, 0, false, budget);
-  if (offset === undefined || offset % 60_000 !== 0) return undefined;
+  if (offset === undefined || offset % 60_000 !== 0 || Math.abs(offset) >= DAY_MS) return undefined;
   const minutes = Math.abs(offset) / 60_000;
-  return `${text}${offset < 0 ? '-' : '+'}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
+  return new PlainTime(
+    `${text}${offset < 0 ? '-' : '+'}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`,
+  );
 }
 
-/** A `datetime.timedelta` is a number of milliseconds, with microseconds as its fraction. */
-export function decodeTimedelta([days, seconds, micros]: readonly unknown[]): number | undefined {
+/** A `datetime.timedelta`; undefined where its parts are none of Python's. */
+export function decodeTimedelta([days, seconds, micros]: readonly unknown[]): TimeDelta | undefined {
   if (typeof days !== 'number' || typeof seconds !== 'number' || typeof micros !== 'number') return undefined;
-  return days * DAY_MS + seconds * 1000 + micros / 1000;
+  if (![days, seconds, micros].every(Number.isSafeInteger) || Math.abs(days) > MAX_DAYS) return undefined;
+  if (seconds < 0 || seconds >= DAY_SECONDS || micros < 0 || micros >= 1e6) return undefined;
+  return new TimeDelta(days, seconds, micros);
 }

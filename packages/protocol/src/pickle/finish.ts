@@ -1,7 +1,7 @@
-import { replaceInstance } from './class-registry.js';
 import { PyDict, PyGlobal, PyInstance, PySet } from './nodes.js';
 import { completeOpaque, OpaqueValue } from './opaque-value.js';
 import type { Budget } from './pickle-limits.js';
+import { upgrade } from './upgrades.js';
 
 type PlainObject = Record<string, unknown>;
 
@@ -18,7 +18,8 @@ interface Job {
   readonly shell: unknown;
   /** Lists of parts, replaced in place by what they become. */
   readonly parts: readonly unknown[][];
-  readonly complete: () => void;
+  /** What it becomes instead, where its parts tell more than the shell could. */
+  readonly complete: () => unknown;
   list: number;
   index: number;
   /** The deepest part so far. */
@@ -27,7 +28,7 @@ interface Job {
 
 /** What a node became, and how deep it is; the height is 0 until that is known. */
 interface Finished {
-  readonly value: unknown;
+  value: unknown;
   height: number;
 }
 
@@ -42,7 +43,7 @@ export function finish(root: unknown, budget: Budget): unknown {
   const enter = (value: unknown): Finished | undefined => {
     const known = typeof value === 'object' && value !== null ? finished.get(value) : undefined;
     if (known !== undefined) return known;
-    const job = jobFor(value);
+    const job = jobFor(value, budget);
     if (job === undefined) return undefined;
     const entry = { value: job.shell, height: 0 };
     finished.set(job.node, entry);
@@ -56,14 +57,21 @@ export function finish(root: unknown, budget: Budget): unknown {
   for (let job = jobs.at(-1); job !== undefined; job = jobs.at(-1)) {
     const parts = job.parts[job.list];
     if (parts === undefined) {
-      job.complete();
+      const instead = job.complete();
       jobs.pop();
       const height = job.height + 1;
       budget.checkDepth(height);
       const entry = finished.get(job.node);
-      if (entry !== undefined) entry.height = height;
+      if (entry !== undefined) {
+        entry.height = height;
+        if (instead !== undefined) entry.value = instead;
+      }
       const parent = jobs.at(-1);
-      if (parent !== undefined) parent.height = Math.max(parent.height, height);
+      if (parent !== undefined) {
+        parent.height = Math.max(parent.height, height);
+        const siblings = parent.parts[parent.list];
+        if (instead !== undefined && siblings !== undefined) siblings[parent.index - 1] = instead;
+      }
     } else if (job.index >= parts.length) {
       job.list += 1;
       job.index = 0;
@@ -80,23 +88,27 @@ export function finish(root: unknown, budget: Budget): unknown {
 }
 
 /** The work that a value needs; undefined when it is finished as it is. */
-function jobFor(value: unknown): Job | undefined {
+function jobFor(value: unknown, budget: Budget): Job | undefined {
   if (Array.isArray(value)) return newJob(value, value, [value], () => undefined);
   if (value instanceof PyDict) return dictJob(value);
   if (value instanceof PySet) {
     const set = new Set<unknown>();
     return newJob(value, set, [value.items], () => {
       for (const item of value.items) set.add(item);
+      return undefined;
     });
   }
   if (value instanceof PyGlobal) {
     const reference = new OpaqueValue('reference', value.module, value.qualname);
-    return newJob(value, reference, [], () => completeOpaque(reference, {}));
+    return newJob(value, reference, [], () => {
+      completeOpaque(reference, {});
+      return undefined;
+    });
   }
-  return value instanceof PyInstance ? instanceJob(value) : undefined;
+  return value instanceof PyInstance ? instanceJob(value, budget) : undefined;
 }
 
-function newJob(node: object, shell: unknown, parts: readonly unknown[][], complete: () => void): Job {
+function newJob(node: object, shell: unknown, parts: readonly unknown[][], complete: () => unknown): Job {
   return { node, shell, parts, complete, list: 0, index: 0, height: 0 };
 }
 
@@ -109,6 +121,7 @@ function dictJob(dict: PyDict): Job {
       keys.forEach((key, i) => {
         setOwn(object, key, values[i]);
       });
+      return undefined;
     });
   }
   const map = new Map<unknown, unknown>();
@@ -116,13 +129,11 @@ function dictJob(dict: PyDict): Job {
     keys.forEach((key, i) => {
       map.set(key, values[i]);
     });
+    return undefined;
   });
 }
 
-function instanceJob(instance: PyInstance): Job {
-  const replaced = replaceInstance(instance);
-  if (replaced !== undefined) return newJob(instance, replaced, [], () => undefined);
-
+function instanceJob(instance: PyInstance, budget: Budget): Job {
   const opaque = new OpaqueValue('instance', instance.type.module, instance.type.qualname);
   const entries = instance.entries.keys.length === 0 ? null : instance.entries;
   const parts: unknown[] = [
@@ -143,5 +154,6 @@ function instanceJob(instance: PyInstance): Job {
       items: items as unknown[],
       entries: finalEntries,
     });
+    return upgrade(opaque, budget);
   });
 }

@@ -1,5 +1,6 @@
 import { PyDict, PyInstance } from './nodes.js';
 import type { Budget } from './pickle-limits.js';
+import { TimeDelta } from './values/time-delta.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -60,10 +61,11 @@ function offsetOfLocal(clock: Intl.DateTimeFormat, local: number, fold: boolean)
 type Arguments = readonly unknown[];
 
 function scaled(value: unknown, unitMs: number): number | undefined {
+  if (value instanceof TimeDelta) return value.ms;
   return typeof value === 'number' ? value * unitMs : undefined;
 }
 
-// Offsets in ms of the zones that have one for all time; a timedelta is a number of ms by now.
+// Offsets in ms of the zones that have one for all time.
 const FIXED_ZONES: ReadonlyMap<string, (args: Arguments, state: unknown) => number | undefined> = new Map([
   ['datetime.timezone', ([offset]: Arguments) => scaled(offset, 1)],
   ['dateutil.tz.tz.tzutc', () => 0],

@@ -1,24 +1,29 @@
 import { isDict } from '../../dict.js';
+import { nameOfTypedArray, type TypedArray } from '../numpy/dtype.js';
+import { encodeElements } from '../numpy/element-bytes.js';
+import { NdArray, requireDtype } from '../numpy/nd-array.js';
 import { OP } from '../opcodes.js';
-import { PyCallable, PyReference } from '../py.js';
 import { isTuple } from '../values/tuple.js';
+import { writeNamed } from './named-values.js';
 import type { Place } from './place.js';
 import { BATCH, type Writer } from './writer.js';
 
-const LATEST_DATE = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
-const EARLIEST_DATE = new Date(0).setUTCFullYear(1, 0, 1);
+/** Takes bytes that are to travel beside the pickle, or answers false where they are to be in it. */
+export type Aside = (bytes: Uint8Array) => boolean;
 
 /** Writes JavaScript values as what they are in Python. */
 export class ValueWriter {
   readonly out: Writer;
   readonly place: Place;
+  readonly #aside: Aside;
   readonly #memo = new Map<object, number>();
   /** The same objects as keys, where an array is a tuple and a Set a frozenset. */
   readonly #keyMemo = new Map<object, number>();
 
-  constructor(out: Writer, place: Place) {
+  constructor(out: Writer, place: Place, aside: Aside = () => false) {
     this.out = out;
     this.place = place;
+    this.#aside = aside;
   }
 
   write(value: unknown): void {
@@ -87,11 +92,11 @@ export class ValueWriter {
   }
 
   #writeLeaf(value: object): void {
-    if (value instanceof Date) this.#writeDate(value);
-    else if (value instanceof PyCallable || value instanceof PyReference)
-      this.#writeReference(value.expression);
-    else if (value instanceof Uint8Array || value instanceof ArrayBuffer) this.#writeBytes(value);
-    else throw this.place.fail(refusal(value));
+    if (value instanceof Uint8Array) this.#writeBytes(value);
+    else if (value instanceof ArrayBuffer) this.#writeBytes(new Uint8Array(value));
+    else if (value instanceof NdArray) this.#writeArray(value);
+    else if (nameOfTypedArray(value) !== undefined) this.#writeArray(new NdArray(value as TypedArray));
+    else if (!writeNamed(this.out, value, this.place)) throw this.place.fail(refusal(value));
     this.#memo.set(value, this.out.remember());
   }
 
@@ -189,58 +194,67 @@ export class ValueWriter {
     out.tuple(1);
   }
 
-  /** A datetime of UTC: two bytes for the year, one for each field, three for the microseconds. */
-  #writeDate(date: Date): void {
-    const ms = date.getTime();
-    if (!(ms >= EARLIEST_DATE && ms <= LATEST_DATE)) {
-      throw this.place.fail(
-        `Python has the years 1 to 9999, and this date is ${Number.isNaN(ms) ? 'invalid' : date.toISOString()}`,
-      );
-    }
+  #writeBytes(bytes: Uint8Array): void {
     const { out } = this;
-    const fields = Buffer.alloc(10);
-    fields.writeUInt16BE(date.getUTCFullYear(), 0);
-    fields.set(
-      [
-        date.getUTCMonth() + 1,
-        date.getUTCDate(),
-        date.getUTCHours(),
-        date.getUTCMinutes(),
-        date.getUTCSeconds(),
-      ],
-      2,
-    );
-    fields.writeUIntBE(date.getUTCMilliseconds() * 1000, 7, 3);
-    out.call('datetime', 'datetime', () => {
-      out.bytes(fields);
-      this.#writeUtc();
-      out.tuple(2);
-    });
+    if (!this.#aside(bytes)) out.bytes(bytes);
+    else {
+      // What travels beside is a memoryview.
+      out.call('builtins', 'bytes', () => {
+        out.op(OP.NEXT_BUFFER);
+        out.tuple(1);
+      });
+    }
   }
 
-  #writeUtc(): void {
+  /** `numpy.ndarray(shape, dtype, buffer, 0, None, order)`: an array on the bytes as they came, to be read only. */
+  #writeArray(array: NdArray): void {
     const { out } = this;
-    out.call('datetime', 'timezone', () => {
-      out.call('datetime', 'timedelta', () => {
-        for (let i = 0; i < 3; i += 1) out.integer(0);
-        out.tuple(3);
+    const dtype = requireDtype(array.dtype);
+    if (dtype.storage.kind === 'object') this.#writeObjectArray(array);
+    else {
+      const { bytes, code } = encodeElements(array.data, dtype);
+      out.call('numpy', 'ndarray', () => {
+        out.op(OP.MARK);
+        this.#writeShape(array.shape);
+        out.key(code);
+        if (this.#aside(bytes)) {
+          out.op(OP.NEXT_BUFFER);
+          out.op(OP.READONLY_BUFFER);
+        } else out.bytes(bytes);
+        out.integer(0);
+        out.none();
+        out.key(array.fortranOrder ? 'F' : 'C');
+        out.op(OP.TUPLE);
       });
+    }
+  }
+
+  /** An empty array that is given its state: `(1, shape, dtype, fortranOrder, elements)`. */
+  #writeObjectArray(array: NdArray): void {
+    const { out } = this;
+    out.call('numpy', 'ndarray', () => {
+      this.#writeShape([0]);
+      out.key('O');
+      out.tuple(2);
+    });
+    out.op(OP.MARK);
+    out.integer(1);
+    this.#writeShape(array.shape);
+    out.call('numpy', 'dtype', () => {
+      out.key('O');
       out.tuple(1);
     });
+    out.boolean(array.fortranOrder);
+    this.write(array.data);
+    out.op(OP.TUPLE);
+    out.op(OP.BUILD);
   }
 
-  /** Evaluated where the pickle is read; the engine's namespace is that of its main module. */
-  #writeReference(expression: string): void {
+  #writeShape(shape: readonly number[]): void {
     const { out } = this;
-    out.call('builtins', 'eval', () => {
-      out.text(expression);
-      out.global('__main__', '__dict__');
-      out.tuple(2);
-    });
-  }
-
-  #writeBytes(value: Uint8Array | ArrayBuffer): void {
-    this.out.bytes(value instanceof ArrayBuffer ? new Uint8Array(value) : value);
+    out.op(OP.MARK);
+    for (const length of shape) out.integer(length);
+    out.op(OP.TUPLE);
   }
 }
 
