@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type AnyFunction, UsageError } from '@ipyparallel-js/protocol';
@@ -14,17 +15,17 @@ export function fromModule<F extends AnyFunction = (...args: unknown[]) => unkno
   module: string | URL,
   name: string,
   base?: string | URL,
-): F {
+): (...args: Parameters<F>) => Promise<Awaited<ReturnType<F>>> {
   if (typeof name !== 'string' || name === '') throw new UsageError('fromModule takes the name of an export');
   const specifier = resolveModule(module, base);
-  const here = async (...args: unknown[]): Promise<unknown> => {
-    const exports = (await import(specifier)) as Record<string, unknown>;
+  const here = async (...args: Parameters<F>): Promise<Awaited<ReturnType<F>>> => {
+    const exports = (await import(importedHere(specifier))) as Record<string, unknown>;
     const fn = exports[name];
     if (typeof fn !== 'function') throw new UsageError(`${specifier} exports no function "${name}"`);
-    return (fn as (...args: unknown[]) => unknown)(...args);
+    return (await (fn as F)(...args)) as Awaited<ReturnType<F>>;
   };
   Object.defineProperty(here, 'name', { value: name, configurable: true });
-  return withRecipe(here as unknown as F, { kind: 'module', module: specifier, name });
+  return withRecipe(here, { kind: 'module', module: specifier, name });
 }
 
 /** A `file:` URL for what is a path, the specifier itself for what is a package. */
@@ -33,13 +34,22 @@ function resolveModule(module: string | URL, base: string | URL | undefined): st
   if (text === '') throw new UsageError('fromModule takes a path, a URL or the name of a package');
   if (module instanceof URL || /^(file|data|node):/.test(text)) return checked(text);
   if (/^\.\.?([/\\]|$)/.test(text)) {
-    return base === undefined
-      ? pathToFileURL(resolve(text)).href
-      : checked(new URL(text, baseUrl(base)).href);
+    if (base === undefined) return pathToFileURL(resolve(text)).href;
+    const from = baseUrl(base);
+    if (!URL.canParse(text, from))
+      throw new UsageError(`${from} is no base for ${text}; pass import.meta.url`);
+    return checked(new URL(text, from).href);
   }
   if (isAbsolute(text)) return pathToFileURL(text).href;
   if (URL.canParse(text)) return checked(text);
   return text;
+}
+
+/** A package is looked for from the current directory, as on an engine. */
+function importedHere(specifier: string): string {
+  if (/^(file|data|node):/.test(specifier)) return specifier;
+  const path = createRequire(resolve('program.js')).resolve(specifier);
+  return isAbsolute(path) ? pathToFileURL(path).href : path;
 }
 
 /** A base may be a module's URL or its path. */

@@ -42,6 +42,9 @@ const ENTRY = fileURLToPath(new URL('./kernel/main.js', import.meta.url));
 // Interrupting code inside a callback leaves Node's async stack short, which it would take for corruption and abort.
 const REQUIRED_ARGS = ['--no-force-async-hooks-checks'];
 
+/** How much of its native stderr is kept, to tell why it ended: V8's report of a full heap is some kilobytes. */
+const LAST_WORDS = 16_384;
+
 /** How long the channel of a process that has ended may take to end too, in ms. */
 const DRAIN_WAIT = 500;
 
@@ -53,6 +56,8 @@ export class KernelProcess {
   #ready: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
   #interrupting = false;
   #waiting: KernelJob | undefined;
+  /** The end of what the process itself wrote on stderr. */
+  #lastWords = '';
   #ended = false;
   #expected = false;
 
@@ -69,9 +74,11 @@ export class KernelProcess {
     this.#exited = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
         resolve();
-        const how = signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
         // Its last messages may still be in the channel, which ends after them.
-        this.#onceDrained(() => this.#end(how));
+        this.#onceDrained(() => {
+          const how = signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
+          this.#end(outOfMemory(this.#lastWords) ?? how);
+        });
       });
       this.#child.once('error', (error) => {
         resolve();
@@ -85,6 +92,7 @@ export class KernelProcess {
       const decoder = new StringDecoder('utf8');
       this.#child[name]?.on('data', (bytes: Buffer) => {
         const text = decoder.write(bytes);
+        if (name === 'stderr') this.#lastWords = `${this.#lastWords}${text}`.slice(-LAST_WORDS);
         if (text !== '') this.#events.onStream(name, text);
       });
     }
@@ -220,4 +228,12 @@ export class KernelProcess {
     );
     if (!this.#expected) this.#events.onDeath(how);
   }
+}
+
+/** Says that a process ended because its memory was full, if its last words do. */
+function outOfMemory(lastWords: string): string | undefined {
+  const [, report] = /^FATAL ERROR: (.*out of memory.*)$/im.exec(lastWords) ?? [];
+  return report === undefined
+    ? undefined
+    : `ran out of memory: ${report.trim()}; --max-old-space-size=MB among its node arguments, or in $NODE_OPTIONS, gives it more`;
 }

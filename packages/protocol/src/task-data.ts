@@ -3,6 +3,7 @@ import { MalformedMessageError } from './errors.js';
 import { isJsContent, type JsPayload } from './js-call.js';
 import { checkedBuffers, digest, packValue, unpackBuffers } from './packed-values.js';
 import { unpackResult } from './pickle/apply-message.js';
+import { writePickle } from './pickle/write/write-pickle.js';
 
 // Data that a task publishes is a data_message, as of Python's engines. Its first buffer is a pickled dict, which is
 // all that Python's client reads; from a JavaScript engine the packed values follow it.
@@ -17,7 +18,7 @@ export interface PartialResults {
 /** Encodes published data as a `data_message`. @throws UsageError when it cannot be packed */
 export function encodeTaskData(data: Readonly<Record<string, unknown>>): JsPayload {
   const { buffers, digests } = packValue(data, 'the published data');
-  const pickled = EMPTY_DICT;
+  const pickled = forPython(data);
   return {
     content: {
       keys: Object.keys(data),
@@ -28,8 +29,24 @@ export function encodeTaskData(data: Readonly<Record<string, unknown>>): JsPaylo
   };
 }
 
-// Protocol 2: {}
-const EMPTY_DICT = Buffer.from([0x80, 2, 0x7d, 0x2e]);
+/** What Python's client gets: the names whose values any Python can read. One that it cannot would end its loop. */
+function forPython(data: Readonly<Record<string, unknown>>): Buffer {
+  const readable = Object.entries(data).filter(([, value]) => isPlain(value));
+  return writePickle(new Map(readable), { protocol: 2 });
+}
+
+const MAX_DEPTH = 20;
+
+/** Whether a value is what JSON could say, or a date, a bigint or bytes: no numpy is needed to read it. */
+function isPlain(value: unknown, depth = 0): boolean {
+  if (typeof value !== 'object' || value === null) return value !== undefined;
+  if (value instanceof Date) return !Number.isNaN(value.getTime());
+  if (value instanceof Uint8Array) return true;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  const dict = prototype === Object.prototype || prototype === null;
+  if (depth > MAX_DEPTH || !(dict || Array.isArray(value))) return false;
+  return Object.values(value).every((each) => isPlain(each, depth + 1));
+}
 
 /**
  * The data of a `data_message`, by name; of JavaScript's and of Python's engines.

@@ -37,7 +37,7 @@ export function describeFailure(thrown: unknown, location?: string): FailureInfo
     const headline = evalue === '' ? ename : `${ename}: ${evalue}`;
     const frames = userFrames(typeof thrown.stack === 'string' ? thrown.stack : '');
     if (frames.length === 0 && location !== undefined) frames.push(`    at ${location}`);
-    return { ename, evalue, traceback: [headline, ...frames, ...causes(thrown)] };
+    return { ename, evalue, traceback: [headline, ...frames, ...particulars(thrown)] };
   } catch {
     return {
       ename: 'Thrown',
@@ -47,9 +47,15 @@ export function describeFailure(thrown: unknown, location?: string): FailureInfo
   }
 }
 
-function isErrorLike(
-  value: unknown,
-): value is { name?: unknown; message?: unknown; stack?: unknown; cause?: unknown } {
+interface ErrorLike {
+  readonly name?: unknown;
+  readonly message?: unknown;
+  readonly stack?: unknown;
+  readonly cause?: unknown;
+  readonly errors?: unknown;
+}
+
+function isErrorLike(value: unknown): value is ErrorLike {
   if (value instanceof Error) return true;
   return typeof value === 'object' && value !== null && 'message' in value && 'stack' in value;
 }
@@ -60,13 +66,56 @@ function userFrames(stack: string): string[] {
   return ours === -1 ? frames : frames.slice(0, ours);
 }
 
-function causes(error: { cause?: unknown }, depth = 0): string[] {
-  if (error.cause === undefined || depth > 5) return [];
-  const { cause } = error;
-  if (!isErrorLike(cause)) return [`Caused by: ${inspect(cause)}`];
+/** How deep causes and errors of errors are followed. */
+const MAX_DEPTH = 5;
+/** How many errors of an AggregateError are told. */
+const MAX_ERRORS = 10;
+
+/** What an error holds beside name, message and stack: its own fields, its errors, its cause. */
+function particulars(error: ErrorLike, depth = 0): string[] {
+  const fields = Object.fromEntries(
+    Object.entries(Object.getOwnPropertyDescriptors(error))
+      .filter(
+        ([name, { enumerable, value }]) => enumerable === true && value !== undefined && !TOLD.has(name),
+      )
+      .map(([name, { value }]) => [name, value as unknown]),
+  );
+  const shown = Object.keys(fields).length === 0 ? [] : [`    with ${inspect(fields, SHORT)}`];
+  if (depth > MAX_DEPTH) return shown;
+  const errors = Array.isArray(error.errors) ? error.errors : [];
+  const listed = errors
+    .slice(0, MAX_ERRORS)
+    .flatMap((each, i) => nested(`Error ${i + 1} of ${errors.length}`, each, depth));
+  return [...shown, ...listed, ...(error.cause === undefined ? [] : nested('Caused by', error.cause, depth))];
+}
+
+const TOLD = new Set(['name', 'message', 'stack', 'cause', 'errors']);
+
+/** Fields in one line, whatever they hold. */
+const SHORT = { depth: 1, maxArrayLength: 10, maxStringLength: 200, breakLength: Number.POSITIVE_INFINITY };
+
+function nested(what: string, error: unknown, depth: number): string[] {
+  if (!isErrorLike(error)) return [`${what}: ${inspect(error, SHORT)}`];
   return [
-    `Caused by: ${String(cause.name)}: ${String(cause.message)}`,
-    ...userFrames(typeof cause.stack === 'string' ? cause.stack : ''),
-    ...causes(cause, depth + 1),
+    `${what}: ${String(error.name)}: ${String(error.message)}`,
+    ...userFrames(typeof error.stack === 'string' ? error.stack : ''),
+    ...particulars(error, depth + 1),
   ];
+}
+
+/**
+ * Of a name that a function does not find on the engine, the likely reason is said: what it closes over stayed behind.
+ * `script` begins the names of the scripts that calls are.
+ */
+export function hintAtCaptures(failure: FailureInfo, script: string): FailureInfo {
+  const [, name] = /^(\S+) is not defined$/.exec(failure.evalue) ?? [];
+  const [headline, frame, ...frames] = failure.traceback;
+  if (failure.ename !== 'ReferenceError' || name === undefined || frame?.includes(script) !== true)
+    return failure;
+  const hint = `; a function travels without what it closes over: name it with capture(fn, { ${name} }), or pass it as an argument`;
+  return {
+    ename: failure.ename,
+    evalue: `${failure.evalue}${hint}`,
+    traceback: [`${headline}${hint}`, frame, ...frames],
+  };
 }

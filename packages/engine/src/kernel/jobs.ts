@@ -10,7 +10,7 @@ import {
 import { wireText } from '../wire-text.js';
 import { CallBuilder } from './call-builder.js';
 import type { Completion, Evaluator } from './evaluator.js';
-import { describeFailure, INTERRUPTED } from './failures.js';
+import { describeFailure, hintAtCaptures, INTERRUPTED } from './failures.js';
 import { callFunction } from './function-call.js';
 import { isGenerator, runGenerator } from './generators.js';
 import { rewriteDynamicImports } from './imports.js';
@@ -160,7 +160,9 @@ export class JobRunner {
         if (completion.kind === 'value') then(completion.value);
         else {
           const aborted = completion.kind === 'thrown' && this.#task?.endedBy(completion.thrown);
-          this.#fail(job.job, failureOf(completion), aborted === true);
+          const failure = failureOf(completion);
+          const told = job.type === 'apply' ? hintAtCaptures(failure, `apply-${job.job}`) : failure;
+          this.#fail(job.job, told, aborted === true);
         }
       });
   }

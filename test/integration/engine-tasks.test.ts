@@ -1,0 +1,430 @@
+// What tasks on a JavaScript engine have beside their arguments: captures, modules, published data, generators, aborts.
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { capture, fromModule, task } from '@ipyparallel-js/client';
+import { Engine } from '@ipyparallel-js/engine';
+import type { AnyMessage, Dict } from '@ipyparallel-js/protocol';
+import {
+  decodeJsResult,
+  decodeTaskData,
+  encodeJsCall,
+  partialResults,
+} from '@ipyparallel-js/protocol/internal';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FakeController } from '../support/fake-controller.js';
+import { waitFor } from '../support/wait-for.js';
+
+let controller: FakeController;
+let engine: Engine;
+let cwd: string;
+
+beforeAll(async () => {
+  cwd = realpathSync(mkdtempSync(join(tmpdir(), 'ippjs-tasks-')));
+  controller = await FakeController.start();
+  engine = await Engine.start({ connectionInfo: controller.connectionInfo, cwd, log: () => {} });
+});
+
+afterAll(async () => {
+  await engine.stop();
+  controller.stop();
+  rmSync(cwd, { recursive: true, force: true });
+});
+
+type Fn = (...args: never[]) => unknown;
+
+function submit(fn: Fn, args: readonly unknown[] = [], options: { each?: boolean } = {}): string {
+  const { content, buffers } = encodeJsCall(fn, args, options);
+  const message = controller.session.rawMessage('apply_request', content, { buffers });
+  controller.sendFrames('mux', engine.uuid, controller.frames(message));
+  return message.msg_id;
+}
+
+/** A function by its text: the test runner rewrites imports in functions, and knows no globals of an engine. */
+function fromText(text: string): Fn {
+  return new Function(`return ${text}`)() as Fn;
+}
+
+interface Ended {
+  readonly id: string;
+  readonly reply: AnyMessage;
+  readonly content: Dict;
+  readonly value: unknown;
+  /** What was published, message by message. */
+  readonly data: readonly Dict[];
+}
+
+function published(id: string): Dict[] {
+  return controller
+    .published(id, 'data_message')
+    .map(({ content, buffers }) => decodeTaskData(content, buffers));
+}
+
+async function ended(id: string): Promise<Ended> {
+  const { message: reply } = await controller.replyTo(id, 20_000);
+  await waitFor(() =>
+    controller.published(id, 'status').some(({ content }) => content.execution_state === 'idle'),
+  );
+  const { content } = reply;
+  const value = content.status === 'ok' ? decodeJsResult(content, reply.buffers) : undefined;
+  return { id, reply, content, value, data: published(id) };
+}
+
+const apply = async (fn: Fn, ...args: unknown[]): Promise<Ended> => await ended(submit(fn, args));
+
+const abort = async (ids: unknown): Promise<void> => {
+  const content = await controller.content('control', engine.uuid, 'abort_request', { msg_ids: ids });
+  expect(content).toEqual({ status: 'ok' });
+};
+
+describe('captures', () => {
+  test('values and functions are bound around the function', async () => {
+    const k = 10;
+    const square = (x: number): number => x * x;
+    const squareAndAdd = capture((x: number) => square(x) + k, { square, k });
+    const fn = capture((x: number) => squareAndAdd(x) * k, { squareAndAdd, k: 2 });
+    expect((await apply(fn, 3)).value).toBe(38);
+    class Point {
+      readonly x: number;
+      constructor(x: number) {
+        this.x = x;
+      }
+    }
+    expect((await apply(capture(() => new Point(7).x, { Point }))).value).toBe(7);
+  });
+
+  test('a call gets its own copies; nothing of it stays in the context', async () => {
+    const list: number[] = [];
+    const fn = capture(() => list.push(1), { list });
+    expect((await apply(fn)).value).toBe(1);
+    expect((await apply(fn)).value).toBe(1);
+    expect((await apply(fromText('() => typeof list'))).value).toBe('undefined');
+  });
+
+  test('a map of captured functions', async () => {
+    const k = 3;
+    const id = submit(
+      capture((x: number) => x * k, { k }),
+      [[1, 2, 3]],
+      { each: true },
+    );
+    expect((await ended(id)).value).toEqual([3, 6, 9]);
+  });
+
+  test('what is missing is a ReferenceError that says how it would come along', async () => {
+    const { content } = await apply(fromText('function f() { return missing + 1 }'));
+    expect(content).toMatchObject({
+      ename: 'ReferenceError',
+      evalue: expect.stringMatching(/^missing is not defined; .*capture\(fn, \{ missing \}\)/),
+    });
+    // Elsewhere such an error is somebody else's.
+    expect((await apply(fromText('() => JSON.parse("[1")'))).content.evalue).not.toContain('capture');
+  });
+});
+
+describe('modules', () => {
+  const file = (name: string, text: string): string => {
+    const path = join(cwd, name);
+    writeFileSync(path, text);
+    return path;
+  };
+
+  test('an export by its name, sync or async, also as a capture', async () => {
+    const work = file('work.mjs', 'export const double = (x) => 2 * x; export default async (x) => x + 1;');
+    expect((await apply(fromModule(work, 'double'), 4)).value).toBe(8);
+    expect((await apply(fromModule(pathToFileURL(work), 'default'), 4)).value).toBe(5);
+    const twice = fromModule<(x: number) => number>(work, 'double');
+    expect(
+      (
+        await apply(
+          capture(async (x: number) => twice(await twice(x)), { twice }),
+          1,
+        )
+      ).value,
+    ).toBe(4);
+    expect((await apply(fromModule('node:path', 'basename'), '/a/b')).value).toBe('b');
+  });
+
+  test('a package is found from the engine’s directory', async () => {
+    mkdirSync(join(cwd, 'node_modules', 'near'), { recursive: true });
+    file('node_modules/near/package.json', '{"name":"near","exports":"./main.mjs","version":"1.0.0"}');
+    file('node_modules/near/main.mjs', 'export const here = () => "near";');
+    expect((await apply(fromModule('near', 'here'))).value).toBe('near');
+  });
+
+  test.each([
+    ['reloaded.mjs', (n: number) => `let calls = 0; export const count = () => [${n}, ++calls];`],
+    ['reloaded.cjs', (n: number) => `let calls = 0; exports.count = () => [${n}, ++calls];`],
+  ])('%s is imported once, and anew when it changes', async (name, text) => {
+    const path = file(name, text(1));
+    const count = fromModule(path, 'count');
+    expect((await apply(count)).value).toEqual([1, 1]);
+    expect((await apply(count)).value).toEqual([1, 2]);
+    const { atimeMs, mtimeMs } = statSync(path);
+    file(name, text(2));
+    utimesSync(path, atimeMs / 1000, mtimeMs / 1000 + 5);
+    expect((await apply(count)).value).toEqual([2, 1]);
+    expect((await apply(count)).value).toEqual([2, 2]);
+  });
+
+  test('what is not there is said clearly', async () => {
+    const content = async (fn: Fn) => (await apply(fn)).content;
+    expect(await content(fromModule(join(cwd, 'absent.mjs'), 'x'))).toMatchObject({
+      ename: 'ModuleNotFoundError',
+      evalue: expect.stringMatching(/machine \(.+\) cannot read .*absent\.mjs.*client's machine/),
+    });
+    expect(await content(fromModule('no-such-package', 'x'))).toMatchObject({
+      ename: 'ModuleNotFoundError',
+      evalue: expect.stringContaining(
+        `no package "no-such-package" to be found from the engine's working directory`,
+      ),
+    });
+    const exports = file('exports.mjs', 'export const a = 1, b = () => 2;');
+    expect(await content(fromModule(exports, 'c'))).toMatchObject({
+      ename: 'TypeError',
+      evalue: expect.stringMatching(/exports no function "c"; functions there: b/),
+    });
+    expect((await content(fromModule(exports, 'a'))).evalue).toMatch(/"a", which is 1/);
+    const broken = file('broken.mjs', 'export const a = () => {');
+    expect(await content(fromModule(broken, 'a'))).toMatchObject({ ename: 'SyntaxError' });
+    file('broken.mjs', 'export const a = () => "mended"; // longer');
+    expect((await apply(fromModule(broken, 'a'))).value).toBe('mended');
+  });
+});
+
+describe('published data', () => {
+  test('progress and data arrive while the task runs, the last of each before its end', async () => {
+    // The test runner renames imports.
+    const mine = task;
+    const fn = capture(
+      async () => {
+        mine.progress(0.1);
+        mine.publish({ phase: 'warm', id: mine.msgId });
+        await new Promise((resolve) => mine.signal.addEventListener('abort', resolve));
+        mine.publish({ phase: 'done' });
+        mine.progress({ done: 3, total: 3 });
+        return 'end';
+      },
+      { mine },
+    );
+    const id = submit(fn);
+    await waitFor(() => published(id).some(({ phase }) => phase === 'warm'));
+    expect(Object.assign({}, ...published(id))).toEqual({ progress: 0.1, phase: 'warm', id });
+    await abort([id]);
+    const { value, data, reply } = await ended(id);
+    expect(value).toBe('end');
+    expect(Object.assign({}, ...data)).toEqual({ progress: { done: 3, total: 3 }, phase: 'done', id });
+    expect(controller.published(id, 'data_message')[0]?.metadata).toEqual({ engine: engine.uuid });
+    const order = controller.received.map(({ message }) => message);
+    expect(order.findLastIndex((each) => each.msg_type === 'data_message')).toBeLessThan(
+      order.indexOf(reply),
+    );
+  });
+
+  test('a tight loop that never yields floods nobody, and is heard while it runs', async () => {
+    const fn = fromText(`() => {
+      const until = Date.now() + 500;
+      let calls = 0;
+      while (Date.now() < until) ipyparallel.task.progress({ done: ++calls });
+      return calls;
+    }`);
+    const id = submit(fn);
+    await waitFor(() => published(id).length >= 2);
+    const { value, data } = await ended(id);
+    expect(data.length).toBeLessThanOrEqual(12);
+    expect(value).toBeGreaterThan(1000);
+    expect(data.at(-1)).toEqual({ progress: { done: value } });
+  });
+
+  test('execute has it too; after a task, and in its leftovers, it is inert', async () => {
+    const code =
+      'const mine = ipyparallel.task; mine.publish({ a: 1 }); setTimeout(() => mine.publish({ late: 1 }), 30); mine.msgId';
+    const id = controller.submit('mux', engine.uuid, 'execute_request', { code, silent: false });
+    await controller.replyTo(id);
+    const after = submit(
+      fromText(
+        'async () => { await new Promise((r) => setTimeout(r, 100)); return mine === ipyparallel.task }',
+      ),
+    );
+    const { value, data } = await ended(after);
+    expect(value).toBe(false);
+    expect(data).toEqual([]);
+    expect(published(id)).toEqual([{ a: 1 }]);
+  });
+
+  test('what cannot be sent fails where it is published', async () => {
+    const evalue = async (fn: Fn) => (await apply(fn)).content.evalue;
+    expect(await evalue(fromText('() => ipyparallel.task.publish({ f: () => 1 })'))).toMatch(
+      /could not be cloned/,
+    );
+    expect(await evalue(fromText('() => ipyparallel.task.progress("half")'))).toMatch(
+      /number between 0 and 1/,
+    );
+    expect(await evalue(fromText('() => ipyparallel.task.publish(5)'))).toMatch(/dict of data/);
+  });
+});
+
+describe('generators', () => {
+  test.each([
+    ['sync', 'function* (n) { for (let i = 0; i < n; i++) yield i * i }'],
+    ['async', 'async function* (n) { for (let i = 0; i < n; i++) yield i * i }'],
+    ['of promises', 'function* (n) { for (let i = 0; i < n; i++) yield Promise.resolve(i * i) }'],
+    ['returned', '(n) => (function* () { for (let i = 0; i < n; i++) yield i * i })()'],
+  ])('%s: each value is published once, in order; the result is their list', async (_what, text) => {
+    const { value, data } = await apply(fromText(text), 2500);
+    const squares = Array.from({ length: 2500 }, (_, i) => i * i);
+    expect(value).toEqual(squares);
+    const parts = data.map((each) => partialResults(each));
+    expect(parts.flatMap((part) => part?.values ?? [])).toEqual(squares);
+    let from = 0;
+    for (const part of parts) {
+      expect(part?.from).toBe(from);
+      from += part?.values.length ?? 0;
+    }
+  });
+
+  test('what it returns is the result; values are as they were when they were yielded', async () => {
+    const fn = fromText(
+      'async function* () { const s = { n: 0 }; for (; s.n < 3; s.n++) yield s; return "sum" }',
+    );
+    const { value, data } = await apply(fn);
+    expect(value).toBe('sum');
+    expect(data.flatMap((each) => partialResults(each)?.values ?? [])).toEqual([
+      { n: 0 },
+      { n: 1 },
+      { n: 2 },
+    ]);
+  });
+
+  test('a value arrives while the generator goes on; an error ends it', async () => {
+    const fn = fromText(
+      'async function* () { yield 1; await new Promise((r) => ipyparallel.task.signal.onabort = r); throw new RangeError("later") }',
+    );
+    const id = submit(fn);
+    await waitFor(() => published(id).length > 0);
+    await abort([id]);
+    expect((await ended(id)).content).toMatchObject({ status: 'error', ename: 'RangeError' });
+  });
+
+  test('in a map each call’s list is its result', async () => {
+    const id = submit(fromText('function* (n) { for (let i = 0; i < n; i++) yield i }'), [[1, 3]], {
+      each: true,
+    });
+    expect((await ended(id)).value).toEqual([[0], [0, 1, 2]]);
+  });
+
+  test('what cannot be sent fails the task, and its finally runs', async () => {
+    const fn = fromText('function* () { try { yield () => 1 } finally { console.log("finally") } }');
+    const { content, id } = await apply(fn);
+    expect(content).toMatchObject({ status: 'error', ename: 'DataCloneError' });
+    expect(controller.published(id, 'stream').map((each) => each.content.text)).toEqual(['finally\n']);
+  });
+});
+
+describe('abort', () => {
+  const started = async (id: string): Promise<void> => {
+    await waitFor(() => controller.published(id, 'status').length > 0);
+  };
+
+  test.each([
+    [
+      'throws its reason',
+      'async () => { const { signal } = ipyparallel.task; await new Promise((r) => signal.onabort = r); signal.throwIfAborted() }',
+    ],
+    [
+      'waits with it',
+      'async () => { await require("node:timers/promises").setTimeout(1e6, null, { signal: ipyparallel.task.signal }) }',
+    ],
+    [
+      'wraps its reason',
+      'async () => { const { signal } = ipyparallel.task; await new Promise((r) => signal.onabort = r); throw new Error("gave up", { cause: signal.reason }) }',
+    ],
+    ['never yields and asks', '() => { for (;;) ipyparallel.task.signal.throwIfAborted() }'],
+    ['is a generator', 'function* () { for (;;) yield 1 }'],
+  ])('a task that %s is aborted', async (_what, text) => {
+    const id = submit(fromText(text));
+    await started(id);
+    await abort([id]);
+    const { content, reply } = await ended(id);
+    expect(content).toMatchObject({ status: 'aborted', ename: 'TaskAborted' });
+    expect(reply.metadata).toMatchObject({ status: 'aborted', engine: engine.uuid, dependencies_met: true });
+    expect(controller.published(id, 'error')).toEqual([]);
+    expect((await apply(() => 'next')).value).toBe('next');
+  });
+
+  test('a map ends between two of its calls', async () => {
+    const items = Array.from({ length: 1000 }, (_, i) => i);
+    const id = submit(fromText('() => new Promise((r) => setTimeout(r, 20))'), [items], { each: true });
+    await started(id);
+    await abort([id]);
+    expect((await ended(id)).content.status).toBe('aborted');
+  });
+
+  test('a task that ends well has its result; one that fails otherwise has its error', async () => {
+    const wait = 'await new Promise((r) => ipyparallel.task.signal.onabort = r);';
+    const well = submit(fromText(`async () => { ${wait} return 'what there was' }`));
+    await started(well);
+    await abort([well]);
+    expect((await ended(well)).value).toBe('what there was');
+    const other = submit(fromText(`async () => { ${wait} throw new RangeError('other') }`));
+    await started(other);
+    await abort([other]);
+    expect((await ended(other)).content).toMatchObject({ status: 'error', ename: 'RangeError' });
+  });
+
+  test('one that does not look goes on until it is interrupted, and is aborted then', async () => {
+    const id = submit(fromText('() => { for (;;); }'));
+    await started(id);
+    await abort([id]);
+    const waiting = submit(() => 'after');
+    expect(await controller.content('control', engine.uuid, 'interrupt_request', {})).toEqual({
+      status: 'ok',
+    });
+    expect((await ended(id)).content).toMatchObject({ status: 'aborted' });
+    expect((await ended(waiting)).value).toBe('after');
+  });
+
+  test('an abort of another task leaves the running one alone; a stale one leaves the next', async () => {
+    const id = submit(
+      fromText(
+        'async () => { await new Promise((r) => setTimeout(r, 50)); return ipyparallel.task.signal.aborted }',
+      ),
+    );
+    await started(id);
+    await abort(['somebody-else']);
+    expect((await ended(id)).value).toBe(false);
+    await abort([id]);
+    expect((await apply(fromText('() => ipyparallel.task.signal.aborted'))).value).toBe(false);
+  });
+
+  test('an interrupt aborts the signal, too, so that what was awaited ends', async () => {
+    const id = submit(
+      fromText(
+        `async () => { ipyparallel.task.signal.onabort = () => { globalThis.cleaned = ipyparallel.task.msgId === '' }; await new Promise((r) => setTimeout(r, 1e6)) }`,
+      ),
+    );
+    await started(id);
+    await controller.content('control', engine.uuid, 'signal_request', { sig: 'SIGINT' });
+    expect((await ended(id)).content).toMatchObject({ status: 'error', ename: 'KeyboardInterrupt' });
+    expect((await apply(fromText('() => cleaned'))).value).toBe(true);
+  });
+});
+
+test('errors tell their fields, their causes and the errors in them', async () => {
+  const fn = fromText(`() => {
+    const missing = Object.assign(new Error('no file'), { code: 'ENOENT', path: '/x' });
+    throw new AggregateError([missing, new TypeError('two'), 'text'], 'all failed', { cause: new RangeError('why') });
+  }`);
+  const { traceback, ...rest } = (await apply(fn)).content;
+  expect(rest).toMatchObject({ ename: 'AggregateError', evalue: 'all failed' });
+  const lines = (traceback as string[]).filter((line) => !/^\s+at /.test(line));
+  expect(lines).toEqual([
+    'AggregateError: all failed',
+    'Error 1 of 3: Error: no file',
+    "    with { code: 'ENOENT', path: '/x' }",
+    'Error 2 of 3: TypeError: two',
+    "Error 3 of 3: 'text'",
+    'Caused by: RangeError: why',
+  ]);
+});
