@@ -240,6 +240,8 @@ export class Client implements AsyncDisposable {
       );
     }
     const { renamed, dropped } = await this.#link.operations.resubmit(ids, options);
+    for (const again of renamed.values()) this.#link.signals.onSubmitted(again);
+    this.#link.signals.onAnything();
     const tasks = ids.map((id) => this.#link.others.follow(renamed.get(id) ?? id));
     return new AsyncResult(tasks, { single, dropped });
   }
@@ -263,11 +265,16 @@ export class Client implements AsyncDisposable {
     options: WaitOptions & { readonly targets?: Targets } = {},
   ): Promise<void> {
     const { targets } = options;
-    if (jobs === 'all') return this.#link.operations.purgeAll(options);
+    if (jobs === 'all') {
+      await this.#link.operations.purgeAll(options);
+      this.#link.signals.onAnything();
+      return;
+    }
     const ids = idsOf(jobs);
     const engines = targets === undefined ? [] : targets === 'all' ? this.ids : [targets].flat();
     const ended = engines.length === 0 ? [] : await this.#link.operations.endedOn(engines, options);
     if (ids.length + ended.length > 0) await this.#link.operations.purgeIds([...ids, ...ended], options);
+    this.#link.signals.onAnything();
   }
 
   /** Forgets results held here, of tasks that have ended. Mirrors ipyparallel `Client.purge_local_results`. */
@@ -333,7 +340,10 @@ export class Client implements AsyncDisposable {
           dryRun,
           newDeadline,
         );
-        if (!dryRun) this.purgeLocalResults(report.msgIds ?? []);
+        if (!dryRun) {
+          this.purgeLocalResults(report.msgIds ?? []);
+          this.#link.signals.onAnything();
+        }
         return report;
       },
     };

@@ -82,6 +82,7 @@ export class ClusterLink {
       signals: this.signals,
       connection: this.connection,
       database: () => this.database,
+      pushes: () => this.hub?.features.includes('subscribe') === true,
     });
     this.control = new ControlRequests(this.transport, this.requests.defaultTimeout);
     this.languages = new EngineLanguages(this.control);
@@ -218,6 +219,7 @@ export class ClusterLink {
   #onMessage(channel: ClientChannel, message: AnyMessage): void {
     switch (channel) {
       case 'registration':
+        if (this.live.inbox.take(message)) return;
         if (!this.requests.settle(message)) this.transport.stats.unexpected++;
         return;
       case 'notification':

@@ -84,6 +84,12 @@ export class HubRequests {
     return { content: reply.content as unknown as OkContent<T>, buffers: reply.buffers };
   }
 
+  /** Says something that has no reply; not at all when the client is closed. */
+  tell<T extends MsgType>(msgType: T, content: MessageContents[T]): void {
+    if (!this.#transport.closed)
+      this.#transport.send('registration', this.#transport.session.message(msgType, content));
+  }
+
   /** A deadline for several requests in a row. */
   deadline(options: WaitOptions): Deadline {
     return startDeadline(options, this.defaultTimeout);

@@ -145,7 +145,8 @@ export function left(deadline: Deadline): WaitOptions {
   };
 }
 
-function bufferReader(
+/** Deals the buffers of a message out to its records, in their order. */
+export function bufferReader(
   buffers: readonly number[] | null,
   resultBuffers: readonly number[] | null,
   frames: readonly Buffer[],

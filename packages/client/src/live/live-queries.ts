@@ -3,11 +3,13 @@ import type { HubDatabase } from '../hub-database.js';
 import type { HubRequests } from '../hub-requests.js';
 import { type Question, WHOLE_RANGE } from '../question.js';
 import type { ConnectionState } from '../reconnect/connection-state.js';
-import { LiveFeed } from './live-feed.js';
+import { type FeedSource, LiveFeed } from './live-feed.js';
 import { keyOf, LiveFeeds } from './live-feeds.js';
+import { PushedSource } from './pushed-source.js';
 import type { Signals } from './signals.js';
 import { type StockIntervals, StockSource } from './stock-source.js';
 import { Turns } from './turns.js';
+import { UpdateInbox } from './update-inbox.js';
 import { Watch } from './watch.js';
 import type { WatchOptions } from './watch-event.js';
 
@@ -18,6 +20,8 @@ export interface LiveContext {
   readonly connection: ConnectionState;
   /** Asked anew each time: it is another one after a reconnection. */
   database(): HubDatabase;
+  /** Whether the hub pushes what changes. */
+  pushes(): boolean;
 }
 
 const DEFAULTS = { interval: 10, slowInterval: 3_000, pace: 0 };
@@ -27,6 +31,8 @@ export class LiveQueries {
   readonly #context: LiveContext;
   readonly #feeds = new LiveFeeds();
   readonly #turns = new Turns();
+  /** Takes the updates that a hub pushes. */
+  readonly inbox = new UpdateInbox();
 
   constructor(context: LiveContext) {
     this.#context = context;
@@ -50,7 +56,9 @@ export class LiveQueries {
       (reader) => {
         const key = keyOf(question, intervals);
         const resumed = after === undefined ? undefined : this.#feeds.resume(key, after);
-        const feed = resumed?.feed ?? this.#feeds.shared(key) ?? this.#open(key, question, intervals);
+        // Our hub evaluates a query once for all its subscribers, and each of them has its own snapshot.
+        const shared = this.#context.pushes() ? undefined : this.#feeds.shared(key);
+        const feed = resumed?.feed ?? shared ?? this.#open(key, question, intervals);
         const mine = reader(feed);
         feed.read(mine, resumed?.number);
         return () => feed.leave(mine);
@@ -65,12 +73,19 @@ export class LiveQueries {
   }
 
   #open(key: string, question: Question, intervals: StockIntervals): LiveFeed {
-    const { connection, requests, signals, database } = this.#context;
-    const source = new StockSource(
-      { signals, database, turns: this.#turns, newDeadline: (signal) => requests.deadline({ signal }) },
+    const { connection, requests, signals, database, pushes } = this.#context;
+    const newDeadline = (signal: AbortSignal) => requests.deadline({ signal });
+    const asking = new StockSource(
+      { signals, database, turns: this.#turns, newDeadline },
       question,
       intervals,
     );
+    const pushed = new PushedSource({ requests, database, inbox: this.inbox }, question);
+    // Another kind of controller may be there after a reconnection.
+    const source: FeedSource = {
+      run: (sink, signal) => (pushes() ? pushed : asking).run(sink, signal),
+      wake: () => asking.wake(),
+    };
     const feed = new LiveFeed(question, source, connection, this.#feeds.idle);
     this.#feeds.add(key, feed);
     return feed;

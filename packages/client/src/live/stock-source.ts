@@ -39,8 +39,8 @@ export interface StockIntervals {
 const SLICES = { first: 50, least: 20, most: 900 };
 /** So many records are read again in each slow round, in turn, for what no signal ever told of. */
 const REREAD = 50;
-/** Of the time, no more than a twentieth goes into slow rounds. */
-const SLOW_SHARE = 20;
+/** Of the time, no more than a tenth goes into slow rounds. */
+const SLOW_SHARE = 10;
 /** An unknown task that is heard of brings the next slow round forward, to this long after the last, in ms. */
 const HURRIED_MS = 250;
 const MOST_IGNORED = 20_000;
@@ -157,7 +157,7 @@ class StockRun {
   #hear(signal: Signal): void {
     const now = performance.now();
     if (signal.kind === 'anything') {
-      this.#slowAt = Math.min(this.#slowAt, now);
+      this.#slowAt = Math.min(this.#slowAt, Math.max(now, this.#slowWas + SLOW_SHARE * this.#slowTook));
       this.#wake.abort();
       return;
     }

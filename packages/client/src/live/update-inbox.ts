@@ -1,0 +1,30 @@
+import { type AnyMessage, isMessageOf } from '@ipyparallel-js/protocol';
+
+/** Updates that came before it was known whose they are. */
+const MOST_EARLY = 32;
+
+/** Hands updates that a hub pushes to those who subscribed. */
+export class UpdateInbox {
+  readonly #readers = new Map<string, (update: AnyMessage) => void>();
+  // The first update may be read in one go with the reply that names the subscription.
+  #early: { readonly subscription: string; readonly update: AnyMessage }[] = [];
+
+  /** Takes a message of the query socket; false when it is no update. */
+  take(message: AnyMessage): boolean {
+    if (!isMessageOf(message, 'subscription_update')) return false;
+    const { subscription } = message.content;
+    const reader = this.#readers.get(subscription);
+    if (reader !== undefined) reader(message);
+    else this.#early = [...this.#early, { subscription, update: message }].slice(-MOST_EARLY);
+    return true;
+  }
+
+  /** Reads the updates of a subscription until the returned function is called. */
+  read(subscription: string, reader: (update: AnyMessage) => void): () => void {
+    this.#readers.set(subscription, reader);
+    const early = this.#early.filter((one) => one.subscription === subscription);
+    this.#early = this.#early.filter((one) => one.subscription !== subscription);
+    for (const { update } of early) reader(update);
+    return () => this.#readers.delete(subscription);
+  }
+}
