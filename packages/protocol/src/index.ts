@@ -64,6 +64,7 @@ export {
 export type { TypedArray } from './pickle/numpy/dtype.js';
 export { NdArray, type NdArrayOptions, type NdData } from './pickle/numpy/nd-array.js';
 export { type OpaqueKind, type OpaqueParts, OpaqueValue } from './pickle/opaque-value.js';
+export { type ColumnData, DataFrame, Index, Series } from './pickle/pandas/frames.js';
 export type { PickleLimits } from './pickle/pickle-limits.js';
 export { PyCallable, PyReference, py, ref } from './pickle/py.js';
 export { type ReadPickleOptions, readPickle } from './pickle/read-pickle.js';

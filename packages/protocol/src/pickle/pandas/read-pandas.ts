@@ -1,6 +1,129 @@
-import type { OpaqueValue } from '../opaque-value.js';
-import type { Budget } from '../pickle-limits.js';
+import { type Dict, isDict, own } from '../../dict.js';
+import { asInteger } from '../numbers.js';
+import { NdArray } from '../numpy/nd-array.js';
+import { OpaqueValue } from '../opaque-value.js';
+import { type Budget, COST } from '../pickle-limits.js';
+import { type ColumnData, DataFrame, Index, lengthOf, Series } from './frames.js';
+import { pick, readRows } from './read-columns.js';
 
-export function upgradePandas(_value: OpaqueValue, _budget: Budget): unknown {
-  return undefined;
+// What pandas 1.3 and later pickle, once the parts are values. What is not as expected stays opaque.
+
+/** An index of more is not counted out. */
+const LONGEST_RANGE = 10_000_000;
+
+/** The frame, series or index that a value describes; undefined where it is none, or not as expected. */
+export function upgradePandas(value: OpaqueValue, budget: Budget): unknown {
+  switch (value.qualname) {
+    case 'DataFrame':
+      return readFrame(value, budget);
+    case 'Series':
+      return readSeries(value, budget);
+    case '_new_Index':
+    case '_new_DatetimeIndex':
+      return readIndex(value, budget);
+    default:
+      return undefined;
+  }
+}
+
+function manager(value: OpaqueValue): OpaqueValue | undefined {
+  const found = isDict(value.state) ? own(value.state, '_mgr') : undefined;
+  return found instanceof OpaqueValue ? found : undefined;
+}
+
+function readFrame(value: OpaqueValue, budget: Budget): DataFrame | undefined {
+  const [blocks, axes] = manager(value)?.args ?? [];
+  if (!Array.isArray(blocks) || !Array.isArray(axes)) return undefined;
+  const [columns, index] = axes;
+  if (!(columns instanceof Index && index instanceof Index)) return undefined;
+  const count = lengthOf(columns.data);
+  budget.spend(2 * COST.element * count);
+  const data: (ColumnData | undefined)[] = new Array(count).fill(undefined);
+  for (const block of blocks) if (!placeBlock(block, data, budget)) return undefined;
+  const rows = lengthOf(index.data);
+  if (!data.every((column): column is ColumnData => column !== undefined && lengthOf(column) === rows))
+    return undefined;
+  const labels = columns.data instanceof NdArray ? (columns.data.toNested() as unknown[]) : columns.data;
+  const plain = labels.map((label) => (typeof label === 'bigint' ? asInteger(label) : label));
+  return new DataFrame(plain, data, index);
+}
+
+/** Puts the columns of one block where they belong; false when they have no place. */
+function placeBlock(block: unknown, data: (ColumnData | undefined)[], budget: Budget): boolean {
+  if (!(block instanceof OpaqueValue) || block.qualname !== '_unpickle_block') return false;
+  const [values, placement] = block.args;
+  const rows = readRows(values, budget);
+  if (rows === undefined) return false;
+  const places = readPlaces(placement, rows.length);
+  return rows.every((row, i) => {
+    const place = places?.[i];
+    if (place === undefined || place >= data.length || data[place] !== undefined) return false;
+    data[place] = row;
+    return true;
+  });
+}
+
+/** `slice(0, 2, 1)`, or an array of places. */
+function readPlaces(placement: unknown, count: number): number[] | undefined {
+  if (placement instanceof NdArray)
+    return placement.size === count ? Array.from(placement.data, Number) : undefined;
+  if (!(placement instanceof OpaqueValue) || placement.name !== 'builtins.slice') return undefined;
+  const [start, , step] = placement.args;
+  if (typeof start !== 'number') return undefined;
+  const by = typeof step === 'number' ? step : 1;
+  return Array.from({ length: count }, (_, i) => start + i * by);
+}
+
+function readSeries(value: OpaqueValue, budget: Budget): Series | undefined {
+  const { state } = value;
+  const parts = manager(value)?.state;
+  if (!isDict(state) || !Array.isArray(parts)) return undefined;
+  const [axes, blocks] = parts;
+  if (!Array.isArray(axes) || !Array.isArray(blocks)) return undefined;
+  const [index] = axes;
+  const rows = readRows(blocks[0], budget);
+  const [data] = rows ?? [];
+  if (!(index instanceof Index) || data === undefined || rows?.length !== 1) return undefined;
+  if (lengthOf(data) !== lengthOf(index.data)) return undefined;
+  return new Series(data, index, own(state, '_name') ?? own(state, 'name') ?? null);
+}
+
+function readIndex({ args }: OpaqueValue, budget: Budget): Index | undefined {
+  const [type, parts] = args;
+  if (!(type instanceof OpaqueValue) || !isDict(parts)) return undefined;
+  if (type.qualname === 'RangeIndex') return readRange(parts, budget);
+  if (type.qualname === 'MultiIndex') return readMultiIndex(parts, budget);
+  const [data] = readRows(own(parts, 'data'), budget) ?? [];
+  return data === undefined ? undefined : new Index(data, own(parts, 'name') ?? null);
+}
+
+function readRange(parts: Dict, budget: Budget): Index | undefined {
+  const [start, stop, step] = ['start', 'stop', 'step'].map((key) => own(parts, key));
+  if (!Number.isSafeInteger(start) || !Number.isSafeInteger(stop) || !Number.isSafeInteger(step))
+    return undefined;
+  const [from, to, by] = [Number(start), Number(stop), Number(step)];
+  const length = by === 0 ? 0 : Math.max(0, Math.ceil((to - from) / by));
+  if (length > LONGEST_RANGE) return undefined;
+  budget.spend(COST.container + 8 * length);
+  const data = BigInt64Array.from({ length }, (_, i) => BigInt(from + i * by));
+  return new Index(new NdArray(data), own(parts, 'name') ?? null);
+}
+
+/** Several levels, each the values there are and a code for each row. */
+function readMultiIndex(parts: Dict, budget: Budget): Index | undefined {
+  const [levels, codes, names] = ['levels', 'codes', 'names'].map((key) => own(parts, key));
+  if (!Array.isArray(levels) || !Array.isArray(codes) || levels.length !== codes.length) return undefined;
+  const columns: unknown[][] = [];
+  for (const [i, level] of levels.entries()) {
+    const own: unknown = codes[i];
+    const column =
+      level instanceof Index && own instanceof NdArray ? pick(level.data, own, budget) : undefined;
+    if (column === undefined) return undefined;
+    columns.push(column);
+  }
+  const length = columns[0]?.length ?? 0;
+  if (columns.some((column) => column.length !== length)) return undefined;
+  budget.spend((COST.container + COST.element * columns.length) * length);
+  const rows = Array.from({ length }, (_, row) => columns.map((column) => column[row]));
+  return new Index(rows, names ?? null);
 }

@@ -3,7 +3,8 @@ import { nameOfTypedArray, type TypedArray } from '../numpy/dtype.js';
 import { encodeElements } from '../numpy/element-bytes.js';
 import { NdArray, requireDtype } from '../numpy/nd-array.js';
 import { OP } from '../opcodes.js';
-import { isTuple } from '../values/tuple.js';
+import { DataFrame, Index, Series } from '../pandas/frames.js';
+import { isTuple, tuple } from '../values/tuple.js';
 import { writeNamed } from './named-values.js';
 import type { Place } from './place.js';
 import { BATCH, type Writer } from './writer.js';
@@ -96,6 +97,10 @@ export class ValueWriter {
     else if (value instanceof ArrayBuffer) this.#writeBytes(new Uint8Array(value));
     else if (value instanceof NdArray) this.#writeArray(value);
     else if (nameOfTypedArray(value) !== undefined) this.#writeArray(new NdArray(value as TypedArray));
+    else if (value instanceof DataFrame) this.#writeFrame(value);
+    else if (value instanceof Series) {
+      this.#call('pandas', 'Series', [value.data, value.index, null, value.name]);
+    } else if (value instanceof Index) this.#writeIndex(value);
     else if (!writeNamed(this.out, value, this.place)) throw this.place.fail(refusal(value));
     this.#memo.set(value, this.out.remember());
   }
@@ -227,6 +232,37 @@ export class ValueWriter {
         out.op(OP.TUPLE);
       });
     }
+  }
+
+  /** `pandas.DataFrame({label: column, …}, index)`. */
+  #writeFrame(frame: DataFrame): void {
+    const columns = new Map(frame.columns.map((label, i) => [label, frame.data[i]]));
+    if (columns.size < frame.columns.length) throw this.place.fail('two of its columns have one label');
+    this.#call('pandas', 'DataFrame', [columns, frame.index]);
+  }
+
+  /** `pandas.Index(data, None, False, name)`; elements of several levels are tuples, whose names are a list. */
+  #writeIndex({ data, name }: Index): void {
+    const levels = !(data instanceof NdArray) && data.length > 0 && data.every(Array.isArray);
+    const items = levels ? data.map((item) => tuple(...item)) : data;
+    if (levels && Array.isArray(name)) {
+      this.out.global('pandas', 'MultiIndex.from_tuples');
+      this.#arguments([items, null, [...name]]);
+    } else this.#call('pandas', 'Index', [items, null, false, name]);
+  }
+
+  #call(module: string, qualname: string, args: readonly unknown[]): void {
+    this.out.global(module, qualname);
+    this.#arguments(args);
+  }
+
+  /** The arguments, and the call itself. */
+  #arguments(args: readonly unknown[]): void {
+    const { out } = this;
+    out.op(OP.MARK);
+    for (const arg of args) this.write(arg);
+    out.op(OP.TUPLE);
+    out.op(OP.REDUCE);
   }
 
   /** An empty array that is given its state: `(1, shape, dtype, fortranOrder, elements)`. */

@@ -1,0 +1,111 @@
+import { isDict, own } from '../../dict.js';
+import { NdArray, type NdData, perElement, requireDtype } from '../numpy/nd-array.js';
+import { OpaqueValue } from '../opaque-value.js';
+import { type Budget, COST } from '../pickle-limits.js';
+import { type ColumnData, Index } from './frames.js';
+
+// pandas holds columns in numpy arrays, or in arrays of its own that are made of them.
+
+/** The rows of what a block holds, each the values of one column; undefined where they cannot be told. */
+export function readRows(values: unknown, budget: Budget): ColumnData[] | undefined {
+  if (values instanceof NdArray) return values.shape.length === 2 ? rowsOf(values, budget) : oneRow(values);
+  if (!(values instanceof OpaqueValue)) return values instanceof Index ? [values.data] : undefined;
+  const backed = readBacked(values, budget) ?? readMasked(values, budget);
+  if (backed === undefined || !(backed instanceof NdArray))
+    return backed === undefined ? undefined : [backed];
+  return backed.shape.length === 2 ? rowsOf(backed, budget) : oneRow(backed);
+}
+
+function oneRow(values: NdArray): ColumnData[] | undefined {
+  return values.shape.length === 1 ? [flat(values)] : undefined;
+}
+
+/** Objects are a list; all else stays an array. */
+function flat(values: NdArray): ColumnData {
+  return values.dtype === 'object' ? (values.data as readonly unknown[]) : values;
+}
+
+/** The rows of an array of two axes, without a copy where they lie behind one another. */
+function rowsOf(values: NdArray, budget: Budget): ColumnData[] {
+  const [count = 0, length = 0] = values.shape;
+  const width = perElement(requireDtype(values.dtype));
+  budget.spend(4 * COST.container * count);
+  return Array.from({ length: count }, (_, row) => {
+    const data =
+      values.fortranOrder && count > 1
+        ? everyNth(values, row, budget)
+        : slice(values.data, row * length * width, length * width, budget);
+    return flat(new NdArray(data, { dtype: values.dtype, shape: [length] }));
+  });
+}
+
+function slice(data: NdData, start: number, length: number, budget: Budget): NdData {
+  if (ArrayBuffer.isView(data)) return data.subarray(start, start + length);
+  budget.spend(COST.element * length);
+  return data.slice(start, start + length);
+}
+
+/** A row of an array whose columns lie behind one another. */
+function everyNth(values: NdArray, row: number, budget: Budget): NdData {
+  const [count = 0, length = 0] = values.shape;
+  const width = perElement(requireDtype(values.dtype));
+  budget.spend(COST.element * width * length);
+  const place = (i: number): number => (Math.floor(i / width) * count + row) * width + (i % width);
+  const { data } = values;
+  if (!ArrayBuffer.isView(data)) return Array.from({ length }, (_, i) => data[place(i)]);
+  const copy = data.slice(0, length * width);
+  for (let i = 0; i < copy.length; i += 1) copy[i] = data[place(i)] as never;
+  return copy;
+}
+
+/** Dates, durations, categories and texts: a numpy array, and a type that says what it means. */
+function readBacked(value: OpaqueValue, budget: Budget): ColumnData | undefined {
+  if (value.qualname !== '__pyx_unpickle_NDArrayBacked' || !Array.isArray(value.state)) return undefined;
+  const [type] = value.args;
+  const parts: readonly unknown[] = value.state;
+  const array = parts.find((part) => part instanceof NdArray);
+  if (!(type instanceof OpaqueValue) || array === undefined) return undefined;
+  if (/^(?:Arrow)?StringArray/.test(type.qualname)) return texts(array, budget);
+  if (type.qualname !== 'Categorical')
+    return /^(?:Datetime|Timedelta|Numpy|Pandas)\w*Array/.test(type.qualname) ? array : undefined;
+  const dtype = parts.find((part) => part instanceof OpaqueValue && part.qualname === 'CategoricalDtype');
+  const categories =
+    dtype instanceof OpaqueValue && isDict(dtype.state) ? own(dtype.state, 'categories') : undefined;
+  return categories instanceof Index ? pick(categories.data, array, budget) : undefined;
+}
+
+/** Texts, and null for what is missing. */
+function texts({ dtype, data }: NdArray, budget: Budget): unknown[] | undefined {
+  if (dtype !== 'object') return undefined;
+  budget.spend(COST.element * data.length);
+  return Array.from(data as readonly unknown[], (item) => (typeof item === 'string' ? item : null));
+}
+
+/** Each code's element; null for the code -1. */
+export function pick(from: ColumnData, codes: NdArray, budget: Budget): unknown[] | undefined {
+  const { data } = codes;
+  if (codes.shape.length !== 1 || !ArrayBuffer.isView(data)) return undefined;
+  budget.spend(COST.element * codes.size);
+  return Array.from({ length: codes.size }, (_, i) => {
+    const code = Number(data[i]);
+    return code < 0 ? null : elementAt(from, code);
+  });
+}
+
+function elementAt(data: ColumnData, at: number): unknown {
+  if (!(data instanceof NdArray)) return data[at] ?? null;
+  return at < data.size ? data.at(at) : null;
+}
+
+/** Nullable numbers and booleans: an array, and a mask of what is missing. */
+function readMasked(value: OpaqueValue, budget: Budget): ColumnData | undefined {
+  if (!/^(?:Integer|Floating|Boolean)Array$/.test(value.qualname) || !isDict(value.state)) return undefined;
+  const data = own(value.state, '_data');
+  const mask = own(value.state, '_mask');
+  if (!(data instanceof NdArray && mask instanceof NdArray) || data.size !== mask.size) return undefined;
+  if (data.shape.length !== 1 || mask.dtype !== 'bool') return undefined;
+  const missing = mask.data as Uint8Array;
+  if (!missing.includes(1)) return data;
+  budget.spend(COST.element * data.size);
+  return Array.from(missing, (flag, i) => (flag === 0 ? data.at(i) : null));
+}
