@@ -45,6 +45,7 @@ export {
   type TaskProgress,
   type TaskQuery,
   type TaskRecord,
+  type TaskResult,
   type TaskSort,
   type TaskStatus,
   TimeDelta,

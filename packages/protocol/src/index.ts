@@ -36,7 +36,7 @@ export {
   UnsupportedPackerError,
   UsageError,
 } from './errors.js';
-export { type AnyFunction, capture } from './js-function.js';
+export { type AnyFunction, capture, type TaskResult } from './js-function.js';
 export {
   type AnyMessage,
   type ErrorContent,

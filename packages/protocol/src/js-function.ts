@@ -4,6 +4,18 @@ import { isBindable } from './function-source.js';
 /** Any function. */
 export type AnyFunction = (...args: never[]) => unknown;
 
+/**
+ * What a task gives whose function gives `R`: what a promise resolves to; of a generator what it returns or, where that
+ * is nothing, the list of what it yields.
+ */
+export type TaskResult<R> =
+  Awaited<R> extends Generator<infer Y, infer Z> | AsyncGenerator<infer Y, infer Z>
+    ? // biome-ignore lint/suspicious/noConfusingVoidType: a generator that returns nothing has it
+      [Z] extends [void]
+      ? Awaited<Y>[]
+      : Awaited<Z>
+    : Awaited<R>;
+
 /** How an engine comes by a function. */
 export type Recipe =
   /** Its source, with names bound around it. */

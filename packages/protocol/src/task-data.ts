@@ -57,8 +57,10 @@ export function decodeTaskData(content: Dict, buffers: readonly Uint8Array[]): D
     ? unpackBuffers(checkedBuffers(content, buffers).slice(1))
     : unpackResult(buffers.map((buffer) => Buffer.from(buffer.buffer, buffer.byteOffset, buffer.byteLength)))
         .value;
-  if (!isDict(data)) throw new MalformedMessageError('published data is no dict');
-  return data;
+  if (isDict(data)) return data;
+  // What Python's names are is up to its code.
+  if (data instanceof Map) return Object.fromEntries([...data].map(([name, value]) => [String(name), value]));
+  throw new MalformedMessageError('published data is no dict');
 }
 
 /** The yielded values that published data carries, if it does. */
