@@ -1,5 +1,5 @@
 import type { Dict } from '@ipyparallel-js/protocol';
-import { decodeJsResult, encodeJsCall } from '@ipyparallel-js/protocol/internal';
+import { decodeJsResult, decodeTaskData, encodeJsCall } from '@ipyparallel-js/protocol/internal';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { describeStock } from '../support/describe-stock.js';
 import { EngineProcess, untilGone } from '../support/engine-process.js';
@@ -170,6 +170,58 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       const clear = rc.submit('control', 'clear_request', {}, engine.uuid);
       expect((await clear.reply()).content).toEqual({ status: 'ok' });
       expect((await rc.execute(engine.uuid, 'here')).content).toMatchObject({ ename: 'ReferenceError' });
+    });
+
+    test('published data passes, a generator’s values too; a running task is aborted', async () => {
+      const wait = (): string => `const { task } = ipyparallel;
+        task.publish({ phase: 'begun' });
+        await new Promise((r) => task.signal.onabort = r);`;
+      const source = `async function* () { ${wait()} yield 1; task.signal.throwIfAborted() }`;
+      const { content, buffers } = encodeJsCall(() => 0, []);
+      const task = rc.submit('task', 'apply_request', { ...content, source }, undefined, {
+        buffers,
+        metadata: taskMetadata,
+      });
+      const data = () =>
+        rc
+          .published(task.id, 'data_message')
+          .map((message) => decodeTaskData(message.content, message.buffers));
+      await waitFor(() => data().length > 0);
+      const abort = rc.submit('control', 'abort_request', { msg_ids: [task.id] }, engine.uuid);
+      expect((await abort.reply()).content).toEqual({ status: 'ok' });
+      expect((await task.reply()).content).toMatchObject({ status: 'aborted', ename: 'TaskAborted' });
+      await rc.untilIdle(task.id);
+      expect(data()).toEqual([{ phase: 'begun' }, { partial: { from: 0, values: [1] } }]);
+      expect((await settledRecord(task.id)).result_content).toMatchObject({ status: 'aborted' });
+    });
+
+    test("Python's client reads published data, and aborts a running task", async () => {
+      const seen = await cluster.runPython<Dict>(`
+        import sys, json, time, ipyparallel
+        rc = ipyparallel.Client(sys.argv[1])
+        code = """
+          const { task } = ipyparallel;
+          task.progress({ done: 1, total: 2 });
+          task.publish({ names: ['a', null], odd: new Map([[1, 2]]) });
+          await new Promise((r) => task.signal.onabort = r);
+          task.signal.throwIfAborted();
+        """
+        ar = rc[0].execute(code, silent=False, block=False)
+        deadline = time.time() + 20
+        while 'names' not in ar.data and time.time() < deadline:
+            time.sleep(0.02)
+        out = dict(data=ar.data)
+        rc.abort(ar.msg_ids, targets=[0], block=True)
+        try:
+            ar.get(20)
+        except ipyparallel.error.TaskAborted as e:
+            out['error'] = type(e).__name__
+        print(json.dumps(out))
+      `);
+      expect(seen).toEqual({
+        data: { progress: { done: 1, total: 2 }, names: ['a', null] },
+        error: 'TaskAborted',
+      });
     });
 
     test("Python's client runs code here, and its calls are refused clearly", async () => {
