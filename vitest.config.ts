@@ -11,7 +11,7 @@ export default defineConfig({
   test: {
     projects: [
       { test: { ...folder('unit'), testTimeout: 10_000 } },
-      { test: { ...folder('integration'), testTimeout: 30_000, hookTimeout: 30_000 } },
+      { test: { ...folder('integration'), testTimeout: 60_000, hookTimeout: 60_000 } },
       { test: { ...folder('conformance'), testTimeout: 60_000, hookTimeout: 60_000 } },
       {
         test: {

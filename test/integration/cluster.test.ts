@@ -44,8 +44,8 @@ describe('Cluster', () => {
     const other = await cluster.connect();
     expect(one.ids).toEqual([0, 1]);
     const task = one.loadBalancedView().apply((n: number) => n * n, 12);
-    expect(await task.get({ timeout: 10_000 })).toBe(144);
-    expect(await other.getResult(task.msgIds).get({ timeout: 10_000 })).toEqual([144]);
+    expect(await task.get({ timeout: 30_000 })).toBe(144);
+    expect(await other.getResult(task.msgIds).get({ timeout: 30_000 })).toEqual([144]);
     await Promise.all([one.close(), other.close()]);
 
     await Promise.all([cluster.stop(), cluster.stop()]);
@@ -71,9 +71,9 @@ describe('Cluster', () => {
     const running = await processesOf(cluster);
     const start = performance.now();
     await cluster.killEngine(2);
-    await expect(endless.get({ timeout: 10_000 })).rejects.toBeInstanceOf(EngineError);
-    // Not by missed heartbeats, which take seconds.
-    expect(performance.now() - start).toBeLessThan(2_500);
+    await expect(endless.get({ timeout: 30_000 })).rejects.toBeInstanceOf(EngineError);
+    // Not by missed heartbeats, which take half a minute.
+    expect(performance.now() - start).toBeLessThan(15_000);
     expect(rc.ids).toEqual([0]);
     expect(cluster.engines).toMatchObject([
       { id: 0, exited: undefined },

@@ -73,7 +73,8 @@ test.each(['kernel', 'engine'] as const)('SIGKILL to the %s: the hub is told at 
   await waitFor(() => rc.published(task.id, 'execute_input').length > 0);
   process.kill(victim === 'kernel' ? kernelPid : engine.pid, 'SIGKILL');
   await waitFor(() => rc.received.some(({ message }) => message.msg_type === 'unregistration_notification'), {
-    timeout: 2000,
+    // Long before its heart is missed, which takes 30 s here.
+    timeout: 20_000,
   });
   await engine.exited;
   await untilGone(kernelPid);

@@ -64,8 +64,8 @@ describe('npm start', { timeout: 120_000 }, () => {
     await using rc = await cluster.connect();
     const before = rc.directView(0).execute('1 + 1');
     const failing = rc.directView(1).execute('nobody.knows');
-    await before.get({ timeout: 10_000 });
-    await expect(failing.get({ timeout: 10_000 })).rejects.toThrow('nobody is not defined');
+    await before.get({ timeout: 30_000 });
+    await expect(failing.get({ timeout: 30_000 })).rejects.toThrow('nobody is not defined');
 
     const { code, output } = await start(['--connection-file', cluster.connectionFile]);
     expectTheStory(output);

@@ -344,7 +344,7 @@ describeMongo('the MongoDB store', () => {
     const error = await open(server, { uri, timeout: 500, database: 'x' }).catch(
       (failure: unknown) => failure,
     );
-    expect(performance.now() - began).toBeLessThan(5000);
+    expect(performance.now() - began).toBeLessThan(20_000);
     expect(error).toMatchObject({ code: 'DATABASE_UNAVAILABLE' });
     expect(String(error)).toMatch(/mongodb:\/\/\*\*\*@127\.0\.0\.1:1/);
     expect(String(error)).not.toContain('s3cret');
@@ -356,7 +356,7 @@ describeMongo(
   () => {
     test('changes wait while it is gone, questions fail in time, and all is there when it is back', async () => {
       await using server = await MongoServer.start({ own: true });
-      await using store = await open(server, { timeout: 1000 });
+      await using store = await open(server, { timeout: 2000 });
       const { db, log } = store;
       await add(db, task('before'));
       await server.kill();
@@ -368,7 +368,7 @@ describeMongo(
       const began = performance.now();
       await expect(ids(db, {})).rejects.toMatchObject({ ename: 'DatabaseUnavailable' });
       await expect(db.get(['before'])).rejects.toThrow(/does not answer.*changes wait/);
-      expect(performance.now() - began).toBeLessThan(6000);
+      expect(performance.now() - began).toBeLessThan(30_000);
       expect(log.filter((line) => line.startsWith('error'))).toEqual([
         expect.stringContaining('out of reach'),
       ]);
@@ -390,7 +390,7 @@ describeMongo(
       try {
         const began = performance.now();
         await expect(store.db.count(parseQuery({}))).rejects.toMatchObject({ ename: 'DatabaseUnavailable' });
-        expect(performance.now() - began).toBeLessThan(15_000);
+        expect(performance.now() - began).toBeLessThan(30_000);
       } finally {
         server.freeze(false);
       }

@@ -309,7 +309,7 @@ describe('in operation', () => {
     const since = performance.now();
     await add(db, ended(1));
     // The hub goes on after a moment, and what it is asked fails with the reason.
-    expect(performance.now() - since).toBeLessThan(5000);
+    expect(performance.now() - since).toBeLessThan(20_000);
     await add(db, ended(2));
     await expect(db.count(parseQuery({}))).rejects.toThrow(
       /tasks\.db: it has taken nothing for .* 2 changes are held/,

@@ -150,7 +150,7 @@ for (const version of stockVersions) {
           const failure = rc.waitForEngines(50, { timeout: 300 });
           await expect(failure).rejects.toThrow(TimeoutError);
           await expect(failure).rejects.toThrow(/2 of 50 engines registered at tcp:\/\/127\.0\.0\.1:\d+/);
-          expect(performance.now() - started).toBeLessThan(5_000);
+          expect(performance.now() - started).toBeLessThan(20_000);
           const reason = new Error('enough');
           await expect(rc.waitForEngines(50, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
           const abort = new AbortController();
@@ -239,7 +239,7 @@ for (const version of stockVersions) {
             { msg_id, label: null, display_data: null },
           ]);
           expect(await rc.dbQuery({ msg_id }, [])).toEqual([{ msg_id }]);
-          expect(await rc.dbQuery({ msg_id }, { keys: 'queue', timeout: 5_000 })).toEqual([
+          expect(await rc.dbQuery({ msg_id }, { keys: 'queue', timeout: 20_000 })).toEqual([
             { msg_id, queue: 'task' },
           ]);
         });

@@ -58,7 +58,7 @@ for (const version of stockVersions) {
       const squares = rc.directView('all').apply((n: number) => n * n, 9);
       expect(await squares.get({ timeout: 20_000 })).toEqual([81, 81]);
       await cluster.killEngine(1);
-      await waitFor(() => rc.ids.length === 1, { what: 'the hub to be told', timeout: 5_000 });
+      await waitFor(() => rc.ids.length === 1, { what: 'the hub to be told', timeout: 20_000 });
     });
   });
 }

@@ -83,7 +83,7 @@ export class EngineProcess {
         if (this.child.exitCode !== null) throw new Error(`the engine ended: ${this.stderr}`);
         return this.registered;
       },
-      { timeout: 20_000, what: () => `the engine to register: ${this.stderr}` },
+      { timeout: 45_000, what: () => `the engine to register: ${this.stderr}` },
     );
     // Asked once, so that stop() knows it whatever the test does to the engine.
     void this.kernelPid;
@@ -117,6 +117,6 @@ export function childrenOf(pid: number): number[] {
     .map(Number);
 }
 
-export async function untilGone(pid: number, timeout = 5000): Promise<void> {
+export async function untilGone(pid: number, timeout = 30_000): Promise<void> {
   await waitFor(() => !isAlive(pid), { timeout, what: `process ${pid} to be gone` });
 }

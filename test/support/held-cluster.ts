@@ -48,7 +48,7 @@ export async function untilNothingIsLeft({
   directory,
 }: Pick<HeldCluster, 'pids' | 'directory'>): Promise<void> {
   await waitFor(() => !pids.some(isAlive) && !existsSync(directory), {
-    timeout: 15_000,
+    timeout: 45_000,
     what: () => `processes ${pids.filter(isAlive).join(', ') || '(none)'} and ${directory} to go`,
   });
 }

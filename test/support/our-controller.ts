@@ -58,7 +58,7 @@ export class OurController {
     ];
     this.#controller = await this.#spawn([process.execPath, main, ...args], 'controller.log');
     await waitFor(() => existsSync(this.connectionFile) && existsSync(this.#engineFile), {
-      timeout: 20_000,
+      timeout: 60_000,
       what: () => `the controller to serve; its log:\n${this.log}`,
     });
     for (let i = 0; i < this.#options.engines; i++) await this.startEngine();

@@ -91,7 +91,7 @@ export class RawClient {
     this.#sending = this.#sending.then(() => dealer.send(frames));
   }
 
-  async replyTo(msgId: string, timeout = 15_000): Promise<AnyMessage> {
+  async replyTo(msgId: string, timeout = 45_000): Promise<AnyMessage> {
     return await waitFor(
       () =>
         this.received.find(({ channel, message }) => channel !== 'iopub' && parentId(message) === msgId)

@@ -217,10 +217,14 @@ export class StockCluster {
     const { db = 'dictdb', pack, controllerArgs = [] } = this.#options;
     const args = [...controllerArgs, ...moreArgs];
     const logBefore = readText(this.controllerLog).length;
+    // traitlets refuses an option that is given twice.
+    const given = (option: string): boolean =>
+      args.some((arg) => arg.startsWith(option.slice(0, option.indexOf('=') + 1)));
+    const beats = heartbeat.filter((option) => !given(option));
     const packers = pack ? [`--Session.packer=${pack}`, `--Session.unpacker=${unpackerOf(pack)}`] : [];
     const child = await this.#spawn(
       'ipyparallel.controller',
-      [`--${db}`, `--ports=${ports.from}-${ports.to}`, ...heartbeat, ...packers, ...args],
+      [`--${db}`, `--ports=${ports.from}-${ports.to}`, ...beats, ...packers, ...args],
       this.controllerLog,
     );
     this.#controller = child;

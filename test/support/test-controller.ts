@@ -26,6 +26,8 @@ export class TestController {
     try {
       const controller = await Controller.start({
         ...{ securityDir: join(directory, 'security'), clusterId: '', hbPeriod: 200, logLevel: 'info' },
+        // 30 s: no peer in this busy process is taken for dead.
+        maxHeartbeatMisses: 150,
         log: (_level, line) => {
           log.push(line);
         },

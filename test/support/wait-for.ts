@@ -1,5 +1,5 @@
 export interface WaitForOptions {
-  /** In ms; 10,000 by default. */
+  /** In ms; 30,000 by default. */
   timeout?: number;
   /** Time between two checks, in ms; 20 by default. */
   interval?: number;
@@ -12,7 +12,7 @@ export async function waitFor<T>(
   check: () => T | undefined | false | Promise<T | undefined | false>,
   options: WaitForOptions = {},
 ): Promise<T> {
-  const { timeout = 10_000, interval = 20, what = 'a condition' } = options;
+  const { timeout = 30_000, interval = 20, what = 'a condition' } = options;
   const deadline = performance.now() + timeout;
   for (;;) {
     const answer = await check();
