@@ -1,2 +1,6 @@
 // For the other packages of this project and its tests; no promise of stability.
 export { type HubPlan, type HubTraits, planQuery } from './hub-plan.js';
+export { ConflatedQueue } from './live/conflated-queue.js';
+export { type Difference, type LiveChange, LiveSet } from './live/live-set.js';
+export { SignsOfChange } from './live/signs-of-change.js';
+export type { Row } from './question.js';

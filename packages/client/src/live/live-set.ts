@@ -108,9 +108,9 @@ export class LiveSet {
   #leave(msgId: string, row: Row | 'gone' | undefined): Difference | undefined {
     const known = this.#rows.get(msgId);
     if (known === undefined) return undefined;
+    const purged = { ...known, status: 'purged' as const };
+    const now = row === 'gone' ? purged : row === undefined ? known : this.#live(row);
     this.#rows.delete(msgId);
-    const now =
-      row === 'gone' ? { ...known, status: 'purged' as const } : row === undefined ? known : this.#live(row);
     return { type: 'left', msgId, now, previous: known };
   }
 
