@@ -41,13 +41,16 @@ export class RawClient {
   readonly #subscribers: Subscriber[] = [];
   #sending: Promise<void> = Promise.resolve();
 
-  constructor(info: ClientConnectionInfo) {
+  /** `routingId` is the session unless another is given, as it is where a client connects anew. */
+  constructor(info: ClientConnectionInfo, options: { session?: string; routingId?: string } = {}) {
     this.info = info;
-    this.session = sessionOf(info);
+    const { session } = options;
+    this.session = sessionOf(info, session === undefined ? {} : { session });
+    const routingId = options.routingId ?? this.session.session;
     for (const channel of ['registration', 'mux', 'task', 'control', 'broadcast'] as const) {
       const port = info[channel];
       if (port === undefined) continue;
-      const dealer = new Dealer({ linger: 0, routingId: this.session.session });
+      const dealer = new Dealer({ linger: 0, routingId });
       dealer.connect(channelAddress(info.interface, port));
       this.#dealers.set(channel, dealer);
       void this.#read(channel, dealer);
@@ -61,8 +64,8 @@ export class RawClient {
     }
   }
 
-  static fromFile(path: string): RawClient {
-    return new RawClient(validateClientConnectionInfo(JSON.parse(readFileSync(path, 'utf8')), path));
+  static fromFile(path: string, options: { session?: string; routingId?: string } = {}): RawClient {
+    return new RawClient(validateClientConnectionInfo(JSON.parse(readFileSync(path, 'utf8')), path), options);
   }
 
   /** Sends a request; `target` is the uuid of an engine, for mux and control. */
@@ -88,7 +91,11 @@ export class RawClient {
   sendFrames(channel: Asking, frames: Buffer[]): void {
     const dealer = this.#dealers.get(channel);
     if (dealer === undefined) throw new Error(`no ${channel} socket`);
-    this.#sending = this.#sending.then(() => dealer.send(frames));
+    this.#sending = this.#sending
+      .then(() => dealer.send(frames))
+      .catch((error: unknown) => {
+        if (!dealer.closed) throw error;
+      });
   }
 
   async replyTo(msgId: string, timeout = 45_000): Promise<AnyMessage> {
