@@ -98,8 +98,8 @@ describe('operations', () => {
     rc.resultStatus('a');
     // @ts-expect-error a msg_id is a text
     rc.resubmit([5]);
-    // @ts-expect-error a msg_id is a text
-    rc.getResult(5);
+    // @ts-expect-error a msg_id is a text, a place in the history a number
+    rc.getResult({});
   });
 });
 

@@ -9,6 +9,7 @@ import { expect, test } from 'vitest';
 test('client', () => {
   expect(Object.keys(client).sort()).toMatchInlineSnapshot(`
     [
+      "AsyncMapResult",
       "AsyncResult",
       "AuthenticationError",
       "Client",

@@ -6,12 +6,13 @@ import {
   type Session,
   type TaskQuery,
   type TaskSort,
+  type TaskStatus,
   UsageError,
 } from '@ipyparallel-js/protocol';
 import { isDict, parseKeys, parseQuery } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { Observable } from 'rxjs';
-import { AsyncResult } from './async-result.js';
+import { AsyncResult, type InteractiveOptions } from './async-result.js';
 import { ClusterLink } from './cluster-link.js';
 import type { ConnectionOptions } from './connect/connection.js';
 import { DbQuery } from './db-query.js';
@@ -19,6 +20,9 @@ import type { EngineInfo } from './engine-registry.js';
 import type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
 import { parseRange } from './question.js';
 import type { ConnectionStatus } from './reconnect/connection-state.js';
+import type { ResultHandle } from './results/handle.js';
+import type { ResultCacheLimits } from './results/result-cache.js';
+import type { TaskMetadata } from './results/task-metadata.js';
 import { Purge, type ResubmitOptions, type Selections } from './selections.js';
 import type { ClientStats } from './stats.js';
 import { DirectView, type Targets } from './views/direct-view.js';
@@ -36,6 +40,8 @@ export interface ClientOptions extends ConnectionOptions {
   readonly requestTimeout?: number;
   /** How often the hub is asked about tasks of other clients that are waited for, in ms; 100 by default. */
   readonly pollInterval?: number;
+  /** How much is held of results that nobody has read; 1,000 results and 64 MiB by default. The hub has the others. */
+  readonly resultCache?: ResultCacheLimits;
   /** The user name that messages carry; `username` by default. */
   readonly username?: string;
 }
@@ -109,12 +115,21 @@ export class Client implements AsyncDisposable {
     return this.#link.registry.engines$;
   }
 
-  /** What was sent, received and refused since connecting. */
+  /** What was sent, received and refused since connecting, and what is held now. */
   get stats(): ClientStats {
-    return { ...this.#link.transport.stats };
+    const { own, others, transport } = this.#link;
+    return {
+      ...transport.stats,
+      outstanding: own.outstanding.length,
+      followed: others.size,
+      unreadResults: own.ended.count,
+      unreadBytes: own.ended.bytes,
+      evictedResults: own.ended.evicted,
+      history: own.historyLength,
+    };
   }
 
-  /** The ids of the tasks submitted here, in order. Mirrors ipyparallel `Client.history`. */
+  /** The ids of the tasks submitted here, in order; the newest 10,000. Mirrors ipyparallel `Client.history`. */
   get history(): readonly string[] {
     return this.#link.own.history;
   }
@@ -168,15 +183,56 @@ export class Client implements AsyncDisposable {
 
   /**
    * The result of a task, or of several, whoever submitted them: own ones from their replies, others' by asking the
-   * hub until they have ended. An id that stays unknown for a second fails it with TaskNotFoundError, since the hub may
-   * learn of a task a moment after its id is known. Mirrors ipyparallel `Client.get_result`.
+   * hub until they have ended. A number is a place in `history`, from its end when negative; without anything it is the
+   * last one submitted. An unknown id fails it with TaskNotFoundError. Mirrors ipyparallel `Client.get_result`.
    */
-  getResult<T = unknown>(msgId: string): AsyncResult<T>;
-  getResult<T = unknown>(msgIds: readonly string[]): AsyncResult<T[]>;
-  getResult(jobs: string | readonly string[]): AsyncResult<unknown> {
-    this.#link.assertOpen();
-    const tasks = idsOf(jobs).map((id) => this.#link.own.get(id) ?? this.#link.others.follow(id));
-    return new AsyncResult(tasks, { single: typeof jobs === 'string' });
+  getResult<T = unknown>(job?: string | number): AsyncResult<T, T>;
+  getResult<T = unknown>(jobs: readonly (string | number)[]): AsyncResult<T[], T>;
+  getResult<T>(jobs: AsyncResult<T>): AsyncResult<T>;
+  getResult(
+    jobs: string | number | readonly (string | number)[] | AsyncResult<unknown> = -1,
+  ): AsyncResult<unknown> {
+    return this.#link.results.of(jobs);
+  }
+
+  /**
+   * The result that a handle names: what `JSON.stringify(ar)` or `ar.toJSON()` gave in this or another process, even
+   * long ago. The handle may come from anywhere. @throws UsageError when it is none, or (code `WRONG_CLUSTER`) of another
+   * cluster, unless with `anyCluster`
+   */
+  attach<T = unknown>(
+    handle: ResultHandle | string,
+    options: { readonly anyCluster?: boolean } = {},
+  ): AsyncResult<T> {
+    return this.#link.results.attach(handle, options) as AsyncResult<T>;
+  }
+
+  /**
+   * The status of a task, one's own or another's: at once and at each change; completes when it has ended. The hub is
+   * asked about others' only while somebody listens.
+   */
+  taskStatus$(job: string | number): Observable<TaskStatus> {
+    return this.#link.results.status$(job);
+  }
+
+  /** Waits until tasks have ended, by default all that are outstanding: true; or until `timeout` ms are over: false. Mirrors ipyparallel `Client.wait`. */
+  wait(jobs?: Jobs, options: WaitOptions = {}): Promise<boolean> {
+    return this.#link.results.of(jobs ?? this.outstanding).wait(options);
+  }
+
+  /** The same, showing how far they are. Mirrors ipyparallel `Client.wait_interactive`. */
+  waitInteractive(jobs?: Jobs, options: InteractiveOptions = {}): Promise<boolean> {
+    return this.#link.results.of(jobs ?? this.outstanding).waitInteractive(options);
+  }
+
+  /** What is held here of own tasks that have ended and were not read: value or error by id. Mirrors ipyparallel `Client.results`. */
+  get results(): ReadonlyMap<string, unknown> {
+    return this.#link.results.held();
+  }
+
+  /** What is known beside their results of own tasks that have not ended, or were not read. Mirrors ipyparallel `Client.metadata`. */
+  get metadata(): ReadonlyMap<string, TaskMetadata> {
+    return this.#link.results.metadata();
   }
 
   /** Which tasks have ended, by the hub's records. @throws TaskNotFoundError. Mirrors ipyparallel `Client.result_status`. */
@@ -224,11 +280,11 @@ export class Client implements AsyncDisposable {
    * drops what their metadata said: `AsyncResult.dropped` tells what, and `restore: true` submits them from here
    * instead. @throws TaskNotFoundError, and then nothing is sent. Mirrors ipyparallel `Client.resubmit`.
    */
-  async resubmit<T = unknown>(msgId: string, options?: ResubmitOptions): Promise<AsyncResult<T>>;
+  async resubmit<T = unknown>(msgId: string, options?: ResubmitOptions): Promise<AsyncResult<T, T>>;
   async resubmit<T = unknown>(
     jobs: Exclude<Jobs, string>,
     options?: ResubmitOptions,
-  ): Promise<AsyncResult<T[]>>;
+  ): Promise<AsyncResult<T[], T>>;
   async resubmit(jobs: Jobs, options: ResubmitOptions = {}): Promise<AsyncResult<unknown>> {
     const ids = idsOf(jobs);
     const single = typeof jobs === 'string';
@@ -295,19 +351,10 @@ export class Client implements AsyncDisposable {
     jobs: Jobs | 'all' = 'all',
     options: WaitOptions & { readonly targets?: Targets } = {},
   ): Promise<void> {
-    const { targets = 'all' } = options;
+    const { targets = 'all', ...wait } = options;
     const ids = targets === 'all' ? this.ids : [targets].flat();
-    const msgIds = jobs === 'all' ? null : idsOf(jobs);
-    await Promise.all(
-      ids.map((id) =>
-        this.#link.control.request(
-          this.#link.submitter.engine(id),
-          'abort_request',
-          { msg_ids: msgIds },
-          options,
-        ),
-      ),
-    );
+    const engines = ids.map((id) => this.#link.submitter.engine(id));
+    await this.#link.keeper.abortAt(engines, jobs === 'all' ? null : idsOf(jobs), wait);
   }
 
   /** A view of engines picked by id; `'all'` means all that are registered at each call. Mirrors ipyparallel `Client.direct_view`. */

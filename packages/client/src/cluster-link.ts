@@ -6,7 +6,6 @@ import {
   isMessageOf,
   type MessageContents,
   ProtocolError,
-  parentId,
   type Session,
 } from '@ipyparallel-js/protocol';
 import {
@@ -30,6 +29,8 @@ import { LiveQueries } from './live/live-queries.js';
 import { Signals } from './live/signals.js';
 import { OwnTasks } from './own-tasks.js';
 import { ConnectionState } from './reconnect/connection-state.js';
+import { ClientKeeper } from './results/client-keeper.js';
+import { ClientResults } from './results/client-results.js';
 import { Transport } from './transport.js';
 import { EngineLanguages } from './views/engine-languages.js';
 import { Submitter } from './views/submitter.js';
@@ -50,9 +51,13 @@ export class ClusterLink {
   readonly registry = new EngineRegistry();
   readonly control: ControlRequests;
   readonly languages: EngineLanguages;
+  /** What tasks ask of this client. */
+  readonly keeper: ClientKeeper;
   /** The tasks submitted here. */
   readonly own: OwnTasks;
   readonly submitter: Submitter;
+  /** Results by id, by place in the history, or by handle. */
+  readonly results: ClientResults = new ClientResults(this);
   /** Whether the controller is there, and who is told when it goes and comes. */
   readonly connection: ConnectionState;
   /** What is noticed without asking, for those who ask. */
@@ -86,7 +91,13 @@ export class ClusterLink {
     });
     this.control = new ControlRequests(this.transport, this.requests.defaultTimeout);
     this.languages = new EngineLanguages(this.control);
-    this.own = new OwnTasks(this.registry);
+    this.keeper = new ClientKeeper(this);
+    this.own = new OwnTasks({
+      registry: this.registry,
+      keeper: this.keeper,
+      ...(options.resultCache === undefined ? {} : { limits: options.resultCache }),
+      onUnreadable: () => this.transport.stats.unreadable++,
+    });
     this.#watch = new ConnectionWatch(
       this.transport.address('registration'),
       (error) => this.#failAll(error),
@@ -95,7 +106,7 @@ export class ClusterLink {
     this.submitter = new Submitter(this.transport, this.registry, this.languages, this.own, this.#watch);
     this.database = new HubDatabase(this.requests, undefined);
     this.operations = new HubOperations(this.requests, this.database, this.registry, undefined);
-    this.others = new HubTasks(this.database, this.requests, this.registry, this.#pollInterval);
+    this.others = this.#newHubTasks();
   }
 
   /** Finds the connection file, opens the sockets and waits for the hub's answer. */
@@ -167,7 +178,18 @@ export class ClusterLink {
     this.connection.setConnected(this.transport.address('registration'));
     this.database = new HubDatabase(this.requests, this.hub);
     this.operations = new HubOperations(this.requests, this.database, this.registry, this.hub);
-    this.others = new HubTasks(this.database, this.requests, this.registry, this.#pollInterval);
+    this.others = this.#newHubTasks();
+  }
+
+  #newHubTasks(): HubTasks {
+    return new HubTasks({
+      database: this.database,
+      requests: this.requests,
+      registry: this.registry,
+      hub: this.hub,
+      keeper: this.keeper,
+      interval: this.#pollInterval,
+    });
   }
 
   async #onBack(): Promise<void> {
@@ -228,9 +250,7 @@ export class ClusterLink {
       case 'iopub':
         this.own.onOutput(message);
         this.signals.onOutput(message);
-        if (isMessageOf(message, 'status') && message.content.execution_state === 'idle') {
-          this.others.onIdle(parentId(message) ?? '');
-        }
+        this.others.onOutput(message);
         return;
       case 'control':
         if (!this.control.settle(message)) this.transport.stats.unexpected++;

@@ -1,27 +1,30 @@
 import {
+  type AnyMessage,
+  type HubInfo,
   IpyparallelError,
+  isMessageOf,
+  parentId,
   type TaskKey,
   TaskLostError,
   TaskNotFoundError,
   taskStatus,
 } from '@ipyparallel-js/protocol';
-import { pause } from '@ipyparallel-js/wire';
+import { ownString } from '@ipyparallel-js/protocol/internal';
+import { type Deadline, pause } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from './engine-registry.js';
 import { chunked, type HubDatabase } from './hub-database.js';
 import type { HubRequests } from './hub-requests.js';
 import type { Row } from './question.js';
+import { LostTasks, type OpenTask } from './results/lost-tasks.js';
+import { dateOf, readOutput } from './results/read-output.js';
+import { describeFromRecord, FACT_COLUMNS } from './results/record-facts.js';
+import type { TaskKeeper } from './results/task-keeper.js';
 import { Task } from './task.js';
 import { readOutcome } from './task-results.js';
 
 const STATUS_COLUMNS: readonly TaskKey[] = ['engine_uuid', 'completed', 'result_content'];
 const RESULT_COLUMNS: readonly TaskKey[] = [
-  ...STATUS_COLUMNS,
-  'header',
-  'result_header',
-  'result_buffers',
-  'execute_result',
-  'stdout',
-  'stderr',
+  ...new Set<TaskKey>([...STATUS_COLUMNS, ...FACT_COLUMNS, 'header', 'result_header', 'result_buffers']),
 ];
 /** Output may reach the hub after the reply; an `execute` without a result is read once more after this. */
 const OUTPUT_GRACE_MS = 50;
@@ -29,60 +32,117 @@ const SOON_MS = 5;
 /** The hub watches the traffic: it may learn of a task a moment after its id is known to others. */
 const UNKNOWN_GRACE_MS = 1_000;
 
+/** What following by the hub needs of its surroundings. */
+export interface HubTasksContext {
+  readonly database: HubDatabase;
+  readonly requests: HubRequests;
+  readonly registry: EngineRegistry;
+  /** What the hub says of itself; undefined for a stock one. */
+  readonly hub: HubInfo | undefined;
+  readonly keeper?: TaskKeeper;
+  /** How often the hub is asked, in ms. */
+  readonly interval: number;
+}
+
+interface Followed {
+  readonly task: Task;
+  /** Whether it is one of this client's, whose reply may have been lost. */
+  readonly adopted: boolean;
+  /** How many want only its status, for as long as they listen; undefined once somebody wants its result. */
+  listeners: number | undefined;
+  /** Since when the hub has said that it does not know it, by the clock of `performance`. */
+  unknownSince: number | undefined;
+}
+
 /**
  * Tasks of other clients, and resubmitted ones: their results come only by asking the hub. One loop asks for all of
  * them at once; output seen on iopub brings its next question forward. Mirrors ipyparallel `AsyncHubResult`.
  */
 export class HubTasks {
+  readonly #context: HubTasksContext;
   readonly #database: HubDatabase;
   readonly #requests: HubRequests;
-  readonly #registry: EngineRegistry;
-  readonly #interval: number;
-  readonly #pending = new Map<string, Task>();
-  /** Those of this client. */
-  readonly #adopted = new Set<string>();
-  /** Since when the hub has said of a task that it does not know it, by the clock of `performance`. */
-  readonly #unknownSince = new Map<string, number>();
+  readonly #pending = new Map<string, Followed>();
+  readonly #lost: LostTasks;
+  readonly #resultColumns: readonly TaskKey[];
   #stop = new AbortController();
   #wake = new AbortController();
   #running = false;
 
-  constructor(database: HubDatabase, requests: HubRequests, registry: EngineRegistry, interval: number) {
-    this.#database = database;
-    this.#requests = requests;
-    this.#registry = registry;
-    this.#interval = interval;
+  constructor(context: HubTasksContext) {
+    this.#context = context;
+    this.#database = context.database;
+    this.#requests = context.requests;
+    const ours = context.hub !== undefined;
+    this.#lost = new LostTasks(context.requests, context.registry, ours);
+    // A stock hub has it in some records only, and would have to be asked for whole records.
+    this.#resultColumns = ours ? [...RESULT_COLUMNS, 'display_data'] : RESULT_COLUMNS;
+  }
+
+  /** How many tasks are followed. */
+  get size(): number {
+    return this.#pending.size;
   }
 
   /** Follows a task by asking the hub until it has ended. */
   follow(msgId: string): Task {
-    const known = this.#pending.get(msgId);
-    if (known !== undefined) return known;
-    const task = new Task(msgId, { engineId: (uuid) => this.#registry.idOf(uuid) });
-    this.#pending.set(msgId, task);
-    if (!this.#running) void this.#run();
-    return task;
+    const followed = this.#follow(msgId);
+    followed.listeners = undefined;
+    return followed.task;
+  }
+
+  /** Follows a task for as long as the caller listens: `release` is called when it does no longer. */
+  listen(msgId: string): { readonly task: Task; readonly release: () => void } {
+    const followed = this.#follow(msgId);
+    if (followed.listeners !== undefined) followed.listeners++;
+    return {
+      task: followed.task,
+      release: () => {
+        if (followed.listeners === undefined || --followed.listeners > 0) return;
+        if (this.#pending.get(msgId) === followed) this.#pending.delete(msgId);
+      },
+    };
   }
 
   /** Follows a task of this client whose reply may have been lost: the same object is settled from the hub's record. */
   adopt(task: Task): void {
-    if (task.outcome !== undefined || this.#pending.has(task.msgId)) return;
-    this.#pending.set(task.msgId, task);
-    this.#adopted.add(task.msgId);
-    if (!this.#running) void this.#run();
+    if (task.outcome !== undefined) return;
+    this.#add(task.msgId, { task, adopted: true, listeners: undefined, unknownSince: undefined });
+    // Its reply may come all the same.
+    void task.done.then(() => {
+      if (this.#pending.get(task.msgId)?.task === task) this.#pending.delete(task.msgId);
+    });
   }
 
-  /** A sign that a task is about to end. */
-  onIdle(msgId: string): void {
-    if (this.#pending.has(msgId)) this.#wake.abort();
+  /** Takes a message of the iopub socket: signs of what is followed here. */
+  onOutput(message: AnyMessage): void {
+    const followed = this.#pending.get(parentId(message) ?? '');
+    if (followed === undefined || followed.adopted) {
+      if (followed !== undefined && isIdle(message)) this.#wake.abort();
+      return;
+    }
+    const { task } = followed;
+    if (isMessageOf(message, 'status')) {
+      task.assign(ownString(message.metadata, 'engine') ?? '');
+      if (message.content.execution_state === 'busy') task.begin(dateOf(message));
+      else if (isIdle(message)) this.#wake.abort();
+      return;
+    }
+    // The rest of its output is in its record; this is in none.
+    if (message.msg_type !== 'data_message') return;
+    try {
+      const output = readOutput(message);
+      if (output !== undefined) task.emit(output);
+    } catch {
+      // What another client's task has published and we cannot read is no failure of ours.
+    }
   }
 
   /** Everything followed fails. */
   failAll(error: Error): void {
-    for (const task of this.#pending.values()) task.settle({ ok: false, error }, task.status);
+    const all = [...this.#pending.values()];
     this.#pending.clear();
-    this.#adopted.clear();
-    this.#unknownSince.clear();
+    for (const { task } of all) task.settle({ ok: false, error }, task.status);
     this.#wake.abort();
   }
 
@@ -92,6 +152,24 @@ export class HubTasks {
     this.#wake.abort();
   }
 
+  #follow(msgId: string): Followed {
+    const known = this.#pending.get(msgId);
+    if (known !== undefined) return known;
+    const { keeper, registry } = this.#context;
+    const task = new Task(msgId, {
+      engineId: (uuid) => registry.idOf(uuid),
+      ...(keeper === undefined ? {} : { keeper }),
+    });
+    return this.#add(msgId, { task, adopted: false, listeners: 0, unknownSince: undefined });
+  }
+
+  #add(msgId: string, followed: Followed): Followed {
+    this.#pending.set(msgId, followed);
+    this.#lost.restart();
+    if (!this.#running) void this.#run();
+    return followed;
+  }
+
   async #run(): Promise<void> {
     this.#running = true;
     // Everything followed in one go is asked for in one go.
@@ -99,44 +177,76 @@ export class HubTasks {
     while (this.#pending.size > 0 && !this.#stop.signal.aborted) {
       const woken = this.#wake.signal.aborted;
       if (woken) this.#wake = new AbortController();
-      for (const ids of chunked([...this.#pending.keys()])) await this.#ask(ids);
-      if (this.#pending.size > 0) await pause(woken ? SOON_MS : this.#interval, this.#wake.signal);
+      const open: OpenTask[] = [];
+      for (const ids of chunked([...this.#pending.keys()])) open.push(...(await this.#ask(ids)));
+      if (open.length > 0 && this.#lost.due) await this.#giveUp(open);
+      if (this.#pending.size > 0) await pause(woken ? SOON_MS : this.#context.interval, this.#wake.signal);
     }
     this.#running = false;
   }
 
-  async #ask(ids: readonly string[]): Promise<void> {
+  #deadline(): Deadline {
+    return this.#requests.deadline({ signal: this.#stop.signal });
+  }
+
+  /** Asks after tasks; gives those that have a record and have not ended. */
+  async #ask(ids: readonly string[]): Promise<OpenTask[]> {
+    const open: OpenTask[] = [];
     try {
-      const deadline = () => this.#requests.deadline({ signal: this.#stop.signal });
-      const rows = await this.#database.byId(ids, STATUS_COLUMNS, deadline());
+      const rows = await this.#database.byId(ids, STATUS_COLUMNS, this.#deadline());
       const done: string[] = [];
       for (const id of ids) {
         const row = rows.get(id);
         if (row === undefined) await this.#missing(id);
         else if (row.completed !== null) done.push(id);
-        else if (typeof row.engine_uuid === 'string') this.#pending.get(id)?.assign(row.engine_uuid);
+        else {
+          const engineUuid = row.engine_uuid ?? null;
+          open.push({ msgId: id, engineUuid });
+          const followed = this.#pending.get(id);
+          if (followed !== undefined) followed.unknownSince = undefined;
+          if (engineUuid !== null) followed?.task.assign(engineUuid);
+        }
       }
-      if (done.length === 0) return;
-      let results = await this.#database.byId(done, RESULT_COLUMNS, deadline());
-      if ([...results.values()].some(mayLackOutput)) {
-        await pause(OUTPUT_GRACE_MS, this.#stop.signal);
-        results = await this.#database.byId(done, RESULT_COLUMNS, deadline());
-      }
-      for (const row of results.values()) this.#settle(row);
+      await this.#read(done);
     } catch (error) {
-      if (this.#stop.signal.aborted) return;
-      const failure = error instanceof Error ? error : new Error(String(error));
-      for (const id of ids) this.#fail(id, failure);
+      this.#failed(ids, error);
+    }
+    return open;
+  }
+
+  async #read(done: readonly string[]): Promise<void> {
+    if (done.length === 0) return;
+    let results = await this.#database.byId(done, this.#resultColumns, this.#deadline());
+    if ([...results.values()].some(mayLackOutput)) {
+      await pause(OUTPUT_GRACE_MS, this.#stop.signal);
+      results = await this.#database.byId(done, this.#resultColumns, this.#deadline());
+    }
+    for (const row of results.values()) this.#settle(row);
+  }
+
+  /** What the hub has a record of and will never finish fails. */
+  async #giveUp(open: readonly OpenTask[]): Promise<void> {
+    try {
+      const lost = await this.#lost.find(open, { signal: this.#stop.signal });
+      if (lost.size === 0) return;
+      const rows = await this.#database.byId([...lost.keys()], STATUS_COLUMNS, this.#deadline());
+      for (const [id, why] of lost) {
+        // It may have ended in the meantime, or been purged: the next question tells.
+        const row = rows.get(id);
+        if (row === undefined || row.completed !== null) continue;
+        const task = this.#take(id)?.task;
+        task?.settle({ ok: false, error: new TaskLostError([id], why) }, 'lost');
+      }
+    } catch (error) {
+      // Whether something is lost can wait; that the hub cannot be asked shows with the next question.
+      if (!(error instanceof IpyparallelError) && !this.#stop.signal.aborted) throw error;
     }
   }
 
   #settle(row: Row): void {
-    const task = this.#pending.get(row.msg_id);
+    const task = this.#take(row.msg_id)?.task;
     if (task === undefined) return;
-    const engineUuid = row.engine_uuid ?? undefined;
-    if (engineUuid !== undefined) task.engineUuid = engineUuid;
-    if (task.stdout === '' && typeof row.stdout === 'string') task.emit({ type: 'stdout', text: row.stdout });
-    if (task.stderr === '' && typeof row.stderr === 'string') task.emit({ type: 'stderr', text: row.stderr });
+    describeFromRecord(task, row);
     const { outcome, status } = readOutcome({
       msgType: String(row.result_header?.msg_type ?? row.header?.msg_type ?? 'apply_reply'),
       content: row.result_content ?? {},
@@ -144,11 +254,9 @@ export class HubTasks {
       executeResult: row.execute_result ?? null,
       stdout: task.stdout,
       stderr: task.stderr,
-      engineUuid,
-      engineId: engineUuid === undefined ? undefined : this.#registry.idOf(engineUuid),
+      engineUuid: task.engineUuid,
+      engineId: task.metadata.engineId ?? undefined,
     });
-    this.#pending.delete(row.msg_id);
-    this.#adopted.delete(row.msg_id);
     task.settle(outcome, status);
   }
 
@@ -157,36 +265,40 @@ export class HubTasks {
    * the database, so it may know by now what was not there a moment ago.
    */
   async #missing(id: string): Promise<void> {
+    const followed = this.#pending.get(id);
+    if (followed === undefined) return;
     try {
       const { content } = await this.#requests.request(
         'result_request',
         { msg_ids: [id], status_only: true },
         { msgIds: [id], signal: this.#stop.signal },
       );
-      this.#unknownSince.delete(id);
+      followed.unknownSince = undefined;
       // Submitted in the meantime, or its record was culled while it runs: either shows when it is asked again.
       if (Array.isArray(content.pending) && content.pending.includes(id)) return;
-      const deadline = this.#requests.deadline({ signal: this.#stop.signal });
-      const rows = await this.#database.byId([id], STATUS_COLUMNS, deadline);
+      const rows = await this.#database.byId([id], STATUS_COLUMNS, this.#deadline());
       if (!rows.has(id)) this.#fail(id, new TaskNotFoundError([id], 'purged'));
     } catch (error) {
       if (!(error instanceof IpyparallelError)) throw error;
       if (error instanceof TaskNotFoundError && error.reason === 'unknown') {
         const now = performance.now();
-        const since = this.#unknownSince.get(id) ?? now;
-        this.#unknownSince.set(id, since);
-        if (now - since < UNKNOWN_GRACE_MS) return;
+        followed.unknownSince ??= now;
+        if (now - followed.unknownSince < UNKNOWN_GRACE_MS) return;
       }
       this.#fail(id, error);
     }
   }
 
+  #failed(ids: readonly string[], error: unknown): void {
+    if (this.#stop.signal.aborted) return;
+    const failure = error instanceof Error ? error : new Error(String(error));
+    for (const id of ids) this.#fail(id, failure);
+  }
+
   #fail(id: string, error: Error): void {
-    const task = this.#pending.get(id);
-    this.#pending.delete(id);
-    this.#unknownSince.delete(id);
-    if (task === undefined) return;
-    const adopted = this.#adopted.delete(id);
+    const followed = this.#take(id);
+    if (followed === undefined) return;
+    const { task, adopted } = followed;
     if (!(error instanceof TaskNotFoundError)) task.settle({ ok: false, error }, task.status);
     else if (adopted && error.reason === 'unknown') {
       const why =
@@ -194,6 +306,16 @@ export class HubTasks {
       task.settle({ ok: false, error: new TaskLostError([id], why, { cause: error }) }, 'lost');
     } else task.settle({ ok: false, error }, error.reason === 'purged' ? 'purged' : 'lost');
   }
+
+  #take(id: string): Followed | undefined {
+    const followed = this.#pending.get(id);
+    this.#pending.delete(id);
+    return followed;
+  }
+}
+
+function isIdle(message: AnyMessage): boolean {
+  return isMessageOf(message, 'status') && message.content.execution_state === 'idle';
 }
 
 function mayLackOutput(row: Row): boolean {

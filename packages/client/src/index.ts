@@ -39,6 +39,7 @@ export {
   type SortKey,
   TaskAbortedError,
   type TaskContext,
+  type TaskFailure,
   TaskLostError,
   TaskNotFoundError,
   TaskPendingError,
@@ -58,7 +59,13 @@ export {
   Uuid,
 } from '@ipyparallel-js/protocol';
 export type { WaitOptions } from '@ipyparallel-js/wire';
-export { AsyncResult, type Progress } from './async-result.js';
+export {
+  AsyncResult,
+  type ElementOf,
+  type InteractiveOptions,
+  type OutputOfTask,
+  type ReturnWhen,
+} from './async-result.js';
 export { Client, type ClientOptions, type DbQueryOptions, type Jobs, type RangeOptions } from './client.js';
 export type { ConnectionOptions } from './connect/connection.js';
 export { DbQuery } from './db-query.js';
@@ -79,10 +86,19 @@ export type {
 } from './live/watch-event.js';
 export type { PlannedRequest, QueryPlan } from './query-plan.js';
 export type { ConnectionStatus } from './reconnect/connection-state.js';
+export { AsyncMapResult } from './results/async-map-result.js';
+export type { DisplayOptions } from './results/display-outputs.js';
+export type { ResultHandle } from './results/handle.js';
+export type { Settled } from './results/iteration.js';
+export type { Progress } from './results/progress.js';
+export type { ProgressBarOptions } from './results/progress-bar.js';
 export type { Reassembly } from './results/reassembly.js';
+export type { ResultCacheLimits } from './results/result-cache.js';
+export type { OutputOptions, OutputStream } from './results/stream-output.js';
 export type { TaskMetadata, TaskOutput } from './results/task-metadata.js';
+export type { Moments, TimedeltaOptions, TimeKey } from './results/timing.js';
 export type { PurgeOptions, PurgeReport, ResubmitOptions } from './selections.js';
-export type { ClientStats } from './stats.js';
+export type { ClientStats, TrafficStats } from './stats.js';
 export type { ExecuteReply } from './task-results.js';
 export { DirectView, type PerTarget, type Targets } from './views/direct-view.js';
 export type { EngineLanguage } from './views/engine-languages.js';

@@ -1,5 +1,5 @@
 /** What a client has sent, received and refused, counted since it connected. */
-export interface ClientStats {
+export interface TrafficStats {
   readonly sent: number;
   readonly received: number;
   /** Messages dropped because their frames made no message. */
@@ -10,10 +10,28 @@ export interface ClientStats {
   readonly replayed: number;
   /** Well-signed messages that answered nothing of ours, or came too late. */
   readonly unexpected: number;
+  /** Published output of own tasks that could not be read. */
+  readonly unreadable: number;
 }
 
-/** The counters behind {@link ClientStats}. */
-export type StatsCounters = { -readonly [K in keyof ClientStats]: number };
+/** What a client has sent and received since it connected, and what it holds now. */
+export interface ClientStats extends TrafficStats {
+  /** Own tasks without a result. */
+  readonly outstanding: number;
+  /** Tasks that the hub is being asked about. */
+  readonly followed: number;
+  /** Results held here because nobody has read them; one that was read is held by its AsyncResult alone. */
+  readonly unreadResults: number;
+  /** What those take, in bytes, about. */
+  readonly unreadBytes: number;
+  /** How many unread results had to go, beyond `ClientOptions.resultCache`; the hub still has them. */
+  readonly evictedResults: number;
+  /** Ids in `rc.history`. */
+  readonly history: number;
+}
+
+/** The counters behind {@link TrafficStats}. */
+export type StatsCounters = { -readonly [K in keyof TrafficStats]: number };
 
 export const newCounters = (): StatsCounters => ({
   sent: 0,
@@ -22,4 +40,5 @@ export const newCounters = (): StatsCounters => ({
   forged: 0,
   replayed: 0,
   unexpected: 0,
+  unreadable: 0,
 });

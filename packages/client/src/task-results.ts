@@ -35,6 +35,8 @@ export interface FinishedTask {
   readonly msgType: string;
   readonly content: Dict;
   readonly buffers: readonly Uint8Array[];
+  /** Whether the buffers hold a result of each of several engines; false by default. */
+  readonly coalesced?: boolean;
   /** The content of `execute_result`. */
   readonly executeResult: Dict | null;
   readonly stdout: string;
@@ -67,7 +69,26 @@ export function readOutcome(task: FinishedTask): { readonly outcome: Outcome; re
 function readValue(task: FinishedTask): unknown {
   if (task.msgType.startsWith('execute')) return executeReply(task);
   if (isJsContent(task.content)) return decodeJsResult(task.content, task.buffers);
+  if (task.coalesced === true) return unpackEach(task.buffers);
   return task.buffers.length === 0 ? null : unpackResult(task.buffers).value;
+}
+
+/** Results behind one another, as a broadcast scheduler gathers them. */
+function unpackEach(buffers: readonly Uint8Array[]): unknown[] {
+  const values: unknown[] = [];
+  for (let rest = buffers; rest.length > 0; ) {
+    const result = unpackResult(rest);
+    values.push(result.value);
+    if (result.rest.length >= rest.length) break;
+    rest = result.rest;
+  }
+  return values;
+}
+
+/** A reply's own word for how its task ended. */
+export function replyStatus(content: Dict): 'ok' | 'error' | 'aborted' {
+  const status = outcomeOf(content);
+  return status === 'completed' ? 'ok' : status === 'failed' ? 'error' : 'aborted';
 }
 
 function executeReply(task: FinishedTask): ExecuteReply {

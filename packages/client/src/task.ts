@@ -1,12 +1,16 @@
 import { isDone, type TaskStatus } from '@ipyparallel-js/protocol';
 import { concat, defer, from, type Observable, ReplaySubject, Subject } from 'rxjs';
 import { OutputStore } from './results/output-store.js';
+import type { TaskKeeper } from './results/task-keeper.js';
 import {
   type MutableMetadata,
   newMetadata,
   type TaskMetadata,
   type TaskOutput,
 } from './results/task-metadata.js';
+
+/** What a task takes beside its result and output, about. */
+const FIXED_SIZE = 1_024;
 
 /** How a task ended. */
 export type Outcome =
@@ -17,6 +21,10 @@ export type Outcome =
 export interface TaskStart {
   readonly status?: TaskStatus;
   readonly engineUuid?: string;
+  /** True by default; false for a task that is about to be sent from here. */
+  readonly sent?: boolean;
+  /** The client's side of it. */
+  readonly keeper?: TaskKeeper;
   /** The engine's id by its uuid, asked whenever an engine becomes known. */
   readonly engineId?: (uuid: string) => number | undefined;
 }
@@ -28,6 +36,8 @@ export class Task {
   readonly done: Promise<Outcome>;
   /** Resolves when nothing more of its output is expected; never before `done`. */
   readonly outputDone: Promise<void>;
+  /** What it can ask of the client that follows it. */
+  readonly keeper: TaskKeeper | undefined;
   readonly #metadata: MutableMetadata;
   readonly #engineId: (uuid: string) => number | undefined;
   // Replays its last value also when it is over, which a BehaviorSubject does not.
@@ -37,15 +47,19 @@ export class Task {
   #status: TaskStatus;
   #outcome: Outcome | undefined;
   #outputEnded = false;
+  #sent: boolean;
+  #resultBytes = 0;
   #resolve: (outcome: Outcome) => void = () => undefined;
   #resolveOutput: () => void = () => undefined;
 
   constructor(msgId: string, start: TaskStart = {}) {
     this.msgId = msgId;
+    this.keeper = start.keeper;
     this.#metadata = newMetadata(msgId);
     this.#store = new OutputStore(this.#metadata);
     this.#engineId = start.engineId ?? (() => undefined);
     if (start.engineUuid !== undefined) this.engineUuid = start.engineUuid;
+    this.#sent = start.sent ?? true;
     this.#status = start.status ?? 'unassigned';
     this.#changes.next(this.#status);
     this.done = new Promise((resolve) => {
@@ -114,6 +128,16 @@ export class Task {
     return this.#outputEnded;
   }
 
+  /** Whether its request was given to ZeroMQ, by whoever submitted it. */
+  get sent(): boolean {
+    return this.#sent;
+  }
+
+  /** Its request was given to ZeroMQ. */
+  markSent(): void {
+    this.#sent = true;
+  }
+
   /** An engine has it. */
   assign(engineUuid: string): void {
     if (this.#outcome !== undefined || engineUuid === '') return;
@@ -157,7 +181,12 @@ export class Task {
 
   /** Bytes that its result and output take here, about. */
   get size(): number {
-    return this.#store.bytes;
+    return FIXED_SIZE + this.#store.bytes + this.#resultBytes;
+  }
+
+  /** Says what its result takes. */
+  weigh(resultBytes: number): void {
+    this.#resultBytes = resultBytes;
   }
 
   #become(status: TaskStatus): void {

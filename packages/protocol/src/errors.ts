@@ -223,18 +223,31 @@ export class NoDatabaseError extends HubError {
   }
 }
 
-/** Several tasks failed; `errors` lists each, in the order of the tasks. */
+/** One of several failures: which task, and where it ran as far as is known. */
+export interface TaskFailure {
+  readonly error: Error;
+  readonly msgId: string;
+  readonly engineId: number | null;
+}
+
+/** Failures that the message of a {@link CompositeError} lists. */
+const MOST_LISTED = 8;
+
+/** Several tasks failed; `errors` and `failures` list each, in the order of the tasks. */
 export class CompositeError extends IpyparallelError {
   readonly errors: readonly Error[];
+  readonly failures: readonly TaskFailure[];
 
-  constructor(errors: readonly Error[]) {
-    const first = errors[0];
-    super(
-      'COMPOSITE',
-      `${errors.length} tasks failed; the first: ${first === undefined ? 'unknown' : first.message}`,
-      { cause: first },
-    );
-    this.errors = errors;
+  constructor(failures: readonly TaskFailure[]) {
+    const lines = failures.slice(0, MOST_LISTED).map(({ error, msgId, engineId }) => {
+      const place = engineId === null ? '' : ` on engine ${engineId}`;
+      return `\n  ${msgId}${place}: ${error.message.split('\n', 1)[0]}`;
+    });
+    if (failures.length > MOST_LISTED) lines.push(`\n  and ${failures.length - MOST_LISTED} more`);
+    const count = failures.length === 1 ? '1 task' : `${failures.length} tasks`;
+    super('COMPOSITE', `${count} failed:${lines.join('')}`, { cause: failures[0]?.error });
+    this.failures = failures;
+    this.errors = failures.map(({ error }) => error);
   }
 }
 

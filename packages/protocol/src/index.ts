@@ -28,6 +28,7 @@ export {
   ReplayError,
   SignatureError,
   TaskAbortedError,
+  type TaskFailure,
   TaskLostError,
   TaskNotFoundError,
   TaskPendingError,

@@ -1,6 +1,6 @@
 import { isDone, type TaskStatus } from '@ipyparallel-js/protocol';
 import { Observable, type OperatorFunction } from 'rxjs';
-import { countProgress, type Progress } from '../async-result.js';
+import { countProgress, type Progress } from '../results/progress.js';
 import type { WatchEvent } from './watch-event.js';
 
 /** A record of a live query as these operators see it. */

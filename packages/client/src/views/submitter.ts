@@ -64,7 +64,7 @@ export class Submitter {
     const metadata = labelled({}, options);
     const pieces = engines.map((engine) => {
       const message = this.#message(work, metadata);
-      return { engine, message, task: this.#tasks.add(message.msg_id, engine.uuid) };
+      return { engine, message, task: this.#tasks.add(message.msg_id, engine.uuid, message) };
     });
     const tasks = pieces.map(({ task }) => task);
     // Code for one engine of unknown language is that engine's to judge.
@@ -72,9 +72,10 @@ export class Submitter {
     this.#withLanguages(concerned, tasks, (languages) => {
       requireCommon(concerned, languages, language);
       for (const { engine, message, task } of pieces) {
-        if (this.#registry.engines.get(engine.id) === engine.uuid)
+        if (this.#registry.engines.get(engine.id) === engine.uuid) {
           this.#transport.send('mux', message, [engine.uuid]);
-        else task.settle({ ok: false, error: engineDied(task.msgId, engine.uuid, engine.id) }, 'failed');
+          task.markSent();
+        } else task.settle({ ok: false, error: engineDied(task.msgId, engine.uuid, engine.id) }, 'failed');
       }
     });
     return tasks;
@@ -87,12 +88,13 @@ export class Submitter {
     const targets: string[] = [];
     const metadata = labelled({ after: [], follow: [], timeout: 0, targets, retries: 0 }, options);
     const message = this.#message(work, metadata);
-    const task = this.#tasks.add(message.msg_id);
+    const task = this.#tasks.add(message.msg_id, undefined, message);
     this.#withLanguages(engines, [task], (languages) => {
       const fit = fitting(engines, languages, language);
       // Without targets the scheduler may also use engines that register later.
       if (fit.length < engines.length) targets.push(...fit.map(({ uuid }) => uuid));
       this.#transport.send('task', message);
+      task.markSent();
     });
     return task;
   }
@@ -108,9 +110,10 @@ export class Submitter {
       buffers: buffers ?? [],
     });
     const engine = this.engines().find(({ uuid }) => queue === 'mux' && uuid === engine_uuid);
-    const task = this.#tasks.add(message.msg_id, engine?.uuid);
+    const task = this.#tasks.add(message.msg_id, engine?.uuid, message);
     if (engine === undefined) this.#transport.send('task', message);
     else this.#transport.send('mux', message, [engine.uuid]);
+    task.markSent();
     return task;
   }
 

@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import type { WaitOptions } from '@ipyparallel-js/wire';
+import type { ControlRequests } from '../control-requests.js';
+import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
+import type { OwnTasks } from '../own-tasks.js';
+import type { Task } from '../task.js';
+import type { Transport } from '../transport.js';
+import type { TaskKeeper } from './task-keeper.js';
+
+/** The parts of a client that its tasks reach. */
+interface KeeperLink {
+  readonly transport: Transport;
+  readonly registry: EngineRegistry;
+  readonly control: ControlRequests;
+  readonly own: OwnTasks;
+}
+
+/** What tasks ask of their client. */
+export class ClientKeeper implements TaskKeeper {
+  readonly #link: KeeperLink;
+
+  constructor(link: KeeperLink) {
+    this.#link = link;
+  }
+
+  get cluster(): string | null {
+    const { info, curve } = this.#link.transport.connection;
+    const secret = info.key === '' ? (curve?.serverKey ?? '') : info.key;
+    return secret === '' ? null : clusterDigest(secret);
+  }
+
+  async abort(tasks: readonly Task[], options: WaitOptions): Promise<void> {
+    const { engines } = this.#link.registry;
+    const uuids = new Set(tasks.map(({ engineUuid }) => engineUuid));
+    // Where one has no engine yet, none is to take it up.
+    const all = uuids.has(undefined);
+    const concerned = [...engines]
+      .map(([id, uuid]) => ({ id, uuid }))
+      .filter(({ uuid }) => all || uuids.has(uuid));
+    await this.abortAt(
+      concerned,
+      tasks.map(({ msgId }) => msgId),
+      options,
+    );
+  }
+
+  /** Aborts what waits at engines: tasks by id, or all for null. Waits until the engines have answered. */
+  async abortAt(
+    engines: readonly EngineInfo[],
+    msgIds: readonly string[] | null,
+    options: WaitOptions,
+  ): Promise<void> {
+    await Promise.all(
+      engines.map((engine) =>
+        this.#link.control.request(engine, 'abort_request', { msg_ids: msgIds }, options),
+      ),
+    );
+  }
+
+  read(task: Task): void {
+    this.#link.own.ended.read(task);
+  }
+}
+
+/** A digest that names a cluster by its secret, without giving it away: the secret is random, and long. */
+function clusterDigest(secret: string): string {
+  return createHash('sha256').update(`ipyparallel-js cluster ${secret}`).digest('hex').slice(0, 32);
+}

@@ -1,0 +1,62 @@
+import { UsageError } from '@ipyparallel-js/protocol';
+import { OutputPrinter } from './output-printer.js';
+import type { OutputOptions } from './stream-output.js';
+import type { TaskMetadata, TaskOutput } from './task-metadata.js';
+
+/** How output that has come is printed. */
+export interface DisplayOptions extends OutputOptions {
+  /**
+   * `type` (by default): the stdout of all, then the stderr of all, then what they displayed, then their results;
+   * `engine`: all of one, then all of the next; `order`: as `type`, but the first displayed of all before the second.
+   */
+  readonly groupBy?: 'type' | 'engine' | 'order';
+  /** Leaves out all but the results; false by default. */
+  readonly resultOnly?: boolean;
+}
+
+/** Prints what tasks have put out. Mirrors ipyparallel `AsyncResult.display_outputs`. */
+export function displayOutputs(
+  tasks: readonly TaskMetadata[],
+  single: boolean,
+  options: DisplayOptions,
+): void {
+  const { groupBy = 'type', resultOnly = false } = options;
+  if (!['type', 'engine', 'order'].includes(groupBy))
+    throw new UsageError(`groupBy is 'type', 'engine' or 'order', not ${JSON.stringify(groupBy)}`);
+  const printer = new OutputPrinter(options, !single);
+  const pieces = tasks.map((task) => piecesOf(task, resultOnly));
+  if (groupBy === 'engine') {
+    for (const [i, task] of tasks.entries())
+      for (const group of pieces[i] ?? []) for (const piece of group) printer.print(task, piece);
+    return;
+  }
+  for (let group = 0; group < GROUPS; group++) {
+    const columns = pieces.map((groups) => groups[group] ?? []);
+    if (groupBy === 'type') {
+      for (const [i, task] of tasks.entries())
+        for (const piece of columns[i] ?? []) printer.print(task, piece);
+      continue;
+    }
+    const longest = columns.reduce((most, { length }) => Math.max(most, length), 0);
+    for (let at = 0; at < longest; at++) {
+      for (const [i, task] of tasks.entries()) {
+        const piece = columns[i]?.[at];
+        if (piece !== undefined) printer.print(task, piece);
+      }
+    }
+  }
+}
+
+const GROUPS = 4;
+
+function piecesOf(task: TaskMetadata, resultOnly: boolean): TaskOutput[][] {
+  const result: TaskOutput[] =
+    task.executeResult === null ? [] : [{ type: 'executeResult', content: task.executeResult }];
+  if (resultOnly) return [[], [], [], result];
+  return [
+    [{ type: 'stdout', text: task.stdout }],
+    [{ type: 'stderr', text: task.stderr }],
+    task.outputs.map((content) => ({ type: 'displayData', content })),
+    result,
+  ];
+}

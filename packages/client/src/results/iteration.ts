@@ -1,0 +1,136 @@
+import { type Deadline, waitFor, within } from '@ipyparallel-js/wire';
+import type { Outcome, Task } from '../task.js';
+import { elementsOf, type Reassembly } from './reassembly.js';
+
+/** What became of one element: its value, or the error of its task. */
+export type Settled<E> = { readonly msgId: string; readonly engineId: number | null } & (
+  | { readonly status: 'fulfilled'; readonly value: E }
+  | { readonly status: 'rejected'; readonly reason: Error }
+);
+
+type TimedOut = (waitedMs: number) => Error;
+
+/** What became of the elements of one task. */
+export function settledOf(
+  task: Task,
+  outcome: Outcome,
+  reassembly: Reassembly | undefined,
+  size: number | undefined,
+): Settled<unknown>[] {
+  const { engineId } = task.metadata;
+  const common = { msgId: task.msgId, engineId };
+  if (!outcome.ok) {
+    // Where it is not known how many elements failed, the task stands for them.
+    return Array.from({ length: size ?? 1 }, () => ({
+      ...common,
+      status: 'rejected',
+      reason: outcome.error,
+    }));
+  }
+  const values = reassembly === undefined ? [outcome.value] : elementsOf(outcome.value);
+  return values.map((value) => ({ ...common, status: 'fulfilled', value }));
+}
+
+/** The elements of tasks in their order, each task's as soon as it and those before it have ended. */
+export async function* settledInOrder(
+  tasks: readonly Task[],
+  reassembly: Reassembly | undefined,
+  deadline: Deadline,
+  timedOut: TimedOut,
+): AsyncGenerator<Settled<unknown>, void, undefined> {
+  if (reassembly?.kind === 'roundRobin') {
+    yield* roundRobin(tasks, reassembly, deadline, timedOut);
+    return;
+  }
+  for (const [i, task] of tasks.entries()) {
+    const outcome = task.outcome ?? (await within(deadline, task.done, timedOut));
+    task.keeper?.read(task);
+    yield* settledOf(task, outcome, reassembly, reassembly?.sizes?.[i]);
+  }
+}
+
+/** The elements of tasks as these end. */
+export async function* settledAsCompleted(
+  tasks: readonly Task[],
+  reassembly: Reassembly | undefined,
+  deadline: Deadline,
+  timedOut: TimedOut,
+): AsyncGenerator<Settled<unknown>, void, undefined> {
+  for await (const { task, index, outcome } of completions(tasks, deadline, timedOut)) {
+    task.keeper?.read(task);
+    yield* settledOf(task, outcome, reassembly, reassembly?.sizes?.[index]);
+  }
+}
+
+/** The values of settled elements; the first failure ends it, unless errors stand for values. */
+export async function* valuesOf(
+  settled: AsyncIterable<Settled<unknown>>,
+  returnErrors: boolean,
+): AsyncGenerator<unknown, void, undefined> {
+  for await (const one of settled) {
+    if (one.status === 'fulfilled') yield one.value;
+    else if (returnErrors) yield one.reason;
+    else throw one.reason;
+  }
+}
+
+/** Tasks as they end. */
+export async function* completions(
+  tasks: readonly Task[],
+  deadline: Deadline,
+  timedOut: TimedOut,
+): AsyncGenerator<
+  { readonly task: Task; readonly index: number; readonly outcome: Outcome },
+  void,
+  undefined
+> {
+  const ended: { readonly task: Task; readonly index: number; readonly outcome: Outcome }[] = [];
+  let wake: (() => void) | undefined;
+  for (const [index, task] of tasks.entries()) {
+    void task.done.then((outcome) => {
+      ended.push({ task, index, outcome });
+      wake?.();
+    });
+  }
+  for (let at = 0; at < tasks.length; at++) {
+    if (ended[at] === undefined) {
+      await waitFor<void>(deadline, timedOut, (resolve) => {
+        wake = resolve;
+        if (ended[at] !== undefined) resolve();
+        return () => {
+          wake = undefined;
+        };
+      });
+    }
+    const next = ended[at];
+    if (next !== undefined) yield next;
+  }
+}
+
+async function* roundRobin(
+  tasks: readonly Task[],
+  reassembly: Reassembly,
+  deadline: Deadline,
+  timedOut: TimedOut,
+): AsyncGenerator<Settled<unknown>, void, undefined> {
+  const chunks: Settled<unknown>[][] = [];
+  for (let i = 0; ; i++) {
+    let any = false;
+    for (const [index, task] of tasks.entries()) {
+      const size = reassembly.sizes?.[index];
+      if (size !== undefined && i >= size) continue;
+      let chunk = chunks[index];
+      if (chunk === undefined) {
+        const outcome = task.outcome ?? (await within(deadline, task.done, timedOut));
+        task.keeper?.read(task);
+        chunk = settledOf(task, outcome, reassembly, size);
+        chunks[index] = chunk;
+      }
+      const element = chunk[i];
+      if (element === undefined) continue;
+      any = true;
+      yield element;
+    }
+    if (!any) return;
+  }
+}

@@ -1,0 +1,114 @@
+import { TaskNotFoundError } from '@ipyparallel-js/protocol';
+import type { WaitOptions } from '@ipyparallel-js/wire';
+import type { EngineRegistry } from '../engine-registry.js';
+import type { HubRequests } from '../hub-requests.js';
+
+/** A task whose record says that it has not ended. */
+export interface OpenTask {
+  readonly msgId: string;
+  readonly engineUuid: string | null;
+}
+
+/** The first look, and how long there is between looks at most; the time doubles. */
+const FIRST_MS = 5_000;
+const LONGEST_MS = 60_000;
+/** Ids that are asked about at the same time, one by one. */
+const AT_A_TIME = 32;
+
+/**
+ * Finds tasks that a controller of an earlier life left unfinished: their records stay open for ever. A task is given up
+ * when it was found abandoned twice in a row, so that an engine has time to come back, and a result to be written.
+ */
+export class LostTasks {
+  readonly #requests: HubRequests;
+  readonly #registry: EngineRegistry;
+  readonly #ours: boolean;
+  #suspects = new Map<string, string>();
+  #next = 0;
+  #wait = FIRST_MS;
+
+  constructor(requests: HubRequests, registry: EngineRegistry, ours: boolean) {
+    this.#requests = requests;
+    this.#registry = registry;
+    this.#ours = ours;
+  }
+
+  /** Something is followed that was not: it is soon time for a look. */
+  restart(): void {
+    this.#wait = FIRST_MS;
+    this.#next = Math.min(this.#next, performance.now() + FIRST_MS);
+  }
+
+  /** Whether it is time for a look. */
+  get due(): boolean {
+    const now = performance.now();
+    if (this.#next === 0) this.#next = now + this.#wait;
+    return now >= this.#next;
+  }
+
+  /** Looks; gives those to be given up, and why. Their records are to be read once more before that. */
+  async find(open: readonly OpenTask[], options: WaitOptions): Promise<Map<string, string>> {
+    const abandoned = this.#ours ? await this.#notQueued(open, options) : await this.#unknown(open, options);
+    const lost = new Map([...abandoned].filter(([msgId]) => this.#suspects.has(msgId)));
+    this.#suspects = abandoned;
+    this.#wait = abandoned.size > lost.size ? FIRST_MS : Math.min(this.#wait * 2, LONGEST_MS);
+    this.#next = performance.now() + this.#wait;
+    return lost;
+  }
+
+  // Our hub lists what it has to do. An engine that is registered may still bring its result.
+  async #notQueued(open: readonly OpenTask[], options: WaitOptions): Promise<Map<string, string>> {
+    const abandoned = new Map<string, string>();
+    const uuids = new Set(this.#registry.engines.values());
+    const unassigned = open.filter(({ engineUuid }) => engineUuid === null || engineUuid === '');
+    for (const { msgId, engineUuid } of open) {
+      if (engineUuid === null || engineUuid === '' || uuids.has(engineUuid)) continue;
+      abandoned.set(
+        msgId,
+        `the engine ${engineUuid}, which had it, is gone, and so is the controller that knew`,
+      );
+    }
+    if (unassigned.length === 0) return abandoned;
+    const { content } = await this.#requests.request(
+      'queue_request',
+      { targets: null, verbose: true },
+      options,
+    );
+    const waiting = new Set<unknown>(Array.isArray(content['unassigned']) ? content['unassigned'] : []);
+    for (const { msgId } of unassigned) {
+      if (!waiting.has(msgId))
+        abandoned.set(msgId, 'no engine has it, and it waits in no queue of this controller');
+    }
+    return abandoned;
+  }
+
+  // A stock hub, asked for the status alone, answers from the memory of its present life.
+  async #unknown(open: readonly OpenTask[], options: WaitOptions): Promise<Map<string, string>> {
+    const ids = open.map(({ msgId }) => msgId);
+    if (await this.#knows(ids, options)) return new Map();
+    const abandoned = new Map<string, string>();
+    for (let at = 0; at < ids.length; at += AT_A_TIME) {
+      await Promise.all(
+        ids.slice(at, at + AT_A_TIME).map(async (id) => {
+          if (await this.#knows([id], options)) return;
+          abandoned.set(id, 'its record is open, and the controller that runs now has never had it');
+        }),
+      );
+    }
+    return abandoned;
+  }
+
+  async #knows(ids: readonly string[], options: WaitOptions): Promise<boolean> {
+    try {
+      await this.#requests.request(
+        'result_request',
+        { msg_ids: ids, status_only: true },
+        { ...options, msgIds: ids },
+      );
+      return true;
+    } catch (error) {
+      if (error instanceof TaskNotFoundError) return false;
+      throw error;
+    }
+  }
+}

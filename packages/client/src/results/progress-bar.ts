@@ -1,0 +1,78 @@
+import type { Writable } from 'node:stream';
+import type { Progress } from './progress.js';
+
+/** Where and how progress is shown. */
+export interface ProgressBarOptions {
+  /** `process.stderr` by default. */
+  readonly stream?: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  /** What stands before the bar. */
+  readonly label?: string;
+  /** What is counted; `tasks` by default. */
+  readonly unit?: string;
+}
+
+const BAR_WIDTH = 30;
+const DEFAULT_COLUMNS = 80;
+
+/** Shows progress: one line that redraws itself on a terminal, plain lines elsewhere. */
+export class ProgressBar {
+  readonly #stream: NonNullable<ProgressBarOptions['stream']>;
+  readonly #label: string;
+  readonly #unit: string;
+  readonly #start = performance.now();
+  #last = '';
+
+  constructor({ stream = process.stderr, label = '', unit = 'tasks' }: ProgressBarOptions = {}) {
+    this.#stream = stream;
+    this.#label = label;
+    this.#unit = unit;
+  }
+
+  /** Whether it redraws one line. */
+  get redraws(): boolean {
+    return this.#stream.isTTY === true;
+  }
+
+  show(progress: Progress): void {
+    if (!this.#stream.writable) return;
+    const line = this.redraws ? this.#bar(progress) : this.#line(progress);
+    // Elsewhere than on a terminal a line without news is no use.
+    const news = this.redraws ? line : `${progress.done}/${progress.total}`;
+    if (news === this.#last) return;
+    this.#last = news;
+    this.#stream.write(this.redraws ? `\r${line}\u001b[K` : `${line}\n`);
+  }
+
+  /** Ends the line. */
+  close(progress: Progress): void {
+    this.show(progress);
+    if (this.redraws && this.#stream.writable) this.#stream.write('\n');
+  }
+
+  #bar(progress: Progress): string {
+    const { done, total } = progress;
+    const full = total === 0 ? BAR_WIDTH : Math.floor((done / total) * BAR_WIDTH);
+    const bar = `${'█'.repeat(full)}${'░'.repeat(BAR_WIDTH - full)}`;
+    const line = `${this.#lead()}${bar} ${this.#count(progress)}`;
+    // A line that wraps could not be drawn over.
+    return line.slice(0, Math.max(10, (this.#stream.columns ?? DEFAULT_COLUMNS) - 1));
+  }
+
+  #line(progress: Progress): string {
+    return `${this.#lead()}${this.#count(progress)}`;
+  }
+
+  #lead(): string {
+    return this.#label === '' ? '' : `${this.#label}: `;
+  }
+
+  #count({ done, total, failed, aborted, purged, lost }: Progress): string {
+    const percent = total === 0 ? 100 : Math.floor((done / total) * 100);
+    const seconds = ((performance.now() - this.#start) / 1_000).toFixed(1);
+    const bad = Object.entries({ failed, aborted, purged, lost })
+      .filter(([, count]) => count > 0)
+      .map(([name, count]) => `, ${count} ${name}`)
+      .join('');
+    return `${done}/${total} ${this.#unit} ${percent} % ${seconds} s${bad}`;
+  }
+}

@@ -1,0 +1,69 @@
+import {
+  type AnyMessage,
+  type Dict,
+  isMessageOf,
+  parseWireDate,
+  unpackResult,
+} from '@ipyparallel-js/protocol';
+import {
+  decodeJsResult,
+  isDict,
+  isJsContent,
+  own,
+  ownString,
+  taskError,
+} from '@ipyparallel-js/protocol/internal';
+import type { TaskOutput } from './task-metadata.js';
+
+/** What a message of iopub says that a task has put out; undefined for one that says nothing of that. @throws when its data cannot be read */
+export function readOutput(message: AnyMessage): TaskOutput | undefined {
+  const { content } = message;
+  if (isMessageOf(message, 'stream')) {
+    const type = message.content.name === 'stderr' ? 'stderr' : 'stdout';
+    return { type, text: String(message.content.text) };
+  }
+  switch (message.msg_type) {
+    case 'execute_result':
+      return { type: 'executeResult', content };
+    case 'display_data':
+      return { type: 'displayData', content };
+    case 'error':
+      return { type: 'error', error: taskError(content, placeOf(message)) };
+    case 'data_message':
+      return { type: 'data', data: publishedData(message) };
+    default:
+      return undefined;
+  }
+}
+
+/** When a message was made, by its sender's clock; now, where it does not say. */
+export function dateOf(message: AnyMessage): Date {
+  return dateIn(message.header, 'date') ?? new Date();
+}
+
+/** A date of a dict as the wire has it. */
+export function dateIn(dict: Dict, key: string): Date | undefined {
+  const value = own(dict, key);
+  if (value instanceof Date) return value;
+  return typeof value === 'string' ? parseWireDate(value)?.date : undefined;
+}
+
+/** Texts of a list; dependencies may also stand in a dict, under `dependencies`. */
+export function idsIn(dict: Dict, key: string): readonly string[] {
+  const value = own(dict, key);
+  const list = isDict(value) ? own(value, 'dependencies') : value;
+  return Array.isArray(list) ? list.filter((id) => typeof id === 'string') : [];
+}
+
+function placeOf(message: AnyMessage): { readonly engineUuid?: string } {
+  const engineUuid = ownString(message.metadata, 'engine');
+  return engineUuid === undefined ? {} : { engineUuid };
+}
+
+// As ipyparallel's `publish_data`: the values are in the buffers, pickled; a JavaScript engine packs them its way.
+function publishedData({ content, buffers }: AnyMessage): Dict {
+  const value = isJsContent(content) ? decodeJsResult(content, buffers) : unpackResult(buffers).value;
+  if (isDict(value)) return value;
+  if (!(value instanceof Map)) return {};
+  return Object.fromEntries([...value].map(([key, item]) => [String(key), item]));
+}
