@@ -1,0 +1,223 @@
+// What is killed while a client watches: nothing may hang, and its watch may neither miss nor repeat anything.
+
+import { readFileSync } from 'node:fs';
+import { Client, type ConnectionStatus } from '@ipyparallel-js/client';
+import { expect, it } from 'vitest';
+import { Closing } from '../closing.js';
+import { CutProxy } from '../cut-proxy.js';
+import { waitFor } from '../wait-for.js';
+import { WatchReplay } from '../watch-replay.js';
+import { type KillGround, runs } from './kill-ground.js';
+import { Outstanding } from './outstanding.js';
+
+const KEYS = [
+  'client_uuid',
+  'engine_uuid',
+  'queue',
+  'submitted',
+  'started',
+  'completed',
+  'result_content',
+  'stdout',
+] as const;
+
+/** Within this long everything outstanding has to have ended, in ms; how long is the machine's affair. */
+const BOUND_MS = 90_000;
+/** How long the network is cut, in ms. */
+const CUT_MS = 10_000;
+
+/** Starts a cluster with two engines, for one test. */
+export type StartGround = () => Promise<KillGround>;
+
+export function engineIsKilled(start: StartGround): void {
+  it('an engine that is killed in a task', { timeout: 180_000 }, async () => {
+    await using closing = new Closing();
+    const ground = closing.use(await start());
+    const rc = closing.use(await connect(ground));
+    const [victim = -1, survivor = -1] = rc.ids;
+    const watches = watchesOf(rc);
+    const outstanding = new Outstanding(ground);
+    outstanding.add('long', 600_000, (code) => rc.directView(victim).execute(code));
+    outstanding.add('behind it', 0, (code) => rc.directView(victim).execute(code));
+    outstanding.add('elsewhere', 500, (code) => rc.directView(survivor).execute(code));
+    for (let i = 0; i < 6; i++)
+      outstanding.add(`any ${i}`, 100, (code) => rc.loadBalancedView().execute(code));
+    await waitFor(() => runs(ground).includes('long'), { what: 'the long task to begin' });
+    await ground.killEngine(victim);
+
+    const ends = await outstanding.settled(BOUND_MS);
+    expect(ends.get('long')).toMatchObject({ code: 'ENGINE_DIED', status: 'failed' });
+    expect(ends.get('behind it')).toMatchObject({ code: 'ENGINE_DIED', status: 'failed' });
+    expect(ends.get('elsewhere')).toMatchObject({ value: "'elsewhere'", status: 'completed' });
+    for (let i = 0; i < 6; i++) {
+      const { value, code } = ends.get(`any ${i}`) ?? {};
+      expect(value ?? code).toMatch(/^'any \d'$|^ENGINE_DIED$/);
+    }
+    await waitFor(() => rc.ids.length === 1, { what: 'the client to know that the engine is gone' });
+    await afterwards(ground, rc, 'after the engine');
+    await agree(ground, watches);
+  });
+}
+
+export function controllerIsKilled(start: StartGround): void {
+  it('a controller that is killed and comes back', { timeout: 240_000 }, async () => {
+    await using closing = new Closing();
+    const ground = closing.use(await start());
+    const rc = closing.use(await connect(ground));
+    const colleague = closing.use(await connect(ground));
+    const watches = watchesOf(rc);
+    const states = statesOf(rc);
+    const ids = rc.ids;
+    const outstanding = new Outstanding(ground);
+    for (let i = 0; i < 3; i++)
+      outstanding.add(`before ${i}`, 0, (code) => rc.loadBalancedView().execute(code));
+    await outstanding.settled(BOUND_MS);
+    // One ends while there is no controller, one after it is back, others have not begun.
+    for (const [i, id] of ids.entries()) {
+      outstanding.add(`running ${i}`, 1_000 + i * 7_000, (code) => rc.directView(id).execute(code));
+      outstanding.add(`behind it ${i}`, 0, (code) => rc.directView(id).execute(code));
+    }
+    for (let i = 0; i < 4; i++)
+      outstanding.add(`queued ${i}`, 0, (code) => rc.loadBalancedView().execute(code));
+    const theirs = colleague.directView(ids[0] ?? 0).execute(ground.task('theirs', 0));
+    await waitFor(() => runs(ground).filter((name) => name.startsWith('running')).length === 2, {
+      what: 'both engines to be busy',
+    });
+    await waitFor(async () => (await colleague.dbQuery({ msg_id: { $in: theirs.msgIds } }, [])).length === 1);
+    outstanding.follow('theirs', rc.getResult(theirs.msgIds[0] ?? ''));
+
+    await ground.killController();
+    await waitFor(() => states.at(-1)?.state === 'disconnected', { what: 'the client to notice' });
+    await ground.restartController();
+    await waitFor(() => states.at(-1)?.state === 'connected', {
+      timeout: 60_000,
+      what: () => `the client to be back: ${JSON.stringify(states)}`,
+    });
+    const ends = await outstanding.settled(BOUND_MS);
+    for (const { name, value, code, message } of ends.values())
+      expect(value === undefined ? code : 'value', `${name}: ${message}`).toMatch(
+        /^(?:value|TASK_LOST|ENGINE_DIED|TASK_NOT_FOUND)$/,
+      );
+    await waitFor(() => rc.ids.length >= ids.length, {
+      timeout: 60_000,
+      what: () => `the engines to be back; there are ${rc.ids.join()}`,
+    });
+    await afterwards(ground, rc, 'after the controller');
+    await agree(ground, watches);
+    expect(rc.outstanding).toEqual([]);
+  });
+}
+
+export function networkIsCut(start: StartGround): void {
+  it('a network that is cut for ten seconds, silently and with resets', { timeout: 240_000 }, async () => {
+    await using closing = new Closing();
+    const ground = closing.use(await start());
+    const info = JSON.parse(readFileSync(ground.connectionFile, 'utf8')) as Record<string, unknown>;
+    const colleague = closing.use(await connect(ground));
+    const silent = closing.use(await CutProxy.start(info));
+    const resetting = closing.use(await CutProxy.start(info));
+    const ends = await Promise.all(
+      [silent, resetting].map(async (proxy) => {
+        const rc = closing.use(await Client.connect({ connectionFile: proxy.info, timeout: 60_000 }));
+        await rc.waitForEngines(2, { timeout: 60_000 });
+        return {
+          rc,
+          proxy,
+          watches: watchesOf(rc),
+          states: statesOf(rc),
+          outstanding: new Outstanding(ground),
+        };
+      }),
+    );
+    await Promise.all(ends.flatMap(({ watches }) => watches.map((watch) => watch.begun())));
+    for (const [i, { rc, outstanding }] of ends.entries()) {
+      const [first = 0] = rc.ids;
+      outstanding.add(`ended ${i}`, 0, (code) => rc.directView(first).execute(code));
+      await outstanding.settled(BOUND_MS);
+      for (let n = 0; n < 3; n++)
+        outstanding.add(`cut ${i} ${n}`, 1_500, (code) => rc.loadBalancedView().execute(code));
+      outstanding.add(`direct ${i}`, 100, (code) => rc.directView(first).execute(code));
+    }
+    const theirs = colleague.loadBalancedView().execute(ground.task('theirs', 100));
+    const old = colleague.directView(0).execute(ground.task('old', 0));
+    await old.get({ timeout: BOUND_MS });
+    await waitFor(async () => (await colleague.dbQuery({ completed: null }, [])).length > 0);
+    for (const { rc, outstanding } of ends)
+      outstanding.follow('theirs', rc.getResult(theirs.msgIds[0] ?? ''));
+    await Promise.all(ends.map(({ rc }) => rc.dbQuery({}, 'msg_id')));
+
+    silent.pause();
+    resetting.pause();
+    resetting.reset();
+    const cut = performance.now();
+    // Meanwhile records come, change and go.
+    const others = Array.from({ length: 5 }, (_, i) =>
+      colleague.loadBalancedView().execute(ground.task(`meanwhile ${i}`, 50)),
+    );
+    for (const other of others) await other.get({ timeout: BOUND_MS });
+    await waitFor(async () => (await colleague.resultStatus(old)).pending.length === 0);
+    await colleague.purgeResults(old);
+    const asked = Promise.allSettled(
+      ends.map(({ rc }) => rc.dbQuery({}, { keys: 'msg_id', timeout: BOUND_MS })),
+    );
+    await waitFor(() => performance.now() - cut >= CUT_MS, { what: 'the end of the cut' });
+    silent.resume();
+    resetting.resume();
+
+    for (const { outstanding } of ends)
+      for (const { name, value, code, message } of (await outstanding.settled(BOUND_MS)).values())
+        expect(value === undefined ? code : 'value', `${name}: ${message}`).toMatch(/^(?:value|TASK_LOST)$/);
+    // A question that was under way is answered, too, or says why not.
+    for (const answer of await asked)
+      if (answer.status === 'rejected') expect(answer.reason).toMatchObject({ code: 'CONNECTION_CLOSED' });
+    for (const [i, { rc, states, watches }] of ends.entries()) {
+      await waitFor(() => states.at(-1)?.state === 'connected', { what: () => JSON.stringify(states) });
+      await afterwards(ground, rc, `after the cut ${i}`);
+      await agree(ground, watches);
+      expect(rc.outstanding).toEqual([]);
+    }
+    // Resets are seen; a silence of ten seconds may be.
+    expect(ends[1]?.states.map(({ state }) => state)).toContain('disconnected');
+  });
+}
+
+async function connect(ground: KillGround): Promise<Client> {
+  const rc = await Client.connect({ connectionFile: ground.connectionFile, timeout: 60_000 });
+  await rc.waitForEngines(2, { timeout: 60_000 });
+  return rc;
+}
+
+/** A watch of everything, and one of what has not ended. */
+function watchesOf(rc: Client) {
+  return [
+    new WatchReplay(rc.dbQuery({}, KEYS).watch()),
+    new WatchReplay(rc.dbQuery({ completed: null }, KEYS).watch()),
+  ] as const;
+}
+
+/** What a client has said of its connection, in order. */
+function statesOf(rc: Client): ConnectionStatus[] {
+  const states: ConnectionStatus[] = [];
+  rc.connection$.subscribe((status) => states.push(status));
+  return states;
+}
+
+/** The client works as before. */
+async function afterwards(ground: KillGround, rc: Client, name: string): Promise<void> {
+  const more = new Outstanding(ground);
+  const [id = 0] = rc.ids;
+  more.add(`${name}, direct`, 0, (code) => rc.directView(id).execute(code));
+  more.add(`${name}, balanced`, 0, (code) => rc.loadBalancedView().execute(code));
+  const ends = await more.settled(BOUND_MS);
+  for (const { name: task, value, message } of ends.values())
+    expect(value, `${task}: ${message}`).toBe(`'${task}'`);
+}
+
+/** The watches have told what a client that has just come reads. */
+async function agree(ground: KillGround, [all, open]: ReturnType<typeof watchesOf>): Promise<void> {
+  await using fresh = await Client.connect({ connectionFile: ground.connectionFile, timeout: 60_000 });
+  await all.agrees(() => fresh.dbQuery({}, KEYS), 60_000);
+  await open.agrees(() => fresh.dbQuery({ completed: null }, KEYS), 60_000);
+  all.stop();
+  open.stop();
+}

@@ -1,0 +1,66 @@
+// Results that a test waits for, whatever becomes of their tasks: none of them may be left hanging.
+import type { AsyncResult } from '@ipyparallel-js/client';
+import { expect } from 'vitest';
+import { type KillGround, runs } from './kill-ground.js';
+
+/** How one ended: its value as text, or the code of its error. */
+export interface Settled {
+  readonly name: string;
+  readonly value?: string | null;
+  readonly code?: string;
+  readonly message?: string;
+  readonly status: string;
+}
+
+/** Results by a name that is their task's own. */
+export class Outstanding {
+  readonly #ground: KillGround;
+  readonly #results = new Map<string, AsyncResult<{ readonly text: string | null }>>();
+
+  constructor(ground: KillGround) {
+    this.#ground = ground;
+  }
+
+  /** Adds the result of a task that is submitted with the code it is given. */
+  add(
+    name: string,
+    ms: number,
+    submit: (code: string) => AsyncResult<{ readonly text: string | null }>,
+  ): AsyncResult<{ readonly text: string | null }> {
+    const result = submit(this.#ground.task(name, ms));
+    this.#results.set(name, result);
+    return result;
+  }
+
+  /** Adds the result of a task that somebody else submitted under this name. */
+  follow(name: string, result: AsyncResult<{ readonly text: string | null }>): void {
+    this.#results.set(name, result);
+  }
+
+  /**
+   * Waits until every one has ended, in whichever way, within so many ms. A value must be the task's own, and no task
+   * may have begun twice.
+   */
+  async settled(timeout: number): Promise<ReadonlyMap<string, Settled>> {
+    const all = await Promise.all(
+      [...this.#results].map(async ([name, result]): Promise<Settled> => {
+        const status = (): string => result.statuses.join();
+        try {
+          const { text } = await result.get({ timeout });
+          return { name, value: text, status: status() };
+        } catch (error) {
+          const { code, message } = error as { code?: string; message: string };
+          return { name, code: code ?? 'none', message, status: status() };
+        }
+      }),
+    );
+    expect(all.filter(({ code }) => code === 'TIMEOUT')).toEqual([]);
+    for (const { name, value } of all) if (value !== undefined) expect(value).toBe(`'${name}'`);
+    const begun = runs(this.#ground);
+    expect(begun.filter((name, i) => begun.indexOf(name) !== i)).toEqual([]);
+    // What has a value has run.
+    const valued = all.filter(({ value }) => value !== undefined).map(({ name }) => name);
+    expect(begun).toEqual(expect.arrayContaining(valued));
+    return new Map(all.map((one) => [one.name, one]));
+  }
+}

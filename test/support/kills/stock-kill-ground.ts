@@ -1,0 +1,51 @@
+// A stock ipcontroller with Python engines that outlive it.
+import { RawClient } from '../raw-client.js';
+import { StockCluster, type StockClusterOptions } from '../stock-cluster.js';
+import { type KillGround, runsFile } from './kill-ground.js';
+
+export class StockKillGround implements KillGround {
+  readonly #cluster: StockCluster;
+
+  private constructor(cluster: StockCluster) {
+    this.#cluster = cluster;
+  }
+
+  static async start(options: StockClusterOptions): Promise<StockKillGround> {
+    return new StockKillGround(await StockCluster.start(options));
+  }
+
+  get connectionFile(): string {
+    return this.#cluster.connectionFile;
+  }
+
+  get directory(): string {
+    return this.#cluster.directory;
+  }
+
+  async killEngine(id: number): Promise<void> {
+    await this.#cluster.killEngine(id, { nanny: 'spare' });
+  }
+
+  async killController(): Promise<void> {
+    await this.#cluster.killController('SIGKILL');
+  }
+
+  async restartController(): Promise<void> {
+    await this.#cluster.restartController(['--restore']);
+    await using client = RawClient.fromFile(this.connectionFile);
+    await client.engines();
+  }
+
+  task(name: string, ms: number): string {
+    const file = JSON.stringify(runsFile(this.directory));
+    return [
+      `with open(${file}, 'a') as runs: _ = runs.write('${name}\\n')`,
+      `import time; time.sleep(${ms / 1000})`,
+      `'${name}'`,
+    ].join('\n');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#cluster.stop();
+  }
+}
