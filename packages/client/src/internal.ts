@@ -4,3 +4,8 @@ export { ConflatedQueue } from './live/conflated-queue.js';
 export { type Difference, type LiveChange, LiveSet } from './live/live-set.js';
 export { SignsOfChange } from './live/signs-of-change.js';
 export type { Row } from './question.js';
+export { parseHandle } from './results/handle.js';
+export { appendText } from './results/output-store.js';
+export { ProgressBar } from './results/progress-bar.js';
+export { ResultCache } from './results/result-cache.js';
+export { Task } from './task.js';

@@ -172,6 +172,8 @@ export class Task {
   settle(outcome: Outcome, status: TaskStatus, options: { readonly moreOutput?: boolean } = {}): boolean {
     if (this.#outcome !== undefined) return false;
     this.#outcome = outcome;
+    // What ended without a reply is known to have ended now.
+    this.#metadata.received ??= new Date();
     if (isDone(status)) this.#become(status);
     this.#changes.complete();
     this.#resolve(outcome);

@@ -32,7 +32,7 @@ export function describeFromRecord(task: Task, row: Row): void {
     submitted: row.submitted ?? known.submitted,
     started: row.started ?? known.started,
     completed: row.completed ?? known.completed,
-    received: row.received ?? known.received,
+    received: row.received ?? row.completed ?? known.received,
     label: typeof label === 'string' ? label : known.label,
     after: idsIn(metadata, 'after'),
     follow: idsIn(metadata, 'follow'),

@@ -14,7 +14,7 @@ export interface TaskMetadata {
   readonly started: Date | null;
   /** When the engine finished. */
   readonly completed: Date | null;
-  /** When the result reached this client; for tasks of others, the hub. */
+  /** When the result reached this client; for tasks of others, the hub. Of a task without a reply: when its end was known. */
   readonly received: Date | null;
   readonly engineUuid: string | null;
   readonly engineId: number | null;

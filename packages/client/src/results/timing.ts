@@ -28,7 +28,8 @@ export function timedelta(
   end: Moments,
   { startPick = 'first', endPick = 'last' }: TimedeltaOptions = {},
 ): number {
-  return pick(tasks, end, endPick, 'end') - pick(tasks, start, startPick, 'start');
+  const from = pick(tasks, start, startPick, 'start');
+  return pick(tasks, end, endPick, 'end') - from;
 }
 
 /** The sum of the times that engines took for each task, in ms. */
