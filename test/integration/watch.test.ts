@@ -1,21 +1,208 @@
-import { Client } from '@ipyparallel-js/client';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  Client,
+  ConnectionClosedError,
+  progress,
+  type TaskQuery,
+  UsageError,
+  untilDone,
+  type WatchEvent,
+} from '@ipyparallel-js/client';
+import type { ControllerOptions } from '@ipyparallel-js/hub';
+import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Closing } from '../support/closing.js';
 import type { RawClient } from '../support/raw-client.js';
-import { answerAll, type RawEngine } from '../support/raw-engine.js';
+import type { RawEngine, RawTask } from '../support/raw-engine.js';
 import { TestController } from '../support/test-controller.js';
+import { waitFor } from '../support/wait-for.js';
 import { WatchReplay } from '../support/watch-replay.js';
 
-const KEYS = ['engine_uuid', 'completed', 'result_content', 'resubmitted', 'label'] as const;
+const KEYS = ['engine_uuid', 'completed', 'result_content', 'resubmitted', 'label', 'stdout'] as const;
+const OPEN: TaskQuery = { completed: null };
+const FAILED: TaskQuery = { 'result_content.status': 'error' };
 
-describe('a live query on our controller', () => {
+type Content = { readonly fails?: boolean; readonly waits?: boolean };
+
+/** Runs what tests submit: some fail, some never end, and all say when they begin. */
+async function run(task: RawTask, engine: RawEngine): Promise<void> {
+  const { fails, waits } = task.message.content as Content;
+  const { header } = task.message;
+  await engine.publish('status', { execution_state: 'busy' }, header);
+  if (waits === true) return;
+  const error = { status: 'error', ename: 'Oh', evalue: 'no', traceback: [], engine_info: {} };
+  task.reply(fails === true ? error : { status: 'ok' });
+  await engine.publish('status', { execution_state: 'idle' }, header);
+}
+
+const stores: { readonly [name: string]: (directory: string) => ControllerOptions } = {
+  memory: () => ({ db: { type: 'memory', recordLimit: 100_000 } }),
+  sqlite: (location) => ({ db: { type: 'sqlite', location } }),
+};
+
+for (const [store, optionsOf] of Object.entries(stores)) {
+  for (const feed of ['pushed', 'asked'] as const) {
+    describe(`a live query on our controller with ${store}, ${feed}`, () => {
+      const closing = new Closing();
+      let engine: RawEngine;
+      let other: RawClient;
+      let rc: Client;
+      beforeAll(async () => {
+        const directory = mkdtempSync(join(tmpdir(), 'ippjs-watch-'));
+        closing.use({
+          [Symbol.asyncDispose]: async () => rmSync(directory, { recursive: true, force: true }),
+        });
+        const controller = closing.use(await TestController.start(optionsOf(directory)));
+        engine = await controller.engine({ onTask: (task, me) => void run(task, me) });
+        other = await controller.client();
+        rc = closing.use(await connect(controller));
+      });
+      afterAll(async () => {
+        await closing.close();
+      });
+
+      /** A client; one that asks takes the hub for one that pushes nothing. */
+      async function connect({ controller }: TestController): Promise<Client> {
+        const client = await Client.connect({ connectionFile: controller.clientFile });
+        const features = client.hub?.features as string[];
+        if (feed === 'asked') features.splice(features.indexOf('subscribe'), 1);
+        await client.waitForEngines(1);
+        return client;
+      }
+
+      function submit(count: number, content: (i: number) => Content = () => ({})): string[] {
+        return Array.from(
+          { length: count },
+          (_, i) => other.submit('mux', 'apply_request', content(i), engine.uuid).id,
+        );
+      }
+
+      const watch = (query: TaskQuery): WatchReplay<{ readonly msg_id: string }> =>
+        new WatchReplay(rc.dbQuery(query, KEYS).watch({ slowInterval: 500 }));
+
+      it('agrees with the database after two thousand tasks, of others and of many fates', async () => {
+        const queries: readonly TaskQuery[] = [{}, OPEN, FAILED];
+        const replays = queries.map(watch);
+        await Promise.all(replays.map((replay) => replay.begun()));
+        const ids = submit(2_000, (i) => ({ fails: i % 3 === 0, waits: i % 100 === 99 }));
+        await waitFor(
+          async () =>
+            (await rc.dbQuery({ msg_id: { $in: ids }, completed: { $ne: null } }).count()) === 1_980,
+          { timeout: 25_000 },
+        );
+        for (const [i, replay] of replays.entries())
+          await replay.agrees(() => rc.dbQuery(queries[i] ?? {}, KEYS));
+        const [all, open, failed] = replays;
+        expect(all?.counts).toMatchObject({ entered: 2_000, left: 0 });
+        expect(open?.known.size).toBe(20);
+        expect(failed?.counts).toMatchObject({ entered: 660, left: 0 });
+        for (const { status, begun } of all?.known.values() ?? []) {
+          if (status === 'assigned') expect(begun).toBeInstanceOf(Date);
+        }
+        for (const replay of replays) replay.stop();
+      });
+
+      it('tells that records were purged, by whom and however', async () => {
+        const ids = submit(20);
+        const query = { msg_id: { $in: ids } };
+        const replay = watch(query);
+        await replay.until(
+          () => ids.every((id) => replay.known.get(id)?.status === 'completed'),
+          'all to be completed',
+        );
+        await rc.purgeHubResults(ids.slice(0, 5));
+        await other
+          .submit('registration', 'purge_request', { msg_ids: ids.slice(5, 10), engine_ids: [] })
+          .reply();
+        await replay.until(() => replay.known.size === 10, 'ten to have left');
+        await replay.agrees(() => rc.dbQuery(query, KEYS));
+        const left = replay.events.filter((event) => event.type === 'left');
+        expect(left.map((event) => event.status)).toEqual(Array(10).fill('purged'));
+        replay.stop();
+      });
+
+      it('tells of a resubmission: the old record and the new one', async () => {
+        const [id = ''] = submit(1);
+        const replay = watch({});
+        await replay.until(() => replay.known.get(id)?.status === 'completed', 'it to be completed');
+        await (await rc.resubmit(id)).wait();
+        await replay.agrees(() => rc.dbQuery({}, KEYS));
+        const [row] = await rc.dbQuery({ msg_id: id }, KEYS);
+        expect(row?.resubmitted).toEqual(expect.any(String));
+        expect(replay.known.has(row?.resubmitted ?? '')).toBe(true);
+        replay.stop();
+      });
+
+      it('resumes where it was left, and misses and repeats nothing', async () => {
+        const query = rc.dbQuery({ label: 'resumed' }, KEYS);
+        const label = { metadata: { label: 'resumed' } };
+        const add = () => other.submit('mux', 'apply_request', {}, engine.uuid, label).id;
+        const first = new WatchReplay(query.watch({ slowInterval: 500 }));
+        await first.begun();
+        const early = add();
+        await first.until(() => first.known.get(early)?.status === 'completed', 'the first task');
+        const half = first.events.findIndex((event) => event.type === 'entered');
+        first.stop();
+        const late = add();
+        await waitFor(async () => (await rc.dbQuery({ msg_id: late }).first())?.completed != null);
+        await rc.purgeHubResults([early]);
+        // All that follows the event it resumes from, as if it had never been left.
+        const after = first.events[half]?.sequence;
+        if (after === undefined) throw new Error('nothing entered');
+        const again = new WatchReplay<{ readonly msg_id: string }>();
+        for (const event of first.events.slice(0, half + 1)) again.take(event);
+        const resumed = query.watch({ after, slowInterval: 500 }).subscribe((event) => again.take(event));
+        await again.agrees(() => rc.dbQuery({ label: 'resumed' }, KEYS));
+        expect(again.known.size).toBe(1);
+        expect(again.events.filter(({ type }) => type === 'snapshot')).toHaveLength(1);
+        resumed.unsubscribe();
+        const elsewhere = await firstValueFrom(query.watch({ after: 'elsewhere:3' }));
+        expect(elsewhere).toMatchObject({ type: 'snapshot', records: [{ msg_id: late }] });
+      });
+
+      it('gives a snapshot that has whatever was there when it was asked for', async () => {
+        const running = watch({});
+        await running.begun();
+        for (let i = 0; i < 5; i++) {
+          const [id = ''] = submit(1);
+          await other.replyTo(id);
+          const event = await firstValueFrom(rc.dbQuery({}, KEYS).watch({ slowInterval: 500 }));
+          if (event.type !== 'snapshot') throw new Error('not a snapshot');
+          expect(event.records.find(({ msg_id }) => msg_id === id)?.completed).toBeInstanceOf(Date);
+        }
+        running.stop();
+      });
+
+      it('ends on unsubscribe, abort, done tasks, and close', async () => {
+        const ids = submit(3);
+        const query = rc.dbQuery({ msg_id: { $in: ids } }, KEYS);
+        const last = await lastValueFrom(query.watch().pipe(untilDone({ atLeast: 3 }), progress()));
+        expect(last).toMatchObject({ total: 3, done: 3, completed: 3 });
+        const abort = new AbortController();
+        const aborted = lastValueFrom(query.watch({ signal: abort.signal }));
+        abort.abort(new Error('enough'));
+        await expect(aborted).rejects.toThrow('enough');
+        await expect(lastValueFrom(query.watch({ signal: abort.signal }))).rejects.toThrow('enough');
+        const iterated = (async () => {
+          for await (const _ of query.watch({ signal: AbortSignal.timeout(200) }));
+        })();
+        await expect(iterated).rejects.toMatchObject({ name: 'TimeoutError' });
+      });
+    });
+  }
+}
+
+describe('a live query', () => {
   const closing = new Closing();
+  let controller: TestController;
   let engine: RawEngine;
   let other: RawClient;
   let rc: Client;
   beforeAll(async () => {
-    const controller = closing.use(await TestController.start());
-    engine = await controller.engine({ onTask: answerAll });
+    controller = closing.use(await TestController.start({ db: { type: 'memory', recordLimit: 100_000 } }));
+    engine = await controller.engine({ onTask: (task, me) => void run(task, me) });
     other = await controller.client();
     rc = closing.use(await Client.connect({ connectionFile: controller.controller.clientFile }));
     await rc.waitForEngines(1);
@@ -24,18 +211,91 @@ describe('a live query on our controller', () => {
     await closing.close();
   });
 
-  it('tells what enters and what becomes of it, and agrees with the database', async () => {
-    const replay = new WatchReplay(rc.dbQuery({}, KEYS).watch());
+  it('refuses what has no meaning', () => {
+    expect(() => rc.dbQuery({}, { limit: 3 }).watch()).toThrow(UsageError);
+    expect(() => rc.dbQuery({}, { skip: 3 }).watch()).toThrow(/neither skip nor limit/);
+    expect(() => rc.dbQuery({}).watch({ pace: -1 })).toThrow(UsageError);
+    expect(() => rc.dbQuery({}).watch({ after: 3 as unknown as string })).toThrow(UsageError);
+  });
+
+  it('orders its snapshot, and has none of what cannot match', async () => {
+    const ids = Array.from({ length: 5 }, () => other.submit('mux', 'apply_request', {}, engine.uuid).id);
+    await Promise.all(ids.map((id) => other.replyTo(id)));
+    const sorted = rc.dbQuery({}, { keys: [], sort: { submitted: -1 } });
+    const event = await firstValueFrom(sorted.watch());
+    expect(event.type === 'snapshot' && event.records).toEqual(await sorted);
+    expect(await firstValueFrom(rc.dbQuery({ msg_id: { $in: [] } }).watch())).toMatchObject({
+      type: 'snapshot',
+      records: [],
+    });
+  });
+
+  it('gives a slow reader the latest state of each record, never a queue without end', async () => {
+    const query = rc.dbQuery({ label: 'slow' }, KEYS);
+    const replay = new WatchReplay<{ readonly msg_id: string }>();
+    const paced = new WatchReplay(query.watch({ pace: 300 }));
+    const prompt = new WatchReplay(query.watch());
+    await Promise.all([paced.begun(), prompt.begun()]);
+    const stop = new AbortController();
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const reading = (async () => {
+      for await (const event of query.watch({ signal: stop.signal })) {
+        replay.take(event);
+        if (replay.events.length === 1) await held;
+      }
+    })().catch((error: unknown) => error);
     await replay.begun();
-    for (let i = 0; i < 50; i++)
-      other.send('mux', other.session.rawMessage('apply_request', {}), engine.uuid);
-    await replay.until(
+    for (let i = 0; i < 5_000; i++) {
+      const message = other.session.rawMessage('apply_request', {}, { metadata: { label: 'slow' } });
+      other.send('mux', message, engine.uuid);
+    }
+    await prompt.until(
       () =>
-        replay.known.size === 50 && [...replay.known.values()].every((told) => told.status === 'completed'),
-      '50 completed tasks',
+        prompt.known.size === 5_000 &&
+        [...prompt.known.values()].every(({ status }) => status === 'completed'),
+      '5,000 completed tasks',
+      60_000,
     );
-    await replay.agrees(() => rc.dbQuery({}, KEYS));
-    expect(replay.counts).toMatchObject({ entered: 50, left: 0 });
-    replay.stop();
+    expect(prompt.counts.changed).toBeGreaterThan(0);
+    release();
+    await replay.agrees(() => query, 30_000);
+    await paced.agrees(() => rc.dbQuery({ label: 'slow' }, KEYS), 30_000);
+    // Whatever happened to a task while nobody read is one event; little is sent ahead of who does not read.
+    expect(replay.counts).toMatchObject({ entered: 5_000, left: 0 });
+    expect(replay.counts.changed).toBeLessThan(prompt.counts.changed);
+    expect(paced.counts.changed).toBeLessThanOrEqual(prompt.counts.changed);
+    stop.abort();
+    expect(await reading).toMatchObject({ name: 'AbortError' });
+    paced.stop();
+    prompt.stop();
+  }, 90_000);
+
+  it('fails when its client is closed, and says so', async () => {
+    const mine = await Client.connect({ connectionFile: controller.controller.clientFile });
+    const replay = new WatchReplay(mine.dbQuery({}, 'msg_id').watch());
+    await replay.begun();
+    await mine.close();
+    await waitFor(() => replay.error !== undefined);
+    expect(replay.error).toBeInstanceOf(ConnectionClosedError);
+    expect(() => mine.dbQuery({})).toThrow(ConnectionClosedError);
+  });
+
+  it('tells the hub when nobody watches any more', async () => {
+    const events: WatchEvent<unknown>[] = [];
+    const subscription = rc
+      .dbQuery({}, 'queue')
+      .watch()
+      .subscribe((event) => events.push(event));
+    await waitFor(() => events.length > 0);
+    subscription.unsubscribe();
+    const [id = ''] = [other.submit('mux', 'apply_request', {}, engine.uuid).id];
+    await other.replyTo(id);
+    const { unexpected } = rc.stats;
+    await waitFor(async () => (await rc.dbQuery({ msg_id: id }).first())?.completed != null);
+    expect(events).toHaveLength(1);
+    expect(rc.stats.unexpected).toBe(unexpected);
   });
 });

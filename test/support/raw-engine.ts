@@ -50,6 +50,7 @@ export class RawEngine {
   readonly #pong: Dealer;
   readonly #registration: Dealer;
   #sending: Promise<unknown> = Promise.resolve();
+  #publishing: Promise<unknown> = Promise.resolve();
   #id: number | undefined;
   #beats: boolean;
 
@@ -155,7 +156,9 @@ export class RawEngine {
   /** Publishes on iopub. */
   async publish(msgType: string, content: Dict, parent: Dict = {}): Promise<void> {
     const message = this.session.rawMessage(msgType, content, { parent, metadata: { engine: this.uuid } });
-    await this.#iopub.send(this.session.encode(message, [`engine.${this.id}.${msgType}`]));
+    const frames = this.session.encode(message, [`engine.${this.id}.${msgType}`]);
+    this.#publishing = this.#publishing.then(() => this.#iopub.send(frames));
+    await this.#publishing;
   }
 
   /** Waits for the nth task, from 1. */

@@ -104,6 +104,13 @@ export class LiveFeed implements FeedSink {
     this.#onIdle(this);
   }
 
+  /** Ends it for all its readers. */
+  fail(reason: unknown): void {
+    this.#running?.abort();
+    this.#running = undefined;
+    for (const reader of [...this.#readers, ...this.#newcomers]) reader.error(reason);
+  }
+
   apply(changes: Iterable<LiveChange>): void {
     for (const difference of this.set.apply(changes)) {
       // Before the first reading is whole, nobody has been told anything.
@@ -152,8 +159,7 @@ export class LiveFeed implements FeedSink {
     const stop = new AbortController();
     this.#running = stop;
     this.#run(stop.signal).catch((error: unknown) => {
-      if (stop.signal.aborted) return;
-      for (const reader of [...this.#readers, ...this.#newcomers]) reader.error(error);
+      if (!stop.signal.aborted) this.fail(error);
     });
   }
 

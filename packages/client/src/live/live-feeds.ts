@@ -56,10 +56,12 @@ export class LiveFeeds {
     }
   };
 
-  /** Forgets all. */
-  clear(): void {
-    for (const { timer } of this.#feeds.values()) clearTimeout(timer);
+  /** Fails those that are read, and forgets all. */
+  close(reason: Error): void {
+    const feeds = [...this.#feeds.values()];
+    for (const { timer } of feeds) clearTimeout(timer);
     this.#feeds.clear();
+    for (const { feed } of feeds) feed.fail(reason);
   }
 
   #use(id: string): void {

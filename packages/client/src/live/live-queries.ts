@@ -1,4 +1,4 @@
-import { UsageError } from '@ipyparallel-js/protocol';
+import { ConnectionClosedError, UsageError } from '@ipyparallel-js/protocol';
 import type { HubDatabase } from '../hub-database.js';
 import type { HubRequests } from '../hub-requests.js';
 import { type Question, WHOLE_RANGE } from '../question.js';
@@ -67,9 +67,9 @@ export class LiveQueries {
     );
   }
 
-  /** Forgets what could be resumed. */
+  /** Whatever is watched fails. */
   close(): void {
-    this.#feeds.clear();
+    this.#feeds.close(new ConnectionClosedError('the client was closed'));
   }
 
   #open(key: string, question: Question, intervals: StockIntervals): LiveFeed {
