@@ -147,7 +147,7 @@ export class EngineError extends RemoteError {
   }
 }
 
-/** The task was aborted before it ran. */
+/** The task was aborted: before it ran or, on a JavaScript engine, by its signal. */
 export class TaskAbortedError extends RemoteError {
   constructor(info: RemoteErrorInfo, options?: ErrorOptions & { message?: string }) {
     super(info, { ...options, code: 'TASK_ABORTED' });
