@@ -183,9 +183,12 @@ function isRef(ref: unknown, place: number): ref is CaptureRef {
   );
 }
 
-/** Encodes what a JavaScript function returned. @throws UsageError when it cannot be packed */
+/**
+ * Encodes what a JavaScript function returned; large binary data in it must not change until it is sent.
+ * @throws UsageError when it cannot be packed
+ */
 export function encodeJsResult(value: unknown): JsPayload {
-  return payload(packValue(value, 'the result'), { status: 'ok' });
+  return payload(packValue(value, 'the result', { views: true }), { status: 'ok' });
 }
 
 /** Reads what a JavaScript function returned. @throws MalformedMessageError when a buffer was altered */

@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { Packr } from 'msgpackr';
 import { type Dict, own } from './dict.js';
 import { MalformedMessageError, UsageError } from './errors.js';
+import { attachLarge, detachLarge, isLarge } from './large-views.js';
 
 // Values of JavaScript travel in buffers that no signature covers: the signed content has their digests.
 
@@ -15,11 +16,18 @@ export interface PackedValues {
   readonly digests: readonly string[];
 }
 
-/** Packs what structured clone takes, functions excepted. `what` begins the error. @throws UsageError */
-export function packValue(value: unknown, what: string): PackedValues {
-  refuseFunctions(value, what);
+/**
+ * Packs what structured clone takes, functions excepted. `what` begins the error. Large binary data stands in buffers of
+ * its own: copies, or with `views` the data itself, which must not change until it is sent. @throws UsageError
+ */
+export function packValue(
+  value: unknown,
+  what: string,
+  options: { readonly views?: boolean } = {},
+): PackedValues {
+  const large = lookThrough(value, what);
   try {
-    const buffers = [packr.pack(value)];
+    const buffers = large ? packLarge(value, options.views === true) : [packr.pack(value)];
     return { buffers, digests: buffers.map(digest) };
   } catch (cause) {
     throw new UsageError(
@@ -27,6 +35,13 @@ export function packValue(value: unknown, what: string): PackedValues {
       { cause },
     );
   }
+}
+
+function packLarge(value: unknown, views: boolean): Buffer[] {
+  const { packed, buffers } = detachLarge(value);
+  // It stands where nothing is taken out, as in a Set.
+  if (buffers.length === 0) return [packr.pack(value)];
+  return [packr.pack(packed), ...(views ? buffers : buffers.map((buffer) => Buffer.from(buffer)))];
 }
 
 /**
@@ -38,10 +53,13 @@ export function unpackValue(content: Dict, buffers: readonly Uint8Array[]): unkn
 }
 
 /** Reads packed values whose buffers were checked. @throws MalformedMessageError */
-export function unpackBuffers([buffer, ...more]: readonly Uint8Array[]): unknown {
-  if (buffer === undefined || more.length > 0) {
-    throw new MalformedMessageError('buffers and packed values do not match in number');
-  }
+export function unpackBuffers([buffer, ...large]: readonly Uint8Array[]): unknown {
+  if (buffer === undefined) throw new MalformedMessageError('there is no packed value');
+  const packed = unpack(buffer);
+  return large.length === 0 ? packed : attachLarge(packed, large);
+}
+
+function unpack(buffer: Uint8Array): unknown {
   try {
     return packr.unpack(buffer);
   } catch (cause) {
@@ -70,8 +88,12 @@ export function digest(buffer: Uint8Array): string {
   return createHash('sha256').update(buffer).digest('hex');
 }
 
-// msgpackr would silently send undefined for a function or a symbol.
-function refuseFunctions(root: unknown, what: string): void {
+/**
+ * Tells whether there is large binary data in a value. @throws UsageError for a function or a symbol, for which msgpackr
+ * would silently send undefined
+ */
+function lookThrough(root: unknown, what: string): boolean {
+  let large = false;
   const seen = new Set<object>();
   const queue: unknown[] = [root];
   for (let value = queue.pop(); value !== undefined || queue.length > 0; value = queue.pop()) {
@@ -80,10 +102,13 @@ function refuseFunctions(root: unknown, what: string): void {
         `${what} cannot be sent: they hold the ${typeof value} ${String(value).slice(0, 60)}`,
       );
     }
-    if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || seen.has(value)) continue;
+    if (typeof value !== 'object' || value === null || seen.has(value)) continue;
+    large ||= isLarge(value);
+    if (ArrayBuffer.isView(value)) continue;
     seen.add(value);
     for (const item of members(value)) queue.push(item);
   }
+  return large;
 }
 
 function* members(value: object): Generator<unknown> {

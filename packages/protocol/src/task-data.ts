@@ -17,7 +17,7 @@ export interface PartialResults {
 
 /** Encodes published data as a `data_message`. @throws UsageError when it cannot be packed */
 export function encodeTaskData(data: Readonly<Record<string, unknown>>): JsPayload {
-  const { buffers, digests } = packValue(data, 'the published data');
+  const { buffers, digests } = packValue(data, 'the published data', { views: true });
   const pickled = forPython(data);
   return {
     content: {

@@ -1,0 +1,141 @@
+import { MalformedMessageError, UsageError } from '@ipyparallel-js/protocol';
+import {
+  decodeJsCall,
+  decodeJsResult,
+  encodeJsCall,
+  encodeJsResult,
+} from '@ipyparallel-js/protocol/internal';
+import { describe, expect, test } from 'vitest';
+
+const identity = (x: unknown): unknown => x;
+
+function numbers(n = 9_000): Float64Array {
+  return Float64Array.from({ length: n }, (_, i) => i / 3);
+}
+
+function there(value: unknown): { value: unknown; buffers: readonly Buffer[] } {
+  const { content, buffers } = encodeJsCall(identity, [value]);
+  return { value: decodeJsCall(content, buffers).args[0], buffers };
+}
+
+function back(value: unknown): unknown {
+  const { content, buffers } = encodeJsResult(value);
+  return decodeJsResult(content, buffers);
+}
+
+describe('large binary data', () => {
+  test.each([
+    ['itself', numbers()],
+    ['in lists and objects', { list: [1, { a: numbers(), b: 'text' }], c: numbers(8_500) }],
+    [
+      'in a Map',
+      new Map<unknown, unknown>([
+        ['k', numbers()],
+        [{ key: 1 }, [numbers()]],
+      ]),
+    ],
+    ['in a Set, with the rest', new Set([numbers()])],
+    [
+      'of every kind',
+      [Uint8Array, Int16Array, Uint8ClampedArray, Float32Array, BigInt64Array, DataView].map(
+        (type) => new type(new ArrayBuffer(80_000)),
+      ),
+    ],
+    ['an ArrayBuffer', numbers().buffer],
+    ['a Buffer', Buffer.alloc(70_000, 7)],
+    ['beside small', [new Uint8Array(10), numbers(), new Float32Array(3)]],
+  ])('%s comes back as it was', (_what, value) => {
+    expect(there(value).value).toEqual(value);
+    expect(back(value)).toEqual(value);
+  });
+
+  test('it is in buffers of its own, once each; what is small is with the rest', () => {
+    const data = numbers();
+    const view = data.subarray(1, 8_801);
+    expect(there([data, data, view]).buffers.map(({ length }) => length)).toEqual([
+      expect.any(Number),
+      data.byteLength,
+      view.byteLength,
+    ]);
+    expect(there(new Float64Array(100)).buffers).toHaveLength(1);
+    const [first, second] = there([data, data]).value as unknown[];
+    expect(first).toBe(second);
+  });
+
+  test('references and cycles stay', () => {
+    const shared = { data: numbers() };
+    const cyclic: Record<string, unknown> = { shared, again: shared };
+    cyclic.self = cyclic;
+    const got = there(cyclic).value as typeof cyclic;
+    expect(got.self).toBe(got);
+    expect(got.again).toBe(got.shared);
+    expect(got.shared).toEqual(shared);
+  });
+
+  test('arguments are copied when they are taken, and the original is left alone', () => {
+    const data = numbers();
+    const value = { data };
+    const { content, buffers } = encodeJsCall(identity, [value]);
+    expect(value.data).toBe(data);
+    data.fill(-1);
+    expect(decodeJsCall(content, buffers).args[0]).toEqual({ data: numbers() });
+  });
+
+  test('where the memory allows it is not copied, and elsewhere it is aligned', () => {
+    const { content, buffers } = encodeJsResult([numbers()]);
+    const [packed = Buffer.alloc(0), large = Buffer.alloc(0)] = buffers;
+    const aligned = decodeJsResult(content, [packed, large]) as Float64Array[];
+    expect(aligned[0]?.buffer).toBe(large.buffer);
+    const odd = Buffer.concat([Buffer.alloc(1), large]).subarray(1);
+    expect(decodeJsResult(content, [packed, odd])).toEqual([numbers()]);
+  });
+
+  test('functions are still refused beside it', () => {
+    expect(() => there([numbers(), () => 1])).toThrow(UsageError);
+  });
+
+  test.each([
+    ['a buffer too many', (packed: Dict) => packed, 2],
+    ['no places', () => ({ value: 1 }), 1],
+    [
+      'a path that leads nowhere',
+      (packed: Dict) => ({ ...packed, places: [{ path: [5, 'x'], kind: 'Buffer', buffer: 0 }] }),
+      1,
+    ],
+    [
+      'a path along what is inherited',
+      (packed: Dict) => ({ ...packed, places: [{ path: ['__proto__', 'x'], kind: 'Buffer', buffer: 0 }] }),
+      1,
+    ],
+    [
+      'a kind that is none',
+      (packed: Dict) => ({ ...packed, places: [{ path: [], kind: 'Function', buffer: 0 }] }),
+      1,
+    ],
+    [
+      'another buffer',
+      (packed: Dict) => ({ ...packed, places: [{ path: [], kind: 'Buffer', buffer: 1 }] }),
+      1,
+    ],
+    [
+      'a size that does not fit',
+      (packed: Dict) => ({ ...packed, places: [{ path: [], kind: 'Float64Array', buffer: 0 }] }),
+      1,
+    ],
+  ])('%s is refused', (_what, change, extra) => {
+    const made = encodeJsResult(change({ value: [null], places: [] }));
+    const large = encodeJsResult(Buffer.alloc(70_001)).buffers[1] ?? Buffer.alloc(0);
+    const lone = encodeJsResult(Buffer.alloc(70_001)).content.buffer_digests as string[];
+    const content = {
+      ...made.content,
+      buffer_digests: [
+        ...(made.content.buffer_digests as string[]),
+        ...Array<string>(extra).fill(lone[1] ?? ''),
+      ],
+    };
+    const buffers = [...made.buffers, ...Array<Buffer>(extra).fill(large)];
+    expect(() => decodeJsResult(content, buffers)).toThrow(MalformedMessageError);
+  });
+});
+
+type Dict = Record<string, unknown>;
