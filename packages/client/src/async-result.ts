@@ -7,7 +7,7 @@ import {
   type WaitOptions,
   within,
 } from '@ipyparallel-js/wire';
-import { combineLatest, map, merge, type Observable, of } from 'rxjs';
+import { combineLatest, defer, map, merge, type Observable, of } from 'rxjs';
 import { type DisplayOptions, displayOutputs } from './results/display-outputs.js';
 import { makeHandle, type ResultHandle } from './results/handle.js';
 import {
@@ -17,6 +17,7 @@ import {
   settledInOrder,
   valuesOf,
 } from './results/iteration.js';
+import { type PartialResult, partialsOf } from './results/partials.js';
 import { countProgress, type Progress } from './results/progress.js';
 import { ProgressBar, type ProgressBarOptions } from './results/progress-bar.js';
 import { type Reassembly, reassemble } from './results/reassembly.js';
@@ -210,6 +211,14 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> {
         task.output$.pipe(map((output) => ({ msgId: task.msgId, engineId: task.metadata.engineId, output }))),
       ),
     );
+  }
+
+  /**
+   * What the generators of JavaScript tasks yield, each value once, as they run; completes when no more is expected. What
+   * came before the subscription is in the result only.
+   */
+  partials<Y = unknown>(): Observable<PartialResult<Y>> {
+    return defer(() => partialsOf<Y>(this.output$));
   }
 
   /** Since the first submission, in ms; when ready, `wallTime`. */

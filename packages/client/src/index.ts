@@ -90,6 +90,7 @@ export { AsyncMapResult } from './results/async-map-result.js';
 export type { DisplayOptions } from './results/display-outputs.js';
 export type { ResultHandle } from './results/handle.js';
 export type { Settled } from './results/iteration.js';
+export type { PartialResult } from './results/partials.js';
 export type { Progress } from './results/progress.js';
 export type { ProgressBarOptions } from './results/progress-bar.js';
 export type { Reassembly } from './results/reassembly.js';

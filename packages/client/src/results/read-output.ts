@@ -1,18 +1,5 @@
-import {
-  type AnyMessage,
-  type Dict,
-  isMessageOf,
-  parseWireDate,
-  unpackResult,
-} from '@ipyparallel-js/protocol';
-import {
-  decodeJsResult,
-  isDict,
-  isJsContent,
-  own,
-  ownString,
-  taskError,
-} from '@ipyparallel-js/protocol/internal';
+import { type AnyMessage, type Dict, isMessageOf, parseWireDate } from '@ipyparallel-js/protocol';
+import { decodeTaskData, isDict, own, ownString, taskError } from '@ipyparallel-js/protocol/internal';
 import type { TaskOutput } from './task-metadata.js';
 
 /** What a message of iopub says that a task has put out; undefined for one that says nothing of that. @throws when its data cannot be read */
@@ -30,7 +17,7 @@ export function readOutput(message: AnyMessage): TaskOutput | undefined {
     case 'error':
       return { type: 'error', error: taskError(content, placeOf(message)) };
     case 'data_message':
-      return { type: 'data', data: publishedData(message) };
+      return { type: 'data', data: decodeTaskData(content, message.buffers) };
     default:
       return undefined;
   }
@@ -58,12 +45,4 @@ export function idsIn(dict: Dict, key: string): readonly string[] {
 function placeOf(message: AnyMessage): { readonly engineUuid?: string } {
   const engineUuid = ownString(message.metadata, 'engine');
   return engineUuid === undefined ? {} : { engineUuid };
-}
-
-// As ipyparallel's `publish_data`: the values are in the buffers, pickled; a JavaScript engine packs them its way.
-function publishedData({ content, buffers }: AnyMessage): Dict {
-  const value = isJsContent(content) ? decodeJsResult(content, buffers) : unpackResult(buffers).value;
-  if (isDict(value)) return value;
-  if (!(value instanceof Map)) return {};
-  return Object.fromEntries([...value].map(([key, item]) => [String(key), item]));
 }
