@@ -1,0 +1,143 @@
+import { Client, NoDatabaseError, type TaskQuery, untilDone } from '@ipyparallel-js/client';
+import { lastValueFrom } from 'rxjs';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Closing } from '../support/closing.js';
+import { describeStock } from '../support/describe-stock.js';
+import { StockCluster } from '../support/stock-cluster.js';
+import { WatchReplay } from '../support/watch-replay.js';
+
+const KEYS = [
+  'engine_uuid',
+  'completed',
+  'result_content',
+  'execute_result',
+  'stdout',
+  'resubmitted',
+] as const;
+const OPEN: TaskQuery = { completed: null };
+const FAILED: TaskQuery = { 'result_content.status': 'error' };
+
+for (const version of ['7.1', '9'] as const) {
+  for (const db of ['dictdb', 'sqlitedb'] as const) {
+    describeStock(version, `a live query on ipyparallel ${version} with ${db}`, () => {
+      const closing = new Closing();
+      let cluster: StockCluster;
+      let rc: Client;
+      let other: Client;
+      beforeAll(async () => {
+        cluster = closing.use(await StockCluster.start({ version, db, engines: 2 }));
+        rc = closing.use(await Client.connect({ connectionFile: cluster.connectionFile }));
+        other = closing.use(await Client.connect({ connectionFile: cluster.connectionFile }));
+        await Promise.all([rc.waitForEngines(2), other.waitForEngines(2)]);
+      });
+      afterAll(async () => {
+        await closing.close();
+      });
+
+      it('agrees with the database: what enters, changes and leaves, by whomever', async () => {
+        const queries: readonly TaskQuery[] = [{}, OPEN, FAILED];
+        // No slow round comes in this test: all is found by what is heard.
+        const replays = queries.map(
+          (query) => new WatchReplay(rc.dbQuery(query, KEYS).watch({ slowInterval: 3_600_000 })),
+        );
+        await Promise.all(replays.map((replay) => replay.begun()));
+        const mine = rc.loadBalancedView();
+        const theirs = other.loadBalancedView();
+        const results = Array.from({ length: 60 }, (_, i) => {
+          const code = i % 5 === 0 ? '1/0' : `print(${i}); ${i} * 2`;
+          return (i % 2 === 0 ? mine : theirs).execute(code);
+        });
+        const direct = other.directView('all').execute('import time; time.sleep(0.5); "slept"');
+        await Promise.all([...results, direct].map((result) => result.wait()));
+        for (const [i, replay] of replays.entries())
+          await replay.agrees(() => rc.dbQuery(queries[i] ?? {}, KEYS));
+        const [all, open, failed] = replays;
+        expect(all?.counts).toMatchObject({ entered: 62, left: 0 });
+        expect(all?.known.size).toBe(62);
+        expect(open?.known.size).toBe(0);
+        expect(failed?.counts).toMatchObject({ entered: 12, left: 0 });
+        for (const { record } of all?.known.values() ?? []) expect(record.completed).toBeInstanceOf(Date);
+        // Those that ran for a while were seen to.
+        const [slept = ''] = direct.msgIds;
+        const told = all?.events.filter(
+          (event) => event.type !== 'snapshot' && event.record.msg_id === slept,
+        );
+        expect(
+          told?.some((event) => 'status' in event && event.status === 'assigned' && event.begun !== null),
+        ).toBe(true);
+        for (const replay of replays) replay.stop();
+      });
+
+      it('tells of output while a task runs', async () => {
+        const code = `
+import sys, time
+for i in range(3):
+    print(i); sys.stdout.flush(); time.sleep(0.5)
+`;
+        const result = other.directView(0).execute(code);
+        const [id = ''] = [result.msgIds].flat();
+        const query = rc.dbQuery({ msg_id: id }, KEYS);
+        const replay = new WatchReplay(query.watch({ slowInterval: 3_600_000 }));
+        await replay.until(() => replay.known.get(id)?.status === 'completed', 'it to be completed');
+        await replay.agrees(() => rc.dbQuery({ msg_id: id }, KEYS));
+        const printed = replay.events.flatMap((event) =>
+          event.type === 'changed' && event.status === 'assigned' ? [event.record.stdout] : [],
+        );
+        expect(printed.some((text) => text === '0\n' || text === '0\n1\n')).toBe(true);
+        expect(replay.known.get(id)?.record.stdout).toBe('0\n1\n2\n');
+        replay.stop();
+      });
+
+      it('finds purges and resubmissions, which nothing tells of', async () => {
+        const results = Array.from({ length: 6 }, () => other.loadBalancedView().execute('1'));
+        const ids = results.flatMap((result) => result.msgIds);
+        const last = await lastValueFrom(
+          rc
+            .dbQuery({ msg_id: { $in: ids } }, KEYS)
+            .watch()
+            .pipe(untilDone({ atLeast: 6 })),
+        );
+        expect(last.sequence).toEqual(expect.any(String));
+        const replay = new WatchReplay(rc.dbQuery({}, KEYS).watch({ slowInterval: 300 }));
+        await replay.begun();
+        await other.purgeHubResults(ids.slice(0, 3));
+        await replay.until(() => ids.slice(0, 3).every((id) => !replay.known.has(id)), 'three to leave');
+        expect(replay.events.flatMap((event) => (event.type === 'left' ? [event.status] : []))).toEqual(
+          Array(3).fill('purged'),
+        );
+        await (await other.resubmit(ids.slice(3))).wait();
+        await replay.until(
+          () => ids.slice(3).every((id) => typeof replay.known.get(id)?.record.resubmitted === 'string'),
+          'three to be known as resubmitted',
+        );
+        await replay.agrees(() => rc.dbQuery({}, KEYS));
+        replay.stop();
+      });
+
+      it('finds out what a dead engine leaves', async () => {
+        const victim = await cluster.startEngine();
+        await rc.waitForEngines(3);
+        const query = rc.dbQuery({}, KEYS);
+        const replay = new WatchReplay(query.watch({ slowInterval: 500 }));
+        await replay.begun();
+        const result = rc.directView(victim).execute('import time; time.sleep(60)');
+        const [id = ''] = [result.msgIds].flat();
+        await replay.until(() => replay.known.get(id)?.begun != null, 'it to begin');
+        await cluster.killEngine(victim, { nanny: 'spare' });
+        await expect(result.get()).rejects.toThrow();
+        // A stock hub writes the failure down 30 s later, which no test waits for.
+        await replay.agrees(() => rc.dbQuery({}, KEYS));
+        expect(replay.known.get(id)?.status).toBe('assigned');
+        replay.stop();
+      });
+    });
+  }
+}
+
+describeStock('9', 'a live query on a hub without a database', () => {
+  it('fails at once', async () => {
+    await using cluster = await StockCluster.start({ version: '9', db: 'nodb' });
+    await using rc = await Client.connect({ connectionFile: cluster.connectionFile });
+    await expect(lastValueFrom(rc.dbQuery({}).watch())).rejects.toBeInstanceOf(NoDatabaseError);
+  });
+});
