@@ -197,6 +197,38 @@ describe('size', () => {
     expect(() => readPickle(ascii(`cm\nC\n${grow.repeat(2000)}.`))).toThrow(/name .* longer than 1000/);
   });
 
+  it.each([
+    [
+      'arrays of one list of objects',
+      `(${'N'.repeat(10_000)}lq\x000cnumpy.core.multiarray\n_reconstruct\nq\x010cnumpy\nndarray\nq\x030cnumpy\ndtype\nS'O'\n\x85Rq\x020(`,
+      "h\x01h\x03K\x00\x85S'b'\n\x87R(K\x01M\x10\x27\x85h\x02\x89h\x00tb",
+    ],
+    [
+      'decimals of one text',
+      `cdecimal\nDecimal\nq\x010X${uint32(100_000)}${'9'.repeat(99_999)}xq\x000(`,
+      'h\x01h\x00\x85R',
+    ],
+    [
+      'fractions of one text',
+      `cfractions\nFraction\nq\x010X${uint32(100_000)}${'9'.repeat(100_000)}q\x000(`,
+      'h\x01h\x00\x85R',
+    ],
+  ])('limits the work that calls make: %s', (_what, start, step) => {
+    const began = performance.now();
+    const limits = { maxOpcodes: 2_000_000 };
+    expect(() => readPickle(ascii(`${start}${step.repeat(20_000)}l.`), { limits })).toThrow(/maxOpcodes/);
+    expect(performance.now() - began).toBeLessThan(5000);
+  });
+
+  it('never makes text of what is in it', () => {
+    const laughs = `]${'q\x000(h\x00h\x00h\x00h\x00l'.repeat(60)}`;
+    for (const name of ['fractions\nFraction', 'decimal\nDecimal', 'uuid\nUUID', 'numpy\ndtype']) {
+      const value = readPickle(ascii(`${laughs}q\x000c${name}\nh\x00\x85R.`)) as OpaqueValue;
+      expect(value).toBeInstanceOf(OpaqueValue);
+      expect(value.args).toHaveLength(1);
+    }
+  });
+
   it('counts what canned objects share once', () => {
     const canned = 'cipyparallel.serialize.canning\nCannedBytes\n';
     const state = `}\x8c\x07buffers(${'N'.repeat(3)}ls`;

@@ -127,7 +127,12 @@ function uncanArray(attributes: Attributes, buffers: readonly unknown[], opener:
   const data = firstBuffer(buffers, 'a CannedArray');
   // Arrays of objects, and empty ones, are a pickle within the pickle.
   if (own(attributes, 'pickled') === true) return readWithin(opener.budget, data);
-  return readCannedArray(own(attributes, 'shape'), own(attributes, 'dtype'), data, opener.budget);
+  return readCannedArray(
+    own(attributes, 'shape') ?? null,
+    own(attributes, 'dtype') ?? null,
+    data,
+    opener.budget,
+  );
 }
 
 function uncanFunction(attributes: Attributes): unknown {
@@ -173,13 +178,13 @@ function uncanPartial(attributes: Attributes, buffers: readonly unknown[], opene
       setOwn(keywords, key, openWith(own(given, key), count));
     }
   }
-  const callee = opener.open(own(attributes, 'func'));
+  const callee = opener.open(own(attributes, 'func') ?? null);
   return new OpaqueValue('instance', 'functools', 'partial', { args: [callee, ...args], kwargs: keywords });
 }
 
 /** An object some of whose attributes (`keys`) were canned, such as a function with its dependencies. */
 function uncanObject(attributes: Attributes, _: readonly unknown[], opener: CanOpener): unknown {
-  const object = own(attributes, 'obj');
+  const object = own(attributes, 'obj') ?? null;
   if (!(object instanceof OpaqueValue) || !isDict(object.state)) return object;
   const cannedKeys = list(attributes, 'keys');
   const entries = Object.entries(object.state);

@@ -56,8 +56,10 @@ function makeComplex([real, imag]: readonly unknown[]): unknown {
   return typeof real === 'number' && typeof imag === 'number' ? new Complex(real, imag) : undefined;
 }
 
-function makeDecimal([text]: readonly unknown[]): unknown {
-  return typeof text === 'string' && isDecimalText(text) ? new Decimal(text) : undefined;
+function makeDecimal([text]: readonly unknown[], budget: Budget): unknown {
+  if (typeof text !== 'string') return undefined;
+  budget.step(text.length);
+  return isDecimalText(text) ? new Decimal(text) : undefined;
 }
 
 const constructors: ReadonlyMap<string, Constructor> = new Map<string, Constructor>([
@@ -130,7 +132,12 @@ function reconstruct([type, base, state]: readonly unknown[], budget: Budget): P
     });
     return instance;
   }
-  return new PyInstance(type, type, base.name === 'builtins.object' ? [] : [state], null);
+  return new PyInstance(
+    type,
+    type,
+    base.name === 'builtins.object' || state === undefined ? [] : [state],
+    null,
+  );
 }
 
 /** What a call would make: a JavaScript value where the class is known, otherwise a note of the call. */

@@ -21,16 +21,24 @@ function upgradeUuid({ args: [text], state }: OpaqueValue): Uuid | undefined {
 }
 
 /** Older Pythons pickle a text, newer ones both parts. */
-function upgradeFraction({ args }: OpaqueValue): Fraction | undefined {
-  const parts = args.length === 1 ? (/^(-?\d+)(?:\/(\d+))?$/.exec(String(args[0])) ?? []).slice(1) : args;
-  const [numerator, denominator = 1] = parts.map(wholeNumber);
-  return numerator === undefined || BigInt(denominator) === 0n
-    ? undefined
-    : new Fraction(numerator, denominator);
+function upgradeFraction({ args }: OpaqueValue, budget: Budget): Fraction | undefined {
+  const [first, second] = args;
+  const texts = typeof first === 'string' && args.length === 1 ? splitFraction(first, budget) : undefined;
+  const numerator = wholeNumber(texts?.[0] ?? first);
+  const denominator = wholeNumber(texts?.[1] ?? second ?? 1);
+  if (numerator === undefined || denominator === undefined || BigInt(denominator) === 0n) return undefined;
+  return new Fraction(numerator, denominator);
+}
+
+/** The time that it takes to read an integer grows with the square of its length. */
+function splitFraction(text: string, budget: Budget): bigint[] | undefined {
+  budget.checkInteger(text.length / 2);
+  budget.step(text.length);
+  const [, numerator, denominator = '1'] = /^(-?\d+)(?:\/(\d+))?$/.exec(text) ?? [];
+  return numerator === undefined ? undefined : [BigInt(numerator), BigInt(denominator)];
 }
 
 function wholeNumber(value: unknown): bigint | number | undefined {
-  if (typeof value === 'string') return BigInt(value);
   return typeof value === 'bigint' || Number.isSafeInteger(value) ? (value as bigint | number) : undefined;
 }
 

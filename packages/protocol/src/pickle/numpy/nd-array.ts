@@ -76,6 +76,11 @@ export class NdArray<Data extends NdData = NdData> {
     return this.#element(place);
   }
 
+  /** All elements, the last axis fastest whatever the order of `data`. */
+  elements(): unknown[] {
+    return [this.toNested()].flat(this.shape.length);
+  }
+
   #element(place: number): unknown {
     const width = perElement(requireDtype(this.dtype));
     if (width === 2) return [this.data[2 * place], this.data[2 * place + 1]];

@@ -9,6 +9,7 @@ import { NdArray, type NdData, sizeOf } from './nd-array.js';
 // What numpy pickles, once its parts are values: arrays, single elements and the types of both.
 
 const MAX_AXES = 32;
+const LONGEST_CODE = 32;
 /** Axes of an array without elements still make work for who walks them. */
 const MAX_EMPTY_SIZE = 1 << 20;
 
@@ -30,12 +31,13 @@ function readDtype(value: unknown): ReadDtype | undefined {
 }
 
 function ofText(text: string): ReadDtype | undefined {
+  if (text.length > LONGEST_CODE) return undefined;
   const [, order, code = ''] = /^([<>|=]?)(.*)$/.exec(text) ?? [];
   return withOrder(code, order);
 }
 
 function withOrder(code: string, order: unknown): ReadDtype | undefined {
-  const dtype = code.length <= 32 ? dtypeOfCode(code) : undefined;
+  const dtype = code.length <= LONGEST_CODE ? dtypeOfCode(code) : undefined;
   return dtype === undefined ? undefined : { dtype, bigEndian: order === '>' };
 }
 
@@ -43,9 +45,11 @@ function withOrder(code: string, order: unknown): ReadDtype | undefined {
 function unitOf(code: string, metadata: unknown): string {
   if (!/^[Mm]8$/.test(code) || !Array.isArray(metadata) || !Array.isArray(metadata[1])) return '';
   const [unit, multiple] = metadata[1];
-  const name = unit instanceof Uint8Array ? Buffer.from(unit).toString('latin1') : unit;
+  const name =
+    unit instanceof Uint8Array ? Buffer.from(unit.subarray(0, LONGEST_CODE + 1)).toString('latin1') : unit;
   if (name === 'generic') return '';
-  return `[${multiple === 1 ? '' : String(multiple)}${String(name)}]`;
+  if (typeof name !== 'string' || name.length > LONGEST_CODE || typeof multiple !== 'number') return '[?]';
+  return `[${multiple === 1 ? '' : multiple}${name}]`;
 }
 
 function readShape(value: unknown): number[] | undefined {
@@ -73,7 +77,9 @@ export function readArray(
   const data = readData(type, sizeOf(shape), parts.data, budget);
   if (data === undefined) return undefined;
   budget.spend(2 * COST.container + COST.element * shape.length);
-  return new NdArray(data, { shape, dtype: type.dtype.name, fortranOrder: parts.fortranOrder === true });
+  // Objects are listed with the last axis fastest, however they lay in memory.
+  const fortranOrder = parts.fortranOrder === true && type.dtype.storage.kind !== 'object';
+  return new NdArray(data, { shape, dtype: type.dtype.name, fortranOrder });
 }
 
 function readData(
@@ -82,7 +88,11 @@ function readData(
   data: unknown,
   budget: Budget,
 ): NdData | undefined {
-  if (dtype.storage.kind === 'object') return Array.isArray(data) && data.length === count ? data : undefined;
+  if (dtype.storage.kind === 'object') {
+    if (!Array.isArray(data) || data.length !== count) return undefined;
+    budget.step(count);
+    return data;
+  }
   if (!(data instanceof Uint8Array) || data.length !== count * dtype.itemSize) return undefined;
   const { kind } = dtype.storage;
   if (kind === 'text' || kind === 'bytes') budget.spend(COST.container * count);

@@ -6,6 +6,9 @@ import { type ColumnData, Index } from './frames.js';
 
 // pandas holds columns in numpy arrays, or in arrays of its own that are made of them.
 
+/** What an array of pandas pickles as its state: its type, its values, its attributes. */
+const MAX_PARTS = 4;
+
 /** The rows of what a block holds, each the values of one column; undefined where they cannot be told. */
 export function readRows(values: unknown, budget: Budget): ColumnData[] | undefined {
   if (values instanceof NdArray) return values.shape.length === 2 ? rowsOf(values, budget) : oneRow(values);
@@ -63,6 +66,7 @@ function readBacked(value: OpaqueValue, budget: Budget): ColumnData | undefined 
   if (value.qualname !== '__pyx_unpickle_NDArrayBacked' || !Array.isArray(value.state)) return undefined;
   const [type] = value.args;
   const parts: readonly unknown[] = value.state;
+  if (parts.length > MAX_PARTS) return undefined;
   const array = parts.find((part) => part instanceof NdArray);
   if (!(type instanceof OpaqueValue) || array === undefined) return undefined;
   if (/^(?:Arrow)?StringArray/.test(type.qualname)) return texts(array, budget);
@@ -105,6 +109,7 @@ function readMasked(value: OpaqueValue, budget: Budget): ColumnData | undefined 
   if (!(data instanceof NdArray && mask instanceof NdArray) || data.size !== mask.size) return undefined;
   if (data.shape.length !== 1 || mask.dtype !== 'bool') return undefined;
   const missing = mask.data as Uint8Array;
+  budget.step(missing.length);
   if (!missing.includes(1)) return data;
   budget.spend(COST.element * data.size);
   return Array.from(missing, (flag, i) => (flag === 0 ? data.at(i) : null));

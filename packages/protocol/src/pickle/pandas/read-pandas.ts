@@ -37,9 +37,12 @@ function readFrame(value: OpaqueValue, budget: Budget): DataFrame | undefined {
   const [columns, index] = axes;
   if (!(columns instanceof Index && index instanceof Index)) return undefined;
   const count = lengthOf(columns.data);
-  budget.spend(2 * COST.element * count);
+  budget.spend(4 * COST.element * count);
   const data: (ColumnData | undefined)[] = new Array(count).fill(undefined);
-  for (const block of blocks) if (!placeBlock(block, data, budget)) return undefined;
+  for (const block of blocks) {
+    budget.step();
+    if (!placeBlock(block, data, budget)) return undefined;
+  }
   const rows = lengthOf(index.data);
   if (!data.every((column): column is ColumnData => column !== undefined && lengthOf(column) === rows))
     return undefined;
@@ -115,6 +118,7 @@ function readMultiIndex(parts: Dict, budget: Budget): Index | undefined {
   if (!Array.isArray(levels) || !Array.isArray(codes) || levels.length !== codes.length) return undefined;
   const columns: unknown[][] = [];
   for (const [i, level] of levels.entries()) {
+    budget.step();
     const own: unknown = codes[i];
     const column =
       level instanceof Index && own instanceof NdArray ? pick(level.data, own, budget) : undefined;

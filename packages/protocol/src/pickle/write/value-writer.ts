@@ -62,7 +62,7 @@ export class ValueWriter {
         throw this.place.fail('it is undefined; Python has None, which is null');
       case 'function':
         throw this.place.fail(
-          `it is the JavaScript function ${JSON.stringify(value.name)}; a Python one is written py\`lambda …\` or py('module.name')`,
+          `it is a JavaScript function${value.name === '' ? '' : `, ${value.name}`}; a Python one is written py\`lambda …\` or py('module.name')`,
         );
       default:
         throw this.place.fail(`it is a ${typeof value}`);
@@ -265,7 +265,7 @@ export class ValueWriter {
     out.op(OP.REDUCE);
   }
 
-  /** An empty array that is given its state: `(1, shape, dtype, fortranOrder, elements)`. */
+  /** An empty array that is given its state: `(1, shape, dtype, fortranOrder, elements)`; they are listed in C's order. */
   #writeObjectArray(array: NdArray): void {
     const { out } = this;
     out.call('numpy', 'ndarray', () => {
@@ -281,7 +281,7 @@ export class ValueWriter {
       out.tuple(1);
     });
     out.boolean(array.fortranOrder);
-    this.write(array.data);
+    this.write(array.fortranOrder ? array.elements() : array.data);
     out.op(OP.TUPLE);
     out.op(OP.BUILD);
   }

@@ -1,0 +1,65 @@
+// What is written here, as real Pythons read it, and the other way round.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inspect, isDeepStrictEqual } from 'node:util';
+import { type PickleProtocol, readPickle, writePickle } from '@ipyparallel-js/protocol';
+import { afterAll, expect, it } from 'vitest';
+import { describeStock } from '../support/describe-stock.js';
+import { runPython, stockVersions } from '../support/python.js';
+import { pythonValues, Random, sample } from '../support/python-values.js';
+
+const PROTOCOLS: readonly PickleProtocol[] = [2, 3, 4, 5];
+const COUNT = Number(process.env.FUZZ ?? 400);
+
+const script = `
+  import sys
+  exec(sys.argv[2])
+  answers = []
+  for case in json.load(open(sys.argv[1])):
+      value = make(case['described'])
+      wrong = [p for p, data in case['pickles'].items() if not same(pickle.loads(bytes.fromhex(data)), value)]
+      answers.append({'wrong': wrong, 'pickles': [pickle.dumps(value, p).hex() for p in range(6)]})
+  print(json.dumps(answers))
+`;
+
+for (const version of stockVersions) {
+  describeStock(version, `values and the Python of ipyparallel ${version}`, () => {
+    const directory = mkdtempSync(join(tmpdir(), 'ippjs-values-'));
+    afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+    it('are the same on both sides, in every protocol', async () => {
+      const seed = Number(process.env.SEED ?? Date.now() & 0x7fff_ffff);
+      console.log(`values: seed ${seed}, ${COUNT} of them`);
+      const random = new Random(seed);
+      // The environment of 8.8 has no numpy.
+      const samples = Array.from({ length: COUNT }, () => sample(random, 3, version !== '8.8'));
+      const cases = samples.map(({ value, described }) => ({
+        described,
+        pickles: Object.fromEntries(
+          PROTOCOLS.map((protocol) => [protocol, writePickle(value, { protocol }).toString('hex')]),
+        ),
+      }));
+      const file = join(directory, 'cases.json');
+      writeFileSync(file, JSON.stringify(cases));
+      const answers = await runPython<{ wrong: string[]; pickles: string[] }[]>(version, script, [
+        file,
+        pythonValues,
+      ]);
+      expect(answers).toHaveLength(COUNT);
+      for (const [i, { wrong, pickles }] of answers.entries()) {
+        const { described, back } = samples[i] ?? {};
+        expect(wrong, `seed ${seed}: Python read another value: ${JSON.stringify(described)}`).toStrictEqual(
+          [],
+        );
+        for (const [protocol, hex] of pickles.entries()) {
+          const read = readPickle(Buffer.from(hex, 'hex'));
+          // Not toStrictEqual, which takes a property named "constructor" for the class.
+          if (!isDeepStrictEqual(read, back)) {
+            expect.fail(`seed ${seed}, protocol ${protocol}: ${inspect(read)} is not ${inspect(back)}`);
+          }
+        }
+      }
+    });
+  });
+}

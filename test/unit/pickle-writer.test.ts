@@ -1,0 +1,189 @@
+import {
+  DataFrame,
+  Decimal,
+  NdArray,
+  OpaqueValue,
+  PlainDate,
+  PlainTime,
+  packApplyMessage,
+  packObject,
+  py,
+  readPickle,
+  ref,
+  TimeDelta,
+  tuple,
+  UsageError,
+  Uuid,
+  unpackApplyMessage,
+  unpackResult,
+  writePickle,
+} from '@ipyparallel-js/protocol';
+import { describe, expect, it } from 'vitest';
+
+const PROTOCOLS = [2, 3, 4, 5] as const;
+
+describe('what refers to what', () => {
+  it.each(PROTOCOLS)('is kept in protocol %i', (protocol) => {
+    const shared = [1];
+    const value: Record<string, unknown> = { a: shared, b: new Map([[1, shared]]), set: new Set([1]) };
+    value.self = value;
+    value.tuple = tuple(value, 2);
+    const back = readPickle(writePickle(value, { protocol })) as typeof value;
+    expect(back.self).toBe(back);
+    expect((back.b as Map<number, unknown>).get(1)).toBe(back.a);
+    expect((back.tuple as unknown[])[0]).toBe(back);
+  });
+
+  it.each(PROTOCOLS)('is kept where a tuple is in a list that is in it, in protocol %i', (protocol) => {
+    const list: unknown[] = [];
+    const pair = tuple(list, 1, 2, 3);
+    list.push(pair);
+    const back = readPickle(writePickle(pair, { protocol })) as unknown[][];
+    expect(back[0]?.[0]).toBe(back);
+  });
+});
+
+describe('what cannot be sent', () => {
+  it.each<[string, unknown, RegExp]>([
+    ['undefined', { rows: [{ 'a b': undefined }] }, /^the value\.rows\[0\]\["a b"\] cannot .* null$/],
+    ['a function', [() => 1], /^the value\[0\] .*lambda/],
+    ['a symbol', Symbol('x'), /symbol/],
+    ['a promise', [Promise.resolve(1)], /await/],
+    ['an instance', [new URL('http://a')], /a URL/],
+    ['an object as a key', new Map([[{}, 1]]), /a dict is no key/],
+    ['an invalid date', [new Date(Number.NaN)], /invalid/],
+    ['a date past Python', [new Date(8.64e15)], /1 to 9999/],
+    ['a tuple in itself', endless(), /nested deeper|contains itself/],
+    [
+      'what was only described',
+      [new OpaqueValue('instance', 'os', 'stat_result')],
+      /only a description .* ref/,
+    ],
+    ['columns of one name', new DataFrame(['a', 'a'], [[1], [2]]), /one label/],
+  ])('%s', (_what, value, message) => {
+    expect(() => writePickle(value)).toThrow(UsageError);
+    expect(() => writePickle(value)).toThrow(message);
+  });
+
+  function endless(): unknown {
+    const value: unknown[] = [];
+    let outer: unknown = value;
+    for (let i = 0; i < 1000; i += 1) outer = [outer];
+    return outer;
+  }
+
+  it('is named by the argument', () => {
+    expect(() => packApplyMessage(py('f'), [1, [undefined]])).toThrow(/^argument 1\[0\]/);
+    expect(() => packApplyMessage(py('f'), [], { key: () => 1 })).toThrow(/^keyword argument key/);
+    expect(() => packApplyMessage((() => 1) as never)).toThrow(UsageError);
+    expect(() => writePickle(1, { protocol: 1 as never })).toThrow(/protocol/);
+  });
+
+  it('is refused when it is made', () => {
+    expect(() => new Decimal('one')).toThrow(UsageError);
+    expect(() => new Uuid('1-2')).toThrow(UsageError);
+    expect(() => new PlainDate(2025, 2, 29)).toThrow(UsageError);
+    expect(() => new PlainTime('25:00')).toThrow(UsageError);
+    expect(() => new TimeDelta(1e9)).toThrow(UsageError);
+    expect(() => new NdArray(new Float64Array(6), { shape: [4] })).toThrow(/6/);
+    expect(() => new NdArray(new Float64Array(6), { dtype: 'int8' })).toThrow(/Int8Array/);
+    expect(() => new NdArray([1], { dtype: 'U4' })).toThrow(/strings/);
+    expect(() => new DataFrame(['a', 'b'], [[1], [2, 3]])).toThrow(/lengths/);
+  });
+});
+
+describe('large data', () => {
+  const big = Float64Array.from({ length: 10_000 }, (_, i) => i);
+
+  it('travels beside the pickle without a copy, however deep, and once', () => {
+    const bytes = Buffer.alloc(20_000, 7);
+    const frames = packObject({ a: [{ b: big }], c: big, d: bytes });
+    expect(frames.map(({ byteLength }) => byteLength).slice(-2)).toStrictEqual([80_000, 20_000]);
+    expect(frames.at(-2)?.buffer).toBe(big.buffer);
+    expect(frames.at(-1)?.buffer).toBe(bytes.buffer);
+    const { value } = unpackResult(frames) as { value: { a: { b: NdArray }[]; c: NdArray; d: Uint8Array } };
+    expect(value.c.data).toStrictEqual(big);
+    expect((value.c.data as Float64Array).buffer).toBe(big.buffer);
+    expect(value.a[0]?.b).toBe(value.c);
+    expect(value.d).toStrictEqual(new Uint8Array(bytes));
+  });
+
+  it('is in the pickle where it is small', () => {
+    expect(packObject([new Uint8Array(100), new Float32Array(10)])).toHaveLength(1);
+  });
+
+  it('is part of a view', () => {
+    const [, , frame] = packObject([big.subarray(10, 5000)]);
+    expect(frame?.byteOffset).toBe(big.byteOffset + 80);
+    expect(frame?.byteLength).toBe(4990 * 8);
+  });
+});
+
+describe('Python text', () => {
+  it('keeps its backslashes, and loses the indentation it shares', () => {
+    expect(py`lambda s: s.split('\n')`.source).toBe(String.raw`lambda s: s.split('\n')`);
+    expect(
+      py`
+        def f(x):
+            return x
+      `.source,
+    ).toBe('def f(x):\n    return x');
+  });
+
+  it('is evaluated as it is where it is an expression', () => {
+    expect(py`lambda x: x**2`.expression).toBe('lambda x: x**2');
+    expect(py('square').expression).toBe('square');
+    expect(py('math.sqrt').expression).toContain('import_module');
+    expect(ref(' data["x"] ').expression).toBe('data["x"]');
+  });
+
+  it('is refused when it is none', () => {
+    expect(() => py('  \n ')).toThrow(UsageError);
+    expect(() => py(1 as never)).toThrow(UsageError);
+    expect(() => (py as (...args: unknown[]) => unknown)(['a', 'b'], 1)).toThrow(/interpolated/);
+    expect(() => ref('a\0b')).toThrow(UsageError);
+  });
+
+  it('is told as a reference in the record of a task', () => {
+    const { f, args, kwargs } = unpackApplyMessage(
+      packApplyMessage(py`lambda x: x`, [ref('a'), [ref('b')]], { '10': 1, '2': 'z' }),
+    );
+    expect(String(f)).toBe('<Python __main__.lambda x: x>');
+    expect((args[0] as OpaqueValue).qualname).toBe('a');
+    expect((args[1] as OpaqueValue[])[0]?.qualname).toBe('b');
+    expect(kwargs).toStrictEqual({ '10': 1, '2': 'z' });
+  });
+});
+
+describe('an NdArray', () => {
+  it('knows its elements in either order', () => {
+    const data = Int32Array.of(0, 1, 2, 3, 4, 5);
+    const c = new NdArray(data, { shape: [2, 3] });
+    const f = new NdArray(data, { shape: [2, 3], fortranOrder: true });
+    expect(c.toNested()).toStrictEqual([
+      [0, 1, 2],
+      [3, 4, 5],
+    ]);
+    expect(f.toNested()).toStrictEqual([
+      [0, 2, 4],
+      [1, 3, 5],
+    ]);
+    expect([c.at(1, -1), f.at(1, -1)]).toStrictEqual([5, 5]);
+    expect(f.elements()).toStrictEqual([0, 2, 4, 1, 3, 5]);
+    expect(() => c.at(2, 0)).toThrow(/out of bounds/);
+    expect(new NdArray(Float32Array.of(1, 2), { dtype: 'complex64' }).toNested()).toStrictEqual([[1, 2]]);
+    expect(new NdArray(Uint8Array.of(0, 1), { dtype: 'bool', shape: [2] }).toNested()).toStrictEqual([
+      false,
+      true,
+    ]);
+    expect(new NdArray(Float64Array.of(7), { shape: [] }).toNested()).toBe(7);
+  });
+});
+
+describe('durations', () => {
+  it('are counted as Python counts them', () => {
+    expect(TimeDelta.fromMs(-1)).toStrictEqual(new TimeDelta(-1, 86_399, 999_000));
+    expect(TimeDelta.fromMs(90_061_001.5)).toStrictEqual(new TimeDelta(1, 3661, 1500));
+    expect(new TimeDelta(0, -1, 2_500_000).ms).toBe(1500);
+  });
+});
