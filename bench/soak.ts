@@ -1,0 +1,89 @@
+// A soak: submissions, watches, queries and results for minutes, and what memory does meanwhile.
+// `npm run soak -- --minutes 10`, or with `--seconds 25`; `--on stock` runs it on ipcontroller 9 with Python engines.
+// Prints a line per sample and fails when memory has grown past its bounds after the warm-up, or anything went wrong.
+import { once } from 'node:events';
+import { parseArgs } from 'node:util';
+import { Client } from '@ipyparallel-js/client';
+import { Cluster } from '@ipyparallel-js/cluster';
+import { StockCluster } from '../test/support/stock-cluster.js';
+import { Load } from './soak/load.js';
+import { describeBounds, exceeded, MemoryCurve } from './soak/memory-curve.js';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string' },
+    seconds: { type: 'string' },
+    /** How many tasks are under way at a time. */
+    'in-flight': { type: 'string', default: '16' },
+    /** How many tasks are submitted in a second, about. */
+    rate: { type: 'string', default: '250' },
+    on: { type: 'string', default: 'ours' },
+  },
+});
+const seconds = values.seconds === undefined ? Number(values.minutes ?? 10) * 60 : Number(values.seconds);
+const every = Math.min(30, seconds / 20) * 1000;
+if (!(seconds >= 10)) throw new Error('a soak takes 10 seconds at least');
+
+interface Place extends AsyncDisposable {
+  readonly connectionFile: string;
+  readonly controllerPid: number;
+  readonly enginePids: readonly number[];
+}
+
+async function place(): Promise<Place> {
+  if (values.on === 'stock') return await StockCluster.start({ version: '9', engines: 2 });
+  // The hub is at its bound before the warm-up is over, and from then on for each record that comes one goes.
+  const cluster = await Cluster.start({ n: 2, controllerArgs: ['--record-limit=5000'] });
+  return {
+    connectionFile: cluster.connectionFile,
+    controllerPid: cluster.controller.pid,
+    enginePids: cluster.engines.map(({ pid }) => pid),
+    [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
+  };
+}
+
+await using cluster = await place();
+await using rc = await Client.connect({ connectionFile: cluster.connectionFile, timeout: 60_000 });
+await using colleague = await Client.connect({ connectionFile: cluster.connectionFile, timeout: 60_000 });
+await rc.waitForEngines(2, { timeout: 60_000 });
+await colleague.waitForEngines(2, { timeout: 60_000 });
+
+const end = new AbortController();
+const load = new Load(rc, colleague, values.on === 'stock' ? 'python' : 'javascript', end.signal);
+const curve = new MemoryCurve(cluster.controllerPid, cluster.enginePids);
+const started = performance.now();
+const working = load.run(Number(values['in-flight']), Number(values.rate));
+const failed = working.then(
+  () => undefined,
+  (error: unknown) => ({ error }),
+);
+
+console.log(MemoryCurve.head);
+for (let n = 0; performance.now() - started < seconds * 1000; n++) {
+  const due = started + (n + 1) * every;
+  const timer = new AbortController();
+  const failure = await Promise.race([
+    failed,
+    new Promise<undefined>((resolve) => {
+      const timeout = setTimeout(() => resolve(undefined), due - performance.now());
+      timer.signal.addEventListener('abort', () => clearTimeout(timeout));
+    }),
+  ]);
+  timer.abort();
+  if (failure !== undefined) break;
+  load.lookAtTheWatch();
+  console.log(await curve.sample((performance.now() - started) / 1000, load.counts));
+}
+end.abort();
+const failure = await failed;
+if (failure !== undefined) throw failure.error;
+await load.settle(cluster.connectionFile);
+console.log(JSON.stringify(rc.stats));
+
+console.log(describeBounds(seconds));
+const problems = [...load.faults, ...exceeded(curve.samples, seconds)];
+for (const problem of problems) console.error(`soak: ${problem}`);
+if (problems.length === 0)
+  console.log(`soak: flat after the warm-up, ${load.counts.results} results, ${load.counts.events} events`);
+else process.exitCode = 1;
+if (process.stdout.writableLength > 0) await once(process.stdout, 'drain');

@@ -1,0 +1,121 @@
+import { readFile } from 'node:fs/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { LoadCounts } from './load.js';
+
+/** What is in use, in MiB. */
+export interface MemorySample {
+  readonly seconds: number;
+  /** Of this process after a collection. */
+  readonly heap: number;
+  readonly external: number;
+  readonly rss: number;
+  /** Resident memory of the controller, and of the engines together. */
+  readonly controller: number;
+  readonly engines: number;
+}
+
+type Measure = Exclude<keyof MemorySample, 'seconds'>;
+
+/** By so much a measure may grow from the first quarter after the warm-up to the last, in MiB. */
+const BOUNDS: { readonly [M in Measure]: number } = {
+  heap: 8,
+  external: 8,
+  rss: 40,
+  controller: 40,
+  engines: 60,
+};
+/** In a run of less than this, in seconds, caches of bounded size still fill: bounds are so many times larger. */
+const SHORT = { seconds: 180, factor: 4 };
+/** The part of the run in which caches fill and are not judged. */
+const WARM_UP = 0.4;
+const MIB = 2 ** 20;
+const measures = Object.keys(BOUNDS) as Measure[];
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+/** What memory does over time. */
+export class MemoryCurve {
+  static readonly head = row([
+    'seconds',
+    'heap',
+    'external',
+    'rss',
+    'controller',
+    'engines',
+    'results',
+    'events',
+    'records',
+  ]);
+
+  readonly samples: MemorySample[] = [];
+  readonly #controllerPid: number;
+  readonly #enginePids: readonly number[];
+
+  constructor(controllerPid: number, enginePids: readonly number[]) {
+    this.#controllerPid = controllerPid;
+    this.#enginePids = enginePids;
+  }
+
+  /** Measures now; gives the line to print. */
+  async sample(seconds: number, counts: LoadCounts): Promise<string> {
+    collect();
+    const { heapUsed, external, rss } = process.memoryUsage();
+    const engines = await Promise.all(this.#enginePids.map(resident));
+    const sample = {
+      seconds,
+      heap: heapUsed / MIB,
+      external: external / MIB,
+      rss: rss / MIB,
+      controller: await resident(this.#controllerPid),
+      engines: engines.reduce((sum, one) => sum + one, 0),
+    };
+    this.samples.push(sample);
+    const { heap, controller } = sample;
+    const numbers = [seconds, heap, sample.external, sample.rss, controller, sample.engines];
+    return row([
+      ...numbers.map((value) => value.toFixed(1)),
+      ...[counts.results, counts.events, counts.watched].map(String),
+    ]);
+  }
+}
+
+/** What grew past its bound, in words. */
+export function exceeded(samples: readonly MemorySample[], duration: number): string[] {
+  const judged = samples.slice(Math.ceil(samples.length * WARM_UP));
+  const quarter = Math.floor(judged.length / 4);
+  if (quarter === 0) return [`${samples.length} samples are too few to judge`];
+  return measures.flatMap((measure) => {
+    const bound = boundOf(measure, duration);
+    const before = median(judged.slice(0, quarter).map((sample) => sample[measure]));
+    const after = median(judged.slice(-quarter).map((sample) => sample[measure]));
+    if (after - before <= bound) return [];
+    return `${measure} grew from ${before.toFixed(1)} to ${after.toFixed(1)} MiB, by more than ${bound}`;
+  });
+}
+
+/** The bounds in words. */
+export function describeBounds(duration: number): string {
+  const bounds = measures.map((measure) => `${measure} ${boundOf(measure, duration)}`);
+  return `bounds, in MiB, from the first to the last quarter after a warm-up of ${WARM_UP * 100} %: ${bounds.join(', ')}`;
+}
+
+function boundOf(measure: Measure, duration: number): number {
+  return BOUNDS[measure] * (duration < SHORT.seconds ? SHORT.factor : 1);
+}
+
+function row(cells: readonly string[]): string {
+  return cells.map((cell) => cell.padStart(11)).join('');
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
+
+/** Resident memory of a process in MiB, as Linux tells it; 0 elsewhere. */
+async function resident(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024;
+}
