@@ -131,6 +131,18 @@ const ARGUMENTS: { readonly [name: string]: Argument } = {
       draft.options.engineSshServer = value;
     },
   },
+  reuse: {
+    help: 'take ports and key from the connection files of the run before, and leave the files at the end',
+    apply: (draft) => {
+      draft.options.reuse = true;
+    },
+  },
+  restore: {
+    help: 'the same, and take back the engines of the run before',
+    apply: (draft) => {
+      draft.options.restore = true;
+    },
+  },
   port: {
     ...{ value: 'PORT', help: 'port of the registration socket' },
     apply: (draft, value) => {
@@ -325,15 +337,7 @@ const TRAITS: { readonly [trait: string]: string } = {
 };
 
 /** Flags of ipcontroller that change nothing here. */
-const FLAGS_WITHOUT_EFFECT = new Set([
-  'init',
-  'quiet',
-  'log-to-file',
-  'clean-logs',
-  'usethreads',
-  'reuse',
-  'restore',
-]);
+const FLAGS_WITHOUT_EFFECT = new Set(['init', 'quiet', 'log-to-file', 'clean-logs', 'usethreads']);
 
 /**
  * Reads the arguments of ipcontroller, as `--name=value` or `--name value`. What is unknown is ignored, and told: those

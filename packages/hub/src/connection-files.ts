@@ -2,20 +2,30 @@ import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import type { Dict } from '@ipyparallel-js/protocol';
 
+/** Where a controller's connection files are. */
+export interface ConnectionFilePaths {
+  readonly clientFile: string;
+  readonly engineFile: string;
+}
+
+/** The paths of the two connection files. */
+export function connectionFilePaths(securityDir: string, clusterId: string): ConnectionFilePaths {
+  const base = clusterId === '' ? 'ipcontroller' : `ipcontroller-${clusterId}`;
+  return {
+    clientFile: join(securityDir, `${base}-client.json`),
+    engineFile: join(securityDir, `${base}-engine.json`),
+  };
+}
+
 /** The two connection files of a controller, and what they hold. */
 export class ConnectionFiles {
   readonly clientFile: string;
   readonly engineFile: string;
   readonly #texts: { readonly client: string; readonly engine: string };
 
-  constructor(
-    securityDir: string,
-    clusterId: string,
-    infos: { readonly client: Dict; readonly engine: Dict },
-  ) {
-    const base = clusterId === '' ? 'ipcontroller' : `ipcontroller-${clusterId}`;
-    this.clientFile = join(securityDir, `${base}-client.json`);
-    this.engineFile = join(securityDir, `${base}-engine.json`);
+  constructor(paths: ConnectionFilePaths, infos: { readonly client: Dict; readonly engine: Dict }) {
+    this.clientFile = paths.clientFile;
+    this.engineFile = paths.engineFile;
     this.#texts = {
       client: `${JSON.stringify(infos.client, null, 2)}\n`,
       engine: `${JSON.stringify(infos.engine, null, 2)}\n`,

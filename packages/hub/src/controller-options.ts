@@ -34,6 +34,10 @@ export interface ControllerOptions {
   /** ssh servers to write into the files, for clients and for engines to tunnel through; none. */
   readonly sshServer?: string;
   readonly engineSshServer?: string;
+  /** Take ports, address and key from the connection files that are there, and leave the files at the end; false. */
+  readonly reuse?: boolean;
+  /** Also take the engines back that the controller before had, as far as their hearts beat; false. */
+  readonly restore?: boolean;
   /** Ports to use, in turn; any free ones after that. */
   readonly ports?: readonly number[];
   /** Between two heart beats, in ms; 3000. */
@@ -78,6 +82,10 @@ export interface ResolvedControllerOptions {
   readonly location: string;
   readonly sshServer: string;
   readonly engineSshServer: string;
+  readonly reuse: boolean;
+  readonly restore: boolean;
+  /** Where the engines are written down; ipyparallel's name and form. */
+  readonly engineStateFile: string;
   readonly ports: readonly number[];
   readonly hbPeriod: number;
   readonly maxHeartbeatMisses: number;
@@ -131,6 +139,9 @@ export function resolveControllerOptions(
     location: options.location ?? hostname(),
     sshServer: options.sshServer ?? '',
     engineSshServer: options.engineSshServer ?? '',
+    reuse: (options.reuse ?? false) || (options.restore ?? false),
+    restore: options.restore ?? false,
+    engineStateFile: join(logDir(options, env), `engines${clusterId}.json`),
     ports,
     hbPeriod: duration('hbPeriod', options.hbPeriod ?? 3000),
     maxHeartbeatMisses: positive('maxHeartbeatMisses', options.maxHeartbeatMisses ?? 10),
@@ -159,14 +170,21 @@ function resolveDatabase(options: ControllerOptions, env: NodeJS.ProcessEnv): Da
     return uri === undefined ? db : { ...db, uri };
   }
   if (db.type !== 'sqlite') return db;
-  // A directory for the connection files alone is all that there is of a profile then.
-  const alone = options.securityDir !== undefined && options.profileDir === undefined;
-  const home = alone ? options.securityDir : profileDir(options, env);
+  const home = filesOnly(options) ?? profileDir(options, env);
   return { ...db, location: resolve(db.location || home) };
 }
 
 function securityDir(options: ControllerOptions, env: NodeJS.ProcessEnv): string {
   return options.securityDir ?? join(profileDir(options, env), 'security');
+}
+
+function logDir(options: ControllerOptions, env: NodeJS.ProcessEnv): string {
+  return resolve(filesOnly(options) ?? join(profileDir(options, env), 'log'));
+}
+
+/** The directory for the connection files, where it is all that there is of a profile. */
+function filesOnly({ securityDir: files, profileDir: profile }: ControllerOptions): string | undefined {
+  return profile === undefined ? files : undefined;
 }
 
 function profileDir(options: ControllerOptions, env: NodeJS.ProcessEnv): string {

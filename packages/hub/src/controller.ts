@@ -1,13 +1,14 @@
 import { type Dict, Session } from '@ipyparallel-js/protocol';
 import { createLogger, type Logger, Refusals } from '@ipyparallel-js/wire';
 import { systemClock } from './clock.js';
-import { ConnectionFiles, makePrivateDirectory } from './connection-files.js';
+import { ConnectionFiles, connectionFilePaths, makePrivateDirectory } from './connection-files.js';
 import {
   type ControllerOptions,
   type ResolvedControllerOptions,
   resolveControllerOptions,
 } from './controller-options.js';
 import { HubThread } from './hub/hub-thread.js';
+import { type ReusedConnection, readReusedConnection } from './reused-connection.js';
 import { Traffic } from './traffic/traffic.js';
 
 /**
@@ -24,13 +25,20 @@ export class Controller {
   readonly #traffic: Traffic;
   readonly #hub: HubThread;
   readonly #files: ConnectionFiles;
+  readonly #keepsFiles: boolean;
   readonly #log: Logger;
   #stopping: Promise<void> | undefined;
 
-  private constructor(traffic: Traffic, hub: HubThread, files: ConnectionFiles, log: Logger) {
+  private constructor(
+    { traffic, hub }: { readonly traffic: Traffic; readonly hub: HubThread },
+    files: ConnectionFiles,
+    keepsFiles: boolean,
+    log: Logger,
+  ) {
     this.#traffic = traffic;
     this.#hub = hub;
     this.#files = files;
+    this.#keepsFiles = keepsFiles;
     this.#log = log;
     this.clientFile = files.clientFile;
     this.engineFile = files.engineFile;
@@ -43,19 +51,22 @@ export class Controller {
    * @throws UsageError for an option or an address that cannot be
    */
   static async start(options: ControllerOptions = {}): Promise<Controller> {
-    const resolved = resolveControllerOptions(options, process.env);
-    const log = createLogger(resolved.logLevel, resolved.log);
-    await makePrivateDirectory(resolved.securityDir);
-    const traffic = await bindTraffic(resolved, log);
+    const given = resolveControllerOptions(options, process.env);
+    const log = createLogger(given.logLevel, given.log);
+    await makePrivateDirectory(given.securityDir);
+    const paths = connectionFilePaths(given.securityDir, given.clusterId);
+    const reused = given.reuse ? await readReusedConnection(paths, given, log) : undefined;
+    const resolved = { ...given, ...reused, ports: given.ports };
+    const traffic = await bindTraffic(resolved, reused, log);
     let hub: HubThread | undefined;
     try {
       const infos = connectionInfos(resolved, traffic);
-      const files = new ConnectionFiles(resolved.securityDir, resolved.clusterId, infos);
+      const files = new ConnectionFiles(paths, infos);
       hub = await startHub(resolved, traffic, log);
       traffic.start(hub.monitor);
-      await files.write();
+      if (reused === undefined) await files.write();
       log.info(`serving; connection files ${files.clientFile} and ${files.engineFile}`);
-      return new Controller(traffic, hub, files, log);
+      return new Controller({ traffic, hub }, files, given.reuse, log);
     } catch (error) {
       await hub?.stop();
       await traffic.stop();
@@ -74,14 +85,14 @@ export class Controller {
     await this.stop();
   }
 
-  /** Removes the connection files and ends everything. Idempotent. */
+  /** Removes the connection files, unless they are for reuse, and ends everything. Idempotent. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
 
   async #stop(): Promise<void> {
-    await this.#files.remove();
+    if (!this.#keepsFiles) await this.#files.remove();
     await this.#hub.stop();
     await this.#traffic.stop();
     this.#log.info('stopped');
@@ -92,20 +103,25 @@ export class Controller {
   }
 }
 
-function bindTraffic(options: ResolvedControllerOptions, log: Logger): Promise<Traffic> {
+function bindTraffic(
+  options: ResolvedControllerOptions,
+  reused: ReusedConnection | undefined,
+  log: Logger,
+): Promise<Traffic> {
   const clock = systemClock();
   const ports = [...options.ports];
   const { curve } = options;
   return Traffic.bind(
     {
       interface: `tcp://${options.ip}`,
-      nextPort: () => ports.shift() ?? 0,
+      nextPort: (name) => reused?.ports.get(name) ?? ports.shift() ?? 0,
       ...(curve === undefined ? {} : { curveSecretKey: curve.secretKey }),
       log,
     },
     {
       session: new Session({ ...sessionOptions(options), now: clock.now, pid: process.pid }),
       taskScheme: options.taskScheme,
+      ...(reused === undefined ? {} : { broadcastLeaves: reused.broadcastLeaves }),
       hwm: options.hwm,
       strandedDelay: options.strandedDelay,
       hbPeriod: options.hbPeriod,
@@ -125,6 +141,7 @@ function startHub(options: ResolvedControllerOptions, traffic: Traffic, log: Log
       hbPeriod: options.hbPeriod,
       registrationTimeout: options.registrationTimeout,
       db: options.db,
+      engineState: options.reuse ? { file: options.engineStateFile, restore: options.restore } : undefined,
       logLevel: options.logLevel,
     },
     traffic,

@@ -25,6 +25,16 @@ export class EngineRegistry {
     return [...this.#byId.values()];
   }
 
+  /** The lowest id that was never given. */
+  get nextId(): number {
+    return this.#nextId;
+  }
+
+  /** Gives no id below this of its own accord. */
+  reserve(nextId: number): void {
+    this.#nextId = Math.max(this.#nextId, nextId);
+  }
+
   get(id: number): RegisteredEngine | undefined {
     return this.#byId.get(id);
   }

@@ -15,6 +15,8 @@ export interface HubThreadData {
   readonly hbPeriod: number;
   readonly registrationTimeout: number;
   readonly db: DatabaseOptions;
+  /** Where engines are written down, and whether those written there are taken back. */
+  readonly engineState: { readonly file: string; readonly restore: boolean } | undefined;
   readonly logLevel: LogLevel;
 }
 

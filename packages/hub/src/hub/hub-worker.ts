@@ -5,6 +5,7 @@ import { systemClock } from '../clock.js';
 import { openDatabase } from '../db/open-database.js';
 import type { TaskDatabase } from '../db/task-database.js';
 import { receiveForHub, SchedulersLink } from '../link/hub-port.js';
+import { EngineStateFile } from './engine-state.js';
 import { Hub } from './hub.js';
 import type { HubThreadData, HubThreadNotice } from './hub-thread.js';
 
@@ -37,7 +38,9 @@ const hub = new Hub({
   registrationTimeout: data.registrationTimeout,
   log,
   clock,
+  ...(data.engineState === undefined ? {} : { engineState: new EngineStateFile(data.engineState.file, log) }),
 });
+if (data.engineState !== undefined) await hub.takeUp({ restore: data.engineState.restore });
 
 port.on('message', (message: ArrayBuffer | { type: 'stop' }) => {
   if (message instanceof ArrayBuffer) {

@@ -14,7 +14,9 @@ import type { TaskDatabase } from '../db/task-database.js';
 import { errorContent, keyError, pyRepr, ReportedError } from '../errors.js';
 import type { Monitor, Schedulers } from '../link/schedulers.js';
 import { ChangeWriter } from './change-writer.js';
+import { EarlierTasks } from './earlier-tasks.js';
 import { EngineRegistry } from './engine-registry.js';
+import type { EngineStateFile } from './engine-state.js';
 import { purgeRequest } from './purge-request.js';
 import { dbRequest, historyRequest } from './query-requests.js';
 import { RateLimit } from './rate-limit.js';
@@ -40,7 +42,15 @@ export interface HubOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly subscriptions?: Partial<SubscriptionLimits>;
+  /** Where engines are written down; nowhere by default. */
+  readonly engineState?: EngineStateFile;
 }
+
+/**
+ * An engine of an earlier life is announced so long after its first beat, in ms: its other sockets connect anew at
+ * their own pace, and a task for one that is not there yet would be dropped.
+ */
+const RECONNECTING = 500;
 
 /** Requests whose failure a stock hub reports as `hub_error`; the others fail in a reply of their own type. */
 const HUB_ERROR_FOR = new Set(['queue_request', 'load_request']);
@@ -60,6 +70,9 @@ export class Hub implements Monitor {
   readonly #probes = new RateLimit(20, 100);
   readonly #handlers: ReadonlyMap<string, Handler>;
   readonly #registrations = new Map<string, NodeJS.Timeout>();
+  readonly #earlier: EarlierTasks;
+  /** Engines of an earlier life whose hearts have not beaten yet. */
+  readonly #restored = new Set<string>();
 
   constructor(options: HubOptions) {
     this.#options = options;
@@ -87,8 +100,13 @@ export class Hub implements Monitor {
     );
     const state = { engines: this.#engines, tracker, db, writer, schedulers, subscriptions, epoch };
     this.#state = state;
+    this.#earlier = new EarlierTasks({
+      ...{ db, tracker, session, schedulers },
+      onLost: (msgId, engine) => this.#recorder.failLost(msgId, engine),
+    });
     this.#recorder = new TrafficRecorder({
       ...{ session, engines: this.#engines, tracker, writer, refusals: this.#refusals, log, clock },
+      earlier: this.#earlier,
       onBegun: (msgId) => subscriptions.begun(msgId),
       onEngineShutdown: (uuid) => {
         const id = this.#engines.idOf(uuid);
@@ -109,9 +127,51 @@ export class Hub implements Monitor {
     ]);
   }
 
+  /**
+   * Goes on from where an earlier life ended: what is unfinished, and with `restore` the engines that it had, which
+   * count as registered again from their next beat on.
+   */
+  async takeUp({ restore }: { readonly restore: boolean }): Promise<void> {
+    const { engineState, schedulers, registrationTimeout, log } = this.#options;
+    const state = await engineState?.read();
+    const engines = state?.engines ?? [];
+    try {
+      await this.#earlier.load(engines.map(({ uuid }) => uuid));
+    } catch (error) {
+      log.error('the tasks that the run before left unfinished cannot be read', error);
+    }
+    for (const { id, uuid } of engines) {
+      if (restore) this.#restore(id, uuid);
+      else
+        this.#registrations.set(
+          uuid,
+          setTimeout(() => this.#leftBehind(uuid, id), registrationTimeout),
+        );
+    }
+    if (restore) this.#engines.reserve(state?.nextId ?? 0);
+    if (restore && engines.length > 0) log.info(`${engines.length} engines of the run before are awaited`);
+    for (const uuid of this.#restored) schedulers.awaitHeart(uuid);
+  }
+
+  #restore(id: number, uuid: string): void {
+    try {
+      this.#engines.begin(uuid, id);
+    } catch (error) {
+      this.#options.log.warn(`engine ${id} of the run before is not taken back`, error);
+      return;
+    }
+    this.#restored.add(uuid);
+    this.#registrations.set(
+      uuid,
+      setTimeout(() => this.#giveUp(uuid), this.#options.registrationTimeout),
+    );
+  }
+
   /** Ends timers and closes the Task Database once everything is written. */
   async close(): Promise<void> {
     for (const timer of this.#registrations.values()) clearTimeout(timer);
+    this.#earlier.close();
+    await this.#options.engineState?.settled();
     await this.#state.writer.settled();
     this.#state.subscriptions.close();
     await this.#options.db.close();
@@ -228,6 +288,7 @@ export class Hub implements Monitor {
     try {
       const { id, uuid } = this.#engines.begin(content['uuid'], content['id']);
       const timer = setTimeout(() => this.#giveUp(uuid), registrationTimeout);
+      clearTimeout(this.#registrations.get(uuid));
       this.#registrations.set(uuid, timer);
       schedulers.awaitHeart(uuid);
       const answer = { status: 'ok', id, hb_period: hbPeriod, connection_info: connectionInfo };
@@ -248,9 +309,35 @@ export class Hub implements Monitor {
     this.#options.log.warn(
       `engine ${engine.id} (${uuid}) did not complete its registration: no heart beat within ${this.#options.registrationTimeout} ms`,
     );
+    this.#leftBehind(uuid, engine.id);
+  }
+
+  /** An engine of an earlier life is not there any more. */
+  #leftBehind(uuid: string, id: number): void {
+    this.#registrations.delete(uuid);
+    if (!this.#restored.delete(uuid) && this.#engines.idOf(uuid) !== undefined) return;
+    for (const msgId of this.#earlier.engineIsGone(uuid)) this.#recorder.failStranded(msgId, uuid, id);
+    this.#saveEngines();
+  }
+
+  #saveEngines(): void {
+    const { all, nextId } = this.#engines;
+    this.#options.engineState?.save({ engines: all, nextId });
   }
 
   newHeart(uuid: string): void {
+    if (!this.#restored.delete(uuid)) {
+      this.#complete(uuid);
+      return;
+    }
+    clearTimeout(this.#registrations.get(uuid));
+    this.#registrations.set(
+      uuid,
+      setTimeout(() => this.#complete(uuid), RECONNECTING),
+    );
+  }
+
+  #complete(uuid: string): void {
     const engine = this.#engines.complete(uuid);
     if (engine === undefined) return;
     clearTimeout(this.#registrations.get(uuid));
@@ -260,11 +347,16 @@ export class Hub implements Monitor {
     this.#options.schedulers.addEngine(uuid);
     this.#notify('registration_notification', { ...engine });
     this.#options.log.info(`engine ${engine.id} (${uuid}) is registered`);
+    this.#earlier.engineIsBack(uuid);
+    this.#saveEngines();
   }
 
   stoppedHeart(uuid: string): void {
     const id = this.#engines.idOf(uuid);
-    if (id === undefined) return;
+    if (id === undefined) {
+      if (this.#registrations.has(uuid)) this.#giveUp(uuid);
+      return;
+    }
     this.#options.log.warn(`the heart of engine ${id} (${uuid}) has stopped`);
     this.#unregister(id);
   }
@@ -276,6 +368,7 @@ export class Hub implements Monitor {
     clearTimeout(this.#registrations.get(engine.uuid));
     this.#registrations.delete(engine.uuid);
     this.#options.schedulers.forgetHeart(engine.uuid);
+    this.#leftBehind(engine.uuid, engine.id);
   }
 
   #unregister(id: number): boolean {
@@ -284,11 +377,13 @@ export class Hub implements Monitor {
     const { schedulers, log } = this.#options;
     schedulers.removeEngine(engine.uuid);
     // A stock hub lets 30 seconds pass before it says so in the records.
-    for (const msgId of this.#tracker.removeEngine(engine.uuid)) {
+    const earlier = this.#earlier.engineIsGone(engine.uuid);
+    for (const msgId of new Set([...this.#tracker.removeEngine(engine.uuid), ...earlier])) {
       this.#recorder.failStranded(msgId, engine.uuid, id);
     }
     this.#notify('unregistration_notification', { ...engine });
     log.info(`engine ${id} (${engine.uuid}) is unregistered`);
+    this.#saveEngines();
     return true;
   }
 

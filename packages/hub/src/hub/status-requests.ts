@@ -23,6 +23,8 @@ export const HUB_INFO: HubInfo = {
     'engine-error',
     // What changes of a query's matches is pushed to those who subscribe to it.
     'subscribe',
+    // result_reply says which tasks are unfinished and nowhere to be found.
+    'lost',
   ],
 };
 

@@ -86,6 +86,16 @@ export class TaskTracker {
     this.#engines.get(engine)?.tasks.add(msgId);
   }
 
+  /** A task of an earlier life that a registered engine may still have. */
+  inherit(msgId: string, engine: string, direct: boolean): void {
+    if (direct) {
+      this.submitDirect(msgId, engine);
+      return;
+    }
+    this.pending.add(msgId);
+    this.assign(msgId, engine);
+  }
+
   /** An engine has begun with a task; whether that is news. */
   begin(msgId: string, when: string): boolean {
     if (!this.pending.has(msgId) || this.begun.has(msgId) || this.begun.size >= MOST_BEGUN) return false;

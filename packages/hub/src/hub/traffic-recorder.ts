@@ -1,10 +1,17 @@
-import { type AnyMessage, parentId, type ReplayHistory, type Session } from '@ipyparallel-js/protocol';
+import {
+  type AnyMessage,
+  type Dict,
+  parentId,
+  type ReplayHistory,
+  type Session,
+} from '@ipyparallel-js/protocol';
 import { ownString } from '@ipyparallel-js/protocol/internal';
 import type { Logger, Refusals } from '@ipyparallel-js/wire';
 import type { Clock } from '../clock.js';
 import type { TaskFields } from '../db/task-database.js';
 import { errorContent } from '../errors.js';
 import type { ChangeWriter } from './change-writer.js';
+import type { EarlierTasks } from './earlier-tasks.js';
 import type { EngineRegistry } from './engine-registry.js';
 import { fieldsOfReply, fieldsOfStranded, storedDate, taskOfRequest } from './task-records.js';
 import type { TaskTracker } from './task-tracker.js';
@@ -15,6 +22,7 @@ export interface TrafficRecorderOptions {
   readonly engines: EngineRegistry;
   readonly tracker: TaskTracker;
   readonly writer: ChangeWriter;
+  readonly earlier: EarlierTasks;
   /** An engine said on iopub that it has shut down. */
   readonly onEngineShutdown: (uuid: string) => void;
   /** An engine has begun with a task. */
@@ -56,8 +64,10 @@ export class TrafficRecorder {
     const engine = reply?.idents[1]?.toString('utf8');
     const msgId = reply === undefined ? undefined : parentId(reply);
     if (reply === undefined || msgId === undefined) return;
-    const { tracker, writer, clock, log } = this.#options;
-    if (!tracker.pending.has(msgId) && !tracker.stranded.delete(msgId)) {
+    const { tracker, writer, earlier, clock, log } = this.#options;
+    const isEarlier = earlier.take(msgId);
+    if (!isEarlier && !tracker.pending.has(msgId) && !tracker.stranded.delete(msgId)) {
+      if (earlier.answered(msgId)) return;
       log.debug(`reply to ${msgId}, which is no pending direct task`);
       return;
     }
@@ -81,8 +91,9 @@ export class TrafficRecorder {
     const reply = this.#decode(frames, 'task reply');
     const msgId = reply === undefined ? undefined : parentId(reply);
     if (reply === undefined || msgId === undefined) return;
-    const { tracker, writer, clock, log } = this.#options;
-    if (!tracker.pending.has(msgId)) {
+    const { tracker, writer, earlier, clock, log } = this.#options;
+    const isEarlier = earlier.take(msgId);
+    if (!isEarlier && !tracker.pending.has(msgId) && !tracker.stranded.delete(msgId)) {
       log.debug(`reply to ${msgId}, which is no pending task`);
       return;
     }
@@ -131,10 +142,23 @@ export class TrafficRecorder {
     if (tracker.begin(msgId, storedDate(header.date) ?? clock.exact())) onBegun(msgId);
   }
 
-  /** Ends a direct task whose engine is gone. */
+  /** Ends a task whose engine is gone. */
   failStranded(msgId: string, engine: string, id: number): void {
-    const { tracker, writer, clock } = this.#options;
     const content = errorContent('EngineError', `Engine ${id} died while running task '${msgId}'`);
+    this.#failUnanswered(msgId, engine, content);
+  }
+
+  /** Ends a task that its engine has not any more, as it was lost with the controller that passed it on. */
+  failLost(msgId: string, engine: string): void {
+    const content = errorContent(
+      'TaskLost',
+      `task '${msgId}' was lost when the controller was restarted: its engine has answered all that it had, but not this`,
+    );
+    this.#failUnanswered(msgId, engine, content);
+  }
+
+  #failUnanswered(msgId: string, engine: string, content: Dict): void {
+    const { tracker, writer, clock } = this.#options;
     tracker.finish(msgId, undefined, false);
     tracker.stranded.add(msgId);
     writer.push({ op: 'update', msgId, set: fieldsOfStranded(content, engine, clock.exact()) });

@@ -18,6 +18,8 @@ import { TaskScheduler } from './tasks/task-scheduler.js';
 export interface TrafficOptions {
   readonly session: Session;
   readonly taskScheme: TaskScheme;
+  /** Over how many sockets engines are spread for broadcasts. */
+  readonly broadcastLeaves?: number;
   readonly hwm: number;
   readonly strandedDelay: number;
   readonly hbPeriod: number;
@@ -120,7 +122,7 @@ export class Traffic implements Schedulers {
     const hbPing = await bind('heartbeat ping', 'pub');
     const hbPong = await bind('heartbeat pong', 'router');
     const leaves: BoundSocket[] = [];
-    for (let i = 0; i < BROADCAST_LEAVES; i++) {
+    for (let i = 0; i < (options.broadcastLeaves ?? BROADCAST_LEAVES); i++) {
       leaves.push(await bind(`engine broadcast ${i}`, 'router', `sub_scheduler_0${i}`));
     }
     const control = await bind('control', 'router', 'control_in');

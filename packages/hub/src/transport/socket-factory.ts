@@ -6,8 +6,8 @@ import { Dealer, Publisher, Router, Subscriber } from 'zeromq';
 export interface BindOptions {
   /** `tcp://127.0.0.1`, `tcp://*`. */
   readonly interface: string;
-  /** Gives the port of the next socket, 0 for any free one. */
-  readonly nextPort: () => number;
+  /** Gives the port of the next socket, by its name; 0 for any free one. */
+  readonly nextPort: (name: string) => number;
   /** Z85 secret key of a CURVE server; any client that knows the public key may connect. */
   readonly curveSecretKey?: string;
   readonly log: Logger;
@@ -50,7 +50,7 @@ export async function bindSocket(
     socket.curveServer = true;
     socket.curveSecretKey = options.curveSecretKey;
   }
-  const wanted = options.nextPort();
+  const wanted = options.nextPort(name);
   const address = `${options.interface}:${wanted === 0 ? '*' : wanted}`;
   try {
     await socket.bind(address);

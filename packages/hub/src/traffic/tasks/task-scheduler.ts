@@ -114,7 +114,7 @@ export class TaskScheduler {
     const msgId = parentId(message);
     const job = msgId === undefined ? undefined : this.#takeBack(sender, msgId);
     if (job === undefined) {
-      this.#options.log.debug(`reply of engine ${sender} to ${msgId ?? 'nothing'}, which it does not have`);
+      this.#passOn(frames, sender, msgId);
       return;
     }
     const { metadata } = message;
@@ -125,6 +125,21 @@ export class TaskScheduler {
       this.#conclude(job, sender, frames, String(metadata['status'] ?? message.content['status']));
     }
     this.#runReady();
+  }
+
+  /**
+   * A result of a task that this queue never had is of the life of the controller before this one: whoever waits for it
+   * may still be there, and it belongs into the records. It is signed as any other.
+   */
+  #passOn(frames: readonly Buffer[], sender: string, msgId: string | undefined): void {
+    const [engine, client, ...rest] = frames;
+    const isKnown = msgId === undefined || this.#jobs.has(msgId) || this.#finished.get(msgId) !== undefined;
+    if (isKnown || engine === undefined || client === undefined) {
+      this.#options.log.debug(`reply of engine ${sender} to ${msgId ?? 'nothing'}, which it does not have`);
+      return;
+    }
+    this.#options.log.info(`engine ${sender} has answered ${msgId}, a task of the run before`);
+    this.#deliver([client, engine, ...rest]);
   }
 
   /** The task that an engine answers, from what it has; also from what it had before it was unregistered. */
