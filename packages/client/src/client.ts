@@ -25,10 +25,14 @@ import type { ResultCacheLimits } from './results/result-cache.js';
 import type { TaskMetadata } from './results/task-metadata.js';
 import { Purge, type ResubmitOptions, type Selections } from './selections.js';
 import type { ClientStats } from './stats.js';
-import { DirectView, type Targets } from './views/direct-view.js';
+import { BroadcastView } from './views/broadcast-view.js';
+import { DirectView } from './views/direct-view.js';
+import type { CommandOptions, ShutdownOptions } from './views/engine-commands.js';
 import type { EngineLanguage } from './views/engine-languages.js';
+import type { ViewExecutor } from './views/executor.js';
 import { LoadBalancedView } from './views/load-balanced-view.js';
-import type { ViewOptions } from './views/view-options.js';
+import type { Targets } from './views/targets.js';
+import type { BalancedFlags, BroadcastFlags, ViewFlags } from './views/view-flags.js';
 
 /** Options of {@link Client.connect}. */
 export interface ClientOptions extends ConnectionOptions {
@@ -347,24 +351,66 @@ export class Client implements AsyncDisposable {
    * Aborts tasks that wait at an engine: all, or those named; what runs goes on. Waits until the engines have
    * answered; aborted tasks fail with TaskAbortedError. Mirrors ipyparallel `Client.abort`.
    */
-  async abort(
-    jobs: Jobs | 'all' = 'all',
-    options: WaitOptions & { readonly targets?: Targets } = {},
-  ): Promise<void> {
-    const { targets = 'all', ...wait } = options;
-    const ids = targets === 'all' ? this.ids : [targets].flat();
-    const engines = ids.map((id) => this.#link.submitter.engine(id));
-    await this.#link.keeper.abortAt(engines, jobs === 'all' ? null : idsOf(jobs), wait);
+  async abort(jobs: Jobs | 'all' = 'all', options: CommandOptions = {}): Promise<void> {
+    await this.#link.commands.abort(jobs === 'all' ? null : idsOf(jobs), options);
   }
 
-  /** A view of engines picked by id; `'all'` means all that are registered at each call. Mirrors ipyparallel `Client.direct_view`. */
-  directView<const T extends Targets>(targets: T, options: ViewOptions = {}): DirectView<T> {
-    return new DirectView(this.#link.submitter, targets, options);
+  /** Empties the namespaces of engines. Mirrors ipyparallel `Client.clear`. */
+  async clear(options: CommandOptions = {}): Promise<void> {
+    await this.#link.commands.clear(options);
+  }
+
+  /**
+   * Sends a signal to the processes of engines: its name, or its number there. SIGINT interrupts what runs.
+   * Mirrors ipyparallel `Client.send_signal`.
+   */
+  async sendSignal(signal: number | NodeJS.Signals, options: CommandOptions = {}): Promise<void> {
+    await this.#link.commands.signal(signal, options);
+  }
+
+  /**
+   * Ends engines, all by default; with `hub: true` then the controller, too, and this client is closed. Waits until the
+   * engines have answered. Mirrors ipyparallel `Client.shutdown`.
+   */
+  async shutdown(options: ShutdownOptions = {}): Promise<void> {
+    await this.#link.commands.shutdown(options);
+    if (options.hub === true) await this.close();
+  }
+
+  /**
+   * A view of engines picked by id; `'all'`, the default, means all that are registered at each call. Mirrors ipyparallel
+   * `Client.direct_view`.
+   */
+  directView(): DirectView<'all'>;
+  directView<const T extends Targets>(targets: T, flags?: ViewFlags): DirectView<T>;
+  directView(targets: Targets = 'all', flags: ViewFlags = {}): DirectView {
+    return new DirectView(this.#viewParts({ ...flags, targets }));
+  }
+
+  /**
+   * A view that sends the same to many engines by one message, through the broadcast scheduler.
+   * @throws UsageError when the controller has none. Mirrors ipyparallel `Client.broadcast_view`.
+   */
+  broadcastView(): BroadcastView<'all'>;
+  broadcastView<const T extends Targets>(
+    targets: T,
+    flags?: Omit<BroadcastFlags, 'targets'>,
+  ): BroadcastView<T>;
+  broadcastView(targets: Targets = 'all', flags: Omit<BroadcastFlags, 'targets'> = {}): BroadcastView {
+    if (!this.#link.transport.has('broadcast')) {
+      throw new UsageError('this controller has no broadcast scheduler; use a direct view');
+    }
+    return new BroadcastView(this.#viewParts({ ...flags, targets }));
   }
 
   /** A view whose tasks the scheduler hands out. Mirrors ipyparallel `Client.load_balanced_view`. */
-  loadBalancedView(options: ViewOptions = {}): LoadBalancedView {
-    return new LoadBalancedView(this.#link.submitter, options);
+  loadBalancedView(flags: BalancedFlags = {}): LoadBalancedView {
+    return new LoadBalancedView(this.#viewParts(flags));
+  }
+
+  /** A load-balanced view in the words of Python's `concurrent.futures`. Mirrors ipyparallel `Client.executor`. */
+  executor(targets: Targets = 'all'): ViewExecutor<number, BalancedFlags> {
+    return this.loadBalancedView({ targets }).executor;
   }
 
   /** Ends the connection; idempotent. What is outstanding fails with ConnectionClosedError; the tasks go on. */
@@ -374,6 +420,10 @@ export class Client implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #viewParts<F>(flags: F): { client: Client; link: ClusterLink; flags: F } {
+    return { client: this, link: this.#link, flags };
   }
 
   /** What query objects do with the tasks that they select. */

@@ -32,6 +32,7 @@ import { ConnectionState } from './reconnect/connection-state.js';
 import { ClientKeeper } from './results/client-keeper.js';
 import { ClientResults } from './results/client-results.js';
 import { Transport } from './transport.js';
+import { EngineCommands } from './views/engine-commands.js';
 import { EngineLanguages } from './views/engine-languages.js';
 import { Submitter } from './views/submitter.js';
 
@@ -58,6 +59,8 @@ export class ClusterLink {
   readonly submitter: Submitter;
   /** Results by id, by place in the history, or by handle. */
   readonly results: ClientResults = new ClientResults(this);
+  /** What engines are asked beside their work. */
+  readonly commands: EngineCommands;
   /** Whether the controller is there, and who is told when it goes and comes. */
   readonly connection: ConnectionState;
   /** What is noticed without asking, for those who ask. */
@@ -103,7 +106,14 @@ export class ClusterLink {
       (error) => this.#failAll(error),
       () => void this.#onBack(),
     );
-    this.submitter = new Submitter(this.transport, this.registry, this.languages, this.own, this.#watch);
+    this.submitter = new Submitter({
+      transport: this.transport,
+      registry: this.registry,
+      languages: this.languages,
+      tasks: this.own,
+      watch: this.#watch,
+    });
+    this.commands = new EngineCommands(this.submitter.targets, this.control, this.requests);
     this.database = new HubDatabase(this.requests, undefined);
     this.operations = new HubOperations(this.requests, this.database, this.registry, undefined);
     this.others = this.#newHubTasks();
@@ -256,7 +266,8 @@ export class ClusterLink {
         if (!this.control.settle(message)) this.transport.stats.unexpected++;
         return;
       default:
-        if (!this.own.onReply(message)) this.transport.stats.unexpected++;
+        if (!(this.submitter.coalesced.take(message) || this.own.onReply(message)))
+          this.transport.stats.unexpected++;
         this.signals.onReply(message);
     }
   }

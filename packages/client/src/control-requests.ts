@@ -5,7 +5,13 @@ import type { EngineInfo } from './engine-registry.js';
 import { engineDied } from './task-results.js';
 import type { Transport } from './transport.js';
 
-type ControlRequest = 'kernel_info_request' | 'abort_request';
+/** What engines are asked beside their work. */
+export type ControlRequest =
+  | 'kernel_info_request'
+  | 'abort_request'
+  | 'clear_request'
+  | 'signal_request'
+  | 'shutdown_request';
 
 interface Pending {
   readonly engine: EngineInfo;

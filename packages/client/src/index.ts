@@ -101,8 +101,24 @@ export type { Moments, TimedeltaOptions, TimeKey } from './results/timing.js';
 export type { PurgeOptions, PurgeReport, ResubmitOptions } from './selections.js';
 export type { ClientStats, TrafficStats } from './stats.js';
 export type { ExecuteReply } from './task-results.js';
-export { DirectView, type PerTarget, type Targets } from './views/direct-view.js';
+export { BroadcastView } from './views/broadcast-view.js';
+export {
+  Dependency,
+  type DependencyLike,
+  type DependencyOptions,
+  dependency,
+  type TaskNames,
+} from './views/dependency.js';
+export { DirectView, type Namespace, type ScatterOptions } from './views/direct-view.js';
+export type { CommandOptions, ShutdownOptions } from './views/engine-commands.js';
 export type { EngineLanguage } from './views/engine-languages.js';
+export { ViewExecutor } from './views/executor.js';
+export { LazyMap, type LazyMapOptions } from './views/lazy-map.js';
 export { LoadBalancedView } from './views/load-balanced-view.js';
-export type { SubmitOptions } from './views/submitter.js';
-export type { ExecuteOptions, ViewOptions } from './views/view-options.js';
+export type { MapArguments, MapOptions, OneResult } from './views/map-arguments.js';
+export type { Distribution } from './views/partition.js';
+export type { ParallelFunction, ParallelOptions, RemoteFunction } from './views/remote-function.js';
+export type { PerTarget, Targets } from './views/targets.js';
+export { type ExecuteOptions, type PerTargetStatus, View, type ViewJobs } from './views/view.js';
+export type { BalancedFlags, BroadcastFlags, DirectFlags, ViewFlags } from './views/view-flags.js';
+export { type Callable, type JsFunction, Kwargs, kwargs } from './work.js';

@@ -88,6 +88,11 @@ export class Transport {
     if (channel !== 'registration' && channel !== 'control') this.#listener?.onWorkSent(message.msg_id);
   }
 
+  /** Whether the controller has a channel. */
+  has(channel: ClientChannel): boolean {
+    return this.connection.addresses[channel] !== undefined;
+  }
+
   /** The address of a channel, for messages. */
   address(channel: ClientChannel): string {
     return this.connection.addresses[channel] ?? `(no ${channel} socket)`;

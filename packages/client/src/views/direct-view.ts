@@ -1,50 +1,216 @@
+import { UsageError } from '@ipyparallel-js/protocol';
+import type { WaitOptions } from '@ipyparallel-js/wire';
 import { AsyncResult } from '../async-result.js';
 import type { EngineInfo } from '../engine-registry.js';
-import type { ExecuteReply } from '../task-results.js';
-import { executeWork, type Work, workOfCall } from '../work.js';
-import type { SubmitOptions, Submitter } from './submitter.js';
-import type { ExecuteOptions, Fn, ViewOptions } from './view-options.js';
+import type { Task } from '../task.js';
+import { type Callable, type WorkFor, workOfCall, workOfEach } from '../work.js';
+import { LazyMap, type LazyMapOptions } from './lazy-map.js';
+import type { MapOptions } from './map-arguments.js';
+import { pullWork, pushWork } from './namespace-work.js';
+import {
+  checkDistribution,
+  type Distribution,
+  part,
+  type Sliceable,
+  shortest,
+  sliceable,
+} from './partition.js';
+import type { MapResult, PerTarget, Targets, ViewResult } from './targets.js';
+import { View, type ViewParts } from './view.js';
+import type { BroadcastFlags, DirectFlags } from './view-flags.js';
 
-/** The engines of a direct view: one id, several, or all that are registered at each call. */
-export type Targets = number | readonly number[] | 'all';
+/** Values by the names that they get on the engines. */
+export type Namespace = Readonly<Record<string, unknown>>;
 
-/** One engine gives one result, several give a list. */
-export type PerTarget<T extends Targets, R> = T extends number ? R : R[];
+/** Options of `scatter`. */
+export interface ScatterOptions {
+  /** How elements are spread; `block` by default. */
+  readonly dist?: Distribution;
+  /** Gives an engine whose part is one element that element, not a list of it; false by default. */
+  readonly flatten?: boolean;
+}
+
+const FLAGS = ['targets', 'label', 'language'];
 
 /** Runs work on engines that the caller picks. Mirrors ipyparallel `DirectView`. */
-export class DirectView<T extends Targets = Targets> {
-  readonly targets: T;
-  readonly #submitter: Submitter;
-  readonly #options: ViewOptions;
-
+export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFlags<T>> {
   /** @internal Made by `Client.directView`. */
-  constructor(submitter: Submitter, targets: T, options: ViewOptions) {
-    this.#submitter = submitter;
-    this.targets = targets;
-    this.#options = options;
+  constructor(parts: ViewParts<BroadcastFlags<T>>, names: readonly string[] = FLAGS) {
+    const { targets } = parts.flags;
+    const flags =
+      targets === undefined
+        ? parts.flags
+        : { ...parts.flags, targets: parts.link.submitter.targets.fix(targets) };
+    super({ ...parts, flags }, names);
   }
 
-  /** Executes code on each engine: Python on Python engines, JavaScript on JavaScript engines. */
-  execute(code: string, options: ExecuteOptions = {}): AsyncResult<PerTarget<T, ExecuteReply>> {
-    return this.#submit(executeWork(code, options), options);
+  override get targets(): T {
+    return (this.flags.targets ?? 'all') as T;
+  }
+
+  override setFlags(flags: Partial<BroadcastFlags<T>>): this {
+    const { targets } = flags;
+    return super.setFlags(
+      targets === undefined ? flags : { ...flags, targets: this.link.submitter.targets.fix(targets) },
+    );
+  }
+
+  /** The same view with other flags, which may be other engines; for a call or for many. */
+  with<const N extends Targets = T>(flags: DirectFlags<N>): DirectView<N> {
+    return new DirectView<N>(this.shared({ ...this.flags, ...flags } as BroadcastFlags<N>));
   }
 
   /**
-   * Calls a JavaScript function on each engine. It travels as its source, without what it closes over; arguments
-   * and results are anything that structured clone takes. @throws UsageError when they cannot be sent
+   * Puts values under names on each engine, Python's and JavaScript's alike; a name may be a path to a property, `a.b`.
+   * @throws UsageError when a value cannot be sent. Mirrors ipyparallel `DirectView.push`.
    */
-  apply<A extends unknown[], R>(fn: Fn<A, R>, ...args: A): AsyncResult<PerTarget<T, Awaited<R>>> {
-    return this.#submit(workOfCall(fn, args), {});
+  push(values: Namespace): ViewResult<T, null> {
+    if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+      throw new UsageError('push takes an object of values by name');
+    }
+    return this.submit(pushWork(values));
   }
 
-  #submit<R>(work: Work, options: SubmitOptions): AsyncResult<R> {
-    const tasks = this.#submitter.toEngines(this.#engines(), work, { ...this.#options, ...options });
-    return new AsyncResult<R>(tasks, { single: typeof this.targets === 'number' });
+  /** The same as {@link push}. Mirrors ipyparallel `DirectView.update`. */
+  update(values: Namespace): ViewResult<T, null> {
+    return this.push(values);
   }
 
-  #engines(): EngineInfo[] {
-    const targets: Targets = this.targets;
-    if (targets === 'all') return this.#submitter.engines();
-    return (typeof targets === 'number' ? [targets] : targets).map((id) => this.#submitter.engine(id));
+  /**
+   * Gets what a name, or any expression, stands for on each engine: one value for a text, a list for a list of names.
+   * Mirrors ipyparallel `DirectView.pull`.
+   */
+  pull<R = unknown>(name: string): ViewResult<T, R>;
+  pull<R extends readonly unknown[] = unknown[]>(names: readonly string[]): ViewResult<T, R>;
+  pull(names: string | readonly string[]): ViewResult<T, unknown> {
+    return this.submit(pullWork(names));
+  }
+
+  /** {@link pull}, and a promise of the values. Mirrors ipyparallel `DirectView.get`. */
+  get<R = unknown>(name: string): Promise<PerTarget<T, R>>;
+  get<R extends readonly unknown[] = unknown[]>(names: readonly string[]): Promise<PerTarget<T, R>>;
+  get(names: string | readonly string[]): Promise<unknown> {
+    return this.submit(pullWork(names)).get();
+  }
+
+  /**
+   * Cuts a sequence into as many parts as there are engines and puts one on each, under the same name. Lists, typed
+   * arrays and other iterables. Mirrors ipyparallel `DirectView.scatter`.
+   */
+  scatter(name: string, sequence: Iterable<unknown>, options: ScatterOptions = {}): AsyncResult<null[]> {
+    const dist = checkDistribution(options.dist ?? 'block');
+    const whole = sliceable(sequence);
+    const engines = this.engines();
+    const pieces = engines.map((engine, i) => {
+      const mine = part(whole, i, engines.length, dist);
+      const value = options.flatten === true && mine.length === 1 ? mine[0] : mine;
+      return { engine, work: pushWork({ [name]: value }) };
+    });
+    return new AsyncResult<null[]>(this.kept(this.link.submitter.toEngines(pieces, this.flags)), {
+      single: false,
+    });
+  }
+
+  /** Puts the parts of a scattered sequence together again. Mirrors ipyparallel `DirectView.gather`. */
+  gather<R = unknown>(name: string, options: { readonly dist?: Distribution } = {}): MapResult<R> {
+    const dist = checkDistribution(options.dist ?? 'block');
+    const work = pullWork(name);
+    const pieces = this.engines().map((engine) => ({ engine, work }));
+    return new AsyncResult<R[], R, R[]>(this.kept(this.link.submitter.toEngines(pieces, this.flags)), {
+      single: false,
+      reassembly: { kind: dist === 'block' ? 'flatten' : 'roundRobin' },
+    });
+  }
+
+  /** Empties the namespaces of the view's engines. Mirrors ipyparallel `DirectView.clear`. */
+  async clear(options: WaitOptions = {}): Promise<void> {
+    await this.client.clear({ ...options, targets: this.targets });
+  }
+
+  /** @internal */
+  protected override submit<R>(work: WorkFor, flags: Partial<BroadcastFlags<T>> = {}): ViewResult<T, R> {
+    const all = { ...this.flags, ...flags };
+    const targets = flags.targets ?? this.targets;
+    const engines = this.link.submitter.targets.engines(targets);
+    return new AsyncResult<PerTarget<T, R>, R>(this.kept(this.send(engines, work, all)), {
+      single: typeof targets === 'number',
+    });
+  }
+
+  /** @internal Sends the same to several engines. */
+  protected send(engines: readonly EngineInfo[], work: WorkFor, flags: BroadcastFlags<T>): Task[] {
+    return this.link.submitter.toEngines(
+      engines.map((engine) => ({ engine, work })),
+      flags,
+    );
+  }
+
+  /** @internal */
+  protected override spread<R>(
+    fn: Callable,
+    sequences: readonly Iterable<unknown>[],
+    options: MapOptions,
+    mapping: boolean,
+  ): MapResult<R> {
+    if (options.chunksize !== undefined) {
+      throw new UsageError('a direct view gives each engine one part, so its maps take no chunksize');
+    }
+    const dist = checkDistribution(options.dist ?? 'block');
+    const { wholes, length } = shortest(sequences, mapping);
+    const engines = this.engines();
+    const sizes: number[] = [];
+    const pieces = engines.flatMap((engine, i) => {
+      const parts = wholes.map((whole): Sliceable => part(whole, i, engines.length, dist));
+      const size = parts[0]?.length ?? 0;
+      if (size === 0) return [];
+      sizes.push(mapping ? size : 1);
+      return [{ engine, work: mapping ? workOfEach(fn, parts) : workOfCall(fn, parts) }];
+    });
+    const flags = options.label === undefined ? this.flags : { ...this.flags, label: options.label };
+    const tasks = length === 0 ? [] : this.kept(this.link.submitter.toEngines(pieces, flags));
+    return new AsyncResult<R[], R, R[]>(tasks, {
+      single: false,
+      reassembly: {
+        kind: dist === 'block' ? 'flatten' : 'roundRobin',
+        ...(mapping ? { sizes } : {}),
+        ordered: options.ordered ?? true,
+        returnErrors: options.returnExceptions ?? false,
+      },
+    });
+  }
+
+  /** @internal Each chunk goes to the engine that has the fewest of them. */
+  protected override lazyMap(
+    fn: Callable,
+    sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
+    options: LazyMapOptions,
+  ): LazyMap<unknown> {
+    const { submitter } = this.link;
+    const flags = options.label === undefined ? this.flags : { ...this.flags, label: options.label };
+    const load = new Map<string, number>();
+    const submit = (chunk: readonly (readonly unknown[])[]): Task => {
+      const engines = this.engines();
+      const engine = engines.reduce((best, each) =>
+        (load.get(each.uuid) ?? 0) < (load.get(best.uuid) ?? 0) ? each : best,
+      );
+      const [task] = this.kept(submitter.toEngines([{ engine, work: workOfEach(fn, chunk) }], flags));
+      if (task === undefined) throw new UsageError('nothing to submit');
+      load.set(engine.uuid, (load.get(engine.uuid) ?? 0) + 1);
+      void task.done.then(() => load.set(engine.uuid, (load.get(engine.uuid) ?? 1) - 1));
+      return task;
+    };
+    const abort = (msgIds: readonly string[]) => this.client.abort(msgIds, { targets: this.targets });
+    return new LazyMap({ sequences, submit, abort, engines: this.length }, options);
+  }
+
+  /** @internal */
+  protected engines(): EngineInfo[] {
+    return this.link.submitter.targets.engines(this.targets);
+  }
+
+  /** @internal */
+  protected kept(tasks: Task[]): Task[] {
+    this.keep(tasks);
+    return tasks;
   }
 }

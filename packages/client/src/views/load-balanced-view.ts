@@ -1,33 +1,124 @@
+import { UsageError } from '@ipyparallel-js/protocol';
 import { AsyncResult } from '../async-result.js';
-import type { ExecuteReply } from '../task-results.js';
-import { executeWork, type Work, workOfCall } from '../work.js';
-import type { SubmitOptions, Submitter } from './submitter.js';
-import type { ExecuteOptions, Fn, ViewOptions } from './view-options.js';
+import type { Task } from '../task.js';
+import { type Callable, type Work, type WorkFor, workOfCall, workOfEach } from '../work.js';
+import { LazyMap, type LazyMapOptions } from './lazy-map.js';
+import { checkCount, type MapOptions } from './map-arguments.js';
+import { part, shortest } from './partition.js';
+import type { MapResult, Targets, ViewResult } from './targets.js';
+import { View, type ViewParts } from './view.js';
+import type { BalancedFlags } from './view-flags.js';
+
+const FLAGS = ['targets', 'label', 'language', 'retries', 'after', 'follow', 'timeout'];
 
 /** Runs work on whichever engine the task scheduler picks. Mirrors ipyparallel `LoadBalancedView`. */
-export class LoadBalancedView {
-  readonly #submitter: Submitter;
-  readonly #options: ViewOptions;
-
+export class LoadBalancedView extends View<number, BalancedFlags> {
   /** @internal Made by `Client.loadBalancedView`. */
-  constructor(submitter: Submitter, options: ViewOptions) {
-    this.#submitter = submitter;
-    this.#options = options;
+  constructor(parts: ViewParts<BalancedFlags>) {
+    const { targets } = parts.flags;
+    const flags =
+      targets === undefined
+        ? parts.flags
+        : { ...parts.flags, targets: parts.link.submitter.targets.fix(targets) };
+    super({ ...parts, flags }, FLAGS);
   }
 
-  /** Executes code on one engine. */
-  execute(code: string, options: ExecuteOptions = {}): AsyncResult<ExecuteReply> {
-    return this.#submit(executeWork(code, options), options);
+  /** The engines among which the scheduler picks. */
+  override get targets(): Targets {
+    return this.flags.targets ?? 'all';
   }
 
-  /** Calls a JavaScript function on one JavaScript engine; see `DirectView.apply`. */
-  apply<A extends unknown[], R>(fn: Fn<A, R>, ...args: A): AsyncResult<Awaited<R>> {
-    return this.#submit(workOfCall(fn, args), {});
+  /** How often a failed task is tried again. */
+  get retries(): number {
+    return this.flags.retries ?? 0;
   }
 
-  #submit<R>(work: Work, options: SubmitOptions): AsyncResult<R> {
-    return new AsyncResult<R>([this.#submitter.toScheduler(work, { ...this.#options, ...options })], {
-      single: true,
+  /** What tasks wait for. */
+  get after(): BalancedFlags['after'] {
+    return this.flags.after;
+  }
+
+  /** What tasks follow to its engine. */
+  get follow(): BalancedFlags['follow'] {
+    return this.flags.follow;
+  }
+
+  /** How long tasks may wait for their dependencies, in ms; 0 is for ever. */
+  get timeout(): number {
+    return this.flags.timeout ?? 0;
+  }
+
+  override setFlags(flags: Partial<BalancedFlags>): this {
+    const { targets } = flags;
+    return super.setFlags(
+      targets === undefined ? flags : { ...flags, targets: this.link.submitter.targets.fix(targets) },
+    );
+  }
+
+  /** The same view with other flags; for a call or for many. */
+  with(flags: BalancedFlags): LoadBalancedView {
+    return new LoadBalancedView(this.shared({ ...this.flags, ...flags }));
+  }
+
+  /** @internal */
+  protected override submit<R>(work: WorkFor, flags: Partial<BalancedFlags> = {}): ViewResult<number, R> {
+    return new AsyncResult<R, R>([this.#submitOne(work, { ...this.flags, ...flags })], { single: true });
+  }
+
+  /** @internal */
+  protected override spread<R>(
+    fn: Callable,
+    sequences: readonly Iterable<unknown>[],
+    options: MapOptions,
+    mapping: boolean,
+  ): MapResult<R> {
+    if (options.dist === 'roundRobin') {
+      throw new UsageError('load-balanced maps make chunks of neighbours: dist is for direct views');
+    }
+    const chunksize = checkCount(options.chunksize ?? 1, 1, 'chunksize');
+    const { wholes, length } = shortest(sequences, mapping);
+    const count = Math.ceil(length / chunksize);
+    const workAt = (i: number): Work => {
+      // As in Python, chunks are evened out: of 5 elements with a chunksize of 3, one has 3 and one 2.
+      const parts = wholes.map((whole) => part(whole, i, count, 'block'));
+      return mapping ? workOfEach(fn, parts) : workOfCall(fn, parts);
+    };
+    const flags = options.label === undefined ? this.flags : { ...this.flags, label: options.label };
+    const tasks = this.link.submitter.eachToScheduler(count, workAt, flags);
+    this.keep(tasks);
+    return new AsyncResult<R[], R, R[]>(tasks, {
+      single: false,
+      reassembly: {
+        kind: 'flatten',
+        ...(mapping ? { sizes: sizesOf(length, count) } : {}),
+        ordered: options.ordered ?? true,
+        returnErrors: options.returnExceptions ?? false,
+      },
     });
   }
+
+  /** @internal */
+  protected override lazyMap(
+    fn: Callable,
+    sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
+    options: LazyMapOptions,
+  ): LazyMap<unknown> {
+    const flags = options.label === undefined ? this.flags : { ...this.flags, label: options.label };
+    const submit = (chunk: readonly (readonly unknown[])[]) => this.#submitOne(workOfEach(fn, chunk), flags);
+    const abort = (msgIds: readonly string[]) => this.client.abort(msgIds, { targets: this.targets });
+    return new LazyMap({ sequences, submit, abort, engines: this.length }, options);
+  }
+
+  #submitOne(work: WorkFor, flags: BalancedFlags): Task {
+    if (typeof work === 'function')
+      throw new UsageError('this goes to engines that the caller picks: use a direct view');
+    const task = this.link.submitter.toScheduler(work, flags);
+    this.keep([task]);
+    return task;
+  }
+}
+
+/** How many elements each of the parts of a block distribution has. */
+function sizesOf(length: number, parts: number): number[] {
+  return Array.from({ length: parts }, (_, i) => Math.floor(length / parts) + (i < length % parts ? 1 : 0));
 }

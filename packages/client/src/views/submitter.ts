@@ -1,4 +1,11 @@
-import { type Dict, IpyparallelError, UsageError } from '@ipyparallel-js/protocol';
+import {
+  type Dict,
+  type Header,
+  IpyparallelError,
+  LanguageMismatchError,
+  type NewMessage,
+  UsageError,
+} from '@ipyparallel-js/protocol';
 import type { ConnectionWatch } from '../connection-watch.js';
 import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
 import type { OwnTasks } from '../own-tasks.js';
@@ -6,97 +13,173 @@ import type { Row } from '../question.js';
 import type { Task } from '../task.js';
 import { engineDied } from '../task-results.js';
 import type { Transport } from '../transport.js';
-import type { Work } from '../work.js';
+import type { Work, WorkFor } from '../work.js';
+import { CoalescedReplies } from './coalesced-replies.js';
 import { type EngineLanguage, type EngineLanguages, fitting, requireCommon } from './engine-languages.js';
+import { labelled, schedulerMetadata } from './routing.js';
+import { inSlices } from './slices.js';
+import { TargetFinder } from './targets.js';
+import type { BalancedFlags, BroadcastFlags, ViewFlags } from './view-flags.js';
 
-/** What may be said of a submission. */
-export interface SubmitOptions {
-  /** The language that the code is in; needed only where engines of several languages are registered. */
-  readonly language?: EngineLanguage;
-  /** A label that records carry from ipyparallel 9 on. */
-  readonly label?: string;
+/** What one engine is to do. */
+export interface Piece {
+  readonly engine: EngineInfo;
+  readonly work: WorkFor;
+}
+
+/** What a {@link Submitter} stands on. */
+export interface SubmitterParts {
+  readonly transport: Transport;
+  readonly registry: EngineRegistry;
+  readonly languages: EngineLanguages;
+  readonly tasks: OwnTasks;
+  readonly watch: ConnectionWatch;
 }
 
 /** Sends work where it can run. */
 export class Submitter {
-  readonly #transport: Transport;
-  readonly #registry: EngineRegistry;
-  readonly #languages: EngineLanguages;
-  readonly #tasks: OwnTasks;
-  readonly #watch: ConnectionWatch;
+  readonly #parts: SubmitterParts;
+  /** Finds engines by id. */
+  readonly targets: TargetFinder;
+  /** The broadcasts whose replies come as one. */
+  readonly coalesced: CoalescedReplies;
 
-  constructor(
-    transport: Transport,
-    registry: EngineRegistry,
-    languages: EngineLanguages,
-    tasks: OwnTasks,
-    watch: ConnectionWatch,
-  ) {
-    this.#transport = transport;
-    this.#registry = registry;
-    this.#languages = languages;
-    this.#tasks = tasks;
-    this.#watch = watch;
+  constructor(parts: SubmitterParts) {
+    this.#parts = parts;
+    this.targets = new TargetFinder(parts.registry);
+    this.coalesced = new CoalescedReplies(parts.tasks);
   }
 
   /** The registered engines. @throws UsageError when there are none */
   engines(): EngineInfo[] {
-    const { ids } = this.#registry;
-    if (ids.length === 0)
-      throw new UsageError('no engines are registered; wait for some with waitForEngines');
-    return ids.map((id) => this.engine(id));
+    return this.targets.engines('all');
   }
 
   /** A registered engine. @throws UsageError naming those there are */
   engine(id: number): EngineInfo {
-    const uuid = this.#registry.engines.get(id);
-    if (uuid === undefined) {
-      const { ids } = this.#registry;
-      const there = ids.length === 0 ? 'none is registered' : `registered: ${ids.join(', ')}`;
-      throw new UsageError(`no engine ${id}; ${there}`);
-    }
-    return { id, uuid };
+    return this.targets.engine(id);
   }
 
-  /** Sends work to each of these engines, one task each; all are refused when one cannot do it. */
-  toEngines(engines: readonly EngineInfo[], work: Work, options: SubmitOptions): Task[] {
-    const language = work.language ?? options.language;
-    const metadata = labelled({}, options);
-    const pieces = engines.map((engine) => {
-      const message = this.#message(work, metadata);
-      return { engine, message, task: this.#tasks.add(message.msg_id, engine.uuid, message) };
+  /** Sends to each of these engines what it is to do, one task each; all are refused when one cannot do it. */
+  toEngines(pieces: readonly Piece[], flags: ViewFlags): Task[] {
+    const { transport, registry, tasks } = this.#parts;
+    const metadata = labelled({}, flags);
+    const engines = pieces.map(({ engine }) => engine);
+    const sends = pieces.map(({ engine, work }) => {
+      const header = this.#header(work);
+      const request = { header, metadata, content: contentOf(work) };
+      return { engine, work, header, task: tasks.add(header.msg_id, engine.uuid, request) };
     });
-    const tasks = pieces.map(({ task }) => task);
+    const added = sends.map(({ task }) => task);
+    const languages = pieces.map(({ work }) => languageOf(work) ?? flags.language);
     // Code for one engine of unknown language is that engine's to judge.
-    const concerned = language === undefined && engines.length === 1 ? [] : engines;
-    this.#withLanguages(concerned, tasks, (languages) => {
-      requireCommon(concerned, languages, language);
-      for (const { engine, message, task } of pieces) {
-        if (this.#registry.engines.get(engine.id) === engine.uuid) {
-          this.#transport.send('mux', message, [engine.uuid]);
-          task.markSent();
-        } else task.settle({ ok: false, error: engineDied(task.msgId, engine.uuid, engine.id) }, 'failed');
-      }
+    const concerned =
+      engines.length === 1 && typeof pieces[0]?.work !== 'function' && languages[0] === undefined;
+    this.#withLanguages(concerned ? [] : engines, added, (known) => {
+      if (pieces.every(({ work }) => typeof work !== 'function')) requireCommon(engines, known, languages[0]);
+      sends.forEach(({ engine, work, header, task }, i) => {
+        if (registry.engines.get(engine.id) !== engine.uuid) {
+          task.settle({ ok: false, error: engineDied(task.msgId, engine.uuid, engine.id) }, 'failed');
+          return;
+        }
+        const fit = typeof work === 'function' ? work(known[i] ?? 'python') : work;
+        transport.send('mux', message(header, fit, metadata), [engine.uuid]);
+        task.markSent();
+      });
     });
-    return tasks;
+    return added;
   }
 
   /** Hands work to the task scheduler, which picks an engine. */
-  toScheduler(work: Work, options: SubmitOptions): Task {
-    const engines = this.engines();
-    const language = work.language ?? options.language;
-    const targets: string[] = [];
-    const metadata = labelled({ after: [], follow: [], timeout: 0, targets, retries: 0 }, options);
-    const message = this.#message(work, metadata);
-    const task = this.#tasks.add(message.msg_id, undefined, message);
-    this.#withLanguages(engines, [task], (languages) => {
+  toScheduler(work: Work, flags: BalancedFlags): Task {
+    const [task] = this.eachToScheduler(1, () => work, flags);
+    if (task === undefined) throw new UsageError('nothing to submit');
+    return task;
+  }
+
+  /**
+   * Hands pieces of work to the task scheduler, made one after the other as they are sent: many of them are sent between
+   * other events. What is wrong with the first is thrown, with others fails their tasks.
+   */
+  eachToScheduler(count: number, workAt: (index: number) => Work, flags: BalancedFlags): Task[] {
+    const { transport, tasks } = this.#parts;
+    if (count === 0) return [];
+    const named = flags.targets === undefined || flags.targets === 'all' ? undefined : flags.targets;
+    const engines = this.targets.engines(named ?? 'all');
+    const scheme = transport.connection.info.task_scheme;
+    const first = workAt(0);
+    const language = first.language ?? flags.language;
+    const uuids = named === undefined ? [] : engines.map(({ uuid }) => uuid);
+    const asked = schedulerMetadata(flags, uuids, scheme);
+    const headers = Array.from({ length: count }, () => this.#header(first));
+    const content = contentOf(first);
+    const added = headers.map((header) =>
+      tasks.add(header.msg_id, undefined, { header, metadata: asked, content }),
+    );
+    this.#withLanguages(engines, added, (languages) => {
       const fit = fitting(engines, languages, language);
       // Without targets the scheduler may also use engines that register later.
-      if (fit.length < engines.length) targets.push(...fit.map(({ uuid }) => uuid));
-      this.#transport.send('task', message);
-      task.markSent();
+      const narrowed = fit.length < engines.length;
+      if (narrowed && scheme === 'pure') {
+        throw new LanguageMismatchError(
+          "this controller's task scheduler is of the pure scheme, which may give the work to an engine of another language",
+        );
+      }
+      const metadata = narrowed ? { ...asked, targets: fit.map(({ uuid }) => uuid) } : asked;
+      inSlices(count, (i) => {
+        const [header, task] = [headers[i], added[i]];
+        if (header === undefined || task === undefined || task.outcome !== undefined) return;
+        this.#guarded([task], () => {
+          transport.send('task', message(header, i === 0 ? first : workAt(i), metadata));
+          task.markSent();
+        });
+      });
     });
-    return task;
+    return added;
+  }
+
+  /** Sends one piece of work to many engines through the broadcast scheduler, one task each. */
+  broadcast(
+    engines: readonly EngineInfo[],
+    work: WorkFor,
+    flags: BroadcastFlags & { readonly inOrder: boolean },
+  ): Task[] {
+    const { transport, tasks } = this.#parts;
+    const header = this.#header(work);
+    // A stock tree of schedulers sorts engines by their ids; the order of what it gathers is known from these.
+    const sorted = [...engines].sort((a, b) => a.id - b.id);
+    const added = new Map(
+      sorted.map(({ uuid }) => {
+        const request = { header, metadata: labelled({}, flags), content: contentOf(work) };
+        return [uuid, tasks.add(`${header.msg_id}_${uuid}`, uuid, request)] as const;
+      }),
+    );
+    const inSortedOrder = [...added.values()];
+    this.#withLanguages(sorted, inSortedOrder, (languages) => {
+      const language = languageOf(work) ?? flags.language;
+      requireCommon(sorted, languages, language);
+      const fit = typeof work === 'function' ? work(languages[0] ?? 'python') : work;
+      // Nothing in a stock scheduler's one reply vouches for the buffers of all JavaScript engines.
+      const coalescing = flags.coalescing === true && (flags.inOrder || fit.language !== 'javascript');
+      const metadata = labelled(
+        {
+          targets: sorted.map(({ uuid, id }) => [uuid, id]),
+          is_broadcast: true,
+          is_coalescing: coalescing,
+        },
+        flags,
+      );
+      if (coalescing) {
+        this.coalesced.expect(header.msg_id, {
+          engines: sorted,
+          tasks: inSortedOrder,
+          inOrder: flags.inOrder,
+        });
+      }
+      transport.send('broadcast', message(header, fit, metadata));
+      for (const task of inSortedOrder) task.markSent();
+    });
+    return engines.flatMap(({ uuid }) => added.get(uuid) ?? []);
   }
 
   /**
@@ -104,24 +187,22 @@ export class Submitter {
    * the engine is still there, else to the task scheduler.
    */
   again({ header, metadata, content, buffers, queue, engine_uuid }: Row): Task {
-    this.#watch.assertReachable();
-    const message = this.#transport.session.rawMessage(String(header?.msg_type ?? ''), content ?? {}, {
+    const { transport, tasks, watch } = this.#parts;
+    watch.assertReachable();
+    const request = transport.session.rawMessage(String(header?.msg_type ?? ''), content ?? {}, {
       metadata: metadata ?? {},
       buffers: buffers ?? [],
     });
     const engine = this.engines().find(({ uuid }) => queue === 'mux' && uuid === engine_uuid);
-    const task = this.#tasks.add(message.msg_id, engine?.uuid, message);
-    if (engine === undefined) this.#transport.send('task', message);
-    else this.#transport.send('mux', message, [engine.uuid]);
+    const task = tasks.add(request.msg_id, engine?.uuid, request);
+    if (engine === undefined) transport.send('task', request);
+    else transport.send('mux', request, [engine.uuid]);
     task.markSent();
     return task;
   }
 
-  #message(work: Work, metadata: Dict) {
-    return this.#transport.session.rawMessage(work.msgType, work.content, {
-      metadata,
-      buffers: work.buffers,
-    });
+  #header(work: WorkFor): Header & { readonly msg_type: Work['msgType'] } {
+    return this.#parts.transport.session.header(typeof work === 'function' ? 'apply_request' : work.msgType);
   }
 
   /** Goes on at once where the languages are known, as they are soon after an engine registers. */
@@ -130,22 +211,50 @@ export class Submitter {
     tasks: readonly Task[],
     send: (languages: readonly EngineLanguage[]) => void,
   ): void {
-    const guarded = (languages: readonly EngineLanguage[]): void => {
-      try {
-        this.#watch.assertReachable();
-        send(languages);
-      } catch (error) {
-        const refused =
-          error instanceof IpyparallelError ? error : new UsageError(String(error), { cause: error });
-        for (const task of tasks) task.settle({ ok: false, error: refused }, 'failed');
-      }
-    };
-    const known = engines.flatMap(({ uuid }) => this.#languages.known(uuid) ?? []);
-    if (known.length === engines.length) guarded(known);
-    else void Promise.all(engines.map((engine) => this.#languages.of(engine))).then(guarded);
+    const { languages } = this.#parts;
+    const known = engines.flatMap(({ uuid }) => languages.known(uuid) ?? []);
+    if (known.length === engines.length) {
+      this.#guarded(tasks, () => send(known));
+      return;
+    }
+    void Promise.all(engines.map((engine) => languages.of(engine))).then((asked) =>
+      this.#guarded(tasks, () => send(asked)),
+    );
+  }
+
+  /** What goes wrong fails the tasks. */
+  #guarded(tasks: readonly Task[], send: () => void): void {
+    try {
+      this.#parts.watch.assertReachable();
+      send();
+    } catch (error) {
+      const refused =
+        error instanceof IpyparallelError ? error : new UsageError(String(error), { cause: error });
+      for (const task of tasks) task.settle({ ok: false, error: refused }, 'failed');
+    }
   }
 }
 
-function labelled(metadata: Dict, options: SubmitOptions): Dict {
-  return options.label === undefined ? metadata : { ...metadata, label: options.label };
+function languageOf(work: WorkFor): EngineLanguage | undefined {
+  return typeof work === 'function' ? undefined : work.language;
+}
+
+function contentOf(work: WorkFor): Dict {
+  return typeof work === 'function' ? {} : work.content;
+}
+
+function message<T extends string>(
+  header: Header & { readonly msg_type: T },
+  work: Work,
+  metadata: Dict,
+): NewMessage<T> {
+  return {
+    header,
+    msg_id: header.msg_id,
+    msg_type: header.msg_type,
+    parent_header: {},
+    metadata: work.metadata === undefined ? metadata : { ...work.metadata, ...metadata },
+    content: work.content,
+    buffers: work.buffers,
+  };
 }

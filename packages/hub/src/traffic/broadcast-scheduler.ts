@@ -110,12 +110,18 @@ export class BroadcastScheduler {
     if (gathering.answers.size < new Set(gathering.targets.map(([uuid]) => uuid)).size) return;
     this.#gatherings.delete(key);
     const { header, parent_header, metadata, content } = gathering.failed ?? message;
+    const parts = gathering.targets.flatMap(([uuid]) => gathering.answers.get(uuid) ?? []);
     const reply = {
       header,
       parent_header,
-      metadata: { ...metadata, broadcast_targets: gathering.targets },
-      content,
-      buffers: gathering.targets.flatMap(([uuid]) => gathering.answers.get(uuid)?.buffers ?? []),
+      metadata: {
+        ...metadata,
+        broadcast_targets: gathering.targets,
+        // How many of the buffers are of each target, which only Python's values tell by themselves.
+        broadcast_buffers: parts.map(({ buffers }) => buffers.length),
+      },
+      content: gathering.failed === undefined ? withAllDigests(content, parts) : content,
+      buffers: parts.flatMap(({ buffers }) => buffers),
     };
     this.#options.toClient(this.#options.session.encode(reply, gathering.client));
   }
@@ -165,6 +171,16 @@ export class BroadcastScheduler {
       return undefined;
     }
   }
+}
+
+/** JavaScript's replies vouch for their buffers in their content: the one reply vouches for all. */
+function withAllDigests(content: Dict, parts: readonly AnyMessage[]): Dict {
+  if (!Array.isArray(content['buffer_digests'])) return content;
+  const digests = parts.flatMap((part): unknown[] => {
+    const each = part.content['buffer_digests'];
+    return Array.isArray(each) ? each : [];
+  });
+  return { ...content, buffer_digests: digests };
 }
 
 function gatheringKey(client: readonly Buffer[], original: string): string {

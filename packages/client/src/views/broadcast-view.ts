@@ -1,0 +1,44 @@
+import type { EngineInfo } from '../engine-registry.js';
+import type { Task } from '../task.js';
+import type { ExecuteReply } from '../task-results.js';
+import { executeWork, type WorkFor } from '../work.js';
+import { DirectView } from './direct-view.js';
+import type { Targets, ViewResult } from './targets.js';
+import type { ExecuteOptions, ViewParts } from './view.js';
+import type { BroadcastFlags } from './view-flags.js';
+
+const FLAGS = ['targets', 'label', 'language', 'coalescing'];
+
+/**
+ * Runs the same work on many engines by one message, which the broadcast scheduler passes on. What differs by engine
+ * (`map`, `scatter`) or needs no call (`gather`) goes to each engine directly. Mirrors ipyparallel `BroadcastView`.
+ */
+export class BroadcastView<T extends Targets = Targets> extends DirectView<T> {
+  /** @internal Made by `Client.broadcastView`. */
+  constructor(parts: ViewParts<BroadcastFlags<T>>) {
+    super(parts, FLAGS);
+  }
+
+  /**
+   * Whether replies come as one. Then nothing is known before the slowest engine has answered, and one failure fails all.
+   * JavaScript work on a stock controller is answered one by one all the same. Mirrors ipyparallel `is_coalescing`.
+   */
+  get isCoalescing(): boolean {
+    return this.flags.coalescing ?? false;
+  }
+
+  override with<const N extends Targets = T>(flags: BroadcastFlags<N>): BroadcastView<N> {
+    return new BroadcastView<N>(this.shared({ ...this.flags, ...flags } as BroadcastFlags<N>));
+  }
+
+  /** Executes code on each engine; the replies always come one by one, since each brings its own output. */
+  override execute(code: string, options: ExecuteOptions = {}): ViewResult<T, ExecuteReply> {
+    const { silent, ...flags } = options;
+    return this.submit(executeWork(code, { silent: silent === true }), { ...flags, coalescing: false });
+  }
+
+  /** @internal */
+  protected override send(engines: readonly EngineInfo[], work: WorkFor, flags: BroadcastFlags<T>): Task[] {
+    return this.link.submitter.broadcast(engines, work, { ...flags, inOrder: this.link.hub !== undefined });
+  }
+}

@@ -1,0 +1,153 @@
+import { type AnyMessage, EngineError, type IpyparallelError, unpackResult } from '@ipyparallel-js/protocol';
+import { own, ownString, taskError } from '@ipyparallel-js/protocol/internal';
+import type { EngineInfo } from '../engine-registry.js';
+import type { OwnTasks } from '../own-tasks.js';
+import type { Task } from '../task.js';
+
+/** A coalescing broadcast: its engines by ascending id, and the task of each. */
+export interface Gathering {
+  readonly engines: readonly EngineInfo[];
+  readonly tasks: readonly Task[];
+  /** Whether our scheduler was asked, which answers in the order of the request. */
+  readonly inOrder: boolean;
+}
+
+/** Takes the one reply of a coalescing broadcast apart, into a reply for each of its tasks. */
+export class CoalescedReplies {
+  readonly #own: OwnTasks;
+  readonly #gatherings = new Map<string, Gathering>();
+
+  constructor(own: OwnTasks) {
+    this.#own = own;
+  }
+
+  /** Waits for the reply to the broadcast `msgId`. Once one engine has failed or gone, there will be none for all. */
+  expect(msgId: string, gathering: Gathering): void {
+    const { tasks } = gathering;
+    this.#gatherings.set(msgId, gathering);
+    for (const task of tasks) {
+      void task.done.then((outcome) => {
+        if (!outcome.ok && this.#gatherings.delete(msgId)) failAll(tasks, outcome.error);
+      });
+    }
+  }
+
+  /** Takes a reply; false when it is not one of these. */
+  take(message: AnyMessage): boolean {
+    if (own(message.metadata, 'is_coalescing') !== true) return false;
+    const msgId = ownString(message.metadata, 'original_msg_id') ?? '';
+    const gathering = this.#gatherings.get(msgId);
+    if (gathering === undefined) return false;
+    this.#gatherings.delete(msgId);
+    try {
+      this.#settle(gathering, message);
+    } catch (error) {
+      failAll(gathering.tasks, error instanceof Error ? error : new Error(String(error)));
+    }
+    return true;
+  }
+
+  #settle({ engines, tasks, inOrder }: Gathering, message: AnyMessage): void {
+    const { content, metadata, buffers } = message;
+    if (content.status !== 'ok') {
+      failAll(tasks, taskError(content));
+      return;
+    }
+    const counts = own(metadata, 'broadcast_buffers');
+    const bounds = Array.isArray(counts) ? boundsOf(counts.map(Number)) : pickleBounds(buffers);
+    if (bounds.length !== engines.length) {
+      failAll(tasks, partsMissing(bounds.length, engines.length));
+      return;
+    }
+    const order = inOrder
+      ? engines.map((_, i) => i)
+      : orderOfReplies(engines, own(metadata, 'broadcast_targets'));
+    const digests = own(content, 'buffer_digests');
+    order.forEach((place, i) => {
+      const task = tasks[place];
+      const engine = engines[place];
+      if (task === undefined || engine === undefined) return;
+      this.#own.onReply({
+        ...message,
+        content: Array.isArray(digests)
+          ? { ...content, buffer_digests: digests.slice(...(bounds[i] ?? [])) }
+          : content,
+        parent_header: { ...message.parent_header, msg_id: task.msgId },
+        metadata: { ...metadata, engine: engine.uuid, is_coalescing: false, broadcast_targets: [] },
+        buffers: buffers.slice(...(bounds[i] ?? [])),
+      });
+    });
+  }
+}
+
+type Bounds = readonly [from: number, to: number];
+
+/** Where each engine's buffers lie. */
+function boundsOf(counts: readonly number[]): Bounds[] {
+  let to = 0;
+  return counts.map((count) => {
+    const from = to;
+    to += count;
+    return [from, to];
+  });
+}
+
+/** The same where the scheduler does not say. Pickles say only so how many belong to a value, so each is read twice. */
+function pickleBounds(buffers: readonly Buffer[]): Bounds[] {
+  const bounds: Bounds[] = [];
+  for (let from = 0; from < buffers.length; ) {
+    const to = buffers.length - unpackResult(buffers.slice(from)).rest.length;
+    bounds.push([from, to]);
+    from = to;
+  }
+  return bounds;
+}
+
+/**
+ * The order in which values lie in the coalesced reply of a stock scheduler: for each, the place of its engine in `sent`.
+ * Each level of its tree of schedulers sorts engines by one bit of their ids, from the depth's bit to the lowest; the
+ * list in the metadata shows the first of these sorts only. The usual depth is 1, and then they are the same.
+ * @throws EngineError where several depths come into question, and they disagree
+ */
+export function orderOfReplies(sent: readonly EngineInfo[], reported: unknown): number[] {
+  const places = sent.map((_, i) => i);
+  const id = (place: number): number => sent[place]?.id ?? 0;
+  const targets: unknown[] = Array.isArray(reported) ? reported : [];
+  // A tree of one scheduler lists uuids, in the order that it was given.
+  if (!targets.every((target) => Array.isArray(target))) return places;
+  const shown = targets.map((target: unknown[]) => target[0]);
+  const orders = new Map<string, number[]>();
+  for (let depth = 1; depth <= MAX_DEPTH; depth++) {
+    const firstSort = sortBy(places, (place) => Math.floor(id(place) / 2 ** (depth - 1)) % 2);
+    if (!firstSort.every((place, i) => sent[place]?.uuid === shown[i])) continue;
+    const order = sortBy(places, (place) => id(place) % 2 ** depth);
+    if (depth === 1) return order;
+    orders.set(order.join(), order);
+  }
+  const [order, another] = [...orders.values()];
+  if (order !== undefined && another === undefined) return order;
+  throw new EngineError({
+    ename: 'EngineError',
+    evalue: 'the coalesced reply does not say which value is of which engine: broadcast without coalescing',
+    traceback: [],
+  });
+}
+
+const MAX_DEPTH = 16;
+
+function sortBy(places: readonly number[], key: (place: number) => number): number[] {
+  return [...places].sort((a, b) => key(a) - key(b));
+}
+
+function partsMissing(there: number, wanted: number): IpyparallelError {
+  const failed = wanted - there;
+  return new EngineError({
+    ename: 'EngineError',
+    evalue: `${failed} of ${wanted} engines failed; a stock scheduler's coalesced reply does not say which, nor why: broadcast without coalescing to see`,
+    traceback: [],
+  });
+}
+
+function failAll(tasks: readonly Task[], error: Error): void {
+  for (const task of tasks) task.settle({ ok: false, error }, 'failed');
+}

@@ -1,0 +1,91 @@
+import {
+  ConnectionClosedError,
+  EngineError,
+  type MessageContents,
+  type MsgType,
+  UsageError,
+} from '@ipyparallel-js/protocol';
+import { startDeadline, type WaitOptions } from '@ipyparallel-js/wire';
+import type { ControlRequest, ControlRequests } from '../control-requests.js';
+import type { HubRequests } from '../hub-requests.js';
+import type { TargetFinder, Targets } from './targets.js';
+
+/** Options of what is asked of engines. */
+export interface CommandOptions extends WaitOptions {
+  /** Which engines; all by default. */
+  readonly targets?: Targets;
+}
+
+/** Options of `shutdown`. */
+export interface ShutdownOptions extends CommandOptions {
+  /** Ends the controller, too, once all engines have been told; then `targets` counts for nothing. */
+  readonly hub?: boolean;
+}
+
+/** What is asked of engines beside their work. Each waits for the engines' answers. */
+export class EngineCommands {
+  readonly #targets: TargetFinder;
+  readonly #control: ControlRequests;
+  readonly #requests: HubRequests;
+
+  constructor(targets: TargetFinder, control: ControlRequests, requests: HubRequests) {
+    this.#targets = targets;
+    this.#control = control;
+    this.#requests = requests;
+  }
+
+  /** Aborts tasks that wait: those named, or all. */
+  async abort(msgIds: readonly string[] | null, options: CommandOptions): Promise<void> {
+    await this.#each(options, 'abort_request', { msg_ids: msgIds });
+  }
+
+  async clear(options: CommandOptions): Promise<void> {
+    await this.#each(options, 'clear_request', {});
+  }
+
+  async signal(sig: number | NodeJS.Signals, options: CommandOptions): Promise<void> {
+    await this.#each(options, 'signal_request', { sig });
+  }
+
+  /** Tells engines to end, and then perhaps the controller. An engine that has gone before it answered has ended. */
+  async shutdown({ hub = false, ...options }: ShutdownOptions): Promise<void> {
+    if ('restart' in options && options.restart === true) {
+      throw new UsageError(
+        'engines cannot be restarted over the wire; start new ones (Cluster.startEngines)',
+      );
+    }
+    try {
+      await this.#each(
+        hub ? { ...options, targets: 'all' } : options,
+        'shutdown_request',
+        { restart: false },
+        (error) => error instanceof EngineError,
+      );
+    } catch (error) {
+      // A controller without engines can be shut down, too.
+      if (!(hub && error instanceof UsageError)) throw error;
+    }
+    if (!hub) return;
+    try {
+      await this.#requests.request('shutdown_request', {}, options);
+    } catch (error) {
+      // Its notice that it ends may be here before its answer.
+      if (!(error instanceof ConnectionClosedError)) throw error;
+    }
+  }
+
+  async #each<M extends ControlRequest>(
+    options: CommandOptions,
+    msgType: M,
+    content: MessageContents[M & MsgType],
+    forgives: (error: unknown) => boolean = () => false,
+  ): Promise<void> {
+    const engines = this.#targets.engines(options.targets ?? 'all');
+    startDeadline(options, 0);
+    const answers = engines.map((engine) => this.#control.request(engine, msgType, content, options));
+    const settled = await Promise.allSettled(answers);
+    for (const answer of settled) {
+      if (answer.status === 'rejected' && !forgives(answer.reason)) throw answer.reason;
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { UsageError } from '@ipyparallel-js/protocol';
+import type { Distribution } from './partition.js';
+
+/** What a function's result is once it has come back: promises are awaited, what generators yield is a list. */
+export type OneResult<R> =
+  R extends Generator<infer Y, infer End, never>
+    ? Run<Y, End>
+    : R extends AsyncGenerator<infer Y, infer End, never>
+      ? Run<Y, End>
+      : Awaited<R>;
+
+/** What a generator returns; where that is nothing, the list of what it yields. */
+// biome-ignore lint/suspicious/noConfusingVoidType: it is what generators without a return are declared to return.
+type Run<Y, End> = [End] extends [void] ? Awaited<Y>[] : Awaited<End>;
+
+/** Options of `map`. */
+export interface MapOptions {
+  /** How many elements make a task, 1 by default; on load-balanced views only, direct ones have a task per engine. */
+  readonly chunksize?: number;
+  /** How elements are spread over engines; `block` by default. On direct views only. */
+  readonly dist?: Distribution;
+  /** Whether iterating the result gives elements in order, as by default, or as they come. */
+  readonly ordered?: boolean;
+  /** Puts errors in the places of the elements that failed, instead of failing; false by default. */
+  readonly returnExceptions?: boolean;
+  /** A label, instead of the view's. */
+  readonly label?: string;
+}
+
+/** Sequences, then perhaps options. */
+export type MapArguments<O = MapOptions, Async extends boolean = false> =
+  | readonly Sequence<Async>[]
+  | readonly [...Sequence<Async>[], O];
+
+type Sequence<Async extends boolean> =
+  | Iterable<unknown>
+  | (Async extends true ? AsyncIterable<unknown> : never);
+
+/** Tells sequences from options, which are the last argument when it cannot be iterated. @throws UsageError */
+export function readMapArguments<O extends object>(
+  args: readonly unknown[],
+): { readonly sequences: readonly Iterable<unknown>[]; readonly options: O } {
+  const last = args.at(-1);
+  const hasOptions = args.length > 1 && (last === undefined || !isSequence(last));
+  const sequences = hasOptions ? args.slice(0, -1) : args;
+  if (sequences.length === 0) throw new UsageError('a map needs a sequence');
+  for (const [i, sequence] of sequences.entries()) {
+    if (!isSequence(sequence)) {
+      throw new UsageError(
+        `a map takes iterables; argument ${i + 1} after the function is ${kindOf(sequence)}`,
+      );
+    }
+  }
+  if (hasOptions && last !== undefined && (typeof last !== 'object' || last === null)) {
+    throw new UsageError(`the options of a map are an object, not ${kindOf(last)}`);
+  }
+  const options = hasOptions && last !== undefined ? (last as O) : ({} as O);
+  for (const name of Object.keys(options)) {
+    if (!NAMES.has(name))
+      throw new UsageError(`a map has no option "${name}"; there are ${[...NAMES].join(', ')}`);
+  }
+  return { sequences: sequences as readonly Iterable<unknown>[], options };
+}
+
+const NAMES = new Set([
+  'chunksize',
+  'dist',
+  'ordered',
+  'returnExceptions',
+  'label',
+  'maxOutstanding',
+  'signal',
+]);
+
+/** @throws UsageError unless it is an integer from `least` on */
+export function checkCount(value: number, least: number, what: string): number {
+  if (Number.isInteger(value) && value >= least) return value;
+  throw new UsageError(`${what} is an integer from ${least} on, not ${String(value)}`);
+}
+
+function isSequence(value: unknown): boolean {
+  if (typeof value === 'string') return true;
+  return (
+    typeof value === 'object' && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value)
+  );
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? 'null' : typeof value;
+}

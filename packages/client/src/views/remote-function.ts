@@ -1,0 +1,51 @@
+import { type Callable, nameOf } from '../work.js';
+import { type MapOptions, readMapArguments } from './map-arguments.js';
+import type { MapResult, Targets, ViewResult } from './targets.js';
+
+/** A function that runs on engines. Mirrors ipyparallel `RemoteFunction`. */
+export interface RemoteFunction<A extends unknown[], T extends Targets, R> {
+  (...args: A): ViewResult<T, R>;
+  /** What it calls. */
+  readonly func: Callable;
+}
+
+/** Options of `parallel`. */
+export type ParallelOptions = MapOptions;
+
+/** A function that runs on parts of sequences. Mirrors ipyparallel `ParallelFunction`. */
+export interface ParallelFunction<E, R> {
+  /** Calls the function with parts of the sequences, which have the same length; gives the parts' results as one list. */
+  (...sequences: readonly Iterable<E>[]): MapResult<R>;
+  /** Calls the function for each element. */
+  map(...sequences: readonly Iterable<unknown>[]): MapResult<unknown>;
+  /** What it calls. */
+  readonly func: Callable;
+}
+
+export function remoteFunction<A extends unknown[], T extends Targets, R>(
+  fn: Callable,
+  call: (args: A) => ViewResult<T, R>,
+): RemoteFunction<A, T, R> {
+  return named(
+    Object.assign((...args: A) => call(args), { func: fn }),
+    fn,
+  );
+}
+
+export function parallelFunction<E, R>(
+  fn: Callable,
+  spread: (sequences: readonly Iterable<unknown>[], mapping: boolean) => MapResult<R>,
+): ParallelFunction<E, R> {
+  const sequencesOf = (args: readonly unknown[]) => readMapArguments<MapOptions>(args).sequences;
+  return named(
+    Object.assign((...sequences: readonly Iterable<E>[]) => spread(sequencesOf(sequences), false), {
+      map: (...sequences: readonly Iterable<unknown>[]) => spread(sequencesOf(sequences), true),
+      func: fn,
+    }),
+    fn,
+  );
+}
+
+function named<F extends object>(target: F, fn: Callable): F {
+  return Object.defineProperty(target, 'name', { value: nameOf(fn), configurable: true });
+}

@@ -1,0 +1,69 @@
+import { UsageError } from '@ipyparallel-js/protocol';
+import type { AsyncResult } from '../async-result.js';
+import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
+
+/** Engines: one id, several, or all that are registered at each call. A negative id counts from the last: -1 is it. */
+export type Targets = number | readonly number[] | 'all';
+
+/** One engine gives one result, several give a list. */
+export type PerTarget<T extends Targets, R> = T extends number ? R : R[];
+
+/** The results of the same work on each of some engines. */
+export type ViewResult<T extends Targets, R> = AsyncResult<PerTarget<T, R>, R>;
+
+/** The results of a map: a list of elements, in chunks. */
+export type MapResult<R> = AsyncResult<R[], R, R[]>;
+
+/** Finds engines by id. */
+export class TargetFinder {
+  readonly #registry: EngineRegistry;
+
+  constructor(registry: EngineRegistry) {
+    this.#registry = registry;
+  }
+
+  /** Negative ids become those of the engines that are registered now; others stay, there or not. */
+  fix<T extends Targets>(targets: T): T;
+  fix(targets: Targets): Targets {
+    if (targets === 'all') return targets;
+    if (typeof targets === 'number') return this.#fixed(targets);
+    if (!Array.isArray(targets)) {
+      throw new UsageError(`targets are an engine id, a list of ids or 'all', not ${describe(targets)}`);
+    }
+    return targets.map((id) => this.#fixed(id));
+  }
+
+  /** The engines, in the order named. @throws UsageError when one is not registered, or none is */
+  engines(targets: Targets): EngineInfo[] {
+    const fixed = this.fix(targets);
+    if (fixed !== 'all') return [fixed].flat().map((id) => this.engine(id));
+    const { ids } = this.#registry;
+    if (ids.length === 0)
+      throw new UsageError('no engines are registered; wait for some with waitForEngines');
+    return ids.map((id) => this.engine(id));
+  }
+
+  /** A registered engine. @throws UsageError naming those there are */
+  engine(id: number): EngineInfo {
+    const uuid = this.#registry.engines.get(id);
+    if (uuid === undefined) {
+      const { ids } = this.#registry;
+      const there = ids.length === 0 ? 'none is registered' : `registered: ${ids.join(', ')}`;
+      throw new UsageError(`no engine ${id}; ${there}`);
+    }
+    return { id, uuid };
+  }
+
+  #fixed(id: number): number {
+    if (!Number.isInteger(id)) throw new UsageError(`an engine id is an integer, not ${describe(id)}`);
+    if (id >= 0) return id;
+    const { ids } = this.#registry;
+    const found = ids.at(id);
+    if (found === undefined) throw new UsageError(`no engine at ${id}; ${ids.length} are registered`);
+    return found;
+  }
+}
+
+function describe(value: unknown): string {
+  return typeof value === 'string' ? `"${value}"` : String(value);
+}

@@ -1,0 +1,403 @@
+import { readFileSync } from 'node:fs';
+import { type PyCallable, type PyReference, UsageError } from '@ipyparallel-js/protocol';
+import type { WaitOptions } from '@ipyparallel-js/wire';
+import type { AsyncResult } from '../async-result.js';
+import type { Client, Jobs } from '../client.js';
+import type { ClusterLink } from '../cluster-link.js';
+import type { EngineQueueStatus, QueueStatus } from '../hub-operations.js';
+import type { Task } from '../task.js';
+import type { ExecuteReply } from '../task-results.js';
+import { type Callable, executeWork, type WorkFor, workOfCall } from '../work.js';
+import { ViewExecutor } from './executor.js';
+import type { LazyMap, LazyMapOptions } from './lazy-map.js';
+import { type MapArguments, type MapOptions, type OneResult, readMapArguments } from './map-arguments.js';
+import {
+  type ParallelFunction,
+  type ParallelOptions,
+  parallelFunction,
+  type RemoteFunction,
+  remoteFunction,
+} from './remote-function.js';
+import type { MapResult, PerTarget, Targets, ViewResult } from './targets.js';
+import { checkFlags, type ViewFlags } from './view-flags.js';
+import { ViewHistory } from './view-history.js';
+
+/** Options of `execute`. */
+export interface ExecuteOptions extends ViewFlags {
+  /** Publishes neither output nor result; false by default. */
+  readonly silent?: boolean;
+}
+
+/** Tasks: by msg_id, by a result that stands for them, or by their place in a view's history (-1 is the last). */
+export type ViewJobs = Jobs | number | readonly (string | number)[];
+
+/** What a view is made of. */
+export interface ViewParts<F extends ViewFlags> {
+  readonly client: Client;
+  readonly link: ClusterLink;
+  readonly flags: F;
+  /** Shared by a view and those derived from it. */
+  readonly history?: ViewHistory;
+}
+
+/**
+ * What all views do: run work on engines, by the view's flags. Everything gives an {@link AsyncResult} at once; the
+ * methods named `…Sync` give a promise of its value. Mirrors ipyparallel `View`.
+ */
+export abstract class View<T extends Targets, F extends ViewFlags> {
+  /** The client that the view is of. */
+  readonly client: Client;
+  /** @internal */
+  protected readonly link: ClusterLink;
+  readonly #history: ViewHistory;
+  readonly #names: readonly string[];
+  #flags: F;
+
+  constructor({ client, link, flags, history }: ViewParts<F>, names: readonly string[]) {
+    checkFlags(flags, names);
+    this.client = client;
+    this.link = link;
+    this.#flags = flags;
+    this.#names = names;
+    this.#history = history ?? new ViewHistory();
+  }
+
+  /** The flags of every call now. */
+  get flags(): Readonly<F> {
+    return this.#flags;
+  }
+
+  /** The label of every call now. */
+  get label(): string | undefined {
+    return this.#flags.label;
+  }
+
+  /** How many engines the view has now. */
+  get length(): number {
+    const { targets } = this;
+    if (targets === 'all') return this.client.ids.length;
+    return typeof targets === 'number' ? 1 : targets.length;
+  }
+
+  /** The engines of the view. */
+  abstract get targets(): Targets;
+
+  /**
+   * Changes flags for all calls from now on; `undefined` takes one back. In concurrent code a view `with` other flags is
+   * safer. @throws UsageError for a flag that there is not. Mirrors ipyparallel `View.set_flags`.
+   */
+  setFlags(flags: Partial<F>): this {
+    checkFlags(flags, this.#names);
+    this.#flags = { ...this.#flags, ...flags };
+    return this;
+  }
+
+  /**
+   * Changes flags while `body` runs, until its promise is settled when it gives one. What else uses the view meanwhile
+   * has them, too. Mirrors ipyparallel `View.temp_flags`.
+   */
+  tempFlags<R>(flags: Partial<F>, body: (view: this) => R): R {
+    const before = this.#flags;
+    this.setFlags(flags);
+    const restore = (): void => {
+      this.#flags = before;
+    };
+    let result: R;
+    try {
+      result = body(this);
+    } catch (error) {
+      restore();
+      throw error;
+    }
+    if (!isPromise(result)) {
+      restore();
+      return result;
+    }
+    return result.finally(restore) as R;
+  }
+
+  /** The ids of the tasks submitted by this view, in order; the newest 10,000. Mirrors ipyparallel `View.history`. */
+  get history(): readonly string[] {
+    return this.#history.ids;
+  }
+
+  /** Those of them that have no result yet. Mirrors ipyparallel `View.outstanding`. */
+  get outstanding(): readonly string[] {
+    return this.#history.outstanding;
+  }
+
+  /**
+   * Executes code: Python on Python engines, JavaScript on JavaScript engines. Unlike Python's, which is silent unless
+   * told otherwise, it publishes output and the value of the last expression. Mirrors ipyparallel `DirectView.execute`.
+   */
+  execute(code: string, options: ExecuteOptions = {}): ViewResult<T, ExecuteReply> {
+    const { silent, ...flags } = options;
+    return this.submit(executeWork(code, { silent: silent === true }), flags as Partial<F>);
+  }
+
+  /** Executes the text of a file of this machine. @throws UsageError when it cannot be read. Mirrors ipyparallel `DirectView.run`. */
+  run(file: string | URL, options: ExecuteOptions = {}): ViewResult<T, ExecuteReply> {
+    let code: string;
+    try {
+      code = readFileSync(file, 'utf8');
+    } catch (cause) {
+      throw new UsageError(`${String(file)} cannot be read: ${String(cause)}`, { cause });
+    }
+    return this.execute(`${code}\n`, options);
+  }
+
+  /**
+   * Calls a function. A JavaScript function travels as its source, without what it closes over; its arguments and results
+   * are anything that structured clone takes. A Python function (`py`, `ref`) takes what pickles carry, and `kwargs` last.
+   * @throws UsageError when something cannot be sent. Mirrors ipyparallel `View.apply`.
+   */
+  apply<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): ViewResult<T, OneResult<R>>;
+  apply<R>(fn: PyCallable<R>, ...args: readonly unknown[]): ViewResult<T, R>;
+  apply(fn: PyReference, ...args: readonly unknown[]): ViewResult<T, unknown>;
+  apply(fn: Callable, ...args: readonly unknown[]): ViewResult<T, unknown> {
+    return this.submit(workOfCall(fn, args));
+  }
+
+  /** The same as {@link apply}, which never blocks here. Mirrors ipyparallel `View.apply_async`. */
+  applyAsync<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): ViewResult<T, OneResult<R>>;
+  applyAsync<R>(fn: PyCallable<R>, ...args: readonly unknown[]): ViewResult<T, R>;
+  applyAsync(fn: PyReference, ...args: readonly unknown[]): ViewResult<T, unknown>;
+  applyAsync(fn: Callable, ...args: readonly unknown[]): ViewResult<T, unknown> {
+    return this.submit(workOfCall(fn, args));
+  }
+
+  /** {@link apply}, and a promise of its value. Mirrors ipyparallel `View.apply_sync`. */
+  applySync<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): Promise<PerTarget<T, OneResult<R>>>;
+  applySync<R>(fn: PyCallable<R>, ...args: readonly unknown[]): Promise<PerTarget<T, R>>;
+  applySync(fn: PyReference, ...args: readonly unknown[]): Promise<PerTarget<T, unknown>>;
+  applySync(fn: Callable, ...args: readonly unknown[]): Promise<unknown> {
+    return this.submit(workOfCall(fn, args)).get();
+  }
+
+  /**
+   * Calls a function for each element of one or more sequences, as far as the shortest goes; options may stand last. One
+   * result in the order of the elements. Mirrors ipyparallel `View.map`.
+   * @throws UsageError when something cannot be sent
+   */
+  map<A, R>(fn: (a: A) => R, a: Iterable<A>, options?: MapOptions): MapResult<OneResult<R>>;
+  map<A, B, R>(
+    fn: (a: A, b: B) => R,
+    a: Iterable<A>,
+    b: Iterable<B>,
+    options?: MapOptions,
+  ): MapResult<OneResult<R>>;
+  map<A, B, C, R>(
+    fn: (a: A, b: B, c: C) => R,
+    a: Iterable<A>,
+    b: Iterable<B>,
+    c: Iterable<C>,
+    options?: MapOptions,
+  ): MapResult<OneResult<R>>;
+  map<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments): MapResult<R>;
+  map(fn: PyReference, ...sequencesAndOptions: MapArguments): MapResult<unknown>;
+  map(fn: Callable, ...sequencesAndOptions: readonly unknown[]): MapResult<unknown> {
+    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions);
+    return this.spread(fn, sequences, options, true);
+  }
+
+  /** The same as {@link map}, which never blocks here. Mirrors ipyparallel `View.map_async`. */
+  mapAsync<A, R>(fn: (a: A) => R, a: Iterable<A>, options?: MapOptions): MapResult<OneResult<R>>;
+  mapAsync<A, B, R>(
+    fn: (a: A, b: B) => R,
+    a: Iterable<A>,
+    b: Iterable<B>,
+    options?: MapOptions,
+  ): MapResult<OneResult<R>>;
+  mapAsync<A, B, C, R>(
+    fn: (a: A, b: B, c: C) => R,
+    a: Iterable<A>,
+    b: Iterable<B>,
+    c: Iterable<C>,
+    options?: MapOptions,
+  ): MapResult<OneResult<R>>;
+  mapAsync<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments): MapResult<R>;
+  mapAsync(fn: PyReference, ...sequencesAndOptions: MapArguments): MapResult<unknown>;
+  mapAsync(fn: Callable, ...sequencesAndOptions: readonly unknown[]): MapResult<unknown> {
+    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions);
+    return this.spread(fn, sequences, options, true);
+  }
+
+  /** {@link map}, and a promise of the list. Mirrors ipyparallel `View.map_sync`. */
+  mapSync<A, R>(fn: (a: A) => R, a: Iterable<A>, options?: MapOptions): Promise<OneResult<R>[]>;
+  mapSync<A, B, R>(
+    fn: (a: A, b: B) => R,
+    a: Iterable<A>,
+    b: Iterable<B>,
+    options?: MapOptions,
+  ): Promise<OneResult<R>[]>;
+  mapSync<A, B, C, R>(
+    fn: (a: A, b: B, c: C) => R,
+    a: Iterable<A>,
+    b: Iterable<B>,
+    c: Iterable<C>,
+    options?: MapOptions,
+  ): Promise<OneResult<R>[]>;
+  mapSync<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments): Promise<R[]>;
+  mapSync(fn: PyReference, ...sequencesAndOptions: MapArguments): Promise<unknown[]>;
+  async mapSync(fn: Callable, ...sequencesAndOptions: readonly unknown[]): Promise<unknown[]> {
+    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions);
+    return this.spread(fn, sequences, options, true).get();
+  }
+
+  /**
+   * A map that reads its sequences, sync or async, as results are taken: `maxOutstanding` tasks (by default as many as
+   * there are engines) of `chunksize` elements are in flight at most. Gives results in order or, with `ordered: false`, as
+   * they come. Leaving the loop early stops reading and aborts what has not begun. Mirrors ipyparallel `LoadBalancedView.imap`.
+   */
+  imap<A, R>(
+    fn: (a: A) => R,
+    a: Iterable<A> | AsyncIterable<A>,
+    options?: LazyMapOptions,
+  ): LazyMap<OneResult<R>>;
+  imap<A, B, R>(
+    fn: (a: A, b: B) => R,
+    a: Iterable<A> | AsyncIterable<A>,
+    b: Iterable<B> | AsyncIterable<B>,
+    options?: LazyMapOptions,
+  ): LazyMap<OneResult<R>>;
+  imap<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments<LazyMapOptions, true>): LazyMap<R>;
+  imap(fn: PyReference, ...sequencesAndOptions: MapArguments<LazyMapOptions, true>): LazyMap<unknown>;
+  imap(fn: Callable, ...sequencesAndOptions: readonly unknown[]): LazyMap<unknown> {
+    const { sequences, options } = readMapArguments<LazyMapOptions>(sequencesAndOptions);
+    return this.lazyMap(fn, sequences, options);
+  }
+
+  /** A function that, called here, runs there: {@link apply} with these flags. Mirrors ipyparallel `View.remote`. */
+  remote<A extends unknown[], R>(
+    fn: (...args: A) => R,
+    flags?: Partial<F>,
+  ): RemoteFunction<A, T, OneResult<R>>;
+  remote<R>(fn: PyCallable<R>, flags?: Partial<F>): RemoteFunction<unknown[], T, R>;
+  remote(fn: PyReference, flags?: Partial<F>): RemoteFunction<unknown[], T, unknown>;
+  remote(fn: Callable, flags: Partial<F> = {}): RemoteFunction<never[], T, unknown> {
+    checkFlags(flags, this.#names);
+    return remoteFunction(fn, (args) => this.submit(workOfCall(fn, args), flags));
+  }
+
+  /**
+   * A function that, called with sequences, runs on parts of them, and `.map` for each element; the parts' results are put
+   * together. Mirrors ipyparallel `View.parallel`.
+   */
+  parallel<E, R>(fn: (part: E[]) => R[], options?: ParallelOptions): ParallelFunction<E, R>;
+  parallel<R>(fn: PyCallable<R[]> | PyReference, options?: ParallelOptions): ParallelFunction<unknown, R>;
+  parallel(fn: Callable, options: ParallelOptions = {}): ParallelFunction<never, unknown> {
+    return parallelFunction(fn, (sequences, mapping) => this.spread(fn, sequences, options, mapping));
+  }
+
+  /** Submits and maps in the words of Python's `concurrent.futures`. Mirrors ipyparallel `View.executor`. */
+  get executor(): ViewExecutor<T, F> {
+    return new ViewExecutor(this);
+  }
+
+  /**
+   * Waits until tasks have ended, all outstanding ones of this view by default: true; or until `timeout` ms are over:
+   * false. Mirrors ipyparallel `View.wait`.
+   */
+  async wait(jobs?: ViewJobs, options: WaitOptions = {}): Promise<boolean> {
+    const ids = jobs === undefined ? [...this.outstanding] : this.#idsOf(jobs);
+    return this.client.getResult(ids).wait(options);
+  }
+
+  /**
+   * The result of tasks, by msg_id or by their place in {@link history}; the last one by default. Mirrors ipyparallel
+   * `View.get_result`.
+   */
+  getResult<R = unknown>(job?: string | number): AsyncResult<R>;
+  getResult<R = unknown>(jobs: readonly (string | number)[]): MapResult<R>;
+  getResult(jobs: string | number | readonly (string | number)[] = -1): AsyncResult<unknown> {
+    const ids = this.#idsOf(jobs);
+    const [first] = ids;
+    if (typeof jobs !== 'object' && first !== undefined) return this.client.getResult(first);
+    return this.client.getResult(ids);
+  }
+
+  /**
+   * Aborts tasks that wait at the view's engines, all outstanding ones of this view by default; what runs goes on.
+   * Mirrors ipyparallel `View.abort`.
+   */
+  async abort(jobs?: ViewJobs, options: WaitOptions & { readonly targets?: Targets } = {}): Promise<void> {
+    const ids = jobs === undefined ? [...this.outstanding] : this.#idsOf(jobs);
+    if (ids.length > 0) await this.client.abort(ids, { targets: this.targets, ...options });
+  }
+
+  /** What the view's engines have to do. Mirrors ipyparallel `View.queue_status`. */
+  queueStatus(options: WaitOptions & { readonly verbose: true }): Promise<PerTargetStatus<T, string[]>>;
+  queueStatus(options?: WaitOptions & { readonly verbose?: false }): Promise<PerTargetStatus<T, number>>;
+  queueStatus(options: WaitOptions & { readonly verbose?: boolean } = {}): Promise<unknown> {
+    const { verbose, ...wait } = options;
+    const { targets } = this;
+    const fixed: Targets = targets;
+    if (typeof fixed === 'number') {
+      return verbose === true
+        ? this.client.queueStatus(fixed, { ...wait, verbose })
+        : this.client.queueStatus(fixed, wait);
+    }
+    return verbose === true
+      ? this.client.queueStatus(fixed, { ...wait, verbose })
+      : this.client.queueStatus(fixed, wait);
+  }
+
+  /** Purges tasks here and at the hub, all that have ended on the view's engines by `'all'`. Mirrors ipyparallel `View.purge_results`. */
+  async purgeResults(jobs: ViewJobs | 'all', options: WaitOptions = {}): Promise<void> {
+    if (jobs !== 'all') await this.client.purgeResults(this.#idsOf(jobs), options);
+    else await this.client.purgeResults([], { ...options, targets: this.targets });
+  }
+
+  /** Ends the view's engines, and with `hub: true` everything. Mirrors ipyparallel `View.shutdown`. */
+  async shutdown(
+    options: WaitOptions & { readonly targets?: Targets; readonly hub?: boolean } = {},
+  ): Promise<void> {
+    await this.client.shutdown({ targets: this.targets, ...options });
+  }
+
+  /** @internal Submits work by the flags of the view and of a call. */
+  protected abstract submit<R>(work: WorkFor, flags?: Partial<F>): ViewResult<T, R>;
+
+  /** @internal Calls a function on parts of sequences, or (`mapping`) for each of their elements. */
+  protected abstract spread<R>(
+    fn: Callable,
+    sequences: readonly Iterable<unknown>[],
+    options: MapOptions,
+    mapping: boolean,
+  ): MapResult<R>;
+
+  /** @internal */
+  protected abstract lazyMap(
+    fn: Callable,
+    sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
+    options: LazyMapOptions,
+  ): LazyMap<unknown>;
+
+  /** @internal What a view derived from this one shares with it. */
+  protected shared<G extends ViewFlags>(flags: G): ViewParts<G> {
+    return { client: this.client, link: this.link, history: this.#history, flags };
+  }
+
+  /** @internal Keeps tasks in the view's history. */
+  protected keep(tasks: readonly Task[]): void {
+    this.#history.add(tasks);
+  }
+
+  #idsOf(jobs: ViewJobs): string[] {
+    if (typeof jobs === 'object' && 'msgIds' in jobs) return [...jobs.msgIds];
+    return [jobs].flat().map((job) => {
+      if (typeof job === 'string') return job;
+      const id = this.history.at(job);
+      if (id === undefined)
+        throw new UsageError(`the view has no task at ${job}; it has ${this.history.length}`);
+      return id;
+    });
+  }
+}
+
+/** One engine's line for one engine, else all lines. */
+export type PerTargetStatus<T extends Targets, V> = T extends number ? EngineQueueStatus<V> : QueueStatus<V>;
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return value instanceof Promise;
+}
