@@ -14,6 +14,7 @@ const examples = [
   'poll-until-done',
   'select-and-resubmit',
   'select-and-purge',
+  'progress-of-tasks',
 ];
 const TIMEOUT_MS = 60_000;
 

@@ -139,7 +139,7 @@ test('a busy loop stops neither its engine’s answers, nor the hub, nor others;
   await expect(again.get()).rejects.toThrow(/KeyboardInterrupt/);
 });
 
-test('a task that fills its memory, or exits, fails with a reason; the other engine goes on', async () => {
+test('a task that exits its process fails with the reason; the other engine goes on', async () => {
   const exits = rc.directView(1).apply(() => {
     process.exit(7);
   });

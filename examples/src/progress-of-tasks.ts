@@ -1,0 +1,49 @@
+// Functions with captures, an export of a module, progress and values while a task runs, and an abort of a running one.
+// Needs JavaScript engines, so it starts a cluster of its own.
+import assert from 'node:assert/strict';
+import { capture, fromModule, TaskAbortedError, task } from '@ipyparallel-js/client';
+import { Cluster } from '@ipyparallel-js/cluster';
+import { firstValueFrom } from 'rxjs';
+
+await using cluster = await Cluster.start({ n: 2 });
+await using rc = await cluster.connect();
+await rc.waitForEngines(2);
+const view = rc.loadBalancedView();
+
+// A function travels as its source; what it needs beside its arguments is named.
+const factor = 3;
+const square = (x: number): number => x * x;
+const scaled = capture((x: number) => square(x) * factor, { square, factor });
+assert.equal(await view.apply(scaled, 2).get(), 12);
+
+// A generator's values arrive while it runs; so does what it publishes.
+const primesBelow = fromModule<typeof import('./shared/primes.js').primesBelow>(
+  './shared/primes.js',
+  'primesBelow',
+  import.meta.url,
+);
+const primes = view.apply(primesBelow, 100_000);
+primes.partials<number>().subscribe(({ index, value }) => {
+  if (index % 2_000 === 0) console.log(`prime ${index + 1}: ${value}`);
+});
+await primes.get();
+await primes.waitForOutput();
+console.log('progress', primes.data[0]?.progress);
+assert.deepEqual(primes.data[0]?.progress, { done: 100_000, total: 100_000 });
+
+// An abort reaches a running task by its signal.
+const endless = view.apply(
+  capture(
+    async () => {
+      task.publish({ state: 'waiting' });
+      await new Promise((_, reject) =>
+        task.signal.addEventListener('abort', () => reject(task.signal.reason)),
+      );
+    },
+    { task },
+  ),
+);
+await firstValueFrom(endless.output$);
+await endless.abort();
+await assert.rejects(endless.get(), TaskAbortedError);
+console.log('aborted while it ran');
