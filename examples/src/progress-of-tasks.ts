@@ -1,13 +1,17 @@
 // Functions with captures, an export of a module, progress and values while a task runs, and an abort of a running one.
-// Needs JavaScript engines, so it starts a cluster of its own.
+// On a cluster that has JavaScript engines.
 import assert from 'node:assert/strict';
 import { capture, fromModule, TaskAbortedError, task } from '@ipyparallel-js/client';
-import { Cluster } from '@ipyparallel-js/cluster';
 import { firstValueFrom } from 'rxjs';
+import { connect } from './shared/connect.js';
 
-await using cluster = await Cluster.start({ n: 2 });
-await using rc = await cluster.connect();
-await rc.waitForEngines(2);
+await using rc = await connect();
+const languages = await Promise.all(rc.ids.map((id) => rc.engineLanguage(id)));
+if (!languages.includes('javascript')) {
+  console.log('this cluster has no JavaScript engine');
+  await rc.close();
+  process.exit();
+}
 const view = rc.loadBalancedView();
 
 // A function travels as its source; what it needs beside its arguments is named.
