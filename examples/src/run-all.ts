@@ -12,6 +12,7 @@ const examples = [
   'result-headers-of-engines-3-and-4',
   'result-by-id',
   'poll-until-done',
+  'watch-tasks',
   'select-and-resubmit',
   'select-and-purge',
   'progress-of-tasks',

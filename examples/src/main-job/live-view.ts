@@ -1,6 +1,7 @@
+import { records, untilDone } from '@ipyparallel-js/client';
 import { isDone, type Projected, type TaskStatus, taskStatus } from '@ipyparallel-js/protocol';
 import pc from 'picocolors';
-import { lastValueFrom, takeWhile, tap } from 'rxjs';
+import { lastValueFrom, tap } from 'rxjs';
 import type { Cast } from './cast.js';
 import { columns, cut, draw, endDrawing, isTerminal, note, width } from './terminal.js';
 import type { Job } from './workload.js';
@@ -17,7 +18,8 @@ const KEYS = [
 
 type Row = Projected<(typeof KEYS)[number]>;
 
-const POLL_MS = 150;
+/** No eye follows a table that is redrawn more often. */
+const PACE_MS = 50;
 /** Where lines cannot be redrawn, one now and then says how far it is. */
 const LINE_MS = 1_000;
 
@@ -31,19 +33,15 @@ const MARKS: { readonly [S in TaskStatus]: (text: string) => string } = {
   lost: (text) => pc.red(`? ${text}`),
 };
 
-/** Shows tasks until all have ended, asking the hub again and again: a table that redraws itself, or a few lines. */
+/** Shows tasks until all have ended, as they change: a table that redraws itself, or a few lines. */
 export async function follow(cast: Cast, jobs: readonly Job[]): Promise<void> {
   const query = { msg_id: { $in: jobs.map(({ msgId }) => msgId) } };
   const show = isTerminal ? redrawing(cast, jobs) : printing(jobs);
-  const polls = cast.rc.dbQuery(query, KEYS).poll(POLL_MS);
+  const watch = cast.rc.dbQuery(query, KEYS).watch({ pace: PACE_MS });
   try {
-    await lastValueFrom(
-      polls.pipe(
-        tap(show),
-        takeWhile((rows) => count(rows).done < jobs.length),
-      ),
-      { defaultValue: undefined },
-    );
+    await lastValueFrom(watch.pipe(untilDone({ atLeast: jobs.length }), records(), tap(show)), {
+      defaultValue: undefined,
+    });
   } finally {
     if (isTerminal) endDrawing();
   }
