@@ -33,8 +33,12 @@ class Pair {
     this.#paused = paused;
     near.setNoDelay(true);
     near.on('error', () => undefined);
-    near.on('close', () => this.#whenOpen(() => this.#far?.destroy()));
-    near.on('close', onGone);
+    near.on('close', () =>
+      this.#whenOpen(() => {
+        this.#far?.destroy();
+        onGone();
+      }),
+    );
     near.pause();
     this.#whenOpen(() => this.#dial());
   }
@@ -64,6 +68,7 @@ class Pair {
   }
 
   #dial(): void {
+    if (this.#near.destroyed) return;
     const far = connect({ host, port: this.#port, noDelay: true });
     this.#far = far;
     far.on('error', () => undefined);

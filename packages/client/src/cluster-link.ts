@@ -1,34 +1,22 @@
-import {
-  type AnyMessage,
-  type ClientChannel,
-  ConnectionClosedError,
-  type HubInfo,
-  isMessageOf,
-  type MessageContents,
-  ProtocolError,
-  type Session,
-} from '@ipyparallel-js/protocol';
-import {
-  type Deadline,
-  pause,
-  sessionOf,
-  startDeadline,
-  timeoutError,
-  type WaitOptions,
-} from '@ipyparallel-js/wire';
+import { ConnectionClosedError, type HubInfo, type Session, UsageError } from '@ipyparallel-js/protocol';
+import { pause, sessionOf, startDeadline, timeoutError, type WaitOptions } from '@ipyparallel-js/wire';
 import type { ClientOptions } from './client.js';
-import { type Connection, openConnection } from './connect/connection.js';
-import { ConnectionWatch } from './connection-watch.js';
+import type { Connection } from './connect/connection.js';
+import { ConnectionSource } from './connect/connection-source.js';
 import { ControlRequests } from './control-requests.js';
+import { EngineChanges } from './engine-changes.js';
 import { EngineRegistry } from './engine-registry.js';
 import { HubDatabase } from './hub-database.js';
 import { HubOperations } from './hub-operations.js';
 import { HubRequests } from './hub-requests.js';
 import { HubTasks } from './hub-tasks.js';
+import { Incoming } from './incoming.js';
 import { LiveQueries } from './live/live-queries.js';
 import { Signals } from './live/signals.js';
 import { OwnTasks } from './own-tasks.js';
 import { ConnectionState } from './reconnect/connection-state.js';
+import { Lives } from './reconnect/lives.js';
+import { SILENT_BEATS } from './reconnect/sockets.js';
 import { ClientKeeper } from './results/client-keeper.js';
 import { ClientResults } from './results/client-results.js';
 import { Transport } from './transport.js';
@@ -38,13 +26,17 @@ import { Submitter } from './views/submitter.js';
 
 const CONNECT_TIMEOUT = 10_000;
 const REQUEST_TIMEOUT = 60_000;
+const RECONNECT_TIMEOUT = 30_000;
+const HEARTBEAT = 2_500;
 const POLL_INTERVAL = 100;
 /** A registration notice can be missed while the subscription is being made; the hub is asked again this often. */
 const REFRESH_MS = 1_000;
 /** With less time than this left, it would be the question that times out, not the engines. */
 const ANSWER_MS = 250;
+/** What was on its way when a link broke arrives within the time in which a link counts as cut, and this, or never. */
+const ARRIVAL_MS = 2_000;
 
-/** An open connection to a cluster: everything that a client is made of, and the way of messages between its parts. */
+/** An open connection to a cluster: everything that a client is made of. */
 export class ClusterLink {
   readonly session: Session;
   readonly transport: Transport;
@@ -63,35 +55,28 @@ export class ClusterLink {
   readonly commands: EngineCommands;
   /** Whether the controller is there, and who is told when it goes and comes. */
   readonly connection: ConnectionState;
+  readonly database: HubDatabase;
+  readonly operations: HubOperations;
+  /** The tasks that are followed by asking the hub. */
+  readonly others: HubTasks;
   /** What is noticed without asking, for those who ask. */
   readonly signals = new Signals();
   readonly live: LiveQueries;
-  readonly #watch: ConnectionWatch;
-  readonly #pollInterval: number;
+  readonly #lives: Lives;
   readonly #connectTimeout: number;
-  /** What the hub says of itself; undefined for a stock one, and until it has answered. */
-  hub: HubInfo | undefined;
-  database: HubDatabase;
-  operations: HubOperations;
-  /** The tasks that are followed by asking the hub. */
-  others: HubTasks;
   #closing: Promise<void> | undefined;
 
-  private constructor(connection: Connection, options: ClientOptions) {
-    const { info } = connection;
-    this.session = sessionOf(info, options.username === undefined ? {} : { username: options.username });
-    this.#pollInterval = options.pollInterval ?? POLL_INTERVAL;
+  private constructor(connection: Connection, source: ConnectionSource, options: ClientOptions) {
+    const { username, pollInterval = POLL_INTERVAL, heartbeatInterval: heartbeat = HEARTBEAT } = options;
+    this.session = sessionOf(connection.info, username === undefined ? {} : { username });
     this.#connectTimeout = options.timeout ?? CONNECT_TIMEOUT;
-    this.transport = new Transport(connection, this.session);
-    this.connection = new ConnectionState(this.transport.address('registration'));
+    this.transport = new Transport(connection, this.session, heartbeat);
+    this.connection = new ConnectionState(
+      this.transport.address('registration'),
+      options.reconnectTimeout ?? RECONNECT_TIMEOUT,
+      (error) => this.#failAll(error),
+    );
     this.requests = new HubRequests(this.transport, options.requestTimeout ?? REQUEST_TIMEOUT);
-    this.live = new LiveQueries({
-      requests: this.requests,
-      signals: this.signals,
-      connection: this.connection,
-      database: () => this.database,
-      pushes: () => this.hub?.features.includes('subscribe') === true,
-    });
     this.control = new ControlRequests(this.transport, this.requests.defaultTimeout);
     this.languages = new EngineLanguages(this.control);
     this.keeper = new ClientKeeper(this);
@@ -101,38 +86,79 @@ export class ClusterLink {
       ...(options.resultCache === undefined ? {} : { limits: options.resultCache }),
       onUnreadable: () => this.transport.stats.unreadable++,
     });
-    this.#watch = new ConnectionWatch(
-      this.transport.address('registration'),
-      (error) => this.#failAll(error),
-      () => void this.#onBack(),
-    );
     this.submitter = new Submitter({
       transport: this.transport,
       registry: this.registry,
       languages: this.languages,
       tasks: this.own,
-      watch: this.#watch,
+      watch: this.connection,
     });
     this.commands = new EngineCommands(this.submitter.targets, this.control, this.requests);
-    this.database = new HubDatabase(this.requests, undefined);
-    this.operations = new HubOperations(this.requests, this.database, this.registry, undefined);
-    this.others = this.#newHubTasks();
+    this.database = new HubDatabase(this.requests);
+    this.operations = new HubOperations(this.requests, this.database, this.registry);
+    this.others = new HubTasks({
+      database: this.database,
+      requests: this.requests,
+      registry: this.registry,
+      keeper: this.keeper,
+      interval: pollInterval,
+    });
+    this.live = new LiveQueries({
+      requests: this.requests,
+      signals: this.signals,
+      connection: this.connection,
+      database: () => this.database,
+      pushes: () => this.hub?.features.includes('subscribe') === true,
+    });
+    const engines = new EngineChanges(this.registry, this.languages, this.control, this.own);
+    const { transport, requests, registry, control, own, others, signals, database, operations } = this;
+    this.#lives = new Lives(
+      {
+        ...{ transport, requests, registry, control, own, others, database, operations },
+        ...{ state: this.connection, source, engines },
+      },
+      SILENT_BEATS * heartbeat + ARRIVAL_MS,
+    );
+    const incoming = new Incoming({
+      ...{ requests, control, own, others, signals, engines, stats: transport.stats },
+      ...{ inbox: this.live.inbox, coalesced: this.submitter.coalesced },
+      onShutdown: () => this.#lives.onShutdown(),
+      onEngineCame: (uuid) => this.#lives.onEngineCame(uuid),
+    });
+    transport.listen({
+      onMessage: (channel, message) => incoming.onMessage(channel, message),
+      onComplete: () => this.#lives.onComplete(),
+      onBroken: (reason) => this.#lives.onBroken(reason),
+      onWorkSent: (msgId) => {
+        this.#lives.onWorkSent(msgId);
+        signals.onSubmitted(msgId);
+      },
+    });
+    source.onTunnelLost((error) => this.#lives.onBroken(error.message));
   }
 
   /** Finds the connection file, opens the sockets and waits for the hub's answer. */
   static async open(options: ClientOptions): Promise<ClusterLink> {
     const deadline = startDeadline(options, CONNECT_TIMEOUT);
-    startDeadline({ timeout: options.requestTimeout ?? 0 }, 0);
-    const connection = await openConnection(options, deadline);
+    for (const timeout of [options.requestTimeout ?? 0, options.reconnectTimeout ?? 0])
+      startDeadline({ timeout }, 0);
+    checkHeartbeat(options.heartbeatInterval);
+    const source = new ConnectionSource(options);
+    const connection = await source.open(deadline);
     let link: ClusterLink | undefined;
     try {
-      link = new ClusterLink(connection, options);
-      await link.#open(deadline);
+      link = new ClusterLink(connection, source, options);
+      await link.#lives.begin(deadline);
       return link;
     } catch (error) {
       await (link === undefined ? connection.close() : link.close());
       throw error;
     }
+  }
+
+  /** What the hub says of itself; undefined for a stock one. */
+  get hub(): HubInfo | undefined {
+    return this.#lives.hub;
   }
 
   /** @throws ConnectionClosedError once closed */
@@ -160,7 +186,8 @@ export class ClusterLink {
         }
         const signals = deadline.signal === undefined ? [changed.signal] : [changed.signal, deadline.signal];
         await pause(Math.min(REFRESH_MS, deadline.remaining()), AbortSignal.any(signals));
-        if (this.registry.ids.length < n && deadline.remaining() > ANSWER_MS) await this.#refresh(deadline);
+        if (this.registry.ids.length < n && deadline.remaining() > ANSWER_MS)
+          await this.#lives.refresh(deadline);
       }
     } finally {
       watching.unsubscribe();
@@ -173,47 +200,8 @@ export class ClusterLink {
     return this.#closing;
   }
 
-  async #open(deadline: Deadline): Promise<void> {
-    this.transport.open({
-      onMessage: (channel, message) => this.#onMessage(channel, message),
-      onHubLink: (up) => {
-        this.#watch.onLink(up);
-        if (!up) this.connection.setDisconnected('the link to the hub broke');
-      },
-      onWorkSent: (msgId) => this.signals.onSubmitted(msgId),
-    });
-    this.transport.connection.onTunnelLost((error) => this.#failAll(error));
-    const reply = await this.#refresh(deadline);
-    this.hub = reply.hub;
-    this.connection.setConnected(this.transport.address('registration'));
-    this.database = new HubDatabase(this.requests, this.hub);
-    this.operations = new HubOperations(this.requests, this.database, this.registry, this.hub);
-    this.others = this.#newHubTasks();
-  }
-
-  #newHubTasks(): HubTasks {
-    return new HubTasks({
-      database: this.database,
-      requests: this.requests,
-      registry: this.registry,
-      hub: this.hub,
-      keeper: this.keeper,
-      interval: this.#pollInterval,
-    });
-  }
-
-  async #onBack(): Promise<void> {
-    try {
-      const { hub } = await this.#refresh(startDeadline({}, this.requests.defaultTimeout));
-      this.connection.setConnected(this.transport.address('registration'), { newController: undefined, hub });
-    } catch {
-      // The next link comes with the next question.
-    }
-  }
-
   async #close(): Promise<void> {
-    this.#watch.close();
-    this.connection.close();
+    this.#lives.close();
     this.#failAll(new ConnectionClosedError('the client was closed'));
     this.others.close();
     this.live.close();
@@ -222,76 +210,16 @@ export class ClusterLink {
   }
 
   #failAll(error: Error): void {
+    this.#lives.giveUp();
     this.requests.failAll(error);
     this.control.failAll(error);
     this.own.failAll(error);
     this.others.failAll(error);
   }
+}
 
-  /** Asks the hub for its engines. */
-  async #refresh(
-    deadline: Deadline,
-  ): Promise<Extract<MessageContents['connection_reply'], { status: 'ok' }>> {
-    const { content } = await this.requests.request(
-      'connection_request',
-      {},
-      {
-        timeout: deadline.remaining(),
-        ...(deadline.signal === undefined ? {} : { signal: deadline.signal }),
-      },
-    );
-    const engines = Object.entries(content.engines ?? {}).map(([id, uuid]) => [Number(id), uuid] as const);
-    if (!engines.every(([id, uuid]) => Number.isInteger(id) && typeof uuid === 'string'))
-      throw new ProtocolError('a connection_reply names engines that cannot be');
-    for (const gone of this.registry.replace(engines)) this.#engineGone(gone);
-    for (const [id, uuid] of this.registry.engines) void this.languages.of({ id, uuid });
-    return content;
-  }
-
-  #onMessage(channel: ClientChannel, message: AnyMessage): void {
-    switch (channel) {
-      case 'registration':
-        if (this.live.inbox.take(message)) return;
-        if (!this.requests.settle(message)) this.transport.stats.unexpected++;
-        return;
-      case 'notification':
-        this.#onNotification(message);
-        return;
-      case 'iopub':
-        this.own.onOutput(message);
-        this.signals.onOutput(message);
-        this.others.onOutput(message);
-        return;
-      case 'control':
-        if (!this.control.settle(message)) this.transport.stats.unexpected++;
-        return;
-      default:
-        if (!(this.submitter.coalesced.take(message) || this.own.onReply(message)))
-          this.transport.stats.unexpected++;
-        this.signals.onReply(message);
-    }
-  }
-
-  #onNotification(message: AnyMessage): void {
-    if (isMessageOf(message, 'shutdown_notification')) {
-      this.#watch.onShutdown();
-      this.connection.setDisconnected('the controller has shut down');
-      return;
-    }
-    this.signals.onAnything();
-    const { id, uuid } = message.content;
-    if (typeof id !== 'number' || typeof uuid !== 'string') return;
-    if (isMessageOf(message, 'registration_notification')) {
-      this.registry.add(id, uuid);
-      void this.languages.of({ id, uuid });
-    } else if (isMessageOf(message, 'unregistration_notification') && this.registry.remove(id, uuid)) {
-      this.#engineGone(uuid);
-    }
-  }
-
-  #engineGone(uuid: string): void {
-    this.languages.forget(uuid);
-    this.control.onEngineGone(uuid);
-    this.own.onEngineGone(uuid);
-  }
+function checkHeartbeat(interval: number | undefined): void {
+  if (interval === undefined || (Number.isInteger(interval) && interval >= 0 && interval <= 1_000_000))
+    return;
+  throw new UsageError(`heartbeatInterval is a whole number of milliseconds, not ${String(interval)}`);
 }

@@ -33,6 +33,12 @@ export class EngineRegistry {
     return this.#idOf.get(uuid);
   }
 
+  /** Whether the engine of a uuid is registered. */
+  has(uuid: string): boolean {
+    const id = this.#idOf.get(uuid);
+    return id !== undefined && this.#byId.get(id) === uuid;
+  }
+
   /** An engine came. */
   add(id: number, uuid: string): void {
     if (this.#byId.get(id) === uuid) return;

@@ -12,12 +12,20 @@ import { StockRecords } from './stock-records.js';
 
 /** The hub's Task Database as a client sees it: one meaning of a query, whatever the hub makes of it. */
 export class HubDatabase {
-  readonly #requests: RecordRequests;
-  readonly #whole: StockRecords;
-  readonly #paged: OurRecords | undefined;
+  readonly #hubRequests: HubRequests;
+  #requests: RecordRequests;
+  #whole: StockRecords;
+  #paged: OurRecords | undefined;
 
-  constructor(requests: HubRequests, hub: HubInfo | undefined) {
-    const records = new RecordRequests(requests, hub);
+  constructor(requests: HubRequests) {
+    this.#hubRequests = requests;
+    this.#requests = new RecordRequests(requests, undefined);
+    this.#whole = new StockRecords(this.#requests);
+  }
+
+  /** What the hub says of itself; undefined for a stock one. Told at each connection, since another may be there. */
+  setHub(hub: HubInfo | undefined): void {
+    const records = new RecordRequests(this.#hubRequests, hub);
     this.#requests = records;
     this.#whole = new StockRecords(records);
     const { ours } = records;

@@ -60,18 +60,17 @@ export class HubOperations {
   readonly #database: HubDatabase;
   readonly #registry: EngineRegistry;
 
-  readonly #hub: HubInfo | undefined;
+  #hub: HubInfo | undefined;
 
-  constructor(
-    requests: HubRequests,
-    database: HubDatabase,
-    registry: EngineRegistry,
-    hub: HubInfo | undefined,
-  ) {
-    this.#hub = hub;
+  constructor(requests: HubRequests, database: HubDatabase, registry: EngineRegistry) {
     this.#requests = requests;
     this.#database = database;
     this.#registry = registry;
+  }
+
+  /** What the hub says of itself; undefined for a stock one. Told at each connection. */
+  setHub(hub: HubInfo | undefined): void {
+    this.#hub = hub;
   }
 
   async queueStatus(

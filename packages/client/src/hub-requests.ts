@@ -36,20 +36,40 @@ export type OkContent<T extends RequestType> = Extract<
 >;
 
 interface Pending {
-  readonly msgType: string;
+  readonly msgType: MsgType;
+  readonly content: Dict;
+  /** Asked to find out whether there is a connection: it belongs to one life of it, and leaves without a connection. */
+  readonly opening: boolean;
   readonly resolve: (message: AnyMessage) => void;
   readonly reject: (reason: unknown) => void;
+  /** What it was sent as; undefined while it waits for a connection. */
+  msgId: string | undefined;
 }
+
+/** What changes nothing at the hub, so that it may be asked again. */
+const READS: ReadonlySet<MsgType> = new Set<MsgType>([
+  'connection_request',
+  'queue_request',
+  'result_request',
+  'history_request',
+  'db_request',
+  'load_request',
+]);
 
 /** After this long without an answer, it is asked whether the key is wrong. */
 const PROBE_AFTER_MS = 1_000;
 
-/** Requests to the hub on its query socket: correlation, deadlines, errors, and the probe for a wrong key. */
+/**
+ * Requests to the hub on its query socket: correlation, deadlines, errors, and the probe for a wrong key. Asked while
+ * there is no connection, they wait for it; those that only read are asked again on the next one.
+ */
 export class HubRequests {
   /** The time-out of a request that names none, in ms. */
   readonly defaultTimeout: number;
   readonly #transport: Transport;
-  readonly #pending = new Map<string, Pending>();
+  readonly #pending = new Set<Pending>();
+  readonly #sent = new Map<string, Pending>();
+  #connected = false;
   /** Whether a reply of this hub has ever verified: then the key is right. */
   #trusted = false;
 
@@ -62,20 +82,24 @@ export class HubRequests {
   async request<T extends RequestType>(
     msgType: T,
     content: MessageContents[T],
-    options: WaitOptions & { readonly msgIds?: readonly string[] } = {},
+    options: WaitOptions & { readonly msgIds?: readonly string[]; readonly opening?: boolean } = {},
   ): Promise<HubReply<OkContent<T>>> {
     const deadline = startDeadline(options, this.defaultTimeout);
     if (this.#transport.closed) throw new ConnectionClosedError('the client is closed');
-    const message = this.#transport.session.message(msgType, content);
+    const opening = options.opening === true;
     const reply = await waitFor<AnyMessage>(
       deadline,
       (waited) => this.#timedOut(msgType, waited),
       (resolve, reject) => {
-        this.#pending.set(message.msg_id, { msgType, resolve, reject });
-        const probe = this.#trusted ? undefined : this.#probeForWrongKey(reject);
-        this.#transport.send('registration', message);
+        const pending: Pending = {
+          ...{ msgType, content: content as Dict, opening, resolve, reject, msgId: undefined },
+        };
+        this.#pending.add(pending);
+        const probe = opening && !this.#trusted ? this.#probeForWrongKey(reject) : undefined;
+        if (this.#connected || opening) this.#send(pending);
         return () => {
-          this.#pending.delete(message.msg_id);
+          this.#pending.delete(pending);
+          if (pending.msgId !== undefined) this.#sent.delete(pending.msgId);
           probe?.();
         };
       },
@@ -84,9 +108,9 @@ export class HubRequests {
     return { content: reply.content as unknown as OkContent<T>, buffers: reply.buffers };
   }
 
-  /** Says something that has no reply; not at all when the client is closed. */
+  /** Says something that has no reply; not at all while there is no connection. */
   tell<T extends MsgType>(msgType: T, content: MessageContents[T]): void {
-    if (!this.#transport.closed)
+    if (this.#connected && !this.#transport.closed)
       this.#transport.send('registration', this.#transport.session.message(msgType, content));
   }
 
@@ -99,15 +123,48 @@ export class HubRequests {
   settle(message: AnyMessage): boolean {
     this.#trusted = true;
     const id = parentId(message);
-    const pending = id === undefined ? undefined : this.#pending.get(id);
+    const pending = id === undefined ? undefined : this.#sent.get(id);
     if (pending === undefined) return false;
     pending.resolve(message);
     return true;
   }
 
+  /** There is a connection: what waits for one is asked. */
+  onConnected(): void {
+    this.#connected = true;
+    for (const pending of [...this.#pending]) {
+      if (pending.msgId === undefined) this.#send(pending);
+    }
+  }
+
+  /** The connection broke: what only reads waits for the next one, the rest fails. */
+  onDisconnected(): void {
+    this.#connected = false;
+    // The next connection may be another controller's.
+    this.#trusted = false;
+    for (const pending of [...this.#pending]) {
+      if (pending.msgId === undefined || pending.opening) continue;
+      this.#sent.delete(pending.msgId);
+      pending.msgId = undefined;
+      if (READS.has(pending.msgType)) continue;
+      pending.reject(
+        new ConnectionClosedError(
+          `the connection to the hub at ${this.#transport.address('registration')} broke before its answer to ${pending.msgType} came; whether that took place is unknown`,
+        ),
+      );
+    }
+  }
+
   /** Fails everything that waits. */
   failAll(error: Error): void {
-    for (const pending of [...this.#pending.values()]) pending.reject(error);
+    for (const pending of [...this.#pending]) if (!pending.opening) pending.reject(error);
+  }
+
+  #send(pending: Pending): void {
+    const message = this.#transport.session.rawMessage(pending.msgType, pending.content);
+    pending.msgId = message.msg_id;
+    this.#sent.set(message.msg_id, pending);
+    this.#transport.send('registration', message);
   }
 
   #timedOut(msgType: string, waited: number): Error {

@@ -37,8 +37,6 @@ export interface HubTasksContext {
   readonly database: HubDatabase;
   readonly requests: HubRequests;
   readonly registry: EngineRegistry;
-  /** What the hub says of itself; undefined for a stock one. */
-  readonly hub: HubInfo | undefined;
   readonly keeper?: TaskKeeper;
   /** How often the hub is asked, in ms. */
   readonly interval: number;
@@ -63,8 +61,8 @@ export class HubTasks {
   readonly #database: HubDatabase;
   readonly #requests: HubRequests;
   readonly #pending = new Map<string, Followed>();
-  readonly #lost: LostTasks;
-  readonly #resultColumns: readonly TaskKey[];
+  #lost: LostTasks;
+  #resultColumns: readonly TaskKey[] = RESULT_COLUMNS;
   #stop = new AbortController();
   #wake = new AbortController();
   #running = false;
@@ -73,8 +71,13 @@ export class HubTasks {
     this.#context = context;
     this.#database = context.database;
     this.#requests = context.requests;
-    const ours = context.hub !== undefined;
-    this.#lost = new LostTasks(context.requests, context.registry, ours);
+    this.#lost = new LostTasks(context.requests, context.registry, false);
+  }
+
+  /** What the hub says of itself; undefined for a stock one. Told at each connection. */
+  setHub(hub: HubInfo | undefined): void {
+    const ours = hub !== undefined;
+    this.#lost = new LostTasks(this.#requests, this.#context.registry, ours);
     // A stock hub has it in some records only, and would have to be asked for whole records.
     this.#resultColumns = ours ? [...RESULT_COLUMNS, 'display_data'] : RESULT_COLUMNS;
   }
@@ -82,6 +85,11 @@ export class HubTasks {
   /** How many tasks are followed. */
   get size(): number {
     return this.#pending.size;
+  }
+
+  /** The tasks that are followed and have no result yet. */
+  unfinished(): Task[] {
+    return [...this.#pending.values()].flatMap(({ task }) => (task.outcome === undefined ? [task] : []));
   }
 
   /** Follows a task by asking the hub until it has ended. */

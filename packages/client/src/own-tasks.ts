@@ -126,6 +126,11 @@ export class OwnTasks {
     return this.#unfinished().map(({ task }) => task);
   }
 
+  /** Whether a task is bound to one engine. */
+  isDirect(msgId: string): boolean {
+    return this.#active.get(msgId)?.direct === true;
+  }
+
   /** From now on the hub is asked for these (`HubTasks.adopt`); a reply that comes here still counts, if it is first. */
   handOver(tasks: Iterable<Task>): void {
     for (const { msgId } of tasks) {

@@ -3,89 +3,128 @@ import {
   type ClientChannel,
   ConnectionClosedError,
   type NewMessage,
-  newId,
   type Session,
   TransportError,
 } from '@ipyparallel-js/protocol';
-import { Intake, type LinkState, MessageSocket } from '@ipyparallel-js/wire';
-import { Dealer, Subscriber } from 'zeromq';
+import type { MessageSocket } from '@ipyparallel-js/wire';
 import type { Connection } from './connect/connection.js';
+import { type HeldWork, Outbox } from './reconnect/outbox.js';
+import { type SendingChannel, Sockets } from './reconnect/sockets.js';
 import { newCounters, type StatsCounters } from './stats.js';
 
-/** What the transport passes on: only messages whose signature fits, each once. */
+/** What the transport passes on. */
 export interface TransportListener {
   onMessage(channel: ClientChannel, message: AnyMessage): void;
-  /** The link to the hub's query socket came up or went down. */
-  onHubLink(up: boolean): void;
-  /** A task was sent. */
+  /** The sockets of this life have a link on every channel. */
+  onComplete(): void;
+  /** A link is lost; the sockets of this life are of no more use. */
+  onBroken(reason: string): void;
+  /** Work left, now: at the call, or when it had waited for the connection. */
   onWorkSent(msgId: string): void;
 }
 
-/** The sockets that carry requests and work. */
-export type SendingChannel = Exclude<ClientChannel, 'iopub' | 'notification'>;
+export type { SendingChannel } from './reconnect/sockets.js';
 
-const LINGER_MS = 1_000;
-
-/** All sockets of one connection: opens them, verifies what comes, counts and drops what fails. */
+/** How the messages of a client leave and come, through one life of the connection after the other. */
 export class Transport {
-  readonly connection: Connection;
+  /** Makes, signs and reads messages; the same for all lives. */
   readonly session: Session;
   readonly stats: StatsCounters = newCounters();
-  readonly #sockets = new Map<ClientChannel, MessageSocket>();
-  readonly #intake: Intake;
+  readonly #outbox = new Outbox();
+  readonly #heartbeat: number;
   readonly #warned = new Set<string>();
   #listener: TransportListener | undefined;
-  #refused = false;
+  #connection: Connection;
+  #sockets: Sockets | undefined;
+  /** Why work waits; undefined while it can leave. */
+  #held: string | undefined;
   #closed = false;
 
-  constructor(connection: Connection, session: Session) {
-    this.connection = connection;
+  /** `heartbeat` is in ms; 0 for none. */
+  constructor(connection: Connection, session: Session, heartbeat: number) {
+    this.#connection = connection;
     this.session = session;
-    this.#intake = new Intake(session, (reason, channel, error) => {
-      this.stats[reason]++;
-      this.#warn(
-        `${reason}:${channel}`,
-        `dropped a ${reason} message on ${channel}: ${error.message}; more are only counted in stats.${reason}`,
-      );
-    });
+    this.#heartbeat = heartbeat;
   }
 
-  /** Opens every socket. Messages may come before this returns. */
-  open(listener: TransportListener): void {
+  /** How to reach the controller: another one after it came back elsewhere. */
+  get connection(): Connection {
+    return this.#connection;
+  }
+
+  /** Who gets what comes; before the first {@link renew}. */
+  listen(listener: TransportListener): void {
     this.#listener = listener;
-    // A routing id of this connection alone: a stock ROUTER does not hand one over to a reconnecting peer.
-    const routingId = newId();
-    for (const [name, address] of Object.entries(this.connection.addresses) as [
-      ClientChannel,
-      string | undefined,
-    ][]) {
-      if (address === undefined) continue;
-      const listens = name === 'iopub' || name === 'notification';
-      const socket = listens ? new Subscriber() : new Dealer({ routingId });
-      socket.linger = name === 'registration' || listens ? 0 : LINGER_MS;
-      socket.receiveHighWaterMark = 0;
-      if (socket instanceof Dealer) socket.sendHighWaterMark = 0;
-      else socket.subscribe();
-      this.#prepare(socket);
-      const opened = new MessageSocket(name, socket, {
-        onFailure: (doing, error) =>
-          this.#warn(`failure:${name}`, `${doing} (${address}) failed: ${String(error)}`),
-        onLink: (state) => this.#link(name, state),
-      });
-      this.#sockets.set(name, opened);
-      opened.connect(address);
-      opened.read((frames) => this.#receive(name, frames));
-    }
+  }
+
+  /** Opens fresh sockets in place of those there are, whose unsent messages are dropped. */
+  renew(connection: Connection = this.#connection): void {
+    if (this.#closed) return;
+    void this.#sockets?.close(true);
+    if (connection !== this.#connection) this.#follow(connection);
+    const sockets: Sockets = new Sockets(connection, this.session, this.#heartbeat, {
+      onMessage: (channel, message) => {
+        this.stats.received++;
+        this.#listener?.onMessage(channel, message);
+      },
+      onLinked: () => {
+        if (sockets.complete) this.#listener?.onComplete();
+      },
+      onBroken: (channel) =>
+        this.#listener?.onBroken(`the link to ${this.address(channel)} (${channel}) broke`),
+      onDropped: (reason, channel, error) => {
+        this.stats[reason]++;
+        this.#warn(
+          `${reason}:${channel}`,
+          `dropped a ${reason} message on ${channel}: ${error.message}; more are only counted in stats.${reason}`,
+        );
+      },
+      onFailure: (channel, doing, error) =>
+        this.#warn(`failure:${channel}`, `${doing} failed: ${String(error)}`),
+    });
+    this.#sockets = sockets;
+    sockets.open();
+  }
+
+  /** Closes the sockets until {@link renew}. */
+  abandon(): void {
+    void this.#sockets?.close(true);
   }
 
   /** Sends on a channel, behind routing identities where the channel wants a target. */
   send(channel: SendingChannel, message: NewMessage, idents: readonly string[] = []): void {
     if (this.#closed) throw new ConnectionClosedError('the client is closed');
-    const open = this.#sockets.get(channel);
-    if (open === undefined) throw new TransportError(`this controller has no ${channel} socket`);
+    if (this.#sockets === undefined) throw new TransportError('no sockets are open');
+    if (!this.#sockets.has(channel)) throw new TransportError(`this controller has no ${channel} socket`);
+    const isWork = channel !== 'registration' && channel !== 'control';
+    if (isWork && this.#held !== undefined) {
+      this.#outbox.hold({ channel, message, idents }, this.#held);
+      return;
+    }
     this.stats.sent++;
-    open.send(this.session.encode(message, idents));
-    if (channel !== 'registration' && channel !== 'control') this.#listener?.onWorkSent(message.msg_id);
+    this.#sockets.send(channel, message, idents);
+    if (isWork) this.#listener?.onWorkSent(message.msg_id);
+  }
+
+  /** From now on work waits, in a bounded list. */
+  hold(reason: string): void {
+    this.#held = reason;
+  }
+
+  /** Whether a task's message waits here, never sent. */
+  holds(msgId: string): boolean {
+    return this.#outbox.has(msgId);
+  }
+
+  /** Work leaves again: what waited first, as far as it is `ready`. The rest waits for the next call. */
+  release(ready: (work: HeldWork) => boolean): void {
+    this.#held = undefined;
+    for (const { channel, message, idents } of this.#outbox.take(ready)) this.send(channel, message, idents);
+  }
+
+  /** Drops the work that waits, or some of it; its tasks must have been failed. */
+  dropHeld(which: (work: HeldWork) => boolean = () => true): void {
+    this.#outbox.take(which);
   }
 
   /** Whether the controller has a channel. */
@@ -95,17 +134,22 @@ export class Transport {
 
   /** The address of a channel, for messages. */
   address(channel: ClientChannel): string {
-    return this.connection.addresses[channel] ?? `(no ${channel} socket)`;
+    return this.#connection.addresses[channel] ?? `(no ${channel} socket)`;
   }
 
   /** Whether the hub's query socket has a TCP link. */
   get hubLinked(): boolean {
-    return this.#sockets.get('registration')?.linked === true;
+    return this.#sockets?.linked('registration') === true;
+  }
+
+  /** Whether every channel has had a link since {@link renew}. */
+  get complete(): boolean {
+    return this.#sockets?.complete === true;
   }
 
   /** Whether the hub refused the security handshake (CURVE keys that do not fit). */
   get handshakeRefused(): boolean {
-    return this.#refused;
+    return this.#sockets?.refused === true;
   }
 
   get closed(): boolean {
@@ -114,42 +158,24 @@ export class Transport {
 
   /** A socket of its own beside the others, for a probe of the hub. The caller closes it. */
   openProbe(onFrames: (frames: Buffer[]) => void): MessageSocket {
-    const socket = new Dealer({ linger: 0 });
-    this.#prepare(socket);
-    const probe = new MessageSocket('probe', socket, {
-      onFailure: (doing, error) => this.#warn('failure:probe', `${doing} failed: ${String(error)}`),
-    });
-    probe.connect(this.address('registration'));
-    probe.read(onFrames);
-    return probe;
+    if (this.#sockets === undefined) throw new TransportError('no sockets are open');
+    return this.#sockets.openProbe(onFrames);
   }
 
   /** Closes every socket and the tunnels; idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#sockets.values()].map((socket) => socket.close()));
-    await this.connection.close();
+    this.#outbox.take(() => true);
+    // Nothing leaves a link that is cut.
+    await this.#sockets?.close(this.#held !== undefined);
+    await this.#connection.close();
   }
 
-  #prepare(socket: Dealer | Subscriber): void {
-    const { curve, ipv6 } = this.connection;
-    socket.ipv6 = ipv6;
-    if (curve === null) return;
-    socket.curveServerKey = curve.serverKey;
-    socket.curvePublicKey = curve.publicKey;
-    socket.curveSecretKey = curve.secretKey;
-  }
-
-  #receive(channel: ClientChannel, frames: Buffer[]): void {
-    const message = this.#intake.decode(channel, frames);
-    if (message === undefined) return;
-    this.stats.received++;
-    this.#listener?.onMessage(channel, message);
-  }
-
-  #link(channel: ClientChannel, state: LinkState): void {
-    if (state === 'refused') this.#refused = true;
-    if (channel === 'registration' && state !== 'refused') this.#listener?.onHubLink(state === 'up');
+  #follow(connection: Connection): void {
+    void this.#connection.close();
+    this.#connection = connection;
+    const { key, signature_scheme: signatureScheme, pack, unpack } = connection.info;
+    this.session.changeSigning({ key, signatureScheme, pack, unpack });
   }
 
   #warn(kind: string, message: string): void {

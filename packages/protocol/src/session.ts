@@ -55,7 +55,7 @@ export class Session {
   /** The session id; the `client_uuid` of the tasks submitted under it. */
   readonly session: string;
   readonly username: string;
-  readonly codec: Codec;
+  #codec: Codec;
   readonly #now: () => Date;
   readonly #pid: number;
   #count = 0;
@@ -63,12 +63,19 @@ export class Session {
   constructor(options: SessionOptions) {
     this.session = options.session ?? newId();
     this.username = options.username ?? 'username';
-    this.codec = {
-      packer: packerFor(options.pack, options.unpack),
-      signer: createSigner(options.key, options.signatureScheme),
-    };
+    this.#codec = codecOf(options);
     this.#now = options.now;
     this.#pid = options.pid ?? 0;
+  }
+
+  /** How messages are packed and signed now. */
+  get codec(): Codec {
+    return this.#codec;
+  }
+
+  /** Packs and signs otherwise from now on, as a controller that came back with another key wants it. */
+  changeSigning(signing: Pick<SessionOptions, 'key' | 'signatureScheme' | 'pack' | 'unpack'>): void {
+    this.#codec = codecOf(signing);
   }
 
   /** The session id, by its other name. */
@@ -110,16 +117,25 @@ export class Session {
 
   /** The frames of a message, behind the given identities. */
   encode(message: OutgoingMessage, idents?: readonly (Uint8Array | string)[]): Buffer[] {
-    return encodeMessage(this.codec, message, idents);
+    return encodeMessage(this.#codec, message, idents);
   }
 
   /** Reads and verifies a message; pass one history per receiver. @throws ProtocolError */
   decode(frames: readonly Buffer[], history?: ReplayHistory): AnyMessage {
-    return decodeMessage(this.codec, frames, history);
+    return decodeMessage(this.#codec, frames, history);
   }
 
   /** A new history for one receiver. */
   newHistory(size?: number): ReplayHistory {
     return new ReplayHistory(size);
   }
+}
+
+function codecOf({
+  key,
+  signatureScheme,
+  pack,
+  unpack,
+}: Pick<SessionOptions, 'key' | 'signatureScheme' | 'pack' | 'unpack'>): Codec {
+  return { packer: packerFor(pack, unpack), signer: createSigner(key, signatureScheme) };
 }

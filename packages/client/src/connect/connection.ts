@@ -79,7 +79,7 @@ export async function openConnection(
   const givenServer = serverOption(options.sshServer);
   const sshKey = options.sshKey === undefined ? undefined : expandPath(options.sshKey, env);
   const sshOptions = checkSshOptions(options.sshOptions);
-  const { info, path } = await loadInfo(options, deadline, env);
+  const { info, path } = await readInfo(options, deadline, env);
   const curve = curveKeys(info, path, env);
   const place = listeningHost(info, path);
 
@@ -120,10 +120,11 @@ export async function openConnection(
   };
 }
 
-async function loadInfo(
+/** What the connection file says, once it is there. */
+export async function readInfo(
   options: ConnectionOptions,
   deadline: Deadline,
-  env: NodeJS.ProcessEnv,
+  env: NodeJS.ProcessEnv = process.env,
 ): Promise<{ info: ClientConnectionInfo; path: string }> {
   const { connectionFile, ...choice } = options;
   if (connectionFile === undefined || typeof connectionFile === 'string' || connectionFile instanceof URL) {

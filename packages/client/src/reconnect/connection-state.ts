@@ -1,4 +1,5 @@
-import type { HubInfo } from '@ipyparallel-js/protocol';
+import { ConnectionClosedError, type HubInfo, TimeoutError, TransportError } from '@ipyparallel-js/protocol';
+import { formatMs } from '@ipyparallel-js/wire';
 import { type Observable, ReplaySubject } from 'rxjs';
 
 /** Whether the controller can be talked to. */
@@ -23,15 +24,22 @@ export interface Reconnection {
 
 type ReconnectedListener = (reconnection: Reconnection) => void | Promise<void>;
 
-/** The state of the connection, and who is told when it breaks and when it is back. */
+/** The state of the connection: who is told when it breaks and when it is back, and when what waits is given up. */
 export class ConnectionState {
   // Replays its last value also when it is over, which a BehaviorSubject does not.
   readonly #changes = new ReplaySubject<ConnectionStatus>(1);
   readonly #reconnected = new Set<ReconnectedListener>();
   readonly #disconnected = new Set<() => void>();
+  readonly #patience: number;
+  readonly #onGivenUp: (error: ConnectionClosedError) => void;
   #now: ConnectionStatus;
+  #timer: NodeJS.Timeout | undefined;
+  #gone: ConnectionClosedError | undefined;
 
-  constructor(address: string) {
+  /** After `patience` ms without a connection `onGivenUp` fails what waits for it. */
+  constructor(address: string, patience: number, onGivenUp: (error: ConnectionClosedError) => void) {
+    this.#patience = patience;
+    this.#onGivenUp = onGivenUp;
     this.#now = { state: 'disconnected', since: new Date(), address, incarnation: 0, reason: 'not open yet' };
   }
 
@@ -64,9 +72,16 @@ export class ConnectionState {
     return () => void this.#disconnected.delete(listener);
   }
 
+  /** @throws ConnectionClosedError while the controller has been out of reach for too long, or has said that it stops */
+  assertReachable(): void {
+    if (this.#gone !== undefined) throw this.#gone;
+  }
+
   /** It is there; with what is known of it when it was there before. */
   setConnected(address: string, reconnection?: Reconnection): void {
     if (this.closed) return;
+    clearTimeout(this.#timer);
+    this.#gone = undefined;
     this.#become({
       state: 'connected',
       since: new Date(),
@@ -74,29 +89,33 @@ export class ConnectionState {
       incarnation: this.#now.incarnation + 1,
     });
     if (reconnection === undefined) return;
-    for (const listener of [...this.#reconnected]) void listener(reconnection);
+    for (const listener of [...this.#reconnected]) void tell(listener, reconnection);
   }
 
   /** It broke, or stays broken for another reason. */
   setDisconnected(reason: string): void {
-    if (this.closed) return;
+    if (this.closed || this.#now.incarnation === 0) return;
     const was = this.#now;
     if (was.state === 'disconnected' && was.reason === reason) return;
     const since = was.state === 'disconnected' ? was.since : new Date();
-    this.#become({
-      state: 'disconnected',
-      since,
-      address: was.address,
-      incarnation: was.incarnation,
-      reason,
-    });
+    const { address, incarnation } = was;
+    this.#become({ state: 'disconnected', since, address, incarnation, reason });
     if (was.state !== 'connected') return;
+    this.#beginWait(address);
     for (const listener of [...this.#disconnected]) listener();
+  }
+
+  /** The controller has said that it stops: nothing is to be waited for. */
+  setShutDown(): void {
+    const { address } = this.#now;
+    this.setDisconnected('the controller has shut down');
+    this.#giveUp(new ConnectionClosedError(`the controller at ${address} has shut down`));
   }
 
   /** It is over. */
   close(): void {
     if (this.closed) return;
+    clearTimeout(this.#timer);
     const { address, incarnation } = this.#now;
     this.#become({
       state: 'closed',
@@ -110,8 +129,43 @@ export class ConnectionState {
     this.#disconnected.clear();
   }
 
+  #beginWait(address: string): void {
+    if (this.#patience === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(
+      () => {
+        const { reason } = this.#now;
+        this.#giveUp(
+          new ConnectionClosedError(
+            `the controller at ${address} has been out of reach for ${formatMs(this.#patience)}; it has stopped, or the network is cut (${reason})`,
+          ),
+        );
+      },
+      Math.min(this.#patience, 2 ** 31 - 1),
+    );
+    this.#timer.unref();
+  }
+
+  #giveUp(error: ConnectionClosedError): void {
+    clearTimeout(this.#timer);
+    this.#gone = error;
+    this.#onGivenUp(error);
+  }
+
   #become(status: ConnectionStatus): void {
     this.#now = status;
     this.#changes.next(status);
+  }
+}
+
+async function tell(listener: ReconnectedListener, reconnection: Reconnection): Promise<void> {
+  try {
+    await listener(reconnection);
+  } catch (error) {
+    // The connection broke again meanwhile: the listener is told of the next one.
+    if (error instanceof TransportError || error instanceof TimeoutError) return;
+    process.emitWarning(`going on after a reconnection failed: ${String(error)}`, {
+      type: 'IpyparallelWarning',
+      code: 'IPYPARALLEL_RECONNECTION',
+    });
   }
 }

@@ -6,10 +6,10 @@ import {
   type NewMessage,
   UsageError,
 } from '@ipyparallel-js/protocol';
-import type { ConnectionWatch } from '../connection-watch.js';
 import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
 import type { OwnTasks } from '../own-tasks.js';
 import type { Row } from '../question.js';
+import type { ConnectionState } from '../reconnect/connection-state.js';
 import type { Task } from '../task.js';
 import { engineDied } from '../task-results.js';
 import type { Transport } from '../transport.js';
@@ -33,7 +33,7 @@ export interface SubmitterParts {
   readonly registry: EngineRegistry;
   readonly languages: EngineLanguages;
   readonly tasks: OwnTasks;
-  readonly watch: ConnectionWatch;
+  readonly watch: ConnectionState;
 }
 
 /** Sends work where it can run. */

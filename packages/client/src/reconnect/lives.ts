@@ -1,0 +1,190 @@
+import type { HubInfo } from '@ipyparallel-js/protocol';
+import type { Deadline } from '@ipyparallel-js/wire';
+import type { Connection } from '../connect/connection.js';
+import type { ConnectionSource } from '../connect/connection-source.js';
+import type { ControlRequests } from '../control-requests.js';
+import { type EngineChanges, enginesOf } from '../engine-changes.js';
+import type { EngineInfo } from '../engine-registry.js';
+import type { HubOperations } from '../hub-operations.js';
+import type { Transport } from '../transport.js';
+import type { ConnectionState } from './connection-state.js';
+import type { HeldWork } from './outbox.js';
+import { type Reconciled, Reconciliation } from './reconciliation.js';
+import { type LifeEvents, Reconnector } from './reconnector.js';
+
+/** What the hub answers when it is asked whether it is there. */
+export interface Greeting {
+  readonly engines: readonly EngineInfo[];
+  /** What it says of itself; undefined for a stock one. */
+  readonly hub: HubInfo | undefined;
+}
+
+/** What goes on from one life of the connection to the next. */
+export interface Survivors extends Reconciled {
+  readonly transport: Transport;
+  readonly state: ConnectionState;
+  readonly source: ConnectionSource;
+  readonly control: ControlRequests;
+  readonly operations: HubOperations;
+  readonly engines: EngineChanges;
+}
+
+/** The lives of a connection: what begins and what ends with each, and what is carried over. */
+export class Lives implements LifeEvents<Greeting> {
+  /** What the hub says of itself; undefined for a stock one, and until it has answered. */
+  hub: HubInfo | undefined;
+  readonly #parts: Survivors;
+  readonly #grace: number;
+  readonly #reconnector: Reconnector<Greeting>;
+  readonly #reconciliation: Reconciliation;
+  /** Engines that a controller which came back does not know: they may register with it again. */
+  readonly #absent = new Set<string>();
+  #burial: NodeJS.Timeout | undefined;
+
+  /** `grace` in ms: for engines to come back, and for what was on its way to arrive. */
+  constructor(parts: Survivors, grace: number) {
+    this.#parts = parts;
+    this.#grace = grace;
+    this.#reconnector = new Reconnector(parts.transport, parts.source, this);
+    this.#reconciliation = new Reconciliation(parts, grace);
+  }
+
+  /** Begins the first life: the sockets are open; waits for the hub's answer. */
+  async begin(deadline: Deadline): Promise<void> {
+    const { state, transport, requests, control, database, operations, others, engines } = this.#parts;
+    transport.renew();
+    const greeting = await this.greet(deadline);
+    this.hub = greeting.hub;
+    database.setHub(greeting.hub);
+    operations.setHub(greeting.hub);
+    others.setHub(greeting.hub);
+    engines.replace(greeting.engines);
+    requests.onConnected();
+    control.onConnected();
+    state.setConnected(transport.address('registration'));
+    this.#reconnector.started();
+  }
+
+  /** Asks the hub for its engines. */
+  async refresh(deadline: Deadline): Promise<void> {
+    const { engines } = this.#parts;
+    const greeting = await this.#ask(deadline, false);
+    for (const uuid of engines.replace(greeting.engines)) engines.bury(uuid);
+  }
+
+  onBroken(reason: string): void {
+    this.#reconnector.onBroken(reason);
+  }
+
+  onComplete(): void {
+    this.#reconnector.onComplete();
+  }
+
+  onWorkSent(msgId: string): void {
+    this.#reconciliation.onSent(msgId);
+  }
+
+  /** The controller has said that it stops: nothing is waited for, but one that comes back is talked to. */
+  onShutdown(): void {
+    this.#reconnector.onStopping('the controller has shut down');
+    this.#parts.state.setShutDown();
+  }
+
+  /** An engine registered: work that waits for it can leave. */
+  onEngineCame(uuid: string): void {
+    if (this.#absent.delete(uuid)) this.#release();
+  }
+
+  greet(deadline: Deadline): Promise<Greeting> {
+    return this.#ask(deadline, true);
+  }
+
+  onDown(reason: string): void {
+    const { transport, requests, control, own, state } = this.#parts;
+    transport.hold(reason);
+    const outstanding = own.unfinished().filter(({ sent, msgId }) => sent && !transport.holds(msgId));
+    this.#reconciliation.interrupt(outstanding);
+    requests.onDisconnected();
+    control.onDisconnected();
+    state.setDisconnected(reason);
+  }
+
+  onTrouble(reason: string): void {
+    this.#parts.state.setDisconnected(reason);
+  }
+
+  onUp({ engines, hub }: Greeting, before: Connection): void {
+    const { transport, requests, control, database, operations, others, registry, state } = this.#parts;
+    const newController = isNewController(this.hub, hub, before, transport.connection);
+    this.hub = hub;
+    database.setHub(hub);
+    operations.setHub(hub);
+    others.setHub(hub);
+    for (const uuid of this.#parts.engines.replace(engines)) this.#absent.add(uuid);
+    for (const uuid of [...this.#absent]) if (registry.has(uuid)) this.#absent.delete(uuid);
+    if (newController === false) this.#buryAbsent();
+    else this.#buryLater();
+    requests.onConnected();
+    control.onConnected();
+    this.#release();
+    state.setConnected(transport.address('registration'), { newController, hub });
+    this.#reconciliation.start();
+  }
+
+  /** What waits is given up; the tasks are failed by the caller. */
+  giveUp(): void {
+    this.#parts.transport.dropHeld();
+  }
+
+  /** Ends it. */
+  close(): void {
+    clearTimeout(this.#burial);
+    this.#reconnector.close();
+    this.#reconciliation.close();
+    this.#parts.state.close();
+  }
+
+  async #ask(deadline: Deadline, opening: boolean): Promise<Greeting> {
+    const { signal } = deadline;
+    const { content } = await this.#parts.requests.request(
+      'connection_request',
+      {},
+      { timeout: deadline.remaining(), opening, ...(signal === undefined ? {} : { signal }) },
+    );
+    return { engines: enginesOf(content.engines), hub: content.hub };
+  }
+
+  #release(): void {
+    this.#parts.transport.release((work) => !this.#awaitsEngine(work));
+  }
+
+  #awaitsEngine({ channel, idents: [uuid] }: HeldWork): boolean {
+    return channel === 'mux' && uuid !== undefined && this.#absent.has(uuid);
+  }
+
+  #buryLater(): void {
+    clearTimeout(this.#burial);
+    if (this.#absent.size === 0) return;
+    this.#burial = setTimeout(() => this.#buryAbsent(), this.#grace);
+    this.#burial.unref();
+  }
+
+  #buryAbsent(): void {
+    this.#parts.transport.dropHeld((work) => this.#awaitsEngine(work));
+    for (const uuid of this.#absent) this.#parts.engines.bury(uuid);
+    this.#absent.clear();
+  }
+}
+
+/** Our hub says which life of it this is. Of a stock one only another key tells: it makes one for each life. */
+function isNewController(
+  was: HubInfo | undefined,
+  is: HubInfo | undefined,
+  before: Connection,
+  now: Connection,
+): boolean | undefined {
+  const keyOf = ({ info }: Connection): string => `${info.key} ${info.curve_serverkey}`;
+  if (keyOf(before) !== keyOf(now) || (was === undefined) !== (is === undefined)) return true;
+  if (was?.epoch === undefined || is?.epoch === undefined) return undefined;
+  return was.epoch !== is.epoch;
+}
