@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
@@ -45,6 +45,13 @@ export class EngineStateFile {
   /** Resolves when nothing is left to be written. */
   async settled(): Promise<void> {
     await this.#writing;
+  }
+
+  /** Once nobody will take the engines back. */
+  async remove(): Promise<void> {
+    this.#next = undefined;
+    await this.#writing;
+    await rm(this.#path, { force: true });
   }
 
   async #write(): Promise<void> {

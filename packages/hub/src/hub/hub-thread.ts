@@ -15,8 +15,12 @@ export interface HubThreadData {
   readonly hbPeriod: number;
   readonly registrationTimeout: number;
   readonly db: DatabaseOptions;
-  /** Where engines are written down, and whether those written there are taken back. */
-  readonly engineState: { readonly file: string; readonly restore: boolean } | undefined;
+  /** Where engines are written down. */
+  readonly engineStateFile: string;
+  /** Whether it goes on from where an earlier life ended. */
+  readonly reuse: boolean;
+  /** Whether engines are taken back. */
+  readonly restore: boolean;
   readonly logLevel: LogLevel;
 }
 

@@ -29,6 +29,9 @@ async function open(): Promise<TaskDatabase> {
   }
 }
 
+const engineState = new EngineStateFile(data.engineStateFile, log);
+// Those of a run before that was killed are none of ours.
+if (!data.reuse) await engineState.remove().catch(() => undefined);
 const hub = new Hub({
   session,
   schedulers: new SchedulersLink(port),
@@ -38,9 +41,10 @@ const hub = new Hub({
   registrationTimeout: data.registrationTimeout,
   log,
   clock,
-  ...(data.engineState === undefined ? {} : { engineState: new EngineStateFile(data.engineState.file, log) }),
+  engineState,
+  reuse: data.reuse,
 });
-if (data.engineState !== undefined) await hub.takeUp({ restore: data.engineState.restore });
+if (data.reuse) await hub.takeUp({ restore: data.restore });
 
 port.on('message', (message: ArrayBuffer | { type: 'stop' }) => {
   if (message instanceof ArrayBuffer) {

@@ -42,8 +42,10 @@ export interface HubOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly subscriptions?: Partial<SubscriptionLimits>;
-  /** Where engines are written down; nowhere by default. */
+  /** Where engines are written down, for a controller that takes them back; nowhere by default. */
   readonly engineState?: EngineStateFile;
+  /** Whether that is left there in the end, and with it the connection files. */
+  readonly reuse?: boolean;
 }
 
 /**
@@ -171,7 +173,8 @@ export class Hub implements Monitor {
   async close(): Promise<void> {
     for (const timer of this.#registrations.values()) clearTimeout(timer);
     this.#earlier.close();
-    await this.#options.engineState?.settled();
+    const { engineState, reuse } = this.#options;
+    await (reuse === true ? engineState?.settled() : engineState?.remove());
     await this.#state.writer.settled();
     this.#state.subscriptions.close();
     await this.#options.db.close();

@@ -1,0 +1,205 @@
+// A controller that is killed and started again: ports, engines, tasks on their way, records.
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Dict } from '@ipyparallel-js/protocol';
+import { expect, test } from 'vitest';
+import { RawClient } from '../support/raw-client.js';
+import { answerAll, RawEngine } from '../support/raw-engine.js';
+import { RawSubscriber } from '../support/raw-subscriber.js';
+import { RestartableController } from '../support/restartable-controller.js';
+import { waitFor } from '../support/wait-for.js';
+
+const text = (file: string): string => readFileSync(file, 'utf8');
+const results = async (client: RawClient, ids: readonly string[]): Promise<Dict> =>
+  (await client.submit('registration', 'result_request', { msg_ids: ids, status_only: false }).reply())
+    .content;
+
+function engineThere(client: RawClient, engine: RawEngine): Promise<unknown> {
+  return waitFor(async () => (await client.engines()).get(engine.id) === engine.uuid, {
+    what: `engine ${engine.id} to be registered`,
+    timeout: 30_000,
+  });
+}
+
+test('files, ports and key stay, through a crash and through an end in good order', async () => {
+  await using controller = await RestartableController.start(['--reuse']);
+  const [client, engine] = [text(controller.clientFile), text(controller.engineFile)];
+  for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+    await controller.kill(signal);
+    expect([text(controller.clientFile), text(controller.engineFile)]).toEqual([client, engine]);
+    await controller.start();
+    expect([text(controller.clientFile), text(controller.engineFile)]).toEqual([client, engine]);
+    await using raw = RawClient.fromFile(controller.clientFile);
+    expect(await raw.engines()).toEqual(new Map());
+  }
+}, 60_000);
+
+test('files that cannot be reused are replaced, and it is told', async () => {
+  await using controller = await RestartableController.start(['--reuse']);
+  await controller.kill();
+  await writeFile(controller.engineFile, '{');
+  await controller.start();
+  expect(controller.log).toMatch(/connection files cannot be reused.*is not JSON/);
+  await using client = RawClient.fromFile(controller.clientFile);
+  await using engine = await RawEngine.start(controller.engineFile);
+  await engineThere(client, engine);
+  await controller.kill();
+  await rm(controller.clientFile);
+  await controller.start();
+  expect(controller.log).toMatch(/there are no connection files to reuse/);
+}, 60_000);
+
+test('one that was started without a word of reuse can be followed, too', async () => {
+  await using controller = await RestartableController.start([]);
+  await using client = RawClient.fromFile(controller.clientFile);
+  await using engine = await RawEngine.start(controller.engineFile, { onTask: answerAll });
+  await engineThere(client, engine);
+  const state = join(controller.profileDir, 'log', 'engines.json');
+  await waitFor(() => existsSync(state));
+  await controller.kill();
+  await controller.start(['--restore']);
+  await engineThere(client, engine);
+  await controller.kill();
+  await controller.start(['--reuse']);
+  await using again = RawClient.fromFile(controller.clientFile);
+  expect(await again.engines()).toEqual(new Map());
+  await controller.kill();
+  await controller.start();
+  await controller.kill('SIGTERM');
+  expect([state, controller.clientFile, controller.engineFile].filter(existsSync)).toEqual([]);
+}, 60_000);
+
+test.each(['--dictdb', '--sqlitedb'])(
+  'an engine comes back by itself and takes tasks (%s)',
+  async (db) => {
+    await using controller = await RestartableController.start(['--restore', db]);
+    await using client = RawClient.fromFile(controller.clientFile);
+    await using other = await RawEngine.start(controller.engineFile, { onTask: answerAll });
+    await engineThere(client, other);
+    await using engine = await RawEngine.start(controller.engineFile, { onTask: answerAll });
+    await engineThere(client, engine);
+    const state = join(controller.profileDir, 'log', 'engines.json');
+    await waitFor(() => JSON.parse(text(state)).engines[engine.id] === engine.uuid);
+    other.close();
+    await controller.kill();
+    await controller.start();
+    await using again = RawClient.fromFile(controller.clientFile);
+    await engineThere(again, engine);
+    expect((await again.engines()).size).toBe(1);
+    const direct = again.submit('mux', 'apply_request', {}, engine.uuid);
+    expect((await direct.reply()).content).toMatchObject({ status: 'ok' });
+    const balanced = again.submit('task', 'apply_request', {});
+    expect((await balanced.reply()).content).toMatchObject({ status: 'ok' });
+    // The ids of the earlier life are not given again.
+    await using third = await RawEngine.start(controller.engineFile);
+    expect(third.id).toBe(2);
+  },
+  60_000,
+);
+
+test('results of tasks that were on their way are delivered and recorded', async () => {
+  await using controller = await RestartableController.start(['--restore', '--sqlitedb', '--hwm=0']);
+  await using client = RawClient.fromFile(controller.clientFile);
+  await using engine = await RawEngine.start(controller.engineFile, {
+    onTask: (task) => {
+      if (task.message.msg_type === 'execute_request') answerAll(task);
+    },
+  });
+  await engineThere(client, engine);
+  const mux = client.submit('mux', 'apply_request', {}, engine.uuid);
+  const task = client.submit('task', 'apply_request', {});
+  const [first, second] = [await engine.task(1), await engine.task(2)];
+  await waitFor(async () => (await client.record(task.id))?.['engine_uuid'] === engine.uuid);
+  await controller.kill();
+  // One result while nobody is there, one later.
+  first.reply();
+  await controller.start();
+  await using again = RawClient.fromFile(controller.clientFile);
+  const subscriber = await RawSubscriber.start(again, { completed: { $ne: null } });
+  await engineThere(again, engine);
+  second.reply();
+  for (const submitted of [mux, task]) {
+    expect((await submitted.reply(30_000)).content).toMatchObject({ status: 'ok' });
+    expect(await again.record(submitted.id)).toMatchObject({ result_content: { status: 'ok' } });
+  }
+  await waitFor(() => subscriber.take().records.has(task.id));
+  expect(await results(again, [mux.id, task.id])).toMatchObject({ status: 'ok', pending: [] });
+}, 60_000);
+
+test('a task that the engine has no more is lost, and said to be', async () => {
+  await using controller = await RestartableController.start(['--restore', '--sqlitedb']);
+  await using client = RawClient.fromFile(controller.clientFile);
+  // It has forgotten what it was given, but answers what it is asked.
+  await using engine = await RawEngine.start(controller.engineFile, {
+    onTask: (task) => {
+      if (task.message.msg_type === 'execute_request') answerAll(task);
+    },
+  });
+  await engineThere(client, engine);
+  const had = client.submit('task', 'apply_request', {}).id;
+  const queued = client.submit('task', 'apply_request', {}).id;
+  await waitFor(async () => (await client.record(had))?.['engine_uuid'] === engine.uuid);
+  await waitFor(async () => (await client.record(queued)) !== undefined);
+  await controller.kill();
+  await controller.start();
+  await using again = RawClient.fromFile(controller.clientFile);
+  expect(await results(again, [had, queued])).toMatchObject({ pending: [had, queued].sort() });
+  const told = await waitFor(
+    async () => {
+      const content = await results(again, [had, queued]);
+      return (content['pending'] as string[]).length === 0 && content;
+    },
+    { timeout: 30_000 },
+  );
+  expect(told).toMatchObject({
+    completed: [had, queued].sort(),
+    lost: [queued],
+    [had]: { result_content: { status: 'error', ename: 'TaskLost' } },
+    [queued]: { result_content: { status: 'error', ename: 'TaskLost' } },
+  });
+  expect(await again.record(queued)).toMatchObject({ completed: null });
+}, 60_000);
+
+test('an engine that does not come back leaves its tasks failed', async () => {
+  await using controller = await RestartableController.start([
+    ...['--restore', '--sqlitedb', '--registration-timeout=2'],
+  ]);
+  await using client = RawClient.fromFile(controller.clientFile);
+  const engine = await RawEngine.start(controller.engineFile);
+  await engineThere(client, engine);
+  const { id } = client.submit('mux', 'apply_request', {}, engine.uuid);
+  await waitFor(async () => (await client.record(id)) !== undefined);
+  await controller.kill();
+  engine.close();
+  await controller.start();
+  await using again = RawClient.fromFile(controller.clientFile);
+  const record = await waitFor(
+    async () => {
+      const found = await again.record(id);
+      return found?.['completed'] !== null && found;
+    },
+    { timeout: 20_000 },
+  );
+  expect(record).toMatchObject({ result_content: { ename: 'EngineError' } });
+}, 60_000);
+
+test('a file of engines that cannot be read is no reason not to start', async () => {
+  await using controller = await RestartableController.start();
+  const state = join(controller.profileDir, 'log', 'engines.json');
+  await mkdir(dirname(state), { recursive: true });
+  for (const odd of ['{', '[]', '{"engines":{"x":"y"}}', '{"engines":{"0":7}}']) {
+    await controller.kill();
+    await writeFile(state, odd);
+    await controller.start();
+  }
+  expect(controller.log.match(/cannot be taken back/g)).toHaveLength(4);
+  // As a Python controller writes it; the same engine twice, and one whose name cannot be.
+  await controller.kill();
+  await writeFile(state, JSON.stringify({ engines: { 0: 'a', 1: 'a', 2: '' }, next_id: 9 }));
+  await controller.start();
+  await using client = RawClient.fromFile(controller.clientFile);
+  await using engine = await RawEngine.start(controller.engineFile);
+  expect(engine.id).toBe(9);
+  await engineThere(client, engine);
+}, 60_000);
