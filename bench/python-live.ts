@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { cleanEnv, requirePythonEnv, type StockVersion } from '../test/support/python.js';
+
+/** ipyparallel's own client in a process of its own: it waits for tasks of others and submits tasks. */
+export interface PythonLive extends AsyncDisposable {
+  /** Ms from a task's end to that of `AsyncHubResult.wait`. */
+  wait(msgId: string): Promise<number>;
+  /** Ms from the first submission of `n` tasks to the last result. */
+  submit(n: number): Promise<number>;
+}
+
+export async function startPythonLive(
+  version: StockVersion,
+  connectionFile: string,
+  engines: number,
+): Promise<PythonLive> {
+  const script = fileURLToPath(new URL('python-live.py', import.meta.url));
+  const child = spawn(requirePythonEnv(version).python, [script, connectionFile, String(engines)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: cleanEnv(),
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const answer = async (): Promise<unknown> => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error('the Python client has ended; its error is above');
+    return JSON.parse(value);
+  };
+  const ask = async (request: object): Promise<unknown> => {
+    child.stdin.write(`${JSON.stringify(request)}\n`);
+    return await answer();
+  };
+  await answer();
+  return {
+    async wait(msgId) {
+      await ask({ wait: msgId });
+      return Number(await answer());
+    },
+    submit: async (n) => Number(await ask({ submit: n })),
+    async [Symbol.asyncDispose]() {
+      const exited = new Promise((resolve) => child.once('exit', resolve));
+      child.stdin.end();
+      await exited;
+    },
+  };
+}
