@@ -126,6 +126,12 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
     return this.#history.outstanding;
   }
 
+  /** Those of the client's `results` that are of tasks of this view. Mirrors ipyparallel `View.results`. */
+  get results(): ReadonlyMap<string, unknown> {
+    const own = new Set(this.history);
+    return new Map([...this.client.results].filter(([msgId]) => own.has(msgId)));
+  }
+
   /**
    * Executes code: Python on Python engines, JavaScript on JavaScript engines. Unlike Python's, which is silent unless
    * told otherwise, it publishes output and the value of the last expression. Mirrors ipyparallel `DirectView.execute`.
