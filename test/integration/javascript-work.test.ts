@@ -14,7 +14,6 @@ import {
 import { Cluster } from '@ipyparallel-js/cluster';
 import { lastValueFrom, toArray } from 'rxjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { RawClient } from '../support/raw-client.js';
 import { waitFor } from '../support/wait-for.js';
 
 let cluster: Cluster;
@@ -39,18 +38,6 @@ function fromText<A extends unknown[], R>(text: string): (...args: A) => R {
   return new Function(`return ${text}`)() as (...args: A) => R;
 }
 
-/** As a stock client interrupts an engine. */
-async function interrupt(id: number): Promise<void> {
-  const raw = RawClient.fromFile(cluster.connectionFile);
-  try {
-    const uuid = (await raw.engines()).get(id);
-    const reply = await raw.submit('control', 'signal_request', { sig: 'SIGINT' }, uuid).reply();
-    expect(reply.content).toEqual({ status: 'ok' });
-  } finally {
-    raw.close();
-  }
-}
-
 test('captures and modules, direct, load-balanced, and on all engines', async () => {
   const k = 3;
   const square = (x: number): number => x * x;
@@ -63,6 +50,17 @@ test('captures and modules, direct, load-balanced, and on all engines', async ()
   expect(await rc.directView(1).apply(resize, 'cat', 2).get()).toBe('cat@2');
   const failed = rc.directView(0).apply(fromModule(join(directory, 'absent.mjs'), 'x'));
   await expect(failed.get()).rejects.toThrow(/ModuleNotFoundError: .* cannot read .*absent\.mjs/);
+});
+
+test('a map of captured functions, and of generators', async () => {
+  const k = 10;
+  const scaled = capture((x: number) => x * k, { k });
+  expect(await rc.loadBalancedView().map(scaled, [1, 2, 3], { chunksize: 2 }).get()).toEqual([10, 20, 30]);
+  function* upTo(n: number): Generator<number, void> {
+    for (let i = 0; i < n; i++) yield i;
+  }
+  const lists: number[][] = await rc.directView('all').map(upTo, [1, 3]).get();
+  expect(lists).toEqual([[0], [0, 1, 2]]);
 });
 
 test('data, progress and yielded values reach the client as they come', async () => {
@@ -130,11 +128,11 @@ test('a busy loop stops neither its engine’s answers, nor the hub, nor others;
   expect(busy.ready).toBe(false);
   await rc.abort(busy.msgIds);
   expect(busy.ready).toBe(false);
-  await interrupt(0);
+  await rc.sendSignal('SIGINT', { targets: 0 });
   await expect(busy.get()).rejects.toThrow(TaskAbortedError);
   const again = rc.directView(0).apply(fromText<[], void>('() => { for (;;); }'));
   await waitFor(() => again.metadata[0]?.begun !== null);
-  await interrupt(0);
+  await rc.sendSignal('SIGINT', { targets: 0 });
   await expect(again.get()).rejects.toThrow(RemoteError);
   await expect(again.get()).rejects.toThrow(/KeyboardInterrupt/);
 });

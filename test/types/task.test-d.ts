@@ -1,5 +1,6 @@
-import { capture, fromModule, type TaskContext, type TaskResult, task } from '@ipyparallel-js/client';
+import { capture, fromModule, type TaskContext, task } from '@ipyparallel-js/client';
 import { task as engineTask } from '@ipyparallel-js/engine/task';
+import type { TaskResult } from '@ipyparallel-js/protocol';
 import { describe, expectTypeOf, it } from 'vitest';
 
 describe('what a task gives', () => {

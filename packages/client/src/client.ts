@@ -358,8 +358,9 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Aborts tasks that wait at an engine: all, or those named; what runs goes on. Waits until the engines have
-   * answered; aborted tasks fail with TaskAbortedError. Mirrors ipyparallel `Client.abort`.
+   * Aborts tasks at engines, all or those named: what waits there, and of what runs on a JavaScript engine the task's
+   * signal; what runs on a Python engine goes on. Waits until the engines have answered; aborted tasks fail with
+   * TaskAbortedError. Mirrors ipyparallel `Client.abort`.
    */
   async abort(jobs: Jobs | 'all' = 'all', options: CommandOptions = {}): Promise<void> {
     await this.#link.commands.abort(jobs === 'all' ? null : idsOf(jobs), options);

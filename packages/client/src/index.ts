@@ -46,7 +46,6 @@ export {
   type TaskProgress,
   type TaskQuery,
   type TaskRecord,
-  type TaskResult,
   type TaskSort,
   type TaskStatus,
   TimeDelta,

@@ -1,17 +1,8 @@
-import { UsageError } from '@ipyparallel-js/protocol';
+import { type TaskResult, UsageError } from '@ipyparallel-js/protocol';
 import type { Distribution } from './partition.js';
 
-/** What a function's result is once it has come back: promises are awaited, what generators yield is a list. */
-export type OneResult<R> =
-  R extends Generator<infer Y, infer End, never>
-    ? Run<Y, End>
-    : R extends AsyncGenerator<infer Y, infer End, never>
-      ? Run<Y, End>
-      : Awaited<R>;
-
-/** What a generator returns; where that is nothing, the list of what it yields. */
-// biome-ignore lint/suspicious/noConfusingVoidType: it is what generators without a return are declared to return.
-type Run<Y, End> = [End] extends [void] ? Awaited<Y>[] : Awaited<End>;
+/** What a function's result is once it has come back. */
+export type OneResult<R> = TaskResult<R>;
 
 /** Options of `map`. */
 export interface MapOptions {
