@@ -3,8 +3,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Dict } from '@ipyparallel-js/protocol';
-import { expect, test } from 'vitest';
-import { RawClient } from '../support/raw-client.js';
+import { describe, expect, test } from 'vitest';
+import { EngineProcess } from '../support/engine-process.js';
+import { executeContent, RawClient } from '../support/raw-client.js';
 import { answerAll, RawEngine } from '../support/raw-engine.js';
 import { RawSubscriber } from '../support/raw-subscriber.js';
 import { RestartableController } from '../support/restartable-controller.js';
@@ -203,3 +204,64 @@ test('a file of engines that cannot be read is no reason not to start', async ()
   expect(engine.id).toBe(9);
   await engineThere(client, engine);
 }, 60_000);
+
+describe('a JavaScript engine', () => {
+  const started = (controller: RestartableController): Promise<EngineProcess> =>
+    EngineProcess.start({ args: ['--file', controller.engineFile] });
+  const there = (client: RawClient, { uuid }: EngineProcess): Promise<string> =>
+    waitFor(async () => [...(await client.engines()).values()].find((other) => other === uuid), {
+      timeout: 30_000,
+    });
+
+  test('goes on with its state, and delivers what it ran meanwhile', async () => {
+    await using controller = await RestartableController.start(['--restore', '--sqlitedb']);
+    await using client = RawClient.fromFile(controller.clientFile);
+    await using engine = await started(controller);
+    const uuid = await there(client, engine);
+    await client.execute(uuid, 'globalThis.kept = 41');
+    const code = 'await new Promise((go) => setTimeout(go, 1500)); kept += 1';
+    const { id } = client.submit('mux', 'execute_request', executeContent(code), uuid);
+    await waitFor(async () => (await client.record(id)) !== undefined);
+    await controller.kill();
+    await controller.start();
+    expect((await client.replyTo(id, 30_000)).content).toMatchObject({ status: 'ok' });
+    await using again = RawClient.fromFile(controller.clientFile);
+    await there(again, engine);
+    await waitFor(async () => typeof (await again.record(id))?.['completed'] === 'string');
+    const { id: asked } = again.submit('mux', 'execute_request', executeContent('kept'), uuid);
+    await again.replyTo(asked);
+    await again.untilIdle(asked);
+    const [value] = await waitFor(() => {
+      const values = again.published(asked, 'execute_result');
+      return values.length > 0 && values;
+    });
+    expect(value?.content['data']).toEqual({ 'text/plain': '42' });
+  }, 90_000);
+
+  test('registers anew with a controller that does not know it', async () => {
+    await using controller = await RestartableController.start(['--reuse']);
+    await using client = RawClient.fromFile(controller.clientFile);
+    await using engine = await started(controller);
+    const uuid = await there(client, engine);
+    await controller.kill();
+    await controller.start();
+    await using again = RawClient.fromFile(controller.clientFile);
+    await there(again, engine);
+    expect((await again.execute(uuid, '1')).content).toMatchObject({ status: 'ok' });
+  }, 90_000);
+
+  test('ends where another has its id by then', async () => {
+    await using controller = await RestartableController.start(['--reuse']);
+    await using client = RawClient.fromFile(controller.clientFile);
+    await using engine = await started(controller);
+    await there(client, engine);
+    await controller.kill();
+    await controller.start();
+    await using other = await RawEngine.start(controller.engineFile, { id: 0 });
+    expect(other.id).toBe(0);
+    await engine.exited;
+    expect(engine.stderr).toMatch(/has given id 0 to another engine/);
+    await using again = RawClient.fromFile(controller.clientFile);
+    await engineThere(again, other);
+  }, 90_000);
+});

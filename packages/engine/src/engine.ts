@@ -13,6 +13,7 @@ import {
   type Deadline,
   type DropReason,
   Intake,
+  type LinkState,
   type Logger,
   MessageSocket,
   pause,
@@ -33,6 +34,7 @@ import { KernelProcess } from './kernel-process.js';
 import { type EngineOptions, type ResolvedEngineOptions, resolveEngineOptions } from './options.js';
 import { Publisher } from './publisher.js';
 import { type Registration, register } from './registration.js';
+import { Reunion } from './reunion.js';
 import { SocketFactory } from './sockets.js';
 import { TaskRunner } from './task-runner.js';
 import { VERSION } from './version.js';
@@ -74,6 +76,7 @@ export class Engine {
   readonly #cleanups: (() => void)[] = [];
   #registrar: MessageSocket | undefined;
   #registration: Registration | undefined;
+  #reunion: Reunion | undefined;
   #runner: TaskRunner | undefined;
   #control: ControlHandler | undefined;
   #ending: Promise<void> | undefined;
@@ -208,6 +211,7 @@ export class Engine {
       );
     }
     this.#startHeart(pong, hbPeriod);
+    this.#awaitRestarts(id, hbPeriod);
     this.#watchParent();
     this.#log.info(`registered as engine ${id} (${this.uuid}) with ${this.#info.interface}`);
   }
@@ -217,9 +221,12 @@ export class Engine {
     const receive = (frames: Buffer[]): void => {
       const message = this.#intake.decode('registration', frames);
       if (message === undefined || message.msg_type === 'registration_reply') take(message);
+      if (message !== undefined) this.#reunion?.take(message);
     };
     const port = this.#info.registration;
-    const link = this.#link('registration', this.#sockets.dealer(), port, receive);
+    const link = this.#link('registration', this.#sockets.dealer(), port, receive, (state) =>
+      this.#reunion?.linkIs(state),
+    );
     this.#registrar = link;
     return await register({
       session: this.#session,
@@ -298,6 +305,23 @@ export class Engine {
     this.#link('hb_ping', this.#sockets.subscriber(), this.#info.hb_ping, (frames) => heart.beat(frames));
   }
 
+  /** From now on a controller that starts anew on the same ports gets this engine back. */
+  #awaitRestarts(id: number, hbPeriod: number): void {
+    const link = this.#registrar;
+    if (link === undefined) return;
+    const reunion = new Reunion({
+      ...{ session: this.#session, id, link, log: this.#log },
+      onOtherId: (given) => {
+        // So that it is this id that is given back.
+        this.#registration = { id: given, hbPeriod };
+        const detail = `lost its controller: the one that took its place has given id ${id} to another engine`;
+        void this.#end({ reason: 'controller-lost', detail });
+      },
+    });
+    this.#reunion = reunion;
+    this.#cleanups.push(() => reunion.stop());
+  }
+
   #watchParent(): void {
     const { parentPid } = this.#options;
     if (parentPid === undefined) return;
@@ -306,10 +330,16 @@ export class Engine {
     this.#cleanups.push(watchParent(parentPid, gone));
   }
 
-  #link(name: string, socket: ZmqSocket, port: number, onFrames: (frames: Buffer[]) => void): MessageSocket {
+  #link(
+    name: string,
+    socket: ZmqSocket,
+    port: number,
+    onFrames: (frames: Buffer[]) => void,
+    onLink: (state: LinkState) => void = () => undefined,
+  ): MessageSocket {
     const link = new MessageSocket(name, socket, {
       onFailure: (doing, error) => this.#log.error(`${doing} at ${link.address} failed`, error),
-      onLink: () => undefined,
+      onLink,
     });
     link.connect(this.#address(port));
     link.read(onFrames);
