@@ -7,23 +7,26 @@ const COPY_LIMIT = 4096;
 export class ByteSink {
   readonly #done: Uint8Array[] = [];
   #chunk = Buffer.allocUnsafe(FIRST_CHUNK);
+  /** What of the chunk is in `done` already, and what is written. */
+  #closed = 0;
   #used = 0;
 
   #reserve(length: number): number {
-    if (this.#used + length > this.#chunk.length) {
-      this.#close();
-      const next = Math.min(2 * this.#chunk.length, LARGEST_CHUNK);
-      this.#chunk = Buffer.allocUnsafe(Math.max(next, length));
-    }
     const at = this.#used;
-    this.#used += length;
-    return at;
+    if (at + length <= this.#chunk.length) {
+      this.#used = at + length;
+      return at;
+    }
+    this.#close();
+    this.#chunk = Buffer.allocUnsafe(Math.max(Math.min(2 * this.#chunk.length, LARGEST_CHUNK), length));
+    this.#closed = 0;
+    this.#used = length;
+    return 0;
   }
 
   #close(): void {
-    if (this.#used > 0) this.#done.push(this.#chunk.subarray(0, this.#used));
-    this.#chunk = this.#chunk.subarray(this.#used);
-    this.#used = 0;
+    if (this.#used > this.#closed) this.#done.push(this.#chunk.subarray(this.#closed, this.#used));
+    this.#closed = this.#used;
   }
 
   uint8(value: number): void {

@@ -28,15 +28,19 @@ export class ValueWriter {
   }
 
   write(value: unknown): void {
-    if (!this.#writePrimitive(value))
-      this.#writeShared(value as object, this.#memo, () => this.#writeObject(value as object));
+    if (this.#writePrimitive(value)) return;
+    const known = this.#memo.get(value as object);
+    if (known === undefined) this.#writeObject(value as object);
+    else this.out.recall(known);
   }
 
   /** A key of a dict, or an element of a set: it must be hashable. */
   #writeKey(value: unknown): void {
     if (typeof value === 'string') this.out.key(value);
     else if (!this.#writePrimitive(value)) {
-      this.#writeShared(value as object, this.#keyMemo, () => this.#writeKeyObject(value as object));
+      const known = this.#keyMemo.get(value as object);
+      if (known === undefined) this.#writeKeyObject(value as object);
+      else this.out.recall(known);
     }
   }
 
@@ -69,12 +73,6 @@ export class ValueWriter {
     }
   }
 
-  #writeShared(value: object, memo: Map<object, number>, write: () => void): void {
-    const known = memo.get(value);
-    if (known !== undefined) this.out.recall(known);
-    else write();
-  }
-
   #writeObject(value: object): void {
     if (Array.isArray(value)) {
       if (isTuple(value)) this.#writeTuple(value, this.#memo, (item) => this.write(item));
@@ -105,12 +103,6 @@ export class ValueWriter {
     this.#memo.set(value, this.out.remember());
   }
 
-  #within(step: unknown, write: () => void): void {
-    this.place.enter(step);
-    write();
-    this.place.leave();
-  }
-
   #writeList(list: readonly unknown[]): void {
     const { out } = this;
     out.op(OP.EMPTY_LIST);
@@ -118,7 +110,11 @@ export class ValueWriter {
     for (let start = 0; start < list.length; start += BATCH) {
       out.op(OP.MARK);
       const end = Math.min(start + BATCH, list.length);
-      for (let i = start; i < end; i += 1) this.#within(i, () => this.write(list[i]));
+      for (let i = start; i < end; i += 1) {
+        this.place.enter(i);
+        this.write(list[i]);
+        this.place.leave();
+      }
       out.op(OP.APPENDS);
     }
   }
@@ -128,7 +124,9 @@ export class ValueWriter {
     const { length } = items;
     if (length > 3) out.op(OP.MARK);
     items.forEach((item, i) => {
-      this.#within(i, () => write(item));
+      this.place.enter(i);
+      write(item);
+      this.place.leave();
     });
     // A list inside may have led back here, and made it on the way.
     const made = memo.get(items);
@@ -150,10 +148,10 @@ export class ValueWriter {
     let count = 0;
     for (const [key, value] of entries) {
       if (count % BATCH === 0) out.op(OP.MARK);
-      this.#within(key, () => {
-        this.#writeKey(key);
-        this.write(value);
-      });
+      this.place.enter(key);
+      this.#writeKey(key);
+      this.write(value);
+      this.place.leave();
       count += 1;
       if (count % BATCH === 0 || count === size) out.op(OP.SETITEMS);
     }
@@ -186,7 +184,11 @@ export class ValueWriter {
   }
 
   #writeItems(set: ReadonlySet<unknown>): void {
-    for (const item of set) this.#within(item, () => this.#writeKey(item));
+    for (const item of set) {
+      this.place.enter(item);
+      this.#writeKey(item);
+      this.place.leave();
+    }
   }
 
   /** The one argument of a call: a list of the elements. */
