@@ -11,6 +11,7 @@ import {
   RemoteError,
   ref,
   Series,
+  TimeDelta,
   tuple,
   unpackResult,
 } from '@ipyparallel-js/protocol';
@@ -308,6 +309,14 @@ frame = pandas.DataFrame({
       expect(series).toBeInstanceOf(Series);
       expect(series.name).toBe('size');
       expect(await apply(py`lambda s: s.equals(frame['size'])`, [series])).toBe(true);
+      const times = await apply(
+        py`lambda: [pandas.Timestamp('2026-01-01T01:00+01:00'), pandas.Timestamp(-1), pandas.Timedelta(days=-1, milliseconds=1)]`,
+      );
+      expect(times).toStrictEqual([
+        new Date('2026-01-01T00:00:00Z'),
+        new Date(-1),
+        new TimeDelta(-1, 0, 1000),
+      ]);
       const made = new DataFrame(['a', 'b'], [Float64Array.of(1, 2), ['x', 'y']]);
       expect(await apply(py`lambda f: [float(f['a'].sum()), ''.join(f['b']), len(f)]`, [made])).toStrictEqual(
         [3, 'xy', 2],

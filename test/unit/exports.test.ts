@@ -50,6 +50,7 @@ test('client', () => {
       "TimeDelta",
       "TimeoutError",
       "TransportError",
+      "UnpickleError",
       "UsageError",
       "Uuid",
       "View",

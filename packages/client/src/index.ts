@@ -54,6 +54,7 @@ export {
   type TypedArray,
   task,
   tuple,
+  UnpickleError,
   UsageError,
   Uuid,
 } from '@ipyparallel-js/protocol';

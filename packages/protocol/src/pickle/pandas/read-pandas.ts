@@ -5,6 +5,7 @@ import { OpaqueValue } from '../opaque-value.js';
 import { type Budget, COST } from '../pickle-limits.js';
 import { type ColumnData, DataFrame, Index, lengthOf, Series } from './frames.js';
 import { pick, readRows } from './read-columns.js';
+import { upgradeTimedelta, upgradeTimestamp } from './read-times.js';
 
 // What pandas 1.3 and later pickle, once the parts are values. What is not as expected stays opaque.
 
@@ -21,6 +22,10 @@ export function upgradePandas(value: OpaqueValue, budget: Budget): unknown {
     case '_new_Index':
     case '_new_DatetimeIndex':
       return readIndex(value, budget);
+    case '_unpickle_timestamp':
+      return upgradeTimestamp(value);
+    case '_timedelta_unpickle':
+      return upgradeTimedelta(value);
     default:
       return undefined;
   }
