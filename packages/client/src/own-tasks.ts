@@ -277,10 +277,10 @@ function describeRequest(task: Task, { header, metadata, content }: TaskRequest)
 }
 
 /** Whether an engine that had the task has not yet said that it is through with it. */
-function outputToCome({ idle }: OwnTask, { content, metadata }: AnyMessage): boolean {
-  const status = ownValue(content, 'status');
-  // Aborted tasks put nothing out, nor do those whose failure was made up for an engine that is gone.
-  if (status !== 'ok' && (status !== 'error' || ownString(content, 'ename') === 'EngineError')) return false;
+function outputToCome({ idle, task }: OwnTask, { content, metadata }: AnyMessage): boolean {
+  // What was aborted before it ran puts nothing out, nor does what failed because its engine is gone.
+  if (replyStatus(content) === 'aborted' && task.begun === null) return false;
+  if (ownString(content, 'ename') === 'EngineError') return false;
   const targets = ownValue(metadata, 'broadcast_targets');
   return idle.size < (Array.isArray(targets) && targets.length > 0 ? targets.length : 1);
 }
