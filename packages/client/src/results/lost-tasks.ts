@@ -9,9 +9,18 @@ export interface OpenTask {
   readonly engineUuid: string | null;
 }
 
+/** A task that nobody seems to have. */
+interface Abandoned {
+  readonly why: string;
+  /** How long it must have seemed so before it is given up, in ms. */
+  readonly patience: number;
+}
+
 /** The first look, and how long there is between looks at most; the time doubles. */
-const FIRST_MS = 5_000;
+const FIRST_MS = 3_000;
 const LONGEST_MS = 60_000;
+/** An engine may come back to a controller that was started anew, with its result. */
+const ENGINE_GRACE_MS = 30_000;
 /** Ids that are asked about at the same time, one by one. */
 const AT_A_TIME = 32;
 
@@ -23,7 +32,8 @@ export class LostTasks {
   readonly #requests: HubRequests;
   readonly #registry: EngineRegistry;
   readonly #ours: boolean;
-  #suspects = new Map<string, string>();
+  /** What was found abandoned at the last look, and when it first was. */
+  #suspects = new Map<string, number>();
   #next = 0;
   #wait = FIRST_MS;
 
@@ -49,24 +59,29 @@ export class LostTasks {
   /** Looks; gives those to be given up, and why. Their records are to be read once more before that. */
   async find(open: readonly OpenTask[], options: WaitOptions): Promise<Map<string, string>> {
     const abandoned = this.#ours ? await this.#notQueued(open, options) : await this.#unknown(open, options);
-    const lost = new Map([...abandoned].filter(([msgId]) => this.#suspects.has(msgId)));
-    this.#suspects = abandoned;
-    this.#wait = abandoned.size > lost.size ? FIRST_MS : Math.min(this.#wait * 2, LONGEST_MS);
-    this.#next = performance.now() + this.#wait;
+    const now = performance.now();
+    const lost = new Map<string, string>();
+    const suspects = new Map<string, number>();
+    for (const [msgId, { why, patience }] of abandoned) {
+      const since = this.#suspects.get(msgId);
+      suspects.set(msgId, since ?? now);
+      if (since !== undefined && now - since >= patience) lost.set(msgId, why);
+    }
+    this.#suspects = suspects;
+    this.#wait = suspects.size > lost.size ? FIRST_MS : Math.min(this.#wait * 2, LONGEST_MS);
+    this.#next = now + this.#wait;
     return lost;
   }
 
   // Our hub lists what it has to do. An engine that is registered may still bring its result.
-  async #notQueued(open: readonly OpenTask[], options: WaitOptions): Promise<Map<string, string>> {
-    const abandoned = new Map<string, string>();
+  async #notQueued(open: readonly OpenTask[], options: WaitOptions): Promise<Map<string, Abandoned>> {
+    const abandoned = new Map<string, Abandoned>();
     const uuids = new Set(this.#registry.engines.values());
     const unassigned = open.filter(({ engineUuid }) => engineUuid === null || engineUuid === '');
     for (const { msgId, engineUuid } of open) {
       if (engineUuid === null || engineUuid === '' || uuids.has(engineUuid)) continue;
-      abandoned.set(
-        msgId,
-        `the engine ${engineUuid}, which had it, is gone, and so is the controller that knew`,
-      );
+      const why = `the engine ${engineUuid}, which had it, is gone, and so is the controller that knew of it`;
+      abandoned.set(msgId, { why, patience: ENGINE_GRACE_MS });
     }
     if (unassigned.length === 0) return abandoned;
     const { content } = await this.#requests.request(
@@ -76,22 +91,24 @@ export class LostTasks {
     );
     const waiting = new Set<unknown>(Array.isArray(content['unassigned']) ? content['unassigned'] : []);
     for (const { msgId } of unassigned) {
-      if (!waiting.has(msgId))
-        abandoned.set(msgId, 'no engine has it, and it waits in no queue of this controller');
+      if (waiting.has(msgId)) continue;
+      const why = 'no engine has it, and it waits in no queue of this controller';
+      abandoned.set(msgId, { why, patience: 0 });
     }
     return abandoned;
   }
 
   // A stock hub, asked for the status alone, answers from the memory of its present life.
-  async #unknown(open: readonly OpenTask[], options: WaitOptions): Promise<Map<string, string>> {
+  async #unknown(open: readonly OpenTask[], options: WaitOptions): Promise<Map<string, Abandoned>> {
     const ids = open.map(({ msgId }) => msgId);
     if (await this.#knows(ids, options)) return new Map();
-    const abandoned = new Map<string, string>();
+    const abandoned = new Map<string, Abandoned>();
     for (let at = 0; at < ids.length; at += AT_A_TIME) {
       await Promise.all(
         ids.slice(at, at + AT_A_TIME).map(async (id) => {
           if (await this.#knows([id], options)) return;
-          abandoned.set(id, 'its record is open, and the controller that runs now has never had it');
+          const why = 'its record is open, and the controller that runs now has never had it';
+          abandoned.set(id, { why, patience: 0 });
         }),
       );
     }

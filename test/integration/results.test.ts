@@ -1,0 +1,249 @@
+// What is known of tasks, and what is held of them, on a controller of ours with JavaScript engines.
+import { AsyncResult, Client, type TaskOutput } from '@ipyparallel-js/client';
+import { Engine } from '@ipyparallel-js/engine';
+import { CompositeError, newId, TaskNotFoundError, UsageError } from '@ipyparallel-js/protocol';
+import { lastValueFrom, toArray } from 'rxjs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Closing } from '../support/closing.js';
+import { TestController } from '../support/test-controller.js';
+import { waitFor } from '../support/wait-for.js';
+
+/** Code that runs until it is aborted. */
+const UNTIL_ABORTED =
+  'await new Promise((_, end) => { ipyparallel.task.signal.onabort = () => end(ipyparallel.task.signal.reason) })';
+
+const closing = new Closing();
+let controller: TestController;
+let connectionFile: string;
+let rc: Client;
+
+const connect = (options = {}): Promise<Client> => Client.connect({ connectionFile, ...options });
+
+beforeAll(async () => {
+  controller = closing.use(await TestController.start());
+  connectionFile = controller.controller.clientFile;
+  for (let i = 0; i < 2; i++) {
+    const engine = await Engine.start({
+      connectionFile: controller.controller.engineFile,
+      timeout: 60_000,
+      log: () => undefined,
+    });
+    closing.use({ [Symbol.asyncDispose]: () => engine.stop() });
+  }
+  rc = closing.use(await connect());
+  await rc.waitForEngines(2, { timeout: 60_000 });
+});
+afterAll(async () => {
+  await closing.close();
+});
+
+describe('what is known of a task', () => {
+  test('is the same for its own client, for another, and in its record', async () => {
+    const ar = rc
+      .loadBalancedView({ label: 'known' })
+      .execute('console.log("out"); console.error("err"); 6 * 7');
+    expect((await ar.get()).text).toBe('42');
+    await ar.waitForOutput();
+    const [own] = ar.metadata;
+    const [id = ''] = ar.msgIds;
+    const record = await waitFor(async () => {
+      const row = await rc.dbQuery({ msg_id: id }).first();
+      return row?.completed && row.stdout && row.stderr ? row : undefined;
+    });
+    const other = closing.use(await connect());
+    const theirs = other.getResult(id);
+    await theirs.get();
+    const [seen] = theirs.metadata;
+    for (const metadata of [own, seen]) {
+      expect(metadata).toMatchObject({
+        msgId: id,
+        submitted: record.submitted,
+        started: record.started,
+        completed: record.completed,
+        engineUuid: record.engine_uuid,
+        engineId: expect.any(Number),
+        status: 'ok',
+        label: 'known',
+        stdout: 'out\n',
+        stderr: 'err\n',
+        executeResult: record.execute_result,
+        executeInput: 'console.log("out"); console.error("err"); 6 * 7',
+        error: null,
+      });
+      expect(metadata?.received).toBeInstanceOf(Date);
+    }
+    expect(own?.begun).toBeInstanceOf(Date);
+    for (const result of [ar, theirs]) {
+      expect(result.serialTime).toBeGreaterThanOrEqual(0);
+      expect(result.wallTime).toBeGreaterThanOrEqual(result.serialTime);
+    }
+  });
+
+  test('of a failure is its error', async () => {
+    const ar = rc.directView([0, 1]).execute('throw new TypeError("no")');
+    await expect(ar.get()).rejects.toThrow(CompositeError);
+    await ar.waitForOutput();
+    expect(ar.metadata.map(({ status, error }) => [status, error?.ename])).toEqual([
+      ['error', 'TypeError'],
+      ['error', 'TypeError'],
+    ]);
+    expect(ar.error.map((error) => error?.message)).toEqual([
+      expect.stringContaining('no'),
+      expect.stringContaining('no'),
+    ]);
+    expect((await ar.settled()).map(({ engineId, status }) => [engineId, status])).toEqual([
+      [0, 'rejected'],
+      [1, 'rejected'],
+    ]);
+  });
+
+  test('comes while it runs: that it has begun, what it prints and publishes', async () => {
+    const ar = rc.directView(0).execute(`
+      ipyparallel.task.publish({ half: [1, 2] });
+      ipyparallel.task.progress(0.5);
+      console.log('running');
+      ${UNTIL_ABORTED}
+    `);
+    const pieces: TaskOutput[] = [];
+    ar.output$.subscribe(({ output }) => pieces.push(output));
+    await waitFor(() => ar.data[0]?.['progress'] === 0.5 && ar.stdout[0] === 'running\n');
+    expect(ar.ready).toBe(false);
+    expect(ar.statuses).toEqual(['assigned']);
+    expect(ar.metadata[0]?.begun).toBeInstanceOf(Date);
+    expect(ar.data).toEqual([{ half: [1, 2], progress: 0.5 }]);
+    expect(ar.elapsed).toBeGreaterThan(0);
+    await ar.abort();
+    await ar.wait();
+    await ar.waitForOutput();
+    expect(ar.statuses).toEqual(['aborted']);
+    expect(ar.cancelled).toBe(true);
+    expect(pieces.some(({ type }) => type === 'data')).toBe(true);
+    await expect(ar.abort()).rejects.toThrow(UsageError);
+  });
+
+  test('results by engine, in order, and as they come', async () => {
+    const view = rc.directView('all');
+    const ar = view.execute('ipyparallel.task.msgId');
+    const byEngine = await ar.getDict();
+    expect([...byEngine.keys()]).toEqual([0, 1]);
+    const texts: (string | null)[] = [];
+    for await (const { text } of ar) texts.push(text);
+    expect(texts).toEqual(ar.msgIds.map((id) => `'${id}'`));
+    const joined = AsyncResult.join(...ar.split());
+    expect(await joined.get()).toEqual(await ar.get());
+  });
+});
+
+describe('status', () => {
+  test('is one word everywhere', async () => {
+    const ar = rc.directView(1).execute(UNTIL_ABORTED);
+    const [id = ''] = ar.msgIds;
+    const other = closing.use(await connect({ pollInterval: 20 }));
+    const told = [rc.taskStatus$(id), other.taskStatus$(id), rc.taskStatus$(-1)].map((status) =>
+      lastValueFrom(status.pipe(toArray())),
+    );
+    await waitFor(async () => ar.metadata[0]?.begun && (await other.resultStatus(id).catch(() => null)));
+    expect((await rc.resultStatus(id)).statuses).toEqual({ [id]: 'assigned' });
+    await ar.abort();
+    for (const words of await Promise.all(told)) {
+      expect(words.at(-1)).toBe('aborted');
+      expect(words.slice(0, -1).every((word) => word === 'unassigned' || word === 'assigned')).toBe(true);
+    }
+    expect((await rc.resultStatus(id)).statuses).toEqual({ [id]: 'aborted' });
+    await rc.purgeHubResults(id);
+    expect(await lastValueFrom(other.taskStatus$(id))).toBe('purged');
+  });
+
+  test('of a task that nobody has: it is lost, and no longer asked about', async () => {
+    const ids = [`${newId()}_1`, `${newId()}_2`];
+    const ar = rc.getResult(ids);
+    await expect(ar.get()).rejects.toThrow(CompositeError);
+    expect(ar.statuses).toEqual(['lost', 'lost']);
+    expect(ar.error.every((error) => error instanceof TaskNotFoundError)).toBe(true);
+    expect(rc.stats.followed).toBe(0);
+  });
+
+  test('others are asked about only while somebody listens', async () => {
+    const ar = rc.directView(1).execute(UNTIL_ABORTED);
+    const other = closing.use(await connect({ pollInterval: 20 }));
+    const [id = ''] = ar.msgIds;
+    const first = other.taskStatus$(id).subscribe();
+    const second = other.taskStatus$(id).subscribe();
+    first.unsubscribe();
+    expect(other.stats.followed).toBe(1);
+    second.unsubscribe();
+    expect(other.stats.followed).toBe(0);
+    await waitFor(() => ar.metadata[0]?.begun);
+    await ar.abort();
+    await ar.wait();
+  });
+});
+
+describe('a handle', () => {
+  test('gives another client the result in its shape', async () => {
+    const ar = rc.directView('all').execute('1 + 1');
+    const handle = JSON.stringify(ar);
+    const other = closing.use(await connect());
+    const attached = other.attach<readonly { readonly text: string }[]>(handle);
+    expect((await attached.get()).map(({ text }) => text)).toEqual(['2', '2']);
+    expect([...(await attached.getDict()).keys()]).toEqual([0, 1]);
+  });
+
+  test('of another cluster is refused, unless it is wanted', async () => {
+    const ar = rc.directView(0).execute('1');
+    await ar.get();
+    const elsewhere = closing.use(await TestController.start());
+    const stranger = closing.use(await Client.connect({ connectionFile: elsewhere.controller.clientFile }));
+    const handle = ar.toJSON();
+    expect(() => stranger.attach(handle)).toThrow(expect.objectContaining({ code: 'WRONG_CLUSTER' }));
+    const wanted = stranger.attach(handle, { anyCluster: true });
+    await expect(wanted.get()).rejects.toThrow(TaskNotFoundError);
+    expect(handle.cluster).toMatch(/^[0-9a-f]{32}$/);
+  });
+});
+
+describe('what is held', () => {
+  test('is let go of by reading; what an AsyncResult holds is never lost', async () => {
+    const client = closing.use(await connect({ resultCache: { count: 5 } }));
+    const view = client.loadBalancedView();
+    const results = Array.from({ length: 20 }, (_, n) => view.apply((x: number) => x * 2, n));
+    await waitFor(() => client.stats.outstanding === 0 && client.stats.evictedResults === 15);
+    expect(client.stats).toMatchObject({ unreadResults: 5, history: 20 });
+    expect(client.results.size).toBe(5);
+    expect(await Promise.all(results.map((ar) => ar.get()))).toEqual([...results.keys()].map((n) => n * 2));
+    expect(client.stats).toMatchObject({ unreadResults: 0, unreadBytes: 0 });
+    // Whatever was let go of is still with its AsyncResult, and known by its id.
+    const [first] = results;
+    const [id = ''] = first?.msgIds ?? [];
+    expect(client.getResult(id).ready).toBe(true);
+    expect(await client.getResult(-1).get()).toBe(38);
+    expect(await client.getResult([0, 1]).get()).toEqual([0, 2]);
+    expect(() => client.getResult(20)).toThrow(UsageError);
+    expect(await client.wait()).toBe(true);
+    client.purgeLocalResults('all');
+    expect(client.history).toEqual([]);
+    // Now it is the hub's to tell.
+    expect(client.getResult(id).ready).toBe(false);
+    expect(await client.getResult(id).get()).toBe(0);
+  });
+
+  test('is nothing after thousands of results were read', async () => {
+    const client = closing.use(await connect());
+    const view = client.loadBalancedView();
+    let sum = 0;
+    for (let round = 0; round < 20; round++) {
+      const batch = Array.from({ length: 1_000 }, (_, n) => view.apply((x: number) => x, n));
+      for await (const value of AsyncResult.join(...batch).asCompleted()) sum += value;
+    }
+    expect(sum).toBe((20 * (1_000 * 999)) / 2);
+    await waitFor(() => client.metadata.size === 0);
+    expect(client.stats).toMatchObject({
+      outstanding: 0,
+      followed: 0,
+      unreadResults: 0,
+      unreadBytes: 0,
+      evictedResults: 0,
+      history: 10_000,
+    });
+  }, 240_000);
+});
