@@ -48,6 +48,23 @@ export class OurController {
   }
 
   async #start(): Promise<void> {
+    await this.#startController([]);
+    for (let i = 0; i < this.#options.engines; i++) await this.startEngine();
+  }
+
+  /** Ends the controller as a crash does; its engines stay. */
+  async killController(): Promise<void> {
+    if (this.#controller?.exitCode !== undefined) return;
+    if (this.#controller !== undefined) await this.#guard.kill(this.#controller.pid, { tree: false });
+  }
+
+  /** Starts it again where it was: the same ports, key and engines, and more arguments than at first. */
+  async restartController(args: readonly string[] = []): Promise<void> {
+    await this.killController();
+    await this.#startController(['--restore', ...args]);
+  }
+
+  async #startController(more: readonly string[]): Promise<void> {
     const profile = join(this.directory, 'profile');
     const args = [
       '--profile-dir',
@@ -55,13 +72,20 @@ export class OurController {
       '--ping=250',
       '--max-misses=40',
       ...(this.#options.controllerArgs ?? []),
+      ...more,
     ];
+    const lives = this.#lives();
     this.#controller = await this.#spawn([process.execPath, main, ...args], 'controller.log');
-    await waitFor(() => existsSync(this.connectionFile) && existsSync(this.#engineFile), {
+    const there = (): boolean => existsSync(this.connectionFile) && existsSync(this.#engineFile);
+    await waitFor(() => there() && this.#lives() > lives, {
       timeout: 60_000,
       what: () => `the controller to serve; its log:\n${this.log}`,
     });
-    for (let i = 0; i < this.#options.engines; i++) await this.startEngine();
+  }
+
+  /** How often a controller has begun to serve here, by its log; the files are there from the first time on. */
+  #lives(): number {
+    return this.log.split('serving; connection files').length - 1;
   }
 
   /** Starts one more engine; does not wait until it is registered. */
