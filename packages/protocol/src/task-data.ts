@@ -32,16 +32,18 @@ export function encodeTaskData(data: Readonly<Record<string, unknown>>): JsPaylo
 /** What Python's client gets: the names whose values any Python can read. One that it cannot would end its loop. */
 function forPython(data: Readonly<Record<string, unknown>>): Buffer {
   const readable = Object.entries(data).filter(([, value]) => isPlain(value));
-  return writePickle(new Map(readable), { protocol: 2 });
+  return writePickle(new Map(readable));
 }
 
 const MAX_DEPTH = 20;
+/** Bytes that are as many twice would be too many. */
+const MAX_BYTES = 65_536;
 
 /** Whether a value is what JSON could say, or a date, a bigint or bytes: no numpy is needed to read it. */
 function isPlain(value: unknown, depth = 0): boolean {
   if (typeof value !== 'object' || value === null) return value !== undefined;
   if (value instanceof Date) return !Number.isNaN(value.getTime());
-  if (value instanceof Uint8Array) return true;
+  if (value instanceof Uint8Array) return value.byteLength <= MAX_BYTES;
   const prototype: unknown = Object.getPrototypeOf(value);
   const dict = prototype === Object.prototype || prototype === null;
   if (depth > MAX_DEPTH || !(dict || Array.isArray(value))) return false;

@@ -1,3 +1,4 @@
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { RunningTask } from './running-task.js';
 
 type AnyGenerator = Generator<unknown, unknown, undefined> | AsyncGenerator<unknown, unknown, undefined>;
@@ -37,10 +38,11 @@ export async function runGenerator(generator: AnyGenerator, task: RunningTask): 
       // A sync generator may yield promises.
       const sent = task.yielded(await step.value);
       if (values !== undefined && values.push(sent) > MAX_VALUES) values = undefined;
-      if (performance.now() - turn > TURN) {
-        await new Promise(setImmediate);
-        turn = performance.now();
-      }
+      const wait = task.congestion;
+      if (wait >= 1) await setTimeout(wait);
+      else if (performance.now() - turn > TURN) await setImmediate();
+      else continue;
+      turn = performance.now();
     }
   } finally {
     // After its end this does nothing; before it, its own `finally` runs.

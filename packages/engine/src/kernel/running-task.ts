@@ -17,6 +17,8 @@ export interface RunningTaskOptions {
 const INTERVAL = 50;
 /** Yielded values leave when so many wait. */
 const BATCH = 1_000;
+/** What is published faster than this waits longer, so that it does not pile up on its way; in bytes per ms. */
+const RATE = 100_000;
 
 /** Why the signal of an aborted task is aborted, and what a task that ends by it fails with. */
 export class TaskAborted extends Error {
@@ -42,6 +44,8 @@ export class RunningTask implements TaskContext {
   #yieldedBefore = 0;
   #waiting = false;
   #last = Number.NEGATIVE_INFINITY;
+  /** How long what left last is on its way at most, in ms. */
+  #lasts = 0;
   #armed = false;
   #ended = false;
 
@@ -138,7 +142,14 @@ export class RunningTask implements TaskContext {
       });
       this.#yieldedBefore += values.length;
     }
-    this.#options.send(encodeTaskData(data));
+    const payload = encodeTaskData(data);
+    this.#lasts = payload.buffers.reduce((sum, { byteLength }) => sum + byteLength, 0) / RATE;
+    this.#options.send(payload);
+  }
+
+  /** How long a generator should wait before its next value, in ms: what has left must get away first. */
+  get congestion(): number {
+    return Math.max(0, this.#last + this.#lasts - this.#options.now());
   }
 
   /** Sends what waits; nothing after it counts. Gives what went wrong with that, if something did. */
@@ -156,7 +167,7 @@ export class RunningTask implements TaskContext {
   #wake(): void {
     const { now, later } = this.#options;
     this.#waiting = true;
-    const due = this.#last + INTERVAL - now();
+    const due = this.#last + Math.max(INTERVAL, this.#lasts) - now();
     if (due <= 0 || this.#yielded.length >= BATCH) this.flush();
     else if (!this.#armed) {
       this.#armed = true;
