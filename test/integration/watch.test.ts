@@ -273,6 +273,18 @@ describe('a live query', () => {
     prompt.stop();
   }, 90_000);
 
+  it('asks where its hub pushes to no more', async () => {
+    const query = rc.dbQuery({ label: 'many' }, KEYS);
+    const replays = Array.from({ length: 70 }, () => new WatchReplay(query.watch({ slowInterval: 200 })));
+    await Promise.all(replays.map((replay) => replay.begun()));
+    const label = { metadata: { label: 'many' } };
+    const { id } = other.submit('mux', 'apply_request', {}, engine.uuid, label);
+    for (const replay of replays)
+      await replay.until(() => replay.known.get(id)?.status === 'completed', 'the task to be completed');
+    expect(replays.flatMap(({ faults }) => faults)).toEqual([]);
+    for (const replay of replays) replay.stop();
+  });
+
   it('fails when its client is closed, and says so', async () => {
     const mine = await Client.connect({ connectionFile: controller.controller.clientFile });
     const replay = new WatchReplay(mine.dbQuery({}, 'msg_id').watch());

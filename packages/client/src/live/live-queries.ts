@@ -1,4 +1,4 @@
-import { ConnectionClosedError, UsageError } from '@ipyparallel-js/protocol';
+import { ConnectionClosedError, HubError, UsageError } from '@ipyparallel-js/protocol';
 import type { HubDatabase } from '../hub-database.js';
 import type { HubRequests } from '../hub-requests.js';
 import { type Question, WHOLE_RANGE } from '../question.js';
@@ -81,9 +81,16 @@ export class LiveQueries {
       intervals,
     );
     const pushed = new PushedSource({ requests, database, inbox: this.inbox }, question);
-    // Another kind of controller may be there after a reconnection.
     const source: FeedSource = {
-      run: (sink, signal) => (pushes() ? pushed : asking).run(sink, signal),
+      run: async (sink, signal) => {
+        try {
+          // Another kind of controller may be there after a reconnection.
+          await (pushes() ? pushed : asking).run(sink, signal);
+        } catch (error) {
+          if (!(error instanceof HubError && error.ename === 'TooManySubscriptions')) throw error;
+          await asking.run(sink, signal);
+        }
+      },
       wake: () => asking.wake(),
     };
     const feed = new LiveFeed(question, source, connection, this.#feeds.idle);

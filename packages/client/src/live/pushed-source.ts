@@ -13,6 +13,7 @@ import { neverMatches } from '../hub-plan.js';
 import type { HubRequests } from '../hub-requests.js';
 import { byIds, columnsAsked, type Question, type Row } from '../question.js';
 import { bufferReader } from '../record-requests.js';
+import { briefly } from './briefly.js';
 import type { FeedSink, FeedSource } from './live-feed.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';
 import type { UpdateInbox } from './update-inbox.js';
@@ -75,6 +76,8 @@ class PushedRun {
   readonly #columns: readonly TaskKey[];
   /** Updates that are to be taken; the hub sends no more than two ahead of what is acknowledged. */
   readonly #updates: AnyMessage[] = [];
+  /** Those of which nothing but their acknowledgement is left to do. */
+  readonly #told = new WeakSet<AnyMessage>();
   #onUpdate: () => void = () => undefined;
   #subscription = '';
   place: Place | undefined;
@@ -156,12 +159,14 @@ class PushedRun {
     const columns = this.#columns.map((column) => ({ name: column, column }));
     const question = keys === undefined ? this.#question : { ...this.#question, keys: columns };
     const found = new Set<string>();
-    const newDeadline = () => this.#context.requests.deadline({ signal: this.#signal });
-    for await (const rows of this.#context.database().pages(question, newDeadline)) {
-      const page = rows as unknown as readonly Row[];
-      for (const row of page) found.add(row.msg_id);
-      this.#sink.apply(page.map((row) => ({ op: 'set', row })));
-    }
+    await briefly(this.#signal, async (signal) => {
+      const newDeadline = () => this.#context.requests.deadline({ signal });
+      for await (const rows of this.#context.database().pages(question, newDeadline)) {
+        const page = rows as unknown as readonly Row[];
+        for (const row of page) found.add(row.msg_id);
+        this.#sink.apply(page.map((row) => ({ op: 'set', row })));
+      }
+    });
     await this.#lookFor([...this.#sink.set.ids].filter((msgId) => !found.has(msgId)));
     await this.#settle();
     this.place = place;
@@ -175,7 +180,9 @@ class PushedRun {
     if (ids.size === 0) return;
     const node = allOf([byIds([...ids]), this.#question.node]);
     const { database, requests } = this.#context;
-    const rows = await database().matches(node, this.#columns, requests.deadline({ signal: this.#signal }));
+    const rows = await briefly(this.#signal, (signal) =>
+      database().matches(node, this.#columns, requests.deadline({ signal })),
+    );
     this.#sink.apply(rows.map((row) => ({ op: 'set', row })));
     const matching = new Set(rows.map(({ msg_id }) => msg_id));
     await this.#lookFor([...ids].filter((id) => !matching.has(id)));
@@ -186,9 +193,6 @@ class PushedRun {
       this.#told.add(update);
     }
   }
-
-  /** Updates of which nothing but their acknowledgement is left to do. */
-  readonly #told = new WeakSet<AnyMessage>();
 
   async #changesOf(update: AnyMessage): Promise<LiveChange[]> {
     if (this.#told.has(update)) return [];
@@ -218,7 +222,9 @@ class PushedRun {
 
   async #leaving(ids: readonly string[]): Promise<LiveChange[]> {
     const { database, requests } = this.#context;
-    const rows = await database().byId(ids, this.#columns, requests.deadline({ signal: this.#signal }));
+    const rows = await briefly(this.#signal, (signal) =>
+      database().byId(ids, this.#columns, requests.deadline({ signal })),
+    );
     return ids.map((msgId) => {
       const row = rows.get(msgId);
       return row === undefined ? { op: 'gone', msgId } : { op: 'out', msgId, row };

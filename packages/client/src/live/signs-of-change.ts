@@ -86,6 +86,10 @@ export class SignsOfChange {
     else this.#signs.delete(msgId);
   }
 
+  has(msgId: string): boolean {
+    return this.#signs.has(msgId);
+  }
+
   /** Nothing more is of interest about a task. */
   forget(msgId: string): void {
     this.#signs.delete(msgId);

@@ -8,12 +8,13 @@ import {
   recordPredicate,
   TASK_COLUMNS,
 } from '@ipyparallel-js/protocol/internal';
-import { type Deadline, pause } from '@ipyparallel-js/wire';
+import type { Deadline } from '@ipyparallel-js/wire';
 import type { HubDatabase } from '../hub-database.js';
 import { neverMatches } from '../hub-plan.js';
 import { Pace } from '../pace.js';
 import { byIds, columnsAsked, type Question, type Row } from '../question.js';
 import { namedIds } from '../stock-records.js';
+import { briefly } from './briefly.js';
 import type { FeedSink, FeedSource } from './live-feed.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';
 import type { Signal, Signals } from './signals.js';
@@ -44,6 +45,7 @@ const SLOW_SHARE = 10;
 /** An unknown task that is heard of brings the next slow round forward, to this long after the last, in ms. */
 const HURRIED_MS = 250;
 const MOST_IGNORED = 20_000;
+const LONGEST_SLEEP = 2 ** 31 - 1;
 
 const INCOMPLETE = parseQuery({ completed: null });
 const RESUBMITTED = parseQuery({ resubmitted: { $ne: null } });
@@ -101,10 +103,12 @@ class StockRun {
   readonly #ignored = new Set<string>();
   #reread = 0;
   #slowAt = 0;
-  #slowWas = 0;
-  #slowTook = 0;
+  /** So long after the last slow round another is wanted, in ms. */
+  #hurry = Number.POSITIVE_INFINITY;
+  #lookedAt = 0;
+  #lookTook = 0;
   #askedAt = 0;
-  #wake = new AbortController();
+  #wake: () => void = () => undefined;
 
   constructor(
     context: StockContext,
@@ -134,88 +138,98 @@ class StockRun {
 
   async run(): Promise<void> {
     const unlisten = this.#context.signals.listen((signal) => this.#hear(signal));
+    const onAbort = (): void => this.#wake();
+    this.#signal.addEventListener('abort', onAbort, { once: true });
     try {
       await this.#readAll();
       while (!this.#signal.aborted) {
         await this.#untilDue();
         if (this.#signal.aborted) return;
         await this.#sink.taken();
-        if (performance.now() >= this.#slowAt || this.#sink.awaited) await this.#look();
+        if (performance.now() >= this.#lookAt || this.#sink.awaited) await this.#look();
         else await this.#followSigns();
       }
     } finally {
+      this.#signal.removeEventListener('abort', onAbort);
       unlisten();
     }
   }
 
   /** A slow round is wanted now. */
   lookSoon(): void {
-    this.#slowAt = 0;
-    this.#wake.abort();
+    this.#hurry = 0;
+    this.#wake();
+  }
+
+  /** When the next slow round is due. */
+  get #lookAt(): number {
+    const hurried = this.#lookedAt + Math.max(this.#hurry, SLOW_SHARE * this.#lookTook);
+    return Math.min(this.#slowAt, hurried);
   }
 
   #hear(signal: Signal): void {
     const now = performance.now();
     if (signal.kind === 'anything') {
-      this.#slowAt = Math.min(this.#slowAt, Math.max(now, this.#slowWas + SLOW_SHARE * this.#slowTook));
-      this.#wake.abort();
+      this.lookSoon();
       return;
     }
     const { msgId } = signal;
     if (this.#ignored.has(msgId) || this.#named?.has(msgId) === false) return;
     if (signal.kind === 'begun') this.#sink.apply([{ op: 'begun', msgId, begun: signal.at }]);
     // Somebody submits: others of theirs may wait, of which nothing is heard before they begin.
-    if (this.#named === undefined && !this.#knows(msgId))
-      this.#slowAt = Math.min(
-        this.#slowAt,
-        this.#slowWas + Math.max(HURRIED_MS, SLOW_SHARE * this.#slowTook),
-      );
-    if (this.#signs.hear(signal, now)) this.#wake.abort();
+    const stranger = signal.kind !== 'submitted' && !this.#knows(msgId) && !this.#signs.has(msgId);
+    if (this.#named === undefined && stranger) this.#hurry = Math.min(this.#hurry, HURRIED_MS);
+    if (this.#signs.hear(signal, now)) this.#wake();
   }
 
   async #untilDue(): Promise<void> {
     while (!this.#signal.aborted && !this.#sink.awaited) {
-      this.#wake = new AbortController();
-      const next = Math.max(
-        Math.min(this.#slowAt, this.#signs.next),
-        this.#askedAt + this.#intervals.interval,
-      );
+      const soonest = this.#askedAt + this.#intervals.interval;
+      const next = Math.max(Math.min(this.#lookAt, this.#signs.next), soonest);
       const left = next - performance.now();
       if (left <= 0) return;
-      await pause(left, AbortSignal.any([this.#wake.signal, this.#signal]));
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.min(left, LONGEST_SLEEP));
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
     }
   }
 
   /** Everything, by the normal pages; what the set has and they have not is looked for by id. */
   async #readAll(): Promise<void> {
     const done = this.#sink.beginning();
-    const { node, keys } = this.#question;
-    if (neverMatches(node)) {
+    if (neverMatches(this.#question.node)) {
       done();
       this.#slowAt = Number.POSITIVE_INFINITY;
       return;
     }
-    const since = performance.now();
     if (this.#named === undefined) {
       // Read first: what changes while the pages come is then found to have changed.
       this.#seen = new Set(await this.#ask((deadline) => this.#context.database().history(deadline)));
       this.#open = await this.#incomplete();
     }
+    const found = await briefly(this.#signal, (signal) => this.#readPages(signal));
+    await this.#askFor([...this.#sink.set.ids].filter((msgId) => !found.has(msgId)));
+    done();
+    this.#plan();
+  }
+
+  async #readPages(signal: AbortSignal): Promise<Set<string>> {
+    const { keys } = this.#question;
     const columns = this.#columns.map((column) => ({ name: column, column }));
     const question = keys === undefined ? this.#question : { ...this.#question, keys: columns };
-    const pages = this.#context.database().pages(question, () => this.#context.newDeadline(this.#signal));
+    const pages = this.#context.database().pages(question, () => this.#context.newDeadline(signal));
     const found = new Set<string>();
     for (;;) {
       const page = await this.#ask(() => pages.next());
-      if (page.done === true) break;
+      if (page.done === true) return found;
       const rows = page.value as unknown as readonly Row[];
       for (const row of rows) found.add(row.msg_id);
       this.#sink.apply(rows.map((row) => this.#asSet(row)));
     }
-    await this.#askFor([...this.#sink.set.ids].filter((msgId) => !found.has(msgId)));
-    done();
-    this.#slowTook = performance.now() - since;
-    this.#plan();
   }
 
   /** Asks for the tasks that were heard of. */
@@ -227,18 +241,19 @@ class StockRun {
   async #look(): Promise<void> {
     const done = this.#sink.beginning();
     const since = performance.now();
+    this.#hurry = Number.POSITIVE_INFINITY;
     const wanted = this.#named === undefined ? await this.#suspects() : this.#namedSuspects(this.#named);
     await this.#askFor(wanted);
     await this.#followSigns();
     done();
-    this.#slowTook = performance.now() - since;
+    this.#lookTook = performance.now() - since;
     this.#plan();
   }
 
   #plan(): void {
     const now = performance.now();
-    this.#slowWas = now;
-    this.#slowAt = now + Math.max(this.#intervals.slowInterval, SLOW_SHARE * this.#slowTook);
+    this.#lookedAt = now;
+    this.#slowAt = now + Math.max(this.#intervals.slowInterval, SLOW_SHARE * this.#lookTook);
   }
 
   async #suspects(): Promise<Set<string>> {
@@ -364,9 +379,8 @@ class StockRun {
 
   async #ask<T>(question: (deadline: Deadline) => Promise<T>): Promise<T> {
     return this.#context.turns.take(async () => {
-      this.#signal.throwIfAborted();
       try {
-        return await question(this.#context.newDeadline(this.#signal));
+        return await briefly(this.#signal, (signal) => question(this.#context.newDeadline(signal)));
       } finally {
         this.#askedAt = performance.now();
       }
