@@ -43,7 +43,9 @@ for (const version of ['7.1', '9'] as const) {
 
     beforeAll(async () => {
       cluster = closing.use(await StockCluster.start({ version, engines: 3 }));
-      rc = closing.use(await Client.connect({ connectionFile: cluster.connectionFile }));
+      rc = closing.use(
+        await Client.connect({ connectionFile: cluster.connectionFile, reconnectTimeout: 4_000 }),
+      );
       await rc.waitForEngines(3);
     });
     afterAll(async () => {

@@ -9,6 +9,7 @@ import {
   SignatureError,
 } from '@ipyparallel-js/protocol';
 import { Publisher, Router } from 'zeromq';
+import { waitFor } from './wait-for.js';
 
 const asked = ['registration', 'control', 'mux', 'task', 'broadcast'] as const;
 const heard = ['iopub', 'notification'] as const;
@@ -31,10 +32,12 @@ export interface FakeHubOptions {
   readonly answer?: Answer;
   /** Whether it answers a lone delimiter; true by default. */
   readonly answersProbes?: boolean;
+  /** A hub that has stopped, whose ports and key this one takes over. */
+  readonly like?: FakeHub;
 }
 
 export class FakeHub {
-  readonly key: string = newId();
+  readonly key: string;
   /** Makes and signs what the hub says. */
   readonly session: Session;
   readonly requests: Request[] = [];
@@ -49,6 +52,7 @@ export class FakeHub {
 
   private constructor(options: FakeHubOptions) {
     this.#options = options;
+    this.key = options.like?.key ?? newId();
     const now = (): Date => new Date();
     this.session = new Session({ key: options.signingKey ?? this.key, now });
     this.#reading = new Session({ key: this.key, now });
@@ -59,17 +63,21 @@ export class FakeHub {
     for (const channel of asked) {
       const router = new Router({ linger: 0 });
       hub.#routers.set(channel, router);
-      await router.bind('tcp://127.0.0.1:*');
+      await bind(router, options.like?.port(channel));
       hub.#ports.set(channel, portOf(router.lastEndpoint));
       void hub.#read(channel, router);
     }
     for (const channel of heard) {
       const publisher = new Publisher({ linger: 0 });
       hub.#publishers.set(channel, publisher);
-      await publisher.bind('tcp://127.0.0.1:*');
+      await bind(publisher, options.like?.port(channel));
       hub.#ports.set(channel, portOf(publisher.lastEndpoint));
     }
     return hub;
+  }
+
+  port(channel: Asked | Heard): number | undefined {
+    return this.#ports.get(channel);
   }
 
   /** What its connection file would hold. */
@@ -176,4 +184,23 @@ function byItself(message: AnyMessage): Dict | undefined {
 
 function portOf(endpoint: string | null): number {
   return Number(endpoint?.split(':').at(-1));
+}
+
+/** A port that another hub has just left may not be free at once. */
+async function bind(socket: Router | Publisher, port: number | undefined): Promise<void> {
+  if (port === undefined) {
+    await socket.bind('tcp://127.0.0.1:*');
+    return;
+  }
+  await waitFor(
+    async () => {
+      try {
+        await socket.bind(`tcp://127.0.0.1:${port}`);
+        return true;
+      } catch {
+        return false;
+      }
+    },
+    { what: `port ${port} to be free` },
+  );
 }

@@ -7,7 +7,7 @@ const codeOf = (wait: PromiseLike<unknown>): Promise<string> =>
     (error: unknown) => String((error as { code?: unknown }).code ?? error),
   );
 
-const rc = await Client.connect({ connectionFile: process.argv[2] ?? '' });
+const rc = await Client.connect({ connectionFile: process.argv[2] ?? '', reconnectTimeout: 8_000 });
 await rc.waitForEngines(1);
 const ar = rc.directView(rc.ids[0] ?? 0).execute('import time; time.sleep(600)');
 const balanced = rc.loadBalancedView().execute('import time; time.sleep(600)');

@@ -1,0 +1,401 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, type ClientOptions, type ConnectionStatus } from '@ipyparallel-js/client';
+import { ConnectionClosedError, type Dict, EngineError, TaskLostError } from '@ipyparallel-js/protocol';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { CutProxy } from '../support/cut-proxy.js';
+import { type Answer, FakeHub, type FakeHubOptions, type Request } from '../support/fake-hub.js';
+import type { RawTask } from '../support/raw-engine.js';
+import { TestController } from '../support/test-controller.js';
+import { waitFor } from '../support/wait-for.js';
+
+/** A link counts as cut after four of these. */
+const HEARTBEAT = 300;
+const WAIT = { timeout: 20_000 };
+
+async function fakeHub(options: FakeHubOptions = {}): Promise<FakeHub> {
+  const hub = await FakeHub.start(options);
+  onTestFinished(() => hub.stop());
+  return hub;
+}
+
+/** A client, and every state that its connection had. */
+async function connect(
+  connectionFile: ClientOptions['connectionFile'],
+  options: ClientOptions = {},
+): Promise<{ rc: Client; states: ConnectionStatus[] }> {
+  const rc = await Client.connect({
+    ...(connectionFile === undefined ? {} : { connectionFile }),
+    heartbeatInterval: HEARTBEAT,
+    ...options,
+  });
+  onTestFinished(() => rc.close());
+  const states: ConnectionStatus[] = [];
+  rc.connection$.subscribe((status) => states.push(status));
+  return { rc, states };
+}
+
+async function throughProxy(
+  info: Readonly<Record<string, unknown>>,
+  options: ClientOptions = {},
+): Promise<{ proxy: CutProxy; rc: Client; states: ConnectionStatus[] }> {
+  const proxy = await CutProxy.start(info);
+  onTestFinished(() => proxy[Symbol.asyncDispose]());
+  return { proxy, ...(await connect(proxy.info, options)) };
+}
+
+const connected = (rc: Client, incarnation: number): Promise<unknown> =>
+  waitFor(
+    () => {
+      let now: ConnectionStatus | undefined;
+      rc.connection$
+        .subscribe((status) => {
+          now = status;
+        })
+        .unsubscribe();
+      return now?.state === 'connected' && now.incarnation >= incarnation;
+    },
+    { ...WAIT, what: `connection ${incarnation}` },
+  );
+
+const disconnected = (rc: Client): Promise<unknown> =>
+  waitFor(() => !rc.connected, { ...WAIT, what: 'the cut to be noticed' });
+
+const codeOf = (wait: Promise<unknown>): Promise<unknown> =>
+  wait.then(
+    () => 'no error',
+    (error: unknown) => error,
+  );
+
+const requests = (hub: FakeHub, msgType: string): readonly Request[] =>
+  hub.requests.filter(({ message }) => message.msg_type === msgType);
+
+/** Two engines, and languages known, so that tasks leave at once. */
+const engines: Answer = ({ message }) => {
+  if (message.msg_type === 'connection_request')
+    return { status: 'ok', engines: { 0: 'the first', 1: 'the second' } };
+  if (message.msg_type === 'kernel_info_request')
+    return { status: 'ok', implementation: 'x', language_info: { name: 'python' } };
+  return undefined;
+};
+
+describe('a connection that is reset', () => {
+  it('is there again at once, behind another routing id, with the same session', async () => {
+    const hub = await fakeHub();
+    const { proxy, rc, states } = await throughProxy(hub.info);
+    expect(rc.connected).toBe(true);
+    proxy.reset();
+    await connected(rc, 2);
+    expect(states.map(({ state, incarnation }) => [state, incarnation])).toEqual([
+      ['connected', 1],
+      ['disconnected', 1],
+      ['connected', 2],
+    ]);
+    expect(states[1]?.reason).toMatch(/the link to tcp:.* broke/);
+    expect(states.every(({ since, address }) => since instanceof Date && address.startsWith('tcp://'))).toBe(
+      true,
+    );
+    expect(await rc.hubHistory(WAIT)).toEqual([]);
+    const first = requests(hub, 'connection_request')[0];
+    const last = requests(hub, 'history_request')[0];
+    expect(first?.ident).not.toEqual(last?.ident);
+    expect(first?.message.header.session).toBe(last?.message.header.session);
+    expect(rc.session.session).toBe(last?.message.header.session);
+  });
+
+  it('over and over does not keep the client busy, and it ends connected', async () => {
+    const hub = await fakeHub();
+    const { proxy, rc } = await throughProxy(hub.info);
+    for (let life = 2; life < 7; life++) {
+      proxy.reset();
+      await connected(rc, life);
+    }
+    expect(await rc.hubHistory(WAIT)).toEqual([]);
+    expect(proxy.accepted).toBeLessThan(150);
+  });
+
+  it('re-reads the engines', async () => {
+    let registered: Dict = { 0: 'the first', 1: 'the second' };
+    const hub = await fakeHub({
+      answer: ({ message }) =>
+        message.msg_type === 'connection_request' ? { status: 'ok', engines: registered } : undefined,
+    });
+    const { proxy, rc } = await throughProxy(hub.info);
+    expect(rc.ids).toEqual([0, 1]);
+    registered = { 1: 'the second', 2: 'the third' };
+    proxy.reset();
+    await connected(rc, 2);
+    expect([...rc.engines]).toEqual([
+      [1, 'the second'],
+      [2, 'the third'],
+    ]);
+  });
+
+  it('asks again what only reads, and says of the rest that nobody knows', async () => {
+    let mute = true;
+    const hub = await fakeHub({
+      answer: ({ message }) => {
+        if (message.msg_type === 'connection_request') return undefined;
+        if (message.msg_type === 'purge_request') return mute ? false : { status: 'ok' };
+        return mute ? false : undefined;
+      },
+    });
+    const { proxy, rc } = await throughProxy(hub.info);
+    const history = rc.hubHistory(WAIT);
+    const rows = rc.dbQuery({ msg_id: 'x' }, { keys: 'queue', ...WAIT });
+    const found = rows.then((all) => all);
+    const purge = codeOf(rc.purgeHubResults('x', WAIT));
+    const hasty = codeOf(rc.hubHistory({ timeout: 300 }));
+    expect(await hasty).toMatchObject({ code: 'TIMEOUT' });
+    await waitFor(() => requests(hub, 'purge_request').length === 1);
+    mute = false;
+    proxy.reset();
+    expect(await history).toEqual([]);
+    expect(await found).toEqual([]);
+    const error = await purge;
+    expect(error).toBeInstanceOf(ConnectionClosedError);
+    expect(String(error)).toMatch(/purge_request.*whether that took place is unknown/);
+    expect(requests(hub, 'purge_request')).toHaveLength(1);
+    expect(requests(hub, 'history_request').length).toBeGreaterThanOrEqual(3);
+  });
+});
+
+describe('a network that is cut without a word', () => {
+  it('is noticed, and what is submitted meanwhile leaves once, when it is back', async () => {
+    const hub = await fakeHub({ answer: engines });
+    const { proxy, rc, states } = await throughProxy(hub.info);
+    await rc.engineLanguage(0);
+    await rc.engineLanguage(1);
+    proxy.pause();
+    await disconnected(rc);
+    expect(states.at(-1)).toMatchObject({ state: 'disconnected', incarnation: 1 });
+    const ar = rc.loadBalancedView().execute('1');
+    const direct = rc.directView(1).execute('2');
+    const asked = rc.hubHistory(WAIT);
+    expect(ar.ready).toBe(false);
+    proxy.resume();
+    await connected(rc, 2);
+    expect(await asked).toEqual([]);
+    const sent = await waitFor(() => {
+      const work = requests(hub, 'execute_request');
+      return work.length >= 2 && work;
+    }, WAIT);
+    expect(sent.map(({ channel, message }) => [channel, message.msg_id])).toEqual(
+      expect.arrayContaining([
+        ['task', ar.msgIds[0]],
+        ['mux', direct.msgIds[0]],
+      ]),
+    );
+    // A reply that comes on the new connection is its result.
+    for (const request of sent)
+      hub.send(request, hub.reply(request, { status: 'ok', execution_count: 1 }, 'execute_reply'));
+    expect(await ar.get(WAIT)).toMatchObject({ executionCount: 1 });
+    proxy.reset();
+    await connected(rc, 3);
+    expect(requests(hub, 'execute_request')).toHaveLength(2);
+  });
+
+  it('is no cut when only the hub is slow', async () => {
+    let busy = false;
+    const hub = await fakeHub({ answer: () => (busy ? false : undefined) });
+    const { rc, states } = await throughProxy(hub.info);
+    busy = true;
+    const error = await codeOf(rc.hubHistory({ timeout: 8 * HEARTBEAT }));
+    expect(error).toMatchObject({ code: 'TIMEOUT' });
+    expect(states.map(({ state }) => state)).toEqual(['connected']);
+  });
+
+  it('for longer than reconnectTimeout fails what waits; later calls work when it is back', async () => {
+    const hub = await fakeHub({ answer: engines });
+    const { proxy, rc } = await throughProxy(hub.info, { reconnectTimeout: 500 });
+    await rc.engineLanguage(0);
+    const before = rc.directView(0).execute('1');
+    await waitFor(() => requests(hub, 'execute_request').length === 1);
+    proxy.pause();
+    await disconnected(rc);
+    const during = rc.directView(0).execute('2');
+    for (const wait of [before.get(WAIT), during.get(WAIT), rc.hubHistory(WAIT)]) {
+      const error = await codeOf(wait);
+      expect(error).toBeInstanceOf(ConnectionClosedError);
+      expect(String(error)).toMatch(/out of reach for 500 ms/);
+    }
+    expect(await codeOf(rc.directView(0).execute('3').get(WAIT))).toBeInstanceOf(ConnectionClosedError);
+    const late = rc.hubHistory(WAIT);
+    proxy.resume();
+    await connected(rc, 2);
+    expect(await late).toEqual([]);
+    const after = rc.directView(0).execute('4');
+    await waitFor(() => requests(hub, 'execute_request').length === 2, WAIT);
+    expect(requests(hub, 'execute_request').map(({ message }) => message.msg_id)).toEqual([
+      before.msgIds[0],
+      after.msgIds[0],
+    ]);
+  });
+
+  it('does not keep close() waiting', async () => {
+    const hub = await fakeHub();
+    const { proxy, rc, states } = await throughProxy(hub.info);
+    proxy.pause();
+    await disconnected(rc);
+    const asked = codeOf(rc.hubHistory(WAIT));
+    const began = performance.now();
+    await rc.close();
+    expect(performance.now() - began).toBeLessThan(900);
+    expect(await asked).toMatchObject({ code: 'CONNECTION_CLOSED' });
+    expect(states.at(-1)).toMatchObject({ state: 'closed', incarnation: 1 });
+    expect(rc.connected).toBe(false);
+  });
+});
+
+describe('a controller that starts again', () => {
+  it('on the same ports is talked to again', async () => {
+    const hub = await fakeHub();
+    const { rc, states } = await connect(hub.info);
+    await hub.stop();
+    await disconnected(rc);
+    const asked = rc.hubHistory(WAIT);
+    const next = await fakeHub({ like: hub });
+    expect(await asked).toEqual([]);
+    expect(requests(next, 'history_request')).toHaveLength(1);
+    expect(states.map(({ state }) => state)).toEqual(['connected', 'disconnected', 'connected']);
+  });
+
+  it('elsewhere, with another key, is found by its connection file', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'ippjs-reconnect-'));
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+    const file = join(directory, 'ipcontroller-client.json');
+    const hub = await fakeHub();
+    writeFileSync(file, JSON.stringify(hub.info));
+    const { rc, states } = await connect(file);
+    const { session } = rc.session;
+    await hub.stop();
+    await disconnected(rc);
+    rmSync(file);
+    const asked = rc.hubHistory(WAIT);
+    const next = await fakeHub({ answer: engines });
+    writeFileSync(file, JSON.stringify(next.info));
+    expect(await asked).toEqual([]);
+    expect(next.key).not.toBe(hub.key);
+    expect(states.at(-1)).toMatchObject({ state: 'connected', address: next.address });
+    expect(requests(next, 'history_request')[0]?.message.header.session).toBe(session);
+    const ids = next.requests.map(({ message }) => message.msg_id);
+    expect(new Set([...ids, ...hub.requests.map(({ message }) => message.msg_id)]).size).toBe(
+      next.requests.length + hub.requests.length,
+    );
+    // The work of the new connection is signed with the new key.
+    const ar = rc.loadBalancedView().execute('1');
+    const [work] = await waitFor(() => {
+      const all = requests(next, 'execute_request');
+      return all.length > 0 && all;
+    }, WAIT);
+    if (work !== undefined) next.send(work, next.reply(work, { status: 'ok', execution_count: 7 }));
+    expect(await ar.get(WAIT)).toMatchObject({ executionCount: 7 });
+  });
+
+  it('after it said that it stops is talked to again, and what it had has failed', async () => {
+    const hub = await fakeHub({ answer: engines });
+    const { rc, states } = await connect(hub.info);
+    const ar = rc.loadBalancedView().execute('1');
+    await waitFor(() => {
+      hub.notify(hub.session.rawMessage('shutdown_notification', {}));
+      return ar.ready;
+    });
+    expect(await codeOf(ar.get(WAIT))).toBeInstanceOf(ConnectionClosedError);
+    expect(states.at(-1)).toMatchObject({ state: 'disconnected', reason: 'the controller has shut down' });
+    await hub.stop();
+    const next = await fakeHub({ like: hub, answer: engines });
+    await connected(rc, 2);
+    const again = rc.loadBalancedView().execute('2');
+    await waitFor(() => requests(next, 'execute_request').length === 1, WAIT);
+    expect(requests(next, 'execute_request')[0]?.message.msg_id).toBe(again.msgIds[0]);
+  });
+});
+
+describe('tasks that were outstanding when the connection broke', () => {
+  it('are settled from the records, whether they ended meanwhile or later', async () => {
+    const held: RawTask[] = [];
+    await using controller = await TestController.start();
+    await using proxy = await CutProxy.start(await clientInfo(controller));
+    const engine = await controller.engine({ onTask: (task) => held.push(task) });
+    const { rc } = await connect(proxy.info);
+    await rc.waitForEngines(1, WAIT);
+    const view = rc.directView(engine.id, { language: 'python' });
+    const soon = view.execute('soon');
+    const late = view.execute('late');
+    const balanced = rc.loadBalancedView({ language: 'python' }).execute('balanced');
+    await waitFor(() => held.length === 3, { ...WAIT, what: 'the engine to have them' });
+    const reply = (id: string | undefined, count: number): void =>
+      held
+        .find(({ message }) => message.msg_id === id)
+        ?.reply({ status: 'ok', execution_count: count, user_expressions: {} });
+    proxy.pause();
+    await disconnected(rc);
+    reply(soon.msgIds[0], 1);
+    proxy.resume();
+    await connected(rc, 2);
+    expect(await soon.get(WAIT)).toMatchObject({ executionCount: 1 });
+    expect(late.ready).toBe(false);
+    reply(late.msgIds[0], 2);
+    reply(balanced.msgIds[0], 3);
+    expect(await late.get(WAIT)).toMatchObject({ executionCount: 2 });
+    expect(await balanced.get(WAIT)).toMatchObject({ executionCount: 3 });
+    expect(rc.outstanding).toEqual([]);
+    expect(held).toHaveLength(3);
+  });
+
+  it('of an engine that went meanwhile fail with its loss', async () => {
+    await using controller = await TestController.start();
+    await using proxy = await CutProxy.start(await clientInfo(controller));
+    const engine = await controller.engine();
+    const { rc } = await connect(proxy.info);
+    await rc.waitForEngines(1, WAIT);
+    const ar = rc.directView(engine.id, { language: 'python' }).execute('x');
+    await waitFor(() => engine.tasks.length === 1, WAIT);
+    proxy.pause();
+    await disconnected(rc);
+    await engine.unregister();
+    await waitFor(async () => (await (await controller.client()).engines()).size === 0, WAIT);
+    proxy.resume();
+    expect(await codeOf(ar.get(WAIT))).toBeInstanceOf(EngineError);
+  });
+
+  it('are lost when there is no record of them', async () => {
+    const hub = await fakeHub({ answer: engines });
+    const { proxy, rc } = await throughProxy(hub.info);
+    const ar = rc.loadBalancedView().execute('x');
+    await waitFor(() => requests(hub, 'execute_request').length === 1, WAIT);
+    proxy.reset();
+    await connected(rc, 2);
+    const began = performance.now();
+    const error = await codeOf(ar.get(WAIT));
+    expect(error).toBeInstanceOf(TaskLostError);
+    expect(error).toMatchObject({ code: 'TASK_LOST', msgIds: ar.msgIds });
+    expect(String(error)).toMatch(/the connection broke while it was outstanding.*no record/);
+    // Not before it could no longer be on its way.
+    expect(performance.now() - began).toBeGreaterThan(4 * HEARTBEAT);
+    expect(ar.statuses).toEqual(['lost']);
+    expect(requests(hub, 'execute_request')).toHaveLength(1);
+  });
+
+  it('are lost at once where no records are kept', async () => {
+    const hub = await fakeHub({
+      answer: (request, self) =>
+        request.message.msg_type === 'db_request'
+          ? { status: 'error', ename: 'NoData', evalue: 'no db', traceback: [] }
+          : engines(request, self),
+    });
+    const { proxy, rc } = await throughProxy(hub.info);
+    const ar = rc.loadBalancedView().execute('x');
+    await waitFor(() => requests(hub, 'execute_request').length === 1, WAIT);
+    proxy.reset();
+    const error = await codeOf(ar.get(WAIT));
+    expect(error).toBeInstanceOf(TaskLostError);
+    expect(String(error)).toMatch(/no Task Database/);
+  });
+});
+
+async function clientInfo({ controller }: TestController): Promise<Readonly<Record<string, unknown>>> {
+  return JSON.parse(await readFile(controller.clientFile, 'utf8')) as Readonly<Record<string, unknown>>;
+}
