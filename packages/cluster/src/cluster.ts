@@ -19,6 +19,7 @@ import {
   type EngineCounts,
   type EngineKind,
   engineCounts,
+  keepsFiles,
   type ResolvedClusterOptions,
   resolveClusterOptions,
 } from './options.js';
@@ -78,7 +79,7 @@ export class Cluster implements AsyncDisposable {
   readonly engineConnectionFile: string;
   readonly #options: ResolvedClusterOptions;
   readonly #guard: Guard;
-  readonly #controller: Child;
+  #controller: Child;
   readonly #engines: EngineProcess[] = [];
   #stopping: Promise<void> | undefined;
 
@@ -91,18 +92,9 @@ export class Cluster implements AsyncDisposable {
     this.connectionFile = files.client;
     this.engineConnectionFile = files.engine;
     this.#guard = new Guard();
-    for (const path of [files.client, files.engine, this.directory]) this.#guard.tell({ remove: path });
+    for (const path of this.#ownPaths()) this.#guard.tell({ remove: path });
     if (options.handleSignals) stopOnSignals(this);
-    const { python, clusterId, controllerArgs: args } = options;
-    this.#controller = new Child(
-      controllerCommand(options.controller, { python, profileDir: this.profileDir, clusterId, args }),
-      {
-        role: 'controller',
-        env: this.#env(),
-        log: join(this.directory, 'controller.log'),
-        guard: this.#guard,
-      },
-    );
+    this.#controller = this.#startController(options.controllerArgs);
   }
 
   /**
@@ -182,6 +174,22 @@ export class Cluster implements AsyncDisposable {
     await child.exited;
   }
 
+  /**
+   * Kills the controller, if it still runs, and starts another in its place, which takes over its ports, its key and its
+   * engines (`--restore`). Resolves when the hub serves; engines come back with their next heartbeats.
+   * @throws as {@link Cluster.start}
+   */
+  async restartController(options: WaitOptions = {}): Promise<void> {
+    this.#assertRunning();
+    const deadline = startDeadline(options, this.#options.timeout);
+    const { pid, exited, exit } = this.#controller;
+    if (exit === undefined && pid > 0) sendSignal(-pid, 'SIGKILL');
+    await within(deadline, exited, (waited) => timeoutError('the controller did not end', waited));
+    this.#assertRunning();
+    this.#controller = this.#startController([...this.#options.controllerArgs, '--restore']);
+    await this.#serving(deadline, async () => {});
+  }
+
   /** Ends engines and controller, killing what does not end by itself, and removes their directory; idempotent. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
@@ -193,6 +201,14 @@ export class Cluster implements AsyncDisposable {
   }
 
   async #ready(deadline: Deadline): Promise<void> {
+    await this.#serving(deadline, async (rc, patience) => {
+      await this.#startEngines(this.#options.counts, rc, patience);
+      if (lostAPort(this.#controller)) throw portTaken(this.#controller);
+    });
+  }
+
+  /** Waits until the controller serves, and for what is to be done then; fails when it ends meanwhile. */
+  async #serving(deadline: Deadline, then: (rc: Client, patience: Deadline) => Promise<void>): Promise<void> {
     const controller = this.#controller;
     const lost = new AbortController();
     void controller.exited.then(() => lost.abort());
@@ -201,8 +217,7 @@ export class Cluster implements AsyncDisposable {
     try {
       await this.#untilServing(patience);
       await using rc = await this.#connectWithin(patience);
-      await this.#startEngines(this.#options.counts, rc, patience);
-      if (lostAPort(controller)) throw portTaken(controller);
+      await then(rc, patience);
     } catch (error) {
       if (this.#stopping !== undefined)
         throw new ClusterError('CLUSTER_STOPPED', 'the cluster was stopped while it started');
@@ -301,11 +316,30 @@ export class Cluster implements AsyncDisposable {
     await endProcesses(running(engines), GRACE_MS);
     await endProcesses(running([this.#controller]), GRACE_MS);
     await Promise.all([this.#controller, ...engines].map((child) => child.exited));
-    for (const path of [this.connectionFile, this.engineConnectionFile, this.directory]) {
+    for (const path of this.#ownPaths()) {
       await rm(path, { recursive: true, force: true, maxRetries: 3 });
     }
     await this.#guard.release();
     ignoreSignals(this);
+  }
+
+  #startController(args: readonly string[]): Child {
+    const { controller, python, clusterId } = this.#options;
+    return new Child(
+      controllerCommand(controller, { python, profileDir: this.profileDir, clusterId, args }),
+      {
+        role: 'controller',
+        env: this.#env(),
+        log: join(this.directory, 'controller.log'),
+        guard: this.#guard,
+      },
+    );
+  }
+
+  /** What is removed in the end: all but connection files that are there for another run. */
+  #ownPaths(): string[] {
+    if (keepsFiles(this.#options.controllerArgs)) return [this.directory];
+    return [this.connectionFile, this.engineConnectionFile, this.directory];
   }
 
   #engine(id: number): EngineProcess {

@@ -22,7 +22,10 @@ export interface ClusterOptions {
   readonly engines?: EngineKind | EngineCounts;
   /** The interpreter for what is Python's; the environment's `PYTHON`, else `python3`, by default. */
   readonly python?: string;
-  /** More arguments for the controller, for example `['--sqlitedb']`. */
+  /**
+   * More arguments for the controller, for example `['--sqlitedb']`. With `--reuse` or `--restore` it takes the ports and
+   * the key from the connection files in `profileDir`, if there are any, and the files stay when the cluster ends.
+   */
   readonly controllerArgs?: readonly string[];
   /** More arguments for every engine. */
   readonly engineArgs?: readonly string[];
@@ -73,7 +76,7 @@ export function resolveClusterOptions(
     throw new UsageError(`clusterId becomes part of a file name; it cannot be ${JSON.stringify(clusterId)}`);
   }
   const resolved = profileDir === undefined ? undefined : resolve(profileDir);
-  if (resolved !== undefined) assertFree(resolved, clusterId);
+  if (resolved !== undefined && !keepsFiles(options.controllerArgs ?? [])) assertFree(resolved, clusterId);
   const counts = engineCounts(options.n, engines);
   return {
     controller,
@@ -88,6 +91,11 @@ export function resolveClusterOptions(
     signal: options.signal,
     handleSignals: options.handleSignals ?? true,
   };
+}
+
+/** Whether the controller leaves its connection files for the next one. */
+export function keepsFiles(controllerArgs: readonly string[]): boolean {
+  return controllerArgs.some((arg) => /^--?(reuse|restore)$/.test(arg));
 }
 
 /** How many engines of each language `n` and `engines` ask for. @throws UsageError */

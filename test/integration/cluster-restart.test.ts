@@ -1,0 +1,46 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Cluster } from '@ipyparallel-js/cluster';
+import { expect, test } from 'vitest';
+
+test('a cluster whose controller is killed gets another, and its engines back as they were', async () => {
+  await using cluster = await Cluster.start({ n: 1, controllerArgs: ['--sqlitedb'] });
+  {
+    await using rc = await cluster.connect();
+    await rc.directView(0).execute('globalThis.kept = 42').get({ timeout: 30_000 });
+  }
+  const { pid } = cluster.controller;
+  process.kill(pid, 'SIGKILL');
+  await cluster.restartController();
+  expect(cluster.controller.pid).not.toBe(pid);
+  expect(cluster.controller.exited).toBeUndefined();
+  await using rc = await cluster.connect();
+  await rc.waitForEngines(1, { timeout: 30_000 });
+  const kept = await rc
+    .directView(0)
+    .apply(() => (globalThis as { kept?: number }).kept)
+    .get({ timeout: 30_000 });
+  expect([kept].flat()).toEqual([42]);
+  expect(await rc.hubHistory()).toHaveLength(2);
+  const { directory } = cluster;
+  await cluster.stop();
+  expect(existsSync(directory)).toBe(false);
+}, 90_000);
+
+test('connection files for reuse stay, and the next cluster serves under them', async () => {
+  const profileDir = mkdtempSync(join(tmpdir(), 'ippjs-reuse-'));
+  try {
+    const texts: string[] = [];
+    for (let run = 0; run < 2; run++) {
+      await using cluster = await Cluster.start({ n: 1, profileDir, controllerArgs: ['--reuse'] });
+      texts.push(readFileSync(cluster.connectionFile, 'utf8'));
+      expect(cluster.engines.map(({ id }) => id)).toEqual([0]);
+      await cluster.stop();
+      expect(existsSync(cluster.connectionFile)).toBe(true);
+    }
+    expect(texts[1]).toBe(texts[0]);
+  } finally {
+    rmSync(profileDir, { recursive: true, force: true });
+  }
+}, 90_000);
