@@ -1,7 +1,9 @@
+import { asyncResultScenarios } from './asyncresult.js';
 import type { Scenarios } from './ground.js';
 import { labelScenarios } from './label.js';
 
 /** ipyparallel's own test modules, retold; what makes sense in Python alone is listed in docs/python-tests.md. */
 export const scenarios: Readonly<Record<string, Scenarios>> = {
+  test_asyncresult: asyncResultScenarios,
   test_label: labelScenarios,
 };
