@@ -10,17 +10,37 @@ export interface KillGround extends AsyncDisposable {
   killController(): Promise<void>;
   /** Starts it anew, `--reuse --restore`; resolves when it answers. */
   restartController(): Promise<void>;
-  /** Code that writes `name` into {@link runs}, sleeps, and has `name` as its result. */
+  /** Whether a controller that comes back has the records of the one before, and its engines their tasks. */
+  readonly remembers: boolean;
+  /** Code that writes `name` into {@link runs}, sleeps, writes it into {@link endings}, and has it as its result. */
   task(name: string, ms: number): string;
 }
 
-/** The file into which tasks write when they begin. */
+/** The file into which tasks write when they begin, and when they end. */
 export function runsFile(directory: string): string {
   return `${directory}/runs.txt`;
 }
 
+/** What a task writes when it ends. */
+export function ending(name: string): string {
+  return `${END}${name}`;
+}
+
+const END = 'end of ';
+
 /** The names of the tasks that began so far, in that order; one that ran twice is there twice. */
 export function runs({ directory }: KillGround): string[] {
+  return lines(directory).filter((line) => !line.startsWith(END));
+}
+
+/** The names of the tasks that have ended so far. */
+export function endings({ directory }: KillGround): string[] {
+  return lines(directory)
+    .filter((line) => line.startsWith(END))
+    .map((line) => line.slice(END.length));
+}
+
+function lines(directory: string): string[] {
   try {
     return readFileSync(runsFile(directory), 'utf8').split('\n').slice(0, -1);
   } catch {

@@ -7,7 +7,7 @@ import { Closing } from '../closing.js';
 import { CutProxy } from '../cut-proxy.js';
 import { waitFor } from '../wait-for.js';
 import { WatchReplay } from '../watch-replay.js';
-import { type KillGround, runs } from './kill-ground.js';
+import { endings, type KillGround, runs } from './kill-ground.js';
 import { Outstanding } from './outstanding.js';
 
 const KEYS = [
@@ -67,42 +67,73 @@ export function controllerIsKilled(start: StartGround): void {
     const colleague = closing.use(await connect(ground));
     const watches = watchesOf(rc);
     const states = statesOf(rc);
-    const ids = rc.ids;
+    const [first = 0, second = 1] = rc.ids;
     const outstanding = new Outstanding(ground);
     for (let i = 0; i < 3; i++)
       outstanding.add(`before ${i}`, 0, (code) => rc.loadBalancedView().execute(code));
     await outstanding.settled(BOUND_MS);
     // One ends while there is no controller, one after it is back, others have not begun.
-    for (const [i, id] of ids.entries()) {
-      outstanding.add(`running ${i}`, 1_000 + i * 7_000, (code) => rc.directView(id).execute(code));
-      outstanding.add(`behind it ${i}`, 0, (code) => rc.directView(id).execute(code));
-    }
+    outstanding.add('ends meanwhile', 1_000, (code) => rc.directView(first).execute(code));
+    outstanding.add('ends later', 8_000, (code) => rc.directView(second).execute(code));
+    for (const id of [first, second])
+      outstanding.add(`behind it ${id}`, 0, (code) => rc.directView(id).execute(code));
     for (let i = 0; i < 4; i++)
       outstanding.add(`queued ${i}`, 0, (code) => rc.loadBalancedView().execute(code));
-    const theirs = colleague.directView(ids[0] ?? 0).execute(ground.task('theirs', 0));
-    await waitFor(() => runs(ground).filter((name) => name.startsWith('running')).length === 2, {
+    const theirs = colleague.directView(first).execute(ground.task('theirs', 0));
+    await waitFor(() => ['ends meanwhile', 'ends later'].every((name) => runs(ground).includes(name)), {
       what: 'both engines to be busy',
     });
-    await waitFor(async () => (await colleague.dbQuery({ msg_id: { $in: theirs.msgIds } }, [])).length === 1);
+    await recorded(colleague, theirs);
     outstanding.follow('theirs', rc.getResult(theirs.msgIds[0] ?? ''));
 
     await ground.killController();
     await waitFor(() => states.at(-1)?.state === 'disconnected', { what: 'the client to notice' });
+    await waitFor(() => endings(ground).includes('ends meanwhile'), { what: 'a task to end meanwhile' });
     await ground.restartController();
-    await waitFor(() => states.at(-1)?.state === 'connected', {
-      timeout: 60_000,
-      what: () => `the client to be back: ${JSON.stringify(states)}`,
-    });
+    await back(states);
     const ends = await outstanding.settled(BOUND_MS);
-    for (const { name, value, code, message } of ends.values())
-      expect(value === undefined ? code : 'value', `${name}: ${message}`).toMatch(
-        /^(?:value|TASK_LOST|ENGINE_DIED|TASK_NOT_FOUND)$/,
-      );
-    await waitFor(() => rc.ids.length >= ids.length, {
-      timeout: 60_000,
-      what: () => `the engines to be back; there are ${rc.ids.join()}`,
-    });
+    for (const { name, value, code, message } of ends.values()) {
+      // What engines had is theirs to finish; what waited in the controller's queue went with it.
+      const may = ground.remembers && !name.startsWith('queued') ? /^value$/ : /^(?:value|TASK_LOST)$/;
+      expect(value === undefined ? code : 'value', `${name}: ${message}`).toMatch(may);
+    }
+    await enginesAreBack(rc, 2);
     await afterwards(ground, rc, 'after the controller');
+    await agree(ground, watches);
+    expect(rc.outstanding).toEqual([]);
+  });
+
+  it('a controller that is killed twice, and an engine with it', { timeout: 240_000 }, async () => {
+    await using closing = new Closing();
+    const ground = closing.use(await start());
+    const rc = closing.use(await connect(ground));
+    const watches = watchesOf(rc);
+    const states = statesOf(rc);
+    const [victim = 0, survivor = 1] = rc.ids;
+    const outstanding = new Outstanding(ground);
+    outstanding.add('dies', 600_000, (code) => rc.directView(victim).execute(code));
+    outstanding.add('behind it', 0, (code) => rc.directView(victim).execute(code));
+    outstanding.add('lives', 6_000, (code) => rc.directView(survivor).execute(code));
+    await waitFor(() => ['dies', 'lives'].every((name) => runs(ground).includes(name)), {
+      what: 'both engines to be busy',
+    });
+    await ground.killController();
+    await ground.killEngine(victim);
+    await ground.restartController();
+    await ground.killController();
+    await waitFor(() => states.at(-1)?.state === 'disconnected', { what: 'the client to notice' });
+    await ground.restartController();
+    await back(states);
+    const ends = await outstanding.settled(BOUND_MS);
+    for (const name of ['dies', 'behind it'])
+      expect(ends.get(name)).toMatchObject({ code: expect.stringMatching(/^(?:TASK_LOST|ENGINE_DIED)$/) });
+    const { value, code } = ends.get('lives') ?? {};
+    expect(value ?? code).toMatch(ground.remembers ? /^'lives'$/ : /^'lives'$|^TASK_LOST$/);
+    await waitFor(() => rc.ids.length === 1 && rc.ids[0] === survivor, {
+      timeout: 60_000,
+      what: () => `the survivor alone; there are ${rc.ids.join()}`,
+    });
+    await afterwards(ground, rc, 'after both');
     await agree(ground, watches);
     expect(rc.outstanding).toEqual([]);
   });
@@ -120,64 +151,72 @@ export function networkIsCut(start: StartGround): void {
       [silent, resetting].map(async (proxy) => {
         const rc = closing.use(await Client.connect({ connectionFile: proxy.info, timeout: 60_000 }));
         await rc.waitForEngines(2, { timeout: 60_000 });
+        const outstanding = new Outstanding(ground);
         return {
           rc,
-          proxy,
           watches: watchesOf(rc),
           states: statesOf(rc),
-          outstanding: new Outstanding(ground),
+          outstanding,
+          hasty: new Outstanding(ground),
         };
       }),
     );
     await Promise.all(ends.flatMap(({ watches }) => watches.map((watch) => watch.begun())));
-    for (const [i, { rc, outstanding }] of ends.entries()) {
-      const [first = 0] = rc.ids;
-      outstanding.add(`ended ${i}`, 0, (code) => rc.directView(first).execute(code));
-      await outstanding.settled(BOUND_MS);
-      for (let n = 0; n < 3; n++)
-        outstanding.add(`cut ${i} ${n}`, 1_500, (code) => rc.loadBalancedView().execute(code));
-      outstanding.add(`direct ${i}`, 100, (code) => rc.directView(first).execute(code));
-    }
-    const theirs = colleague.loadBalancedView().execute(ground.task('theirs', 100));
-    const old = colleague.directView(0).execute(ground.task('old', 0));
+    const [first = 0, second = 1] = colleague.ids;
+    const old = colleague.directView(first).execute(ground.task('old', 0));
     await old.get({ timeout: BOUND_MS });
-    await waitFor(async () => (await colleague.dbQuery({ completed: null }, [])).length > 0);
-    for (const { rc, outstanding } of ends)
+    await waitFor(async () => (await colleague.resultStatus(old)).pending.length === 0);
+    // Some end while nothing passes, some after.
+    for (const [i, { rc, outstanding }] of ends.entries()) {
+      outstanding.add(`direct ${i}`, 500, (code) => rc.directView(first).execute(code));
+      for (let n = 0; n < 3; n++)
+        outstanding.add(`any ${i} ${n}`, 300, (code) => rc.loadBalancedView().execute(code));
+      outstanding.add(`late ${i}`, 6_000, (code) => rc.directView(second).execute(code));
+    }
+    const theirs = colleague.directView(first).execute(ground.task('theirs', 100));
+    for (const { rc, outstanding } of ends) {
+      await recorded(colleague, theirs);
+      for (const result of outstanding.results) await recorded(colleague, result);
       outstanding.follow('theirs', rc.getResult(theirs.msgIds[0] ?? ''));
-    await Promise.all(ends.map(({ rc }) => rc.dbQuery({}, 'msg_id')));
+    }
 
     silent.pause();
     resetting.pause();
     resetting.reset();
     const cut = performance.now();
-    // Meanwhile records come, change and go.
-    const others = Array.from({ length: 5 }, (_, i) =>
-      colleague.loadBalancedView().execute(ground.task(`meanwhile ${i}`, 50)),
-    );
-    for (const other of others) await other.get({ timeout: BOUND_MS });
-    await waitFor(async () => (await colleague.resultStatus(old)).pending.length === 0);
-    await colleague.purgeResults(old);
+    await waitFor(() => ends[1]?.states.at(-1)?.state === 'disconnected', { what: 'resets to be noticed' });
     const asked = Promise.allSettled(
       ends.map(({ rc }) => rc.dbQuery({}, { keys: 'msg_id', timeout: BOUND_MS })),
     );
+    for (const [i, { rc, hasty }] of ends.entries())
+      hasty.add(`in the cut ${i}`, 0, (code) => rc.directView(first).execute(code));
+    // Meanwhile records come, change and go.
+    const others = Array.from({ length: 5 }, (_, i) =>
+      colleague.directView(first).execute(ground.task(`meanwhile ${i}`, 50)),
+    );
+    for (const other of others) await other.get({ timeout: BOUND_MS });
+    await colleague.purgeResults(old);
     await waitFor(() => performance.now() - cut >= CUT_MS, { what: 'the end of the cut' });
     silent.resume();
     resetting.resume();
 
-    for (const { outstanding } of ends)
-      for (const { name, value, code, message } of (await outstanding.settled(BOUND_MS)).values())
-        expect(value === undefined ? code : 'value', `${name}: ${message}`).toMatch(/^(?:value|TASK_LOST)$/);
-    // A question that was under way is answered, too, or says why not.
-    for (const answer of await asked)
-      if (answer.status === 'rejected') expect(answer.reason).toMatchObject({ code: 'CONNECTION_CLOSED' });
+    for (const { outstanding, hasty } of ends) {
+      // The controller has lived on, so nothing that had reached it is lost.
+      for (const { name, value, message } of (await outstanding.settled(BOUND_MS)).values())
+        expect(value, `${name}: ${message}`).toBe(`'${name}'`);
+      for (const { name, value, code, message } of (await hasty.settled(BOUND_MS)).values())
+        expect(value === undefined ? code : 'value', `${name}: ${message}`).toMatch(
+          /^(?:value|TASK_LOST|CONNECTION_CLOSED)$/,
+        );
+    }
+    // What was asked is answered.
+    expect((await asked).map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled']);
     for (const [i, { rc, states, watches }] of ends.entries()) {
-      await waitFor(() => states.at(-1)?.state === 'connected', { what: () => JSON.stringify(states) });
+      await back(states);
       await afterwards(ground, rc, `after the cut ${i}`);
       await agree(ground, watches);
       expect(rc.outstanding).toEqual([]);
     }
-    // Resets are seen; a silence of ten seconds may be.
-    expect(ends[1]?.states.map(({ state }) => state)).toContain('disconnected');
   });
 }
 
@@ -200,6 +239,28 @@ function statesOf(rc: Client): ConnectionStatus[] {
   const states: ConnectionStatus[] = [];
   rc.connection$.subscribe((status) => states.push(status));
   return states;
+}
+
+/** The client has said that it is connected again. */
+async function back(states: readonly ConnectionStatus[]): Promise<void> {
+  await waitFor(() => states.at(-1)?.state === 'connected', {
+    timeout: 60_000,
+    what: () => `the client to be back: ${JSON.stringify(states)}`,
+  });
+}
+
+async function enginesAreBack(rc: Client, n: number): Promise<void> {
+  await waitFor(() => rc.ids.length >= n, {
+    timeout: 60_000,
+    what: () => `the engines to be back; there are ${rc.ids.join()}`,
+  });
+}
+
+/** The hub has the record. */
+async function recorded(rc: Client, { msgIds }: { readonly msgIds: readonly string[] }): Promise<void> {
+  await waitFor(async () => (await rc.dbQuery({ msg_id: { $in: msgIds } }, [])).length === msgIds.length, {
+    what: `records of ${msgIds.join()}`,
+  });
 }
 
 /** The client works as before. */

@@ -8,7 +8,7 @@ import { EngineProcess } from '../engine-process.js';
 import { cleanEnv } from '../python.js';
 import { RawClient } from '../raw-client.js';
 import { waitFor } from '../wait-for.js';
-import { type KillGround, runsFile } from './kill-ground.js';
+import { ending, type KillGround, runsFile } from './kill-ground.js';
 
 const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
 
@@ -20,6 +20,7 @@ export interface OurKillGroundOptions {
 export class OurKillGround implements KillGround {
   readonly directory = mkdtempSync(join(tmpdir(), 'ippjs-kills-'));
   readonly connectionFile = join(this.directory, 'security', 'ipcontroller-client.json');
+  readonly remembers = true;
   readonly #engineFile = join(this.directory, 'security', 'ipcontroller-engine.json');
   readonly #args: readonly string[];
   readonly #engines: EngineProcess[] = [];
@@ -77,7 +78,8 @@ export class OurKillGround implements KillGround {
 
   task(name: string, ms: number): string {
     const file = JSON.stringify(runsFile(this.directory));
-    return `require('node:fs').appendFileSync(${file}, '${name}\\n'); await new Promise((go) => setTimeout(go, ${ms})); '${name}'`;
+    const note = (line: string): string => `require('node:fs').appendFileSync(${file}, '${line}\\n');`;
+    return `${note(name)} await new Promise((go) => setTimeout(go, ${ms})); ${note(ending(name))} '${name}'`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -89,8 +91,8 @@ export class OurKillGround implements KillGround {
   async #startController(args: readonly string[]): Promise<void> {
     const child = spawn(
       process.execPath,
-      // A heart may be missed for 30 s: nothing that happens here is noticed by that.
-      [main, '--profile-dir', this.directory, '--ping=200', '--max-misses=150', ...this.#args, ...args],
+      // An engine that is gone without a word is missed after 10 s.
+      [main, '--profile-dir', this.directory, '--ping=200', '--max-misses=50', ...this.#args, ...args],
       { env: cleanEnv(), stdio: ['ignore', 'ignore', 'pipe'] },
     );
     this.#controller = child;

@@ -21,6 +21,10 @@ export class Outstanding {
     this.#ground = ground;
   }
 
+  get results(): readonly AsyncResult<{ readonly text: string | null }>[] {
+    return [...this.#results.values()];
+  }
+
   /** Adds the result of a task that is submitted with the code it is given. */
   add(
     name: string,

@@ -1,9 +1,10 @@
 // A stock ipcontroller with Python engines that outlive it.
 import { RawClient } from '../raw-client.js';
 import { StockCluster, type StockClusterOptions } from '../stock-cluster.js';
-import { type KillGround, runsFile } from './kill-ground.js';
+import { ending, type KillGround, runsFile } from './kill-ground.js';
 
 export class StockKillGround implements KillGround {
+  readonly remembers = false;
   readonly #cluster: StockCluster;
 
   private constructor(cluster: StockCluster) {
@@ -38,11 +39,8 @@ export class StockKillGround implements KillGround {
 
   task(name: string, ms: number): string {
     const file = JSON.stringify(runsFile(this.directory));
-    return [
-      `with open(${file}, 'a') as runs: _ = runs.write('${name}\\n')`,
-      `import time; time.sleep(${ms / 1000})`,
-      `'${name}'`,
-    ].join('\n');
+    const note = (line: string): string => `with open(${file}, 'a') as runs: _ = runs.write('${line}\\n')`;
+    return [note(name), `import time; time.sleep(${ms / 1000})`, note(ending(name)), `'${name}'`].join('\n');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
