@@ -2,7 +2,8 @@ import { describe } from 'vitest';
 import { controllerIsKilled, engineIsKilled, networkIsCut } from '../support/kills/kill-suite.js';
 import { OurKillGround } from '../support/kills/our-kill-ground.js';
 
-describe('on our controller, which keeps its records', () => {
+// Each has a cluster of its own, and most of their time they wait.
+describe.concurrent('on our controller, which keeps its records', () => {
   const start = () => OurKillGround.start({ engines: 2, controllerArgs: ['--sqlitedb'] });
   engineIsKilled(start);
   controllerIsKilled(start);
