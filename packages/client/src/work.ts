@@ -65,7 +65,10 @@ export function workOfCall(fn: Callable, args: readonly unknown[]): Work {
   return { msgType: 'apply_request', ...encodeJsCall(fn, positional), language: 'javascript' };
 }
 
-const PYTHON_MAP = new PyCallable('lambda f, *sequences: list(map(f, *sequences))');
+// Built-in functions are called by their module: the engine's namespace may have other things under their names.
+const PYTHON_MAP = new PyCallable(
+  '(lambda b: lambda f, *sequences: b.list(b.map(f, *sequences)))(__import__("builtins"))',
+);
 
 /**
  * A call of a function for each element of some sequences, as one task; its value is the list of results, as long as

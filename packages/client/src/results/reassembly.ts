@@ -1,3 +1,5 @@
+import { NdArray } from '@ipyparallel-js/protocol';
+
 /**
  * How the values of a map's tasks (chunks) become one list of elements. Plain data, since a handle carries it to other
  * processes.
@@ -13,17 +15,18 @@ export interface Reassembly {
   readonly returnErrors?: boolean;
 }
 
-/** The elements of a chunk's value: those of a list or a typed array, else the value itself. */
+/** The elements of a chunk's value: those of a list, a typed array or a numpy array's first axis, else the value itself. */
 export function elementsOf(chunk: unknown): readonly unknown[] {
   if (Array.isArray(chunk)) return chunk;
+  if (chunk instanceof NdArray && chunk.shape.length > 0) return chunk.toNested() as unknown[];
   if (isTypedArray(chunk)) return Array.from<unknown>(chunk);
   return [chunk];
 }
 
-/** The list that the values of chunks make; typed arrays of one kind behind one another make one of that kind. */
+/** The list that the values of chunks make; arrays of one kind behind one another make one of that kind. */
 export function reassemble(chunks: readonly unknown[], { kind }: Reassembly): unknown {
   if (kind === 'flatten') {
-    const typed = joinTyped(chunks);
+    const typed = joinTyped(chunks) ?? joinNumpy(chunks);
     if (typed !== undefined) return typed;
     return chunks.flatMap(elementsOf);
   }
@@ -43,6 +46,28 @@ interface TypedArray extends Iterable<number | bigint> {
 
 function isTypedArray(value: unknown): value is TypedArray {
   return ArrayBuffer.isView(value) && !(value instanceof DataView);
+}
+
+/** Arrays of one type that differ in the length of their first axis only. */
+function joinNumpy(chunks: readonly unknown[]): NdArray | undefined {
+  const [first] = chunks;
+  if (!(first instanceof NdArray)) return undefined;
+  const rest = first.shape.slice(1);
+  const arrays: NdArray[] = [];
+  for (const chunk of chunks) {
+    const fits =
+      chunk instanceof NdArray &&
+      chunk.dtype === first.dtype &&
+      chunk.shape.length === first.shape.length &&
+      rest.every((length, axis) => chunk.shape[axis + 1] === length) &&
+      (rest.length === 0 || !chunk.fortranOrder);
+    if (!fits) return undefined;
+    arrays.push(chunk);
+  }
+  const data =
+    joinTyped(arrays.map((array) => array.data)) ?? arrays.flatMap((array) => elementsOf(array.data));
+  const length = arrays.reduce((sum, array) => sum + (array.shape[0] ?? 1), 0);
+  return new NdArray(data as NdArray['data'], { dtype: first.dtype, shape: [length, ...rest] });
 }
 
 function joinTyped(chunks: readonly unknown[]): TypedArray | undefined {

@@ -1,4 +1,4 @@
-import { UsageError } from '@ipyparallel-js/protocol';
+import { type NdArray, UsageError } from '@ipyparallel-js/protocol';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import { AsyncResult } from '../async-result.js';
 import type { EngineInfo } from '../engine-registry.js';
@@ -7,14 +7,7 @@ import { type Callable, type WorkFor, workOfCall, workOfEach } from '../work.js'
 import { LazyMap, type LazyMapOptions } from './lazy-map.js';
 import type { MapOptions } from './map-arguments.js';
 import { pullWork, pushWork } from './namespace-work.js';
-import {
-  checkDistribution,
-  type Distribution,
-  part,
-  type Sliceable,
-  shortest,
-  sliceable,
-} from './partition.js';
+import { checkDistribution, type Distribution, part, shortest, sliceable } from './partition.js';
 import type { MapResult, PerTarget, Targets, ViewResult } from './targets.js';
 import { View, type ViewParts } from './view.js';
 import type { BroadcastFlags, DirectFlags } from './view-flags.js';
@@ -94,16 +87,21 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   }
 
   /**
-   * Cuts a sequence into as many parts as there are engines and puts one on each, under the same name. Lists, typed
-   * arrays and other iterables. Mirrors ipyparallel `DirectView.scatter`.
+   * Cuts a sequence into as many parts as there are engines and puts one on each, under the same name: a list, a typed
+   * array, a numpy array (along its first axis) or another iterable. Mirrors ipyparallel `DirectView.scatter`.
    */
-  scatter(name: string, sequence: Iterable<unknown>, options: ScatterOptions = {}): AsyncResult<null[]> {
+  scatter(
+    name: string,
+    sequence: Iterable<unknown> | NdArray,
+    options: ScatterOptions = {},
+  ): AsyncResult<null[]> {
     const dist = checkDistribution(options.dist ?? 'block');
     const whole = sliceable(sequence);
     const engines = this.engines();
     const pieces = engines.map((engine, i) => {
       const mine = part(whole, i, engines.length, dist);
-      const value = options.flatten === true && mine.length === 1 ? mine[0] : mine;
+      const one = dist === 'block' ? Math.min(i, whole.length - 1) : i;
+      const value = options.flatten === true && mine.length === 1 ? whole.at(one) : mine.value;
       return { engine, work: pushWork({ [name]: value }) };
     });
     return new AsyncResult<null[]>(this.kept(this.link.submitter.toEngines(pieces, this.flags)), {
@@ -160,8 +158,9 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     const engines = this.engines();
     const sizes: number[] = [];
     const pieces = engines.flatMap((engine, i) => {
-      const parts = wholes.map((whole): Sliceable => part(whole, i, engines.length, dist));
-      const size = parts[0]?.length ?? 0;
+      const cut = wholes.map((whole) => part(whole, i, engines.length, dist));
+      const parts = cut.map(({ value }) => value);
+      const size = cut[0]?.length ?? 0;
       if (size === 0) return [];
       sizes.push(mapping ? size : 1);
       return [{ engine, work: mapping ? workOfEach(fn, parts) : workOfCall(fn, parts) }];

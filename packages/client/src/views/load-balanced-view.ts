@@ -80,7 +80,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
     const count = Math.ceil(length / chunksize);
     const workAt = (i: number): Work => {
       // As in Python, chunks are evened out: of 5 elements with a chunksize of 3, one has 3 and one 2.
-      const parts = wholes.map((whole) => part(whole, i, count, 'block'));
+      const parts = wholes.map((whole) => part(whole, i, count, 'block').value);
       return mapping ? workOfEach(fn, parts) : workOfCall(fn, parts);
     };
     const flags = options.label === undefined ? this.flags : { ...this.flags, label: options.label };

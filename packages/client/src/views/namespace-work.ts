@@ -6,13 +6,18 @@ import type { EngineLanguage } from './engine-languages.js';
 const NAME = String.raw`[\p{ID_Start}$_][\p{ID_Continue}$]*`;
 const PATH = new RegExp(String.raw`^${NAME}(?:\.${NAME})*$`, 'u');
 
-const PYTHON_PUSH = new PyCallable('lambda **names: globals().update(names)');
-// The names of a path's objects are looked up where the value is: in a scope of its own over the namespace.
-const PYTHON_PUSH_PATHS = new PyCallable(
-  "lambda names: [exec(path + ' = __value', globals(), {'__value': value}) for path, value in names.items()] and None",
+/** Built-in functions are called by their module: the engine's namespace may have other things under their names. */
+function withBuiltins(lambda: string): PyCallable {
+  return new PyCallable(`(lambda b: ${lambda})(__import__("builtins"))`);
+}
+
+const PYTHON_PUSH = withBuiltins('lambda **names: b.globals().update(names)');
+// Assigning to a path is a statement; the value is in a scope of its own over the namespace.
+const PYTHON_PUSH_PATHS = withBuiltins(
+  "lambda names: [b.exec(path + ' = value', b.globals(), {'value': value}) if '.' in path else b.globals().update({path: value}) for path, value in names.items()] and None",
 );
-const PYTHON_PULL = new PyCallable(
-  'lambda names: eval(names, globals()) if isinstance(names, str) else [eval(name, globals()) for name in names]',
+const PYTHON_PULL = withBuiltins(
+  'lambda names: b.eval(names, b.globals()) if b.isinstance(names, b.str) else [b.eval(name, b.globals()) for name in names]',
 );
 
 // What a script declared with `let` is no property of the global object; assigning from a script reaches both.

@@ -1,4 +1,4 @@
-import { UsageError } from '@ipyparallel-js/protocol';
+import { NdArray, UsageError } from '@ipyparallel-js/protocol';
 
 /**
  * How a sequence is spread: `block` gives each part neighbours (the first parts are longer by one where it does not
@@ -6,44 +6,103 @@ import { UsageError } from '@ipyparallel-js/protocol';
  */
 export type Distribution = 'block' | 'roundRobin';
 
-/** What can be cut: text is not. */
-export type Sliceable<E = unknown> = readonly E[] | (ArrayBufferView & ArrayLike<E>);
-
-/** A sequence that has a length and can be cut; other iterables are read into a list. */
-export function sliceable(sequence: Iterable<unknown>): Sliceable {
-  if (Array.isArray(sequence)) return sequence;
-  if (ArrayBuffer.isView(sequence) && 'length' in sequence) return sequence as unknown as Sliceable;
-  if (typeof sequence === 'object' && sequence !== null && Symbol.iterator in sequence) return [...sequence];
-  if (typeof sequence === 'string') return [...sequence];
-  throw new UsageError(
-    `a sequence to spread is a list, a typed array or another iterable, not ${typeof sequence}`,
-  );
+/** A sequence that can be cut. */
+export interface Sliceable {
+  readonly length: number;
+  /** The elements from `low` to before `high`; of an array sharing its memory. */
+  between(low: number, high: number): unknown;
+  /** Every `step`th element, from `from` on. */
+  everyNth(from: number, step: number): unknown;
+  /** One element. */
+  at(index: number): unknown;
 }
 
-/** Part `index` of `parts`. A part of a typed array shares its memory when it is a block. */
-export function part(
-  sequence: Sliceable,
-  index: number,
-  parts: number,
-  distribution: Distribution,
-): Sliceable {
-  if (distribution === 'roundRobin') return everyNth(sequence, index, parts);
+/** A part of a sequence. */
+export interface Part {
+  readonly value: unknown;
+  readonly length: number;
+}
+
+/** A sequence as it can be cut: lists, typed arrays, numpy arrays along their first axis; what else is iterable as a list. */
+export function sliceable(sequence: Iterable<unknown> | NdArray): Sliceable {
+  if (sequence instanceof NdArray) return new NumpySlices(sequence);
+  if (ArrayBuffer.isView(sequence) && 'subarray' in sequence) {
+    const array = sequence as unknown as Uint8Array;
+    return {
+      length: array.length,
+      between: (low, high) => array.subarray(low, high),
+      everyNth: (from, step) => array.filter((_, i) => i % step === from),
+      at: (index) => array[index],
+    };
+  }
+  if (typeof sequence !== 'string' && (typeof sequence !== 'object' || sequence === null)) {
+    throw new UsageError(
+      `a sequence to spread is a list, a typed array or another iterable, not ${typeof sequence}`,
+    );
+  }
+  const list: readonly unknown[] = Array.isArray(sequence) ? sequence : [...sequence];
+  return {
+    length: list.length,
+    between: (low, high) => list.slice(low, high),
+    everyNth: (from, step) => list.filter((_, i) => i % step === from),
+    at: (index) => list[index],
+  };
+}
+
+class NumpySlices implements Sliceable {
+  readonly #array: NdArray;
+  readonly length: number;
+  /** Of an element, along the first axis. */
+  readonly #shape: readonly number[];
+  readonly #width: number;
+
+  constructor(array: NdArray) {
+    const [length] = array.shape;
+    if (length === undefined) throw new UsageError('an array without axes cannot be spread');
+    if (array.fortranOrder && array.shape.length > 1) {
+      throw new UsageError('an array in Fortran order cannot be spread; give it in C order');
+    }
+    this.#array = array;
+    this.length = length;
+    this.#shape = array.shape.slice(1);
+    this.#width = length === 0 ? 0 : array.data.length / length;
+  }
+
+  between(low: number, high: number): NdArray {
+    const { data, dtype } = this.#array;
+    const [from, to] = [low * this.#width, high * this.#width];
+    const cut = 'subarray' in data ? data.subarray(from, to) : data.slice(from, to);
+    return new NdArray(cut as NdArray['data'], { dtype, shape: [high - low, ...this.#shape] });
+  }
+
+  everyNth(from: number, step: number): NdArray {
+    const { data, dtype } = this.#array;
+    const mine = (index: number): boolean => Math.floor(index / this.#width) % step === from;
+    const cut = (data as readonly unknown[]).filter((_, index) => mine(index));
+    const length = Math.max(0, Math.ceil((this.length - from) / step));
+    return new NdArray(cut as NdArray['data'], { dtype, shape: [length, ...this.#shape] });
+  }
+
+  at(index: number): unknown {
+    if (this.#shape.length === 0) return this.#array.at(index);
+    const { data, dtype } = this.between(index, index + 1);
+    return new NdArray(data, { dtype, shape: this.#shape });
+  }
+}
+
+/** Part `index` of `parts`. */
+export function part(sequence: Sliceable, index: number, parts: number, distribution: Distribution): Part {
   const { length } = sequence;
+  if (distribution === 'roundRobin') {
+    return {
+      value: sequence.everyNth(index, parts),
+      length: Math.max(0, Math.ceil((length - index) / parts)),
+    };
+  }
   const rest = length % parts;
-  const base = Math.floor(length / parts);
-  const low = index * base + Math.min(index, rest);
-  return between(sequence, low, low + base + (index < rest ? 1 : 0));
-}
-
-/** The elements from `low` to before `high`. */
-export function between(sequence: Sliceable, low: number, high: number): Sliceable {
-  if (Array.isArray(sequence)) return sequence.slice(low, high);
-  return (sequence as Uint8Array).subarray(low, high);
-}
-
-function everyNth(sequence: Sliceable, from: number, step: number): Sliceable {
-  if (Array.isArray(sequence)) return sequence.filter((_, i) => i % step === from);
-  return (sequence as Uint8Array).filter((_, i) => i % step === from);
+  const size = Math.floor(length / parts) + (index < rest ? 1 : 0);
+  const low = index * Math.floor(length / parts) + Math.min(index, rest);
+  return { value: sequence.between(low, low + size), length: size };
 }
 
 /** @throws UsageError unless it is one */
@@ -67,7 +126,9 @@ export function shortest(
     throw new UsageError(`the sequences must be of one length, and are of ${lengths.join(', ')}`);
   }
   return {
-    wholes: wholes.map((whole) => (whole.length === length ? whole : between(whole, 0, length))),
+    wholes: wholes.map((whole) =>
+      whole.length === length ? whole : sliceable(whole.between(0, length) as Iterable<unknown>),
+    ),
     length,
   };
 }
