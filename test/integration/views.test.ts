@@ -8,9 +8,11 @@ import {
   Client,
   capture,
   type DirectView,
+  depend,
   dependency,
   type LoadBalancedView,
   RemoteError,
+  requireModules,
   UsageError,
 } from '@ipyparallel-js/client';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -213,6 +215,12 @@ test('retries, after, follow, timeout, targets', async () => {
   });
   const after = lv.with({ after: [slow] }).apply(() => Date.now());
   expect(await value(after)).toBeGreaterThanOrEqual(await value(slow));
+
+  const onLast = depend((pid: number | undefined) => process.pid === pid, pids[2])(() => process.pid);
+  for (let i = 0; i < 4; i++) expect(await value(lv.apply(onLast))).toBe(pids[2]);
+  await expect(value(lv.apply(depend(() => false)(where)))).rejects.toBeInstanceOf(RemoteError);
+  expect(await value(lv.apply(requireModules('node:path')(where)))).toBeGreaterThan(0);
+  await expect(value(lv.apply(requireModules('there-is-no-such-package')(where)))).rejects.toThrow();
 
   const failing = lv.apply(() => {
     throw new Error('on purpose');

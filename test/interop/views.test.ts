@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import {
   type AsyncResult,
   Client,
+  depend,
   dependency,
   kwargs,
   NdArray,
   py,
   RemoteError,
   ref,
+  requireModules,
 } from '@ipyparallel-js/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeStock } from '../support/describe-stock.js';
@@ -155,6 +157,15 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
             return good
       `;
       expect(await value(lv.with({ retries: 5 }).apply(picky, pids[1]))).toBe(pids[1]);
+      await value(rc.directView(1).push({ marked: true }));
+      const onMarked = depend(py`lambda: 'marked' in globals()`)(where);
+      for (let i = 0; i < 4; i++) expect(await value(lv.apply(onMarked))).toBe(pids[1]);
+      const nowhere = depend(py`lambda: False`)(where);
+      // A stock scheduler keeps such a task waiting for an engine to come.
+      if (controller === 'ours') await expect(value(lv.apply(nowhere))).rejects.toBeInstanceOf(RemoteError);
+      expect(await value(lv.apply(requireModules('string', 'os.path')(py`lambda: string.digits`)))).toBe(
+        '0123456789',
+      );
     });
 
     test('broadcasts, plain and coalescing', async () => {

@@ -113,6 +113,7 @@ export { DirectView, type Namespace, type ScatterOptions } from './views/direct-
 export type { CommandOptions, ShutdownOptions } from './views/engine-commands.js';
 export type { EngineLanguage } from './views/engine-languages.js';
 export { ViewExecutor } from './views/executor.js';
+export { depend, requireModules } from './views/functional-dependency.js';
 export { LazyMap, type LazyMapOptions } from './views/lazy-map.js';
 export { LoadBalancedView } from './views/load-balanced-view.js';
 export type { MapArguments, MapOptions, OneResult } from './views/map-arguments.js';

@@ -1,0 +1,97 @@
+import { capture, PyCallable, UsageError } from '@ipyparallel-js/protocol';
+import type { JsFunction } from '../work.js';
+
+/**
+ * A function that runs only on engines where a check holds: `depend(check, …arguments)(fn)`. Where the check gives false
+ * or throws `UnmetDependency`, the task scheduler tries another engine, until none is left. Both are JavaScript, or both
+ * Python (then the check takes no arguments: write them into it). For load-balanced views. Mirrors ipyparallel `depend`.
+ * @throws UsageError when the two are of different languages
+ */
+export function depend<C extends unknown[]>(
+  check: (...args: C) => unknown,
+  ...args: C
+): <F extends JsFunction>(fn: F) => F;
+export function depend(check: PyCallable): <R>(fn: PyCallable<R>) => PyCallable<R>;
+export function depend(check: JsFunction | PyCallable, ...args: readonly unknown[]): (fn: never) => unknown {
+  return (fn: JsFunction | PyCallable) => {
+    if (check instanceof PyCallable && fn instanceof PyCallable) {
+      if (args.length > 0) {
+        throw new UsageError('a Python check takes no arguments: write them into it, py`lambda: check(1)`');
+      }
+      return dependentPython(check, fn);
+    }
+    if (typeof check === 'function' && typeof fn === 'function') return dependentJs(check, args, fn);
+    throw new UsageError('a check and what depends on it are both JavaScript, or both Python');
+  };
+}
+
+/**
+ * A function that runs only on engines that have some modules: Python imports them into the engine's namespace, JavaScript
+ * looks whether they can be found. For load-balanced views. Mirrors ipyparallel `require`, whose other objects `capture` or `push` bring.
+ */
+export function requireModules(
+  ...names: readonly string[]
+): <F extends JsFunction | PyCallable<unknown>>(fn: F) => F {
+  for (const name of names) {
+    if (typeof name !== 'string') throw new UsageError(`a module is named by a text, not ${typeof name}`);
+  }
+  return <F extends JsFunction | PyCallable<unknown>>(fn: F): F =>
+    (fn instanceof PyCallable
+      ? dependentPython(pythonImports(names), fn)
+      : dependentJs(findModules, [names], fn)) as F;
+}
+
+function dependentJs(check: JsFunction, checkArguments: readonly unknown[], fn: JsFunction): JsFunction {
+  const guarded = async (...args: never[]): Promise<unknown> => {
+    if ((await check(...(checkArguments as never[]))) === false) {
+      const unmet = new Error('the check gave false');
+      unmet.name = 'UnmetDependency';
+      throw unmet;
+    }
+    return fn(...args);
+  };
+  Object.defineProperty(guarded, 'name', { value: fn.name, configurable: true });
+  return capture(guarded, { check, checkArguments, fn });
+}
+
+/** Runs on the engine, whose `require` is that of its working directory. */
+function findModules(names: readonly string[]): boolean {
+  const { require } = globalThis as unknown as { readonly require: NodeJS.Require };
+  return names.every((name) => {
+    try {
+      require.resolve(name);
+      return true;
+    } catch (error) {
+      // A package that is there, for import() only.
+      return (error as { readonly code?: unknown }).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED';
+    }
+  });
+}
+
+/** What is thrown inside of an expression is thrown into a generator. */
+const RAISE = '(_ for _ in ()).throw(__import__("ipyparallel.error").error.UnmetDependency())';
+
+function dependentPython<R>(check: PyCallable, fn: PyCallable<R>): PyCallable<R> {
+  const call = `lambda *args, **kwargs: f()(*args, **kwargs) if check()() is not False else ${RAISE}`;
+  return new PyCallable<R>(
+    `(lambda check, f: ${call})(lambda: (${check.expression}), lambda: (${fn.expression}))`,
+  );
+}
+
+function pythonImports(names: readonly string[]): PyCallable {
+  for (const name of names) {
+    if (!/^[\p{ID_Start}_][\p{ID_Continue}.]*$/u.test(name)) {
+      throw new UsageError(`${JSON.stringify(name)} is no name of a Python module`);
+    }
+  }
+  return new PyCallable(`
+    def check():
+        import builtins
+        for name in ${JSON.stringify(names)}:
+            try:
+                builtins.exec('import ' + name, builtins.globals())
+            except builtins.ImportError:
+                return False
+        return True
+  `);
+}
