@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { Client, type ClientOptions, type ConnectionStatus } from '@ipyparallel-js/client';
 import { ConnectionClosedError, type Dict, EngineError, TaskLostError } from '@ipyparallel-js/protocol';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -12,7 +14,7 @@ import { TestController } from '../support/test-controller.js';
 import { waitFor } from '../support/wait-for.js';
 
 /** A link counts as cut after four of these. */
-const HEARTBEAT = 300;
+const HEARTBEAT = 500;
 const WAIT = { timeout: 20_000 };
 
 async function fakeHub(options: FakeHubOptions = {}): Promise<FakeHub> {
@@ -393,6 +395,70 @@ describe('tasks that were outstanding when the connection broke', () => {
     const error = await codeOf(ar.get(WAIT));
     expect(error).toBeInstanceOf(TaskLostError);
     expect(String(error)).toMatch(/no Task Database/);
+  });
+});
+
+describe('a program that is stopped and goes on', () => {
+  /** What the program says next. */
+  async function start(info: Readonly<Record<string, unknown>>) {
+    const file = join(import.meta.dirname, '../support/sleeper.ts');
+    const child = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(info)], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    onTestFinished(() => {
+      child.kill('SIGKILL');
+    });
+    const exit = new Promise<number | null>((resolve) => child.once('close', resolve));
+    const lines: string[] = [];
+    createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
+    let read = 0;
+    const next = async (): Promise<unknown> => {
+      await waitFor(() => lines.length > read, { ...WAIT, what: 'the program to say something' });
+      return JSON.parse(lines[read++] ?? '');
+    };
+    expect(await next()).toEqual({ ready: true });
+    return { child, exit, next };
+  }
+
+  const asleep = (ms: number): Promise<unknown> => {
+    const until = performance.now() + ms;
+    return waitFor(() => performance.now() > until, { timeout: 20_000 });
+  };
+
+  it('keeps a connection that lasted, and knows the engines that came and went', async () => {
+    let registered: Dict = { 0: 'the first' };
+    const hub = await fakeHub({
+      answer: ({ message }) =>
+        message.msg_type === 'connection_request' ? { status: 'ok', engines: registered } : undefined,
+    });
+    const { child, exit, next } = await start(hub.info);
+    child.kill('SIGSTOP');
+    registered = { 1: 'the second' };
+    await asleep(7_000);
+    child.kill('SIGCONT');
+    const told = await waitFor(async () => {
+      child.stdin.write('how is it?\n');
+      const now = (await next()) as { ids: number[] };
+      return now.ids[0] === 1 && now;
+    }, WAIT);
+    expect(told).toEqual({ history: [], state: 'connected', incarnation: 1, ids: [1] });
+    child.stdin.write('close\n');
+    expect(await exit).toBe(0);
+  });
+
+  it('notices a connection that was cut meanwhile', async () => {
+    const hub = await fakeHub();
+    const proxy = await CutProxy.start(hub.info);
+    onTestFinished(() => proxy[Symbol.asyncDispose]());
+    const { child, exit, next } = await start(proxy.info);
+    child.kill('SIGSTOP');
+    proxy.reset();
+    await asleep(1_500);
+    child.kill('SIGCONT');
+    child.stdin.write('how is it?\n');
+    expect(await next()).toEqual({ history: [], state: 'connected', incarnation: 2, ids: [] });
+    child.stdin.write('close\n');
+    expect(await exit).toBe(0);
   });
 });
 

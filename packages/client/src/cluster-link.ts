@@ -101,6 +101,7 @@ export class ClusterLink {
       requests: this.requests,
       registry: this.registry,
       keeper: this.keeper,
+      connected: () => this.connection.connected,
       interval: pollInterval,
     });
     this.live = new LiveQueries({

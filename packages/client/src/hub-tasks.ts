@@ -38,6 +38,8 @@ export interface HubTasksContext {
   readonly requests: HubRequests;
   readonly registry: EngineRegistry;
   readonly keeper?: TaskKeeper;
+  /** Whether there is a connection; without one what is followed waits. */
+  readonly connected?: () => boolean;
   /** How often the hub is asked, in ms. */
   readonly interval: number;
 }
@@ -298,7 +300,7 @@ export class HubTasks {
   }
 
   #failed(ids: readonly string[], error: unknown): void {
-    if (this.#stop.signal.aborted) return;
+    if (this.#stop.signal.aborted || this.#context.connected?.() === false) return;
     const failure = error instanceof Error ? error : new Error(String(error));
     for (const id of ids) this.#fail(id, failure);
   }

@@ -11,6 +11,7 @@ import type { ConnectionState } from './connection-state.js';
 import type { HeldWork } from './outbox.js';
 import { type Reconciled, Reconciliation } from './reconciliation.js';
 import { type LifeEvents, Reconnector } from './reconnector.js';
+import { SleepWatch } from './sleep-watch.js';
 
 /** What the hub answers when it is asked whether it is there. */
 export interface Greeting {
@@ -40,6 +41,7 @@ export class Lives implements LifeEvents<Greeting> {
   /** Engines that a controller which came back does not know: they may register with it again. */
   readonly #absent = new Set<string>();
   #burial: NodeJS.Timeout | undefined;
+  #sleep: SleepWatch | undefined;
 
   /** `grace` in ms: for engines to come back, and for what was on its way to arrive. */
   constructor(parts: Survivors, grace: number) {
@@ -63,6 +65,7 @@ export class Lives implements LifeEvents<Greeting> {
     control.onConnected();
     state.setConnected(transport.address('registration'));
     this.#reconnector.started();
+    this.#sleep = new SleepWatch(() => void this.#onWoken());
   }
 
   /** Asks the hub for its engines. */
@@ -139,9 +142,20 @@ export class Lives implements LifeEvents<Greeting> {
   /** Ends it. */
   close(): void {
     clearTimeout(this.#burial);
+    this.#sleep?.close();
     this.#reconnector.close();
     this.#reconciliation.close();
     this.#parts.state.close();
+  }
+
+  /** Links that did not survive the sleep break at the next heartbeat; of notices some may have been dropped. */
+  async #onWoken(): Promise<void> {
+    const { requests, state } = this.#parts;
+    try {
+      if (state.connected) await this.refresh(requests.deadline({}));
+    } catch {
+      // The next reconnection asks, or the next waitForEngines.
+    }
   }
 
   async #ask(deadline: Deadline, opening: boolean): Promise<Greeting> {

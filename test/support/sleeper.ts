@@ -1,0 +1,24 @@
+// A program with a client that a test stops and continues: it answers each line with what became of its connection.
+import { createInterface } from 'node:readline';
+import { Client, type ConnectionStatus } from '@ipyparallel-js/client';
+
+const rc = await Client.connect({
+  connectionFile: JSON.parse(process.argv[2] ?? '') as Record<string, unknown>,
+  heartbeatInterval: 1_000,
+});
+let status: ConnectionStatus | undefined;
+rc.connection$.subscribe((now) => {
+  status = now;
+});
+console.log(JSON.stringify({ ready: true }));
+createInterface({ input: process.stdin }).on('line', async (line) => {
+  if (line === 'close') {
+    await rc.close();
+    process.stdin.destroy();
+    return;
+  }
+  const history = await rc.hubHistory({ timeout: 20_000 });
+  console.log(
+    JSON.stringify({ history, state: status?.state, incarnation: status?.incarnation, ids: rc.ids }),
+  );
+});
