@@ -398,6 +398,21 @@ describe('abort', () => {
     expect((await apply(fromText('() => ipyparallel.task.signal.aborted'))).value).toBe(false);
   });
 
+  test('a listener of the signal that never ends can be interrupted, too', async () => {
+    const listens = (then: string): string =>
+      `async () => { ipyparallel.task.signal.onabort = () => { ${then} }; await new Promise((r) => setTimeout(r, 1e6)) }`;
+    const id = submit(fromText(listens('for (;;);')));
+    await started(id);
+    await controller.content('control', engine.uuid, 'signal_request', { sig: 'SIGINT' });
+    expect((await ended(id)).content).toMatchObject({ ename: 'KeyboardInterrupt' });
+    const next = submit(() => 'next');
+    await controller.content('control', engine.uuid, 'signal_request', { sig: 'SIGINT' });
+    const { content, value } = await ended(next);
+    // The interrupt hits the listener, or what follows it.
+    expect(value ?? content.ename).toMatch(/next|KeyboardInterrupt/);
+    expect((await apply(() => 'on')).value).toBe('on');
+  });
+
   test('an interrupt aborts the signal, too, so that what was awaited ends', async () => {
     const id = submit(
       fromText(

@@ -63,7 +63,10 @@ function isErrorLike(value: unknown): value is ErrorLike {
 function userFrames(stack: string): string[] {
   const frames = stack.split('\n').filter((line) => /^\s+at /.test(line));
   const ours = frames.findIndex((line) => OWN_FRAMES.some((own) => line.includes(own)));
-  return ours === -1 ? frames : frames.slice(0, ours);
+  const theirs = ours === -1 ? frames : frames.slice(0, ours);
+  // What called the code: a timer's list, an emitter's loop.
+  const last = theirs.findLastIndex((line) => !line.includes('node:internal/'));
+  return theirs.slice(0, last + 1);
 }
 
 /** How deep causes and errors of errors are followed. */

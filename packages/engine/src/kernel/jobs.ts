@@ -78,11 +78,14 @@ export class JobRunner {
     this.#task?.checkAbort();
   }
 
-  /** Ends the running job as interrupted. What it still awaits goes on unobserved, unless it heeds its signal. */
-  interrupt(): void {
+  /**
+   * Ends the running job as interrupted. What it still awaits goes on unobserved, unless it heeds its signal, which what
+   * is given here aborts: that runs the code's listeners, so it comes last.
+   */
+  interrupt(): () => void {
     const task = this.#task;
     if (this.#current !== undefined) this.#fail(this.#current, INTERRUPTED, task?.aborted);
-    task?.interrupt();
+    return () => task?.interrupt();
   }
 
   #execute(job: ExecuteJob): void {

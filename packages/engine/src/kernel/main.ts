@@ -54,10 +54,11 @@ guard.on('message', (notice: GuardNotice) => {
     return;
   }
   guard.postMessage(SEEN);
-  runner.interrupt();
+  const abortSignal = runner.interrupt();
   output.flush();
   if (notice === 'terminated') clearAsyncStack();
   send({ type: 'interrupted' });
+  abortSignal();
 });
 
 process.on('uncaughtException', (error: unknown, origin) => {
@@ -65,7 +66,7 @@ process.on('uncaughtException', (error: unknown, origin) => {
   const what = origin === 'unhandledRejection' ? 'Unhandled rejection' : 'Uncaught exception';
   output.write('stderr', `${what}: ${describeFailure(error).traceback.join('\n')}\n`);
 });
-process.on('SIGINT', () => runner.interrupt());
+process.on('SIGINT', () => runner.interrupt()());
 process.on('exit', () => output.flush());
 process.on('message', (request: KernelRequest) => {
   if (request.type === 'farewell') guard.postMessage(request.farewell);
