@@ -95,6 +95,32 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+test('a result of a task that it never had goes to whoever waits for it, and into the records, once', () => {
+  const b = bench(['a']);
+  const engine = newSession();
+  const answer = (msgId: string): void => {
+    const reply = engine.rawMessage('apply_reply', { status: 'ok' }, { parent: { msg_id: msgId } });
+    b.scheduler.reply(engine.encode(reply, ['a', 'client']));
+  };
+  answer('of an earlier life');
+  expect(b.replyTo('of an earlier life')).toEqual({ status: 'ok' });
+  expect(b.copies).toEqual(['reply']);
+  // One that has ended here, or that another engine has, is answered already, or will be.
+  const id = b.submit();
+  b.answer(id);
+  answer(id);
+  const other = newSession();
+  const forged = new Session({ key: 'another', now: clock.now });
+  b.scheduler.reply(
+    forged.encode(forged.rawMessage('apply_reply', { status: 'ok' }, { parent: { msg_id: 'x' } }), [
+      'a',
+      'client',
+    ]),
+  );
+  b.scheduler.reply(other.encode(other.rawMessage('apply_reply', { status: 'ok' }), ['a', 'client']));
+  expect(b.replies).toHaveLength(2);
+});
+
 describe('where tasks go', () => {
   test('one at a time to each engine, the longest unused first; the rest waits', () => {
     const b = bench(['a', 'b']);

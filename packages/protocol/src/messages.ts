@@ -65,7 +65,12 @@ export interface MessageContents {
   queue_request: { readonly targets: readonly number[] | null; readonly verbose: boolean };
   queue_reply: ReplyContent<Dict>;
   result_request: { readonly msg_ids: readonly string[]; readonly status_only: boolean };
-  result_reply: ReplyContent<{ readonly pending: readonly string[]; readonly completed: readonly string[] }>;
+  result_reply: ReplyContent<{
+    readonly pending: readonly string[];
+    readonly completed: readonly string[];
+    /** Of those completed: what is unfinished and nowhere to be found. Our hub's (feature `lost`). */
+    readonly lost?: readonly string[];
+  }>;
   history_request: Dict;
   history_reply: ReplyContent<{ readonly history: readonly string[] }>;
   /** What comes after `keys` is our hub's (feature `page`): with any of it the answer comes in pages of bounded size. */

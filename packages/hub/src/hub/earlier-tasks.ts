@@ -60,7 +60,9 @@ export class EarlierTasks {
         const engine = engine_uuid === undefined || engine_uuid === '' ? null : engine_uuid;
         this.#tasks.set(msgId, engine);
         if (queue === 'mux') this.#queues.set(msgId, queue);
-        if (engine === null ? this.#awaited.size > 0 : this.#awaited.has(engine)) tracker.pending.add(msgId);
+        if (engine !== null && this.#awaited.has(engine)) tracker.pending.add(msgId);
+        // An engine may have been given it before that was written down.
+        else if (engine === null && this.#awaited.size > 0) tracker.submitTask(msgId);
       }
     }
   }
@@ -141,7 +143,9 @@ export class EarlierTasks {
     if (!this.#awaited.delete(uuid) || this.#awaited.size > 0) return;
     const { tracker } = this.#options;
     for (const [msgId, engine] of this.#tasks) {
-      if (engine === null) tracker.pending.delete(msgId);
+      if (engine !== null) continue;
+      tracker.pending.delete(msgId);
+      tracker.unassigned.delete(msgId);
     }
   }
 }
