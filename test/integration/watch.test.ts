@@ -285,6 +285,30 @@ describe('a live query', () => {
     for (const replay of replays) replay.stop();
   });
 
+  it('says of a task that a controller left behind what its result says', async () => {
+    const location = mkdtempSync(join(tmpdir(), 'ippjs-watch-'));
+    await using closing = new Closing();
+    closing.use({ [Symbol.asyncDispose]: async () => rmSync(location, { recursive: true, force: true }) });
+    const options: ControllerOptions = { db: { type: 'sqlite', location } };
+    let left = '';
+    {
+      await using before = await TestController.start(options);
+      const client = await before.client();
+      left = client.submit('task', 'apply_request', {}).id;
+      await waitFor(async () => (await client.record(left)) !== undefined);
+    }
+    const after = closing.use(await TestController.start(options));
+    const mine = closing.use(await Client.connect({ connectionFile: after.controller.clientFile }));
+    const replay = new WatchReplay(mine.dbQuery({}, 'msg_id').watch());
+    await replay.begun();
+    expect(replay.known.get(left)?.status).toBe('unassigned');
+    const result = expect(mine.getResult(left).get()).rejects.toMatchObject({ code: 'TASK_LOST' });
+    await replay.until(() => replay.known.get(left)?.status === 'lost', 'it to be given up');
+    await result;
+    expect(replay.faults).toEqual([]);
+    replay.stop();
+  });
+
   it('fails when its client is closed, and says so', async () => {
     const mine = await Client.connect({ connectionFile: controller.controller.clientFile });
     const replay = new WatchReplay(mine.dbQuery({}, 'msg_id').watch());
@@ -293,6 +317,15 @@ describe('a live query', () => {
     await waitFor(() => replay.error !== undefined);
     expect(replay.error).toBeInstanceOf(ConnectionClosedError);
     expect(() => mine.dbQuery({})).toThrow(ConnectionClosedError);
+  });
+
+  it('lets go of a loop that is ended while it waits', async () => {
+    const loop = rc.dbQuery({ label: 'nothing' }, KEYS).watch()[Symbol.asyncIterator]();
+    expect((await loop.next()).value).toMatchObject({ type: 'snapshot', records: [] });
+    const next = loop.next();
+    await loop.return?.();
+    expect(await next).toEqual({ done: true, value: undefined });
+    expect(await loop.next()).toEqual({ done: true, value: undefined });
   });
 
   it('tells the hub when nobody watches any more', async () => {

@@ -88,6 +88,19 @@ describe('a live set', () => {
     expect(live.size).toBe(0);
   });
 
+  it('keeps a lost task lost until it ends after all', () => {
+    const live = new LiveSet({ keys: KEYS });
+    live.apply([set('a'), set('b', OK)]);
+    const lost: LiveChange[] = [
+      { op: 'lost', msgId: 'a' },
+      { op: 'lost', msgId: 'b' },
+      { op: 'lost', msgId: 'c' },
+    ];
+    expect(live.apply(lost).map(told)).toMatchObject([{ type: 'changed', status: 'lost' }]);
+    expect(live.apply([set('a')])).toEqual([]);
+    expect(live.apply([set('a', OK)]).map(told)).toMatchObject([{ type: 'changed', status: 'completed' }]);
+  });
+
   it('keeps of a record what was asked for', () => {
     const live = new LiveSet({ keys: KEYS });
     live.apply([set('a', { ...OK, content: { large: 'x' } })]);

@@ -109,7 +109,8 @@ export class ClusterLink {
       signals: this.signals,
       connection: this.connection,
       database: () => this.database,
-      pushes: () => this.hub?.features.includes('subscribe') === true,
+      registry: this.registry,
+      hub: () => this.hub,
     });
     const engines = new EngineChanges(this.registry, this.languages, this.control, this.own);
     const { transport, requests, registry, control, own, others, signals, database, operations } = this;

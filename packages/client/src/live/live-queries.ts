@@ -1,10 +1,12 @@
-import { ConnectionClosedError, HubError, UsageError } from '@ipyparallel-js/protocol';
+import { ConnectionClosedError, HubError, type HubInfo, UsageError } from '@ipyparallel-js/protocol';
+import type { EngineRegistry } from '../engine-registry.js';
 import type { HubDatabase } from '../hub-database.js';
 import type { HubRequests } from '../hub-requests.js';
 import { type Question, WHOLE_RANGE } from '../question.js';
 import type { ConnectionState } from '../reconnect/connection-state.js';
 import { type FeedSource, LiveFeed } from './live-feed.js';
 import { keyOf, LiveFeeds } from './live-feeds.js';
+import { findLostRows } from './lost-rows.js';
 import { PushedSource } from './pushed-source.js';
 import type { Signals } from './signals.js';
 import { type StockIntervals, StockSource } from './stock-source.js';
@@ -17,11 +19,12 @@ import type { WatchOptions } from './watch-event.js';
 export interface LiveContext {
   readonly requests: HubRequests;
   readonly signals: Signals;
+  readonly registry: EngineRegistry;
   readonly connection: ConnectionState;
   /** Asked anew each time: it is another one after a reconnection. */
   database(): HubDatabase;
-  /** Whether the hub pushes what changes. */
-  pushes(): boolean;
+  /** What the hub says of itself; undefined for a stock one. */
+  hub(): HubInfo | undefined;
 }
 
 const DEFAULTS = { interval: 10, slowInterval: 3_000, pace: 0 };
@@ -57,7 +60,7 @@ export class LiveQueries {
         const key = keyOf(question, intervals);
         const resumed = after === undefined ? undefined : this.#feeds.resume(key, after);
         // Our hub evaluates a query once for all its subscribers, and each of them has its own snapshot.
-        const shared = this.#context.pushes() ? undefined : this.#feeds.shared(key);
+        const shared = this.#pushes ? undefined : this.#feeds.shared(key);
         const feed = resumed?.feed ?? shared ?? this.#open(key, question, intervals);
         const mine = reader(feed);
         feed.read(mine, resumed?.number);
@@ -72,8 +75,13 @@ export class LiveQueries {
     this.#feeds.close(new ConnectionClosedError('the client was closed'));
   }
 
+  get #pushes(): boolean {
+    return this.#context.hub()?.features.includes('subscribe') === true;
+  }
+
   #open(key: string, question: Question, intervals: StockIntervals): LiveFeed {
-    const { connection, requests, signals, database, pushes } = this.#context;
+    const { connection, requests, signals, registry, database, hub } = this.#context;
+    const turns = this.#turns;
     const newDeadline = (signal: AbortSignal) => requests.deadline({ signal });
     const asking = new StockSource(
       { signals, database, turns: this.#turns, newDeadline },
@@ -83,12 +91,24 @@ export class LiveQueries {
     const pushed = new PushedSource({ requests, database, inbox: this.inbox }, question);
     const source: FeedSource = {
       run: async (sink, signal) => {
+        const isOurs = () => hub() !== undefined;
+        const ended = new AbortController();
+        const lost = findLostRows(
+          { requests, registry, turns, database, isOurs },
+          sink,
+          AbortSignal.any([signal, ended.signal]),
+        );
+        // Another kind of controller may be there after a reconnection.
+        const run = this.#pushes
+          ? pushed.run(sink, signal).catch((error: unknown) => {
+              if (!(error instanceof HubError && error.ename === 'TooManySubscriptions')) throw error;
+              return asking.run(sink, signal);
+            })
+          : asking.run(sink, signal);
         try {
-          // Another kind of controller may be there after a reconnection.
-          await (pushes() ? pushed : asking).run(sink, signal);
-        } catch (error) {
-          if (!(error instanceof HubError && error.ename === 'TooManySubscriptions')) throw error;
-          await asking.run(sink, signal);
+          await Promise.race([run, lost.then(() => run)]);
+        } finally {
+          ended.abort();
         }
       },
       wake: () => asking.wake(),

@@ -12,7 +12,9 @@ export type LiveChange =
   /** There is no such record. */
   | { readonly op: 'gone'; readonly msgId: string }
   /** Its task has begun to run. */
-  | { readonly op: 'begun'; readonly msgId: string; readonly begun: Date };
+  | { readonly op: 'begun'; readonly msgId: string; readonly begun: Date }
+  /** Its record is open, and will stay so. */
+  | { readonly op: 'lost'; readonly msgId: string };
 
 /** A record of the set: what was asked for of it, and where its task is. */
 export interface LiveRow {
@@ -83,11 +85,13 @@ export class LiveSet {
     switch (change.op) {
       case 'set':
         return this.#set(change.row.msg_id, this.#live(change.row, change.begun));
-      case 'begun': {
+      case 'begun':
+      case 'lost': {
         const known = this.#rows.get(change.msgId);
         // A word that comes after the end says nothing any more.
         if (known === undefined || isDone(known.status)) return undefined;
-        return this.#set(change.msgId, { ...known, begun: change.begun });
+        const news = change.op === 'lost' ? { status: 'lost' as const } : { begun: change.begun };
+        return this.#set(change.msgId, { ...known, ...news });
       }
       default:
         return this.#leave(change.msgId, change.op === 'out' ? change.row : 'gone');
@@ -116,10 +120,13 @@ export class LiveSet {
 
   #live(row: Row, begun?: Date): LiveRow {
     const [record = {}] = projectAll([row], this.#question);
+    const known = this.#rows.get(row.msg_id);
+    const status = statusOf(row);
     return {
       record,
-      status: statusOf(row),
-      begun: begun ?? this.#rows.get(row.msg_id)?.begun ?? null,
+      // What was given up comes back only by its end.
+      status: known?.status === 'lost' && !isDone(status) ? 'lost' : status,
+      begun: begun ?? known?.begun ?? null,
     };
   }
 }

@@ -43,19 +43,37 @@ export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable
     this.#signal = signal;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<WatchEvent<R>, void, undefined> {
-    this.#signal?.throwIfAborted();
+  [Symbol.asyncIterator](): AsyncIterableIterator<WatchEvent<R>> {
+    const left = new AbortController();
+    const events = this.#events(left.signal);
+    return {
+      next: () => events.next(),
+      // A generator that waits would end with its next event only, which may never come.
+      return: () => {
+        left.abort();
+        return events.return();
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  async *#events(left: AbortSignal): AsyncGenerator<WatchEvent<R>, void, undefined> {
+    const signal = this.#signal;
+    signal?.throwIfAborted();
     let reader: FoldingReader<R> | undefined;
     let wake: () => void = () => undefined;
     const onAbort = (): void => wake();
-    this.#signal?.addEventListener('abort', onAbort, { once: true });
+    signal?.addEventListener('abort', onAbort, { once: true });
+    left.addEventListener('abort', onAbort, { once: true });
     const leave = this.#attach((feed) => {
       reader = new FoldingReader<R>(feed, () => wake());
       return reader;
     });
     try {
-      for (;;) {
-        this.#signal?.throwIfAborted();
+      while (!left.aborted) {
+        signal?.throwIfAborted();
         const event = reader?.take();
         if (event !== undefined) {
           yield event;
@@ -67,7 +85,7 @@ export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable
         });
       }
     } finally {
-      this.#signal?.removeEventListener('abort', onAbort);
+      signal?.removeEventListener('abort', onAbort);
       leave();
     }
   }
