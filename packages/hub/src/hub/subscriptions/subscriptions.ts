@@ -8,10 +8,10 @@ import { askedFor } from '../record-projection.js';
 import type { Answer } from '../requests.js';
 import type { TaskTracker } from '../task-tracker.js';
 import { ChangeLog, type LogEntry } from './change-log.js';
+import { Delivery } from './delivery.js';
 import { type Evaluated, Evaluator } from './evaluator.js';
-import { Feed, type FeedChange, type Touched } from './feed.js';
+import { Feed, type Touched } from './feed.js';
 import { Subscription } from './subscription.js';
-import { updateMessage } from './update-message.js';
 
 /** How much a hub does for its subscribers. */
 export interface SubscriptionLimits {
@@ -52,8 +52,6 @@ export interface SubscriptionsOptions {
 
 /** Tasks evaluated at a time. */
 const CHUNK = 256;
-/** An update ends with the change that reaches this many bytes. */
-const UPDATE_BYTES = 1 << 20;
 /** Looked after this often, in ms. */
 const PERIOD = 5000;
 /** How long a store that cannot be read is left alone, in ms. */
@@ -74,6 +72,7 @@ export class Subscriptions {
   readonly #limits: SubscriptionLimits;
   readonly #evaluator: Evaluator;
   readonly #log: ChangeLog<Touched>;
+  readonly #delivery: Delivery;
   readonly #feeds = new Map<string, Feed>();
   readonly #subscriptions = new Map<string, Subscription>();
   /** Tasks of which output came before the request. */
@@ -91,6 +90,13 @@ export class Subscriptions {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#log = new ChangeLog(this.#limits.remembered);
     this.#evaluator = new Evaluator(options.db, options.tracker, options.session.codec);
+    this.#delivery = new Delivery({
+      log: this.#log,
+      evaluatedTo: () => this.#evaluated,
+      evaluate: async (feed, entries) => (await this.#evaluate([feed], entries))?.get(feed),
+      isOpen: (subscription) => this.#subscriptions.get(subscription.id) === subscription,
+      send: (client, parent, answer) => options.send(client, parent, 'subscription_update', answer),
+    });
     this.#timer = setInterval(() => this.#lookAfter(), Math.min(PERIOD, this.#limits.silence / 2));
     this.#timer.unref();
   }
@@ -171,7 +177,7 @@ export class Subscriptions {
     // What an engine has begun with already is told once; a snapshot does not say it.
     if (after === undefined) subscription.extra = [...tracker.begun.keys()];
     this.#subscriptions.set(subscription.id, subscription);
-    setImmediate(() => this.#deliver(subscription));
+    setImmediate(() => this.#delivery.deliver(subscription));
     const resumed = after !== undefined;
     return { content: { status: 'ok', subscription: subscription.id, epoch, seq, resumed } };
   }
@@ -199,12 +205,8 @@ export class Subscriptions {
       }
       subscription.acknowledge(Number(seq));
     }
-    this.#deliver(subscription);
-    // So that one to whom nothing happens can resume from where the hub is.
-    const renewed = request.msg_type === 'subscription_renew';
-    if (renewed && subscription.hasCredit && subscription.position > subscription.told) {
-      this.#send(subscription, subscription.position, []);
-    }
+    this.#delivery.deliver(subscription);
+    if (request.msg_type === 'subscription_renew') this.#delivery.tellPlace(subscription);
   }
 
   #own(content: Dict, { idents }: AnyMessage): Subscription | undefined {
@@ -222,7 +224,7 @@ export class Subscriptions {
       return;
     }
     const ended = 'there is no such subscription of this sender; it may have expired';
-    this.#tellEnd(client, {}, id, ended);
+    this.#delivery.tellEnd(client, {}, id, ended);
   }
 
   #resumable(after: unknown): number | undefined {
@@ -282,7 +284,7 @@ export class Subscriptions {
       const seconds = Math.round(this.#limits.silence / 1000);
       this.#remove(subscription);
       const { client, parent, id } = subscription;
-      this.#tellEnd(client, parent, id, `nothing was heard of its subscriber for ${seconds} s`);
+      this.#delivery.tellEnd(client, parent, id, `nothing was heard of its subscriber for ${seconds} s`);
     }
     if (this.#feeds.size > 0) this.#options.poke();
   }
@@ -318,7 +320,7 @@ export class Subscriptions {
         if (entry.seq > feed.log.floor) feed.log.add(entry.seq, entry.msgId, change, change.bytes);
       }
     }
-    for (const subscription of this.#subscriptions.values()) this.#deliver(subscription);
+    for (const subscription of this.#subscriptions.values()) this.#delivery.deliver(subscription);
     for (const feed of feeds) feed.log.trim();
     return last < this.#seq;
   }
@@ -346,120 +348,5 @@ export class Subscriptions {
   #skip(): void {
     this.#evaluated = this.#seq;
     for (const feed of this.#feeds.values()) feed.log.clear(this.#seq);
-  }
-
-  // Delivery.
-
-  #deliver(subscription: Subscription): void {
-    const { feed } = subscription;
-    if (subscription.catchingUp || !this.#isOpen(subscription)) return;
-    if (subscription.extra.length > 0 || subscription.position < feed.log.floor) {
-      void this.#catchUp(subscription);
-      return;
-    }
-    const upTo = Math.max(this.#evaluated, feed.log.floor);
-    while (subscription.hasCredit && subscription.position < upTo) {
-      const changes: FeedChange[] = [];
-      let bytes = 0;
-      let seq = upTo;
-      for (const { seq: at, value } of feed.log.after(subscription.position)) {
-        if (bytes >= UPDATE_BYTES) break;
-        changes.push(value);
-        bytes += value.bytes;
-        seq = bytes >= UPDATE_BYTES ? at : upTo;
-      }
-      if (changes.length === 0) subscription.position = upTo;
-      else this.#send(subscription, seq, changes);
-    }
-  }
-
-  /** Brings one that resumes, or that was too slow for its feed's memory, to where the feed remembers from. */
-  async #catchUp(subscription: Subscription): Promise<void> {
-    const { feed } = subscription;
-    subscription.catchingUp = true;
-    try {
-      while (this.#isOpen(subscription) && subscription.hasCredit) {
-        const { extra } = subscription;
-        if (extra.length > 0) await this.#tellExtra(subscription, extra.slice(0, CHUNK));
-        else if (subscription.position >= feed.log.floor) break;
-        else if (subscription.position < this.#log.floor) this.#reset(subscription);
-        else await this.#tellPast(subscription);
-        await pause(0);
-      }
-    } finally {
-      subscription.catchingUp = false;
-    }
-    if (!this.#isOpen(subscription) || !subscription.hasCredit) return;
-    this.#deliver(subscription);
-  }
-
-  async #tellExtra(subscription: Subscription, ids: readonly string[]): Promise<void> {
-    const { feed, start } = subscription;
-    const entries = ids.map((msgId) => ({ seq: start, msgId, value: { gone: false, early: false } }));
-    const results = await this.#evaluate([feed], entries);
-    if (results === undefined) return;
-    subscription.extra = subscription.extra.slice(ids.length);
-    const changes = (results.get(feed) ?? [])
-      // What has changed since comes anyway.
-      .filter(({ entry, change }) => change.buffers !== undefined && !this.#hasChanged(entry.msgId, start))
-      .map(({ change }) => change);
-    if (changes.length > 0) this.#send(subscription, subscription.position, changes);
-  }
-
-  async #tellPast(subscription: Subscription): Promise<void> {
-    const { feed, position } = subscription;
-    const upTo = feed.log.floor;
-    const entries: LogEntry<Touched>[] = [];
-    for (const entry of this.#log.after(position, CHUNK)) if (entry.seq <= upTo) entries.push(entry);
-    const end = entries.length < CHUNK ? upTo : (entries.at(-1)?.seq ?? upTo);
-    const results = await this.#evaluate([feed], entries);
-    if (results === undefined) return;
-    let changes: FeedChange[] = [];
-    let bytes = 0;
-    for (const { entry, change } of results.get(feed) ?? []) {
-      if (this.#hasChanged(entry.msgId, entry.seq)) continue;
-      changes.push(change);
-      bytes += change.bytes;
-      if (bytes < UPDATE_BYTES) continue;
-      this.#send(subscription, entry.seq, changes);
-      if (!subscription.hasCredit) return;
-      changes = [];
-      bytes = 0;
-    }
-    if (changes.length > 0) this.#send(subscription, end, changes);
-    else subscription.position = end;
-  }
-
-  #hasChanged(msgId: string, since: number): boolean {
-    return (this.#log.latest(msgId)?.seq ?? 0) > since;
-  }
-
-  #reset(subscription: Subscription): void {
-    const seq = Math.max(this.#evaluated, subscription.feed.log.floor);
-    const { id: subscriptionId } = subscription;
-    const content = { subscription: subscriptionId, seq, changes: [], reset: true };
-    subscription.sent(seq);
-    this.#push(subscription.client, subscription.parent, {
-      content: { ...content, buffer_lens: null, result_buffer_lens: null },
-    });
-  }
-
-  #isOpen(subscription: Subscription): boolean {
-    return this.#subscriptions.get(subscription.id) === subscription;
-  }
-
-  #send(subscription: Subscription, seq: number, changes: readonly FeedChange[]): void {
-    subscription.sent(seq);
-    const { client, parent, feed, id } = subscription;
-    this.#push(client, parent, updateMessage({ subscription: id, seq }, feed, changes));
-  }
-
-  #tellEnd(client: Buffer, parent: Dict, subscription: string, ended: string): void {
-    const lens = { buffer_lens: null, result_buffer_lens: null };
-    this.#push(client, parent, { content: { subscription, seq: 0, changes: [], ...lens, ended } });
-  }
-
-  #push(client: Buffer, parent: Dict, answer: Answer): void {
-    this.#options.send(client, parent, 'subscription_update', answer);
   }
 }
