@@ -397,6 +397,25 @@ test('a map of thousands leaves the event loop to others, and its tasks are all 
   expect(longest).toBeLessThan(2_000);
 });
 
+test('an engine that dies in a coalescing broadcast fails all of it', async () => {
+  const own = await TestController.start();
+  const args = ['--file', own.controller.engineFile];
+  const mine = await Promise.all([EngineProcess.start({ args }), EngineProcess.start({ args })]);
+  const client = await Client.connect({ connectionFile: own.controller.clientFile, ...patience });
+  try {
+    await client.waitForEngines(2, patience);
+    const ar = client.broadcastView('all', { coalescing: true }).apply(() => new Promise(() => undefined));
+    await waitFor(() => ar.metadata.every(({ begun }) => begun !== null));
+    mine[1]?.child.kill('SIGKILL');
+    await expect(value(ar)).rejects.toMatchObject({ code: 'ENGINE_DIED' });
+    expect(ar.statuses).toEqual(['failed', 'failed']);
+  } finally {
+    await client.close();
+    await Promise.all(mine.map((engine) => engine[Symbol.asyncDispose]()));
+    await own.stop();
+  }
+});
+
 test('shutdown of an engine, and of everything', async () => {
   const own = await TestController.start();
   const args = ['--file', own.controller.engineFile];

@@ -9,3 +9,5 @@ export { appendText } from './results/output-store.js';
 export { ProgressBar } from './results/progress-bar.js';
 export { ResultCache } from './results/result-cache.js';
 export { Task } from './task.js';
+export { orderOfReplies } from './views/coalesced-replies.js';
+export { part, sliceable } from './views/partition.js';

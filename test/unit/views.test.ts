@@ -1,0 +1,114 @@
+// What views decide by themselves: how sequences are cut, and whose value is whose in a coalesced reply.
+import { dependency, kwargs, NdArray, UsageError } from '@ipyparallel-js/client';
+import { orderOfReplies, part, sliceable } from '@ipyparallel-js/client/internal';
+import { describe, expect, test } from 'vitest';
+
+/** What a stock tree of broadcast schedulers makes of engines: values in this order, targets shown in that one. */
+function stockTree(ids: readonly number[], depth: number): { values: number[]; shown: unknown[] } {
+  if (depth === 0) return { values: [...ids], shown: ids.map((id) => `engine-${id}`) };
+  const visit = (left: readonly number[], level: number): number[] => {
+    if (level === depth) return [...left];
+    const bit = (id: number): number => Math.floor(id / 2 ** (depth - 1 - level)) % 2;
+    return [0, 1].flatMap((side) =>
+      visit(
+        left.filter((id) => bit(id) === side),
+        level + 1,
+      ),
+    );
+  };
+  const top = (id: number): number => Math.floor(id / 2 ** (depth - 1)) % 2;
+  const shown = [0, 1].flatMap((side) => ids.filter((id) => top(id) === side));
+  return { values: visit(ids, 0), shown: shown.map((id) => [`engine-${id}`, id]) };
+}
+
+describe('the order of a coalesced reply', () => {
+  const engines = (ids: readonly number[]) => ids.map((id) => ({ id, uuid: `engine-${id}` }));
+  const sets = Array.from({ length: 2 ** 8 }, (_, bits) =>
+    [0, 1, 2, 3, 5, 8, 9, 12].filter((_, i) => Math.floor(bits / 2 ** i) % 2 === 1),
+  );
+
+  test.each([0, 1])('of a tree of depth %i is always known', (depth) => {
+    for (const ids of sets) {
+      const { values, shown } = stockTree(ids, depth);
+      expect(orderOfReplies(engines(ids), shown).map((place) => ids[place])).toEqual(values);
+    }
+  });
+
+  test('of a deeper tree is right, or refused', () => {
+    let refused = 0;
+    let depthOne = 0;
+    for (const ids of sets) {
+      const { values, shown } = stockTree(ids, 2);
+      // What the usual depth shows in the same way is taken for it.
+      if (JSON.stringify(shown) === JSON.stringify(stockTree(ids, 1).shown)) depthOne++;
+      else {
+        try {
+          expect(orderOfReplies(engines(ids), shown).map((place) => ids[place])).toEqual(values);
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'ENGINE_DIED' });
+          refused++;
+        }
+      }
+    }
+    expect(refused + depthOne).toBeLessThan(sets.length / 2);
+  });
+});
+
+describe('parts of sequences', () => {
+  const cut = (sequence: Iterable<unknown> | NdArray, parts: number, dist: 'block' | 'roundRobin') =>
+    Array.from({ length: parts }, (_, i) => part(sliceable(sequence), i, parts, dist));
+
+  test.each([
+    [[1, 2, 3, 4, 5], 3, [[1, 2], [3, 4], [5]], [[1, 4], [2, 5], [3]]],
+    [[1, 2], 3, [[1], [2], []], [[1], [2], []]],
+    [[], 2, [[], []], [[], []]],
+    ['abc', 2, [['a', 'b'], ['c']], [['a', 'c'], ['b']]],
+  ] as const)('of %j, %i', (sequence, parts, block, roundRobin) => {
+    expect(cut(sequence, parts, 'block').map(({ value }) => value)).toEqual(block);
+    expect(cut(sequence, parts, 'roundRobin').map(({ value }) => value)).toEqual(roundRobin);
+    expect(cut(sequence, parts, 'roundRobin').map(({ length }) => length)).toEqual(
+      roundRobin.map(({ length }) => length),
+    );
+  });
+
+  test('of arrays are arrays', () => {
+    const floats = Float32Array.of(1, 2, 3);
+    const first = sliceable(floats).between(0, 2);
+    expect(first).toEqual(Float32Array.of(1, 2));
+    expect((first as Float32Array).buffer).toBe(floats.buffer);
+    const rows = new NdArray(Int16Array.of(1, 2, 3, 4, 5, 6), { shape: [3, 2] });
+    expect(cut(rows, 2, 'block').map(({ value }) => (value as NdArray).toNested())).toEqual([
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      [[5, 6]],
+    ]);
+    expect(cut(rows, 2, 'roundRobin').map(({ value }) => (value as NdArray).toNested())).toEqual([
+      [
+        [1, 2],
+        [5, 6],
+      ],
+      [[3, 4]],
+    ]);
+  });
+
+  test('of what is none are refused', () => {
+    expect(() => sliceable(5 as unknown as number[])).toThrow(UsageError);
+    expect(() => sliceable(new NdArray([1, 2, 3, 4], { shape: [2, 2], fortranOrder: true }))).toThrow(
+      /C order/,
+    );
+  });
+});
+
+test('dependencies and keyword arguments', () => {
+  expect(dependency(['a', 'b', 'a'], { all: false }).asDict()).toEqual({
+    dependencies: ['a', 'b'],
+    all: false,
+    success: true,
+    failure: false,
+  });
+  expect(() => dependency('a', { success: false })).toThrow(/successes, failures or both/);
+  expect(() => dependency([5 as unknown as string])).toThrow(/not by number/);
+  expect(() => kwargs([] as unknown as Record<string, unknown>)).toThrow(UsageError);
+});
