@@ -236,6 +236,20 @@ describe('a network that is cut without a word', () => {
     ]);
   });
 
+  it('lets only so many submissions wait', async () => {
+    const hub = await fakeHub({ answer: engines });
+    const { proxy, rc } = await throughProxy(hub.info);
+    const view = rc.directView(0, { language: 'python' });
+    proxy.pause();
+    await disconnected(rc);
+    const results = Array.from({ length: 10_001 }, () => view.execute('1'));
+    const refused = results.filter(({ ready }) => ready);
+    expect(refused).toEqual([results.at(-1)]);
+    const error = await codeOf(refused[0]?.get() ?? Promise.resolve());
+    expect(error).toBeInstanceOf(ConnectionClosedError);
+    expect(String(error)).toMatch(/10000 submissions wait for the connection already; this one was not sent/);
+  });
+
   it('does not keep close() waiting', async () => {
     const hub = await fakeHub();
     const { proxy, rc, states } = await throughProxy(hub.info);

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs';
+import { Client, type ConnectionStatus, TaskLostError } from '@ipyparallel-js/client';
+import { expect, it } from 'vitest';
+import { CutProxy } from '../support/cut-proxy.js';
+import { describeStock } from '../support/describe-stock.js';
+import { StockCluster } from '../support/stock-cluster.js';
+import { waitFor } from '../support/wait-for.js';
+
+const WAIT = { timeout: 60_000 };
+
+/** A database that takes seconds for a question, in the hub's only thread, as thousands of full records would. */
+const slowDatabase = `
+import time
+from ipyparallel.controller.dictdb import DictDB
+find = DictDB.find_records
+def slow(self, check, keys=None):
+    if isinstance(check.get('msg_id'), dict) and check['msg_id'].get('$eq') == 'slow':
+        time.sleep(6)
+    return find(self, check, keys)
+DictDB.find_records = slow
+`;
+
+function statesOf(rc: Client): ConnectionStatus[] {
+  const states: ConnectionStatus[] = [];
+  rc.connection$.subscribe((status) => states.push(status));
+  return states;
+}
+
+for (const version of ['7.1', '9'] as const) {
+  describeStock(version, `the connection to a controller of ipyparallel ${version}`, () => {
+    it('lasts while the hub is busy, heals after a cut, and survives the controller', async () => {
+      await using cluster = await StockCluster.start({ version, engines: 1, config: slowDatabase });
+      const info = JSON.parse(readFileSync(cluster.connectionFile, 'utf8')) as Record<string, unknown>;
+      await using proxy = await CutProxy.start(info);
+      await using rc = await Client.connect({ connectionFile: proxy.info, heartbeatInterval: 500 });
+      const states = statesOf(rc);
+      const [id = 0] = await rc.waitForEngines(1, WAIT);
+
+      // Three times as long as a silent link would be believed in.
+      await using other = await Client.connect({ connectionFile: cluster.connectionFile });
+      const slow = other.dbQuery({ msg_id: 'slow' }, { keys: 'queue', ...WAIT });
+      const rows = slow.then((all) => all);
+      const began = performance.now();
+      const [, history] = await Promise.all([rows, rc.hubHistory(WAIT)]);
+      expect(performance.now() - began).toBeGreaterThan(5_000);
+      expect(history).toEqual([]);
+      expect(states.map(({ state }) => state)).toEqual(['connected']);
+
+      const direct = rc.directView(id).execute('import time; time.sleep(4); 6 * 7');
+      const balanced = rc.loadBalancedView().execute('"after it"');
+      await waitFor(async () => (await other.hubHistory()).length === 2, WAIT);
+      proxy.pause();
+      await waitFor(() => !rc.connected, { ...WAIT, what: 'the cut to be noticed' });
+      const meanwhile = rc.loadBalancedView().execute('"meanwhile"');
+      proxy.resume();
+      expect(await direct.get(WAIT)).toMatchObject({ text: '42' });
+      expect(await balanced.get(WAIT)).toMatchObject({ text: "'after it'" });
+      expect(await meanwhile.get(WAIT)).toMatchObject({ text: "'meanwhile'" });
+      expect(states.at(-1)).toMatchObject({ state: 'connected', incarnation: 2 });
+      expect(await other.hubHistory()).toHaveLength(3);
+
+      const lost = rc.loadBalancedView().execute('import time; time.sleep(3)');
+      await waitFor(async () => (await other.hubHistory()).length === 4, WAIT);
+      await cluster.killController();
+      await waitFor(() => !rc.connected, { ...WAIT, what: 'the end of the controller to be noticed' });
+      await cluster.restartController(['--restore']);
+      await waitFor(() => rc.connected, { ...WAIT, what: 'the controller to be back' });
+      expect(states.at(-1)).toMatchObject({ state: 'connected', incarnation: 3 });
+      // Its records were in the old one's memory, and nobody tells the new one of it.
+      await expect(lost.get(WAIT)).rejects.toBeInstanceOf(TaskLostError);
+      await rc.waitForEngines(1, WAIT);
+      const after = rc.directView(rc.ids[0] ?? 0).execute('"again"');
+      expect(await after.get(WAIT)).toMatchObject({ text: "'again'" });
+      expect(rc.outstanding).toEqual([]);
+      expect(rc.stats).toMatchObject({ malformed: 0, forged: 0, replayed: 0 });
+    });
+  });
+}
