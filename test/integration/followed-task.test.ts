@@ -1,7 +1,13 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Client } from '@ipyparallel-js/client';
-import type { Dict } from '@ipyparallel-js/protocol';
+import { type Dict, TaskLostError } from '@ipyparallel-js/protocol';
 import { expect, it, onTestFinished } from 'vitest';
 import { FakeHub } from '../support/fake-hub.js';
+import { executeContent } from '../support/raw-client.js';
+import { TestController } from '../support/test-controller.js';
+import { waitFor } from '../support/wait-for.js';
 
 const ID = 'b0b0_1';
 
@@ -89,4 +95,53 @@ it('a record that was culled while its task ran is gone when the task ends', asy
   expect((await follow('none', 'pending', 'none', 'pending', 'none', 'completed', 'none')).result).toBe(
     'purged',
   );
+});
+
+it('a record that stays open, of a task that the controller of now has never had, is lost', async () => {
+  const open: Dict = { ...done, completed: null, result_content: null, result_header: null };
+  let statusAsked = 0;
+  const hub = await FakeHub.start({
+    answer: ({ message }) => {
+      if (message.msg_type === 'db_request')
+        return { status: 'ok', records: [open], buffer_lens: [0], result_buffer_lens: [0] };
+      if (message.msg_type !== 'result_request') return undefined;
+      statusAsked++;
+      return { status: 'error', ename: 'KeyError', evalue: `'No such message: ${ID}'`, traceback: [] };
+    },
+  });
+  onTestFinished(() => hub.stop());
+  const rc = await Client.connect({ connectionFile: hub.info, pollInterval: 50 });
+  onTestFinished(() => rc.close());
+  const ar = rc.getResult(ID);
+  const failure = await ar.get({ timeout: 40_000 }).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(TaskLostError);
+  expect(failure).toMatchObject({ code: 'TASK_LOST', msgIds: [ID] });
+  expect(ar.statuses).toEqual(['lost']);
+  // Not at the first word: a result may be on its way.
+  expect(statusAsked).toBeGreaterThanOrEqual(2);
+  expect(rc.stats.followed).toBe(0);
+});
+
+it('a task that waited in a controller of ours that ended is lost; one that waits in this one is not', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'ippjs-lost-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  const options = { db: { type: 'sqlite', location: directory } } as const;
+  const submit = async (controller: TestController): Promise<string> => {
+    const client = await controller.client();
+    const metadata = { after: [], follow: [], timeout: 0, targets: [], retries: 0 };
+    const { id } = client.submit('task', 'execute_request', executeContent('1'), undefined, { metadata });
+    await waitFor(async () => await client.record(id).catch(() => undefined));
+    return id;
+  };
+  const first = await TestController.start(options);
+  const left = await submit(first).finally(() => first.stop());
+  const second = await TestController.start(options);
+  onTestFinished(() => second.stop());
+  const waiting = await submit(second);
+  const rc = await Client.connect({ connectionFile: second.controller.clientFile });
+  onTestFinished(() => rc.close());
+  const ar = rc.getResult([left, waiting]);
+  await ar.wait({ returnWhen: 'firstException', timeout: 40_000 });
+  expect(ar.statuses).toEqual(['lost', 'unassigned']);
+  expect(ar.error[0]).toBeInstanceOf(TaskLostError);
 });
