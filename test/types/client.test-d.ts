@@ -1,12 +1,15 @@
-import type {
+import {
   AsyncResult,
-  Client,
-  ClientOptions,
-  EngineInfo,
-  EngineQueueStatus,
-  ExecuteReply,
-  QueueStatus,
-  ResultStatus,
+  type Client,
+  type ClientOptions,
+  type EngineInfo,
+  type EngineQueueStatus,
+  type ExecuteReply,
+  type QueueStatus,
+  type ResultHandle,
+  type ResultStatus,
+  type Settled,
+  type TaskMetadata,
 } from '@ipyparallel-js/client';
 import type { TaskStatus } from '@ipyparallel-js/protocol';
 import type { Observable } from 'rxjs';
@@ -125,5 +128,46 @@ describe('a client', () => {
     // @ts-expect-error no such option
     const wrong: ClientOptions = { connectionfile: 'x' };
     expectTypeOf(wrong).toExtend<ClientOptions>();
+  });
+});
+
+describe('results, strictly', () => {
+  const list = rc.getResult<number>(ids);
+  const single = rc.getResult<number[]>('a');
+  const map = rc.loadBalancedView().map((n: number) => `${n}`, [1, 2]);
+
+  it('iterate by element', () => {
+    expectTypeOf(list[Symbol.asyncIterator]()).toEqualTypeOf<AsyncGenerator<number, void, undefined>>();
+    expectTypeOf(map.asCompleted()).toEqualTypeOf<AsyncGenerator<string, void, undefined>>();
+    expectTypeOf(map.get()).resolves.toEqualTypeOf<string[]>();
+  });
+
+  it('settle by element, and a single one as a whole', () => {
+    expectTypeOf(list.settled()).resolves.toEqualTypeOf<Settled<number>[]>();
+    expectTypeOf(single.settled()).resolves.toEqualTypeOf<Settled<number[]>[]>();
+  });
+
+  it('split into parts, by task and by engine', () => {
+    expectTypeOf(list.split()).items.toEqualTypeOf<AsyncResult<number, number>>();
+    expectTypeOf(map.split()[0]?.get()).toEqualTypeOf<Promise<string[]> | undefined>();
+    expectTypeOf(single.getDict()).resolves.toEqualTypeOf<Map<number, number[]>>();
+    expectTypeOf(map.getDict({ lists: true })).resolves.toEqualTypeOf<Map<number, string[][]>>();
+    expectTypeOf(AsyncResult.join(list, list).get()).resolves.toEqualTypeOf<number[]>();
+  });
+
+  it('wait for all, or for parts', () => {
+    expectTypeOf(list.wait()).resolves.toEqualTypeOf<boolean>();
+    expectTypeOf(
+      list.wait({ returnWhen: 'firstCompleted' }).then(({ done }) => done[0]?.get()),
+    ).resolves.toEqualTypeOf<number | undefined>();
+  });
+
+  it('go through handles', () => {
+    expectTypeOf(list.toJSON()).toEqualTypeOf<ResultHandle>();
+    expectTypeOf(rc.attach<string[]>('{}').get()).resolves.toEqualTypeOf<string[]>();
+    expectTypeOf(rc.taskStatus$('a')).toEqualTypeOf<Observable<TaskStatus>>();
+    expectTypeOf(list.metadata).items.toEqualTypeOf<TaskMetadata>();
+    // @ts-expect-error read-only
+    list.metadata[0].stdout = '';
   });
 });

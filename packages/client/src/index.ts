@@ -63,7 +63,6 @@ export {
   AsyncResult,
   type ElementOf,
   type InteractiveOptions,
-  type OutputOfTask,
   type ReturnWhen,
 } from './async-result.js';
 export { Client, type ClientOptions, type DbQueryOptions, type Jobs, type RangeOptions } from './client.js';
@@ -96,6 +95,7 @@ export type { ProgressBarOptions } from './results/progress-bar.js';
 export type { Reassembly } from './results/reassembly.js';
 export type { ResultCacheLimits } from './results/result-cache.js';
 export type { OutputOptions, OutputStream } from './results/stream-output.js';
+export type { OutputOfTask } from './results/task-group.js';
 export type { TaskMetadata, TaskOutput } from './results/task-metadata.js';
 export type { Moments, TimedeltaOptions, TimeKey } from './results/timing.js';
 export type { PurgeOptions, PurgeReport, ResubmitOptions } from './selections.js';

@@ -110,7 +110,7 @@ function sizesOf(value: unknown, tasks: number): number[] {
   return [...(value as number[])];
 }
 
-const MAX_ELEMENTS = 100_000_000;
+const MAX_ELEMENTS = 10_000_000;
 
 function refused(why: string): UsageError {
   return new UsageError(`not the handle of a result: ${why}`);

@@ -1,6 +1,6 @@
 import { partialResults } from '@ipyparallel-js/protocol/internal';
 import { concatMap, filter, map, type Observable } from 'rxjs';
-import type { OutputOfTask } from '../async-result.js';
+import type { OutputOfTask } from './task-group.js';
 
 /** A value that the generator of a task has yielded. */
 export interface PartialResult<Y = unknown> {
