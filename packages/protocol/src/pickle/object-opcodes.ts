@@ -28,8 +28,11 @@ function globalFromStack(machine: PickleMachine): void {
 function pushCall(machine: PickleMachine, callee: unknown, args: unknown, kwargs: unknown): void {
   if (!isCallee(callee)) throw machine.reader.fail('a call of what is no class or function');
   if (!Array.isArray(args)) throw machine.reader.fail('the arguments of a call are not a tuple');
-  machine.budget.spend(3 * COST.container);
-  machine.push(construct(callee, args, kwargs, machine.budget));
+  machine.budget.spend(COST.container);
+  const made = construct(callee, args, kwargs, machine.budget);
+  // It has parts, and becomes an object with as many.
+  if (made instanceof PyInstance) machine.budget.spend(2 * COST.container);
+  machine.push(made);
 }
 
 function call(machine: PickleMachine): void {

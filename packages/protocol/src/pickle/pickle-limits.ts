@@ -1,3 +1,4 @@
+import { getHeapStatistics } from 'node:v8';
 import { UnpickleError } from './unpickle-error.js';
 
 /** How much one pickle may ask of us. What is past a limit throws {@link UnpickleError}. */
@@ -8,7 +9,7 @@ export interface PickleLimits {
   readonly maxOpcodes: number;
   /** Entries of the memo, which shared references go through. Default 10 million. */
   readonly maxMemoEntries: number;
-  /** Estimated memory of the decoded value, in bytes. Default 512 MiB. */
+  /** Estimated memory of the decoded value, in bytes. Default 1 GiB, or half of what V8 may use where that is less. */
   readonly maxMemory: number;
   /** Size of one integer, in bytes of its binary form. Default 128 KiB. */
   readonly maxIntegerBytes: number;
@@ -18,12 +19,12 @@ const DEFAULTS: PickleLimits = {
   maxDepth: 1000,
   maxOpcodes: 25_000_000,
   maxMemoEntries: 10_000_000,
-  maxMemory: 512 * 1024 * 1024,
+  maxMemory: Math.min(1024 * 1024 * 1024, Math.floor(getHeapStatistics().heap_size_limit / 2)),
   maxIntegerBytes: 128 * 1024,
 };
 
-/** Estimated cost of what a pickle builds, in bytes. */
-export const COST = { container: 96, element: 16, entry: 80, memo: 48 } as const;
+/** Estimated cost of what a pickle builds, in bytes: what it takes at the most while it is built and finished. */
+export const COST = { container: 320, element: 24, entry: 160, memo: 64 } as const;
 
 /** Counts what one pickle has used, and throws at a limit. */
 export class Budget {
