@@ -3,7 +3,7 @@
     python3 scripts/make-pickle-fixtures.py --python PYTHON... --ipyparallel PYTHON...
 
 Each --python pickles the values below in every protocol it has; each --ipyparallel (a Python that can import
-ipyparallel; with numpy, arrays too) serializes the objects below. Equal pickles are written once.
+ipyparallel; with numpy and pandas, arrays and tables too) serializes the objects below. Equal pickles are written once.
 An expected value is typed JSON: {"t": TYPE, "v": VALUE}; test/support/typed-json.ts reads it.
 """
 
@@ -85,6 +85,10 @@ def module_function(x):
 def typed(value):
     if value is None:
         return {"t": "null"}
+    if type(value).__module__ == "numpy":
+        if value.shape == ():
+            return typed(value.item())
+        return {"t": "array", "dtype": str(value.dtype), "shape": list(value.shape), "v": typed(value.ravel().tolist())}
     if isinstance(value, bool):
         return {"t": "bool", "v": value}
     if isinstance(value, int):
@@ -120,10 +124,6 @@ def typed(value):
         return {"t": "value", "name": "Uuid", "v": str(value)}
     if isinstance(value, fractions.Fraction):
         return {"t": "value", "name": "Fraction", "v": str(value)}
-    if type(value).__module__ == "numpy":
-        if value.shape == ():
-            return typed(value.item())
-        return {"t": "array", "dtype": str(value.dtype), "shape": list(value.shape), "v": typed(value.ravel().tolist())}
     raise TypeError(type(value))
 
 
@@ -210,7 +210,7 @@ def opaque_values():
     yield "enum member", Color.RED, opaque("__main__.Color", args=("red",))
     yield "keyword arguments", Keyworded(), opaque("__main__.Keyworded", args=(1,), kwargs={"scale": 2}), 4
     yield "exception", ValueError("bad", 3), opaque("builtins.ValueError", args=("bad", 3))
-    yield "Fraction", fractions.Fraction(1, 3)
+    yield "Fraction", fractions.Fraction(1, 3), typed(fractions.Fraction(1, 3))
     yield "range", range(3), opaque("builtins.range", args=(0, 3, 1))
     path = pathlib.PurePosixPath("/a/b")
     yield "path", path, opaque(type(path).__module__ + ".PurePosixPath")
@@ -222,9 +222,8 @@ def opaque_values():
         import numpy
     except ImportError:
         return
-    yield "ndarray", numpy.arange(3)
-    yield "numpy float", numpy.float64(1.5)
-    yield "numpy int", numpy.int32(1)
+    for name, value in [("ndarray", numpy.arange(3)), ("numpy float", numpy.float64(1.5)), ("numpy int", numpy.int32(1))]:
+        yield name, value, typed(value)
     try:
         import pytz
     except ImportError:
@@ -278,6 +277,39 @@ def emit_values():
     for name, value in shapes():
         emit(name, value, {"t": "shape"})
     return found
+
+
+def emit_tables():
+    """Tables of pandas, where there is one; the tests know what they hold."""
+    try:
+        import pandas
+    except ImportError:
+        return []
+    frame = pandas.DataFrame(
+        {
+            "id": [1, 2],
+            "name": ["x", None],
+            "size": [1.5, 2.5],
+            "more": [3, 4],
+            "when": pandas.to_datetime(["2026-01-01", "2026-01-02"]),
+            "kind": pandas.Categorical(["p", "q"]),
+            "maybe": pandas.array([1, None], dtype="Int64"),
+        },
+        index=["r1", "r2"],
+    )
+    tables = [
+        ("frame", frame),
+        ("turned", frame[["id", "more"]].T),
+        ("texts turned", frame[["name", "kind"]].astype(object).T),
+        ("levels", frame.set_index(["id", "kind"])[["size"]]),
+        ("series", frame["size"]),
+        ("index", pandas.DatetimeIndex(["2026-01-01"], name="day")),
+    ]
+    by = "pandas " + pandas.__version__
+    return [
+        {"name": name, "by": by, "pickles": [pickle.dumps(table, protocol).hex() for protocol in range(6)]}
+        for name, table in tables
+    ]
 
 
 def emit_out_of_band():
@@ -411,10 +443,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--python", action="append", default=[])
     parser.add_argument("--ipyparallel", action="append", default=[])
-    parser.add_argument("--emit", choices=["values", "oob", "messages"])
+    parser.add_argument("--emit", choices=["values", "tables", "oob", "messages"])
     options = parser.parse_args()
     if options.emit:
-        emit = {"values": emit_values, "oob": emit_out_of_band, "messages": emit_messages}[options.emit]
+        emit = {"values": emit_values, "tables": emit_tables, "oob": emit_out_of_band, "messages": emit_messages}[options.emit]
         print(json.dumps(emit()))
         return
     if not options.python or not options.ipyparallel:
@@ -423,6 +455,7 @@ def main():
     fixtures = {
         "about": "Written by scripts/make-pickle-fixtures.py; do not edit.",
         "values": merge([found for python in options.python for found in run(python, "values")]),
+        "tables": [table for python in options.python for table in run(python, "tables")],
         "out_of_band": run(options.python[-1], "oob"),
         "results": [found for message in messages for found in message["results"]],
         "applies": [found for message in messages for found in message["applies"]],

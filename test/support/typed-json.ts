@@ -38,6 +38,11 @@ interface MessageFixture {
 /** test/fixtures/pickles.json. */
 export interface PickleFixtures {
   readonly values: readonly PickleFixture[];
+  readonly tables: readonly {
+    readonly name: string;
+    readonly by: string;
+    readonly pickles: readonly string[];
+  }[];
   readonly out_of_band: {
     readonly hex: string;
     readonly in_band_hex: string;

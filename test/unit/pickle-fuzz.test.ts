@@ -29,6 +29,7 @@ const MOST_MS = 5000;
 const MOST_MEMORY = 512 << 20;
 
 const fixtures = readPickleFixtures();
+const tables = fixtures.tables.flatMap((table) => table.pickles.map(fromHex));
 const pickles = fixtures.values.flatMap((value) => value.pickles.map(({ hex }) => fromHex(hex)));
 const messages = [...fixtures.results, ...fixtures.applies].map(({ frames }) => frames.map(fromHex));
 
@@ -336,6 +337,16 @@ describe('pickles at random', { timeout: TIMEOUT }, () => {
   it('real ones, changed', () => {
     rounds('changed', (random) => {
       const pickle = mutate(random, random.pick(pickles), random.pick(pickles));
+      return survives(
+        () => readPickle(pickle, { limits }),
+        () => hexOf(pickle),
+      );
+    });
+  });
+
+  it('tables and arrays, changed', () => {
+    rounds('tables', (random) => {
+      const pickle = mutate(random, random.pick(tables), random.pick(tables));
       return survives(
         () => readPickle(pickle, { limits }),
         () => hexOf(pickle),
