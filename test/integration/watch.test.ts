@@ -335,6 +335,8 @@ describe('a live query', () => {
       .watch()
       .subscribe((event) => events.push(event));
     await waitFor(() => events.length > 0);
+    expect(rc.stats.liveFeeds).toBeGreaterThan(0);
+    expect(rc.stats.liveRecords).toBeGreaterThan(0);
     subscription.unsubscribe();
     const [id = ''] = [other.submit('mux', 'apply_request', {}, engine.uuid).id];
     await other.replyTo(id);

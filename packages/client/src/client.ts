@@ -131,7 +131,7 @@ export class Client implements AsyncDisposable {
 
   /** What was sent, received and refused since connecting, and what is held now. */
   get stats(): ClientStats {
-    const { own, others, transport } = this.#link;
+    const { own, others, transport, live } = this.#link;
     return {
       ...transport.stats,
       outstanding: own.outstanding.length,
@@ -140,6 +140,8 @@ export class Client implements AsyncDisposable {
       unreadBytes: own.ended.bytes,
       evictedResults: own.ended.evicted,
       history: own.historyLength,
+      liveFeeds: live.held.feeds,
+      liveRecords: live.held.records,
     };
   }
 

@@ -28,6 +28,10 @@ export interface ClientStats extends TrafficStats {
   readonly evictedResults: number;
   /** Ids in `rc.history`. */
   readonly history: number;
+  /** What live queries are fed by: those that are read, and those kept for a minute to be resumed. */
+  readonly liveFeeds: number;
+  /** Records that these hold. */
+  readonly liveRecords: number;
 }
 
 /** The counters behind {@link TrafficStats}. */

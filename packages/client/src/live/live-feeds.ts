@@ -35,6 +35,13 @@ export class LiveFeeds {
     return undefined;
   }
 
+  /** How many there are, and how many records they have. */
+  get held(): { readonly feeds: number; readonly records: number } {
+    let records = 0;
+    for (const { feed } of this.#feeds.values()) records += feed.set.size;
+    return { feeds: this.#feeds.size, records };
+  }
+
   add(key: string, feed: LiveFeed): void {
     this.#feeds.set(feed.id, { feed, key });
   }

@@ -70,6 +70,11 @@ export class LiveQueries {
     );
   }
 
+  /** How much is held here. */
+  get held(): { readonly feeds: number; readonly records: number } {
+    return this.#feeds.held;
+  }
+
   /** Whatever is watched fails. */
   close(): void {
     this.#feeds.close(new ConnectionClosedError('the client was closed'));

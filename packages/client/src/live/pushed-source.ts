@@ -101,20 +101,26 @@ class PushedRun {
     const { requests, inbox } = this.#context;
     const { keys, node } = this.#question;
     const after = this.place;
-    const { content } = await requests.request(
-      'subscribe_request',
-      {
-        query: toWireQuery(node),
-        keys: keys === undefined ? null : this.#columns,
-        ...(after === undefined ? {} : { after }),
-      },
-      { signal: this.#signal },
-    );
+    const subscribed = inbox.expect();
+    const { content, unread } = await requests
+      .request(
+        'subscribe_request',
+        {
+          query: toWireQuery(node),
+          keys: keys === undefined ? null : this.#columns,
+          ...(after === undefined ? {} : { after }),
+        },
+        { signal: this.#signal },
+      )
+      .then((reply) => ({
+        content: reply.content,
+        unread: inbox.read(reply.content.subscription, (update) => {
+          this.#updates.push(update);
+          this.#onUpdate();
+        }),
+      }))
+      .finally(subscribed);
     this.#subscription = content.subscription;
-    const unread = inbox.read(this.#subscription, (update) => {
-      this.#updates.push(update);
-      this.#onUpdate();
-    });
     const renewal = setInterval(() => this.#renew(), RENEW_MS);
     renewal.unref();
     try {

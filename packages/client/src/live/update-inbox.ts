@@ -7,6 +7,7 @@ const MOST_EARLY = 32;
 export class UpdateInbox {
   readonly #readers = new Map<string, (update: AnyMessage) => void>();
   // The first update may be read in one go with the reply that names the subscription.
+  #expected = 0;
   #early: { readonly subscription: string; readonly update: AnyMessage }[] = [];
 
   /** Takes a message of the query socket; false when it is no update. */
@@ -15,8 +16,18 @@ export class UpdateInbox {
     const { subscription } = message.content;
     const reader = this.#readers.get(subscription);
     if (reader !== undefined) reader(message);
-    else this.#early = [...this.#early, { subscription, update: message }].slice(-MOST_EARLY);
+    else if (this.#expected > 0)
+      this.#early = [...this.#early, { subscription, update: message }].slice(-MOST_EARLY);
     return true;
+  }
+
+  /** Somebody is subscribing, until the returned function is called. */
+  expect(): () => void {
+    this.#expected++;
+    return () => {
+      this.#expected--;
+      if (this.#expected === 0) this.#early = [];
+    };
   }
 
   /** Reads the updates of a subscription until the returned function is called. */

@@ -125,7 +125,7 @@ class FoldingReader<R> implements FeedReader {
   readonly #queue = new ConflatedQueue<Numbered>();
   /** A snapshot is owed; it is made when it is taken, so that nothing has to be folded into it. */
   #owed: number | undefined;
-  #onEmpty: (() => void)[] = [];
+  #empty: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
   failed = false;
   failure: unknown;
 
@@ -167,14 +167,22 @@ class FoldingReader<R> implements FeedReader {
 
   taken(): Promise<void> | undefined {
     if (this.failed || (this.#queue.size === 0 && this.#owed === undefined)) return undefined;
-    return new Promise((resolve) => this.#onEmpty.push(resolve));
+    this.#empty ??= promised();
+    return this.#empty.promise;
   }
 
   #emptied(): void {
-    const waiting = this.#onEmpty;
-    this.#onEmpty = [];
-    for (const resolve of waiting) resolve();
+    this.#empty?.resolve();
+    this.#empty = undefined;
   }
+}
+
+function promised(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
 }
 
 /** Hands on what has come, folded, after a pause each time. */
