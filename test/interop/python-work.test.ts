@@ -1,5 +1,6 @@
 // Python functions, arguments and results, through real engines: stock ones behind stock controllers.
 import { inspect, isDeepStrictEqual } from 'node:util';
+import { Client } from '@ipyparallel-js/client';
 import {
   DataFrame,
   NdArray,
@@ -13,12 +14,14 @@ import {
   Series,
   TimeDelta,
   tuple,
+  unpackApplyMessage,
   unpackResult,
 } from '@ipyparallel-js/protocol';
 import { taskError } from '@ipyparallel-js/protocol/internal';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Closing } from '../support/closing.js';
 import { describeStock } from '../support/describe-stock.js';
+import { OurController } from '../support/our-controller.js';
 import { pythonValues, Random, type Sample, sample } from '../support/python-values.js';
 import { RawClient } from '../support/raw-client.js';
 import { StockCluster, stockVersions } from '../support/stock-cluster.js';
@@ -324,3 +327,26 @@ frame = pandas.DataFrame({
     });
   });
 }
+
+describeStock('9', 'Python work through a client, on our controller', () => {
+  it('comes back in kind, and is in the records', async () => {
+    await using controller = await OurController.start({ version: '9', engines: 1 });
+    await using rc = await Client.connect({ connectionFile: controller.connectionFile });
+    await rc.waitForEngines(1, { timeout: 60_000 });
+    const view = rc.loadBalancedView();
+    expect(await view.apply(py<number>`lambda x: x**2`, 5).get()).toBe(25);
+    expect(await view.map(py<number>`lambda x, y: x * y`, [1, 2, 3], [4, 5, 6]).get()).toStrictEqual([
+      4, 10, 18,
+    ]);
+    const data = Float64Array.from({ length: 100_000 }, (_, i) => i);
+    const result = view.apply(py<NdArray<Float64Array>>`lambda v: v['deep'][0] + 1`, { deep: [data] });
+    expect((await result.get()).data.at(-1)).toBe(100_000);
+    const [id = ''] = result.msgIds;
+    const [record] = await rc.dbQuery({ msg_id: id }, ['buffers', 'result_buffers']);
+    const { f, args } = unpackApplyMessage(record?.buffers ?? []);
+    expect(String(f)).toContain("lambda v: v['deep'][0] + 1");
+    expect(args).toStrictEqual([{ deep: [new NdArray(data)] }]);
+    expect(unpackResult(record?.result_buffers ?? []).value).toBeInstanceOf(NdArray);
+    expect((await rc.getResult(id).get()) as NdArray).toBeInstanceOf(NdArray);
+  });
+});
