@@ -239,7 +239,8 @@ describe('a network that is cut without a word', () => {
   it('lets only so many submissions wait', async () => {
     const hub = await fakeHub({ answer: engines });
     const { proxy, rc } = await throughProxy(hub.info);
-    const view = rc.directView(0, { language: 'python' });
+    const view = rc.directView(0);
+    await rc.engineLanguage(0);
     proxy.pause();
     await disconnected(rc);
     const results = Array.from({ length: 10_001 }, () => view.execute('1'));

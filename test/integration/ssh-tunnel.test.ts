@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Client } from '@ipyparallel-js/client';
 import { TimeoutError, TransportError } from '@ipyparallel-js/protocol';
 import { type Machine, startDeadline, thisMachine } from '@ipyparallel-js/wire';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -14,6 +15,7 @@ import {
   openConnection,
 } from '../../packages/client/dist/connect/connection.js';
 import { isCI } from '../support/describe-stock.js';
+import { FakeHub } from '../support/fake-hub.js';
 import { findSshd, Sshd } from '../support/sshd.js';
 import { waitFor } from '../support/wait-for.js';
 
@@ -159,6 +161,18 @@ describe.skipIf(leaveOut)('an ssh tunnel', () => {
     connection.onTunnelLost((error) => late.push(error));
     expect(late).toEqual(told);
     await connection.close();
+  });
+
+  it('that breaks under a client is opened again', async () => {
+    await using hub = await FakeHub.start();
+    await using rc = await Client.connect({ ...options, connectionFile: { ...hub.info, location: '' } });
+    const states: string[] = [];
+    rc.connection$.subscribe(({ state }) => states.push(state));
+    sshd.breakConnections();
+    await waitFor(() => states.length >= 3, { timeout: 30_000, what: () => states.join() });
+    expect(states).toEqual(['connected', 'disconnected', 'connected']);
+    expect(await rc.hubHistory({ timeout: 20_000 })).toEqual([]);
+    expect(sshd.connections).toBe(1);
   });
 
   it('tells nothing when it is closed', async () => {
