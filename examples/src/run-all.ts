@@ -16,6 +16,7 @@ const examples = [
   'select-and-resubmit',
   'select-and-purge',
   'progress-of-tasks',
+  'views',
 ];
 const TIMEOUT_MS = 60_000;
 
