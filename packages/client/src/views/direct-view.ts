@@ -2,6 +2,7 @@ import { type NdArray, UsageError } from '@ipyparallel-js/protocol';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import { AsyncResult } from '../async-result.js';
 import type { EngineInfo } from '../engine-registry.js';
+import { AsyncMapResult } from '../results/async-map-result.js';
 import type { Task } from '../task.js';
 import { type Callable, type WorkFor, workOfCall, workOfEach } from '../work.js';
 import { LazyMap, type LazyMapOptions } from './lazy-map.js';
@@ -114,9 +115,8 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     const dist = checkDistribution(options.dist ?? 'block');
     const work = pullWork(name);
     const pieces = this.engines().map((engine) => ({ engine, work }));
-    return new AsyncResult<R[], R, R[]>(this.kept(this.link.submitter.toEngines(pieces, this.flags)), {
-      single: false,
-      reassembly: { kind: dist === 'block' ? 'flatten' : 'roundRobin' },
+    return new AsyncMapResult<R>(this.kept(this.link.submitter.toEngines(pieces, this.flags)), {
+      kind: dist === 'block' ? 'flatten' : 'roundRobin',
     });
   }
 
@@ -167,14 +167,11 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     });
     const flags = options.label === undefined ? this.flags : { ...this.flags, label: options.label };
     const tasks = length === 0 ? [] : this.kept(this.link.submitter.toEngines(pieces, flags));
-    return new AsyncResult<R[], R, R[]>(tasks, {
-      single: false,
-      reassembly: {
-        kind: dist === 'block' ? 'flatten' : 'roundRobin',
-        ...(mapping ? { sizes } : {}),
-        ordered: options.ordered ?? true,
-        returnErrors: options.returnExceptions ?? false,
-      },
+    return new AsyncMapResult<R>(tasks, {
+      kind: dist === 'block' ? 'flatten' : 'roundRobin',
+      ...(mapping ? { sizes } : {}),
+      ordered: options.ordered ?? true,
+      returnErrors: options.returnExceptions ?? false,
     });
   }
 

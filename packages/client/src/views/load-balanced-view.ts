@@ -1,5 +1,6 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import { AsyncResult } from '../async-result.js';
+import { AsyncMapResult } from '../results/async-map-result.js';
 import type { Task } from '../task.js';
 import { type Callable, type Work, type WorkFor, workOfCall, workOfEach } from '../work.js';
 import { LazyMap, type LazyMapOptions } from './lazy-map.js';
@@ -86,14 +87,11 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
     const flags = options.label === undefined ? this.flags : { ...this.flags, label: options.label };
     const tasks = this.link.submitter.eachToScheduler(count, workAt, flags);
     this.keep(tasks);
-    return new AsyncResult<R[], R, R[]>(tasks, {
-      single: false,
-      reassembly: {
-        kind: 'flatten',
-        ...(mapping ? { sizes: sizesOf(length, count) } : {}),
-        ordered: options.ordered ?? true,
-        returnErrors: options.returnExceptions ?? false,
-      },
+    return new AsyncMapResult<R>(tasks, {
+      kind: 'flatten',
+      ...(mapping ? { sizes: sizesOf(length, count) } : {}),
+      ordered: options.ordered ?? true,
+      returnErrors: options.returnExceptions ?? false,
     });
   }
 

@@ -1,6 +1,7 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import type { AsyncResult } from '../async-result.js';
 import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
+import type { AsyncMapResult } from '../results/async-map-result.js';
 
 /** Engines: one id, several, or all that are registered at each call. A negative id counts from the last: -1 is it. */
 export type Targets = number | readonly number[] | 'all';
@@ -12,7 +13,7 @@ export type PerTarget<T extends Targets, R> = T extends number ? R : R[];
 export type ViewResult<T extends Targets, R> = AsyncResult<PerTarget<T, R>, R>;
 
 /** The results of a map: a list of elements, in chunks. */
-export type MapResult<R> = AsyncResult<R[], R, R[]>;
+export type MapResult<R> = AsyncMapResult<R>;
 
 /** Finds engines by id. */
 export class TargetFinder {

@@ -314,7 +314,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
    * `View.get_result`.
    */
   getResult<R = unknown>(job?: string | number): AsyncResult<R>;
-  getResult<R = unknown>(jobs: readonly (string | number)[]): MapResult<R>;
+  getResult<R = unknown>(jobs: readonly (string | number)[]): AsyncResult<R[], R>;
   getResult(jobs: string | number | readonly (string | number)[] = -1): AsyncResult<unknown> {
     const ids = this.#idsOf(jobs);
     const [first] = ids;
