@@ -294,6 +294,38 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
         .map(({ message }) => message.content.uuid);
       expect(notices).toEqual(expect.arrayContaining([first.uuid, second.uuid]));
     });
+
+    test('it outlives a controller that is killed and restored', async () => {
+      await rc.execute(engine.uuid, 'globalThis.kept = 41');
+      const { kernelPid } = engine;
+      await cluster.restartController(['--restore']);
+      await using again = RawClient.fromFile(cluster.connectionFile);
+      await waitFor(async () => [...(await again.engines()).values()].includes(engine.uuid), {
+        timeout: 60_000,
+        what: 'the hub to have the engine back',
+      });
+      // Old hubs list a restored engine before its sockets are connected again; what is sent by then is lost.
+      const untilAnswered = (submit: () => Submitted) =>
+        waitFor(
+          async () => {
+            const task = submit();
+            await task.reply(2_000).catch(() => undefined);
+            // Output travels on a socket of its own.
+            const heard = (): boolean => again.published(task.id, 'status').length > 0;
+            return await waitFor(heard, { timeout: 2_000 }).catch(() => false);
+          },
+          { timeout: 60_000, what: 'the engine to answer' },
+        );
+      const code = 'ipyparallel.task.publish({ kept }); console.log(kept + 1)';
+      await untilAnswered(() => again.submit('control', 'kernel_info_request', {}, engine.uuid));
+      await untilAnswered(() => submitCall(again, (n: number) => n * n, 12));
+      await untilAnswered(() => again.submit('mux', 'execute_request', executeContent('1'), engine.uuid));
+      const task = again.submit('mux', 'execute_request', executeContent(code), engine.uuid);
+      expect((await task.reply()).content).toMatchObject({ status: 'ok' });
+      expect(await again.streamText(task.id, 'stdout')).toBe('42\n');
+      expect(again.published(task.id, 'data_message')).toHaveLength(1);
+      expect(engine.kernelPid).toBe(kernelPid);
+    });
   });
 
   describeStock(version, 'a JavaScript engine under other terms', () => {
