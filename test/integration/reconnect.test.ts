@@ -396,6 +396,24 @@ describe('tasks that were outstanding when the connection broke', () => {
     expect(requests(hub, 'execute_request')).toHaveLength(1);
   });
 
+  it('of a broadcast are lost one by one, and one that waited leaves once', async () => {
+    const hub = await fakeHub({ answer: engines });
+    const { proxy, rc } = await throughProxy(hub.info);
+    await rc.engineLanguage(0);
+    await rc.engineLanguage(1);
+    const before = rc.broadcastView().execute('1');
+    await waitFor(() => requests(hub, 'execute_request').length === 1, WAIT);
+    proxy.pause();
+    await disconnected(rc);
+    const during = rc.broadcastView().execute('2');
+    proxy.resume();
+    await connected(rc, 2);
+    await before.wait(WAIT);
+    expect(before.statuses).toEqual(['lost', 'lost']);
+    expect(during.ready).toBe(false);
+    expect(requests(hub, 'execute_request').map(({ message }) => message.content.code)).toEqual(['1', '2']);
+  });
+
   it('are lost at once where no records are kept', async () => {
     const hub = await fakeHub({
       answer: (request, self) =>

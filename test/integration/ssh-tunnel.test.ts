@@ -175,6 +175,16 @@ describe.skipIf(leaveOut)('an ssh tunnel', () => {
     expect(sshd.connections).toBe(1);
   });
 
+  it('that breaks before the hub has answered ends connecting', async () => {
+    await using hub = await FakeHub.start({ answer: () => false });
+    const connecting = Client.connect({ ...options, connectionFile: hub.info, timeout: 60_000 }).catch(
+      (reason: unknown) => reason,
+    );
+    await waitFor(() => hub.requests.length > 0, { timeout: 20_000, what: 'the request' });
+    sshd.breakConnections();
+    expect(await connecting).toMatchObject({ code: 'SSH_TUNNEL' });
+  });
+
   it('tells nothing when it is closed', async () => {
     const connection = await open();
     const told: Error[] = [];

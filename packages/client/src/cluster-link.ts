@@ -16,7 +16,7 @@ import { Signals } from './live/signals.js';
 import { OwnTasks } from './own-tasks.js';
 import { ConnectionState } from './reconnect/connection-state.js';
 import { Lives } from './reconnect/lives.js';
-import { SILENT_BEATS } from './reconnect/sockets.js';
+import { silenceOf } from './reconnect/sockets.js';
 import { ClientKeeper } from './results/client-keeper.js';
 import { ClientResults } from './results/client-results.js';
 import { Transport } from './transport.js';
@@ -119,7 +119,7 @@ export class ClusterLink {
         ...{ transport, requests, registry, control, own, others, database, operations },
         ...{ state: this.connection, source, engines },
       },
-      SILENT_BEATS * heartbeat + ARRIVAL_MS,
+      silenceOf(heartbeat) + ARRIVAL_MS,
     );
     const incoming = new Incoming({
       ...{ requests, control, own, others, signals, engines, stats: transport.stats },
@@ -136,7 +136,7 @@ export class ClusterLink {
         signals.onSubmitted(msgId);
       },
     });
-    source.onTunnelLost((error) => this.#lives.onBroken(error.message));
+    source.onTunnelLost((error) => this.#lives.onTunnelLost(error));
   }
 
   /** Finds the connection file, opens the sockets and waits for the hub's answer. */

@@ -79,6 +79,13 @@ export class Lives implements LifeEvents<Greeting> {
     this.#reconnector.onBroken(reason);
   }
 
+  /** The ssh tunnel ended. */
+  onTunnelLost(error: Error): void {
+    // Before the first answer there is nothing to go on with.
+    if (this.#parts.state.now.incarnation === 0) this.#parts.requests.failAll(error, { opening: true });
+    else this.#reconnector.onBroken(error.message);
+  }
+
   onComplete(): void {
     this.#reconnector.onComplete();
   }

@@ -24,7 +24,13 @@ export interface SocketsListener {
 export type SendingChannel = Exclude<ClientChannel, 'iopub' | 'notification'>;
 
 /** How long a link may be silent in answer to a heartbeat, in heartbeats, before it counts as cut. */
-export const SILENT_BEATS = 4;
+const SILENT_BEATS = 4;
+/** How long what was sent may be on its way where there is no heartbeat, in ms. */
+const SILENCE_MS = 10_000;
+
+/** For how long what was given to a link may still be on its way, in ms: after that it is dropped. */
+export const silenceOf = (heartbeat: number): number =>
+  heartbeat > 0 ? SILENT_BEATS * heartbeat : SILENCE_MS;
 
 const LINGER_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -141,10 +147,10 @@ export class Sockets {
     if (this.#heartbeat > 0) {
       // The other side's ZeroMQ answers in a thread of its own, however busy or stopped the hub's own code is.
       socket.heartbeatInterval = this.#heartbeat;
-      socket.heartbeatTimeout = SILENT_BEATS * this.#heartbeat;
-      // What the system has taken and cannot deliver in that time is dropped by it, not delivered at some later time.
-      socket.tcpMaxRetransmitTimeout = SILENT_BEATS * this.#heartbeat;
+      socket.heartbeatTimeout = silenceOf(this.#heartbeat);
     }
+    // What the system has taken and cannot deliver in that time is dropped by it, not delivered at some later time.
+    socket.tcpMaxRetransmitTimeout = silenceOf(this.#heartbeat);
     if (curve === null) return;
     socket.curveServerKey = curve.serverKey;
     socket.curvePublicKey = curve.publicKey;
