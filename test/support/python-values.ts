@@ -105,7 +105,8 @@ const scalars: readonly ((r: Random) => Sample)[] = [
     return same(value, 'int', String(value));
   },
   (r) => {
-    const value = r.below(2) === 0 ? r.pick(FLOATS) : (r.below(1e9) - 5e8) / 1024.5;
+    // Never whole: that would be an int.
+    const value = r.below(2) === 0 ? r.pick(FLOATS) : (r.below(1e9) - 5e8) / 1024 + 1 / 4096;
     return same(value, 'float', Object.is(value, -0) ? '-0' : String(value));
   },
   (r) => {
