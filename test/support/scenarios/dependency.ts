@@ -1,0 +1,83 @@
+// Retells ipyparallel's test_dependency.py. What of a Dependency is met or out of reach is the scheduler's to say, so it
+// is asked: by tasks that wait for others that succeeded and failed.
+import { type AsyncResult, Dependency, depend, py, requireModules, UsageError } from '@ipyparallel-js/client';
+import { expect, test } from 'vitest';
+import type { Ground } from './ground.js';
+
+const PATIENCE = { timeout: 60_000 };
+const one = py<number>`lambda: 1`;
+const fail = py<null>`lambda: 1 / 0`;
+
+export function dependencyScenarios(ground: () => Ground): void {
+  const ended = async (): Promise<{ good: AsyncResult<number>; bad: AsyncResult<null> }> => {
+    const view = ground().rc.loadBalancedView();
+    const good = view.apply(one);
+    const bad = view.apply(fail);
+    await good.wait(PATIENCE);
+    await bad.wait(PATIENCE);
+    return { good, bad };
+  };
+
+  /** `met` or `unreachable`. */
+  const judged = async (dependency: Dependency): Promise<string> => {
+    const [end] = await ground().rc.loadBalancedView({ after: dependency }).apply(one).settled(PATIENCE);
+    if (end?.status === 'fulfilled') return 'met';
+    expect(end?.reason).toMatchObject({ ename: 'ImpossibleDependency' });
+    return 'unreachable';
+  };
+
+  test('test_success_only', async () => {
+    const { good, bad } = await ended();
+    expect(await judged(new Dependency([good, bad]))).toBe('unreachable');
+    expect(await judged(new Dependency([good, bad], { all: false }))).toBe('met');
+    expect(await judged(new Dependency(good))).toBe('met');
+    expect(await judged(new Dependency(good, { all: false }))).toBe('met');
+  });
+
+  test('test_failure_only', async () => {
+    const { good, bad } = await ended();
+    const onlyFailures = { success: false, failure: true };
+    expect(await judged(new Dependency([good, bad], onlyFailures))).toBe('unreachable');
+    expect(await judged(new Dependency([good, bad], { ...onlyFailures, all: false }))).toBe('met');
+    expect(await judged(new Dependency(good, onlyFailures))).toBe('unreachable');
+    expect(await judged(new Dependency(bad, onlyFailures))).toBe('met');
+    expect(await judged(new Dependency([good, bad], { failure: true }))).toBe('met');
+    expect(() => new Dependency(good, { success: false })).toThrow(UsageError);
+  });
+
+  test('test_require_imports: a function runs where a module can be imported', async () => {
+    const { rc } = ground();
+    const encode = py<string>`lambda text: __import__('base64').b64encode(text.encode()).decode()`;
+    const ar = rc.loadBalancedView().apply(requireModules('base64')(encode), 'foo');
+    expect(await ar.get(PATIENCE)).toBe('Zm9v');
+    // A stock scheduler finds that no engine is left only when a time-out has it look.
+    const stock = ground().controller === 'stock';
+    const limited = rc.loadBalancedView(stock ? { timeout: 500 } : {});
+    const nowhere = limited.apply(requireModules('no_such_module_at_all')(encode), 'foo');
+    await expect(nowhere.get(PATIENCE)).rejects.toMatchObject({
+      ename: stock ? 'TaskTimeout' : 'ImpossibleDependency',
+    });
+  });
+
+  test('test_require_function, test_require_object: a function finds what was pushed under its name', async () => {
+    const { rc } = ground();
+    await rc.clear(PATIENCE);
+    const calls = py<number>`lambda a: func(a)`;
+    await expect(rc.loadBalancedView().apply(calls, 5).get(PATIENCE)).rejects.toMatchObject({
+      ename: 'NameError',
+    });
+    await rc.directView('all').push({ func: py`lambda x: x * x` }).get(PATIENCE);
+    expect(await rc.loadBalancedView().apply(calls, 5).get(PATIENCE)).toBe(25);
+  });
+
+  test('a functional dependency sends a task on until an engine fits', async () => {
+    const { rc } = ground();
+    await rc
+      .directView('all')
+      .scatter('place', [...rc.ids], { flatten: true })
+      .get(PATIENCE);
+    const last = rc.ids.at(-1) ?? Number.NaN;
+    const here = depend(py(`lambda: place == ${last}`))(py<number>`lambda: place`);
+    expect(await rc.loadBalancedView().apply(here).get(PATIENCE)).toBe(last);
+  });
+}
