@@ -123,6 +123,26 @@ describe('captures', () => {
   });
 });
 
+test.each([
+  ['a name that is code', { captures: { 'x = process.exit(1)': 'value' }, captured_values: true }],
+  ['a helper that is no function', { functions: [{ source: '5', name: '' }], captures: { f: 0 } }],
+  ['a helper that does not compile', { functions: [{ source: '(', name: '' }], captures: { f: 0 } }],
+  ['a helper that throws', { functions: [{ source: 'null.x', name: '' }], captures: { f: 0 } }],
+  ['an inherited name that has no value', { captures: { constructor: 'value' }, captured_values: true }],
+  ['a module that is none', { module: 'http://example.org/x.js', source: undefined }],
+  ['a file URL that is none', { module: 'file:///%00', source: undefined }],
+])('a call that nobody makes in good faith is answered: %s', async (what, change) => {
+  const { content, buffers } = encodeJsCall(
+    capture((x: number) => x, { k: 1 }),
+    [1],
+  );
+  const message = controller.session.rawMessage('apply_request', { ...content, ...change }, { buffers });
+  controller.sendFrames('mux', engine.uuid, controller.frames(message));
+  const { content: answer } = await ended(message.msg_id);
+  expect(answer.status).toBe(what.startsWith('an inherited') ? 'ok' : 'error');
+  expect((await apply(() => 'on')).value).toBe('on');
+});
+
 describe('modules', () => {
   const file = (name: string, text: string): string => {
     const path = join(cwd, name);

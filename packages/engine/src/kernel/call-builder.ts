@@ -1,5 +1,5 @@
 import type { TaskContext } from '@ipyparallel-js/protocol';
-import { type DecodedCall, isBindable, type WireFunction } from '@ipyparallel-js/protocol/internal';
+import { type DecodedCall, isBindable, own, type WireFunction } from '@ipyparallel-js/protocol/internal';
 import type { Completion, Evaluator } from './evaluator.js';
 import { rewriteDynamicImports } from './imports.js';
 import type { ModuleLoader } from './modules.js';
@@ -18,7 +18,7 @@ export class CallBuilder {
 
   /**
    * Gives the called function, or the completion that none came of. As with the evaluator, never anything when the
-   * code was terminated after its first await.
+   * code was terminated after its first await. @throws SyntaxError for a captured name that is none
    */
   build(
     call: DecodedCall,
@@ -26,6 +26,12 @@ export class CallBuilder {
     task: TaskContext,
     done: (completion: Completion) => void,
   ): void {
+    // Before anything runs: what is thrown in a completion would end no job.
+    const names = call.functions.flatMap((wire) =>
+      Object.keys('module' in wire ? {} : (wire.captures ?? {})),
+    );
+    const unfit = names.find((name) => !isBindable(name));
+    if (unfit !== undefined) throw new SyntaxError(`cannot bind ${JSON.stringify(unfit)}: it is no name`);
     const built: Built[] = [];
     const next = (): void => {
       const place = built.length;
@@ -41,7 +47,7 @@ export class CallBuilder {
         script,
         (name, ref) => {
           if (ref === 'task') return task;
-          return typeof ref === 'number' ? built[ref] : call.values[place]?.[name];
+          return typeof ref === 'number' ? built[ref] : own(call.values[place] ?? {}, name);
         },
         (completion) => {
           if (completion.kind !== 'value') done(completion);
@@ -78,8 +84,6 @@ export class CallBuilder {
       return;
     }
     const names = captures.map(([name]) => name);
-    const unfit = names.find((name) => !isBindable(name));
-    if (unfit !== undefined) throw new SyntaxError(`cannot bind ${JSON.stringify(unfit)}: it is no name`);
     const values = captures.map(([name, ref]) => bound(name, ref));
     this.#evaluator.evaluate(`((${names.join(', ')}) => ${source})`, scriptName, (completion) => {
       if (completion.kind !== 'value') done(completion);
