@@ -5,11 +5,17 @@ export type Signal =
   /** It was sent; its record will be there soon. */
   | { readonly kind: 'submitted'; readonly msgId: string }
   | { readonly kind: 'begun'; readonly msgId: string; readonly at: Date }
-  | { readonly kind: 'output'; readonly msgId: string }
+  | { readonly kind: 'output'; readonly msgId: string; readonly output: Output }
   /** Its reply, or that its engine is idle again. */
   | { readonly kind: 'ended'; readonly msgId: string }
   /** Engines came or went, records were purged or resubmitted: anything may have changed. */
   | { readonly kind: 'anything' };
+
+/** Output of a task: the column that it goes to, and how much it adds to a text. */
+export interface Output {
+  readonly column: 'stdout' | 'stderr' | 'execute_input' | 'execute_result' | 'error' | 'display_data';
+  readonly length: number;
+}
 
 /** When so many tasks are remembered to have begun, the oldest are forgotten. */
 const MOST_BEGUN = 10_000;
@@ -34,8 +40,10 @@ export class Signals {
   onOutput(message: AnyMessage): void {
     const msgId = parentId(message);
     if (msgId === undefined) return;
-    if (!isMessageOf(message, 'status')) this.#tell({ kind: 'output', msgId });
-    else if (message.content.execution_state === 'busy') {
+    if (!isMessageOf(message, 'status')) {
+      const output = outputOf(message);
+      if (output !== undefined) this.#tell({ kind: 'output', msgId, output });
+    } else if (message.content.execution_state === 'busy') {
       const at = new Date();
       this.#remember(msgId, at);
       this.#tell({ kind: 'begun', msgId, at });
@@ -73,5 +81,24 @@ export class Signals {
 
   #tell(signal: Signal): void {
     for (const listener of this.#listeners) listener(signal);
+  }
+}
+
+function outputOf(message: AnyMessage): Output | undefined {
+  const { msg_type, content } = message;
+  switch (msg_type) {
+    case 'stream': {
+      const column = content['name'];
+      const text = content['text'];
+      if ((column !== 'stdout' && column !== 'stderr') || typeof text !== 'string') return undefined;
+      return { column, length: text.length };
+    }
+    case 'execute_input':
+    case 'execute_result':
+    case 'error':
+    case 'display_data':
+      return { column: msg_type, length: 0 };
+    default:
+      return undefined;
   }
 }

@@ -351,7 +351,7 @@ class StockRun {
           this.#signs.forget(msgId);
           this.#open.delete(msgId);
           changes.push({ op: 'gone', msgId });
-        } else this.#signs.answered(msgId, 'missing', asked, now);
+        } else this.#signs.answered(msgId, undefined, asked, now);
         continue;
       }
       const matches = told === undefined ? this.#matches(row) : told.has(msgId);
@@ -362,7 +362,7 @@ class StockRun {
         else this.#open.delete(msgId);
       }
       if (!matches && row.submitted !== null && !this.#mayEverMatch(row)) this.#ignore(msgId);
-      else this.#signs.answered(msgId, isOpen ? 'open' : 'over', asked, now);
+      else this.#signs.answered(msgId, row, asked, now);
     }
     this.#sink.apply(changes);
   }
