@@ -6,7 +6,7 @@ import { ResultCache, type ResultCacheLimits } from './results/result-cache.js';
 import { SubmissionHistory } from './results/submission-history.js';
 import type { TaskKeeper } from './results/task-keeper.js';
 import { Task } from './task.js';
-import { engineDied, readOutcome, replyStatus } from './task-results.js';
+import { engineDied, neverRan, readOutcome, replyStatus } from './task-results.js';
 
 interface OwnTask {
   readonly task: Task;
@@ -164,6 +164,8 @@ export class OwnTasks {
       completed: dateIn(message.header, 'date') ?? null,
       started: dateIn(message.metadata, 'started') ?? null,
       status: replyStatus(message.content),
+      // Python engines say that they are busy with a task also when they only take it from the queue to abort it.
+      ...(neverRan(message.content) ? { begun: null } : {}),
     });
     if (message.msg_type === 'execute_reply' && outputToCome(own, message)) {
       this.#after(own, OUTPUT_GRACE_MS, () => this.#finish(own));
@@ -279,7 +281,7 @@ function describeRequest(task: Task, { header, metadata, content }: TaskRequest)
 /** Whether an engine that had the task has not yet said that it is through with it. */
 function outputToCome({ idle, task }: OwnTask, { content, metadata }: AnyMessage): boolean {
   // What was aborted before it ran puts nothing out, nor does what failed because its engine is gone.
-  if (replyStatus(content) === 'aborted' && task.begun === null) return false;
+  if (neverRan(content) || (replyStatus(content) === 'aborted' && task.begun === null)) return false;
   if (ownString(content, 'ename') === 'EngineError') return false;
   const targets = ownValue(metadata, 'broadcast_targets');
   return idle.size < (Array.isArray(targets) && targets.length > 0 ? targets.length : 1);

@@ -85,6 +85,11 @@ function unpackEach(buffers: readonly Uint8Array[]): unknown[] {
   return values;
 }
 
+/** Whether a reply says that its task was aborted in the queue; one that was aborted while it ran has an error. */
+export function neverRan(content: Dict): boolean {
+  return own(content, 'status') === 'aborted' && ownString(content, 'ename') === undefined;
+}
+
 /** A reply's own word for how its task ended. */
 export function replyStatus(content: Dict): 'ok' | 'error' | 'aborted' {
   const status = outcomeOf(content);

@@ -40,9 +40,10 @@ export class Task {
   readonly keeper: TaskKeeper | undefined;
   readonly #metadata: MutableMetadata;
   readonly #engineId: (uuid: string) => number | undefined;
-  // Replays its last value also when it is over, which a BehaviorSubject does not.
-  readonly #changes = new ReplaySubject<TaskStatus>(1);
-  readonly #output = new Subject<TaskOutput>();
+  // Made when somebody listens: most tasks of a large map are only waited for. Replays its last value also when it is
+  // over, which a BehaviorSubject does not.
+  #changes: ReplaySubject<TaskStatus> | undefined;
+  #output: Subject<TaskOutput> | undefined;
   readonly #store: OutputStore;
   #status: TaskStatus;
   #outcome: Outcome | undefined;
@@ -61,7 +62,6 @@ export class Task {
     if (start.engineUuid !== undefined) this.engineUuid = start.engineUuid;
     this.#sent = start.sent ?? true;
     this.#status = start.status ?? 'unassigned';
-    this.#changes.next(this.#status);
     this.done = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -76,6 +76,11 @@ export class Task {
 
   /** The status, at once and at each change; completes when the task has ended. */
   get status$(): Observable<TaskStatus> {
+    if (this.#changes === undefined) {
+      this.#changes = new ReplaySubject(1);
+      this.#changes.next(this.#status);
+      if (this.#outcome !== undefined) this.#changes.complete();
+    }
     return this.#changes.asObservable();
   }
 
@@ -120,7 +125,12 @@ export class Task {
 
   /** Its output: what there is, at once, then each piece as it comes; completes with `outputDone`. */
   get output$(): Observable<TaskOutput> {
-    return defer(() => concat(from(this.#store.pieces()), this.#output));
+    return defer(() => {
+      const there = from(this.#store.pieces());
+      if (this.#outputEnded) return there;
+      this.#output ??= new Subject();
+      return concat(there, this.#output);
+    });
   }
 
   /** Whether nothing more of its output is expected. */
@@ -147,21 +157,21 @@ export class Task {
 
   /** An engine has begun with it; the first word counts. */
   begin(at: Date): void {
-    this.#metadata.begun ??= at;
+    if (this.#metadata.status !== 'aborted') this.#metadata.begun ??= at;
   }
 
   /** It has put something out: kept within bounds, and told to who listens. */
   emit(output: TaskOutput): void {
     if (this.#outputEnded) return;
     this.#store.add(output);
-    this.#output.next(output);
+    this.#output?.next(output);
   }
 
   /** Nothing more of its output is expected. */
   endOutput(): void {
     if (this.#outputEnded) return;
     this.#outputEnded = true;
-    this.#output.complete();
+    this.#output?.complete();
     this.#resolveOutput();
   }
 
@@ -175,7 +185,7 @@ export class Task {
     // What ended without a reply is known to have ended now.
     this.#metadata.received ??= new Date();
     if (isDone(status)) this.#become(status);
-    this.#changes.complete();
+    this.#changes?.complete();
     this.#resolve(outcome);
     if (options.moreOutput !== true) this.endOutput();
     return true;
@@ -194,6 +204,6 @@ export class Task {
   #become(status: TaskStatus): void {
     if (status === this.#status) return;
     this.#status = status;
-    this.#changes.next(status);
+    this.#changes?.next(status);
   }
 }

@@ -2,6 +2,7 @@
 import { Writable } from 'node:stream';
 import { AsyncResult, py, RemoteError, ref, TaskAbortedError, TimeoutError } from '@ipyparallel-js/client';
 import { CompositeError, UsageError } from '@ipyparallel-js/protocol';
+import { lastValueFrom } from 'rxjs';
 import { expect, test } from 'vitest';
 import { waitFor } from '../wait-for.js';
 import type { Ground } from './ground.js';
@@ -321,6 +322,27 @@ export function asyncResultScenarios(ground: () => Ground): void {
         });
       }
     }
+  });
+
+  test('the status is one word for its client, for another, and in its row', async () => {
+    const { rc, connect } = ground();
+    await using other = await connect();
+    const ran = rc.directView('all').execute('import time; time.sleep(0.3)');
+    const bad = rc.directView(-1).execute('1 / 0');
+    const aborted = rc.directView(-1).apply(answer);
+    await aborted.abort(LONG);
+    const ids = [ran.msgIds[0] ?? '', bad.msgIds[0] ?? '', aborted.msgIds[0] ?? ''];
+    const expected = ['completed', 'failed', 'aborted'];
+    for (const client of [rc, other]) {
+      const words = await Promise.all(ids.map((id) => lastValueFrom(client.taskStatus$(id))));
+      expect(words).toEqual(expected);
+    }
+    const { statuses } = await other.resultStatus(ids, LONG);
+    expect(ids.map((id) => statuses[id])).toEqual(expected);
+    expect(ran.metadata.every(({ begun }) => begun !== null)).toBe(true);
+    expect(aborted.metadata[0]?.begun).toBeNull();
+    await rc.purgeHubResults(ids, LONG);
+    expect(await lastValueFrom(other.taskStatus$(ids[0] ?? ''))).toBe('purged');
   });
 
   test('a handle gives another client the results of Python engines', async () => {

@@ -18,6 +18,7 @@ interface KeeperLink {
 /** What tasks ask of their client. */
 export class ClientKeeper implements TaskKeeper {
   readonly #link: KeeperLink;
+  #known: { readonly secret: string; readonly digest: string | null } | undefined;
 
   constructor(link: KeeperLink) {
     this.#link = link;
@@ -26,7 +27,10 @@ export class ClientKeeper implements TaskKeeper {
   get cluster(): string | null {
     const { info, curve } = this.#link.transport.connection;
     const secret = info.key === '' ? (curve?.serverKey ?? '') : info.key;
-    return secret === '' ? null : clusterDigest(secret);
+    // Asked for each task of a result.
+    if (this.#known?.secret !== secret)
+      this.#known = { secret, digest: secret === '' ? null : clusterDigest(secret) };
+    return this.#known.digest;
   }
 
   async abort(tasks: readonly Task[], options: WaitOptions): Promise<void> {

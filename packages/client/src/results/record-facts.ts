@@ -2,7 +2,7 @@ import type { TaskKey } from '@ipyparallel-js/protocol';
 import { taskError } from '@ipyparallel-js/protocol/internal';
 import type { Row } from '../question.js';
 import type { Task } from '../task.js';
-import { replyStatus } from '../task-results.js';
+import { neverRan, replyStatus } from '../task-results.js';
 import { appendText } from './output-store.js';
 import { idsIn } from './read-output.js';
 
@@ -37,6 +37,7 @@ export function describeFromRecord(task: Task, row: Row): void {
     after: idsIn(metadata, 'after'),
     follow: idsIn(metadata, 'follow'),
     status: replyStatus(row.result_content ?? {}),
+    ...(neverRan(row.result_content ?? {}) ? { begun: null } : {}),
     executeInput: row.execute_input ?? known.executeInput,
   });
   if (known.stdout === '' && row.stdout) task.emit({ type: 'stdout', text: appendText('', row.stdout) });

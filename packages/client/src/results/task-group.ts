@@ -201,7 +201,16 @@ export class TaskGroup {
   async abort(options: WaitOptions = {}): Promise<void> {
     const open = this.tasks.filter((task) => task.outcome === undefined);
     if (open.length === 0) throw new UsageError('there is nothing to abort: every task has ended');
-    await open[0]?.keeper?.abort(open, options);
+    // Joined results may be of several clients.
+    const keepers = new Set(open.map(({ keeper }) => keeper));
+    await Promise.all(
+      [...keepers].map((keeper) =>
+        keeper?.abort(
+          open.filter((task) => task.keeper === keeper),
+          options,
+        ),
+      ),
+    );
   }
 
   /** Waits for the output and prints it, by default to `process.stdout` and `process.stderr`. */
@@ -219,7 +228,9 @@ export class TaskGroup {
   /** A handle for `JSON.stringify`, by which another process gets at the result: `rc.attach(handle)`. */
   toJSON(): ResultHandle {
     const { single, reassembly } = this.shape;
-    const cluster = this.tasks[0]?.keeper?.cluster ?? null;
+    const clusters = new Set(this.tasks.map(({ keeper }) => keeper?.cluster ?? null));
+    if (clusters.size > 1) throw new UsageError('a handle is of one cluster, and these tasks are of several');
+    const [cluster = null] = clusters;
     return makeHandle({
       cluster,
       msgIds: this.msgIds,
