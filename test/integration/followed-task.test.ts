@@ -64,7 +64,7 @@ async function follow(...script: readonly Said[]) {
     .get({ timeout: 20_000 })
     .then(
       ({ stdout }) => stdout,
-      (error: Error & { reason?: string }) => error.reason,
+      (error: Error & { code?: string; reason?: string }) => error.reason ?? error.code,
     );
   return { result, asked };
 }
@@ -144,4 +144,8 @@ it('a task that waited in a controller of ours that ended is lost; one that wait
   await ar.wait({ returnWhen: 'firstException', timeout: 40_000 });
   expect(ar.statuses).toEqual(['lost', 'unassigned']);
   expect(ar.error[0]).toBeInstanceOf(TaskLostError);
+});
+
+it('a task that the hub has known and knows no more is lost', async () => {
+  expect((await follow('none', 'pending', 'none', 'unknown')).result).toBe('TASK_LOST');
 });

@@ -48,6 +48,8 @@ interface Followed {
   readonly task: Task;
   /** Whether it is one of this client's, whose reply may have been lost. */
   readonly adopted: boolean;
+  /** Whether it is known to have been submitted: it is ours, or the hub has spoken of it. */
+  exists: boolean;
   /** How many want only its status, for as long as they listen; undefined once somebody wants its result. */
   listeners: number | undefined;
   /** Since when the hub has said that it does not know it, by the clock of `performance`. */
@@ -117,7 +119,10 @@ export class HubTasks {
   /** Follows a task of this client whose reply may have been lost: the same object is settled from the hub's record. */
   adopt(task: Task): void {
     if (task.outcome !== undefined) return;
-    this.#add(task.msgId, { task, adopted: true, listeners: undefined, unknownSince: undefined });
+    this.#add(task.msgId, {
+      ...{ task, adopted: true, exists: true },
+      ...{ listeners: undefined, unknownSince: undefined },
+    });
     // Its reply may come all the same.
     void task.done.then(() => {
       if (this.#pending.get(task.msgId)?.task === task) this.#pending.delete(task.msgId);
@@ -170,7 +175,10 @@ export class HubTasks {
       engineId: (uuid) => registry.idOf(uuid),
       ...(keeper === undefined ? {} : { keeper }),
     });
-    return this.#add(msgId, { task, adopted: false, listeners: 0, unknownSince: undefined });
+    return this.#add(msgId, {
+      ...{ task, adopted: false, exists: false },
+      ...{ listeners: 0, unknownSince: undefined },
+    });
   }
 
   #add(msgId: string, followed: Followed): Followed {
@@ -213,7 +221,10 @@ export class HubTasks {
           const engineUuid = row.engine_uuid ?? null;
           open.push({ msgId: id, engineUuid });
           const followed = this.#pending.get(id);
-          if (followed !== undefined) followed.unknownSince = undefined;
+          if (followed !== undefined) {
+            followed.exists = true;
+            followed.unknownSince = undefined;
+          }
           if (engineUuid !== null) followed?.task.assign(engineUuid);
         }
       }
@@ -283,6 +294,7 @@ export class HubTasks {
         { msg_ids: [id], status_only: true },
         { msgIds: [id], signal: this.#stop.signal },
       );
+      followed.exists = true;
       followed.unknownSince = undefined;
       // Submitted in the meantime, or its record was culled while it runs: either shows when it is asked again.
       if (Array.isArray(content.pending) && content.pending.includes(id)) return;
@@ -308,11 +320,11 @@ export class HubTasks {
   #fail(id: string, error: Error): void {
     const followed = this.#take(id);
     if (followed === undefined) return;
-    const { task, adopted } = followed;
+    const { task, exists } = followed;
     if (!(error instanceof TaskNotFoundError)) task.settle({ ok: false, error }, task.status);
-    else if (adopted && error.reason === 'unknown') {
+    else if (exists && error.reason === 'unknown') {
       const why =
-        'its reply may have gone while the controller was out of reach, and the hub has no record of it';
+        'its result may have gone while the controller was out of reach, and the hub has no record of it';
       task.settle({ ok: false, error: new TaskLostError([id], why, { cause: error }) }, 'lost');
     } else task.settle({ ok: false, error }, error.reason === 'purged' ? 'purged' : 'lost');
   }
