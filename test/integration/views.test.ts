@@ -378,8 +378,8 @@ test('history, outstanding, wait, getResult, abort, queueStatus, purgeResults', 
   expect(await rc.dbQuery({ msg_id: busy.msgIds[0] ?? '' }, ['msg_id'])).toEqual([]);
 });
 
-test('a map of thousands leaves the event loop to others, and its tasks are all there at once', async () => {
-  const count = 2_000;
+test('a large map leaves the event loop to others, and its tasks are all there at once', async () => {
+  const count = 1_000;
   let longest = 0;
   let before = performance.now();
   const timer = setInterval(() => {

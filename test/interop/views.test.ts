@@ -206,6 +206,12 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       if (version !== '7.1') await one.abort(waiting, patience);
       await rc.sendSignal('SIGUSR1', { targets: 0, ...patience });
       await expect(value(sleeping)).rejects.toMatchObject({ ename: 'KeyboardInterrupt' });
+      const more = one.apply(py('time.sleep'), 0.5);
+      const last = one.apply(py`lambda: 2`);
+      await waitFor(() => more.metadata[0]?.begun !== null);
+      await rc.abort('all', { targets: 0, ...patience });
+      expect(await value(more)).toBe(null);
+      if (version !== '7.1') await expect(value(last)).rejects.toMatchObject({ code: 'TASK_ABORTED' });
       if (version === '7.1') expect(await value(waiting)).toBe(1);
       else await expect(value(waiting)).rejects.toMatchObject({ code: 'TASK_ABORTED' });
       await rc.directView(-1).shutdown(patience);

@@ -360,12 +360,14 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Aborts tasks at engines, all or those named: what waits there, and of what runs on a JavaScript engine the task's
-   * signal; what runs on a Python engine goes on. Waits until the engines have answered; aborted tasks fail with
-   * TaskAbortedError. Mirrors ipyparallel `Client.abort`.
+   * Aborts tasks at engines, by default what is outstanding here, with `'all'` everybody's: what waits there, and of what
+   * runs on a JavaScript engine the task's signal; what runs on a Python engine goes on. Waits until the engines have
+   * answered; aborted tasks fail with TaskAbortedError. Mirrors ipyparallel `Client.abort`.
    */
-  async abort(jobs: Jobs | 'all' = 'all', options: CommandOptions = {}): Promise<void> {
-    await this.#link.commands.abort(jobs === 'all' ? null : idsOf(jobs), options);
+  async abort(jobs?: Jobs | 'all', options: CommandOptions = {}): Promise<void> {
+    const { commands } = this.#link;
+    if (jobs === 'all') await commands.abortAll(this.outstanding, options);
+    else await commands.abort(jobs === undefined ? this.outstanding : idsOf(jobs), options);
   }
 
   /** Empties the namespaces of engines. Mirrors ipyparallel `Client.clear`. */

@@ -93,7 +93,9 @@ export class ClusterLink {
       tasks: this.own,
       watch: this.connection,
     });
-    this.commands = new EngineCommands(this.submitter.targets, this.control, this.requests);
+    this.commands = new EngineCommands(this.submitter.targets, this.control, this.requests, (ids, wait) =>
+      this.operations.queueStatus(ids, true, wait),
+    );
     this.database = new HubDatabase(this.requests);
     this.operations = new HubOperations(this.requests, this.database, this.registry);
     this.others = new HubTasks({

@@ -7,6 +7,7 @@ import {
 } from '@ipyparallel-js/protocol';
 import { startDeadline, type WaitOptions } from '@ipyparallel-js/wire';
 import type { ControlRequest, ControlRequests } from '../control-requests.js';
+import type { QueueStatus } from '../hub-operations.js';
 import type { HubRequests } from '../hub-requests.js';
 import type { TargetFinder, Targets } from './targets.js';
 
@@ -28,15 +29,42 @@ export class EngineCommands {
   readonly #control: ControlRequests;
   readonly #requests: HubRequests;
 
-  constructor(targets: TargetFinder, control: ControlRequests, requests: HubRequests) {
+  readonly #queues: (ids: readonly number[], options: WaitOptions) => Promise<QueueStatus<unknown>>;
+
+  /** `queues` asks the hub for the ids of what engines have to do. */
+  constructor(
+    targets: TargetFinder,
+    control: ControlRequests,
+    requests: HubRequests,
+    queues: (ids: readonly number[], options: WaitOptions) => Promise<QueueStatus<unknown>>,
+  ) {
     this.#targets = targets;
     this.#control = control;
     this.#requests = requests;
+    this.#queues = queues;
   }
 
-  /** Aborts tasks that wait: those named, or all. */
-  async abort(msgIds: readonly string[] | null, options: CommandOptions): Promise<void> {
-    await this.#each(options, 'abort_request', { msg_ids: msgIds });
+  /** Aborts tasks that wait, by their ids. */
+  async abort(msgIds: readonly string[], options: CommandOptions): Promise<void> {
+    // No ids would mean all, on the wire.
+    if (msgIds.length > 0) await this.#each(options, 'abort_request', { msg_ids: msgIds });
+  }
+
+  /**
+   * Aborts all that waits at engines, whoever submitted it, and these tasks, which may not be there yet. All by their ids:
+   * Python engines say yes to an abort of all, and then run what they have.
+   */
+  async abortAll(msgIds: readonly string[], { targets, ...options }: CommandOptions): Promise<void> {
+    const ids = this.#targets.engines(targets ?? 'all').map(({ id }) => id);
+    const { engines } = await this.#queues(ids, options);
+    await Promise.all(
+      ids.map((id) => {
+        const waiting = [engines[id]?.queue, engines[id]?.tasks]
+          .flat()
+          .filter((each) => typeof each === 'string');
+        return this.abort([...new Set([...waiting, ...msgIds])], { ...options, targets: id });
+      }),
+    );
   }
 
   async clear(options: CommandOptions): Promise<void> {
