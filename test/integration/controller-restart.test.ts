@@ -1,9 +1,12 @@
 // A controller that is killed and started again: ports, engines, tasks on their way, records.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { Controller } from '@ipyparallel-js/hub';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { describe, expect, test } from 'vitest';
+import { curveKeyPair } from 'zeromq';
 import { EngineProcess } from '../support/engine-process.js';
 import { executeContent, RawClient } from '../support/raw-client.js';
 import { answerAll, RawEngine } from '../support/raw-engine.js';
@@ -49,6 +52,22 @@ test('files that cannot be reused are replaced, and it is told', async () => {
   await rm(controller.clientFile);
   await controller.start();
   expect(controller.log).toMatch(/there are no connection files to reuse/);
+}, 60_000);
+
+test('files of another CURVE key are not served under', async () => {
+  const securityDir = mkdtempSync(join(tmpdir(), 'ippjs-curve-'));
+  try {
+    const options = { securityDir, reuse: true, logLevel: 'silent' } as const;
+    const keys = curveKeyPair();
+    for (let run = 0; run < 2; run++) {
+      await using controller = await Controller.start({ ...options, curve: keys });
+      expect(JSON.parse(text(controller.clientFile))).toMatchObject({ curve_serverkey: keys.publicKey });
+    }
+    await expect(Controller.start({ ...options, curve: true })).rejects.toThrow(/another CURVE key/);
+    await expect(Controller.start(options)).rejects.toThrow(/another CURVE key/);
+  } finally {
+    rmSync(securityDir, { recursive: true, force: true });
+  }
 }, 60_000);
 
 test('one that was started without a word of reuse can be followed, too', async () => {

@@ -109,6 +109,25 @@ describeMongo('MongoDB', () => {
 });
 
 describe('a client', () => {
+  test('that speaks msgpack is told the same', async () => {
+    await using bench = await TestController.start({ pack: 'msgpack' });
+    const engine = await bench.engine({
+      onTask: (task) => task.reply({ status: 'ok' }, { buffers: [Buffer.from('result')] }),
+    });
+    const client = await bench.client();
+    const keys = ['label', 'completed', 'result_buffers'];
+    const done = await RawSubscriber.start(client, { completed: { $ne: null } }, { keys });
+    const parts = { metadata: { label: 'a' } };
+    const { id } = client.submit('mux', 'apply_request', {}, engine.uuid, parts);
+    await waitFor(() => done.take().records.size === 1);
+    expect(done.records.get(id)).toMatchObject({
+      label: 'a',
+      completed: expect.stringMatching(/^\d{4}-.*Z$/),
+    });
+    const update = client.received.findLast(({ message }) => message.msg_type === 'subscription_update');
+    expect(update?.message.buffers.map(String)).toEqual(['result']);
+  });
+
   test('that connects anew resumes, and misses nothing', async () => {
     await using bench = await TestController.start();
     const engine = await bench.engine({ onTask: answerAll });
