@@ -102,7 +102,7 @@ export class Lives implements LifeEvents<Greeting> {
 
   /** An engine registered: work that waits for it can leave. */
   onEngineCame(uuid: string): void {
-    if (this.#absent.delete(uuid)) this.#release();
+    if (this.#absent.delete(uuid) && this.#parts.state.connected) this.#release();
   }
 
   greet(deadline: Deadline): Promise<Greeting> {
@@ -112,6 +112,7 @@ export class Lives implements LifeEvents<Greeting> {
   onDown(reason: string): void {
     const { transport, requests, control, own, state } = this.#parts;
     transport.hold(reason);
+    clearTimeout(this.#burial);
     const outstanding = own.unfinished().filter(({ sent, msgId }) => sent && !transport.holds(msgId));
     this.#reconciliation.interrupt(outstanding);
     requests.onDisconnected();
@@ -138,7 +139,7 @@ export class Lives implements LifeEvents<Greeting> {
     control.onConnected();
     this.#release();
     state.setConnected(transport.address('registration'), { newController, hub });
-    this.#reconciliation.start();
+    this.#reconciliation.start(newController);
   }
 
   /** What waits is given up; the tasks are failed by the caller. */

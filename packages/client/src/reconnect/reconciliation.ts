@@ -44,6 +44,7 @@ export class Reconciliation {
   /** Not known yet what became of them. */
   readonly #open = new Map<string, Task>();
   #stop = new AbortController();
+  #sameController = false;
 
   /** `grace` in ms: after a reconnection no task is taken for lost before. */
   constructor(parts: Reconciled, grace: number) {
@@ -54,7 +55,10 @@ export class Reconciliation {
   /** The connection broke: these were submitted, and have no result. */
   interrupt(tasks: Iterable<Task>): void {
     this.#stop.abort();
-    for (const task of tasks) this.#open.set(task.msgId, task);
+    for (const task of tasks) {
+      this.#open.set(task.msgId, task);
+      this.#parts.own.handOver([task]);
+    }
   }
 
   /** A task's message left just now, so its reply will come by itself. */
@@ -64,10 +68,11 @@ export class Reconciliation {
     for (const id of [...this.#open.keys()]) if (id.startsWith(`${msgId}_`)) this.#open.delete(id);
   }
 
-  /** The connection is back. */
-  start(): void {
+  /** The connection is back; `newController` as in Reconnection. */
+  start(newController: boolean | undefined): void {
     this.#stop.abort();
     this.#stop = new AbortController();
+    this.#sameController = newController === false;
     if (this.#open.size > 0) void this.#run(this.#stop.signal);
   }
 
@@ -126,14 +131,13 @@ export class Reconciliation {
     const { engineUuid } = task;
     if (!ended && own.isDirect(task.msgId) && engineUuid !== undefined && !registry.has(engineUuid)) {
       // Its engine may come back with it, to a controller that has been started again.
-      if (!late) return;
+      if (!late && !this.#sameController) return;
       this.#open.delete(task.msgId);
       const error = engineDied(task.msgId, engineUuid, registry.idOf(engineUuid));
       task.settle({ ok: false, error }, 'failed');
       return;
     }
     this.#open.delete(task.msgId);
-    own.handOver([task]);
     others.adopt(task);
   }
 
