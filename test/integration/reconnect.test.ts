@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Client, type ClientOptions, type ConnectionStatus } from '@ipyparallel-js/client';
 import { ConnectionClosedError, type Dict, EngineError, TaskLostError } from '@ipyparallel-js/protocol';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { CutProxy } from '../support/cut-proxy.js';
 import { type Answer, FakeHub, type FakeHubOptions, type Request } from '../support/fake-hub.js';
 import type { RawTask } from '../support/raw-engine.js';
@@ -309,6 +309,24 @@ describe('a controller that starts again', () => {
     }, WAIT);
     if (work !== undefined) next.send(work, next.reply(work, { status: 'ok', execution_count: 7 }));
     expect(await ar.get(WAIT)).toMatchObject({ executionCount: 7 });
+  });
+
+  it('on the same ports with another key is not believed, and its key is said to be the reason', async () => {
+    const emit = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    onTestFinished(() => emit.mockRestore());
+    const hub = await fakeHub();
+    const { rc, states } = await connect(hub.info, { reconnectTimeout: 4_000 });
+    await hub.stop();
+    await disconnected(rc);
+    const impostor = await fakeHub({ like: hub, signingKey: 'another key' });
+    const error = await codeOf(rc.hubHistory(WAIT));
+    expect(error).toBeInstanceOf(ConnectionClosedError);
+    expect(String(error)).toMatch(/out of reach for 4.0 s.*signs with another key/);
+    expect(states.every(({ incarnation }) => incarnation === 1)).toBe(true);
+    expect(requests(impostor, 'history_request')).toEqual([]);
+    await impostor.stop();
+    await fakeHub({ like: hub });
+    await connected(rc, 2);
   });
 
   it('after it said that it stops is talked to again, and what it had has failed', async () => {
