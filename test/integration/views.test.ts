@@ -397,6 +397,26 @@ test('a large map leaves the event loop to others, and its tasks are all there a
   expect(longest).toBeLessThan(2_000);
 });
 
+test('a scheduler of the pure scheme is asked nothing that it does not know', async () => {
+  const own = await TestController.start({ taskScheme: 'pure' });
+  const client = await Client.connect({ connectionFile: own.controller.clientFile, ...patience });
+  try {
+    await own.engine();
+    await client.waitForEngines(1, patience);
+    const view = client.loadBalancedView();
+    expect(() => view.with({ retries: 1, targets: 0 }).apply(() => 1)).toThrow(
+      /pure scheme, which knows no retries, targets/,
+    );
+    expect(() => view.with({ after: 'x', timeout: 5 }).map((n: number) => n, [1])).toThrow(
+      /no after, timeout/,
+    );
+    expect(view.history).toEqual([]);
+  } finally {
+    await client.close();
+    await own.stop();
+  }
+});
+
 test('an engine that dies in a coalescing broadcast fails all of it', async () => {
   const own = await TestController.start();
   const args = ['--file', own.controller.engineFile];
