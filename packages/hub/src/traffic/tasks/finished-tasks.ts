@@ -1,11 +1,16 @@
 import type { FinishedTask } from './dependency.js';
 
+/** So many different ends are shared; engines come and go, but there are few at a time. */
+const MOST_SHARED = 1_000;
+
 /** How tasks ended, for those that depend on them; past `limit` the oldest is forgotten, and depending on it is invalid. */
 export class FinishedLog {
   readonly #tasks = new Map<string, FinishedTask>();
+  /** One object for all that ended alike at one engine: there are hundreds of thousands of them. */
+  readonly #shared = new Map<string, FinishedTask>();
   readonly #limit: number;
 
-  constructor(limit = 500_000) {
+  constructor(limit = 250_000) {
     this.#limit = limit;
   }
 
@@ -13,12 +18,21 @@ export class FinishedLog {
 
   set(msgId: string, task: FinishedTask): void {
     this.#tasks.delete(msgId);
-    this.#tasks.set(msgId, task);
+    this.#tasks.set(msgId, this.#share(task));
     if (this.#tasks.size > this.#limit) {
       for (const oldest of this.#tasks.keys()) {
         this.#tasks.delete(oldest);
         break;
       }
     }
+  }
+
+  #share(task: FinishedTask): FinishedTask {
+    const key = `${task.success} ${task.engine}`;
+    const shared = this.#shared.get(key);
+    if (shared !== undefined) return shared;
+    if (this.#shared.size >= MOST_SHARED) this.#shared.clear();
+    this.#shared.set(key, task);
+    return task;
   }
 }
