@@ -1,179 +1,194 @@
 // How soon a change is heard of, and how many tasks a second go through, beside the Python client in the same run:
-// `npm run bench:live`, or `npm run bench:live -- --tasks 300 --submit 2000 --rounds 5`.
+// `npm run bench:live`.
 import { parseArgs } from 'node:util';
-import { Client, exactTime } from '@ipyparallel-js/client';
+import { Client } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { requirePythonEnv } from '../test/support/python.js';
 import { StockCluster } from '../test/support/stock-cluster.js';
-import { join, quantile, type Samples } from './measure.js';
-import { type PythonLive, startPythonLive } from './python-live.js';
-import { median, ms, perSecond, printMachine, printMarkdown, times } from './report.js';
+import { quantile } from './measure.js';
+import { startPythonLive } from './python-live.js';
+import {
+  type Amount,
+  measureRun,
+  ourClient,
+  type Processes,
+  pythonClient,
+  type Run,
+  type Submit,
+} from './rates.js';
+import { ms, perSecond, printMachine, printMarkdown, times } from './report.js';
+import { delaysOfPython, delaysOfWatch } from './watch-delays.js';
+
+const usage = `npm run bench:live -- [options]
+
+  --tasks N       tasks whose end is watched, on each side; 300
+  --submit N      load-balanced calls that are submitted at once; 2000
+  --map N         elements of the map; 100000
+  --chunksize N   elements of the map that go to an engine together; 100
+  --rounds N      how often everything is measured in turn; 5
+  --only PART,…   delays, rates; both
+  --on CLUSTER,…  stock, ours, javascript; all of them
+  --help          this text`;
 
 const { values } = parseArgs({
   options: {
-    tasks: { type: 'string', default: '200' },
-    submit: { type: 'string', default: '1000' },
-    rounds: { type: 'string', default: '3' },
+    tasks: { type: 'string', default: '300' },
+    submit: { type: 'string', default: '2000' },
+    map: { type: 'string', default: '100000' },
+    chunksize: { type: 'string', default: '100' },
+    rounds: { type: 'string', default: '5' },
+    only: { type: 'string', default: 'delays,rates' },
+    on: { type: 'string', default: 'stock,ours,javascript' },
+    help: { type: 'boolean', default: false },
   },
 });
-const tasks = Number(values.tasks);
-const submitted = Number(values.submit);
-const rounds = Number(values.rounds);
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
+const rounds = wholeNumber('rounds', values.rounds);
+const watched = Math.ceil(wholeNumber('tasks', values.tasks) / rounds);
+const calls: Amount = { count: wholeNumber('submit', values.submit) };
+const map: Amount = {
+  count: wholeNumber('map', values.map),
+  chunksize: wholeNumber('chunksize', values.chunksize),
+};
+const parts = new Set(values.only.split(','));
+const on = new Set(values.on.split(','));
 const ENGINES = 2;
-/** Long enough that whoever waits has begun to wait. */
-const TASK = 'import time; time.sleep(0.1)';
+/** Unmeasured, so that what is compiled at first use is compiled. */
+const WARM_UP = 300;
 
 interface Place {
   readonly name: string;
   readonly connectionFile: string;
+  readonly processes: Processes;
 }
 
-/** From a task's end, as its record has it, until `watch` tells a subscriber; other clients submit. */
-async function delaysOfWatch(
-  name: string,
-  watcher: Client,
-  submitter: Client,
-  count: number,
-): Promise<Samples> {
-  const delays: number[] = [];
-  const view = submitter.loadBalancedView();
-  let heard: (msgId: string) => void = () => undefined;
-  const live = watcher
-    .dbQuery({ client_uuid: submitter.session.session }, ['msg_id', 'completed'])
-    .watch()
-    .subscribe((event) => {
-      if (event.type === 'snapshot' || event.type === 'left' || event.record.completed === null) return;
-      if (event.type === 'changed' && event.previous.completed !== null) return;
-      delays.push(performance.timeOrigin + performance.now() - completedAt(event.record));
-      heard(event.record.msg_id);
-    });
-  try {
-    for (let i = 0; i < count; i++) {
-      const ar = view.execute(TASK);
-      const [msgId] = ar.msgIds;
-      await new Promise<void>((resolve) => {
-        heard = (id) => {
-          if (id === msgId) resolve();
-        };
-      });
-      await ar.get({ timeout: 60_000 });
-    }
-  } finally {
-    live.unsubscribe();
-  }
-  return { name, ms: delays };
-}
+const delays = new Map<string, number[]>();
+const callRuns = new Map<string, Run[]>();
+const mapRuns = new Map<string, Run[]>();
+const { python: pythonPath } = requirePythonEnv('9');
 
-/** The same until Python's `AsyncHubResult.wait` returns. */
-async function delaysOfPython(
-  name: string,
-  python: PythonLive,
-  submitter: Client,
-  count: number,
-): Promise<Samples> {
-  const delays: number[] = [];
-  const view = submitter.loadBalancedView();
-  for (let i = 0; i < count; i++) {
-    const ar = view.execute(TASK);
-    const [msgId = ''] = ar.msgIds;
-    // Python's wait fails for a task that the hub has not heard of yet.
-    while ((await submitter.dbQuery({ msg_id: msgId }, 'msg_id').first()) === undefined);
-    delays.push(await python.wait(msgId));
-    await ar.get({ timeout: 60_000 });
-  }
-  return { name, ms: delays };
-}
-
-/** Ms since 1970 with the digits that a Date has not. */
-function completedAt(record: { readonly completed: Date | null }): number {
-  const text = exactTime(record, 'completed') ?? '';
-  return Date.parse(`${text.slice(0, 23)}Z`) + Number(text.slice(23, 26)) / 1000;
-}
-
-async function throughput(rc: Client, call: () => readonly Promise<unknown>[]): Promise<number> {
-  const start = performance.now();
-  await Promise.all(call());
-  const taken = performance.now() - start;
-  rc.purgeLocalResults('all');
-  return taken;
-}
-
-async function measure(place: Place): Promise<{ delays: Samples[]; rates: [string, number][] }> {
-  const options = { connectionFile: place.connectionFile, timeout: 60_000 };
-  await using watcher = await Client.connect(options);
-  await using submitter = await Client.connect(options);
-  await submitter.waitForEngines(ENGINES, { timeout: 60_000 });
-  await using python = await startPythonLive('9', place.connectionFile, ENGINES);
-  const ours: Samples[] = [];
-  const theirs: Samples[] = [];
-  const rates = new Map<string, number[]>();
-  const rate = (name: string, taken: number): void =>
-    void rates.set(name, [...(rates.get(name) ?? []), taken]);
-  const perRound = Math.ceil(tasks / rounds);
-  const view = submitter.loadBalancedView();
-  for (let round = 0; round < rounds; round++) {
-    ours.push(await delaysOfWatch(`watch(), ${place.name}`, watcher, submitter, perRound));
-    theirs.push(
-      await delaysOfPython(`Python's AsyncHubResult.wait, ${place.name}`, python, submitter, perRound),
-    );
-    rate(
-      `our client, ${place.name}`,
-      await throughput(submitter, () =>
-        Array.from({ length: submitted }, (_, i) => view.execute('0').get({ timeout: 120_000 })),
-      ),
-    );
-    rate(`Python client, ${place.name}`, await python.submit(submitted));
-  }
-  const middle = (list: number[]): number => median({ name: '', ms: list });
-  return {
-    delays: [join(ours), join(theirs)],
-    rates: [...rates].map(([name, list]) => [name, middle(list)]),
-  };
-}
-
-const { python } = requirePythonEnv('9');
-const delays: Samples[] = [];
-const rates: [string, number][] = [];
-{
+if (on.has('stock')) {
   await using stock = await StockCluster.start({ version: '9', db: 'dictdb', engines: ENGINES });
-  const found = await measure({ name: 'stock 9 --dictdb', connectionFile: stock.connectionFile });
-  delays.push(...found.delays);
-  rates.push(...found.rates);
-}
-{
-  await using cluster = await Cluster.start({ n: ENGINES, engines: 'python', python });
-  const found = await measure({
-    name: 'our controller, Python engines',
-    connectionFile: cluster.connectionFile,
+  await measureBoth({
+    name: 'stock controller',
+    connectionFile: stock.connectionFile,
+    processes: { controller: [stock.controllerPid], engines: stock.enginePids },
   });
-  delays.push(...found.delays);
-  rates.push(...found.rates);
 }
-{
+if (on.has('ours')) {
+  await using cluster = await Cluster.start({ n: ENGINES, engines: 'python', python: pythonPath });
+  await measureBoth({
+    name: 'our controller',
+    connectionFile: cluster.connectionFile,
+    processes: processesOf(cluster),
+  });
+}
+if (on.has('javascript') && parts.has('rates')) {
   await using cluster = await Cluster.start({ n: ENGINES });
   await using rc = await cluster.connect();
-  const view = rc.loadBalancedView();
-  const taken: number[] = [];
+  const submit = ourClient(rc, 'javascript');
+  await submit({ count: WARM_UP });
   for (let round = 0; round < rounds; round++)
-    taken.push(
-      await throughput(rc, () =>
-        Array.from({ length: submitted }, (_, i) =>
-          view.apply((n: number) => Math.abs(n), -i).get({ timeout: 120_000 }),
-        ),
-      ),
-    );
-  rates.push(['our client, our controller, JavaScript engines', median({ name: '', ms: taken })]);
+    await measureRates('our client, our controller, JavaScript engines', submit, processesOf(cluster));
 }
 
-printMachine([`Python 3.11, ipyparallel 9`, `${rounds} rounds`]);
-printMarkdown(
-  `From a task's end to its change at a subscriber (${tasks} tasks of 100 ms, one at a time)`,
-  ['', 'median', 'p99'],
-  delays.map((samples) => [samples.name, ms(median(samples)), ms(quantile(samples, 0.99))]),
-);
-const base = rates.find(([name]) => name.startsWith('Python client, stock'))?.[1] ?? Number.NaN;
-printMarkdown(
-  `${submitted} load-balanced tasks that do nothing, submitted at once and completed`,
-  ['', 'rate', 'to Python on the stock cluster'],
-  rates.map(([name, taken]) => [name, perSecond(submitted, taken), times(base / taken)]),
-);
+printMachine(['Python 3.11, ipyparallel 9', `${rounds} rounds`]);
+if (parts.has('delays')) {
+  printMarkdown(
+    `From a task's end to whoever follows it (${watched * rounds} tasks of 100 ms, one at a time)`,
+    ['', 'median', 'p95', 'p99', 'max'],
+    [...delays].map(([name, list]) => [
+      name,
+      ...[0.5, 0.95, 0.99, 1].map((p) => ms(quantile({ name, ms: list }, p))),
+    ]),
+  );
+}
+if (parts.has('rates')) {
+  printRates(
+    `${values.submit} load-balanced calls of abs, submitted at once and completed`,
+    callRuns,
+    calls,
+    1,
+  );
+  printRates(
+    `A load-balanced map of abs over ${values.map} numbers, ${values.chunksize} to a task`,
+    mapRuns,
+    map,
+    map.chunksize ?? 1,
+  );
+}
+
+/** Both clients on one cluster of Python engines. */
+async function measureBoth({ name, connectionFile, processes }: Place): Promise<void> {
+  await using python = await startPythonLive('9', connectionFile, ENGINES);
+  const connect = async (): Promise<Client> => {
+    const rc = await Client.connect({ connectionFile, timeout: 60_000 });
+    await rc.waitForEngines(ENGINES, { timeout: 60_000 });
+    return rc;
+  };
+  for (let round = 0; round < rounds; round++) {
+    if (parts.has('delays')) {
+      await using watcher = await connect();
+      await using submitter = await connect();
+      add(delays, `watch(), ${name}`, ...(await delaysOfWatch(watcher, submitter, watched)));
+      add(
+        delays,
+        `Python's AsyncHubResult.wait, ${name}`,
+        ...(await delaysOfPython(python, submitter, watched)),
+      );
+    }
+    if (!parts.has('rates')) continue;
+    await using rc = await connect();
+    const [ours, theirs] = [ourClient(rc, 'python'), pythonClient(python)];
+    if (round === 0) for (const submit of [ours, theirs]) await submit({ count: WARM_UP });
+    await measureRates(`our client, ${name}`, ours, processes);
+    await measureRates(`Python client, ${name}`, theirs, processes);
+  }
+}
+
+async function measureRates(name: string, submit: Submit, processes: Processes): Promise<void> {
+  add(callRuns, name, await measureRun(submit, processes, calls));
+  add(mapRuns, name, await measureRun(submit, processes, map));
+}
+
+function printRates(title: string, runs: Map<string, Run[]>, { count }: Amount, perTask: number): void {
+  const middle = (list: readonly Run[], of: (run: Run) => number): number =>
+    quantile({ name: '', ms: list.map(of) }, 0.5);
+  const base = runs.get('Python client, stock controller');
+  const limit = base === undefined ? Number.NaN : middle(base, ({ elapsed }) => elapsed);
+  const perTaskUs = (value: number): string => `${Math.round((value * 1000 * perTask) / count)} µs`;
+  printMarkdown(
+    title,
+    ['', 'rate', 'to Python on stock', 'processor time per task: client', 'controller', 'engines'],
+    [...runs].map(([name, list]) => {
+      const elapsed = middle(list, (run) => run.elapsed);
+      const shares = [(run: Run) => run.client, (run: Run) => run.controller, (run: Run) => run.engines];
+      return [
+        name,
+        perSecond(count, elapsed),
+        times(limit / elapsed),
+        ...shares.map((share) => perTaskUs(middle(list, share))),
+      ];
+    }),
+  );
+}
+
+function add<T>(map: Map<string, T[]>, name: string, ...items: T[]): void {
+  const list = map.get(name);
+  if (list === undefined) map.set(name, items);
+  else list.push(...items);
+}
+
+function processesOf(cluster: Cluster): Processes {
+  return { controller: [cluster.controller.pid], engines: cluster.engines.map(({ pid }) => pid) };
+}
+
+function wholeNumber(name: string, text: string): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  console.error(`--${name}: ${text} is no whole number above 0\n\n${usage}`);
+  process.exit(2);
+}

@@ -1,6 +1,7 @@
 # ipyparallel's own client: waits for tasks of others, and submits tasks. Reads a request per line as JSON.
-#   {"wait": msg_id}  -> ms from the task's end, as its record has it, to the end of AsyncHubResult.wait()
-#   {"submit": n}     -> ms from the first submission of n load-balanced tasks to the last result
+#   {"wait": msg_id}               -> "waiting", then ms from the task's end, by its record, to that of AsyncHubResult.wait()
+#   {"count": n}                   -> n load-balanced calls at once; ms until the last result, and of processor time
+#   {"count": n, "chunksize": m}   -> the same of a map of n elements
 import json
 import sys
 import time
@@ -11,20 +12,35 @@ import ipyparallel
 rc = ipyparallel.Client(sys.argv[1], timeout=30)
 rc.wait_for_engines(int(sys.argv[2]), timeout=60)
 view = rc.load_balanced_view()
-print(json.dumps("ready"), flush=True)
+
+
+def submit(numbers, chunksize=None):
+    if chunksize is not None:
+        return view.map_async(abs, numbers, chunksize=chunksize).get()
+    results = [view.apply_async(abs, n) for n in numbers]
+    return [result.get() for result in results]
+
+
+def answer(value):
+    print(json.dumps(value), flush=True)
+
+
+answer("ready")
 for line in sys.stdin:
     request = json.loads(line)
     if "wait" in request:
         result = rc.get_result([request["wait"]], owner=False)
-        print(json.dumps("waiting"), flush=True)
+        answer("waiting")
         result.wait()
         now = datetime.now(timezone.utc)
         completed = result.metadata[0]["completed"]
-        print(json.dumps((now - completed).total_seconds() * 1000), flush=True)
+        answer((now - completed).total_seconds() * 1000)
     else:
+        numbers = [-i for i in range(request["count"])]
+        used = time.process_time()
         start = time.perf_counter()
-        results = [view.apply_async(abs, -i) for i in range(request["submit"])]
-        for result in results:
-            result.get()
-        print(json.dumps((time.perf_counter() - start) * 1000), flush=True)
-        rc.purge_local_results("all")
+        found = submit(numbers, request.get("chunksize"))
+        elapsed, used = time.perf_counter() - start, time.process_time() - used
+        assert found == list(range(request["count"]))
+        answer({"elapsed": elapsed * 1000, "client": used * 1000})
+    rc.purge_local_results("all")

@@ -2,13 +2,14 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { cleanEnv, requirePythonEnv, type StockVersion } from '../test/support/python.js';
+import type { Submit } from './rates.js';
 
 /** ipyparallel's own client in a process of its own: it waits for tasks of others and submits tasks. */
 export interface PythonLive extends AsyncDisposable {
   /** Ms from a task's end to that of `AsyncHubResult.wait`. */
   wait(msgId: string): Promise<number>;
-  /** Ms from the first submission of `n` tasks to the last result. */
-  submit(n: number): Promise<number>;
+  /** Submits calls, or a map, and waits for all of the results. */
+  submit: Submit;
 }
 
 export async function startPythonLive(
@@ -37,7 +38,10 @@ export async function startPythonLive(
       await ask({ wait: msgId });
       return Number(await answer());
     },
-    submit: async (n) => Number(await ask({ submit: n })),
+    async submit(amount) {
+      const taken = (await ask(amount)) as Record<string, unknown>;
+      return { elapsed: Number(taken['elapsed']), client: Number(taken['client']) };
+    },
     async [Symbol.asyncDispose]() {
       const exited = new Promise((resolve) => child.once('exit', resolve));
       child.stdin.end();
