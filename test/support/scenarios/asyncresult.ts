@@ -140,7 +140,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
     await map.wait(LONG);
   });
 
-  test('test_wall_time, test_serial_time, test_elapsed, test_hubresult_timestamps', async () => {
+  test('test_wall_time_single, test_wall_time_multi, test_serial_time_single, test_serial_time_multi, test_elapsed_single, test_elapsed_multi, test_hubresult_timestamps', async () => {
     const { rc, connect } = ground();
     const ar = rc.directView('all').apply(sleep, 0.25);
     expect(() => ar.wallTime).toThrow(UsageError);
@@ -169,7 +169,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
     }
   });
 
-  test('test_display_empty_streams_*, test_display_output_error', async () => {
+  test('test_display_empty_streams_single, test_display_empty_streams_type, test_display_empty_streams_engine, test_display_output_error', async () => {
     const { rc } = ground();
     for (const targets of [-1, 'all'] as const) {
       const ar = rc.directView(targets).execute('print(5555)');
