@@ -2,6 +2,10 @@
 // `npm run soak -- --minutes 10`, or with `--seconds 25`; `--on stock` runs it on ipcontroller 9 with Python engines.
 // Prints a line per sample and fails when memory has grown past its bounds after the warm-up, or anything went wrong.
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Client } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
@@ -32,6 +36,10 @@ interface Place extends AsyncDisposable {
 
 async function place(): Promise<Place> {
   if (values.on === 'stock') return await StockCluster.start({ version: '9', engines: 2 });
+  const reporter = pathToFileURL(join(import.meta.dirname, 'soak', 'heap-reporter.mjs')).href;
+  process.env.NODE_OPTIONS = `--import=${reporter}`;
+  process.env.SOAK_HEAPS = heaps;
+  process.env.SOAK_EVERY = String(every / 2);
   // The hub is at its bound before the warm-up is over, and from then on for each record that comes one goes.
   const cluster = await Cluster.start({ n: 2, controllerArgs: ['--record-limit=5000'] });
   return {
@@ -42,6 +50,8 @@ async function place(): Promise<Place> {
   };
 }
 
+const heaps = mkdtempSync(join(tmpdir(), 'ippjs-soak-'));
+process.on('exit', () => rmSync(heaps, { recursive: true, force: true }));
 await using cluster = await place();
 await using rc = await Client.connect({ connectionFile: cluster.connectionFile, timeout: 60_000 });
 await using colleague = await Client.connect({ connectionFile: cluster.connectionFile, timeout: 60_000 });
@@ -50,7 +60,7 @@ await colleague.waitForEngines(2, { timeout: 60_000 });
 
 const end = new AbortController();
 const load = new Load(rc, colleague, values.on === 'stock' ? 'python' : 'javascript', end.signal);
-const curve = new MemoryCurve(cluster.controllerPid, cluster.enginePids);
+const curve = new MemoryCurve(cluster.controllerPid, cluster.enginePids, heaps);
 const started = performance.now();
 const working = load.run(Number(values['in-flight']), Number(values.rate));
 const failed = working.then(

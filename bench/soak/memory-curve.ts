@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { LoadCounts } from './load.js';
@@ -10,6 +11,8 @@ export interface MemorySample {
   readonly heap: number;
   readonly external: number;
   readonly rss: number;
+  /** The heaps of all threads of the controller after a collection; 0 for Python's. */
+  readonly hub: number;
   /** Resident memory of the controller, and of the engines together. */
   readonly controller: number;
   readonly engines: number;
@@ -21,8 +24,9 @@ type Measure = Exclude<keyof MemorySample, 'seconds'>;
 const BOUNDS: { readonly [M in Measure]: number } = {
   heap: 8,
   external: 8,
-  rss: 40,
-  controller: 40,
+  rss: 60,
+  hub: 30,
+  controller: 120,
   engines: 60,
 };
 /** In a run of less than this, in seconds, caches of bounded size still fill: bounds are so many times larger. */
@@ -42,6 +46,7 @@ export class MemoryCurve {
     'heap',
     'external',
     'rss',
+    'hub',
     'controller',
     'engines',
     'results',
@@ -52,8 +57,11 @@ export class MemoryCurve {
   readonly samples: MemorySample[] = [];
   readonly #controllerPid: number;
   readonly #enginePids: readonly number[];
+  readonly #heaps: string;
 
-  constructor(controllerPid: number, enginePids: readonly number[]) {
+  /** `heaps` is the directory of heap-reporter.mjs. */
+  constructor(controllerPid: number, enginePids: readonly number[], heaps: string) {
+    this.#heaps = heaps;
     this.#controllerPid = controllerPid;
     this.#enginePids = enginePids;
   }
@@ -68,16 +76,23 @@ export class MemoryCurve {
       heap: heapUsed / MIB,
       external: external / MIB,
       rss: rss / MIB,
+      hub: await this.#heapsOf(this.#controllerPid),
       controller: await resident(this.#controllerPid),
       engines: engines.reduce((sum, one) => sum + one, 0),
     };
     this.samples.push(sample);
-    const { heap, controller } = sample;
-    const numbers = [seconds, heap, sample.external, sample.rss, controller, sample.engines];
+    const { heap, hub, controller } = sample;
+    const numbers = [seconds, heap, sample.external, sample.rss, hub, controller, sample.engines];
     return row([
       ...numbers.map((value) => value.toFixed(1)),
       ...[counts.results, counts.events, counts.watched].map(String),
     ]);
+  }
+
+  async #heapsOf(pid: number): Promise<number> {
+    const files = (await readdir(this.#heaps)).filter((name) => name.startsWith(`${pid}-`));
+    const sizes = await Promise.all(files.map((name) => readFile(join(this.#heaps, name), 'utf8')));
+    return sizes.reduce((sum, size) => sum + Number(size), 0) / MIB;
   }
 }
 
