@@ -160,7 +160,9 @@ test('a map whose elements fail', async () => {
   const chunks: unknown[] = await value(lv.map(odd, [1, 2, 3], { chunksize: 2, returnExceptions: true }));
   expect(chunks.map((each) => each instanceof RemoteError)).toEqual([true, true, false]);
   expect(() => lv.map(odd, 5 as unknown as number[])).toThrow(/takes iterables/);
-  expect(() => lv.map(odd, [1], { chunkSize: 2 } as object)).toThrow('a map has no option "chunkSize"');
+  expect(() => lv.map(odd, [1], { chunkSize: 2 } as object)).toThrow(
+    'map has no option "chunkSize", did you mean "chunksize"?',
+  );
   expect(() => dv.map(odd, [1], { chunksize: 2 })).toThrow(UsageError);
 });
 
@@ -187,7 +189,7 @@ test('flags of a view, of a while, of a call', async () => {
   expect(await labelOf(view.map((n: number) => n, [1], { label: 'map' }))).toBe('map');
   expect(await labelOf(view.remote(() => 1, { label: 'remote' })())).toBe('remote');
   expect(view.setFlags({ label: undefined }).label).toBeUndefined();
-  expect(() => view.setFlags({ lable: 'x' } as object)).toThrow(/no flag "lable"; there are targets, label/);
+  expect(() => view.setFlags({ lable: 'x' } as object)).toThrow(/no flag "lable", did you mean "label"/);
   expect(() => view.setFlags({ retries: -1 })).toThrow(/retries are an integer/);
   expect(() => view.setFlags({ after: 5 as unknown as string })).toThrow(/named by its msg_id/);
 });

@@ -1,5 +1,7 @@
 import { CompositeError, UsageError } from '@ipyparallel-js/protocol';
+import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause, startDeadline, type WaitOptions, within } from '@ipyparallel-js/wire';
+import { GET, GET_DICT, WAIT, WAIT_INTERACTIVE } from './option-names.js';
 import {
   completions,
   type Settled,
@@ -58,6 +60,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
    * @throws the task's error; for a list CompositeError; TimeoutError after `timeout` ms; `signal.reason`
    */
   async get(options: WaitOptions & { readonly returnWhen?: ReturnWhen } = {}): Promise<T> {
+    checkOptions(options, GET, 'get');
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
     const { single, reassembly } = this.shape;
     if (options.returnWhen === 'firstException' && !this.ready) await this.#failFast(deadline);
@@ -84,6 +87,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
 
   /** Waits until all have ended and gives what `get` would throw; null if nothing. */
   async exception(options: WaitOptions = {}): Promise<Error | null> {
+    checkOptions(options, WAIT, 'exception');
     const outcomes = await this.#settled(startDeadline(options, Number.POSITIVE_INFINITY));
     try {
       this.#throwFailures(outcomes);
@@ -95,6 +99,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
 
   /** Waits until all have ended and gives what became of each element, failed or not: like `Promise.allSettled`. */
   async settled(options: WaitOptions = {}): Promise<Settled<E>[]> {
+    checkOptions(options, WAIT, 'settled');
     const all: Settled<unknown>[] = [];
     const { reassembly } = this.shape;
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
@@ -109,6 +114,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   async getDict(options: WaitOptions & { readonly lists: true }): Promise<Map<number, P[]>>;
   async getDict(options?: WaitOptions & { readonly lists?: false }): Promise<Map<number, P>>;
   async getDict(options: WaitOptions & { readonly lists?: boolean } = {}): Promise<Map<number, unknown>> {
+    checkOptions(options, GET_DICT, 'getDict');
     const outcomes = await this.#settled(startDeadline(options, Number.POSITIVE_INFINITY));
     this.#wereRead();
     this.#throwFailures(outcomes);
@@ -147,6 +153,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     options: WaitOptions & { readonly returnWhen: 'firstCompleted' | 'firstException' },
   ): Promise<{ readonly done: readonly AsyncResult<P, E>[]; readonly pending: readonly AsyncResult<P, E>[] }>;
   async wait(options: WaitOptions & { readonly returnWhen?: ReturnWhen } = {}): Promise<unknown> {
+    checkOptions(options, GET, 'wait');
     const { returnWhen = 'all' } = options;
     const inTime = await this.#waitFor(startDeadline(options, Number.POSITIVE_INFINITY), returnWhen);
     if (returnWhen === 'all') return inTime;
@@ -159,6 +166,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
    * over, false when `timeout` ms are. Mirrors ipyparallel `AsyncResult.wait_interactive`.
    */
   async waitInteractive(options: InteractiveOptions = {}): Promise<boolean> {
+    checkOptions(options, WAIT_INTERACTIVE, 'waitInteractive');
     const { returnWhen = 'all' } = options;
     const unit = this.shape.reassembly?.sizes === undefined ? 'tasks' : 'elements';
     const bar = new ProgressBar({ unit, ...options });
@@ -201,6 +209,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
 
   /** What became of each element, failed or not, as their tasks end. `timeout` is for all of them. */
   asSettled(options: WaitOptions = {}): AsyncGenerator<Settled<E>, void, undefined> {
+    checkOptions(options, WAIT, 'asSettled');
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
     const { reassembly } = this.shape;
     return settledAsCompleted(this.tasks, reassembly, deadline, this.timedOut) as AsyncGenerator<
@@ -227,6 +236,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   }
 
   #values(iterate: typeof settledInOrder, options: WaitOptions): AsyncGenerator<E, void, undefined> {
+    checkOptions(options, WAIT, 'iteration');
     const { single, reassembly } = this.shape;
     if (single) throw new UsageError('a single result is not iterated: get() gives it');
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);

@@ -9,7 +9,7 @@ import {
   type TaskStatus,
   UsageError,
 } from '@ipyparallel-js/protocol';
-import { isDict, parseKeys, parseQuery } from '@ipyparallel-js/protocol/internal';
+import { checkOptions, isDict, parseKeys, parseQuery } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { Observable } from 'rxjs';
 import { AsyncResult, type InteractiveOptions } from './async-result.js';
@@ -18,6 +18,7 @@ import type { ConnectionOptions } from './connect/connection.js';
 import { DbQuery } from './db-query.js';
 import type { EngineInfo } from './engine-registry.js';
 import type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
+import { ATTACH, COMMAND, DB_QUERY, QUEUE_STATUS, RESUBMIT, WAIT } from './option-names.js';
 import { parseRange } from './question.js';
 import type { ConnectionStatus } from './reconnect/connection-state.js';
 import type { ResultHandle } from './results/handle.js';
@@ -165,6 +166,7 @@ export class Client implements AsyncDisposable {
    * @throws TimeoutError naming how many there are. Mirrors ipyparallel `Client.wait_for_engines`.
    */
   async waitForEngines(n = 1, options: WaitOptions = {}): Promise<readonly number[]> {
+    checkOptions(options, WAIT, 'waitForEngines');
     await this.#link.waitForEngines(n, options);
     return this.ids;
   }
@@ -187,6 +189,7 @@ export class Client implements AsyncDisposable {
     const options: RangeOptions & WaitOptions & { readonly keys?: unknown } = isDict(keysOrOptions)
       ? keysOrOptions
       : { keys: keysOrOptions };
+    checkOptions(options, DB_QUERY, 'dbQuery');
     const keys = options.keys === undefined ? undefined : parseKeys(options.keys);
     const context = {
       database: this.#link.database,
@@ -220,6 +223,7 @@ export class Client implements AsyncDisposable {
     handle: ResultHandle | string,
     options: { readonly anyCluster?: boolean } = {},
   ): AsyncResult<T> {
+    checkOptions(options, ATTACH, 'attach');
     return this.#link.results.attach(handle, options) as AsyncResult<T>;
   }
 
@@ -253,6 +257,7 @@ export class Client implements AsyncDisposable {
 
   /** Which tasks have ended, by the hub's records. @throws TaskNotFoundError. Mirrors ipyparallel `Client.result_status`. */
   async resultStatus(jobs: Jobs, options: WaitOptions = {}): Promise<ResultStatus> {
+    checkOptions(options, WAIT, 'resultStatus');
     return this.#link.operations.resultStatus(idsOf(jobs), options);
   }
 
@@ -280,6 +285,7 @@ export class Client implements AsyncDisposable {
     targets: Targets = 'all',
     options: WaitOptions & { readonly verbose?: boolean } = {},
   ): Promise<unknown> {
+    checkOptions(options, QUEUE_STATUS, 'queueStatus');
     const ids = targets === 'all' ? this.ids : typeof targets === 'number' ? [targets] : targets;
     for (const id of ids) this.#link.submitter.engine(id);
     const status = await this.#link.operations.queueStatus(ids, options.verbose === true, options);
@@ -288,6 +294,7 @@ export class Client implements AsyncDisposable {
 
   /** The ids of every task in the Task Database, by submission. Mirrors ipyparallel `Client.hub_history`. */
   async hubHistory(options: WaitOptions = {}): Promise<string[]> {
+    checkOptions(options, WAIT, 'hubHistory');
     return this.#link.operations.history(options);
   }
 
@@ -302,6 +309,7 @@ export class Client implements AsyncDisposable {
     options?: ResubmitOptions,
   ): Promise<AsyncResult<T[], T>>;
   async resubmit(jobs: Jobs, options: ResubmitOptions = {}): Promise<AsyncResult<unknown>> {
+    checkOptions(options, RESUBMIT, 'resubmit');
     const ids = idsOf(jobs);
     const single = typeof jobs === 'string';
     if (options.restore === true && !this.#link.operations.keepsMetadata) {
@@ -336,6 +344,7 @@ export class Client implements AsyncDisposable {
     jobs: Jobs | 'all',
     options: WaitOptions & { readonly targets?: Targets } = {},
   ): Promise<void> {
+    checkOptions(options, COMMAND, 'purgeResults');
     const { targets } = options;
     if (jobs === 'all') {
       await this.#link.operations.purgeAll(options);

@@ -1,4 +1,5 @@
 import { ConnectionClosedError, type HubInfo, type Session, UsageError } from '@ipyparallel-js/protocol';
+import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { pause, sessionOf, startDeadline, timeoutError, type WaitOptions } from '@ipyparallel-js/wire';
 import type { ClientOptions } from './client.js';
 import type { Connection } from './connect/connection.js';
@@ -13,6 +14,7 @@ import { HubTasks } from './hub-tasks.js';
 import { Incoming } from './incoming.js';
 import { LiveQueries } from './live/live-queries.js';
 import { Signals } from './live/signals.js';
+import { CONNECT, RESULT_CACHE } from './option-names.js';
 import { OwnTasks } from './own-tasks.js';
 import { ConnectionState } from './reconnect/connection-state.js';
 import { Lives } from './reconnect/lives.js';
@@ -143,6 +145,8 @@ export class ClusterLink {
 
   /** Finds the connection file, opens the sockets and waits for the hub's answer. */
   static async open(options: ClientOptions): Promise<ClusterLink> {
+    checkOptions(options, CONNECT, 'Client.connect');
+    checkOptions(options.resultCache, RESULT_CACHE, 'resultCache');
     const deadline = startDeadline(options, CONNECT_TIMEOUT);
     for (const timeout of [options.requestTimeout ?? 0, options.reconnectTimeout ?? 0])
       startDeadline({ timeout }, 0);

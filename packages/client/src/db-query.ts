@@ -1,3 +1,4 @@
+import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause, startDeadline, type WaitOptions } from '@ipyparallel-js/wire';
 import { Observable } from 'rxjs';
 import type { AsyncResult } from './async-result.js';
@@ -5,6 +6,7 @@ import type { HubDatabase } from './hub-database.js';
 import type { LiveQueries } from './live/live-queries.js';
 import type { Watch } from './live/watch.js';
 import type { WatchOptions } from './live/watch-event.js';
+import { PURGE, RESUBMIT, WAIT, WATCH } from './option-names.js';
 import type { QueryPlan } from './query-plan.js';
 import type { ProjectedRow, Question } from './question.js';
 import type { PurgeOptions, PurgeReport, ResubmitOptions, Selections } from './selections.js';
@@ -33,7 +35,11 @@ export class DbQuery<R> implements PromiseLike<R[]> {
     startDeadline(options, context.defaultTimeout);
     this.#context = context;
     this.#question = question;
-    this.#options = options;
+    const { timeout, signal } = options;
+    this.#options = {
+      ...(timeout === undefined ? {} : { timeout }),
+      ...(signal === undefined ? {} : { signal }),
+    };
   }
 
   /** The records in the order asked for: by `submitted`, then `msg_id`, unless `sort` says otherwise. */
@@ -87,6 +93,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
    * @throws UsageError for a query with skip or limit. Errors with ConnectionClosedError when the client is closed.
    */
   watch(options: WatchOptions = {}): Watch<R> {
+    checkOptions(options, WATCH, 'watch');
     const { signal = this.#options.signal } = options;
     return this.#context.live.watch<R>(this.#question, {
       ...options,
@@ -119,6 +126,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
 
   /** Waits until all matches of now have ended: true; or until `timeout` ms are over: false. Without one it waits on. */
   async wait(options: WaitOptions = {}): Promise<boolean> {
+    checkOptions(options, WAIT, 'wait');
     return (await this.results()).wait(options);
   }
 
@@ -127,6 +135,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
    * `AsyncResult.dropped` says so, and `restore: true` submits them from here instead.
    */
   async resubmit(options: ResubmitOptions = {}): Promise<AsyncResult<unknown[]>> {
+    checkOptions(options, RESUBMIT, 'resubmit');
     return this.#context.selections.resubmit(await this.#ids(), { ...this.#options, ...options });
   }
 
@@ -135,6 +144,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
    * what is pending stays and is counted. With `dryRun` nothing goes, and the numbers are those of the purge.
    */
   async purge(options: PurgeOptions = {}): Promise<PurgeReport> {
+    checkOptions(options, PURGE, 'purge');
     return this.#context.selections.purge(
       this.#question,
       options.dryRun === true,

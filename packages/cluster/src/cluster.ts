@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, type ClientOptions, type WaitOptions } from '@ipyparallel-js/client';
 import { UsageError } from '@ipyparallel-js/protocol';
+import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause, startDeadline, timeoutError, within } from '@ipyparallel-js/wire';
 import { Child, type ProcessExit } from './child.js';
 import { childEnv, controllerCommand, engineCommand } from './commands.js';
@@ -25,6 +26,8 @@ import {
 } from './options.js';
 import { ignoreSignals, stopOnSignals } from './signals.js';
 import { unregisterEngine } from './unregister.js';
+
+const WAIT: OptionNames<WaitOptions> = { timeout: true, signal: true };
 
 /** A process of a cluster. */
 export interface ClusterProcess {
@@ -143,6 +146,7 @@ export class Cluster implements AsyncDisposable {
    * them all. The time-out is that of the start by default. @throws as {@link Cluster.start}
    */
   async startEngines(engines: number | EngineCounts, options: WaitOptions = {}): Promise<number[]> {
+    checkOptions(options, WAIT, 'startEngines');
     this.#assertRunning();
     const counts =
       typeof engines === 'number'
@@ -180,6 +184,7 @@ export class Cluster implements AsyncDisposable {
    * @throws as {@link Cluster.start}
    */
   async restartController(options: WaitOptions = {}): Promise<void> {
+    checkOptions(options, WAIT, 'restartController');
     this.#assertRunning();
     const deadline = startDeadline(options, this.#options.timeout);
     const { pid, exited, exit } = this.#controller;

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { UsageError } from '@ipyparallel-js/protocol';
+import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 
 /** What runs a controller: this project's package, or Python's `ipcontroller`. */
 export type ControllerKind = 'embedded' | 'python';
@@ -63,11 +64,26 @@ export interface ResolvedClusterOptions {
 
 const START_TIMEOUT = 60_000;
 
+const CLUSTER: OptionNames<ClusterOptions> = {
+  n: true,
+  controller: true,
+  engines: true,
+  python: true,
+  controllerArgs: true,
+  engineArgs: true,
+  profileDir: true,
+  clusterId: true,
+  timeout: true,
+  signal: true,
+  handleSignals: true,
+};
+
 /** Puts every default in place. @throws UsageError for what cannot be */
 export function resolveClusterOptions(
   options: ClusterOptions,
   env: NodeJS.ProcessEnv,
 ): ResolvedClusterOptions {
+  checkOptions(options, CLUSTER, 'Cluster.start');
   const { controller = 'embedded', engines = 'javascript', clusterId = '', profileDir } = options;
   if (controller !== 'embedded' && controller !== 'python') {
     throw new UsageError(`controller is 'embedded' or 'python', not ${JSON.stringify(controller)}`);

@@ -1,4 +1,5 @@
 import { UsageError } from '@ipyparallel-js/protocol';
+import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 import {
   type FilePlace,
   type LogLevel,
@@ -63,11 +64,30 @@ export interface ResolvedEngineOptions {
   readonly env: NodeJS.ProcessEnv;
 }
 
+const OPTIONS: OptionNames<EngineOptions> = {
+  connectionFile: true,
+  connectionInfo: true,
+  profile: true,
+  profileDir: true,
+  clusterId: true,
+  ipythonDir: true,
+  id: true,
+  timeout: true,
+  maxHeartbeatMisses: true,
+  parentPid: true,
+  cwd: true,
+  nodeArgs: true,
+  logLevel: true,
+  log: true,
+  signal: true,
+};
+
 /** Fills in every default. @throws UsageError for a value that cannot be */
 export function resolveEngineOptions(
   options: EngineOptions,
   env: NodeJS.ProcessEnv = process.env,
 ): ResolvedEngineOptions {
+  checkOptions(options, OPTIONS, 'Engine.start');
   const { id, timeout = 10_000, maxHeartbeatMisses = 50, parentPid } = options;
   if (id !== undefined && (!Number.isInteger(id) || id < 0)) {
     throw new UsageError(`an engine id is an integer from 0, not ${id}`);

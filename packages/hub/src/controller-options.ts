@@ -1,11 +1,13 @@
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { newId, UsageError } from '@ipyparallel-js/protocol';
+import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 import { type LogLevel, type LogSink, stderrSink } from '@ipyparallel-js/wire';
 import { curveKeyPair } from 'zeromq';
 import type { MemoryDatabaseOptions } from './db/memory-database.js';
 import type { MongoDatabaseOptions } from './db/mongodb/mongo-options.js';
 import type { DatabaseOptions } from './db/open-database.js';
+import type { RetentionOptions } from './db/sqlite/retention.js';
 import type { SqliteDatabaseOptions } from './db/sqlite/sqlite-database.js';
 import { TASK_SCHEMES, type TaskScheme } from './traffic/tasks/schemes.js';
 
@@ -103,6 +105,61 @@ export interface ResolvedControllerOptions {
   readonly log: LogSink;
 }
 
+const OPTIONS: OptionNames<ControllerOptions> = {
+  profile: true,
+  ipythonDir: true,
+  profileDir: true,
+  securityDir: true,
+  clusterId: true,
+  ip: true,
+  location: true,
+  sshServer: true,
+  engineSshServer: true,
+  reuse: true,
+  restore: true,
+  ports: true,
+  hbPeriod: true,
+  maxHeartbeatMisses: true,
+  registrationTimeout: true,
+  key: true,
+  pack: true,
+  curve: true,
+  db: true,
+  taskScheme: true,
+  hwm: true,
+  strandedDelay: true,
+  logLevel: true,
+  log: true,
+};
+
+const RETENTION: OptionNames<RetentionOptions> = {
+  maxAge: true,
+  recordLimit: true,
+  sizeLimit: true,
+  cullFraction: true,
+};
+
+const MEMORY: OptionNames<MemoryDatabaseOptions> = { recordLimit: true, sizeLimit: true, cullFraction: true };
+
+const SQLITE: OptionNames<SqliteDatabaseOptions> = {
+  filename: true,
+  location: true,
+  table: true,
+  synchronous: true,
+  ...RETENTION,
+};
+
+const MONGODB: OptionNames<MongoDatabaseOptions> = {
+  uri: true,
+  database: true,
+  collection: true,
+  timeout: true,
+  ...RETENTION,
+};
+
+/** What each kind of Task Database can be told. */
+const OF_DATABASE = { memory: MEMORY, sqlite: SQLITE, mongodb: MONGODB, none: {} };
+
 const DATABASES: readonly DatabaseOptions['type'][] = ['memory', 'sqlite', 'mongodb', 'none'];
 
 // Names that every stock Session can import.
@@ -116,6 +173,7 @@ export function resolveControllerOptions(
   options: ControllerOptions,
   env: NodeJS.ProcessEnv,
 ): ResolvedControllerOptions {
+  checkOptions(options, OPTIONS, 'Controller.start');
   const curve = resolveCurve(options.curve, env);
   const clusterId = options.clusterId ?? env['IPP_CLUSTER_ID'] ?? '';
   if (/[/\\\0]/.test(clusterId))
@@ -165,6 +223,7 @@ function resolveDatabase(options: ControllerOptions, env: NodeJS.ProcessEnv): Da
   if (!DATABASES.includes(db.type)) {
     throw new UsageError(`unknown Task Database "${db.type}"; there are ${DATABASES.join(', ')}`);
   }
+  checkOptions(db, { type: true, ...OF_DATABASE[db.type] }, `the Task Database "${db.type}"`);
   if (db.type === 'mongodb') {
     const uri = db.uri ?? (env['MONGODB_URI'] || undefined);
     return uri === undefined ? db : { ...db, uri };

@@ -1,4 +1,6 @@
 // What the other packages of this project need and users do not. No promise of stability.
+
+export { checkOptions, type OptionNames } from './check-options.js';
 export { type Codec, decodeMessage, encodeMessage, type OutgoingMessage } from './codec.js';
 export { isDict, own, ownString } from './dict.js';
 export { isBindable } from './function-source.js';

@@ -1,4 +1,5 @@
 import { isDone, type TaskStatus } from '@ipyparallel-js/protocol';
+import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { Observable, type OperatorFunction } from 'rxjs';
 import { countProgress, type Progress } from '../results/progress.js';
 import type { WatchEvent } from './watch-event.js';
@@ -21,6 +22,7 @@ interface Known<R> {
 export function untilDone<R extends Identified>(
   options: { readonly atLeast?: number } = {},
 ): OperatorFunction<WatchEvent<R>, WatchEvent<R>> {
+  checkOptions(options, { atLeast: true }, 'untilDone');
   const { atLeast = 0 } = options;
   return (source) =>
     new Observable((subscriber) => {

@@ -1,6 +1,8 @@
 import { type TaskStatus, UsageError } from '@ipyparallel-js/protocol';
+import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, startDeadline, timeoutError, type WaitOptions, within } from '@ipyparallel-js/wire';
 import { combineLatest, defer, map, merge, type Observable, of } from 'rxjs';
+import { DISPLAY_OUTPUTS, STREAM_OUTPUT, TIMEDELTA, WAIT } from '../option-names.js';
 import type { Task } from '../task.js';
 import { type DisplayOptions, displayOutputs } from './display-outputs.js';
 import { makeHandle, type ResultHandle } from './handle.js';
@@ -185,11 +187,13 @@ export class TaskGroup {
    * metadata by its name. @throws UsageError when it is not known. Mirrors ipyparallel `AsyncResult.timedelta`.
    */
   timedelta(start: Moments, end: Moments, options: TimedeltaOptions = {}): number {
+    checkOptions(options, TIMEDELTA, 'timedelta');
     return timedelta(this.metadata, start, end, options);
   }
 
   /** Waits until no more output is expected: true; or until `timeout` ms are over: false. */
   async waitForOutput(options: WaitOptions = {}): Promise<boolean> {
+    checkOptions(options, WAIT, 'waitForOutput');
     const all = Promise.all(this.tasks.map((task) => task.outputDone));
     return this.inTime(startDeadline(options, Number.POSITIVE_INFINITY), all);
   }
@@ -199,6 +203,7 @@ export class TaskGroup {
    * @throws UsageError when all have ended. Mirrors ipyparallel `AsyncResult.abort`.
    */
   async abort(options: WaitOptions = {}): Promise<void> {
+    checkOptions(options, WAIT, 'abort');
     const open = this.tasks.filter((task) => task.outcome === undefined);
     if (open.length === 0) throw new UsageError('there is nothing to abort: every task has ended');
     // Joined results may be of several clients.
@@ -215,6 +220,7 @@ export class TaskGroup {
 
   /** Waits for the output and prints it, by default to `process.stdout` and `process.stderr`. */
   async displayOutputs(options: DisplayOptions & WaitOptions = {}): Promise<void> {
+    checkOptions(options, DISPLAY_OUTPUTS, 'displayOutputs');
     const all = Promise.all(this.tasks.map((task) => task.outputDone));
     await within(startDeadline(options, Number.POSITIVE_INFINITY), all, this.timedOut);
     displayOutputs(this.metadata, this.shape.single, options);
@@ -222,6 +228,7 @@ export class TaskGroup {
 
   /** Passes output on as it comes, what there is first: `using live = ar.streamOutput()`. Mirrors ipyparallel `AsyncResult.stream_output`. */
   streamOutput(options: OutputOptions = {}): OutputStream {
+    checkOptions(options, STREAM_OUTPUT, 'streamOutput');
     return streamOutput(this.tasks, this.shape.single, options);
   }
 

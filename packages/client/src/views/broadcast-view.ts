@@ -33,7 +33,7 @@ export class BroadcastView<T extends Targets = Targets> extends DirectView<T> {
 
   /** Executes code on each engine; the replies always come one by one, since each brings its own output. */
   override execute(code: string, options: ExecuteOptions = {}): ViewResult<T, ExecuteReply> {
-    const { silent, ...flags } = options;
+    const { silent, ...flags } = this.executeOptions(options);
     return this.submit(executeWork(code, { silent: silent === true }), { ...flags, coalescing: false });
   }
 

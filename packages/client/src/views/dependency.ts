@@ -1,5 +1,7 @@
 import { UsageError } from '@ipyparallel-js/protocol';
+import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { AsyncResult } from '../async-result.js';
+import { DEPENDENCY } from '../option-names.js';
 
 /** Tasks, by id or by a result that stands for them. */
 export type TaskNames = string | AsyncResult<unknown> | Iterable<string | AsyncResult<unknown>>;
@@ -29,6 +31,7 @@ export class Dependency {
 
   /** @throws UsageError when neither success nor failure is to count, or something is no task */
   constructor(tasks: TaskNames, options: DependencyOptions = {}) {
+    checkOptions(options, DEPENDENCY, 'dependency');
     this.msgIds = [...new Set(idsOfTasks(tasks))];
     this.all = options.all ?? true;
     this.success = options.success ?? true;

@@ -1,7 +1,9 @@
 import { type NdArray, UsageError } from '@ipyparallel-js/protocol';
+import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import { AsyncResult } from '../async-result.js';
 import type { EngineInfo } from '../engine-registry.js';
+import { GATHER, SCATTER, WAIT } from '../option-names.js';
 import { AsyncMapResult } from '../results/async-map-result.js';
 import type { Task } from '../task.js';
 import { type Callable, type WorkFor, workOfCall, workOfEach } from '../work.js';
@@ -96,6 +98,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     sequence: Iterable<unknown> | NdArray,
     options: ScatterOptions = {},
   ): AsyncResult<null[]> {
+    checkOptions(options, SCATTER, 'scatter');
     const dist = checkDistribution(options.dist ?? 'block');
     const whole = sliceable(sequence);
     const engines = this.engines();
@@ -112,6 +115,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
 
   /** Puts the parts of a scattered sequence together again. Mirrors ipyparallel `DirectView.gather`. */
   gather<R = unknown>(name: string, options: { readonly dist?: Distribution } = {}): MapResult<R> {
+    checkOptions(options, GATHER, 'gather');
     const dist = checkDistribution(options.dist ?? 'block');
     const work = pullWork(name);
     const pieces = this.engines().map((engine) => ({ engine, work }));
@@ -122,6 +126,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
 
   /** Empties the namespaces of the view's engines. Mirrors ipyparallel `DirectView.clear`. */
   async clear(options: WaitOptions = {}): Promise<void> {
+    checkOptions(options, WAIT, 'clear');
     await this.client.clear({ ...options, targets: this.targets });
   }
 

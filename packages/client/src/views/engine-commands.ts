@@ -5,10 +5,12 @@ import {
   type MsgType,
   UsageError,
 } from '@ipyparallel-js/protocol';
+import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { startDeadline, type WaitOptions } from '@ipyparallel-js/wire';
 import type { ControlRequest, ControlRequests } from '../control-requests.js';
 import type { QueueStatus } from '../hub-operations.js';
 import type { HubRequests } from '../hub-requests.js';
+import { COMMAND, SHUTDOWN } from '../option-names.js';
 import type { TargetFinder, Targets } from './targets.js';
 
 /** Options of what is asked of engines. */
@@ -46,6 +48,7 @@ export class EngineCommands {
 
   /** Aborts tasks that wait, by their ids. */
   async abort(msgIds: readonly string[], options: CommandOptions): Promise<void> {
+    checkOptions(options, COMMAND, 'abort');
     // No ids would mean all, on the wire.
     if (msgIds.length > 0) await this.#each(options, 'abort_request', { msg_ids: msgIds });
   }
@@ -54,7 +57,9 @@ export class EngineCommands {
    * Aborts all that waits at engines, whoever submitted it, and these tasks, which may not be there yet. All by their ids:
    * Python engines say yes to an abort of all, and then run what they have.
    */
-  async abortAll(msgIds: readonly string[], { targets, ...options }: CommandOptions): Promise<void> {
+  async abortAll(msgIds: readonly string[], command: CommandOptions): Promise<void> {
+    checkOptions(command, COMMAND, 'abort');
+    const { targets, ...options } = command;
     const ids = this.#targets.engines(targets ?? 'all').map(({ id }) => id);
     const { engines } = await this.#queues(ids, options);
     await Promise.all(
@@ -68,20 +73,24 @@ export class EngineCommands {
   }
 
   async clear(options: CommandOptions): Promise<void> {
+    checkOptions(options, COMMAND, 'clear');
     await this.#each(options, 'clear_request', {});
   }
 
   async signal(sig: number | NodeJS.Signals, options: CommandOptions): Promise<void> {
+    checkOptions(options, COMMAND, 'sendSignal');
     await this.#each(options, 'signal_request', { sig });
   }
 
   /** Tells engines to end, and then perhaps the controller. An engine that has gone before it answered has ended. */
-  async shutdown({ hub = false, ...options }: ShutdownOptions): Promise<void> {
-    if ('restart' in options && options.restart === true) {
+  async shutdown(command: ShutdownOptions): Promise<void> {
+    if ('restart' in command && command.restart === true) {
       throw new UsageError(
         'engines cannot be restarted over the wire; start new ones (Cluster.startEngines)',
       );
     }
+    checkOptions(command, SHUTDOWN, 'shutdown');
+    const { hub = false, ...options } = command;
     try {
       await this.#each(
         hub ? { ...options, targets: 'all' } : options,

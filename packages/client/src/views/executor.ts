@@ -1,5 +1,7 @@
 import type { PyCallable, PyReference } from '@ipyparallel-js/protocol';
+import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
+import { WAIT } from '../option-names.js';
 import type { OneResult } from './map-arguments.js';
 import type { Targets, ViewResult } from './targets.js';
 import type { View } from './view.js';
@@ -26,7 +28,9 @@ export class ViewExecutor<T extends Targets, F extends ViewFlags> {
   }
 
   /** Waits until all outstanding tasks of the view have ended; ends no engine. With `wait: false` it does nothing. */
-  async shutdown({ wait = true, ...options }: WaitOptions & { readonly wait?: boolean } = {}): Promise<void> {
+  async shutdown(command: WaitOptions & { readonly wait?: boolean } = {}): Promise<void> {
+    checkOptions(command, { wait: true, ...WAIT }, 'shutdown');
+    const { wait = true, ...options } = command;
     if (wait) await this.view.wait(undefined, options);
   }
 }

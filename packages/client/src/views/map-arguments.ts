@@ -1,4 +1,5 @@
 import { type TaskResult, UsageError } from '@ipyparallel-js/protocol';
+import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { Distribution } from './partition.js';
 
 /** What a function's result is once it has come back. */
@@ -30,6 +31,8 @@ type Sequence<Async extends boolean> =
 /** Tells sequences from options, which are the last argument when it cannot be iterated. @throws UsageError */
 export function readMapArguments<O extends object>(
   args: readonly unknown[],
+  names: OptionNames<O>,
+  what: string,
 ): { readonly sequences: readonly Iterable<unknown>[]; readonly options: O } {
   const last = args.at(-1);
   const hasOptions = args.length > 1 && (last === undefined || !isSequence(last));
@@ -46,22 +49,9 @@ export function readMapArguments<O extends object>(
     throw new UsageError(`the options of a map are an object, not ${kindOf(last)}`);
   }
   const options = hasOptions && last !== undefined ? (last as O) : ({} as O);
-  for (const name of Object.keys(options)) {
-    if (!NAMES.has(name))
-      throw new UsageError(`a map has no option "${name}"; there are ${[...NAMES].join(', ')}`);
-  }
+  checkOptions(options, names, what);
   return { sequences: sequences as readonly Iterable<unknown>[], options };
 }
-
-const NAMES = new Set([
-  'chunksize',
-  'dist',
-  'ordered',
-  'returnExceptions',
-  'label',
-  'maxOutstanding',
-  'signal',
-]);
 
 /** @throws UsageError unless it is an integer from `least` on */
 export function checkCount(value: number, least: number, what: string): number {

@@ -1,3 +1,4 @@
+import { MAP } from '../option-names.js';
 import { type Callable, nameOf } from '../work.js';
 import { type MapOptions, readMapArguments } from './map-arguments.js';
 import type { MapResult, Targets, ViewResult } from './targets.js';
@@ -36,7 +37,8 @@ export function parallelFunction<E, R>(
   fn: Callable,
   spread: (sequences: readonly Iterable<unknown>[], mapping: boolean) => MapResult<R>,
 ): ParallelFunction<E, R> {
-  const sequencesOf = (args: readonly unknown[]) => readMapArguments<MapOptions>(args).sequences;
+  const sequencesOf = (args: readonly unknown[]) =>
+    readMapArguments<MapOptions>(args, MAP, nameOf(fn)).sequences;
   return named(
     Object.assign((...sequences: readonly Iterable<E>[]) => spread(sequencesOf(sequences), false), {
       map: (...sequences: readonly Iterable<unknown>[]) => spread(sequencesOf(sequences), true),

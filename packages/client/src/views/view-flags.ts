@@ -1,4 +1,5 @@
 import { UsageError } from '@ipyparallel-js/protocol';
+import { didYouMean } from '@ipyparallel-js/protocol/internal';
 import { type DependencyLike, wireDependency } from './dependency.js';
 import type { EngineLanguage } from './engine-languages.js';
 import type { Targets } from './targets.js';
@@ -40,7 +41,10 @@ export interface BalancedFlags extends ViewFlags {
 export function checkFlags(flags: object, names: readonly string[]): void {
   for (const [name, value] of Object.entries(flags)) {
     if (!names.includes(name)) {
-      throw new UsageError(`a view has no flag "${name}"; there are ${names.join(', ')}`);
+      const near = didYouMean(name.slice(0, 60), names);
+      throw new UsageError(
+        `a view has no flag "${name.slice(0, 60)}"${near === '' ? `; there are ${names.join(', ')}` : near}`,
+      );
     }
     if (value !== undefined) CHECKS[name]?.(value);
   }

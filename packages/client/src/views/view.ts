@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { type PyCallable, type PyReference, UsageError } from '@ipyparallel-js/protocol';
+import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { AsyncResult } from '../async-result.js';
 import type { Client, Jobs } from '../client.js';
 import type { ClusterLink } from '../cluster-link.js';
 import type { EngineQueueStatus, QueueStatus } from '../hub-operations.js';
+import { COMMAND, IMAP, MAP, QUEUE_STATUS, WAIT } from '../option-names.js';
 import type { Task } from '../task.js';
 import type { ExecuteReply } from '../task-results.js';
 import { type Callable, executeWork, type WorkFor, workOfCall } from '../work.js';
@@ -137,7 +139,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
    * told otherwise, it publishes output and the value of the last expression. Mirrors ipyparallel `DirectView.execute`.
    */
   execute(code: string, options: ExecuteOptions = {}): ViewResult<T, ExecuteReply> {
-    const { silent, ...flags } = options;
+    const { silent, ...flags } = this.executeOptions(options);
     return this.submit(executeWork(code, { silent: silent === true }), flags as Partial<F>);
   }
 
@@ -202,7 +204,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
   map<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments): MapResult<R>;
   map(fn: PyReference, ...sequencesAndOptions: MapArguments): MapResult<unknown>;
   map(fn: Callable, ...sequencesAndOptions: readonly unknown[]): MapResult<unknown> {
-    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions);
+    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions, MAP, 'map');
     return this.spread(fn, sequences, options, true);
   }
 
@@ -224,7 +226,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
   mapAsync<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments): MapResult<R>;
   mapAsync(fn: PyReference, ...sequencesAndOptions: MapArguments): MapResult<unknown>;
   mapAsync(fn: Callable, ...sequencesAndOptions: readonly unknown[]): MapResult<unknown> {
-    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions);
+    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions, MAP, 'map');
     return this.spread(fn, sequences, options, true);
   }
 
@@ -246,7 +248,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
   mapSync<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments): Promise<R[]>;
   mapSync(fn: PyReference, ...sequencesAndOptions: MapArguments): Promise<unknown[]>;
   async mapSync(fn: Callable, ...sequencesAndOptions: readonly unknown[]): Promise<unknown[]> {
-    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions);
+    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions, MAP, 'map');
     return this.spread(fn, sequences, options, true).get();
   }
 
@@ -269,7 +271,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
   imap<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments<LazyMapOptions, true>): LazyMap<R>;
   imap(fn: PyReference, ...sequencesAndOptions: MapArguments<LazyMapOptions, true>): LazyMap<unknown>;
   imap(fn: Callable, ...sequencesAndOptions: readonly unknown[]): LazyMap<unknown> {
-    const { sequences, options } = readMapArguments<LazyMapOptions>(sequencesAndOptions);
+    const { sequences, options } = readMapArguments<LazyMapOptions>(sequencesAndOptions, IMAP, 'imap');
     return this.lazyMap(fn, sequences, options);
   }
 
@@ -292,6 +294,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
   parallel<E, R>(fn: (part: E[]) => R[], options?: ParallelOptions): ParallelFunction<E, R>;
   parallel<R>(fn: PyCallable<R[]> | PyReference, options?: ParallelOptions): ParallelFunction<unknown, R>;
   parallel(fn: Callable, options: ParallelOptions = {}): ParallelFunction<never, unknown> {
+    checkOptions(options, MAP, 'parallel');
     return parallelFunction(fn, (sequences, mapping) => this.spread(fn, sequences, options, mapping));
   }
 
@@ -305,6 +308,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
    * false. Mirrors ipyparallel `View.wait`.
    */
   async wait(jobs?: ViewJobs, options: WaitOptions = {}): Promise<boolean> {
+    checkOptions(options, WAIT, 'wait');
     const ids = jobs === undefined ? [...this.outstanding] : this.#idsOf(jobs);
     return this.client.getResult(ids).wait(options);
   }
@@ -327,6 +331,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
    * Mirrors ipyparallel `View.abort`.
    */
   async abort(jobs?: ViewJobs, options: WaitOptions & { readonly targets?: Targets } = {}): Promise<void> {
+    checkOptions(options, COMMAND, 'abort');
     const ids = jobs === undefined ? [...this.outstanding] : this.#idsOf(jobs);
     if (ids.length > 0) await this.client.abort(ids, { targets: this.targets, ...options });
   }
@@ -335,6 +340,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
   queueStatus(options: WaitOptions & { readonly verbose: true }): Promise<PerTargetStatus<T, string[]>>;
   queueStatus(options?: WaitOptions & { readonly verbose?: false }): Promise<PerTargetStatus<T, number>>;
   queueStatus(options: WaitOptions & { readonly verbose?: boolean } = {}): Promise<unknown> {
+    checkOptions(options, QUEUE_STATUS, 'queueStatus');
     const { verbose, ...wait } = options;
     const { targets } = this;
     const fixed: Targets = targets;
@@ -350,6 +356,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
 
   /** Purges tasks here and at the hub, all that have ended on the view's engines by `'all'`. Mirrors ipyparallel `View.purge_results`. */
   async purgeResults(jobs: ViewJobs | 'all', options: WaitOptions = {}): Promise<void> {
+    checkOptions(options, WAIT, 'purgeResults');
     if (jobs !== 'all') await this.client.purgeResults(this.#idsOf(jobs), options);
     else await this.client.purgeResults([], { ...options, targets: this.targets });
   }
@@ -382,6 +389,13 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
   /** @internal What a view derived from this one shares with it. */
   protected shared<G extends ViewFlags>(flags: G): ViewParts<G> {
     return { client: this.client, link: this.link, history: this.#history, flags };
+  }
+
+  /** @internal Options of `execute`, checked. @throws UsageError */
+  protected executeOptions(options: ExecuteOptions): ExecuteOptions {
+    const { silent, ...flags } = options;
+    checkFlags(flags, [...this.#names, 'silent']);
+    return options;
   }
 
   /** @internal Keeps tasks in the view's history. */

@@ -1,3 +1,4 @@
+import { checkOptions, type OptionNames } from '../../check-options.js';
 import { UsageError } from '../../errors.js';
 import { type Dtype, dtypeOfName, nameOfTypedArray, type TypedArray } from './dtype.js';
 
@@ -15,6 +16,7 @@ export interface NdArrayOptions {
 }
 
 const MAX_AXES = 32;
+const OPTIONS: OptionNames<NdArrayOptions> = { shape: true, dtype: true, fortranOrder: true };
 
 /**
  * A numpy array. `data` is the typed array of exactly its type, in the machine's byte order: `BigInt64Array` for
@@ -30,6 +32,7 @@ export class NdArray<Data extends NdData = NdData> {
 
   /** @throws UsageError when type, shape and data do not fit each other */
   constructor(data: Data, options: NdArrayOptions = {}) {
+    checkOptions(options, OPTIONS, 'NdArray');
     const name = options.dtype ?? nameOfTypedArray(data) ?? 'object';
     const dtype = dtypeOfName(name);
     if (dtype === undefined)

@@ -1,0 +1,136 @@
+// A misspelt option must be no silent default, wherever it stands.
+import { AsyncResult, Client, dependency, NdArray, untilDone } from '@ipyparallel-js/client';
+import { Cluster } from '@ipyparallel-js/cluster';
+import { Engine } from '@ipyparallel-js/engine';
+import { Controller } from '@ipyparallel-js/hub';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+let cluster: Cluster;
+let rc: Client;
+
+beforeAll(async () => {
+  cluster = await Cluster.start({ n: 1 });
+  rc = await cluster.connect();
+});
+
+afterAll(async () => {
+  await rc?.close();
+  await cluster?.stop();
+});
+
+/** What a caller without types may pass. */
+// biome-ignore lint/suspicious/noExplicitAny: the compiler would refuse it, as it should
+const wrong = (options: unknown): any => options;
+const typo = wrong({ timeuot: 1 });
+const said = /has no (option|flag) "timeuot"/;
+
+const calls: Readonly<Record<string, (ar: AsyncResult<unknown[]>) => unknown>> = {
+  'Client.connect': () => Client.connect(typo),
+  resultCache: () => Client.connect({ resultCache: typo }),
+  'Cluster.start': () => Cluster.start(typo),
+  'cluster.connect': () => cluster.connect(typo),
+  startEngines: () => cluster.startEngines(0, typo),
+  restartController: () => cluster.restartController(typo),
+  'Engine.start': () => Engine.start(typo),
+  'Controller.start': () => Controller.start(typo),
+  'Task Database': () => Controller.start({ db: { type: 'memory', ...typo } }),
+  waitForEngines: () => rc.waitForEngines(1, typo),
+  dbQuery: () => rc.dbQuery({}, typo),
+  watch: () => rc.dbQuery({}).watch(typo),
+  untilDone: () => untilDone(typo),
+  'dbQuery.wait': () => rc.dbQuery({}).wait(typo),
+  'dbQuery.resubmit': () => rc.dbQuery({}).resubmit(typo),
+  'dbQuery.purge': () => rc.dbQuery({}).purge(typo),
+  attach: () => rc.attach('{}', typo),
+  'rc.wait': () => rc.wait(undefined, typo),
+  'rc.waitInteractive': () => rc.waitInteractive(undefined, typo),
+  resultStatus: () => rc.resultStatus([], typo),
+  queueStatus: () => rc.queueStatus('all', typo),
+  hubHistory: () => rc.hubHistory(typo),
+  resubmit: () => rc.resubmit([], typo),
+  purgeResults: () => rc.purgeResults([], typo),
+  purgeEverything: () => rc.purgeEverything(typo),
+  abort: () => rc.abort([], typo),
+  'abort of all': () => rc.abort('all', typo),
+  clear: () => rc.clear(typo),
+  sendSignal: () => rc.sendSignal('SIGINT', typo),
+  shutdown: () => rc.shutdown(typo),
+  directView: () => rc.directView('all', typo),
+  broadcastView: () => rc.broadcastView('all', typo),
+  loadBalancedView: () => rc.loadBalancedView(typo),
+  with: () => rc.loadBalancedView().with(typo),
+  setFlags: () => rc.loadBalancedView().setFlags(typo),
+  remote: () => rc.loadBalancedView().remote(() => 1, typo),
+  execute: () => rc.directView().execute('1', typo),
+  'execute of a broadcast': () => rc.broadcastView().execute('1', typo),
+  run: () => rc.directView().run(new URL(import.meta.url), typo),
+  map: () => rc.loadBalancedView().map((n: number) => n, [1], typo),
+  imap: () => rc.loadBalancedView().imap((n: number) => n, [1], typo),
+  parallel: () => rc.directView().parallel((part: number[]) => part, typo),
+  scatter: () => rc.directView().scatter('x', [1], typo),
+  gather: () => rc.directView().gather('x', typo),
+  'view.wait': () => rc.directView().wait(undefined, typo),
+  'view.abort': () => rc.directView().abort(undefined, typo),
+  'view.clear': () => rc.directView().clear(typo),
+  'view.queueStatus': () => rc.directView().queueStatus(typo),
+  'view.purgeResults': () => rc.directView().purgeResults([], typo),
+  'view.shutdown': () => rc.directView().shutdown(typo),
+  'executor.shutdown': () => rc.executor().shutdown(typo),
+  dependency: () => dependency('id', typo),
+  get: (ar) => ar.get(typo),
+  result: (ar) => ar.result(typo),
+  exception: (ar) => ar.exception(typo),
+  settled: (ar) => ar.settled(typo),
+  getDict: (ar) => ar.getDict(typo),
+  wait: (ar) => ar.wait(typo),
+  waitInteractive: (ar) => ar.waitInteractive(typo),
+  inOrder: (ar) => ar.inOrder(typo),
+  asCompleted: (ar) => ar.asCompleted(typo),
+  asSettled: (ar) => ar.asSettled(typo),
+  waitForOutput: (ar) => ar.waitForOutput(typo),
+  'ar.abort': (ar) => ar.abort(typo),
+  timedelta: (ar) => ar.timedelta('submitted', 'received', typo),
+  displayOutputs: (ar) => ar.displayOutputs(typo),
+  streamOutput: (ar) => ar.streamOutput(typo),
+  NdArray: () => new NdArray(Float64Array.of(1), typo),
+};
+
+test.each(Object.keys(calls))('%s refuses an option that it does not have', async (name) => {
+  const ar = AsyncResult.join(rc.directView().map((n: number) => n, [1]));
+  const call = async () => await calls[name]?.(ar);
+  await expect(call()).rejects.toThrow(said);
+  await expect(call()).rejects.toMatchObject({ code: 'USAGE' });
+});
+
+test('the nearest right name is said, or all of them', async () => {
+  const ar = rc.directView().apply(() => 1);
+  await expect(ar.get(typo)).rejects.toThrow('get has no option "timeuot", did you mean "timeout"?');
+  await expect(ar.wait(wrong({ zzzzzz: 1 }))).rejects.toThrow(
+    'wait has no option "zzzzzz"; there are timeout, signal, returnWhen',
+  );
+  expect(() => rc.loadBalancedView(wrong({ retires: 1 }))).toThrow('did you mean "retries"?');
+});
+
+test('options are an object: a bare time-out would be none', async () => {
+  const ar = rc.directView().apply(() => 1);
+  await expect(ar.get(wrong(500))).rejects.toThrow(
+    'get takes its options as an object, such as { timeout: … }; not 500',
+  );
+  await expect(ar.wait(wrong(null))).rejects.toThrow('not null');
+  expect(await ar.get()).toEqual([1]);
+});
+
+test('a map takes no options of imap, which would do nothing', () => {
+  const view = rc.loadBalancedView();
+  expect(() => view.map((n: number) => n, [1], wrong({ maxOutstanding: 2 }))).toThrow('maxOutstanding');
+  expect(() => view.imap((n: number) => n, [1], wrong({ dist: 'block' }))).toThrow('dist');
+});
+
+test('what a query was asked with is no option of what is done with its matches', async () => {
+  const selection = rc.dbQuery(
+    { msg_id: 'nothing' },
+    { keys: 'label', sort: { submitted: 1 }, timeout: 30_000 },
+  );
+  expect(await selection.purge({ dryRun: true })).toMatchObject({ count: 0 });
+  expect((await selection.resubmit()).msgIds).toEqual([]);
+});
