@@ -149,3 +149,42 @@ it('a task that waited in a controller of ours that ended is lost; one that wait
 it('a task that the hub has known and knows no more is lost', async () => {
   expect((await follow('none', 'pending', 'none', 'unknown')).result).toBe('TASK_LOST');
 });
+
+it.each(['seen', 'not seen'] as const)(
+  'output that was %s and reaches the hub after the reply is waited for',
+  async (seen) => {
+    const begun = performance.now();
+    let missed = 0;
+    const hub = await FakeHub.start({
+      answer: ({ message }) => {
+        if (message.msg_type !== 'db_request') return undefined;
+        // Long enough for the first look, and far shorter than what is waited for at most.
+        const whole = performance.now() - begun > 300;
+        if (!whole) missed++;
+        const late = whole
+          ? { execute_result: { data: { 'text/plain': '42' } }, stdout: 'printed' }
+          : { execute_result: null, stdout: '' };
+        const records = [{ ...done, completed: new Date().toISOString().replace('Z', '000Z'), ...late }];
+        if (seen === 'seen' && missed === 1) {
+          const parent = { ...hub.session.rawMessage('execute_request', {}).header, msg_id: ID };
+          const say = (type: string, content: Dict): void =>
+            hub.publish(
+              'iopub',
+              hub.session.encode(hub.session.rawMessage(type, content, { parent }), [type]),
+            );
+          say('status', { execution_state: 'busy' });
+          say('stream', { name: 'stdout', text: 'printed' });
+          say('execute_result', { data: { 'text/plain': '42' }, metadata: {}, execution_count: 1 });
+          say('status', { execution_state: 'idle' });
+        }
+        return { status: 'ok', records, buffer_lens: [0], result_buffer_lens: [0] };
+      },
+    });
+    onTestFinished(() => hub.stop());
+    const rc = await Client.connect({ connectionFile: hub.info, pollInterval: 10 });
+    onTestFinished(() => rc.close());
+    const result = await rc.getResult<{ text: string; stdout: string }>(ID).get({ timeout: 20_000 });
+    expect(result).toMatchObject({ text: '42', stdout: 'printed' });
+    expect(missed).toBeGreaterThan(1);
+  },
+);

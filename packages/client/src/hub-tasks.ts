@@ -7,7 +7,6 @@ import {
   type TaskKey,
   TaskLostError,
   TaskNotFoundError,
-  taskStatus,
 } from '@ipyparallel-js/protocol';
 import { ownString } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause } from '@ipyparallel-js/wire';
@@ -16,6 +15,7 @@ import { chunked, type HubDatabase } from './hub-database.js';
 import type { HubRequests } from './hub-requests.js';
 import type { Row } from './question.js';
 import { LostTasks, type OpenTask } from './results/lost-tasks.js';
+import { PublishedSigns } from './results/published-signs.js';
 import { dateOf, readOutput } from './results/read-output.js';
 import { describeFromRecord, FACT_COLUMNS } from './results/record-facts.js';
 import type { TaskKeeper } from './results/task-keeper.js';
@@ -26,8 +26,8 @@ const STATUS_COLUMNS: readonly TaskKey[] = ['engine_uuid', 'completed', 'result_
 const RESULT_COLUMNS: readonly TaskKey[] = [
   ...new Set<TaskKey>([...STATUS_COLUMNS, ...FACT_COLUMNS, 'header', 'result_header', 'result_buffers']),
 ];
-/** Output may reach the hub after the reply; an `execute` without a result is read once more after this. */
-const OUTPUT_GRACE_MS = 50;
+/** A record that is not whole yet is looked at again after this. */
+const OUTPUT_MS = 25;
 const SOON_MS = 5;
 /** The hub watches the traffic: it may learn of a task a moment after its id is known to others. */
 const UNKNOWN_GRACE_MS = 1_000;
@@ -54,6 +54,10 @@ interface Followed {
   listeners: number | undefined;
   /** Since when the hub has said that it does not know it, by the clock of `performance`. */
   unknownSince: number | undefined;
+  /** What was seen of its output. */
+  readonly signs: PublishedSigns;
+  /** Since when it has been known to have ended, while output was still awaited. */
+  endedSince: number | undefined;
 }
 
 /**
@@ -70,6 +74,8 @@ export class HubTasks {
   #stop = new AbortController();
   #wake = new AbortController();
   #running = false;
+  /** Whether the record of a task that has ended was not whole. */
+  #unwhole = false;
 
   constructor(context: HubTasksContext) {
     this.#context = context;
@@ -122,6 +128,7 @@ export class HubTasks {
     this.#add(task.msgId, {
       ...{ task, adopted: true, exists: true },
       ...{ listeners: undefined, unknownSince: undefined },
+      ...{ signs: new PublishedSigns(), endedSince: undefined },
     });
     // Its reply may come all the same.
     void task.done.then(() => {
@@ -136,7 +143,8 @@ export class HubTasks {
       if (followed !== undefined && isIdle(message)) this.#wake.abort();
       return;
     }
-    const { task } = followed;
+    const { task, signs } = followed;
+    signs.take(message);
     if (isMessageOf(message, 'status')) {
       task.assign(ownString(message.metadata, 'engine') ?? '');
       if (message.content.execution_state === 'busy') task.begin(dateOf(message));
@@ -178,6 +186,7 @@ export class HubTasks {
     return this.#add(msgId, {
       ...{ task, adopted: false, exists: false },
       ...{ listeners: 0, unknownSince: undefined },
+      ...{ signs: new PublishedSigns(), endedSince: undefined },
     });
   }
 
@@ -196,9 +205,12 @@ export class HubTasks {
       const woken = this.#wake.signal.aborted;
       if (woken) this.#wake = new AbortController();
       const open: OpenTask[] = [];
+      this.#unwhole = false;
       for (const ids of chunked([...this.#pending.keys()])) open.push(...(await this.#ask(ids)));
       if (open.length > 0 && this.#lost.due) await this.#giveUp(open);
-      if (this.#pending.size > 0) await pause(woken ? SOON_MS : this.#context.interval, this.#wake.signal);
+      if (this.#pending.size === 0) break;
+      const next = this.#unwhole ? Math.min(OUTPUT_MS, this.#context.interval) : this.#context.interval;
+      await pause(woken ? Math.min(SOON_MS, next) : next, this.#wake.signal);
     }
     this.#running = false;
   }
@@ -237,12 +249,20 @@ export class HubTasks {
 
   async #read(done: readonly string[]): Promise<void> {
     if (done.length === 0) return;
-    let results = await this.#database.byId(done, this.#resultColumns, this.#deadline());
-    if ([...results.values()].some(mayLackOutput)) {
-      await pause(OUTPUT_GRACE_MS, this.#stop.signal);
-      results = await this.#database.byId(done, this.#resultColumns, this.#deadline());
+    const results = await this.#database.byId(done, this.#resultColumns, this.#deadline());
+    for (const row of results.values()) {
+      if (this.#awaitsOutput(row)) this.#unwhole = true;
+      else this.#settle(row);
     }
-    for (const row of results.values()) this.#settle(row);
+  }
+
+  /** Whether the record is to be read again, since output on its way to the hub is missing in it. */
+  #awaitsOutput(row: Row): boolean {
+    const followed = this.#pending.get(row.msg_id);
+    if (followed === undefined) return false;
+    const now = performance.now();
+    followed.endedSince ??= now;
+    return now - followed.endedSince < followed.signs.grace(row);
   }
 
   /** What the hub has a record of and will never finish fails. */
@@ -338,16 +358,4 @@ export class HubTasks {
 
 function isIdle(message: AnyMessage): boolean {
   return isMessageOf(message, 'status') && message.content.execution_state === 'idle';
-}
-
-function mayLackOutput(row: Row): boolean {
-  return (
-    row.header?.msg_type === 'execute_request' &&
-    (row.execute_result ?? null) === null &&
-    taskStatus({
-      engine_uuid: row.engine_uuid ?? null,
-      completed: row.completed ?? null,
-      result_content: row.result_content ?? null,
-    }) === 'completed'
-  );
 }
