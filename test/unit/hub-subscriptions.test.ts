@@ -402,8 +402,53 @@ test('a store that cannot be read is tried again; nothing is lost', async () => 
   expect(idOf((await bench.told(subscription, 1))[0])).toBe(id);
 });
 
+test('many who watch their own tasks hear of those, and of no others', async () => {
+  const bench = new Bench();
+  const sessions = Array.from({ length: 150 }, () => newSession());
+  const subscriptions = await Promise.all(
+    sessions.map((session, i) =>
+      bench.ask(
+        'subscribe_request',
+        { query: { client_uuid: session.session, completed: null }, keys: ['label'] },
+        `client-${i}`,
+        session,
+      ),
+    ),
+  );
+  const byId = await bench.subscribe({ msg_id: { $in: ['early', 'never'] } });
+  const byLabel = await bench.subscribe({ label: { $in: ['a', 'b'] } });
+  const wide = await bench.subscribe({ $or: [{ label: 'a' }, { label: null }] });
+  const [one, another] = sessions;
+  if (one === undefined || another === undefined) throw new Error('no sessions');
+  const submit = (session: Session, label: string): string => {
+    const message = session.rawMessage('apply_request', {}, { metadata: { label } });
+    bench.hub.directRequest(session.encode(message, ['e', 'client']));
+    return message.msg_id;
+  };
+  const first = submit(one, 'a');
+  submit(another, 'c');
+  bench.publish('early', 'stream', { name: 'stdout', text: 'x' });
+  bench.finish(first);
+  await bench.told(wide, 2);
+  await waitFor(
+    () =>
+      bench
+        .updates(subscriptions[0] ?? {})
+        .flatMap(({ changes }) => changes)
+        .at(-1)?.op === 'out',
+  );
+  await waitFor(() => bench.updates(byLabel).length > 0);
+  const heard = (subscription: Dict | undefined): Set<unknown> =>
+    new Set(bench.updates(subscription ?? {}).flatMap(({ changes }) => changes.map(idOf)));
+  expect(heard(byId)).toEqual(new Set(['early']));
+  expect(heard(byLabel)).toContain(first);
+  expect(heard(subscriptions[0])).toContain(first);
+  // Of one that printed before its request came, nobody knows yet whose it is.
+  for (const subscription of subscriptions.slice(2)) expect([...heard(subscription)]).toEqual(['early']);
+});
+
 test('a change log has the latest entry of each id, in order, and knows from where on it is whole', () => {
-  const log = new ChangeLog<string>(3, 100);
+  const log = new ChangeLog<string>(3);
   for (let seq = 1; seq <= 1000; seq++) log.add(seq, `id ${seq % 2}`, `value ${seq}`, 10);
   expect([...log.after(0)].map(({ seq }) => seq)).toEqual([999, 1000]);
   expect(log.floor).toBe(0);
@@ -413,7 +458,7 @@ test('a change log has the latest entry of each id, in order, and knows from whe
   expect([...log.after(999, 2)].map(({ msgId }) => msgId)).toEqual(['id 0', 'x']);
   expect([log.floor, log.size]).toEqual([999, 3]);
   log.add(1003, 'heavy', '', 95);
-  log.trim();
+  log.trim(3, 100);
   expect([...log.after(0)].map(({ msgId }) => msgId)).toEqual(['heavy']);
   log.clear(2000);
   expect([[...log.after(0)], log.floor]).toEqual([[], 2000]);

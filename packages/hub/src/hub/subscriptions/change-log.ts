@@ -17,17 +17,15 @@ interface Slot<T> extends LogEntry<T> {
  */
 export class ChangeLog<T> {
   readonly #limit: number;
-  readonly #weightLimit: number;
   readonly #latest = new Map<string, Slot<T>>();
   #slots: Slot<T>[] = [];
   #first = 0;
   #weight = 0;
   #floor = 0;
 
-  /** `limit` is how many ids are kept, `weightLimit` how much their entries may weigh together. */
-  constructor(limit: number, weightLimit = Number.POSITIVE_INFINITY) {
+  /** `limit` is how many ids are kept. */
+  constructor(limit: number) {
     this.#limit = limit;
-    this.#weightLimit = weightLimit;
   }
 
   /** Every change after this one is remembered. */
@@ -54,9 +52,9 @@ export class ChangeLog<T> {
     if (this.#slots.length - this.#first > 2 * this.#latest.size + 64) this.#compact();
   }
 
-  /** Forgets the oldest, down to the limits. */
-  trim(): void {
-    while (this.#latest.size > this.#limit || this.#weight > this.#weightLimit) {
+  /** Forgets the oldest, down to so many ids (all that are kept by default) whose entries weigh so much together. */
+  trim(limit = this.#limit, weightLimit = Number.POSITIVE_INFINITY): void {
+    while (this.#latest.size > limit || this.#weight > weightLimit) {
       const oldest = this.#slots[this.#first];
       if (oldest === undefined) return;
       this.#first++;

@@ -4,6 +4,7 @@ import type { FoundTask, TaskDatabase } from '../../db/task-database.js';
 import type { TaskTracker } from '../task-tracker.js';
 import type { LogEntry } from './change-log.js';
 import type { Feed, FeedChange, Touched } from './feed.js';
+import type { FeedIndex } from './feed-index.js';
 
 /** How long the hub's thread may be held, in ms. */
 const SLICE = 4;
@@ -30,28 +31,23 @@ export class Evaluator {
   }
 
   /** Rejects with the store's error. */
-  async evaluate(
-    feeds: readonly Feed[],
-    entries: readonly LogEntry<Touched>[],
-  ): Promise<Map<Feed, Evaluated[]>> {
-    const columns = new Set<TaskKey>(feeds.flatMap((feed) => [...feed.columns]));
+  async evaluate(index: FeedIndex, entries: readonly LogEntry<Touched>[]): Promise<Map<Feed, Evaluated[]>> {
+    const { feeds, columns } = index;
     const found = await this.#db.get(
       entries.map(({ msgId }) => msgId),
-      [...columns],
+      columns,
     );
     const buffers = await this.#buffers(feeds, found);
-    const results = new Map<Feed, Evaluated[]>();
+    const results = new Map<Feed, Evaluated[]>(feeds.map((feed) => [feed, []]));
     let since = performance.now();
-    for (const feed of feeds) {
-      const evaluated: Evaluated[] = [];
-      results.set(feed, evaluated);
-      for (const entry of entries) {
-        const task = found.get(entry.msgId);
-        const own = buffers.get(entry.msgId);
-        const begun = this.#tracker.begun.get(entry.msgId);
+    for (const entry of entries) {
+      const task = found.get(entry.msgId);
+      const own = buffers.get(entry.msgId);
+      const begun = this.#tracker.begun.get(entry.msgId);
+      for (const feed of index.concerned(entry, task)) {
         const change = feed.changeOf(entry, task, begun);
         if (change === undefined) continue;
-        evaluated.push({ entry, change: feed.pack(change, task, own, this.#pack) });
+        results.get(feed)?.push({ entry, change: feed.pack(change, task, own, this.#pack) });
         if (performance.now() - since > SLICE) {
           await yieldToOthers();
           since = performance.now();

@@ -50,9 +50,14 @@ const FIXED: ReadonlySet<TaskKey> = new Set([
   ...(['msg_id', 'client_uuid', 'submitted', 'label', 'queue', 'header', 'metadata', 'content'] as const),
 ]);
 
-/** What a feed remembers for subscribers that are slower than others. */
+/** What a feed remembers for subscribers that are slower than others, at the most; and all feeds together, about. */
 const REMEMBERED = 8192;
 const REMEMBERED_BYTES = 4 * 1024 ** 2;
+const TOGETHER = 64 * REMEMBERED;
+const TOGETHER_BYTES = 32 * REMEMBERED_BYTES;
+/** What each of many feeds may remember all the same. */
+const LEAST = 256;
+const LEAST_BYTES = 64 * 1024;
 
 /** A distinct query with its keys: evaluated once, however many subscribe to it. */
 export class Feed {
@@ -63,7 +68,8 @@ export class Feed {
   /** The buffers asked for. */
   readonly bufferColumns: readonly (typeof BUFFER_KEYS)[number][];
   /** The latest change of each task, as it was evaluated. */
-  readonly log = new ChangeLog<FeedChange>(REMEMBERED, REMEMBERED_BYTES);
+  readonly log = new ChangeLog<FeedChange>(REMEMBERED);
+  readonly query: QueryNode;
   readonly #asked: readonly ProjectedKey[] | undefined;
   readonly #names: ReadonlySet<string>;
   readonly #matches: Predicate<FoundTask>;
@@ -71,6 +77,7 @@ export class Feed {
 
   constructor(name: string, query: QueryNode, asked: readonly ProjectedKey[] | undefined) {
     this.name = name;
+    this.query = query;
     this.#asked = asked;
     this.#names = new Set(asked?.map((key) => key.name));
     const wanted = asked?.map(({ column }) => column) ?? DEFAULT_KEYS;
@@ -114,6 +121,14 @@ export class Feed {
     const record: Record<string, unknown> = { ...projectTask(task, this.#asked) };
     for (const key of STATUS_KEYS) if (!this.#names.has(key)) record[key] = task[key] ?? null;
     return record;
+  }
+
+  /** Forgets what is more than its share, as one of so many feeds. */
+  trim(feeds: number): void {
+    this.log.trim(
+      Math.max(LEAST, Math.min(REMEMBERED, Math.floor(TOGETHER / feeds))),
+      Math.max(LEAST_BYTES, Math.min(REMEMBERED_BYTES, Math.floor(TOGETHER_BYTES / feeds))),
+    );
   }
 
   /** A change as it is remembered. */

@@ -11,17 +11,18 @@ import { ChangeLog, type LogEntry } from './change-log.js';
 import { Delivery } from './delivery.js';
 import { type Evaluated, Evaluator } from './evaluator.js';
 import { Feed, type Touched } from './feed.js';
+import { FeedIndex } from './feed-index.js';
 import { Subscription } from './subscription.js';
 
 /** How much a hub does for its subscribers. */
 export interface SubscriptionLimits {
   /** Changed tasks remembered, for those who resume or are slow; 65,536 by default. */
   readonly remembered: number;
-  /** Subscriptions of one session; 64 by default. */
+  /** Subscriptions of one session; 256 by default. */
   readonly perSession: number;
-  /** Subscriptions in all; 1,024 by default. */
+  /** Subscriptions in all; 4,096 by default. */
   readonly total: number;
-  /** Distinct queries; 64 by default. */
+  /** Distinct queries; 1,024 by default. */
   readonly queries: number;
   /** How long a subscriber may say nothing, in ms; 60,000 by default. */
   readonly silence: number;
@@ -29,9 +30,9 @@ export interface SubscriptionLimits {
 
 const DEFAULT_LIMITS: SubscriptionLimits = {
   remembered: 65_536,
-  perSession: 64,
-  total: 1024,
-  queries: 64,
+  perSession: 256,
+  total: 4096,
+  queries: 1024,
   silence: 60_000,
 };
 
@@ -74,6 +75,8 @@ export class Subscriptions {
   readonly #log: ChangeLog<Touched>;
   readonly #delivery: Delivery;
   readonly #feeds = new Map<string, Feed>();
+  /** Of all feeds; undefined when one came or went. */
+  #index: FeedIndex | undefined;
   readonly #subscriptions = new Map<string, Subscription>();
   /** Tasks of which output came before the request. */
   readonly #early = new BoundedSet(4096);
@@ -93,7 +96,7 @@ export class Subscriptions {
     this.#delivery = new Delivery({
       log: this.#log,
       evaluatedTo: () => this.#evaluated,
-      evaluate: async (feed, entries) => (await this.#evaluate([feed], entries))?.get(feed),
+      evaluate: async (feed, entries) => (await this.#evaluate(new FeedIndex([feed]), entries))?.get(feed),
       isOpen: (subscription) => this.#subscriptions.get(subscription.id) === subscription,
       send: (client, parent, answer) => options.send(client, parent, 'subscription_update', answer),
     });
@@ -267,6 +270,7 @@ export class Subscriptions {
     if (this.#feeds.size === 0) this.#evaluated = this.#seq;
     feed.log.clear(this.#seq);
     this.#feeds.set(feed.name, feed);
+    this.#index = undefined;
     return feed;
   }
 
@@ -275,6 +279,7 @@ export class Subscriptions {
     const { feed } = subscription;
     for (const other of this.#subscriptions.values()) if (other.feed === feed) return;
     this.#feeds.delete(feed.name);
+    this.#index = undefined;
   }
 
   #lookAfter(): void {
@@ -311,8 +316,9 @@ export class Subscriptions {
     const upTo = this.#seq;
     const entries = [...this.#log.after(this.#evaluated, CHUNK)];
     const last = entries.length < CHUNK ? upTo : (entries.at(-1)?.seq ?? upTo);
-    const feeds = [...this.#feeds.values()];
-    const results = await this.#evaluate(feeds, entries);
+    this.#index ??= new FeedIndex([...this.#feeds.values()]);
+    const index = this.#index;
+    const results = await this.#evaluate(index, entries);
     if (results === undefined) return true;
     this.#evaluated = Math.max(this.#evaluated, last);
     for (const [feed, evaluated] of results) {
@@ -321,17 +327,17 @@ export class Subscriptions {
       }
     }
     for (const subscription of this.#subscriptions.values()) this.#delivery.deliver(subscription);
-    for (const feed of feeds) feed.log.trim();
+    for (const [feed, evaluated] of results) if (evaluated.length > 0) feed.trim(this.#feeds.size);
     return last < this.#seq;
   }
 
   /** Undefined where the store could not be read; it is to be tried again then. */
   async #evaluate(
-    feeds: readonly Feed[],
+    index: FeedIndex,
     entries: readonly LogEntry<Touched>[],
   ): Promise<Map<Feed, Evaluated[]> | undefined> {
     try {
-      const results = await this.#evaluator.evaluate(feeds, entries);
+      const results = await this.#evaluator.evaluate(index, entries);
       this.#failing = false;
       return results;
     } catch (error) {
