@@ -96,6 +96,18 @@ test('names on engines: push, pull, get, update, clear', async () => {
   await expect(value(dv.pull('box'))).rejects.toThrow(/box is not defined/);
 });
 
+test('what JavaScript would take for a prototype is refused, not silently changed', async () => {
+  const hostile: object = JSON.parse('{"__proto__": {"polluted": true}}');
+  expect(() => dv.push(hostile as Record<string, unknown>)).toThrow('"__proto__" cannot name a variable');
+  expect(() => dv.push({ 'box.__proto__': 1 })).toThrow(UsageError);
+  expect(() => lv.apply((given: object) => given, [hostile] as object)).toThrow(/property named __proto__/);
+  await expect(value(lv.apply(() => JSON.parse('{"__proto__": 1}') as object))).rejects.toThrow(
+    /the result cannot be sent because of a property named __proto__/,
+  );
+  const map = new Map([['__proto__', 1]]);
+  expect(await value(lv.apply((given: Map<string, number>) => given, map))).toEqual(map);
+});
+
 test.each(['block', 'roundRobin'] as const)('scatter and gather, %s', async (dist) => {
   const list = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
   await value(dv.scatter('part', list, { dist }));
@@ -121,6 +133,9 @@ test.each(['block', 'roundRobin'] as const)('scatter and gather, %s', async (dis
   await value(dv.scatter('one', new Set([10, 20, 30]), { dist, flatten: true }));
   expect(await value(dv.pull('one'))).toEqual([10, 20, 30]);
   expect(await value(dv.gather('one', { dist }))).toEqual([10, 20, 30]);
+  await value(dv.scatter('some', [1, 2, 3, 4], { dist, flatten: true }));
+  expect(await value(dv.pull('some'))).toEqual(dist === 'block' ? [[1, 2], 3, 4] : [[1, 4], 2, 3]);
+  expect(await value(dv.gather<number[]>('some', { dist }))).toEqual([1, 2, 3, 4]);
 });
 
 test('map in every view', async () => {

@@ -3,7 +3,9 @@ import type {
   Client,
   DirectView,
   ExecuteReply,
+  Gathered,
   LoadBalancedView,
+  NdArray,
   QueueStatus,
 } from '@ipyparallel-js/client';
 import { capture, depend, kwargs, py, ref } from '@ipyparallel-js/client';
@@ -116,7 +118,10 @@ describe('data and engines', () => {
     expectTypeOf(rc.directView(0).get<[number, string]>(['x', 'y'])).resolves.toEqualTypeOf<
       [number, string]
     >();
-    expectTypeOf(some.gather<number>('x').get()).resolves.toEqualTypeOf<number[]>();
+    expectTypeOf(some.gather<number[]>('x').get()).resolves.toEqualTypeOf<number[]>();
+    expectTypeOf(some.gather<NdArray>('x').get()).resolves.toEqualTypeOf<NdArray>();
+    expectTypeOf(some.gather('x').get()).resolves.toEqualTypeOf<Gathered>();
+    expectTypeOf(some.gather<number[]>('x').inOrder()).toExtend<AsyncIterable<number>>();
     expectTypeOf(some.queueStatus()).resolves.toEqualTypeOf<QueueStatus>();
     expectTypeOf(rc.sendSignal('SIGINT', { targets: [0] })).resolves.toEqualTypeOf<void>();
     // @ts-expect-error no such signal

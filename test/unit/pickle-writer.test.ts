@@ -160,6 +160,10 @@ describe('an NdArray', () => {
     const data = Int32Array.of(0, 1, 2, 3, 4, 5);
     const c = new NdArray(data, { shape: [2, 3] });
     const f = new NdArray(data, { shape: [2, 3], fortranOrder: true });
+    expect([...c]).toStrictEqual(c.toNested());
+    expect([...f]).toStrictEqual(f.toNested());
+    expect([...new NdArray(Uint8Array.of(0, 1), { dtype: 'bool' })]).toStrictEqual([false, true]);
+    expect(() => [...new NdArray(Uint8Array.of(1), { shape: [] })]).toThrow('without axes');
     expect(c.toNested()).toStrictEqual([
       [0, 1, 2],
       [3, 4, 5],

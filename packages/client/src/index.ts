@@ -109,7 +109,13 @@ export {
   dependency,
   type TaskNames,
 } from './views/dependency.js';
-export { DirectView, type Namespace, type ScatterOptions } from './views/direct-view.js';
+export {
+  DirectView,
+  type Gathered,
+  type ItemOf,
+  type Namespace,
+  type ScatterOptions,
+} from './views/direct-view.js';
 export type { CommandOptions, ShutdownOptions } from './views/engine-commands.js';
 export type { EngineLanguage } from './views/engine-languages.js';
 export { ViewExecutor } from './views/executor.js';

@@ -90,7 +90,7 @@ export function digest(buffer: Uint8Array): string {
 
 /**
  * Tells whether there is large binary data in a value. @throws UsageError for a function or a symbol, for which msgpackr
- * would silently send undefined
+ * would silently send undefined, and for a property that it would rename
  */
 function lookThrough(root: unknown, what: string): boolean {
   let large = false;
@@ -99,13 +99,19 @@ function lookThrough(root: unknown, what: string): boolean {
   for (let value = queue.pop(); value !== undefined || queue.length > 0; value = queue.pop()) {
     if (typeof value === 'function' || typeof value === 'symbol') {
       throw new UsageError(
-        `${what} cannot be sent: they hold the ${typeof value} ${String(value).slice(0, 60)}`,
+        `${what} cannot be sent because of a ${typeof value} inside: ${String(value).slice(0, 60)}`,
       );
     }
     if (typeof value !== 'object' || value === null || seen.has(value)) continue;
     large ||= isLarge(value);
     if (ArrayBuffer.isView(value)) continue;
     seen.add(value);
+    // msgpackr would silently give it another name.
+    if (Object.hasOwn(value, '__proto__')) {
+      throw new UsageError(
+        `${what} cannot be sent because of a property named __proto__ inside, which would be renamed; use a Map`,
+      );
+    }
     for (const item of members(value)) queue.push(item);
   }
   return large;

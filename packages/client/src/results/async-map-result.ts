@@ -4,9 +4,9 @@ import type { Reassembly } from './reassembly.js';
 
 /**
  * The results of a map: its tasks are chunks, its elements what the function gave for each item. `get` gives the whole
- * list, iterating gives element by element. Mirrors ipyparallel `AsyncMapResult`.
+ * (`W`: a list; of `gather` perhaps an array), iterating gives element by element. Mirrors ipyparallel `AsyncMapResult`.
  */
-export class AsyncMapResult<E> extends AsyncResult<E[], E, E[]> {
+export class AsyncMapResult<E, W = E[]> extends AsyncResult<W, E, W> {
   /** Whether iterating gives the elements in their order, or as their chunks end. */
   readonly ordered: boolean;
 

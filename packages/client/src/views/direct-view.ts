@@ -1,4 +1,4 @@
-import { type NdArray, UsageError } from '@ipyparallel-js/protocol';
+import { type NdArray, type TypedArray, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import { AsyncResult } from '../async-result.js';
@@ -25,6 +25,12 @@ export interface ScatterOptions {
   /** Gives an engine whose part is one element that element, not a list of it; false by default. */
   readonly flatten?: boolean;
 }
+
+/** What `gather` gives: a list, a typed array (of JavaScript engines) or a numpy array (of Python ones). */
+export type Gathered<E = unknown> = E[] | TypedArray | NdArray;
+
+/** What iterating something gives. */
+export type ItemOf<W> = W extends Iterable<infer E> ? E : never;
 
 const FLAGS = ['targets', 'label', 'language'];
 
@@ -93,19 +99,14 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
    * Cuts a sequence into as many parts as there are engines and puts one on each, under the same name: a list, a typed
    * array, a numpy array (along its first axis) or another iterable. Mirrors ipyparallel `DirectView.scatter`.
    */
-  scatter(
-    name: string,
-    sequence: Iterable<unknown> | NdArray,
-    options: ScatterOptions = {},
-  ): AsyncResult<null[]> {
+  scatter(name: string, sequence: Iterable<unknown>, options: ScatterOptions = {}): AsyncResult<null[]> {
     checkOptions(options, SCATTER, 'scatter');
     const dist = checkDistribution(options.dist ?? 'block');
     const whole = sliceable(sequence);
     const engines = this.engines();
     const pieces = engines.map((engine, i) => {
       const mine = part(whole, i, engines.length, dist);
-      const one = dist === 'block' ? Math.min(i, whole.length - 1) : i;
-      const value = options.flatten === true && mine.length === 1 ? whole.at(one) : mine.value;
+      const value = options.flatten === true && mine.length === 1 ? whole.at(mine.first) : mine.value;
       return { engine, work: pushWork({ [name]: value }) };
     });
     return new AsyncResult<null[]>(this.kept(this.link.submitter.toEngines(pieces, this.flags)), {
@@ -113,13 +114,19 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     });
   }
 
-  /** Puts the parts of a scattered sequence together again. Mirrors ipyparallel `DirectView.gather`. */
-  gather<R = unknown>(name: string, options: { readonly dist?: Distribution } = {}): MapResult<R> {
+  /**
+   * Puts the parts of a scattered sequence together again: a list, or where all parts are arrays of one type, an array of
+   * that. `W` is what the caller knows it to be, such as `number[]` or `NdArray`. Mirrors ipyparallel `DirectView.gather`.
+   */
+  gather<W extends Iterable<unknown> = Gathered>(
+    name: string,
+    options: { readonly dist?: Distribution } = {},
+  ): AsyncMapResult<ItemOf<W>, W> {
     checkOptions(options, GATHER, 'gather');
     const dist = checkDistribution(options.dist ?? 'block');
     const work = pullWork(name);
     const pieces = this.engines().map((engine) => ({ engine, work }));
-    return new AsyncMapResult<R>(this.kept(this.link.submitter.toEngines(pieces, this.flags)), {
+    return new AsyncMapResult<ItemOf<W>, W>(this.kept(this.link.submitter.toEngines(pieces, this.flags)), {
       kind: dist === 'block' ? 'flatten' : 'roundRobin',
     });
   }

@@ -39,7 +39,9 @@ async function readNames(names: string | readonly string[]): Promise<unknown> {
 export function pushWork(values: Readonly<Record<string, unknown>>): (language: EngineLanguage) => Work {
   const entries = Object.entries(values);
   for (const [name] of entries) {
-    if (!PATH.test(name)) throw new UsageError(`"${name}" cannot name a variable on an engine`);
+    // A JavaScript engine would take it for the prototype of its namespace, or of the object.
+    if (!PATH.test(name) || name.split('.').includes('__proto__'))
+      throw new UsageError(`"${name}" cannot name a variable on an engine`);
   }
   return once((language) => {
     if (language === 'javascript') return workOfCall(assignNames, [new Map(entries)]);

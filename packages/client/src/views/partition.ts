@@ -21,10 +21,12 @@ export interface Sliceable {
 export interface Part {
   readonly value: unknown;
   readonly length: number;
+  /** Where its first element is in the whole. */
+  readonly first: number;
 }
 
 /** A sequence as it can be cut: lists, typed arrays, numpy arrays along their first axis; what else is iterable as a list. */
-export function sliceable(sequence: Iterable<unknown> | NdArray): Sliceable {
+export function sliceable(sequence: Iterable<unknown>): Sliceable {
   if (sequence instanceof NdArray) return new NumpySlices(sequence);
   if (ArrayBuffer.isView(sequence) && 'subarray' in sequence) {
     const array = sequence as unknown as Uint8Array;
@@ -97,12 +99,13 @@ export function part(sequence: Sliceable, index: number, parts: number, distribu
     return {
       value: sequence.everyNth(index, parts),
       length: Math.max(0, Math.ceil((length - index) / parts)),
+      first: index,
     };
   }
   const rest = length % parts;
   const size = Math.floor(length / parts) + (index < rest ? 1 : 0);
   const low = index * Math.floor(length / parts) + Math.min(index, rest);
-  return { value: sequence.between(low, low + size), length: size };
+  return { value: sequence.between(low, low + size), length: size, first: low };
 }
 
 /** @throws UsageError unless it is one */

@@ -21,9 +21,10 @@ const OPTIONS: OptionNames<NdArrayOptions> = { shape: true, dtype: true, fortran
 /**
  * A numpy array. `data` is the typed array of exactly its type, in the machine's byte order: `BigInt64Array` for
  * `int64`, `datetime64` and `timedelta64`, `Uint8Array` for `bool`, pairs of numbers for complex types, `Float32Array`
- * for `float16`; texts (`U5`), bytes (`S5`) and objects are plain arrays. It may share memory with a message.
+ * for `float16`; texts (`U5`), bytes (`S5`) and objects are plain arrays. It may share memory with a message. Iterating it
+ * gives what is along its first axis: elements, or arrays in arrays.
  */
-export class NdArray<Data extends NdData = NdData> {
+export class NdArray<Data extends NdData = NdData> implements Iterable<unknown> {
   readonly data: Data;
   readonly shape: readonly number[];
   /** As numpy names it: `float64`, `int32`, `bool`, `datetime64[ns]`, `U5`, `object`. */
@@ -79,6 +80,14 @@ export class NdArray<Data extends NdData = NdData> {
     return this.#element(place);
   }
 
+  /** Along the first axis, as `toNested` has it. @throws UsageError for an array without axes */
+  *[Symbol.iterator](): Generator<unknown, void, undefined> {
+    const [length] = this.shape;
+    if (length === undefined) throw new UsageError('an array without axes cannot be iterated');
+    const steps = stepsOf(this.shape, this.fortranOrder);
+    for (let i = 0; i < length; i++) yield this.#nest(steps, 1, i * (steps[0] ?? 0));
+  }
+
   /** All elements, the last axis fastest whatever the order of `data`. */
   elements(): unknown[] {
     return [this.toNested()].flat(this.shape.length);
@@ -93,13 +102,13 @@ export class NdArray<Data extends NdData = NdData> {
 
   /** The same as arrays in arrays; a single element without axes. Mirrors numpy `tolist`. */
   toNested(): unknown {
-    const steps = stepsOf(this.shape, this.fortranOrder);
-    const nest = (axis: number, start: number): unknown => {
-      const length = this.shape[axis];
-      if (length === undefined) return this.#element(start);
-      return Array.from({ length }, (_, i) => nest(axis + 1, start + i * (steps[axis] ?? 0)));
-    };
-    return nest(0, 0);
+    return this.#nest(stepsOf(this.shape, this.fortranOrder), 0, 0);
+  }
+
+  #nest(steps: readonly number[], axis: number, start: number): unknown {
+    const length = this.shape[axis];
+    if (length === undefined) return this.#element(start);
+    return Array.from({ length }, (_, i) => this.#nest(steps, axis + 1, start + i * (steps[axis] ?? 0)));
   }
 }
 
