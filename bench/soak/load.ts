@@ -149,19 +149,34 @@ export class Load {
   /** A watch that is left after some changes. */
   async #briefWatch(): Promise<void> {
     let seen = 0;
-    for await (const _ of this.#rc.dbQuery({ completed: null }, KEYS).watch()) {
-      this.#events++;
-      if (++seen > 10 || this.#stop.aborted) break;
-    }
+    const open = this.#rc.dbQuery({ completed: null }, KEYS).watch({ signal: this.#stop });
+    await this.#untilStopped(async () => {
+      for await (const _ of open) {
+        this.#events++;
+        if (++seen > 10) break;
+      }
+    });
     await sleep(100);
   }
 
   /** A watch whose reader is slow. */
   async #slowWatch(): Promise<void> {
-    for await (const _ of this.#rc.dbQuery({ client_uuid: this.#rc.session.session }).watch({ pace: 200 })) {
-      this.#events++;
-      if (this.#stop.aborted) break;
-      await sleep(20);
+    const mine = { client_uuid: this.#rc.session.session };
+    const paced = this.#rc.dbQuery(mine).watch({ pace: 200, signal: this.#stop });
+    await this.#untilStopped(async () => {
+      for await (const _ of paced) {
+        this.#events++;
+        await sleep(20);
+      }
+    });
+  }
+
+  /** Runs what the end of the load aborts. */
+  async #untilStopped(step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (error) {
+      if (!this.#stop.aborted) throw error;
     }
   }
 
