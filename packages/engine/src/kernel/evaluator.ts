@@ -1,4 +1,5 @@
 import { Session } from 'node:inspector';
+import { isThenable } from './thenable.js';
 
 /** How an evaluation ended. */
 export type Completion =
@@ -41,6 +42,7 @@ export class Evaluator {
   readonly #session = new Session();
   readonly #holder: Holder = { held: undefined, call: () => undefined };
   readonly #holderId: string;
+  #gaveObjects = false;
 
   constructor() {
     this.#session.connect();
@@ -76,7 +78,15 @@ export class Evaluator {
 
   /** Calls a function and waits for its promise, if it gives one. `done` is called as for {@link evaluate}. */
   call(fn: () => unknown, done: (completion: Completion) => void): void {
-    this.#holder.call = fn;
+    let value: unknown;
+    // The value stays on this side: to ask the inspector for it would take a round trip, and another to let go of it.
+    const keep = (given: unknown): void => {
+      value = given;
+    };
+    this.#holder.call = () => {
+      const given = fn();
+      return isThenable(given) ? Promise.resolve(given).then(keep) : keep(given);
+    };
     this.#post(
       'Runtime.callFunctionOn',
       {
@@ -86,7 +96,10 @@ export class Evaluator {
         objectGroup: JOB_OBJECTS,
         silent: true,
       },
-      (error, answer) => done(this.#completion(error, answer, undefined)),
+      (error, answer) => {
+        const completion = this.#completion(error, answer, undefined);
+        done(completion.kind === 'value' ? { kind: 'value', value } : completion);
+      },
     );
   }
 
@@ -94,6 +107,8 @@ export class Evaluator {
   release(): void {
     this.#holder.held = undefined;
     this.#holder.call = () => undefined;
+    if (!this.#gaveObjects) return;
+    this.#gaveObjects = false;
     this.#post('Runtime.releaseObjectGroup', { objectGroup: JOB_OBJECTS }, () => {});
   }
 
@@ -119,6 +134,7 @@ export class Evaluator {
   #valueOf(remote: RemoteObject): unknown {
     const { objectId, unserializableValue, value } = remote;
     if (objectId === undefined && unserializableValue === undefined) return value;
+    if (objectId !== undefined) this.#gaveObjects = true;
     const argument = objectId !== undefined ? { objectId } : { unserializableValue };
     this.#post(
       'Runtime.callFunctionOn',

@@ -1,6 +1,7 @@
 import type { DecodedCall } from '@ipyparallel-js/protocol/internal';
 import { isGenerator, runGenerator } from './generators.js';
 import type { RunningTask } from './running-task.js';
+import { isThenable } from './thenable.js';
 
 type Fn = (...args: unknown[]) => unknown;
 
@@ -24,8 +25,4 @@ async function callForEach(fn: Fn, lists: readonly unknown[], task: RunningTask)
     const result = isThenable(given) ? await given : given;
     results.push(isGenerator(result) ? await runGenerator(result, task) : result);
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }

@@ -130,25 +130,26 @@ export class JobRunner {
       return;
     }
     const { evaluator } = this.#options;
-    const call = decodeJsCall(job.content, job.buffers);
+    const decoded = decodeJsCall(job.content, job.buffers);
     const then = (value: unknown): void => {
       const { content, buffers } = encodeJsResult(value);
       this.#finish(job.job, { ok: true, content, buffers });
     };
+    const call = (make: () => (...args: unknown[]) => unknown): void =>
+      evaluator.call(
+        () => callFunction(make(), decoded, task),
+        this.#continued(job, (value) => {
+          if (!isGenerator(value)) then(value);
+          else evaluator.call(() => runGenerator(value, task), this.#continued(job, then));
+        }),
+      );
     this.#calls.build(
-      call,
+      decoded,
       job.scriptName,
       task,
-      this.#continued(job, (fn) => {
-        evaluator.call(
-          // The builder gives functions only.
-          () => callFunction(fn as (...args: unknown[]) => unknown, call, task),
-          this.#continued(job, (value) => {
-            if (!isGenerator(value)) then(value);
-            else evaluator.call(() => runGenerator(value, task), this.#continued(job, then));
-          }),
-        );
-      }),
+      // In a microtask: what is terminated right inside of a callback of Node's leaves its async stack unclear.
+      (make) => void Promise.resolve().then(() => call(make)),
+      this.#continued(job, () => undefined),
     );
   }
 

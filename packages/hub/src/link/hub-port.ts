@@ -9,6 +9,8 @@ export interface LinkPort {
 }
 
 const FLUSH_BYTES = 1 << 20;
+/** What the hub only takes down may wait for so long while there is much of it, in ms: each batch wakes its thread. */
+const SPACING_MS = 1;
 
 // One queue for requests and copies alike: a client that has its result finds it in the Task Database, because the
 // copy of the reply went into this queue before the reply was sent.
@@ -17,9 +19,13 @@ class BatchSender {
   #items: TaggedFrames[] = [];
   #bytes = 0;
   #scheduled = false;
+  #lastFlush = Number.NEGATIVE_INFINITY;
+  readonly #spacing: number;
 
-  constructor(port: LinkPort) {
+  /** What is pushed within `spacing` ms of the last batch waits that long for more. */
+  constructor(port: LinkPort, spacing = 0) {
     this.#port = port;
+    this.#spacing = spacing;
   }
 
   push(kind: number, frames: readonly Uint8Array[]): void {
@@ -29,7 +35,9 @@ class BatchSender {
       this.flush();
     } else if (!this.#scheduled) {
       this.#scheduled = true;
-      setImmediate(() => this.flush());
+      const soon = this.#spacing > 0 && performance.now() - this.#lastFlush < this.#spacing;
+      if (soon) setTimeout(() => this.flush(), this.#spacing);
+      else setImmediate(() => this.flush());
     }
   }
 
@@ -39,6 +47,7 @@ class BatchSender {
     const packed = packBatch(this.#items);
     this.#items = [];
     this.#bytes = 0;
+    if (this.#spacing > 0) this.#lastFlush = performance.now();
     this.#port.postMessage(packed, [packed]);
   }
 }
@@ -50,7 +59,7 @@ export class HubLink implements Monitor {
   readonly #sender: BatchSender;
 
   constructor(port: LinkPort) {
-    this.#sender = new BatchSender(port);
+    this.#sender = new BatchSender(port, SPACING_MS);
   }
 
   query(frames: readonly Buffer[]): void {
