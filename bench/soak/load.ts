@@ -113,7 +113,7 @@ export class Load {
   async #task(): Promise<void> {
     const n = this.#next++;
     const [id = 0] = this.#rc.ids;
-    const view = n % 3 === 0 ? this.#rc.directView(id) : this.#rc.loadBalancedView();
+    const view = n % 2 === 0 ? this.#rc.directView(id) : this.#rc.loadBalancedView();
     const code =
       this.#language === 'python' ? `print(${n}); 'r' * 2000` : `console.log(${n}); 'r'.repeat(2000)`;
     const result = view.execute(code);
