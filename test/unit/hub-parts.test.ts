@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  BoundedSet,
   HeartMonitor,
   packBatch,
   parseCommandLine,
@@ -13,6 +12,7 @@ import {
   VERSION,
 } from '@ipyparallel-js/hub/internal';
 import { UsageError } from '@ipyparallel-js/protocol';
+import { BoundedSet } from '@ipyparallel-js/protocol/internal';
 import { createLogger, Fifo, Refusals } from '@ipyparallel-js/wire';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
@@ -36,6 +36,25 @@ test('a bounded set forgets its oldest', () => {
   const set = new BoundedSet(2);
   for (const member of ['a', 'b', 'a', 'c']) set.add(member);
   expect([...set]).toEqual(['a', 'c']);
+});
+
+test('a bounded set forgets the oldest of those that are left, whatever was deleted or came again', () => {
+  const set = new BoundedSet(3);
+  let expected: string[] = [];
+  for (let i = 0; i < 2_000; i++) {
+    const member = String((i * 7919) % 11);
+    if (i % 5 === 4) {
+      expect(set.delete(member)).toBe(expected.includes(member));
+      expected = expected.filter((each) => each !== member);
+    } else {
+      set.add(member);
+      expected = [...expected.filter((each) => each !== member), member].slice(-3);
+    }
+    expect([...set]).toEqual(expected);
+  }
+  for (const member of expected) set.delete(member);
+  for (const member of ['a', 'b', 'c', 'd']) set.add(member);
+  expect([...set]).toEqual(['b', 'c', 'd']);
 });
 
 test('a queue gives first what came first', () => {

@@ -1,5 +1,5 @@
 import type { AnyMessage } from '@ipyparallel-js/protocol';
-import { ownString } from '@ipyparallel-js/protocol/internal';
+import { BoundedSet, ownString } from '@ipyparallel-js/protocol/internal';
 
 /** A task that has come in, and the way back for its reply. */
 export interface Task {
@@ -13,8 +13,8 @@ const MAX_REMEMBERED = 10_000;
 /** The tasks of all schedulers in one line, in the order of their arrival. */
 export class TaskQueue {
   #waiting: Task[] = [];
-  readonly #aborted = new Set<string>();
-  readonly #came = new Set<string>();
+  readonly #aborted = new BoundedSet(MAX_REMEMBERED);
+  readonly #came = new BoundedSet(MAX_REMEMBERED);
 
   get length(): number {
     return this.#waiting.length;
@@ -23,7 +23,7 @@ export class TaskQueue {
   /** Queues a task; false when it was aborted before it came. */
   push(task: Task): boolean {
     const { msg_id: id } = task.request;
-    remember(this.#came, id);
+    this.#came.add(id);
     if (this.#aborted.delete(id)) return false;
     this.#waiting.push(task);
     return true;
@@ -43,7 +43,7 @@ export class TaskQueue {
       return false;
     });
     for (const id of wanted) {
-      if (!this.#came.has(id)) remember(this.#aborted, id);
+      if (!this.#came.has(id)) this.#aborted.add(id);
     }
     return aborted;
   }
@@ -62,13 +62,4 @@ export function isOneOf({ request }: Task, msgIds: ReadonlySet<string>): boolean
   // A broadcast's parts have ids of their own; the client knows the original one.
   const original = ownString(metadata, 'original_msg_id');
   return msgIds.has(id) || (original !== undefined && msgIds.has(original));
-}
-
-function remember(ids: Set<string>, id: string): void {
-  ids.add(id);
-  if (ids.size <= MAX_REMEMBERED) return;
-  for (const oldest of ids) {
-    ids.delete(oldest);
-    break;
-  }
 }

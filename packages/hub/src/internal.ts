@@ -1,5 +1,4 @@
 // What the other packages and the tests of this project need and users do not. No promise of stability.
-export { BoundedSet } from './bounded-set.js';
 export { type Clock, systemClock } from './clock.js';
 export { type CommandLine, parseCommandLine, usage } from './command-line.js';
 export { type ResolvedControllerOptions, resolveControllerOptions } from './controller-options.js';

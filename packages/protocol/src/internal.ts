@@ -1,5 +1,6 @@
 // What the other packages of this project need and users do not. No promise of stability.
 
+export { BoundedSet } from './bounded-set.js';
 export { checkOptions, type OptionNames } from './check-options.js';
 export { type Codec, decodeMessage, encodeMessage, type OutgoingMessage } from './codec.js';
 export { isDict, own, ownString } from './dict.js';

@@ -22,6 +22,8 @@ export class ResultCache {
   readonly #maxCount: number;
   readonly #maxBytes: number;
   readonly #unread = new Map<string, { readonly task: Task; readonly bytes: number }>();
+  /** Goes on where it was, as in `BoundedSet`. */
+  readonly #oldest = this.#unread.keys();
   readonly #known = new Map<string, WeakRef<Task>>();
   readonly #read = new WeakSet<Task>();
   #bytes = 0;
@@ -65,8 +67,9 @@ export class ResultCache {
     const bytes = task.size;
     this.#unread.set(task.msgId, { task, bytes });
     this.#bytes += bytes;
-    for (const [oldest] of this.#unread) {
-      if (this.#unread.size <= this.#maxCount && this.#bytes <= this.#maxBytes) break;
+    while (this.#unread.size > this.#maxCount || this.#bytes > this.#maxBytes) {
+      const { value: oldest } = this.#oldest.next();
+      if (oldest === undefined) break;
       this.#release(oldest);
       this.#evicted++;
     }

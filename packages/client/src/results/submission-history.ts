@@ -1,10 +1,11 @@
+import { BoundedSet } from '@ipyparallel-js/protocol/internal';
+
 /** How many ids are kept. */
 const MAX_HISTORY = 10_000;
 
 /** The ids of what was submitted, in order; the newest 10,000 of them. */
 export class SubmissionHistory {
-  // A set keeps the order in which ids came.
-  readonly #ids = new Set<string>();
+  readonly #ids = new BoundedSet(MAX_HISTORY);
 
   get ids(): string[] {
     return [...this.#ids];
@@ -16,11 +17,6 @@ export class SubmissionHistory {
 
   add(msgId: string): void {
     this.#ids.add(msgId);
-    if (this.#ids.size <= MAX_HISTORY) return;
-    for (const oldest of this.#ids) {
-      this.#ids.delete(oldest);
-      break;
-    }
   }
 
   delete(msgId: string): void {

@@ -1,4 +1,4 @@
-import { BoundedSet } from '../bounded-set.js';
+import { BoundedSet } from '@ipyparallel-js/protocol/internal';
 
 /** Ids remembered of what an engine completed; its count goes on. */
 const COMPLETED_REMEMBERED = 10_000;

@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import type { TaskKey } from '@ipyparallel-js/protocol';
-import { conjunctsOf, type QueryNode, TASK_COLUMNS } from '@ipyparallel-js/protocol/internal';
+import { BoundedSet, conjunctsOf, type QueryNode, TASK_COLUMNS } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
-import { BoundedSet } from '../../bounded-set.js';
 import type {
   FindOptions,
   FoundTask,

@@ -1,7 +1,6 @@
 import { type AnyMessage, type Dict, newId, type Session } from '@ipyparallel-js/protocol';
-import { isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
+import { BoundedSet, isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
 import type { Logger, Refusals } from '@ipyparallel-js/wire';
-import { BoundedSet } from '../../bounded-set.js';
 import type { TaskChange, TaskDatabase } from '../../db/task-database.js';
 import { ReportedError } from '../../errors.js';
 import { askedFor } from '../record-projection.js';

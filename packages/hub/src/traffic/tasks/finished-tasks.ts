@@ -6,6 +6,8 @@ const MOST_SHARED = 1_000;
 /** How tasks ended, for those that depend on them; past `limit` the oldest is forgotten, and depending on it is invalid. */
 export class FinishedLog {
   readonly #tasks = new Map<string, FinishedTask>();
+  /** Goes on where it was, as in `BoundedSet`. */
+  readonly #oldest = this.#tasks.keys();
   /** One object for all that ended alike at one engine: there are hundreds of thousands of them. */
   readonly #shared = new Map<string, FinishedTask>();
   readonly #limit: number;
@@ -19,12 +21,9 @@ export class FinishedLog {
   set(msgId: string, task: FinishedTask): void {
     this.#tasks.delete(msgId);
     this.#tasks.set(msgId, this.#share(task));
-    if (this.#tasks.size > this.#limit) {
-      for (const oldest of this.#tasks.keys()) {
-        this.#tasks.delete(oldest);
-        break;
-      }
-    }
+    if (this.#tasks.size <= this.#limit) return;
+    const { value } = this.#oldest.next();
+    if (value !== undefined) this.#tasks.delete(value);
   }
 
   #share(task: FinishedTask): FinishedTask {
