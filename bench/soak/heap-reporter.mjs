@@ -12,8 +12,8 @@ if (directory !== '') {
   const collect = runInNewContext('gc');
   const report = () => {
     collect();
-    const { used_heap_size: heap } = getHeapStatistics();
-    writeFileSync(join(directory, `${process.pid}-${threadId}`), String(heap));
+    const { used_heap_size: heap, external_memory: external } = getHeapStatistics();
+    writeFileSync(join(directory, `${process.pid}-${threadId}`), String(heap + external));
   };
   setInterval(report, Number(process.env.SOAK_EVERY)).unref();
 }

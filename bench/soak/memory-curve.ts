@@ -11,7 +11,7 @@ export interface MemorySample {
   readonly heap: number;
   readonly external: number;
   readonly rss: number;
-  /** The heaps of all threads of the controller after a collection; 0 for Python's. */
+  /** The heaps of all threads of the controller after a collection, and what they hold outside; 0 for Python's. */
   readonly hub: number;
   /** Resident memory of the controller, and of the engines together. */
   readonly controller: number;

@@ -5,10 +5,11 @@ export interface LogEntry<T> {
   readonly value: T;
 }
 
-interface Slot<T> extends LogEntry<T> {
+interface Slot<T> {
+  readonly seq: number;
   readonly weight: number;
-  /** A later entry of the same id has taken its place. */
-  superseded: boolean;
+  /** Undefined once a later entry of the same id has taken its place, or it was forgotten: nothing holds its value then. */
+  entry: LogEntry<T> | undefined;
 }
 
 /**
@@ -38,18 +39,19 @@ export class ChangeLog<T> {
   }
 
   latest(msgId: string): LogEntry<T> | undefined {
-    return this.#latest.get(msgId);
+    return this.#latest.get(msgId)?.entry;
   }
 
   /** Adds a change; `seq` is higher than any before. */
   add(seq: number, msgId: string, value: T, weight = 0): void {
     const before = this.#latest.get(msgId);
     if (before !== undefined) this.#drop(before);
-    const slot = { seq, msgId, value, weight, superseded: false };
+    const slot = { seq, weight, entry: { seq, msgId, value } };
     this.#latest.set(msgId, slot);
     this.#slots.push(slot);
     this.#weight += weight;
-    if (this.#slots.length - this.#first > 2 * this.#latest.size + 64) this.#compact();
+    // Those before the first count, too: they are only gone when the list is made anew.
+    if (this.#slots.length > 2 * this.#latest.size + 64) this.#compact();
   }
 
   /** Forgets the oldest, down to so many ids (all that are kept by default) whose entries weigh so much together. */
@@ -58,9 +60,9 @@ export class ChangeLog<T> {
       const oldest = this.#slots[this.#first];
       if (oldest === undefined) return;
       this.#first++;
-      if (oldest.superseded) continue;
+      if (oldest.entry === undefined) continue;
+      this.#latest.delete(oldest.entry.msgId);
       this.#drop(oldest);
-      this.#latest.delete(oldest.msgId);
       this.#floor = oldest.seq;
     }
   }
@@ -78,20 +80,20 @@ export class ChangeLog<T> {
   *after(seq: number, count = Number.POSITIVE_INFINITY): Generator<LogEntry<T>> {
     let left = count;
     for (let i = this.#find(seq); i < this.#slots.length && left > 0; i++) {
-      const slot = this.#slots[i];
-      if (slot === undefined || slot.superseded) continue;
+      const entry = this.#slots[i]?.entry;
+      if (entry === undefined) continue;
       left--;
-      yield slot;
+      yield entry;
     }
   }
 
   #drop(slot: Slot<T>): void {
-    slot.superseded = true;
+    slot.entry = undefined;
     this.#weight -= slot.weight;
   }
 
   #compact(): void {
-    this.#slots = this.#slots.slice(this.#first).filter((slot) => !slot.superseded);
+    this.#slots = this.#slots.slice(this.#first).filter(({ entry }) => entry !== undefined);
     this.#first = 0;
   }
 

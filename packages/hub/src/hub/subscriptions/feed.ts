@@ -138,7 +138,7 @@ export class Feed {
     buffers: FoundTask | undefined,
     packer: (value: unknown) => Buffer | undefined,
   ): FeedChange {
-    const packed = packer(change);
+    const packed = exactly(packer(change));
     const of = (key: (typeof BUFFER_KEYS)[number]): readonly Uint8Array[] =>
       this.bufferColumns.includes(key) ? (buffers?.[key] ?? []) : [];
     const own =
@@ -152,4 +152,12 @@ export class Feed {
       buffers: own,
     };
   }
+}
+
+/** In memory of its own: a small Buffer is a part of a large one, which lives as long as it does. */
+function exactly(packed: Buffer | undefined): Buffer | undefined {
+  if (packed === undefined || packed.byteLength === packed.buffer.byteLength) return packed;
+  const own = Buffer.allocUnsafeSlow(packed.byteLength);
+  packed.copy(own);
+  return own;
 }
