@@ -16,7 +16,7 @@ export interface Ground {
   /** The release of the engines, and of a stock controller. */
   readonly version: StockVersion;
   readonly connectionFile: string;
-  /** A client that a suite's tests share; closed at its end. */
+  /** A client that the tests of one suite share; it has submitted nothing before. */
   readonly rc: Client;
   /** One more client, which the test closes: `await using other = await ground().connect()`. */
   connect(options?: ClientOptions): Promise<Client>;
@@ -80,14 +80,18 @@ export function onGround(
         controller === 'stock'
           ? await StockCluster.start({ version, db, engines: ENGINES })
           : await OurController.start({ version, engines: ENGINES });
-      rc = await connect();
-      await rc.waitForEngines(ENGINES, { timeout: 60_000 });
     });
-    afterAll(async () => {
-      await rc?.close();
-      await place?.stop();
-    });
+    afterAll(() => place?.stop());
 
-    for (const [title, suite] of Object.entries(suites)) describe(title, () => suite(ground));
+    for (const [title, suite] of Object.entries(suites)) {
+      describe(title, () => {
+        beforeAll(async () => {
+          rc = await connect();
+          await rc.waitForEngines(ENGINES, { timeout: 60_000 });
+        });
+        afterAll(() => rc?.close());
+        suite(ground);
+      });
+    }
   });
 }
