@@ -177,8 +177,11 @@ describe('a network that is cut without a word', () => {
     const direct = rc.directView(1).execute('2');
     const asked = rc.hubHistory(WAIT);
     expect(ar.ready).toBe(false);
+    expect(rc.stats).toMatchObject({ connections: 1, heldSubmissions: 2, outstanding: 2 });
+    expect(rc.stats.heldBytes).toBeGreaterThan(0);
     proxy.resume();
     await connected(rc, 2);
+    expect(rc.stats).toMatchObject({ connections: 2, heldSubmissions: 0, heldBytes: 0 });
     expect(await asked).toEqual([]);
     const sent = await waitFor(() => {
       const work = requests(hub, 'execute_request');
@@ -243,7 +246,13 @@ describe('a network that is cut without a word', () => {
     await rc.engineLanguage(0);
     proxy.pause();
     await disconnected(rc);
-    const results = Array.from({ length: 10_001 }, () => view.execute('1'));
+    await rc.engineLanguage(1);
+    const results = Array.from({ length: 9_999 }, () => view.execute('1'));
+    // Of two tasks of one call the second is too many; the first waits, and is to be sent.
+    const [first, second] = rc.directView().execute('1').split();
+    if (first === undefined || second === undefined) throw new Error('there are two engines');
+    expect([first.ready, second.ready]).toEqual([false, true]);
+    results.push(first, second);
     const refused = results.filter(({ ready }) => ready);
     expect(refused).toEqual([results.at(-1)]);
     const error = await codeOf(refused[0]?.get() ?? Promise.resolve());

@@ -132,9 +132,12 @@ export class Client implements AsyncDisposable {
 
   /** What was sent, received and refused since connecting, and what is held now. */
   get stats(): ClientStats {
-    const { own, others, transport, live } = this.#link;
+    const { own, others, transport, live, connection } = this.#link;
     return {
       ...transport.stats,
+      connections: connection.now.incarnation,
+      heldSubmissions: transport.held.count,
+      heldBytes: transport.held.bytes,
       outstanding: own.outstanding.length,
       followed: others.size,
       unreadResults: own.ended.count,

@@ -16,6 +16,12 @@ export interface TrafficStats {
 
 /** What a client has sent and received since it connected, and what it holds now. */
 export interface ClientStats extends TrafficStats {
+  /** How often it has connected: 1, and one more for each reconnection. */
+  readonly connections: number;
+  /** Submissions that wait for the connection; at most 10,000, and 256 MiB. */
+  readonly heldSubmissions: number;
+  /** What those take, in bytes, about. */
+  readonly heldBytes: number;
   /** Own tasks without a result. */
   readonly outstanding: number;
   /** Tasks that the hub is being asked about. */

@@ -52,6 +52,11 @@ export class Transport {
     return this.#connection;
   }
 
+  /** Submissions that wait for the connection. */
+  get held(): { readonly count: number; readonly bytes: number } {
+    return this.#outbox.size;
+  }
+
   /** Who gets what comes; before the first {@link renew}. */
   listen(listener: TransportListener): void {
     this.#listener = listener;

@@ -18,6 +18,11 @@ export class Outbox {
   readonly #held = new Map<string, HeldWork>();
   #bytes = 0;
 
+  /** How much waits. */
+  get size(): { readonly count: number; readonly bytes: number } {
+    return { count: this.#held.size, bytes: this.#bytes };
+  }
+
   /** @throws ConnectionClosedError when too much waits already */
   hold(work: HeldWork, reason: string): void {
     const size = sizeOf(work.message);

@@ -222,7 +222,7 @@ export class Submitter {
     );
   }
 
-  /** What goes wrong fails the tasks. */
+  /** What goes wrong fails the tasks, but for those that have been sent: they run. */
   #guarded(tasks: readonly Task[], send: () => void): void {
     try {
       this.#parts.watch.assertReachable();
@@ -230,7 +230,7 @@ export class Submitter {
     } catch (error) {
       const refused =
         error instanceof IpyparallelError ? error : new UsageError(String(error), { cause: error });
-      for (const task of tasks) task.settle({ ok: false, error: refused }, 'failed');
+      for (const task of tasks) if (!task.sent) task.settle({ ok: false, error: refused }, 'failed');
     }
   }
 }
