@@ -9,7 +9,7 @@ import {
 import { taskError } from '@ipyparallel-js/protocol/internal';
 import { startDeadline, timeoutError, type WaitOptions, waitFor } from '@ipyparallel-js/wire';
 import type { EngineInfo } from './engine-registry.js';
-import { engineDied } from './task-results.js';
+import { engineDied } from './results/task-results.js';
 import type { Transport } from './transport.js';
 
 /** What engines are asked beside their work. */

@@ -1,7 +1,7 @@
 import { ProtocolError } from '@ipyparallel-js/protocol';
 import type { ControlRequests } from './control-requests.js';
 import type { EngineInfo, EngineRegistry } from './engine-registry.js';
-import type { OwnTasks } from './own-tasks.js';
+import type { OwnTasks } from './results/own-tasks.js';
 import type { EngineLanguages } from './views/engine-languages.js';
 
 /** What the engines mean to the parts of a client: each is told when one comes or goes. */

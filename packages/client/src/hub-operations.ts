@@ -13,12 +13,12 @@ import {
 import { isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
 import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from './engine-registry.js';
-import { chunked, type HubDatabase } from './hub-database.js';
 import type { HubRequests } from './hub-requests.js';
-import { type Row, WHOLE_RANGE } from './question.js';
-import { left } from './record-requests.js';
-import type { PurgeReport } from './selections.js';
-import { MAX_LIST } from './stock-plan.js';
+import { chunked, type HubDatabase } from './query/hub-database.js';
+import { type Row, WHOLE_RANGE } from './query/question.js';
+import { left } from './query/record-requests.js';
+import type { PurgeReport } from './query/selections.js';
+import { MAX_LIST } from './query/stock-plan.js';
 
 /** Where tasks are. */
 export interface ResultStatus {

@@ -2,10 +2,10 @@ import { type AnyMessage, type ClientChannel, isMessageOf } from '@ipyparallel-j
 import type { ControlRequests } from './control-requests.js';
 import type { EngineChanges } from './engine-changes.js';
 import type { HubRequests } from './hub-requests.js';
-import type { HubTasks } from './hub-tasks.js';
 import type { LiveQueries } from './live/live-queries.js';
 import type { Signals } from './live/signals.js';
-import type { OwnTasks } from './own-tasks.js';
+import type { HubTasks } from './results/hub-tasks.js';
+import type { OwnTasks } from './results/own-tasks.js';
 import type { StatsCounters } from './stats.js';
 import type { Submitter } from './views/submitter.js';
 

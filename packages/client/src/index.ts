@@ -59,15 +59,8 @@ export {
   Uuid,
 } from '@ipyparallel-js/protocol';
 export type { WaitOptions } from '@ipyparallel-js/wire';
-export {
-  AsyncResult,
-  type ElementOf,
-  type InteractiveOptions,
-  type ReturnWhen,
-} from './async-result.js';
 export { Client, type ClientOptions, type DbQueryOptions, type Jobs, type RangeOptions } from './client.js';
 export type { ConnectionOptions } from './connect/connection.js';
-export { DbQuery } from './db-query.js';
 export type { EngineInfo } from './engine-registry.js';
 export { fromModule } from './from-module.js';
 export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
@@ -83,9 +76,17 @@ export type {
   WatchOptions,
   WatchSequence,
 } from './live/watch-event.js';
-export type { PlannedRequest, QueryPlan } from './query-plan.js';
+export { DbQuery } from './query/db-query.js';
+export type { PlannedRequest, QueryPlan } from './query/query-plan.js';
+export type { PurgeOptions, PurgeReport, ResubmitOptions } from './query/selections.js';
 export type { ConnectionStatus } from './reconnect/connection-state.js';
 export { AsyncMapResult } from './results/async-map-result.js';
+export {
+  AsyncResult,
+  type ElementOf,
+  type InteractiveOptions,
+  type ReturnWhen,
+} from './results/async-result.js';
 export type { DisplayOptions } from './results/display-outputs.js';
 export type { ResultHandle } from './results/handle.js';
 export type { Settled } from './results/iteration.js';
@@ -97,10 +98,9 @@ export type { ResultCacheLimits } from './results/result-cache.js';
 export type { OutputOptions, OutputStream } from './results/stream-output.js';
 export type { OutputOfTask } from './results/task-group.js';
 export type { TaskMetadata, TaskOutput } from './results/task-metadata.js';
+export type { ExecuteReply } from './results/task-results.js';
 export type { Moments, TimedeltaOptions, TimeKey } from './results/timing.js';
-export type { PurgeOptions, PurgeReport, ResubmitOptions } from './selections.js';
 export type { ClientStats, TrafficStats } from './stats.js';
-export type { ExecuteReply } from './task-results.js';
 export { BroadcastView } from './views/broadcast-view.js';
 export {
   Dependency,

@@ -1,13 +1,13 @@
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
-import type { InteractiveOptions, ReturnWhen } from './async-result.js';
 import type { ClientOptions, DbQueryOptions } from './client.js';
 import type { WatchOptions } from './live/watch-event.js';
+import type { PurgeOptions, ResubmitOptions } from './query/selections.js';
+import type { InteractiveOptions, ReturnWhen } from './results/async-result.js';
 import type { DisplayOptions } from './results/display-outputs.js';
 import type { ResultCacheLimits } from './results/result-cache.js';
 import type { OutputOptions } from './results/stream-output.js';
 import type { TimedeltaOptions } from './results/timing.js';
-import type { PurgeOptions, ResubmitOptions } from './selections.js';
 import type { DependencyOptions } from './views/dependency.js';
 import type { ScatterOptions } from './views/direct-view.js';
 import type { CommandOptions, ShutdownOptions } from './views/engine-commands.js';

@@ -1,6 +1,6 @@
 import { ConnectionClosedError, newId, TimeoutError, TransportError } from '@ipyparallel-js/protocol';
 import { pause } from '@ipyparallel-js/wire';
-import type { Question } from '../question.js';
+import type { Question } from '../query/question.js';
 import type { ConnectionState } from '../reconnect/connection-state.js';
 import type { Difference, LiveChange } from './live-set.js';
 import { LiveSet } from './live-set.js';

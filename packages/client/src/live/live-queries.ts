@@ -1,8 +1,8 @@
 import { ConnectionClosedError, HubError, type HubInfo, UsageError } from '@ipyparallel-js/protocol';
 import type { EngineRegistry } from '../engine-registry.js';
-import type { HubDatabase } from '../hub-database.js';
 import type { HubRequests } from '../hub-requests.js';
-import { type Question, WHOLE_RANGE } from '../question.js';
+import type { HubDatabase } from '../query/hub-database.js';
+import { type Question, WHOLE_RANGE } from '../query/question.js';
 import type { ConnectionState } from '../reconnect/connection-state.js';
 import { type FeedSource, LiveFeed } from './live-feed.js';
 import { keyOf, LiveFeeds } from './live-feeds.js';

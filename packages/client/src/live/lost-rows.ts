@@ -1,8 +1,8 @@
 import { IpyparallelError, isDone } from '@ipyparallel-js/protocol';
 import { pause } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engine-registry.js';
-import type { HubDatabase } from '../hub-database.js';
 import type { HubRequests } from '../hub-requests.js';
+import type { HubDatabase } from '../query/hub-database.js';
 import { LostTasks } from '../results/lost-tasks.js';
 import { briefly } from './briefly.js';
 import type { FeedSink } from './live-feed.js';

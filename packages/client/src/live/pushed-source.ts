@@ -8,11 +8,11 @@ import {
 } from '@ipyparallel-js/protocol';
 import { allOf, decodeRecord, isDict, toWireQuery } from '@ipyparallel-js/protocol/internal';
 import { pause } from '@ipyparallel-js/wire';
-import type { HubDatabase } from '../hub-database.js';
-import { neverMatches } from '../hub-plan.js';
 import type { HubRequests } from '../hub-requests.js';
-import { byIds, columnsAsked, type Question, type Row } from '../question.js';
-import { bufferReader } from '../record-requests.js';
+import type { HubDatabase } from '../query/hub-database.js';
+import { neverMatches } from '../query/hub-plan.js';
+import { byIds, columnsAsked, type Question, type Row } from '../query/question.js';
+import { bufferReader } from '../query/record-requests.js';
 import { briefly } from './briefly.js';
 import type { FeedSink, FeedSource } from './live-feed.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';

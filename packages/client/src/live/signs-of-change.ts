@@ -1,4 +1,4 @@
-import type { Row } from '../question.js';
+import type { Row } from '../query/question.js';
 import type { Output, Signal } from './signals.js';
 
 /** What is hoped for of a task that something was heard of. */

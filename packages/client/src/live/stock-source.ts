@@ -9,11 +9,11 @@ import {
   TASK_COLUMNS,
 } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
-import type { HubDatabase } from '../hub-database.js';
-import { neverMatches } from '../hub-plan.js';
-import { Pace } from '../pace.js';
-import { byIds, columnsAsked, type Question, type Row } from '../question.js';
-import { namedIds } from '../stock-records.js';
+import type { HubDatabase } from '../query/hub-database.js';
+import { neverMatches } from '../query/hub-plan.js';
+import { Pace } from '../query/pace.js';
+import { byIds, columnsAsked, type Question, type Row } from '../query/question.js';
+import { namedIds } from '../query/stock-records.js';
 import { briefly } from './briefly.js';
 import type { FeedSink, FeedSource } from './live-feed.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';

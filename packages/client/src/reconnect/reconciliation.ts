@@ -7,13 +7,13 @@ import {
 } from '@ipyparallel-js/protocol';
 import { pause } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engine-registry.js';
-import { chunked, type HubDatabase } from '../hub-database.js';
 import type { HubRequests } from '../hub-requests.js';
-import type { HubTasks } from '../hub-tasks.js';
-import type { OwnTasks } from '../own-tasks.js';
-import type { Row } from '../question.js';
-import type { Task } from '../task.js';
-import { engineDied } from '../task-results.js';
+import { chunked, type HubDatabase } from '../query/hub-database.js';
+import type { Row } from '../query/question.js';
+import type { HubTasks } from '../results/hub-tasks.js';
+import type { OwnTasks } from '../results/own-tasks.js';
+import type { Task } from '../results/task.js';
+import { engineDied } from '../results/task-results.js';
 
 /** What a reconciliation works with. */
 export interface Reconciled {

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { ControlRequests } from '../control-requests.js';
 import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
-import type { OwnTasks } from '../own-tasks.js';
-import type { Task } from '../task.js';
 import type { Transport } from '../transport.js';
+import type { OwnTasks } from './own-tasks.js';
+import type { Task } from './task.js';
 import type { TaskKeeper } from './task-keeper.js';
 
 /** The parts of a client that its tasks reach. */

@@ -1,12 +1,12 @@
 import { type TaskStatus, UsageError } from '@ipyparallel-js/protocol';
 import { Observable } from 'rxjs';
-import { AsyncResult } from '../async-result.js';
-import type { HubTasks } from '../hub-tasks.js';
-import type { OwnTasks } from '../own-tasks.js';
-import type { Task } from '../task.js';
 import type { Transport } from '../transport.js';
 import { AsyncMapResult } from './async-map-result.js';
+import { AsyncResult } from './async-result.js';
 import { assertCluster, parseHandle } from './handle.js';
+import type { HubTasks } from './hub-tasks.js';
+import type { OwnTasks } from './own-tasks.js';
+import type { Task } from './task.js';
 import type { TaskKeeper } from './task-keeper.js';
 import type { TaskMetadata } from './task-metadata.js';
 

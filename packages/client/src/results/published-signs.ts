@@ -1,5 +1,5 @@
 import { type AnyMessage, isMessageOf, taskStatus } from '@ipyparallel-js/protocol';
-import type { Row } from '../question.js';
+import type { Row } from '../query/question.js';
 
 /** Output reaches the hub on another way than the reply; where some is known to be missing it is waited for this long. */
 const GRACE_MS = 1_000;

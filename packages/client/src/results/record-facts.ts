@@ -1,10 +1,10 @@
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import { taskError } from '@ipyparallel-js/protocol/internal';
-import type { Row } from '../question.js';
-import type { Task } from '../task.js';
-import { neverRan, replyStatus } from '../task-results.js';
+import type { Row } from '../query/question.js';
 import { appendText } from './output-store.js';
 import { idsIn } from './read-output.js';
+import type { Task } from './task.js';
+import { neverRan, replyStatus } from './task-results.js';
 
 /** The columns that {@link describeFromRecord} reads. */
 export const FACT_COLUMNS: readonly TaskKey[] = [

@@ -1,4 +1,4 @@
-import type { Task } from '../task.js';
+import type { Task } from './task.js';
 
 /** How much is kept of results that nobody has read. */
 export interface ResultCacheLimits {

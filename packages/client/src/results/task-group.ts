@@ -3,13 +3,13 @@ import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, startDeadline, timeoutError, type WaitOptions, within } from '@ipyparallel-js/wire';
 import { combineLatest, defer, map, merge, type Observable, of } from 'rxjs';
 import { DISPLAY_OUTPUTS, STREAM_OUTPUT, TIMEDELTA, WAIT } from '../option-names.js';
-import type { Task } from '../task.js';
 import { type DisplayOptions, displayOutputs } from './display-outputs.js';
 import { makeHandle, type ResultHandle } from './handle.js';
 import { type PartialResult, partialsOf } from './partials.js';
 import { countProgress, type Progress } from './progress.js';
 import type { Reassembly } from './reassembly.js';
 import { type OutputOptions, type OutputStream, streamOutput } from './stream-output.js';
+import type { Task } from './task.js';
 import type { TaskMetadata, TaskOutput } from './task-metadata.js';
 import { elapsedSince, type Moments, serialTime, type TimedeltaOptions, timedelta } from './timing.js';
 

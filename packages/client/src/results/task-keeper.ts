@@ -1,5 +1,5 @@
 import type { WaitOptions } from '@ipyparallel-js/wire';
-import type { Task } from '../task.js';
+import type { Task } from './task.js';
 
 /** What a task needs of the client that follows it. */
 export interface TaskKeeper {

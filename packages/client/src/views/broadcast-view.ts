@@ -1,6 +1,6 @@
 import type { EngineInfo } from '../engine-registry.js';
-import type { Task } from '../task.js';
-import type { ExecuteReply } from '../task-results.js';
+import type { Task } from '../results/task.js';
+import type { ExecuteReply } from '../results/task-results.js';
 import { executeWork, type WorkFor } from '../work.js';
 import { DirectView } from './direct-view.js';
 import type { Targets, ViewResult } from './targets.js';

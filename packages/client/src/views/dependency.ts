@@ -1,7 +1,7 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
-import { AsyncResult } from '../async-result.js';
 import { DEPENDENCY } from '../option-names.js';
+import { AsyncResult } from '../results/async-result.js';
 
 /** Tasks, by id or by a result that stands for them. */
 export type TaskNames = string | AsyncResult<unknown> | Iterable<string | AsyncResult<unknown>>;

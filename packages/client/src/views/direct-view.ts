@@ -1,11 +1,11 @@
 import { type NdArray, type TypedArray, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
-import { AsyncResult } from '../async-result.js';
 import type { EngineInfo } from '../engine-registry.js';
 import { GATHER, SCATTER, WAIT } from '../option-names.js';
 import { AsyncMapResult } from '../results/async-map-result.js';
-import type { Task } from '../task.js';
+import { AsyncResult } from '../results/async-result.js';
+import type { Task } from '../results/task.js';
 import { type Callable, type WorkFor, workOfCall, workOfEach } from '../work.js';
 import { LazyMap, type LazyMapOptions } from './lazy-map.js';
 import type { MapOptions } from './map-arguments.js';

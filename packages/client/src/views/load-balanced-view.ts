@@ -1,7 +1,7 @@
 import { UsageError } from '@ipyparallel-js/protocol';
-import { AsyncResult } from '../async-result.js';
 import { AsyncMapResult } from '../results/async-map-result.js';
-import type { Task } from '../task.js';
+import { AsyncResult } from '../results/async-result.js';
+import type { Task } from '../results/task.js';
 import { type Callable, type Work, type WorkFor, workOfCall, workOfEach } from '../work.js';
 import { LazyMap, type LazyMapOptions } from './lazy-map.js';
 import { checkCount, type MapOptions } from './map-arguments.js';

@@ -7,11 +7,11 @@ import {
   UsageError,
 } from '@ipyparallel-js/protocol';
 import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
-import type { OwnTasks } from '../own-tasks.js';
-import type { Row } from '../question.js';
+import type { Row } from '../query/question.js';
 import type { ConnectionState } from '../reconnect/connection-state.js';
-import type { Task } from '../task.js';
-import { engineDied } from '../task-results.js';
+import type { OwnTasks } from '../results/own-tasks.js';
+import type { Task } from '../results/task.js';
+import { engineDied } from '../results/task-results.js';
 import type { Transport } from '../transport.js';
 import type { Work, WorkFor } from '../work.js';
 import { CoalescedReplies } from './coalesced-replies.js';

@@ -1,7 +1,7 @@
 import { UsageError } from '@ipyparallel-js/protocol';
-import type { AsyncResult } from '../async-result.js';
 import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
 import type { AsyncMapResult } from '../results/async-map-result.js';
+import type { AsyncResult } from '../results/async-result.js';
 
 /** Engines: one id, several, or all that are registered at each call. A negative id counts from the last: -1 is it. */
 export type Targets = number | readonly number[] | 'all';

@@ -10,16 +10,16 @@ import {
 } from '@ipyparallel-js/protocol';
 import { ownString } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause } from '@ipyparallel-js/wire';
-import type { EngineRegistry } from './engine-registry.js';
-import { chunked, type HubDatabase } from './hub-database.js';
-import type { HubRequests } from './hub-requests.js';
-import type { Row } from './question.js';
-import { LostTasks, type OpenTask } from './results/lost-tasks.js';
-import { PublishedSigns } from './results/published-signs.js';
-import { dateOf, readOutput } from './results/read-output.js';
-import { describeFromRecord, FACT_COLUMNS } from './results/record-facts.js';
-import type { TaskKeeper } from './results/task-keeper.js';
+import type { EngineRegistry } from '../engine-registry.js';
+import type { HubRequests } from '../hub-requests.js';
+import { chunked, type HubDatabase } from '../query/hub-database.js';
+import type { Row } from '../query/question.js';
+import { LostTasks, type OpenTask } from './lost-tasks.js';
+import { PublishedSigns } from './published-signs.js';
+import { dateOf, readOutput } from './read-output.js';
+import { describeFromRecord, FACT_COLUMNS } from './record-facts.js';
 import { Task } from './task.js';
+import type { TaskKeeper } from './task-keeper.js';
 import { readOutcome } from './task-results.js';
 
 const STATUS_COLUMNS: readonly TaskKey[] = ['engine_uuid', 'completed', 'result_content'];

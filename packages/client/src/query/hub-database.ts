@@ -1,8 +1,8 @@
 import type { Dict, HubInfo, TaskKey } from '@ipyparallel-js/protocol';
 import { columnsOf, type QueryNode } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
+import type { HubRequests } from '../hub-requests.js';
 import { neverMatches, planQuery } from './hub-plan.js';
-import type { HubRequests } from './hub-requests.js';
 import { OurRecords } from './our-records.js';
 import { describePlan, type QueryPlan } from './query-plan.js';
 import { byIds, type ProjectedRow, projectAll, type Question, type Row, WHOLE_RANGE } from './question.js';

@@ -1,9 +1,9 @@
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import { allOf, TASK_KEYS } from '@ipyparallel-js/protocol/internal';
 import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
-import type { AsyncResult } from './async-result.js';
+import type { HubOperations } from '../hub-operations.js';
+import type { AsyncResult } from '../results/async-result.js';
 import type { HubDatabase } from './hub-database.js';
-import type { HubOperations } from './hub-operations.js';
 import { byIds, type Question, type Row, WHOLE_RANGE } from './question.js';
 import { left } from './record-requests.js';
 

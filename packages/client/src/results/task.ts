@@ -1,13 +1,8 @@
 import { isDone, type TaskStatus } from '@ipyparallel-js/protocol';
 import { concat, defer, from, type Observable, ReplaySubject, Subject } from 'rxjs';
-import { OutputStore } from './results/output-store.js';
-import type { TaskKeeper } from './results/task-keeper.js';
-import {
-  type MutableMetadata,
-  newMetadata,
-  type TaskMetadata,
-  type TaskOutput,
-} from './results/task-metadata.js';
+import { OutputStore } from './output-store.js';
+import type { TaskKeeper } from './task-keeper.js';
+import { type MutableMetadata, newMetadata, type TaskMetadata, type TaskOutput } from './task-metadata.js';
 
 /** What a task takes beside its result and output, about. */
 const FIXED_SIZE = 1_024;

@@ -1,11 +1,11 @@
 import { type AnyMessage, type Dict, isMessageOf, parentId } from '@ipyparallel-js/protocol';
 import { ownString, own as ownValue } from '@ipyparallel-js/protocol/internal';
-import type { EngineRegistry } from './engine-registry.js';
-import { dateIn, dateOf, idsIn, readOutput } from './results/read-output.js';
-import { ResultCache, type ResultCacheLimits } from './results/result-cache.js';
-import { SubmissionHistory } from './results/submission-history.js';
-import type { TaskKeeper } from './results/task-keeper.js';
+import type { EngineRegistry } from '../engine-registry.js';
+import { dateIn, dateOf, idsIn, readOutput } from './read-output.js';
+import { ResultCache, type ResultCacheLimits } from './result-cache.js';
+import { SubmissionHistory } from './submission-history.js';
 import { Task } from './task.js';
+import type { TaskKeeper } from './task-keeper.js';
 import { engineDied, neverRan, readOutcome, replyStatus } from './task-results.js';
 
 interface OwnTask {

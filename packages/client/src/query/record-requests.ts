@@ -9,8 +9,8 @@ import {
 } from '@ipyparallel-js/protocol';
 import { decodeRecord, isDict, type RecordBuffers, TASK_COLUMNS } from '@ipyparallel-js/protocol/internal';
 import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
+import type { HubRequests, OkContent } from '../hub-requests.js';
 import type { HubTraits } from './hub-plan.js';
-import type { HubRequests, OkContent } from './hub-requests.js';
 import type { Row } from './question.js';
 
 /** What a request for records brought. */
