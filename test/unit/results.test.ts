@@ -4,7 +4,7 @@ import { Writable } from 'node:stream';
 import { AsyncMapResult, AsyncResult, type Reassembly, type Settled } from '@ipyparallel-js/client';
 import { appendText, ProgressBar, parseHandle, ResultCache, Task } from '@ipyparallel-js/client/internal';
 import { CompositeError, TimeoutError, UsageError } from '@ipyparallel-js/protocol';
-import { toArray } from 'rxjs';
+import { lastValueFrom, toArray } from 'rxjs';
 import { describe, expect, test } from 'vitest';
 
 const task = (msgId: string): Task => new Task(msgId, { engineId: (uuid) => Number(uuid) });
@@ -517,5 +517,60 @@ describe('the cache of results', () => {
     cache.read(two);
     expect([cache.count, cache.bytes, cache.evicted]).toEqual([0, 0, 0]);
     expect(cache.get('a')).toBe(one);
+  });
+});
+
+describe('how far tasks are', () => {
+  test('is told at each change of few, and completes with the last', () => {
+    const [one, two] = tasks(2) as [Task, Task];
+    const told: unknown[] = [];
+    let completed = false;
+    list([one, two]).status$.subscribe({
+      next: (statuses) => told.push(statuses),
+      complete: () => (completed = true),
+    });
+    one.assign('0');
+    succeed(one, 1);
+    expect(completed).toBe(false);
+    fail(two, 'no');
+    expect(told).toEqual([
+      ['unassigned', 'unassigned'],
+      ['assigned', 'unassigned'],
+      ['completed', 'unassigned'],
+      ['completed', 'failed'],
+    ]);
+    expect(completed).toBe(true);
+  });
+
+  test('is told of many without a telling for each, and the end always', () => {
+    const many = tasks(20_000);
+    let told = 0;
+    let last: unknown;
+    let completed = false;
+    list(many).progress$.subscribe({
+      next: (progress) => {
+        told++;
+        last = progress;
+      },
+      complete: () => {
+        completed = true;
+      },
+    });
+    for (const one of many) succeed(one, 1);
+    expect(completed).toBe(true);
+    expect(last).toMatchObject({ total: 20_000, done: 20_000, completed: 20_000 });
+    expect(told).toBeLessThan(10_000);
+  });
+
+  test('of none is told once; nothing is told to who has left', async () => {
+    expect(await lastValueFrom(list([]).status$)).toEqual([]);
+    const many = tasks(200);
+    let told = 0;
+    list(many)
+      .status$.subscribe(() => told++)
+      .unsubscribe();
+    for (const one of many) succeed(one, 1);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(told).toBe(1);
   });
 });

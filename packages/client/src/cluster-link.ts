@@ -177,6 +177,7 @@ export class ClusterLink {
   /** Waits until at least `n` engines are registered; the time-out is that of connecting by default. */
   async waitForEngines(n: number, options: WaitOptions): Promise<void> {
     const deadline = startDeadline(options, this.#connectTimeout);
+    this.assertOpen();
     const changed = new AbortController();
     const watching = this.registry.engines$.subscribe((engines) => {
       if (engines.length >= n) changed.abort();

@@ -1,13 +1,14 @@
 import { type TaskStatus, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, startDeadline, timeoutError, type WaitOptions, within } from '@ipyparallel-js/wire';
-import { combineLatest, defer, map, merge, type Observable, of } from 'rxjs';
+import { defer, map, merge, type Observable } from 'rxjs';
 import { DISPLAY_OUTPUTS, STREAM_OUTPUT, TIMEDELTA, WAIT } from '../option-names.js';
 import { type DisplayOptions, displayOutputs } from './display-outputs.js';
 import { makeHandle, type ResultHandle } from './handle.js';
 import { type PartialResult, partialsOf } from './partials.js';
 import { countProgress, type Progress } from './progress.js';
 import type { Reassembly } from './reassembly.js';
+import { statusChanges } from './status-changes.js';
 import { type OutputOptions, type OutputStream, streamOutput } from './stream-output.js';
 import type { Task } from './task.js';
 import type { TaskMetadata, TaskOutput } from './task-metadata.js';
@@ -97,10 +98,12 @@ export class TaskGroup {
     return this.tasks.map((task) => task.status);
   }
 
-  /** The status of each task, in the order of `msgIds`: at once and at each change; completes when all have ended. */
+  /**
+   * The status of each task, in the order of `msgIds`: at once and at each change; completes when all have ended. Of more
+   * than 100 tasks, changes that come close together are told as one.
+   */
   get status$(): Observable<readonly TaskStatus[]> {
-    if (this.tasks.length === 0) return of([]);
-    return combineLatest(this.tasks.map((task) => task.status$));
+    return statusChanges(this.tasks, () => this.statuses);
   }
 
   /** How far the tasks are. */
@@ -108,9 +111,9 @@ export class TaskGroup {
     return countProgress(this.statuses, this.shape.reassembly?.sizes);
   }
 
-  /** How far the tasks are: at once and at each change; completes when all have ended. */
+  /** How far the tasks are: when `status$` tells of them; completes when all have ended. */
   get progress$(): Observable<Progress> {
-    return this.status$.pipe(map((statuses) => countProgress(statuses, this.shape.reassembly?.sizes)));
+    return statusChanges(this.tasks, () => this.progress);
   }
 
   /** What is known of each task beside its result, in the order of `msgIds`; it is filled as it happens. */
