@@ -193,7 +193,7 @@ export class HubTasks {
   #add(msgId: string, followed: Followed): Followed {
     this.#pending.set(msgId, followed);
     this.#lost.restart();
-    if (!this.#running) void this.#run();
+    if (!this.#running) this.#run().catch((error: unknown) => this.#broken(error));
     return followed;
   }
 
@@ -213,6 +213,12 @@ export class HubTasks {
       await pause(woken ? Math.min(SOON_MS, next) : next, this.#wake.signal);
     }
     this.#running = false;
+  }
+
+  /** The loop ended by a fault of our own: nobody is left waiting for it. */
+  #broken(error: unknown): void {
+    this.#running = false;
+    this.failAll(error instanceof Error ? error : new Error(String(error)));
   }
 
   #deadline(): Deadline {
