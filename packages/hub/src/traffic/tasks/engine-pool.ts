@@ -62,9 +62,10 @@ export class EnginePool {
     return engine;
   }
 
-  /** Whether any engine can take one more task. */
-  get hasRoom(): boolean {
-    return this.#order.some((engine) => this.#takesMore(engine));
+  /** Whether an engine can take one more task. */
+  hasRoomAt(uuid: string): boolean {
+    const engine = this.#engines.get(uuid);
+    return engine !== undefined && this.#takesMore(engine);
   }
 
   /** Chooses among the engines with room that `allows` admits; undefined when there is none. */

@@ -73,7 +73,7 @@ export class TaskScheduler {
 
   addEngine(uuid: string): void {
     this.#pool.add(uuid);
-    this.#runReady();
+    this.#runReady(uuid);
   }
 
   /** Gives the engine no more tasks; what it has fails after a while, for results may still be on their way. */
@@ -124,7 +124,7 @@ export class TaskScheduler {
     } else {
       this.#conclude(job, sender, frames, String(metadata['status'] ?? message.content['status']));
     }
-    this.#runReady();
+    this.#runReady(sender);
   }
 
   /**
@@ -238,9 +238,10 @@ export class TaskScheduler {
     return !job.blacklist.has(uuid) && (job.targets === undefined || job.targets.has(uuid));
   }
 
-  #runReady(): void {
+  /** An engine has room. Others that have some can do nothing of what is ready: each task was tried there when it came. */
+  #runReady(uuid: string): void {
     for (const job of this.#ready.values()) {
-      if (!this.#pool.hasRoom) break;
+      if (!this.#pool.hasRoomAt(uuid)) break;
       this.#run(job);
     }
     this.#drawConsequences();
@@ -298,7 +299,7 @@ export class TaskScheduler {
       const [client, ...rest] = frames;
       if (client !== undefined) this.#conclude(job, uuid, [Buffer.from(uuid), client, ...rest], 'error');
     }
-    this.#runReady();
+    this.#drawConsequences();
   }
 
   #fail(job: Job, ename: string, evalue: string): true {
