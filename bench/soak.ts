@@ -53,6 +53,10 @@ async function place(): Promise<Place> {
 const heaps = mkdtempSync(join(tmpdir(), 'ippjs-soak-'));
 process.on('exit', () => rmSync(heaps, { recursive: true, force: true }));
 await using cluster = await place();
+// First the processes that write there.
+const interrupted = (): void =>
+  void Promise.resolve(cluster[Symbol.asyncDispose]()).finally(() => process.exit(130));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
 await using rc = await Client.connect({ connectionFile: cluster.connectionFile, timeout: 60_000 });
 await using colleague = await Client.connect({ connectionFile: cluster.connectionFile, timeout: 60_000 });
 await rc.waitForEngines(2, { timeout: 60_000 });
