@@ -55,6 +55,36 @@ describe('Cluster', () => {
     await expect(cluster.startEngines(1)).rejects.toMatchObject({ code: 'CLUSTER_STOPPED' });
   });
 
+  it('serves more clients of one process than ZeroMQ has sockets for by itself, each watching its own tasks', async () => {
+    await using cluster = await Cluster.start({ n: 1 });
+    const clients = await Promise.all(Array.from({ length: 60 }, () => cluster.connect({ timeout: 30_000 })));
+    try {
+      const met = clients.map(() => new Set<string>());
+      for (const [i, rc] of clients.entries()) {
+        const mine = rc.dbQuery({ client_uuid: rc.session.session }, 'label').watch();
+        const events = mine[Symbol.asyncIterator]();
+        expect((await events.next()).value).toMatchObject({ type: 'snapshot', records: [] });
+        await events.return?.();
+        mine.subscribe({
+          next: (event) => {
+            if (event.type !== 'snapshot') met[i]?.add(event.record.msg_id);
+          },
+          // Closing the client ends it.
+          error: () => undefined,
+        });
+      }
+      const results = clients.slice(0, 5).map((rc) => rc.loadBalancedView().apply(() => 1));
+      for (const [i, { msgIds }] of results.entries())
+        await waitFor(() => met[i]?.has(msgIds[0] ?? ''), {
+          timeout: 30_000,
+          what: `the change at client ${i}`,
+        });
+      expect(met.map(({ size }) => size)).toEqual([1, 1, 1, 1, 1, ...Array(55).fill(0)]);
+    } finally {
+      await Promise.all(clients.map((rc) => rc.close()));
+    }
+  });
+
   it('starts, stops and kills engines, and tells the hub of those that died', async () => {
     await using cluster = await Cluster.start({ n: 1 });
     await using rc = await cluster.connect();

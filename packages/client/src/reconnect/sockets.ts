@@ -4,9 +4,10 @@ import {
   type NewMessage,
   newId,
   type Session,
+  TransportError,
 } from '@ipyparallel-js/protocol';
 import { type DropReason, Intake, type LinkState, MessageSocket } from '@ipyparallel-js/wire';
-import { Dealer, Subscriber } from 'zeromq';
+import { context, Dealer, Subscriber } from 'zeromq';
 import type { Connection } from '../connect/connection.js';
 
 /** What the sockets of one life tell: only messages whose signature fits, each once. */
@@ -73,7 +74,7 @@ export class Sockets {
     ][]) {
       if (address === undefined) continue;
       const listens = name === 'iopub' || name === 'notification';
-      const socket = listens ? new Subscriber() : new Dealer({ routingId });
+      const socket = madeWithinLimits(() => (listens ? new Subscriber() : new Dealer({ routingId })));
       socket.linger = name === 'registration' || listens ? 0 : LINGER_MS;
       socket.receiveHighWaterMark = 0;
       if (socket instanceof Dealer) socket.sendHighWaterMark = 0;
@@ -170,5 +171,22 @@ export class Sockets {
       this.#up.add(channel);
       this.#listener.onLinked(channel);
     } else if (this.#up.has(channel)) this.#listener.onBroken(channel);
+  }
+}
+
+/** ZeroMQ's own 1,023 are used up by fifty clients of one process: each socket counts thrice, with the monitor of its link. */
+const MOST_SOCKETS = 16_383;
+
+/** What ZeroMQ itself allows is set before its first socket in the process, and means nothing later. */
+function madeWithinLimits<S>(make: () => S): S {
+  const most = Math.min(MOST_SOCKETS, context.maxSocketsLimit);
+  if (context.maxSockets < most) context.maxSockets = most;
+  try {
+    return make();
+  } catch (cause) {
+    throw new TransportError(
+      `no more sockets can be opened in this process (${String(cause)}); close clients that are not needed, or raise its limit of open files (ulimit -n)`,
+      { cause },
+    );
   }
 }
