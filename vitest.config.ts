@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-/** Two cores are common on a build machine, and a Python cluster is a dozen processes. */
-const clustersAtOnce = 2;
+/** Two cores are common on a build machine, and a Python cluster is a dozen processes; but most of the time they wait. */
+const clustersAtOnce = 3;
 
 function folder(kind: string) {
   return { name: kind, include: [`test/${kind}/**/*.test.ts`] };

@@ -80,10 +80,14 @@ export class NdArray<Data extends NdData = NdData> implements Iterable<unknown> 
     return this.#element(place);
   }
 
-  /** Along the first axis, as `toNested` has it. @throws UsageError for an array without axes */
+  /** Along the first axis, as `toNested` has it; an array without axes gives its one element. */
   *[Symbol.iterator](): Generator<unknown, void, undefined> {
     const [length] = this.shape;
-    if (length === undefined) throw new UsageError('an array without axes cannot be iterated');
+    // No error: what only compares or prints values iterates whatever can be.
+    if (length === undefined) {
+      yield this.#element(0);
+      return;
+    }
     const steps = stepsOf(this.shape, this.fortranOrder);
     for (let i = 0; i < length; i++) yield this.#nest(steps, 1, i * (steps[0] ?? 0));
   }
