@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { capture, fromModule, task } from '@ipyparallel-js/client';
 import { Engine } from '@ipyparallel-js/engine';
-import type { AnyMessage, Dict } from '@ipyparallel-js/protocol';
+import { type AnyMessage, type Dict, parentId } from '@ipyparallel-js/protocol';
 import {
   decodeJsResult,
   decodeTaskData,
@@ -232,14 +232,17 @@ describe('published data', () => {
     await waitFor(() => published(id).some(({ phase }) => phase === 'warm'));
     expect(Object.assign({}, ...published(id))).toEqual({ progress: 0.1, phase: 'warm', id });
     await abort([id]);
-    const { value, data, reply } = await ended(id);
+    const { value, data } = await ended(id);
     expect(value).toBe('end');
     expect(Object.assign({}, ...data)).toEqual({ progress: { done: 3, total: 3 }, phase: 'done', id });
     expect(controller.published(id, 'data_message')[0]?.metadata).toEqual({ engine: engine.uuid });
+    // The reply travels on another socket; what orders iopub is the task's `idle`.
     const order = controller.received.map(({ message }) => message);
-    expect(order.findLastIndex((each) => each.msg_type === 'data_message')).toBeLessThan(
-      order.indexOf(reply),
-    );
+    const isIdle = (each: AnyMessage): boolean =>
+      each.msg_type === 'status' && each.content['execution_state'] === 'idle' && parentId(each) === id;
+    await waitFor(() => controller.received.some(({ message }) => isIdle(message)));
+    const lastData = order.findLastIndex((each) => each.msg_type === 'data_message');
+    expect(lastData).toBeLessThan(controller.received.findIndex(({ message }) => isIdle(message)));
   });
 
   test('a tight loop that never yields floods nobody, and is heard while it runs', async () => {

@@ -6,6 +6,7 @@ import {
   RemoteError,
   type RemoteErrorInfo,
   TaskAbortedError,
+  TaskLostError,
   TaskNotFoundError,
   TaskPendingError,
 } from './errors.js';
@@ -35,10 +36,15 @@ export interface TaskPlace {
   readonly engineId?: number;
 }
 
-/** The error that a failed task's reply stands for: {@link EngineError}, {@link TaskAbortedError} or {@link RemoteError}. */
+/** The error that a failed task's reply stands for: {@link EngineError}, {@link TaskAbortedError}, {@link TaskLostError}, … */
 export function taskError(content: Dict, place: TaskPlace = {}): RemoteError {
   const info = { ...place, ...remoteErrorInfo(content) };
   if (info.ename === 'EngineError') return new EngineError(info);
+  // Our hub ends the record of a task that a restart has lost with these words.
+  if (info.ename === 'TaskLost') {
+    const id = /^task '([^']+)'/.exec(info.evalue)?.[1];
+    return new TaskLostError(id === undefined ? [] : [id], info.evalue);
+  }
   if (info.ename === 'TaskAborted' || content['status'] === 'aborted') return new TaskAbortedError(info);
   return new RemoteError(info);
 }

@@ -22,12 +22,12 @@ export const TASK_STATUSES = [
 export const STATUS_KEYS = ['engine_uuid', 'completed', 'result_content'] as const;
 
 /**
- * The status of a task, derived from what every record has. Never `purged` or `lost`, which are said of tasks that have
- * no record, or whose record will not change any more.
+ * The status of a task, derived from what every record has. Never `purged`, which is said of tasks that have no record;
+ * `lost` where our hub has ended the record so, of others that will not change any more it is for the client to say.
  */
 export function taskStatus(
   record: Pick<TaskRecord, (typeof STATUS_KEYS)[number]>,
-): Exclude<TaskStatus, 'purged' | 'lost'> {
+): Exclude<TaskStatus, 'purged'> {
   if (record.completed !== null || record.result_content !== null) {
     return outcome(record.result_content ?? {});
   }
@@ -35,9 +35,11 @@ export function taskStatus(
 }
 
 /** How a task ended, from the content of its reply. */
-export function outcome(content: Dict): 'completed' | 'failed' | 'aborted' {
+export function outcome(content: Dict): 'completed' | 'failed' | 'aborted' | 'lost' {
   const status = isDict(content) ? content['status'] : undefined;
   if (status === 'aborted' || content['ename'] === 'TaskAborted') return 'aborted';
+  // As our hub ends a record whose task a restart has lost.
+  if (content['ename'] === 'TaskLost') return 'lost';
   return status === 'error' ? 'failed' : 'completed';
 }
 
