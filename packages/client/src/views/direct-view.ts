@@ -7,7 +7,7 @@ import { AsyncMapResult } from '../results/async-map-result.js';
 import { AsyncResult } from '../results/async-result.js';
 import type { Task } from '../results/task.js';
 import { type Callable, type WorkFor, workOfCall, workOfEach } from '../work.js';
-import { LazyMap, type LazyMapOptions } from './lazy-map.js';
+import type { LazyMap, LazyMapOptions } from './lazy-map.js';
 import type { MapOptions } from './map-arguments.js';
 import { pullWork, pushWork } from './namespace-work.js';
 import { checkDistribution, type Distribution, part, shortest, sliceable } from './partition.js';
@@ -177,7 +177,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
       sizes.push(mapping ? size : 1);
       return [{ engine, work: mapping ? workOfEach(fn, parts) : workOfCall(fn, parts) }];
     });
-    const flags = options.label === undefined ? this.flags : { ...this.flags, label: options.label };
+    const flags = this.labelled(options);
     const tasks = length === 0 ? [] : this.kept(this.link.submitter.toEngines(pieces, flags));
     return new AsyncMapResult<R>(tasks, {
       kind: dist === 'block' ? 'flatten' : 'roundRobin',
@@ -193,22 +193,20 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
     options: LazyMapOptions,
   ): LazyMap<unknown> {
-    const { submitter } = this.link;
-    const flags = options.label === undefined ? this.flags : { ...this.flags, label: options.label };
     const load = new Map<string, number>();
-    const submit = (chunk: readonly (readonly unknown[])[]): Task => {
+    return this.fed(sequences, options, (chunk, flags) => {
       const engines = this.engines();
       const engine = engines.reduce((best, each) =>
         (load.get(each.uuid) ?? 0) < (load.get(best.uuid) ?? 0) ? each : best,
       );
-      const [task] = this.kept(submitter.toEngines([{ engine, work: workOfEach(fn, chunk) }], flags));
+      const [task] = this.kept(
+        this.link.submitter.toEngines([{ engine, work: workOfEach(fn, chunk) }], flags),
+      );
       if (task === undefined) throw new UsageError('nothing to submit');
       load.set(engine.uuid, (load.get(engine.uuid) ?? 0) + 1);
       void task.done.then(() => load.set(engine.uuid, (load.get(engine.uuid) ?? 1) - 1));
       return task;
-    };
-    const abort = (msgIds: readonly string[]) => this.client.abort(msgIds, { targets: this.targets });
-    return new LazyMap({ sequences, submit, abort, engines: this.length }, options);
+    });
   }
 
   /** @internal */

@@ -3,7 +3,7 @@ import { AsyncMapResult } from '../results/async-map-result.js';
 import { AsyncResult } from '../results/async-result.js';
 import type { Task } from '../results/task.js';
 import { type Callable, type Work, type WorkFor, workOfCall, workOfEach } from '../work.js';
-import { LazyMap, type LazyMapOptions } from './lazy-map.js';
+import type { LazyMap, LazyMapOptions } from './lazy-map.js';
 import { checkCount, type MapOptions } from './map-arguments.js';
 import { part, shortest } from './partition.js';
 import type { MapResult, Targets, ViewResult } from './targets.js';
@@ -84,7 +84,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
       const parts = wholes.map((whole) => part(whole, i, count, 'block').value);
       return mapping ? workOfEach(fn, parts) : workOfCall(fn, parts);
     };
-    const flags = options.label === undefined ? this.flags : { ...this.flags, label: options.label };
+    const flags = this.labelled(options);
     const tasks = this.link.submitter.eachToScheduler(count, workAt, flags);
     this.keep(tasks);
     return new AsyncMapResult<R>(tasks, {
@@ -101,10 +101,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
     sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
     options: LazyMapOptions,
   ): LazyMap<unknown> {
-    const flags = options.label === undefined ? this.flags : { ...this.flags, label: options.label };
-    const submit = (chunk: readonly (readonly unknown[])[]) => this.#submitOne(workOfEach(fn, chunk), flags);
-    const abort = (msgIds: readonly string[]) => this.client.abort(msgIds, { targets: this.targets });
-    return new LazyMap({ sequences, submit, abort, engines: this.length }, options);
+    return this.fed(sequences, options, (chunk, flags) => this.#submitOne(workOfEach(fn, chunk), flags));
   }
 
   #submitOne(work: WorkFor, flags: BalancedFlags): Task {

@@ -11,7 +11,7 @@ import type { Task } from '../results/task.js';
 import type { ExecuteReply } from '../results/task-results.js';
 import { type Callable, executeWork, type WorkFor, workOfCall } from '../work.js';
 import { ViewExecutor } from './executor.js';
-import type { LazyMap, LazyMapOptions } from './lazy-map.js';
+import { LazyMap, type LazyMapOptions } from './lazy-map.js';
 import { type MapArguments, type MapOptions, type OneResult, readMapArguments } from './map-arguments.js';
 import {
   type ParallelFunction,
@@ -385,6 +385,27 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
     sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
     options: LazyMapOptions,
   ): LazyMap<unknown>;
+
+  /** @internal The view's flags, with the label of a call where it has one. */
+  protected labelled({ label }: { readonly label?: string | undefined }): F {
+    return label === undefined ? this.#flags : { ...this.#flags, label };
+  }
+
+  /** @internal A lazy map whose chunks `submit` makes tasks of; what is not wanted any more is aborted. */
+  protected fed(
+    sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
+    options: LazyMapOptions,
+    submit: (chunk: readonly (readonly unknown[])[], flags: F) => Task,
+  ): LazyMap<unknown> {
+    const flags = this.labelled(options);
+    const abort = (msgIds: readonly string[]) => this.client.abort(msgIds, { targets: this.targets });
+    const parts = {
+      sequences,
+      submit: (chunk: readonly (readonly unknown[])[]) => submit(chunk, flags),
+      abort,
+    };
+    return new LazyMap({ ...parts, engines: this.length }, options);
+  }
 
   /** @internal What a view derived from this one shares with it. */
   protected shared<G extends ViewFlags>(flags: G): ViewParts<G> {
