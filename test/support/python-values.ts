@@ -297,7 +297,7 @@ function describeElement(element: unknown): unknown {
   return typeof element === 'bigint' ? String(element) : element;
 }
 
-/** A value at random; `arrays` as well where there is a numpy to make them. */
+/** A value at random; `arrays` as well. */
 export function sample(r: Random, depth: number, arrays = false): Sample {
   if (arrays && r.below(4) === 0) return arrayOf(r);
   return depth > 0 && r.below(2) === 0 ? r.pick(containers)(r, depth) : r.pick(scalars)(r);
