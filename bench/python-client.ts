@@ -1,8 +1,6 @@
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { cleanEnv, requirePythonEnv, type StockVersion } from '../test/support/python.js';
+import type { StockVersion } from '../test/support/python.js';
 import type { Samples } from './measure.js';
+import { startPython } from './python-process.js';
 
 /** What the Python client is to do: a method of it and its arguments; a `Date` becomes a datetime. */
 export interface PythonAction {
@@ -23,28 +21,13 @@ export async function startPythonClient(
   version: StockVersion,
   connectionFile: string,
 ): Promise<PythonClient> {
-  const script = fileURLToPath(new URL('python-client.py', import.meta.url));
-  const child = spawn(requirePythonEnv(version).python, [script, connectionFile], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: cleanEnv(),
-  });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const answer = async (): Promise<unknown> => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error('the Python client has ended; its error is above');
-    return JSON.parse(value);
-  };
-  await answer();
+  const python = await startPython(version, 'python-client.py', [connectionFile]);
   return {
     async time(name, { action, args = [] }, count) {
-      child.stdin.write(`${JSON.stringify({ action, count, args: marked(args) })}\n`);
-      return { name, ...((await answer()) as Omit<PythonSamples, 'name'>) };
+      const taken = await python.ask({ action, count, args: marked(args) });
+      return { name, ...(taken as Omit<PythonSamples, 'name'>) };
     },
-    async [Symbol.asyncDispose]() {
-      const exited = new Promise((resolve) => child.once('exit', resolve));
-      child.stdin.end();
-      await exited;
-    },
+    [Symbol.asyncDispose]: () => python[Symbol.asyncDispose](),
   };
 }
 

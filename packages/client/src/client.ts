@@ -5,27 +5,27 @@ import {
   type ProjectionKey,
   type Session,
   type TaskQuery,
-  type TaskSort,
   type TaskStatus,
   UsageError,
 } from '@ipyparallel-js/protocol';
 import { checkOptions, isDict, parseKeys, parseQuery } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { Observable } from 'rxjs';
+import type { ClientOptions } from './client-options.js';
 import { ClusterLink } from './cluster-link.js';
-import type { ConnectionOptions } from './connect/connection.js';
 import type { EngineInfo } from './engine-registry.js';
 import type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
 import { ATTACH, COMMAND, DB_QUERY, QUEUE_STATUS, RESUBMIT, WAIT } from './option-names.js';
 import { DbQuery } from './query/db-query.js';
+import type { DbQueryOptions, RangeOptions } from './query/query-options.js';
 import { parseRange } from './query/question.js';
-import { Purge, type ResubmitOptions, type Selections } from './query/selections.js';
+import type { ResubmitOptions } from './query/selections.js';
 import type { ConnectionStatus } from './reconnect/connection-state.js';
-import { AsyncResult, type InteractiveOptions } from './results/async-result.js';
+import type { AsyncResult, InteractiveOptions } from './results/async-result.js';
 import type { ResultHandle } from './results/handle.js';
-import type { ResultCacheLimits } from './results/result-cache.js';
+import { idsOf, type Jobs } from './results/jobs.js';
 import type { TaskMetadata } from './results/task-metadata.js';
-import type { ClientStats } from './stats.js';
+import { type ClientStats, statsOf } from './stats.js';
 import { BroadcastView } from './views/broadcast-view.js';
 import { DirectView } from './views/direct-view.js';
 import type { CommandOptions, ShutdownOptions } from './views/engine-commands.js';
@@ -34,51 +34,6 @@ import type { ViewExecutor } from './views/executor.js';
 import { LoadBalancedView } from './views/load-balanced-view.js';
 import type { Targets } from './views/targets.js';
 import type { BalancedFlags, BroadcastFlags, ViewFlags } from './views/view-flags.js';
-
-/** Options of {@link Client.connect}. */
-export interface ClientOptions extends ConnectionOptions {
-  /** How long connecting may take, in ms; 10,000 by default. */
-  readonly timeout?: number;
-  /** Aborts connecting. */
-  readonly signal?: AbortSignal;
-  /** How long a request to the hub may take when it names no time of its own, in ms; 60,000 by default. */
-  readonly requestTimeout?: number;
-  /** How often the hub is asked about tasks of other clients that are waited for, in ms; 100 by default. */
-  readonly pollInterval?: number;
-  /** How much is held of results that nobody has read; 1,000 results and 64 MiB by default. The hub has the others. */
-  readonly resultCache?: ResultCacheLimits;
-  /**
-   * How long what waits goes on waiting while the controller is out of reach, in ms; 30,000 by default. Then it fails
-   * with ConnectionClosedError, and the client still tries to connect.
-   */
-  readonly reconnectTimeout?: number;
-  /**
-   * How often a silent link is probed, in ms; 2,500 by default, 0 for never. The controller's ZeroMQ answers, however
-   * busy the hub is; after four probes' time without an answer the connection counts as cut.
-   */
-  readonly heartbeatInterval?: number;
-  /** The user name that messages carry; `username` by default. */
-  readonly username?: string;
-}
-
-/** Which of the matches of a query are wanted, in which order. */
-export interface RangeOptions {
-  /** By `submitted`, then `msg_id`, if not given. */
-  readonly sort?: TaskSort;
-  /** How many matches to leave out; 0 by default. */
-  readonly skip?: number;
-  /** How many records to give at most, 1 or more; all by default. */
-  readonly limit?: number;
-}
-
-/** Options that may stand in place of the keys of {@link Client.dbQuery}. */
-export interface DbQueryOptions<K extends ProjectionKey> extends RangeOptions, WaitOptions {
-  /** A key or several; `msg_id` always comes along. Without it everything but the buffers comes. */
-  readonly keys: K | readonly K[];
-}
-
-/** Tasks, named by their ids or by a result that stands for them. */
-export type Jobs = string | readonly string[] | AsyncResult<unknown>;
 
 /** A connection to an IPython Parallel controller, Python's or ours. Mirrors ipyparallel `Client`. */
 export class Client implements AsyncDisposable {
@@ -132,21 +87,7 @@ export class Client implements AsyncDisposable {
 
   /** What was sent, received and refused since connecting, and what is held now. */
   get stats(): ClientStats {
-    const { own, others, transport, live, connection } = this.#link;
-    return {
-      ...transport.stats,
-      connections: connection.now.incarnation,
-      heldSubmissions: transport.held.count,
-      heldBytes: transport.held.bytes,
-      outstanding: own.outstanding.length,
-      followed: others.size,
-      unreadResults: own.ended.count,
-      unreadBytes: own.ended.bytes,
-      evictedResults: own.ended.evicted,
-      history: own.historyLength,
-      liveFeeds: live.held.feeds,
-      liveRecords: live.held.records,
-    };
+    return statsOf(this.#link);
   }
 
   /** The ids of the tasks submitted here, in order; the newest 10,000. Mirrors ipyparallel `Client.history`. */
@@ -196,7 +137,7 @@ export class Client implements AsyncDisposable {
     const keys = options.keys === undefined ? undefined : parseKeys(options.keys);
     const context = {
       database: this.#link.database,
-      selections: this.#selections,
+      selections: this.#link.recorded,
       live: this.#link.live,
       defaultTimeout: this.#link.requests.defaultTimeout,
     };
@@ -313,20 +254,7 @@ export class Client implements AsyncDisposable {
   ): Promise<AsyncResult<T[], T>>;
   async resubmit(jobs: Jobs, options: ResubmitOptions = {}): Promise<AsyncResult<unknown>> {
     checkOptions(options, RESUBMIT, 'resubmit');
-    const ids = idsOf(jobs);
-    const single = typeof jobs === 'string';
-    if (options.restore === true && !this.#link.operations.keepsMetadata) {
-      const requests = await this.#link.operations.requestsOf(ids, options);
-      return new AsyncResult(
-        requests.map((request) => this.#link.submitter.again(request)),
-        { single },
-      );
-    }
-    const { renamed, dropped } = await this.#link.operations.resubmit(ids, options);
-    for (const again of renamed.values()) this.#link.signals.onSubmitted(again);
-    this.#link.signals.onAnything();
-    const tasks = ids.map((id) => this.#link.others.follow(renamed.get(id) ?? id));
-    return new AsyncResult(tasks, { single, dropped });
+    return this.#link.recorded.resubmit(idsOf(jobs), options, typeof jobs === 'string');
   }
 
   /** Purges tasks here and at the hub. Mirrors ipyparallel `Client.purge_results`. */
@@ -348,22 +276,13 @@ export class Client implements AsyncDisposable {
     options: WaitOptions & { readonly targets?: Targets } = {},
   ): Promise<void> {
     checkOptions(options, COMMAND, 'purgeResults');
-    const { targets } = options;
-    if (jobs === 'all') {
-      await this.#link.operations.purgeAll(options);
-      this.#link.signals.onAnything();
-      return;
-    }
-    const ids = idsOf(jobs);
-    const engines = targets === undefined ? [] : targets === 'all' ? this.ids : [targets].flat();
-    const ended = engines.length === 0 ? [] : await this.#link.operations.endedOn(engines, options);
-    if (ids.length + ended.length > 0) await this.#link.operations.purgeIds([...ids, ...ended], options);
-    this.#link.signals.onAnything();
+    if (jobs === 'all') await this.#link.recorded.purgeAll(options);
+    else await this.#link.recorded.purgeIds(idsOf(jobs), options);
   }
 
   /** Forgets results held here, of tasks that have ended. Mirrors ipyparallel `Client.purge_local_results`. */
   purgeLocalResults(jobs: Jobs | 'all'): void {
-    this.#link.own.forget(jobs === 'all' ? this.#link.own.history : idsOf(jobs));
+    this.#link.own.forget(jobs === 'all' ? this.history : idsOf(jobs));
   }
 
   /** Purges all that has ended, here and at the hub. Mirrors ipyparallel `Client.purge_everything`. */
@@ -452,34 +371,4 @@ export class Client implements AsyncDisposable {
   #viewParts<F>(flags: F): { client: Client; link: ClusterLink; flags: F } {
     return { client: this, link: this.#link, flags };
   }
-
-  /** What query objects do with the tasks that they select. */
-  get #selections(): Selections {
-    return {
-      results: (msgIds) => this.getResult(msgIds),
-      resubmit: (msgIds, options) => this.resubmit(msgIds, options),
-      purge: async (question, dryRun, newDeadline) => {
-        const report = await new Purge(this.#link.database, this.#link.operations).run(
-          question,
-          dryRun,
-          newDeadline,
-        );
-        if (!dryRun) {
-          this.purgeLocalResults(report.msgIds ?? []);
-          this.#link.signals.onAnything();
-        }
-        return report;
-      },
-    };
-  }
-}
-
-function idsOf(jobs: Jobs): readonly string[] {
-  if (typeof jobs === 'string') return [jobs];
-  const ids = jobs instanceof AsyncResult ? jobs.msgIds : jobs;
-  for (const id of ids) {
-    if (typeof id !== 'string')
-      throw new UsageError(`a task is named by its msg_id, a text, not by ${typeof id}`);
-  }
-  return ids;
 }

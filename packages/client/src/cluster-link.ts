@@ -1,7 +1,7 @@
 import { ConnectionClosedError, type HubInfo, type Session, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { pause, sessionOf, startDeadline, timeoutError, type WaitOptions } from '@ipyparallel-js/wire';
-import type { ClientOptions } from './client.js';
+import type { ClientOptions } from './client-options.js';
 import type { Connection } from './connect/connection.js';
 import { ConnectionSource } from './connect/connection-source.js';
 import { ControlRequests } from './control-requests.js';
@@ -21,6 +21,7 @@ import { ClientKeeper } from './results/client-keeper.js';
 import { ClientResults } from './results/client-results.js';
 import { HubTasks } from './results/hub-tasks.js';
 import { OwnTasks } from './results/own-tasks.js';
+import { RecordedTasks } from './results/recorded-tasks.js';
 import { Transport } from './transport.js';
 import { EngineCommands } from './views/engine-commands.js';
 import { EngineLanguages } from './views/engine-languages.js';
@@ -53,6 +54,8 @@ export class ClusterLink {
   readonly submitter: Submitter;
   /** Results by id, by place in the history, or by handle. */
   readonly results: ClientResults = new ClientResults(this);
+  /** Resubmission and purges. */
+  readonly recorded: RecordedTasks = new RecordedTasks(this);
   /** What engines are asked beside their work. */
   readonly commands: EngineCommands;
   /** Whether the controller is there, and who is told when it goes and comes. */

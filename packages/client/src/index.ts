@@ -59,7 +59,8 @@ export {
   Uuid,
 } from '@ipyparallel-js/protocol';
 export type { WaitOptions } from '@ipyparallel-js/wire';
-export { Client, type ClientOptions, type DbQueryOptions, type Jobs, type RangeOptions } from './client.js';
+export { Client } from './client.js';
+export type { ClientOptions } from './client-options.js';
 export type { ConnectionOptions } from './connect/connection.js';
 export type { EngineInfo } from './engine-registry.js';
 export { fromModule } from './from-module.js';
@@ -77,6 +78,7 @@ export type {
   WatchSequence,
 } from './live/watch-event.js';
 export { DbQuery } from './query/db-query.js';
+export type { DbQueryOptions, RangeOptions } from './query/query-options.js';
 export type { PlannedRequest, QueryPlan } from './query/query-plan.js';
 export type { PurgeOptions, PurgeReport, ResubmitOptions } from './query/selections.js';
 export type { ConnectionStatus } from './reconnect/connection-state.js';
@@ -90,6 +92,7 @@ export {
 export type { DisplayOptions } from './results/display-outputs.js';
 export type { ResultHandle } from './results/handle.js';
 export type { Settled } from './results/iteration.js';
+export type { Jobs } from './results/jobs.js';
 export type { PartialResult } from './results/partials.js';
 export type { Progress } from './results/progress.js';
 export type { ProgressBarOptions } from './results/progress-bar.js';
@@ -126,6 +129,7 @@ export type { MapArguments, MapOptions, OneResult } from './views/map-arguments.
 export type { Distribution } from './views/partition.js';
 export type { ParallelFunction, ParallelOptions, RemoteFunction } from './views/remote-function.js';
 export type { PerTarget, Targets } from './views/targets.js';
-export { type ExecuteOptions, type PerTargetStatus, View, type ViewJobs } from './views/view.js';
+export { type PerTargetStatus, View, type ViewJobs } from './views/view.js';
+export type { ExecuteOptions } from './views/view-calls.js';
 export type { BalancedFlags, BroadcastFlags, DirectFlags, ViewFlags } from './views/view-flags.js';
 export { type Callable, type JsFunction, Kwargs, kwargs } from './work.js';

@@ -1,7 +1,8 @@
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
-import type { ClientOptions, DbQueryOptions } from './client.js';
+import type { ClientOptions } from './client-options.js';
 import type { WatchOptions } from './live/watch-event.js';
+import type { DbQueryOptions } from './query/query-options.js';
 import type { PurgeOptions, ResubmitOptions } from './query/selections.js';
 import type { InteractiveOptions, ReturnWhen } from './results/async-result.js';
 import type { DisplayOptions } from './results/display-outputs.js';

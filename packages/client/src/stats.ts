@@ -1,3 +1,5 @@
+import type { ClusterLink } from './cluster-link.js';
+
 /** What a client has sent, received and refused, counted since it connected. */
 export interface TrafficStats {
   readonly sent: number;
@@ -52,3 +54,20 @@ export const newCounters = (): StatsCounters => ({
   unexpected: 0,
   unreadable: 0,
 });
+
+export function statsOf({ own, others, transport, live, connection }: ClusterLink): ClientStats {
+  return {
+    ...transport.stats,
+    connections: connection.now.incarnation,
+    heldSubmissions: transport.held.count,
+    heldBytes: transport.held.bytes,
+    outstanding: own.outstanding.length,
+    followed: others.size,
+    unreadResults: own.ended.count,
+    unreadBytes: own.ended.bytes,
+    evictedResults: own.ended.evicted,
+    history: own.historyLength,
+    liveFeeds: live.held.feeds,
+    liveRecords: live.held.records,
+  };
+}

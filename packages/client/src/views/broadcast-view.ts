@@ -4,7 +4,8 @@ import type { ExecuteReply } from '../results/task-results.js';
 import { executeWork, type WorkFor } from '../work.js';
 import { DirectView } from './direct-view.js';
 import type { Targets, ViewResult } from './targets.js';
-import type { ExecuteOptions, ViewParts } from './view.js';
+import type { ViewParts } from './view.js';
+import type { ExecuteOptions } from './view-calls.js';
 import type { BroadcastFlags } from './view-flags.js';
 
 const FLAGS = ['targets', 'label', 'language', 'coalescing'];

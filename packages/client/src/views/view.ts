@@ -1,34 +1,19 @@
-import { readFileSync } from 'node:fs';
-import { type PyCallable, type PyReference, UsageError } from '@ipyparallel-js/protocol';
+import { UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
-import type { Client, Jobs } from '../client.js';
+import type { Client } from '../client.js';
 import type { ClusterLink } from '../cluster-link.js';
 import type { EngineQueueStatus, QueueStatus } from '../hub-operations.js';
-import { COMMAND, IMAP, MAP, QUEUE_STATUS, WAIT } from '../option-names.js';
+import { COMMAND, QUEUE_STATUS, WAIT } from '../option-names.js';
 import type { AsyncResult } from '../results/async-result.js';
+import type { Jobs } from '../results/jobs.js';
 import type { Task } from '../results/task.js';
-import type { ExecuteReply } from '../results/task-results.js';
-import { type Callable, executeWork, type WorkFor, workOfCall } from '../work.js';
 import { ViewExecutor } from './executor.js';
 import { LazyMap, type LazyMapOptions } from './lazy-map.js';
-import { type MapArguments, type MapOptions, type OneResult, readMapArguments } from './map-arguments.js';
-import {
-  type ParallelFunction,
-  type ParallelOptions,
-  parallelFunction,
-  type RemoteFunction,
-  remoteFunction,
-} from './remote-function.js';
-import type { MapResult, PerTarget, Targets, ViewResult } from './targets.js';
+import type { Targets } from './targets.js';
+import { ViewCalls } from './view-calls.js';
 import { checkFlags, type ViewFlags } from './view-flags.js';
 import { ViewHistory } from './view-history.js';
-
-/** Options of `execute`. */
-export interface ExecuteOptions extends ViewFlags {
-  /** Publishes neither output nor result; false by default. */
-  readonly silent?: boolean;
-}
 
 /** Tasks: by msg_id, by a result that stands for them, or by their place in a view's history (-1 is the last). */
 export type ViewJobs = Jobs | number | readonly (string | number)[];
@@ -46,7 +31,7 @@ export interface ViewParts<F extends ViewFlags> {
  * What all views do: run work on engines, by the view's flags. Everything gives an {@link AsyncResult} at once; the
  * methods named `…Sync` give a promise of its value. Mirrors ipyparallel `View`.
  */
-export abstract class View<T extends Targets, F extends ViewFlags> {
+export abstract class View<T extends Targets, F extends ViewFlags> extends ViewCalls<T, F> {
   /** The client that the view is of. */
   readonly client: Client;
   /** @internal */
@@ -56,6 +41,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
   #flags: F;
 
   constructor({ client, link, flags, history }: ViewParts<F>, names: readonly string[]) {
+    super();
     checkFlags(flags, names);
     this.client = client;
     this.link = link;
@@ -89,7 +75,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
    * safer. @throws UsageError for a flag that there is not. Mirrors ipyparallel `View.set_flags`.
    */
   setFlags(flags: Partial<F>): this {
-    checkFlags(flags, this.#names);
+    this.checkFlags(flags);
     this.#flags = { ...this.#flags, ...flags };
     return this;
   }
@@ -132,170 +118,6 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
   get results(): ReadonlyMap<string, unknown> {
     const own = new Set(this.history);
     return new Map([...this.client.results].filter(([msgId]) => own.has(msgId)));
-  }
-
-  /**
-   * Executes code: Python on Python engines, JavaScript on JavaScript engines. Unlike Python's, which is silent unless
-   * told otherwise, it publishes output and the value of the last expression. Mirrors ipyparallel `DirectView.execute`.
-   */
-  execute(code: string, options: ExecuteOptions = {}): ViewResult<T, ExecuteReply> {
-    const { silent, ...flags } = this.executeOptions(options);
-    return this.submit(executeWork(code, { silent: silent === true }), flags as Partial<F>);
-  }
-
-  /** Executes the text of a file of this machine. @throws UsageError when it cannot be read. Mirrors ipyparallel `DirectView.run`. */
-  run(file: string | URL, options: ExecuteOptions = {}): ViewResult<T, ExecuteReply> {
-    let code: string;
-    try {
-      code = readFileSync(file, 'utf8');
-    } catch (cause) {
-      throw new UsageError(`${String(file)} cannot be read: ${String(cause)}`, { cause });
-    }
-    return this.execute(`${code}\n`, options);
-  }
-
-  /**
-   * Calls a function. A JavaScript function travels as its source, without what it closes over; its arguments and results
-   * are anything that structured clone takes. A Python function (`py`, `ref`) takes what pickles carry, and `kwargs` last.
-   * @throws UsageError when something cannot be sent. Mirrors ipyparallel `View.apply`.
-   */
-  apply<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): ViewResult<T, OneResult<R>>;
-  apply<R>(fn: PyCallable<R>, ...args: readonly unknown[]): ViewResult<T, R>;
-  apply(fn: PyReference, ...args: readonly unknown[]): ViewResult<T, unknown>;
-  apply(fn: Callable, ...args: readonly unknown[]): ViewResult<T, unknown> {
-    return this.submit(workOfCall(fn, args));
-  }
-
-  /** The same as {@link apply}, which never blocks here. Mirrors ipyparallel `View.apply_async`. */
-  applyAsync<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): ViewResult<T, OneResult<R>>;
-  applyAsync<R>(fn: PyCallable<R>, ...args: readonly unknown[]): ViewResult<T, R>;
-  applyAsync(fn: PyReference, ...args: readonly unknown[]): ViewResult<T, unknown>;
-  applyAsync(fn: Callable, ...args: readonly unknown[]): ViewResult<T, unknown> {
-    return this.submit(workOfCall(fn, args));
-  }
-
-  /** {@link apply}, and a promise of its value. Mirrors ipyparallel `View.apply_sync`. */
-  applySync<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): Promise<PerTarget<T, OneResult<R>>>;
-  applySync<R>(fn: PyCallable<R>, ...args: readonly unknown[]): Promise<PerTarget<T, R>>;
-  applySync(fn: PyReference, ...args: readonly unknown[]): Promise<PerTarget<T, unknown>>;
-  applySync(fn: Callable, ...args: readonly unknown[]): Promise<unknown> {
-    return this.submit(workOfCall(fn, args)).get();
-  }
-
-  /**
-   * Calls a function for each element of one or more sequences, as far as the shortest goes; options may stand last. One
-   * result in the order of the elements. Mirrors ipyparallel `View.map`.
-   * @throws UsageError when something cannot be sent
-   */
-  map<A, R>(fn: (a: A) => R, a: Iterable<A>, options?: MapOptions): MapResult<OneResult<R>>;
-  map<A, B, R>(
-    fn: (a: A, b: B) => R,
-    a: Iterable<A>,
-    b: Iterable<B>,
-    options?: MapOptions,
-  ): MapResult<OneResult<R>>;
-  map<A, B, C, R>(
-    fn: (a: A, b: B, c: C) => R,
-    a: Iterable<A>,
-    b: Iterable<B>,
-    c: Iterable<C>,
-    options?: MapOptions,
-  ): MapResult<OneResult<R>>;
-  map<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments): MapResult<R>;
-  map(fn: PyReference, ...sequencesAndOptions: MapArguments): MapResult<unknown>;
-  map(fn: Callable, ...sequencesAndOptions: readonly unknown[]): MapResult<unknown> {
-    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions, MAP, 'map');
-    return this.spread(fn, sequences, options, true);
-  }
-
-  /** The same as {@link map}, which never blocks here. Mirrors ipyparallel `View.map_async`. */
-  mapAsync<A, R>(fn: (a: A) => R, a: Iterable<A>, options?: MapOptions): MapResult<OneResult<R>>;
-  mapAsync<A, B, R>(
-    fn: (a: A, b: B) => R,
-    a: Iterable<A>,
-    b: Iterable<B>,
-    options?: MapOptions,
-  ): MapResult<OneResult<R>>;
-  mapAsync<A, B, C, R>(
-    fn: (a: A, b: B, c: C) => R,
-    a: Iterable<A>,
-    b: Iterable<B>,
-    c: Iterable<C>,
-    options?: MapOptions,
-  ): MapResult<OneResult<R>>;
-  mapAsync<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments): MapResult<R>;
-  mapAsync(fn: PyReference, ...sequencesAndOptions: MapArguments): MapResult<unknown>;
-  mapAsync(fn: Callable, ...sequencesAndOptions: readonly unknown[]): MapResult<unknown> {
-    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions, MAP, 'map');
-    return this.spread(fn, sequences, options, true);
-  }
-
-  /** {@link map}, and a promise of the list. Mirrors ipyparallel `View.map_sync`. */
-  mapSync<A, R>(fn: (a: A) => R, a: Iterable<A>, options?: MapOptions): Promise<OneResult<R>[]>;
-  mapSync<A, B, R>(
-    fn: (a: A, b: B) => R,
-    a: Iterable<A>,
-    b: Iterable<B>,
-    options?: MapOptions,
-  ): Promise<OneResult<R>[]>;
-  mapSync<A, B, C, R>(
-    fn: (a: A, b: B, c: C) => R,
-    a: Iterable<A>,
-    b: Iterable<B>,
-    c: Iterable<C>,
-    options?: MapOptions,
-  ): Promise<OneResult<R>[]>;
-  mapSync<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments): Promise<R[]>;
-  mapSync(fn: PyReference, ...sequencesAndOptions: MapArguments): Promise<unknown[]>;
-  async mapSync(fn: Callable, ...sequencesAndOptions: readonly unknown[]): Promise<unknown[]> {
-    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions, MAP, 'map');
-    return this.spread(fn, sequences, options, true).get();
-  }
-
-  /**
-   * A map that reads its sequences, sync or async, as results are taken: `maxOutstanding` tasks (by default as many as
-   * there are engines) of `chunksize` elements are in flight at most. Gives results in order or, with `ordered: false`, as
-   * they come. Leaving the loop early stops reading and aborts what has not begun. Mirrors ipyparallel `LoadBalancedView.imap`.
-   */
-  imap<A, R>(
-    fn: (a: A) => R,
-    a: Iterable<A> | AsyncIterable<A>,
-    options?: LazyMapOptions,
-  ): LazyMap<OneResult<R>>;
-  imap<A, B, R>(
-    fn: (a: A, b: B) => R,
-    a: Iterable<A> | AsyncIterable<A>,
-    b: Iterable<B> | AsyncIterable<B>,
-    options?: LazyMapOptions,
-  ): LazyMap<OneResult<R>>;
-  imap<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments<LazyMapOptions, true>): LazyMap<R>;
-  imap(fn: PyReference, ...sequencesAndOptions: MapArguments<LazyMapOptions, true>): LazyMap<unknown>;
-  imap(fn: Callable, ...sequencesAndOptions: readonly unknown[]): LazyMap<unknown> {
-    const { sequences, options } = readMapArguments<LazyMapOptions>(sequencesAndOptions, IMAP, 'imap');
-    return this.lazyMap(fn, sequences, options);
-  }
-
-  /** A function that, called here, runs there: {@link apply} with these flags. Mirrors ipyparallel `View.remote`. */
-  remote<A extends unknown[], R>(
-    fn: (...args: A) => R,
-    flags?: Partial<F>,
-  ): RemoteFunction<A, T, OneResult<R>>;
-  remote<R>(fn: PyCallable<R>, flags?: Partial<F>): RemoteFunction<unknown[], T, R>;
-  remote(fn: PyReference, flags?: Partial<F>): RemoteFunction<unknown[], T, unknown>;
-  remote(fn: Callable, flags: Partial<F> = {}): RemoteFunction<never[], T, unknown> {
-    checkFlags(flags, this.#names);
-    return remoteFunction(fn, (args) => this.submit(workOfCall(fn, args), flags));
-  }
-
-  /**
-   * A function that, called with sequences, runs on parts of them, and `.map` for each element; the parts' results are put
-   * together. Mirrors ipyparallel `View.parallel`.
-   */
-  parallel<E, R>(fn: (part: E[]) => R[], options?: ParallelOptions): ParallelFunction<E, R>;
-  parallel<R>(fn: PyCallable<R[]> | PyReference, options?: ParallelOptions): ParallelFunction<unknown, R>;
-  parallel(fn: Callable, options: ParallelOptions = {}): ParallelFunction<never, unknown> {
-    checkOptions(options, MAP, 'parallel');
-    return parallelFunction(fn, (sequences, mapping) => this.spread(fn, sequences, options, mapping));
   }
 
   /** Submits and maps in the words of Python's `concurrent.futures`. Mirrors ipyparallel `View.executor`. */
@@ -368,24 +190,6 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
     await this.client.shutdown({ targets: this.targets, ...options });
   }
 
-  /** @internal Submits work by the flags of the view and of a call. */
-  protected abstract submit<R>(work: WorkFor, flags?: Partial<F>): ViewResult<T, R>;
-
-  /** @internal Calls a function on parts of sequences, or (`mapping`) for each of their elements. */
-  protected abstract spread<R>(
-    fn: Callable,
-    sequences: readonly Iterable<unknown>[],
-    options: MapOptions,
-    mapping: boolean,
-  ): MapResult<R>;
-
-  /** @internal */
-  protected abstract lazyMap(
-    fn: Callable,
-    sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
-    options: LazyMapOptions,
-  ): LazyMap<unknown>;
-
   /** @internal The view's flags, with the label of a call where it has one. */
   protected labelled({ label }: { readonly label?: string | undefined }): F {
     return label === undefined ? this.#flags : { ...this.#flags, label };
@@ -412,11 +216,9 @@ export abstract class View<T extends Targets, F extends ViewFlags> {
     return { client: this.client, link: this.link, history: this.#history, flags };
   }
 
-  /** @internal Options of `execute`, checked. @throws UsageError */
-  protected executeOptions(options: ExecuteOptions): ExecuteOptions {
-    const { silent, ...flags } = options;
-    checkFlags(flags, [...this.#names, 'silent']);
-    return options;
+  /** @internal */
+  protected override checkFlags(flags: object, more: readonly string[] = []): void {
+    checkFlags(flags, [...this.#names, ...more]);
   }
 
   /** @internal Keeps tasks in the view's history. */

@@ -20,6 +20,7 @@ import type { EngineStateFile } from './engine-state.js';
 import { purgeRequest } from './purge-request.js';
 import { dbRequest, historyRequest } from './query-requests.js';
 import { RateLimit } from './rate-limit.js';
+import { Registration } from './registration.js';
 import type { Answer, Handler, HubState } from './requests.js';
 import { resubmitRequest } from './resubmit-request.js';
 import { resultRequest } from './result-request.js';
@@ -48,12 +49,6 @@ export interface HubOptions {
   readonly reuse?: boolean;
 }
 
-/**
- * An engine of an earlier life is announced so long after its first beat, in ms: its other sockets connect anew at
- * their own pace, and a task for one that is not there yet would be dropped.
- */
-const RECONNECTING = 500;
-
 /** Requests whose failure a stock hub reports as `hub_error`; the others fail in a reply of their own type. */
 const HUB_ERROR_FOR = new Set(['queue_request', 'load_request']);
 
@@ -64,24 +59,21 @@ const HUB_ERROR_FOR = new Set(['queue_request', 'load_request']);
 export class Hub implements Monitor {
   readonly #options: HubOptions;
   readonly #state: HubState;
-  readonly #engines = new EngineRegistry();
-  readonly #tracker = new TaskTracker();
   readonly #recorder: TrafficRecorder;
   readonly #refusals: Refusals;
   readonly #history: ReplayHistory;
   readonly #probes = new RateLimit(20, 100);
   readonly #handlers: ReadonlyMap<string, Handler>;
-  readonly #registrations = new Map<string, NodeJS.Timeout>();
+  readonly #registration: Registration;
   readonly #earlier: EarlierTasks;
-  /** Engines of an earlier life whose hearts have not beaten yet. */
-  readonly #restored = new Set<string>();
 
   constructor(options: HubOptions) {
     this.#options = options;
     const { session, db, schedulers, log, clock } = options;
     this.#refusals = new Refusals(log);
     this.#history = session.newHistory();
-    const tracker = this.#tracker;
+    const engines = new EngineRegistry();
+    const tracker = new TaskTracker();
     const epoch = newId();
     const subscriptions = new Subscriptions({
       ...{ session, db, tracker, epoch, log, refusals: this.#refusals },
@@ -100,20 +92,26 @@ export class Hub implements Monitor {
       },
       log,
     );
-    const state = { engines: this.#engines, tracker, db, writer, schedulers, subscriptions, epoch };
+    const state = { engines, tracker, db, writer, schedulers, subscriptions, epoch };
     this.#state = state;
     this.#earlier = new EarlierTasks({
       ...{ db, tracker, session, schedulers },
       onLost: (msgId, engine) => this.#recorder.failLost(msgId, engine),
     });
     this.#recorder = new TrafficRecorder({
-      ...{ session, engines: this.#engines, tracker, writer, refusals: this.#refusals, log, clock },
+      ...{ session, engines, tracker, writer, refusals: this.#refusals, log, clock },
       earlier: this.#earlier,
       onBegun: (msgId) => subscriptions.begun(msgId),
       onEngineShutdown: (uuid) => {
-        const id = this.#engines.idOf(uuid);
-        if (id !== undefined) this.#unregister(id);
+        this.#registration.unregister(engines.idOf(uuid));
       },
+    });
+    const { connectionInfo, hbPeriod, registrationTimeout, engineState } = options;
+    this.#registration = new Registration({
+      ...{ engines, tracker, earlier: this.#earlier, schedulers, log },
+      ...{ connectionInfo, hbPeriod, registrationTimeout, engineState },
+      notify: (type, content) => this.#notify(type, content),
+      failStranded: (msgId, uuid, id) => this.#recorder.failStranded(msgId, uuid, id),
     });
     this.#handlers = new Map<string, Handler>([
       ['connection_request', connectionRequest(state)],
@@ -133,45 +131,13 @@ export class Hub implements Monitor {
    * Goes on from where an earlier life ended: what is unfinished, and with `restore` the engines that it had, which
    * count as registered again from their next beat on.
    */
-  async takeUp({ restore }: { readonly restore: boolean }): Promise<void> {
-    const { engineState, schedulers, registrationTimeout, log } = this.#options;
-    const state = await engineState?.read();
-    const engines = state?.engines ?? [];
-    try {
-      await this.#earlier.load(engines.map(({ uuid }) => uuid));
-    } catch (error) {
-      log.error('the tasks that the run before left unfinished cannot be read', error);
-    }
-    for (const { id, uuid } of engines) {
-      if (restore) this.#restore(id, uuid);
-      else
-        this.#registrations.set(
-          uuid,
-          setTimeout(() => this.#leftBehind(uuid, id), registrationTimeout),
-        );
-    }
-    if (restore) this.#engines.reserve(state?.nextId ?? 0);
-    if (restore && engines.length > 0) log.info(`${engines.length} engines of the run before are awaited`);
-    for (const uuid of this.#restored) schedulers.awaitHeart(uuid);
-  }
-
-  #restore(id: number, uuid: string): void {
-    try {
-      this.#engines.begin(uuid, id);
-    } catch (error) {
-      this.#options.log.warn(`engine ${id} of the run before is not taken back`, error);
-      return;
-    }
-    this.#restored.add(uuid);
-    this.#registrations.set(
-      uuid,
-      setTimeout(() => this.#giveUp(uuid), this.#options.registrationTimeout),
-    );
+  takeUp({ restore }: { readonly restore: boolean }): Promise<void> {
+    return this.#registration.takeUp(restore);
   }
 
   /** Ends timers and closes the Task Database once everything is written. */
   async close(): Promise<void> {
-    for (const timer of this.#registrations.values()) clearTimeout(timer);
+    this.#registration.close();
     this.#earlier.close();
     const { engineState, reuse } = this.#options;
     await (reuse === true ? engineState?.settled() : engineState?.remove());
@@ -212,7 +178,7 @@ export class Hub implements Monitor {
         this.#register(client, request.content);
         return;
       case 'unregistration_request':
-        this.#unregisterBy(request.content['id']);
+        this.#registration.unregister(request.content['id']);
         return;
       case 'shutdown_request':
         this.#shutdown(client, request);
@@ -286,108 +252,22 @@ export class Hub implements Monitor {
 
   // Engines.
 
-  #register(client: Buffer, content: Dict): void {
-    const { hbPeriod, connectionInfo, registrationTimeout, schedulers, log } = this.#options;
-    try {
-      const { id, uuid } = this.#engines.begin(content['uuid'], content['id']);
-      const timer = setTimeout(() => this.#giveUp(uuid), registrationTimeout);
-      clearTimeout(this.#registrations.get(uuid));
-      this.#registrations.set(uuid, timer);
-      schedulers.awaitHeart(uuid);
-      const answer = { status: 'ok', id, hb_period: hbPeriod, connection_info: connectionInfo };
-      this.#reply(client, {}, 'registration_reply', { content: answer });
-      log.debug(`engine ${id} (${uuid}) is registering`);
-    } catch (error) {
-      const content = this.#failure(error, 'registration_request');
-      log.warn(`a registration was refused: ${String(content['evalue'])}`);
-      this.#reply(client, {}, 'registration_reply', { content });
-    }
-  }
-
-  #giveUp(uuid: string): void {
-    this.#registrations.delete(uuid);
-    const engine = this.#engines.cancel(uuid);
-    if (engine === undefined) return;
-    this.#options.schedulers.forgetHeart(uuid);
-    this.#options.log.warn(
-      `engine ${engine.id} (${uuid}) did not complete its registration: no heart beat within ${this.#options.registrationTimeout} ms`,
-    );
-    this.#leftBehind(uuid, engine.id);
-  }
-
-  /** An engine of an earlier life is not there any more. */
-  #leftBehind(uuid: string, id: number): void {
-    this.#registrations.delete(uuid);
-    if (!this.#restored.delete(uuid) && this.#engines.idOf(uuid) !== undefined) return;
-    for (const msgId of this.#earlier.engineIsGone(uuid)) this.#recorder.failStranded(msgId, uuid, id);
-    this.#saveEngines();
-  }
-
-  #saveEngines(): void {
-    const { all, nextId } = this.#engines;
-    this.#options.engineState?.save({ engines: all, nextId });
-  }
-
   newHeart(uuid: string): void {
-    if (!this.#restored.delete(uuid)) {
-      this.#complete(uuid);
-      return;
-    }
-    clearTimeout(this.#registrations.get(uuid));
-    this.#registrations.set(
-      uuid,
-      setTimeout(() => this.#complete(uuid), RECONNECTING),
-    );
+    this.#registration.newHeart(uuid);
   }
-
-  #complete(uuid: string): void {
-    const engine = this.#engines.complete(uuid);
-    if (engine === undefined) return;
-    clearTimeout(this.#registrations.get(uuid));
-    this.#registrations.delete(uuid);
-    this.#tracker.addEngine(uuid);
-    // First the task queue, then the world: whoever hears of the engine can send it work.
-    this.#options.schedulers.addEngine(uuid);
-    this.#notify('registration_notification', { ...engine });
-    this.#options.log.info(`engine ${engine.id} (${uuid}) is registered`);
-    this.#earlier.engineIsBack(uuid);
-    this.#saveEngines();
-  }
-
   stoppedHeart(uuid: string): void {
-    const id = this.#engines.idOf(uuid);
-    if (id === undefined) {
-      if (this.#registrations.has(uuid)) this.#giveUp(uuid);
-      return;
-    }
-    this.#options.log.warn(`the heart of engine ${id} (${uuid}) has stopped`);
-    this.#unregister(id);
+    this.#registration.stoppedHeart(uuid);
   }
 
-  #unregisterBy(id: unknown): void {
-    if (typeof id !== 'number' || this.#unregister(id)) return;
-    const engine = this.#engines.cancel(id);
-    if (engine === undefined) return;
-    clearTimeout(this.#registrations.get(engine.uuid));
-    this.#registrations.delete(engine.uuid);
-    this.#options.schedulers.forgetHeart(engine.uuid);
-    this.#leftBehind(engine.uuid, engine.id);
-  }
-
-  #unregister(id: number): boolean {
-    const engine = this.#engines.remove(id);
-    if (engine === undefined) return false;
-    const { schedulers, log } = this.#options;
-    schedulers.removeEngine(engine.uuid);
-    // A stock hub lets 30 seconds pass before it says so in the records.
-    const earlier = this.#earlier.engineIsGone(engine.uuid);
-    for (const msgId of new Set([...this.#tracker.removeEngine(engine.uuid), ...earlier])) {
-      this.#recorder.failStranded(msgId, engine.uuid, id);
+  #register(client: Buffer, request: Dict): void {
+    let content: Dict;
+    try {
+      content = this.#registration.register(request);
+    } catch (error) {
+      content = this.#failure(error, 'registration_request');
+      this.#options.log.warn(`a registration was refused: ${String(content['evalue'])}`);
     }
-    this.#notify('unregistration_notification', { ...engine });
-    log.info(`engine ${id} (${engine.uuid}) is unregistered`);
-    this.#saveEngines();
-    return true;
+    this.#reply(client, {}, 'registration_reply', { content });
   }
 
   #shutdown(client: Buffer, request: AnyMessage): void {

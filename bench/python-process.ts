@@ -1,0 +1,44 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { cleanEnv, requirePythonEnv, type StockVersion } from '../test/support/python.js';
+
+/** A script of this folder in a Python process, which takes requests and gives answers as lines of JSON. */
+export interface PythonProcess extends AsyncDisposable {
+  /** Sends a request, and waits for the next answer. */
+  ask(request: object): Promise<unknown>;
+  /** The next answer. */
+  answer(): Promise<unknown>;
+}
+
+/** Starts a script and waits for the line by which it says that it is ready. */
+export async function startPython(
+  version: StockVersion,
+  script: string,
+  args: readonly string[],
+): Promise<PythonProcess> {
+  const file = fileURLToPath(new URL(script, import.meta.url));
+  const child = spawn(requirePythonEnv(version).python, [file, ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: cleanEnv(),
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const answer = async (): Promise<unknown> => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error('the Python client has ended; its error is above');
+    return JSON.parse(value);
+  };
+  await answer();
+  return {
+    async ask(request) {
+      child.stdin.write(`${JSON.stringify(request)}\n`);
+      return await answer();
+    },
+    answer,
+    async [Symbol.asyncDispose]() {
+      const exited = new Promise((resolve) => child.once('exit', resolve));
+      child.stdin.end();
+      await exited;
+    },
+  };
+}
