@@ -79,7 +79,8 @@ describe('registration', () => {
   });
 
   test('without a beat is no registration, and ends after a while', async () => {
-    await using c = await TestController.start({ registrationTimeout: 300 });
+    // Long enough for the engine that does beat, on a slow machine.
+    await using c = await TestController.start({ registrationTimeout: 3_000 });
     const client = await c.client();
     const silent = await c.registering({ beats: false });
     expect(await client.engines()).toEqual(new Map());

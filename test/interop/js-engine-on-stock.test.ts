@@ -203,7 +203,9 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
     test("Python's client reads published data, and aborts a running task", async () => {
       const seen = await cluster.runPython<Dict>(`
         import sys, json, time, ipyparallel
+        from heard import until_heard
         rc = ipyparallel.Client(sys.argv[1])
+        until_heard(rc[0])
         code = """
           const { task } = ipyparallel;
           task.progress({ done: 1, total: 2 });
@@ -212,13 +214,13 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
           task.signal.throwIfAborted();
         """
         ar = rc[0].execute(code, silent=False, block=False)
-        deadline = time.time() + 20
+        deadline = time.time() + 60
         while 'names' not in ar.data and time.time() < deadline:
             time.sleep(0.02)
         out = dict(data=ar.data)
         rc.abort(ar.msg_ids, targets=[0], block=True)
         try:
-            ar.get(20)
+            ar.get(60)
         except ipyparallel.error.TaskAborted as e:
             out['error'] = type(e).__name__
         print(json.dumps(out))
@@ -232,14 +234,16 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
     test("Python's client runs code here, and its calls are refused clearly", async () => {
       const seen = await cluster.runPython<Dict>(`
         import sys, json, ipyparallel
+        from heard import until_heard
         rc = ipyparallel.Client(sys.argv[1])
         view = rc[0]
+        until_heard(view)
         ar = view.execute('console.log("for python"); 6 * 7', silent=False)
-        ar.get(20)
-        ar.wait_for_output(10)
+        ar.get(60)
+        ar.wait_for_output(60)
         def failure(ar):
             try:
-                ar.get(20)
+                ar.get(60)
             except ipyparallel.RemoteError as e:
                 return [e.ename, e.evalue, (e.engine_info or {}).get('engine_id')]
         out = dict(ids=rc.ids, stdout=ar.stdout, result=ar.execute_result['data']['text/plain'] if hasattr(ar, 'execute_result') and isinstance(ar.execute_result, dict) else repr(ar.get(5)))
@@ -338,16 +342,18 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       if (what === 'CURVE') {
         const engine = await EngineProcess.start({ args: ['--file', cluster.engineConnectionFile] });
         try {
-          const ids = await cluster.runPython<string>(`
+          const stdout = await cluster.runPython<string>(`
             import sys, json, ipyparallel
+            from heard import until_heard
             rc = ipyparallel.Client(sys.argv[1])
-            rc.wait_for_engines(1, timeout=20)
+            rc.wait_for_engines(1, timeout=60)
+            until_heard(rc[0])
             ar = rc[0].execute('console.log(2 ** 10)')
-            ar.get(20)
-            ar.wait_for_output(10)
+            ar.get(60)
+            ar.wait_for_output(60)
             print(json.dumps(ar.stdout))
           `);
-          expect(ids).toBe('1024\n');
+          expect(stdout).toBe('1024\n');
         } finally {
           await engine[Symbol.asyncDispose]();
         }

@@ -15,7 +15,7 @@ import sys, json, time
 import ipyparallel as ipp
 rc = ipp.Client(sys.argv[1])
 rc.wait_for_engines(1, timeout=60)
-def until(f, seconds=20):
+def until(f, seconds=60):
     end = time.time() + seconds
     while time.time() < end:
         value = f()
@@ -41,11 +41,11 @@ rc = ipp.Client(sys.argv[1])
 ids = json.loads(sys.argv[2])
 record = rc.db_query({'msg_id': ids['executed']})[0]
 found = rc.db_query({'msg_id': {'$in': [ids['executed'], ids['applied']]}, 'completed': {'$gte': record['submitted']}}, keys=['msg_id', 'buffers', 'result_buffers'])
-result = rc.get_result(ids['applied']).get(timeout=20)
+result = rc.get_result(ids['applied']).get(timeout=60)
 again = None
 try:
     rc.wait_for_engines(1, timeout=60)
-    again = len(rc.resubmit([ids['applied']]).get(timeout=20)[0])
+    again = len(rc.resubmit([ids['applied']]).get(timeout=60)[0])
 except Exception as error:
     again = repr(error)
 print(json.dumps({

@@ -8,6 +8,7 @@ import { StockCluster, stockVersions } from '../support/stock-cluster.js';
 const prelude = `
 import sys, os, json, time, signal
 import ipyparallel as ipp
+from heard import until_heard
 from datetime import datetime, timedelta, timezone
 from operator import mul, truediv
 # ipyparallel 7.1 cannot send functions written in Python 3.11; builtin ones go by name.
@@ -22,7 +23,7 @@ def failure(f):
         return [e.ename, e.evalue]
     except Exception as e:
         return [type(e).__name__, str(e)]
-def until(f, seconds=15):
+def until(f, seconds=60):
     end = time.time() + seconds
     while time.time() < end:
         value = f()
@@ -37,9 +38,10 @@ const everything = `${prelude}
 ids = rc.ids
 dv = rc[:]
 out['apply'] = dv.apply_sync(mul, 6, 7)
+until_heard(dv)
 ar = dv.execute("import sys; print('hello'); sys.stderr.write('oops'); 6*7", silent=False)
 ar.get()
-ar.wait_for_output(10)
+ar.wait_for_output(60)
 out['stdout'] = ar.stdout
 bad = rc[0].apply_async(int, 'x')
 out['failed'] = failure(bad.get)
@@ -81,12 +83,13 @@ rc2 = ipp.Client(sys.argv[1])
 out['other'] = [rc2.get_result(ar.msg_ids[0]).get() is not None, failure(lambda: rc2.get_result(bad.msg_ids[0]).get())]
 out['status'] = rc2.result_status(ar.msg_ids)['pending'] == []
 again = rc.resubmit(bad.msg_ids)
-out['resubmitted'] = failure(lambda: again.get(timeout=20))
+out['resubmitted'] = failure(lambda: again.get(timeout=60))
 out['linked'] = rc.db_query({'msg_id': bad.msg_ids[0]}, keys=['resubmitted'])[0]['resubmitted'] == again.msg_ids[0]
 
-slow = rc[0].apply_async(time.sleep, 2)
+slow = rc[0].execute("import os, time\\nwhile not os.path.exists(%r): time.sleep(0.02)" % os.path.abspath('enough'), block=False)
 until(lambda: rc.queue_status(0)['queue'] == 1)
 out['purge_pending'] = failure(lambda: rc2.purge_hub_results(slow.msg_ids)) or failure(lambda: rc.purge_hub_results(slow))
+open('enough', 'w').close()
 slow.get()
 rc.purge_hub_results(bad)
 rc3 = ipp.Client(sys.argv[1])
@@ -103,8 +106,8 @@ queued = rc.load_balanced_view(targets=[dead_id]).apply_async(time.sleep, 60)
 until(lambda: rc.queue_status(dead_id)['queue'] == 1)
 until(lambda: rc.db_query({'msg_id': queued.msg_ids[0], 'engine_uuid': uuid}))
 os.kill(pid, signal.SIGKILL)
-out['dead'] = failure(lambda: dead.get(timeout=20))[0]
-out['dead_queued'] = failure(lambda: queued.get(timeout=20))[0]
+out['dead'] = failure(lambda: dead.get(timeout=60))[0]
+out['dead_queued'] = failure(lambda: queued.get(timeout=60))[0]
 stored = until(lambda: rc.db_query({'msg_id': dead.msg_ids[0], 'completed': {'$ne': None}}))[0]
 out['dead_record'] = [stored['result_content']['ename'], stored['engine_uuid'] == uuid]
 until(lambda: dead_id not in rc.ids)
@@ -146,11 +149,11 @@ tasks['queued_failing'] = lv.apply_async(int, 'x')
 with lv.temp_flags(after=['nobody']):
     tasks['invalid'] = lv.apply_async(abs, 5)
 for ar in tasks.values():
-    failure(lambda: ar.get(timeout=30))
+    failure(lambda: ar.get(timeout=60))
 again = rc.resubmit(tasks['queued'].msg_ids)
-again.get(timeout=30)
+again.get(timeout=60)
 tasks['resubmitted'] = again
-open_task = view.apply_async(time.sleep, 4)
+open_task = view.apply_async(time.sleep, 600)
 until(lambda: rc.db_query({'msg_id': open_task.msg_ids[0]}))
 tasks['open'] = open_task
 raw = {}

@@ -69,7 +69,7 @@ exec(compile(source, '<script>', 'exec'), __main__.__dict__)
 
 /**
  * Runs a Python script (its text) in the environment of one ipyparallel and gives the last line of its output, parsed
- * as JSON. `args` are `sys.argv[1:]`. A script that fails or takes too long rejects with its standard error.
+ * as JSON. `args` are `sys.argv[1:]`; modules of test/python can be imported. A script that fails or takes too long rejects with its standard error.
  */
 export async function runPython<T = unknown>(
   version: StockVersion,
@@ -80,7 +80,7 @@ export async function runPython<T = unknown>(
   const { python } = requirePythonEnv(version);
   const timeout = options.timeout ?? 60_000;
   const child = spawn(python, ['-c', boot, dedent(script), ...args], {
-    env: cleanEnv(options.env),
+    env: { ...cleanEnv(options.env), PYTHONPATH: join(root, 'test', 'python') },
     cwd: options.cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout,

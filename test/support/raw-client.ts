@@ -39,6 +39,8 @@ export class RawClient {
   readonly received: RawReply[] = [];
   readonly #dealers = new Map<Asking, Dealer>();
   readonly #subscribers: Subscriber[] = [];
+  /** Sockets without a link so far. */
+  readonly #unlinked = new Set<RawReply['channel']>();
   #sending: Promise<void> = Promise.resolve();
 
   /** `routingId` is the session unless another is given, as it is where a client connects anew. */
@@ -51,6 +53,7 @@ export class RawClient {
       const port = info[channel];
       if (port === undefined) continue;
       const dealer = new Dealer({ linger: 0, routingId });
+      this.#awaitLink(channel, dealer);
       dealer.connect(channelAddress(info.interface, port));
       this.#dealers.set(channel, dealer);
       void this.#read(channel, dealer);
@@ -58,6 +61,7 @@ export class RawClient {
     for (const channel of ['iopub', 'notification'] as const) {
       const subscriber = new Subscriber({ linger: 0 });
       subscriber.subscribe('');
+      this.#awaitLink(channel, subscriber);
       subscriber.connect(channelAddress(info.interface, info[channel]));
       this.#subscribers.push(subscriber);
       void this.#read(channel, subscriber);
@@ -135,8 +139,14 @@ export class RawClient {
     );
   }
 
-  /** uuids of the engines that the hub has, by id. */
+  /** Waits until every socket has had a link: from the next answer on, whatever is published is heard. */
+  async linked(): Promise<void> {
+    await waitFor(() => this.#unlinked.size === 0, { what: () => `links of ${[...this.#unlinked].join()}` });
+  }
+
+  /** uuids of the engines that the hub has, by id; once every socket has a link. */
   async engines(): Promise<Map<number, string>> {
+    await this.linked();
     const reply = await this.submit('registration', 'connection_request', {}).reply();
     const engines = reply.content.engines as Record<string, string>;
     return new Map(Object.entries(engines).map(([id, uuid]) => [Number(id), uuid]));
@@ -155,6 +165,11 @@ export class RawClient {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
+  }
+
+  #awaitLink(channel: RawReply['channel'], socket: Dealer | Subscriber): void {
+    this.#unlinked.add(channel);
+    socket.events.on('handshake', () => this.#unlinked.delete(channel));
   }
 
   async #read(channel: RawReply['channel'], socket: Dealer | Subscriber): Promise<void> {

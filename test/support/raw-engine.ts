@@ -10,7 +10,7 @@ import {
   validateEngineConnectionInfo,
 } from '@ipyparallel-js/protocol';
 import { sessionOf } from '@ipyparallel-js/wire';
-import { Dealer, Publisher, Router, Subscriber } from 'zeromq';
+import { Dealer, Router, Subscriber, XPublisher } from 'zeromq';
 import { waitFor } from './wait-for.js';
 
 export interface RawTask {
@@ -45,7 +45,7 @@ export class RawEngine {
   readonly #options: RawEngineOptions;
   readonly #shell: Router;
   readonly #control: Router;
-  readonly #iopub: Publisher;
+  readonly #iopub: XPublisher;
   readonly #ping: Subscriber;
   readonly #pong: Dealer;
   readonly #registration: Dealer;
@@ -63,7 +63,7 @@ export class RawEngine {
     const named = { linger: 0, routingId: this.uuid };
     this.#shell = new Router(named);
     this.#control = new Router(named);
-    this.#iopub = new Publisher({ linger: 100 });
+    this.#iopub = new XPublisher({ linger: 100 });
     this.#ping = new Subscriber({ linger: 0 });
     this.#pong = new Dealer(named);
     // No identity: a second engine that claims this uuid must get its answer too.
@@ -93,20 +93,34 @@ export class RawEngine {
     this.#id = Number(reply.content.id);
     const at = (port: number) => channelAddress(this.info.interface, port);
     const leaves = this.info.broadcast;
+    // The shell has three.
+    let links = 0;
+    for (const socket of [this.#shell, this.#control, this.#pong])
+      socket.events.on('handshake', () => links++);
+    let subscribed = false;
+    void this.#each(this.#iopub, () => {
+      subscribed = true;
+    });
     this.#shell.connect(at(this.info.mux));
     this.#shell.connect(at(this.info.task));
     this.#shell.connect(at(leaves[this.id % leaves.length] ?? 0));
     this.#control.connect(at(this.info.control));
     this.#iopub.connect(at(this.info.iopub));
-    this.#ping.subscribe();
-    this.#ping.connect(at(this.info.hb_ping));
-    this.#pong.connect(at(this.info.hb_pong));
+    // One that never beats needs no heart, and its uuid is free for another one's at once: a ROUTER takes a name once.
+    if (this.#beats) this.#pong.connect(at(this.info.hb_pong));
+    const wanted = this.#beats ? 5 : 4;
     void this.#each(this.#shell, (frames) => this.#onTask(frames));
     void this.#each(this.#control, (frames) => {
       const message = this.#decode(frames);
       if (message !== undefined) this.controls.push(message);
     });
+    // The hub counts it as registered from the first beat on: what is sent then, and what it publishes, must arrive.
+    await waitFor(() => links >= wanted && subscribed, {
+      what: () => `${wanted} links and a subscription; there are ${links} and ${subscribed ? 'one' : 'none'}`,
+    });
     void this.#each(this.#ping, (frames) => this.#beats && this.#pong.send(frames));
+    this.#ping.subscribe();
+    this.#ping.connect(at(this.info.hb_ping));
   }
 
   /** Sends on the registration socket and waits for what comes back. */
@@ -194,7 +208,10 @@ export class RawEngine {
     this.close();
   }
 
-  async #each(socket: Router | Subscriber, handle: (frames: Buffer[]) => unknown): Promise<void> {
+  async #each(
+    socket: Router | Subscriber | XPublisher,
+    handle: (frames: Buffer[]) => unknown,
+  ): Promise<void> {
     try {
       for await (const frames of socket) await handle(frames);
     } catch (error) {

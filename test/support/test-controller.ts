@@ -40,7 +40,7 @@ export class TestController {
     }
   }
 
-  /** A client that has an answer from the hub, and so hears every notification from now on. */
+  /** A client that has links and an answer from the hub, and so hears every notification from now on. */
   async client(): Promise<RawClient> {
     const client = RawClient.fromFile(this.controller.clientFile);
     this.#peers.push(client);

@@ -51,11 +51,11 @@ export class Lives implements LifeEvents<Greeting> {
     this.#reconciliation = new Reconciliation(parts, grace);
   }
 
-  /** Begins the first life: the sockets are open; waits for the hub's answer. */
+  /** Begins the first life: opens the sockets, waits for the hub's answer and, for a while, for all links. */
   async begin(deadline: Deadline): Promise<void> {
     const { state, transport, requests, control, database, operations, others, engines } = this.#parts;
     transport.renew();
-    const greeting = await this.greet(deadline);
+    const greeting = await this.#reconnector.greet(deadline, deadline.signal);
     this.hub = greeting.hub;
     database.setHub(greeting.hub);
     operations.setHub(greeting.hub);

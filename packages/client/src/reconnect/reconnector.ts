@@ -27,7 +27,7 @@ const STABLE_MS = 5_000;
 /** How often the connection file is looked at while the controller is out of reach. */
 const FILE_MS = 500;
 /** How long the other sockets may take to be linked once the hub has answered. */
-const LINKS_MS = 1_000;
+const LINKS_MS = 5_000;
 /** A controller that said that it stops is not talked to for so long, unless it breaks the links before. */
 const STOPPING_MS = 5_000;
 
@@ -69,6 +69,16 @@ export class Reconnector<Greeting> {
     this.#events.onDown(reason);
     this.#stopping = setTimeout(() => this.onBroken(reason), STOPPING_MS);
     this.#stopping.unref();
+  }
+
+  /** Asks the hub whether it is there, and has every socket linked before that is known, as far as that takes no age. */
+  async greet(deadline: Deadline, signal?: AbortSignal): Promise<Greeting> {
+    const greeting = await this.#events.greet(deadline);
+    if (this.#transport.complete) return greeting;
+    await this.#untilComplete(Math.min(LINKS_MS, deadline.remaining() / 2), signal ?? this.#closing.signal);
+    signal?.throwIfAborted();
+    // What was said on a socket that had no link yet is not known: asked now, the hub tells it.
+    return await this.#events.greet(deadline);
   }
 
   /** Every socket of the present life has a link. */
@@ -124,13 +134,7 @@ export class Reconnector<Greeting> {
       }
       this.#transport.renew(connection);
       void this.#watchFile(connection, attempt, signal);
-      let greeting = await this.#events.greet(deadline);
-      if (!this.#transport.complete) {
-        // What was said on a socket that had no link yet is not known: asked now, the hub tells it.
-        await this.#untilComplete(signal);
-        signal.throwIfAborted();
-        greeting = await this.#events.greet(deadline);
-      }
+      const greeting = await this.greet(deadline, signal);
       signal.throwIfAborted();
       this.#events.onUp(greeting, before);
     } finally {
@@ -139,10 +143,10 @@ export class Reconnector<Greeting> {
     }
   }
 
-  async #untilComplete(signal: AbortSignal): Promise<void> {
+  async #untilComplete(timeout: number, signal: AbortSignal): Promise<void> {
     const complete = new AbortController();
     this.#complete = () => complete.abort();
-    await pause(LINKS_MS, AbortSignal.any([complete.signal, signal]));
+    await pause(timeout, AbortSignal.any([complete.signal, signal]));
     this.#complete = undefined;
   }
 
