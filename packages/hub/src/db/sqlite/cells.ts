@@ -9,12 +9,17 @@ export function pythonDate(exact: string): string {
   return `${exact.slice(0, 19)}${fraction === '000000' ? '' : `.${fraction}`}+00:00`;
 }
 
+// What needs no calendar to be told from no date.
+const EXACT = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z$/;
+
 /** A field as it is put into its cell. */
 export function encodeCell(key: TaskKey, value: unknown): string | Buffer | null {
   if (value === null || value === undefined) return null;
   switch (TASK_COLUMNS[key]) {
     case 'date': {
-      const exact = typeof value === 'string' ? parseWireDate(value)?.exact : undefined;
+      if (typeof value !== 'string') return null;
+      if (EXACT.test(value)) return pythonDate(value);
+      const exact = parseWireDate(value)?.exact;
       return exact === undefined ? null : pythonDate(exact);
     }
     case 'dict':

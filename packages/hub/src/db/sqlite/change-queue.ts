@@ -1,5 +1,5 @@
 import type { Logger } from '@ipyparallel-js/wire';
-import type { TaskChange } from '../task-database.js';
+import type { TaskChange, TaskFields } from '../task-database.js';
 import { mergeChanges } from './merge-changes.js';
 import { TaskFileError } from './task-file-error.js';
 import { messageOf } from './task-reader.js';
@@ -195,16 +195,18 @@ export class ChangeQueue {
 }
 
 function sizeOf(change: TaskChange): number {
-  const fields: { readonly [key: string]: unknown } =
-    change.op === 'add' ? { ...change.task } : { ...change.set };
-  let bytes = 512;
+  if (change.op === 'add') return 512 + bytesOf(change.task);
+  const { set, append } = change;
+  const appended = (append?.stdout?.length ?? 0) + (append?.stderr?.length ?? 0);
+  return 512 + appended + (set === undefined ? 0 : bytesOf(set));
+}
+
+function bytesOf(fields: TaskFields): number {
+  let bytes = 0;
   for (const value of Object.values(fields)) {
     if (typeof value === 'string') bytes += value.length;
     else if (Array.isArray(value)) for (const buffer of value as Uint8Array[]) bytes += buffer.byteLength;
     else if (value !== null) bytes += 256;
-  }
-  if (change.op === 'update') {
-    bytes += (change.append?.stdout?.length ?? 0) + (change.append?.stderr?.length ?? 0);
   }
   return bytes;
 }

@@ -1,9 +1,11 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 
-/** A prepared statement, as far as it is used here. */
+/** A prepared statement, as far as it is used here. Values come one by one or, which is quicker, as one list. */
 export interface Statement {
   run(...values: readonly unknown[]): { readonly changes: number };
   all(...values: readonly unknown[]): unknown[];
+  /** The first row; the statement is over then. */
+  get(...values: readonly unknown[]): unknown;
   /** Rows as lists. */
   raw(): Statement;
   /** Rows as their first column. */

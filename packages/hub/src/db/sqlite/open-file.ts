@@ -128,12 +128,16 @@ function columnsOf(connection: Connection, table: string): string[] {
 }
 
 // As bytes: the driver ends the process at a text that is not UTF-8.
-function namesFrom(connection: Connection, sql: string, ...values: readonly string[]): string[] {
-  const names = connection
+function textsFrom(connection: Connection, sql: string, ...values: readonly string[]): string[][] {
+  const rows = connection
     .prepare(sql)
-    .pluck()
-    .all(...values) as ArrayBuffer[];
-  return names.map((name) => Buffer.from(name).toString('utf8'));
+    .raw()
+    .all(...values) as ArrayBuffer[][];
+  return rows.map((row) => row.map((text) => Buffer.from(text).toString('utf8')));
+}
+
+function namesFrom(connection: Connection, sql: string, ...values: readonly string[]): string[] {
+  return textsFrom(connection, sql, ...values).flat();
 }
 
 /**
@@ -183,29 +187,43 @@ function adopt(connection: Connection, name: string, layout: Layout, columns: re
 // Python's hubs keep these up to date without knowing of them.
 function createIndexes(connection: Connection, table: string, layout: Layout, log: Logger): void {
   const submitted = millisecondOf('submitted');
+  // Only the default order has its second key: a record costs each index what it is long, and few share a millisecond.
   const indexes: Record<string, string> = {
     submitted: `(${submitted}, msg_id)`,
-    client: `(client_uuid, ${submitted}, msg_id)`,
+    client: `(client_uuid, ${submitted})`,
     // SQLite takes an index of equal values before one of a range: the tasks of a client that began in the last hour
     // would be looked for among all that it ever had.
     'client-started': `(client_uuid, ${millisecondOf('started')})`,
-    engine: `(engine_uuid, ${submitted}, msg_id)`,
-    started: `(${millisecondOf('started')}, msg_id)`,
-    completed: `(${millisecondOf('completed')}, msg_id)`,
+    engine: `(engine_uuid, ${submitted})`,
+    started: `(${millisecondOf('started')})`,
+    completed: `(${millisecondOf('completed')})`,
     odd: `(msg_id) WHERE (${ODD_DATES})`,
   };
   if (layout.columns.includes('label')) indexes['label'] = '(label) WHERE label IS NOT NULL';
-  const known = namesFrom(connection, "SELECT CAST(name AS BLOB) FROM sqlite_schema WHERE type = 'index'");
+  const wanted = new Map(
+    Object.entries(indexes).map(([name, on]) => {
+      const index = quoted(`${table}:${name}`);
+      return [index, `CREATE INDEX ${index} ON ${layout.table} ${on}`] as const;
+    }),
+  );
+  const known = textsFrom(
+    connection,
+    "SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL",
+  );
   const [rows] = connection.prepare(`SELECT max(rowid) FROM ${layout.table}`).pluck().all() as (
     | number
     | null
   )[];
-  if (Number(rows) > 0 && !known.includes(`${table}:submitted`)) {
+  const there = new Set(known.map(([, sql]) => sql));
+  const missing = [...wanted.values()].filter((sql) => !there.has(sql));
+  if (Number(rows) > 0 && missing.length > 0)
     log.info(`"${table}" gets its indexes; with many tasks this takes a while, once`);
+  // Those that an earlier release made otherwise are only a burden.
+  for (const [name = '', sql] of known) {
+    if (name.startsWith(`${table}:`) && wanted.get(quoted(name)) !== sql)
+      connection.exec(`DROP INDEX ${quoted(name)}`);
   }
-  for (const [name, on] of Object.entries(indexes)) {
-    connection.exec(`CREATE INDEX IF NOT EXISTS ${quoted(`${table}:${name}`)} ON ${layout.table} ${on}`);
-  }
+  for (const sql of missing) connection.exec(sql);
 }
 
 /** Dates of other zones are written as the same moments in UTC: queries and indexes compare texts. */

@@ -1,47 +1,60 @@
 import type { Connection, Statement } from './driver.js';
 
-/** Statements kept; queries have no end of texts. */
+/** Statements kept of each form; queries have no end of texts. */
 const KEPT = 100;
 
-/** The statements of one connection, prepared once; the least lately used go. */
+/** The statements of one connection, prepared once; those not used for long go. */
 export class Statements {
-  readonly #connection: Connection;
-  readonly #kept = new Map<string, Statement>();
+  readonly #run: PreparedTexts;
+  readonly #rows: PreparedTexts;
+  readonly #column: PreparedTexts;
 
   constructor(connection: Connection) {
-    this.#connection = connection;
+    this.#run = new PreparedTexts((sql) => connection.prepare(sql));
+    this.#rows = new PreparedTexts((sql) => connection.prepare(sql).raw());
+    this.#column = new PreparedTexts((sql) => connection.prepare(sql).pluck());
   }
 
   /** Runs a statement that gives no rows; how many it changed. */
   run(sql: string, values: readonly unknown[] = []): number {
-    return this.#get('run', sql).run(...values).changes;
+    return this.#run.get(sql).run(values).changes;
   }
 
   /** Rows as lists. */
   rows(sql: string, values: readonly unknown[] = []): unknown[][] {
-    return this.#get('rows', sql).all(...values) as unknown[][];
+    return this.#rows.get(sql).all(values) as unknown[][];
+  }
+
+  /** The first row, as a list; undefined where there is none. */
+  row(sql: string, values: readonly unknown[] = []): unknown[] | undefined {
+    return this.#rows.get(sql).get(values) as unknown[] | undefined;
   }
 
   /** The first column of each row. */
   column(sql: string, values: readonly unknown[] = []): unknown[] {
-    return this.#get('column', sql).all(...values);
+    return this.#column.get(sql).all(values);
+  }
+}
+
+// Texts are long: whoever asks often keeps the same one, whose hash is known then. Two generations, so that a hit costs
+// one look and moves nothing.
+class PreparedTexts {
+  readonly #prepare: (sql: string) => Statement;
+  #young = new Map<string, Statement>();
+  #old = new Map<string, Statement>();
+
+  constructor(prepare: (sql: string) => Statement) {
+    this.#prepare = prepare;
   }
 
-  #get(form: 'run' | 'rows' | 'column', sql: string): Statement {
-    const key = `${form} ${sql}`;
-    let statement = this.#kept.get(key);
-    if (statement === undefined) {
-      statement = this.#connection.prepare(sql);
-      if (form === 'rows') statement = statement.raw();
-      if (form === 'column') statement = statement.pluck();
-    }
-    this.#kept.delete(key);
-    this.#kept.set(key, statement);
-    if (this.#kept.size > KEPT) {
-      for (const oldest of this.#kept.keys()) {
-        this.#kept.delete(oldest);
-        break;
-      }
+  get(sql: string): Statement {
+    const known = this.#young.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#old.get(sql) ?? this.#prepare(sql);
+    this.#young.set(sql, statement);
+    if (this.#young.size > KEPT / 2) {
+      this.#old = this.#young;
+      this.#young = new Map();
     }
     return statement;
   }

@@ -13,6 +13,22 @@ const MAX_OUTPUT = 1 << 28;
 /** How long one transaction may hold the thread, in ms. */
 const SLICE = 5;
 
+const OUTPUTS = ['stdout', 'stderr'] as const;
+
+/** How one kind of update is written. */
+interface UpdatePlan {
+  /** The columns that it sets. */
+  readonly keys: readonly TaskKey[];
+  /** Those that are in the table beside. */
+  readonly besides: readonly TaskKey[];
+  /** What it appends to. */
+  readonly outputs: readonly (typeof OUTPUTS)[number][];
+  readonly sql: string;
+}
+
+/** Kinds of updates remembered; real ones are a dozen. */
+const MOST_PLANS = 256;
+
 /** A row that was removed. */
 export interface RemovedRow {
   readonly msgId: string;
@@ -25,12 +41,20 @@ export class TaskWriter {
   readonly #layout: Layout;
   readonly #onBadChange: (msgId: string, error: unknown) => void;
   readonly #statements: Statements;
+  readonly #insert: string;
+  readonly #plans = new Map<string, UpdatePlan>();
 
   constructor(connection: Connection, layout: Layout, onBadChange: (msgId: string, error: unknown) => void) {
     this.#connection = connection;
     this.#statements = new Statements(connection);
     this.#layout = layout;
     this.#onBadChange = onBadChange;
+    const { table, columns } = layout;
+    const names = columns.map(quoted);
+    // Where output made a row before, what only that has is kept.
+    const kept = names.map((name) => `${name} = coalesce(nullif(excluded.${name}, ''), ${table}.${name})`);
+    this.#insert = `INSERT INTO ${table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})
+      ON CONFLICT (msg_id) DO UPDATE SET ${kept.join(', ')}`;
   }
 
   /**
@@ -110,13 +134,9 @@ export class TaskWriter {
   }
 
   #add(task: StoredTask): void {
-    const { table, columns, sideColumns } = this.#layout;
-    const names = columns.map(quoted);
-    // Where output made a row before, what only that has is kept.
-    const kept = names.map((name) => `${name} = coalesce(nullif(excluded.${name}, ''), ${table}.${name})`);
+    const { columns, sideColumns } = this.#layout;
     this.#statements.run(
-      `INSERT INTO ${table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})
-        ON CONFLICT (msg_id) DO UPDATE SET ${kept.join(', ')}`,
+      this.#insert,
       columns.map((key) => encodeCell(key, task[key])),
     );
     for (const key of sideColumns) {
@@ -126,36 +146,47 @@ export class TaskWriter {
 
   #update(change: Update): void {
     const { msgId, set = {}, append, orAdd } = change;
-    const { table, columns, sideColumns } = this.#layout;
-    const sets: string[] = [];
-    const values: unknown[] = [];
     const fields = set as { readonly [K in TaskKey]?: unknown };
-    for (const key of columns) {
-      if (key === 'msg_id' || !Object.hasOwn(fields, key)) continue;
-      sets.push(`${quoted(key)} = ?`);
-      values.push(encodeCell(key, fields[key]));
+    const { keys, besides, outputs, sql } = this.#planOf(fields, append);
+    const values: unknown[] = keys.map((key) => encodeCell(key, fields[key]));
+    for (const name of outputs) {
+      const text = append?.[name] ?? '';
+      values.push(MAX_OUTPUT - Buffer.byteLength(text), text);
     }
-    for (const name of ['stdout', 'stderr'] as const) {
-      const text = append?.[name];
-      if (text === undefined || text === '') continue;
-      const most = MAX_OUTPUT - Buffer.byteLength(text);
-      sets.push(
-        `${name} = CASE WHEN coalesce(octet_length(${name}), 0) <= ? THEN coalesce(${name}, '') || ? ELSE ${name} END`,
-      );
-      values.push(most, text);
-    }
-    if (sets.length === 0) sets.push('msg_id = msg_id');
     values.push(msgId);
-    const sql = `UPDATE ${table} SET ${sets.join(', ')} WHERE msg_id = ?`;
     let changes = this.#statements.run(sql, values);
     if (changes === 0 && orAdd === true) {
       this.#add(emptyTask(msgId));
       changes = this.#statements.run(sql, values);
     }
     if (changes === 0) return;
-    for (const key of sideColumns) {
-      if (Object.hasOwn(fields, key)) this.#setBeside(msgId, key, fields[key]);
+    for (const key of besides) this.#setBeside(msgId, key, fields[key]);
+  }
+
+  // Updates are of a few kinds, by the fields that they have: the text of each is made once.
+  #planOf(fields: object, append: Update['append']): UpdatePlan {
+    const outputs = OUTPUTS.filter((name) => append?.[name] !== undefined && append[name] !== '');
+    const kind = `${Object.keys(fields).join()} ${outputs.join()}`;
+    const known = this.#plans.get(kind);
+    if (known !== undefined) return known;
+    const { table, columns, sideColumns } = this.#layout;
+    const keys = columns.filter((key) => key !== 'msg_id' && Object.hasOwn(fields, key));
+    const sets = keys.map((key) => `${quoted(key)} = ?`);
+    for (const name of outputs) {
+      sets.push(
+        `${name} = CASE WHEN coalesce(octet_length(${name}), 0) <= ? THEN coalesce(${name}, '') || ? ELSE ${name} END`,
+      );
     }
+    if (sets.length === 0) sets.push('msg_id = msg_id');
+    const plan: UpdatePlan = {
+      keys,
+      besides: sideColumns.filter((key) => Object.hasOwn(fields, key)),
+      outputs,
+      sql: `UPDATE ${table} SET ${sets.join(', ')} WHERE msg_id = ?`,
+    };
+    if (this.#plans.size >= MOST_PLANS) this.#plans.clear();
+    this.#plans.set(kind, plan);
+    return plan;
   }
 
   #setBeside(msgId: string, key: TaskKey, value: unknown): void {
