@@ -11,7 +11,7 @@ import {
   validateClientConnectionInfo,
 } from '@ipyparallel-js/protocol';
 import { sessionOf } from '@ipyparallel-js/wire';
-import { Dealer, Subscriber } from 'zeromq';
+import { curveKeyPair, Dealer, Subscriber } from 'zeromq';
 import { waitFor } from './wait-for.js';
 
 type Asking = 'registration' | 'mux' | 'task' | 'control' | 'broadcast';
@@ -49,17 +49,18 @@ export class RawClient {
     const { session } = options;
     this.session = sessionOf(info, session === undefined ? {} : { session });
     const routingId = options.routingId ?? this.session.session;
+    const curve = info.curve_serverkey === null ? {} : curveOf(info.curve_serverkey);
     for (const channel of ['registration', 'mux', 'task', 'control', 'broadcast'] as const) {
       const port = info[channel];
       if (port === undefined) continue;
-      const dealer = new Dealer({ linger: 0, routingId });
+      const dealer = new Dealer({ linger: 0, routingId, ...curve });
       this.#awaitLink(channel, dealer);
       dealer.connect(channelAddress(info.interface, port));
       this.#dealers.set(channel, dealer);
       void this.#read(channel, dealer);
     }
     for (const channel of ['iopub', 'notification'] as const) {
-      const subscriber = new Subscriber({ linger: 0 });
+      const subscriber = new Subscriber({ linger: 0, ...curve });
       subscriber.subscribe('');
       this.#awaitLink(channel, subscriber);
       subscriber.connect(channelAddress(info.interface, info[channel]));
@@ -185,4 +186,13 @@ export class RawClient {
 
 export function executeContent(code: string, options: Dict = {}): Dict {
   return { code, silent: false, user_expressions: {}, ...options };
+}
+
+function curveOf(curveServerKey: string): {
+  curveServerKey: string;
+  curvePublicKey: string;
+  curveSecretKey: string;
+} {
+  const { publicKey, secretKey } = curveKeyPair();
+  return { curveServerKey, curvePublicKey: publicKey, curveSecretKey: secretKey };
 }

@@ -80,12 +80,14 @@ export class StockCluster {
   readonly #engines = new Map<number, StockEngine>();
   #controller: GuardedProcess | undefined;
   #startedEngines = 0;
+  #env: NodeJS.ProcessEnv | undefined;
 
   private constructor(options: StockClusterOptions, ports: PortBlock) {
     const { python } = requirePythonEnv(options.version);
     this.#ports = ports;
     this.version = options.version;
     this.#options = options;
+    this.#env = options.env;
     this.#python = python;
     this.directory = mkdtempSync(join(tmpdir(), 'ipp-stock-'));
     this.ipythonDir = join(this.directory, 'ipython');
@@ -181,11 +183,18 @@ export class StockCluster {
     await this.#guard.kill(pid, { signal, tree: true });
   }
 
-  /** Starts the controller anew with `--reuse`: the same ports and key. Kills the old one if it still runs. */
-  async restartController(args: readonly string[] = []): Promise<void> {
+  /**
+   * Starts the controller anew with `--reuse`: the same ports and key; or `anew`, with others. Kills the old one if it
+   * still runs.
+   */
+  async restartController(
+    args: readonly string[] = [],
+    { anew = false, env }: { readonly anew?: boolean; readonly env?: NodeJS.ProcessEnv } = {},
+  ): Promise<void> {
     if (this.#controller !== undefined) await this.killController();
+    if (env !== undefined) this.#env = env;
     const ports = this.#ports.range(portsOfOneStart + 1, 2 * portsOfOneStart);
-    await this.#startController(ports, ['--reuse', ...args]);
+    await this.#startController(ports, anew ? args : ['--reuse', ...args]);
   }
 
   /** Runs a Python script with this cluster's ipyparallel; `sys.argv[1]` is the client's connection file. */
@@ -245,7 +254,8 @@ export class StockCluster {
   }
 
   async #spawn(module: string, args: readonly string[], log: string): Promise<GuardedProcess> {
-    const { clusterId, env } = this.#options;
+    const { clusterId } = this.#options;
+    const env = this.#env;
     return await this.#guard.spawn({
       argv: [
         this.#python,

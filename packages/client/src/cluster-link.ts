@@ -16,7 +16,9 @@ import { CONNECT, RESULT_CACHE } from './option-names.js';
 import { HubDatabase } from './query/hub-database.js';
 import { ConnectionState } from './reconnect/connection-state.js';
 import { Lives } from './reconnect/lives.js';
+import { ReturningEngines, type ReturnTimes } from './reconnect/returning-engines.js';
 import { silenceOf } from './reconnect/sockets.js';
+import { WaitingWork } from './reconnect/waiting-work.js';
 import { ClientKeeper } from './results/client-keeper.js';
 import { ClientResults } from './results/client-results.js';
 import { HubTasks } from './results/hub-tasks.js';
@@ -38,6 +40,8 @@ const REFRESH_MS = 1_000;
 const ANSWER_MS = 250;
 /** What was on its way when a link broke arrives within the time in which a link counts as cut, and this, or never. */
 const ARRIVAL_MS = 2_000;
+/** So long at least engines have to register again with a controller that came back. */
+const ENGINES_MS = 12_000;
 
 /** An open connection to a cluster: everything that a client is made of. */
 export class ClusterLink {
@@ -60,6 +64,10 @@ export class ClusterLink {
   readonly commands: EngineCommands;
   /** Whether the controller is there, and who is told when it goes and comes. */
   readonly connection: ConnectionState;
+  /** The engines that were there before a break, until they are back. */
+  readonly returning: ReturningEngines;
+  /** Work that was never sent. */
+  readonly waiting: WaitingWork;
   readonly database: HubDatabase;
   readonly operations: HubOperations;
   /** The tasks that are followed by asking the hub. */
@@ -73,13 +81,12 @@ export class ClusterLink {
 
   private constructor(connection: Connection, source: ConnectionSource, options: ClientOptions) {
     const { username, pollInterval = POLL_INTERVAL, heartbeatInterval: heartbeat = HEARTBEAT } = options;
+    const { reconnectTimeout = RECONNECT_TIMEOUT } = options;
     this.session = sessionOf(connection.info, username === undefined ? {} : { username });
     this.#connectTimeout = options.timeout ?? CONNECT_TIMEOUT;
     this.transport = new Transport(connection, this.session, heartbeat);
-    this.connection = new ConnectionState(
-      this.transport.address('registration'),
-      options.reconnectTimeout ?? RECONNECT_TIMEOUT,
-      (error) => this.#failAll(error),
+    this.connection = new ConnectionState(this.transport.address('registration'), reconnectTimeout, (error) =>
+      this.#failAll(error),
     );
     this.requests = new HubRequests(this.transport, options.requestTimeout ?? REQUEST_TIMEOUT);
     this.control = new ControlRequests(this.transport, this.requests.defaultTimeout);
@@ -91,16 +98,24 @@ export class ClusterLink {
       ...(options.resultCache === undefined ? {} : { limits: options.resultCache }),
       onUnreadable: () => this.transport.stats.unreadable++,
     });
+    const engines = new EngineChanges(this.registry, this.languages, this.control, this.own);
+    const grace = silenceOf(heartbeat) + ARRIVAL_MS;
+    const registration = Math.max(grace, ENGINES_MS);
+    const times: ReturnTimes = { registration, any: Math.max(registration, reconnectTimeout) };
+    this.waiting = new WaitingWork(
+      { transport: this.transport, own: this.own, engines, state: this.connection },
+      times,
+    );
+    this.returning = new ReturningEngines(this.registry, this.control, times, this.waiting);
     this.submitter = new Submitter({
+      returning: this.returning,
       transport: this.transport,
       registry: this.registry,
       languages: this.languages,
       tasks: this.own,
       watch: this.connection,
     });
-    this.commands = new EngineCommands(this.submitter.targets, this.control, this.requests, (ids, wait) =>
-      this.operations.queueStatus(ids, true, wait),
-    );
+    this.commands = new EngineCommands(this, (ids, wait) => this.operations.queueStatus(ids, true, wait));
     this.database = new HubDatabase(this.requests);
     this.operations = new HubOperations(this.requests, this.database, this.registry);
     this.others = new HubTasks({
@@ -119,25 +134,24 @@ export class ClusterLink {
       registry: this.registry,
       hub: () => this.hub,
     });
-    const engines = new EngineChanges(this.registry, this.languages, this.control, this.own);
     const { transport, requests, registry, control, own, others, signals, database, operations } = this;
     this.#lives = new Lives(
       {
         ...{ transport, requests, registry, control, own, others, database, operations },
-        ...{ state: this.connection, source, engines },
+        ...{ state: this.connection, source, engines, returning: this.returning },
       },
-      silenceOf(heartbeat) + ARRIVAL_MS,
+      grace,
     );
     const incoming = new Incoming({
       ...{ requests, control, own, others, signals, engines, stats: transport.stats },
       ...{ inbox: this.live.inbox, coalesced: this.submitter.coalesced },
       onShutdown: () => this.#lives.onShutdown(),
-      onEngineCame: (uuid) => this.#lives.onEngineCame(uuid),
     });
     transport.listen({
       onMessage: (channel, message) => incoming.onMessage(channel, message),
       onComplete: () => this.#lives.onComplete(),
       onBroken: (reason) => this.#lives.onBroken(reason),
+      mustWait: (work) => this.returning.awaits(work),
       onWorkSent: (msgId) => {
         this.#lives.onWorkSent(msgId);
         signals.onSubmitted(msgId);

@@ -22,7 +22,6 @@ export interface Receivers {
   readonly stats: StatsCounters;
   /** The controller has said that it stops. */
   readonly onShutdown: () => void;
-  readonly onEngineCame: (uuid: string) => void;
 }
 
 /** Hands each verified message to whom it concerns. */
@@ -65,9 +64,7 @@ export class Incoming {
     this.#to.signals.onAnything();
     const { id, uuid } = message.content;
     if (typeof id !== 'number' || typeof uuid !== 'string') return;
-    if (isMessageOf(message, 'registration_notification')) {
-      this.#to.engines.came(id, uuid);
-      this.#to.onEngineCame(uuid);
-    } else if (isMessageOf(message, 'unregistration_notification')) this.#to.engines.went(id, uuid);
+    if (isMessageOf(message, 'registration_notification')) this.#to.engines.came(id, uuid);
+    else if (isMessageOf(message, 'unregistration_notification')) this.#to.engines.went(id, uuid);
   }
 }

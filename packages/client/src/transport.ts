@@ -8,7 +8,7 @@ import {
 } from '@ipyparallel-js/protocol';
 import type { MessageSocket } from '@ipyparallel-js/wire';
 import type { Connection } from './connect/connection.js';
-import { type HeldWork, Outbox } from './reconnect/outbox.js';
+import { type HeldWork, Outbox, taskIds } from './reconnect/outbox.js';
 import { type SendingChannel, Sockets } from './reconnect/sockets.js';
 import { newCounters, type StatsCounters } from './stats.js';
 
@@ -19,6 +19,8 @@ export interface TransportListener {
   onComplete(): void;
   /** A link is lost; the sockets of this life are of no more use. */
   onBroken(reason: string): void;
+  /** Whether work is to wait until {@link Transport.release}, though there is a connection. */
+  mustWait(work: HeldWork): boolean;
   /** Work left, now: at the call, or when it had waited for the connection. */
   onWorkSent(msgId: string): void;
 }
@@ -102,9 +104,12 @@ export class Transport {
     if (this.#sockets === undefined) throw new TransportError('no sockets are open');
     if (!this.#sockets.has(channel)) throw new TransportError(`this controller has no ${channel} socket`);
     const isWork = channel !== 'registration' && channel !== 'control';
-    if (isWork && this.#held !== undefined) {
-      this.#outbox.hold({ channel, message, idents }, this.#held);
-      return;
+    if (isWork) {
+      const work = { channel, message, idents };
+      if (this.#held !== undefined || this.#listener?.mustWait(work) === true) {
+        this.#outbox.hold(work, this.#held);
+        return;
+      }
     }
     this.stats.sent++;
     this.#sockets.send(channel, message, idents);
@@ -121,15 +126,24 @@ export class Transport {
     return this.#outbox.has(msgId);
   }
 
-  /** Work leaves again: what waited first, as far as it is `ready`. The rest waits for the next call. */
-  release(ready: (work: HeldWork) => boolean): void {
+  /** Work leaves again: what waited first, but for what must still wait. That waits for the next call. */
+  release(): void {
     this.#held = undefined;
-    for (const { channel, message, idents } of this.#outbox.take(ready)) this.send(channel, message, idents);
+    const ready = this.#outbox.take((work) => this.#listener?.mustWait(work) !== true);
+    for (const { channel, message, idents } of ready) this.send(channel, message, idents);
   }
 
-  /** Drops the work that waits, or some of it; its tasks must have been failed. */
-  dropHeld(which: (work: HeldWork) => boolean = () => true): void {
-    this.#outbox.take(which);
+  /** Takes out the work that waits, or some of it: it is not sent. What becomes of its tasks is the caller's affair. */
+  dropHeld(which: (work: HeldWork) => boolean = () => true): HeldWork[] {
+    return this.#outbox.take(which);
+  }
+
+  /** Takes tasks out that wait here: those whose message is not sent now. A broadcast goes, or stays, as a whole. */
+  withdraw(msgIds: readonly string[]): string[] {
+    if (this.#outbox.size.count === 0) return [];
+    const ids = new Set(msgIds);
+    const taken = this.#outbox.take((work) => taskIds(work).every((id) => ids.has(id)));
+    return taken.flatMap(taskIds);
   }
 
   /** Whether the controller has a channel. */

@@ -1,6 +1,14 @@
 // A cluster whose processes a test kills: its controller, which comes back on the same ports, and its engines.
 import { readFileSync } from 'node:fs';
 
+/** What is different in a controller's next life. */
+export interface NewLife {
+  /** Other ports and keys, and no engines: the connection files are written anew. */
+  readonly anew?: boolean;
+  /** Its environment in place of the one of the life before. */
+  readonly env?: NodeJS.ProcessEnv;
+}
+
 export interface KillGround extends AsyncDisposable {
   readonly connectionFile: string;
   readonly directory: string;
@@ -8,8 +16,10 @@ export interface KillGround extends AsyncDisposable {
   killEngine(id: number): Promise<void>;
   /** SIGKILL to the controller. */
   killController(): Promise<void>;
-  /** Starts it anew, `--reuse --restore`; resolves when it answers. */
-  restartController(): Promise<void>;
+  /** Starts it anew, `--reuse --restore`, or as one that knows nothing of the one before; resolves when it answers. */
+  restartController(as?: NewLife): Promise<void>;
+  /** Starts one more engine; gives its id. */
+  startEngine(): Promise<number>;
   /** Whether a controller that comes back has the records of the one before, and its engines their tasks. */
   readonly remembers: boolean;
   /** Code that writes `name` into {@link runs}, sleeps, writes it into {@link endings}, and has it as its result. */

@@ -8,13 +8,15 @@ import { EngineProcess } from '../engine-process.js';
 import { cleanEnv } from '../python.js';
 import { RawClient } from '../raw-client.js';
 import { waitFor } from '../wait-for.js';
-import { ending, type KillGround, runsFile } from './kill-ground.js';
+import { ending, type KillGround, type NewLife, runsFile } from './kill-ground.js';
 
 const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
 
 export interface OurKillGroundOptions {
   readonly engines: number;
   readonly controllerArgs?: readonly string[];
+  /** Added to the environment of controller and engines. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 export class OurKillGround implements KillGround {
@@ -27,9 +29,11 @@ export class OurKillGround implements KillGround {
   #controller: ChildProcess | undefined;
   #ended: Promise<unknown> = Promise.resolve();
   #log = '';
+  #env: NodeJS.ProcessEnv | undefined;
 
   private constructor(options: OurKillGroundOptions) {
     this.#args = options.controllerArgs ?? [];
+    this.#env = options.env;
   }
 
   static async start(options: OurKillGroundOptions): Promise<OurKillGround> {
@@ -50,7 +54,11 @@ export class OurKillGround implements KillGround {
   }
 
   async startEngine(): Promise<number> {
-    const engine = await EngineProcess.start({ args: ['--file', this.#engineFile], cwd: this.directory });
+    const engine = await EngineProcess.start({
+      args: ['--file', this.#engineFile],
+      cwd: this.directory,
+      env: this.#env ?? {},
+    });
     this.#engines.push(engine);
     await using client = RawClient.fromFile(this.connectionFile);
     await waitFor(async () => [...(await client.engines()).values()].includes(engine.uuid), {
@@ -71,9 +79,11 @@ export class OurKillGround implements KillGround {
     await this.#ended;
   }
 
-  async restartController(): Promise<void> {
+  async restartController({ anew = false, env }: NewLife = {}): Promise<void> {
     await this.killController();
-    await this.#startController(['--reuse', '--restore']);
+    if (env !== undefined) this.#env = env;
+    if (anew) for (const file of [this.connectionFile, this.#engineFile]) rmSync(file, { force: true });
+    await this.#startController(anew ? [] : ['--reuse', '--restore']);
   }
 
   task(name: string, ms: number): string {
@@ -93,7 +103,7 @@ export class OurKillGround implements KillGround {
       process.execPath,
       // An engine that is gone without a word is missed after 10 s.
       [main, '--profile-dir', this.directory, '--ping=200', '--max-misses=50', ...this.#args, ...args],
-      { env: cleanEnv(), stdio: ['ignore', 'ignore', 'pipe'] },
+      { env: cleanEnv(this.#env), stdio: ['ignore', 'ignore', 'pipe'] },
     );
     this.#controller = child;
     this.#ended = new Promise((resolve) => child.once('exit', resolve));

@@ -1,7 +1,7 @@
 // A stock ipcontroller with Python engines that outlive it.
 import { RawClient } from '../raw-client.js';
 import { StockCluster, type StockClusterOptions } from '../stock-cluster.js';
-import { ending, type KillGround, runsFile } from './kill-ground.js';
+import { ending, type KillGround, type NewLife, runsFile } from './kill-ground.js';
 
 export class StockKillGround implements KillGround {
   readonly remembers = false;
@@ -31,10 +31,14 @@ export class StockKillGround implements KillGround {
     await this.#cluster.killController('SIGKILL');
   }
 
-  async restartController(): Promise<void> {
-    await this.#cluster.restartController(['--restore']);
+  async restartController(as: NewLife = {}): Promise<void> {
+    await this.#cluster.restartController(as.anew === true ? [] : ['--restore'], as);
     await using client = RawClient.fromFile(this.connectionFile);
     await client.engines();
+  }
+
+  async startEngine(): Promise<number> {
+    return await this.#cluster.startEngine();
   }
 
   task(name: string, ms: number): string {

@@ -8,9 +8,9 @@ import type { EngineInfo } from '../engine-registry.js';
 import type { HubOperations } from '../hub-operations.js';
 import type { Transport } from '../transport.js';
 import type { ConnectionState } from './connection-state.js';
-import type { HeldWork } from './outbox.js';
 import { type Reconciled, Reconciliation } from './reconciliation.js';
 import { type LifeEvents, Reconnector } from './reconnector.js';
+import type { ReturningEngines } from './returning-engines.js';
 import { SleepWatch } from './sleep-watch.js';
 
 /** What the hub answers when it is asked whether it is there. */
@@ -28,6 +28,7 @@ export interface Survivors extends Reconciled {
   readonly control: ControlRequests;
   readonly operations: HubOperations;
   readonly engines: EngineChanges;
+  readonly returning: ReturningEngines;
 }
 
 /** The lives of a connection: what begins and what ends with each, and what is carried over. */
@@ -35,18 +36,13 @@ export class Lives implements LifeEvents<Greeting> {
   /** What the hub says of itself; undefined for a stock one, and until it has answered. */
   hub: HubInfo | undefined;
   readonly #parts: Survivors;
-  readonly #grace: number;
   readonly #reconnector: Reconnector<Greeting>;
   readonly #reconciliation: Reconciliation;
-  /** Engines that a controller which came back does not know: they may register with it again. */
-  readonly #absent = new Set<string>();
-  #burial: NodeJS.Timeout | undefined;
   #sleep: SleepWatch | undefined;
 
-  /** `grace` in ms: for engines to come back, and for what was on its way to arrive. */
+  /** `grace` in ms: for what was on its way to arrive. */
   constructor(parts: Survivors, grace: number) {
     this.#parts = parts;
-    this.#grace = grace;
     this.#reconnector = new Reconnector(parts.transport, parts.source, this);
     this.#reconciliation = new Reconciliation(parts, grace);
   }
@@ -100,19 +96,14 @@ export class Lives implements LifeEvents<Greeting> {
     this.#parts.state.setShutDown();
   }
 
-  /** An engine registered: work that waits for it can leave. */
-  onEngineCame(uuid: string): void {
-    if (this.#absent.delete(uuid) && this.#parts.state.connected) this.#release();
-  }
-
   greet(deadline: Deadline): Promise<Greeting> {
     return this.#ask(deadline, true);
   }
 
   onDown(reason: string): void {
-    const { transport, requests, control, own, state } = this.#parts;
+    const { transport, requests, control, own, state, returning } = this.#parts;
     transport.hold(reason);
-    clearTimeout(this.#burial);
+    returning.onDown();
     const outstanding = own.unfinished().filter(({ sent, msgId }) => sent && !transport.holds(msgId));
     this.#reconciliation.interrupt(outstanding);
     requests.onDisconnected();
@@ -125,19 +116,18 @@ export class Lives implements LifeEvents<Greeting> {
   }
 
   onUp({ engines, hub }: Greeting, before: Connection): void {
-    const { transport, requests, control, database, operations, others, registry, state } = this.#parts;
+    const { transport, requests, control, database, operations, others, returning, state } = this.#parts;
     const newController = isNewController(this.hub, hub, before, transport.connection);
     this.hub = hub;
     database.setHub(hub);
     operations.setHub(hub);
     others.setHub(hub);
-    for (const uuid of this.#parts.engines.replace(engines)) this.#absent.add(uuid);
-    for (const uuid of [...this.#absent]) if (registry.has(uuid)) this.#absent.delete(uuid);
-    if (newController === false) this.#buryAbsent();
-    else this.#buryLater();
+    others.onReconnected(newController);
+    const gone = this.#parts.engines.replace(engines);
+    returning.onUp(gone, { same: newController === false, stock: hub === undefined });
     requests.onConnected();
     control.onConnected();
-    this.#release();
+    transport.release();
     state.setConnected(transport.address('registration'), { newController, hub });
     this.#reconciliation.start(newController);
   }
@@ -149,7 +139,7 @@ export class Lives implements LifeEvents<Greeting> {
 
   /** Ends it. */
   close(): void {
-    clearTimeout(this.#burial);
+    this.#parts.returning.close();
     this.#sleep?.close();
     this.#reconnector.close();
     this.#reconciliation.close();
@@ -174,27 +164,6 @@ export class Lives implements LifeEvents<Greeting> {
       { timeout: deadline.remaining(), opening, ...(signal === undefined ? {} : { signal }) },
     );
     return { engines: enginesOf(content.engines), hub: content.hub };
-  }
-
-  #release(): void {
-    this.#parts.transport.release((work) => !this.#awaitsEngine(work));
-  }
-
-  #awaitsEngine({ channel, idents: [uuid] }: HeldWork): boolean {
-    return channel === 'mux' && uuid !== undefined && this.#absent.has(uuid);
-  }
-
-  #buryLater(): void {
-    clearTimeout(this.#burial);
-    if (this.#absent.size === 0) return;
-    this.#burial = setTimeout(() => this.#buryAbsent(), this.#grace);
-    this.#burial.unref();
-  }
-
-  #buryAbsent(): void {
-    this.#parts.transport.dropHeld((work) => this.#awaitsEngine(work));
-    for (const uuid of this.#absent) this.#parts.engines.bury(uuid);
-    this.#absent.clear();
   }
 }
 

@@ -8,6 +8,19 @@ export interface HeldWork {
   readonly idents: readonly string[];
 }
 
+/** The uuids that work names: a list of them for the task scheduler, of pairs with ids for the broadcast scheduler. */
+export function targetsOf({ message }: HeldWork): string[] {
+  const { targets } = message.metadata;
+  if (!Array.isArray(targets)) return [];
+  return targets.map((target: unknown) => String(Array.isArray(target) ? target[0] : target));
+}
+
+/** The tasks of work: a broadcast has one for each engine. */
+export function taskIds(work: HeldWork): string[] {
+  const { msg_id } = work.message;
+  return work.channel === 'broadcast' ? targetsOf(work).map((uuid) => `${msg_id}_${uuid}`) : [msg_id];
+}
+
 const MOST_MESSAGES = 10_000;
 const MOST_BYTES = 256 * 1024 * 1024;
 /** What a message without buffers is counted as; its code is rarely more. */
@@ -23,12 +36,16 @@ export class Outbox {
     return { count: this.#held.size, bytes: this.#bytes };
   }
 
-  /** @throws ConnectionClosedError when too much waits already */
-  hold(work: HeldWork, reason: string): void {
+  /** `reason` is why there is no connection. @throws ConnectionClosedError when too much waits already */
+  hold(work: HeldWork, reason: string | undefined): void {
     const size = sizeOf(work.message);
     if (this.#held.size >= MOST_MESSAGES || this.#bytes + size > MOST_BYTES) {
+      const [why, what] =
+        reason === undefined
+          ? ['the engines are not back at the controller yet', 'them']
+          : [`not connected (${reason})`, 'the connection'];
       throw new ConnectionClosedError(
-        `not connected (${reason}), and ${this.#held.size} submissions wait for the connection already; this one was not sent`,
+        `${why}, and ${this.#held.size} submissions wait for ${what} already; this one was not sent`,
       );
     }
     this.#held.set(work.message.msg_id, work);

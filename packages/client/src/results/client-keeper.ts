@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { ControlRequests } from '../control-requests.js';
 import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
+import type { WaitingWork } from '../reconnect/waiting-work.js';
 import type { Transport } from '../transport.js';
 import type { OwnTasks } from './own-tasks.js';
 import type { Task } from './task.js';
@@ -13,6 +14,7 @@ interface KeeperLink {
   readonly registry: EngineRegistry;
   readonly control: ControlRequests;
   readonly own: OwnTasks;
+  readonly waiting: WaitingWork;
 }
 
 /** What tasks ask of their client. */
@@ -34,6 +36,15 @@ export class ClientKeeper implements TaskKeeper {
   }
 
   async abort(tasks: readonly Task[], options: WaitOptions): Promise<void> {
+    this.#link.waiting.abort(tasks.map(({ msgId }) => msgId));
+    await this.#abortSent(
+      tasks.filter(({ outcome }) => outcome === undefined),
+      options,
+    );
+  }
+
+  async #abortSent(tasks: readonly Task[], options: WaitOptions): Promise<void> {
+    if (tasks.length === 0) return;
     const { engines } = this.#link.registry;
     const uuids = new Set(tasks.map(({ engineUuid }) => engineUuid));
     // Where one has no engine yet, none is to take it up.

@@ -85,7 +85,8 @@ export class ClientResults {
   }
 
   #task(id: string): Task {
-    return this.#link.own.get(id) ?? this.#link.others.follow(id);
+    const { own, others } = this.#link;
+    return own.get(id) ?? others.follow(id, own.submitted(id));
   }
 }
 

@@ -50,6 +50,8 @@ interface Followed {
   readonly adopted: boolean;
   /** Whether it is known to have been submitted: it is ours, or the hub has spoken of it. */
   exists: boolean;
+  /** Whether it was asked for before the connection broke, so that a controller which started anew may have forgotten it. */
+  earlier: boolean;
   /** How many want only its status, for as long as they listen; undefined once somebody wants its result. */
   listeners: number | undefined;
   /** Since when the hub has said that it does not know it, by the clock of `performance`. */
@@ -102,10 +104,16 @@ export class HubTasks {
     return [...this.#pending.values()].flatMap(({ task }) => (task.outcome === undefined ? [task] : []));
   }
 
-  /** Follows a task by asking the hub until it has ended. */
-  follow(msgId: string): Task {
+  /** The connection is back; with the same controller nothing is forgotten. */
+  onReconnected(newController: boolean | undefined): void {
+    if (newController !== false) for (const followed of this.#pending.values()) followed.earlier = true;
+  }
+
+  /** Follows a task by asking the hub until it has ended; `exists` where it is known to have been submitted. */
+  follow(msgId: string, exists = false): Task {
     const followed = this.#follow(msgId);
     followed.listeners = undefined;
+    if (exists) followed.exists = true;
     return followed.task;
   }
 
@@ -126,7 +134,7 @@ export class HubTasks {
   adopt(task: Task): void {
     if (task.outcome !== undefined) return;
     this.#add(task.msgId, {
-      ...{ task, adopted: true, exists: true },
+      ...{ task, adopted: true, exists: true, earlier: false },
       ...{ listeners: undefined, unknownSince: undefined },
       ...{ signs: new PublishedSigns(), endedSince: undefined },
     });
@@ -184,7 +192,7 @@ export class HubTasks {
       ...(keeper === undefined ? {} : { keeper }),
     });
     return this.#add(msgId, {
-      ...{ task, adopted: false, exists: false },
+      ...{ task, adopted: false, exists: false, earlier: false },
       ...{ listeners: 0, unknownSince: undefined },
       ...{ signs: new PublishedSigns(), endedSince: undefined },
     });
@@ -346,11 +354,12 @@ export class HubTasks {
   #fail(id: string, error: Error): void {
     const followed = this.#take(id);
     if (followed === undefined) return;
-    const { task, exists } = followed;
+    const { task, exists, earlier } = followed;
     if (!(error instanceof TaskNotFoundError)) task.settle({ ok: false, error }, task.status);
-    else if (exists && error.reason === 'unknown') {
-      const why =
-        'its result may have gone while the controller was out of reach, and the hub has no record of it';
+    else if ((exists || earlier) && error.reason === 'unknown') {
+      const why = exists
+        ? 'it was submitted, and the hub has no record of it: the controller was started again and has forgotten it, or its record was purged'
+        : 'it was asked for before the connection broke, and the controller that is there now does not know it: it was forgotten when that was started again, or there never was such a task';
       task.settle({ ok: false, error: new TaskLostError([id], why, { cause: error }) }, 'lost');
     } else task.settle({ ok: false, error }, error.reason === 'purged' ? 'purged' : 'lost');
   }

@@ -112,6 +112,11 @@ export class OwnTasks {
     return this.#history.ids;
   }
 
+  /** Whether a task is one of the history. */
+  submitted(msgId: string): boolean {
+    return this.#history.has(msgId);
+  }
+
   get historyLength(): number {
     return this.#history.length;
   }

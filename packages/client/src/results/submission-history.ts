@@ -15,6 +15,10 @@ export class SubmissionHistory {
     return this.#ids.size;
   }
 
+  has(msgId: string): boolean {
+    return this.#ids.has(msgId);
+  }
+
   add(msgId: string): void {
     this.#ids.add(msgId);
   }

@@ -141,7 +141,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   protected override submit<R>(work: WorkFor, flags: Partial<BroadcastFlags<T>> = {}): ViewResult<T, R> {
     const all = { ...this.flags, ...flags };
     const targets = flags.targets ?? this.targets;
-    const engines = this.link.submitter.targets.engines(targets);
+    const engines = this.link.submitter.targets.forWork(targets);
     return new AsyncResult<PerTarget<T, R>, R>(this.kept(this.send(engines, work, all)), {
       single: typeof targets === 'number',
     });
@@ -211,7 +211,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
 
   /** @internal */
   protected engines(): EngineInfo[] {
-    return this.link.submitter.targets.engines(this.targets);
+    return this.link.submitter.targets.forWork(this.targets);
   }
 
   /** @internal */

@@ -11,6 +11,7 @@ import type { ControlRequest, ControlRequests } from '../control-requests.js';
 import type { QueueStatus } from '../hub-operations.js';
 import type { HubRequests } from '../hub-requests.js';
 import { COMMAND, SHUTDOWN } from '../option-names.js';
+import type { WaitingWork } from '../reconnect/waiting-work.js';
 import type { TargetFinder, Targets } from './targets.js';
 
 /** Options of what is asked of engines. */
@@ -25,32 +26,40 @@ export interface ShutdownOptions extends CommandOptions {
   readonly hub?: boolean;
 }
 
+/** The parts of a client that commands go through. */
+interface CommandsLink {
+  readonly submitter: { readonly targets: TargetFinder };
+  readonly control: ControlRequests;
+  readonly requests: HubRequests;
+  readonly waiting: WaitingWork;
+}
+
 /** What is asked of engines beside their work. Each waits for the engines' answers. */
 export class EngineCommands {
   readonly #targets: TargetFinder;
   readonly #control: ControlRequests;
   readonly #requests: HubRequests;
-
+  readonly #waiting: WaitingWork;
   readonly #queues: (ids: readonly number[], options: WaitOptions) => Promise<QueueStatus<unknown>>;
 
   /** `queues` asks the hub for the ids of what engines have to do. */
   constructor(
-    targets: TargetFinder,
-    control: ControlRequests,
-    requests: HubRequests,
+    { submitter, control, requests, waiting }: CommandsLink,
     queues: (ids: readonly number[], options: WaitOptions) => Promise<QueueStatus<unknown>>,
   ) {
-    this.#targets = targets;
+    this.#targets = submitter.targets;
     this.#control = control;
     this.#requests = requests;
+    this.#waiting = waiting;
     this.#queues = queues;
   }
 
   /** Aborts tasks that wait, by their ids. */
   async abort(msgIds: readonly string[], options: CommandOptions): Promise<void> {
     checkOptions(options, COMMAND, 'abort');
+    const sent = this.#waiting.abort(msgIds);
     // No ids would mean all, on the wire.
-    if (msgIds.length > 0) await this.#each(options, 'abort_request', { msg_ids: msgIds });
+    if (sent.length > 0) await this.#each(options, 'abort_request', { msg_ids: sent });
   }
 
   /**

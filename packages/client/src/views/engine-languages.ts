@@ -9,12 +9,15 @@ export type EngineLanguage = 'python' | 'javascript' | (string & {});
 
 /** An engine that computes in its only thread cannot answer; JavaScript engines always can. */
 const ANSWER_MS = 2_000;
+const MOST_GONE = 1_000;
 
 /** Which language each engine runs: asked once on the control socket. */
 export class EngineLanguages {
   readonly #control: ControlRequests;
   readonly #known = new Map<string, EngineLanguage>();
   readonly #asking = new Map<string, Promise<EngineLanguage>>();
+  /** Engines that have gone, the longest gone first. */
+  readonly #gone = new Set<string>();
 
   constructor(control: ControlRequests) {
     this.#control = control;
@@ -28,6 +31,7 @@ export class EngineLanguages {
   /** The language of an engine. One that does not answer within 2 s is taken for a busy Python one until it does. */
   of(engine: EngineInfo): Promise<EngineLanguage> {
     const { uuid } = engine;
+    this.#gone.delete(uuid);
     const known = this.#known.get(uuid);
     if (known !== undefined) return Promise.resolve(known);
     let asking = this.#asking.get(uuid);
@@ -38,10 +42,15 @@ export class EngineLanguages {
     return asking;
   }
 
-  /** Forgets an engine that has gone. */
+  /** An engine has gone. It may come back, to a controller that was started again: the last thousand are remembered. */
   forget(uuid: string): void {
-    this.#known.delete(uuid);
     this.#asking.delete(uuid);
+    this.#gone.delete(uuid);
+    this.#gone.add(uuid);
+    if (this.#gone.size <= MOST_GONE) return;
+    const [oldest = ''] = this.#gone;
+    this.#gone.delete(oldest);
+    this.#known.delete(oldest);
   }
 
   async #ask(engine: EngineInfo): Promise<EngineLanguage> {

@@ -9,6 +9,7 @@ import {
 import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
 import type { Row } from '../query/question.js';
 import type { ConnectionState } from '../reconnect/connection-state.js';
+import type { ReturningEngines } from '../reconnect/returning-engines.js';
 import type { OwnTasks } from '../results/own-tasks.js';
 import type { Task } from '../results/task.js';
 import { engineDied } from '../results/task-results.js';
@@ -31,6 +32,8 @@ export interface Piece {
 export interface SubmitterParts {
   readonly transport: Transport;
   readonly registry: EngineRegistry;
+  /** The engines that were there before a break, until they are back. */
+  readonly returning: ReturningEngines;
   readonly languages: EngineLanguages;
   readonly tasks: OwnTasks;
   readonly watch: ConnectionState;
@@ -46,7 +49,7 @@ export class Submitter {
 
   constructor(parts: SubmitterParts) {
     this.#parts = parts;
-    this.targets = new TargetFinder(parts.registry);
+    this.targets = new TargetFinder(parts.registry, parts.returning);
     this.coalesced = new CoalescedReplies(parts.tasks);
   }
 
@@ -62,7 +65,7 @@ export class Submitter {
 
   /** Sends to each of these engines what it is to do, one task each; all are refused when one cannot do it. */
   toEngines(pieces: readonly Piece[], flags: ViewFlags): Task[] {
-    const { transport, registry, tasks } = this.#parts;
+    const { transport, registry, returning, tasks } = this.#parts;
     const metadata = labelled({}, flags);
     const engines = pieces.map(({ engine }) => engine);
     const sends = pieces.map(({ engine, work }) => {
@@ -78,7 +81,7 @@ export class Submitter {
     this.#withLanguages(concerned ? [] : engines, added, (known) => {
       if (pieces.every(({ work }) => typeof work !== 'function')) requireCommon(engines, known, languages[0]);
       sends.forEach(({ engine, work, header, task }, i) => {
-        if (registry.engines.get(engine.id) !== engine.uuid) {
+        if (!registry.has(engine.uuid) && !returning.has(engine.uuid)) {
           task.settle({ ok: false, error: engineDied(task.msgId, engine.uuid, engine.id) }, 'failed');
           return;
         }
@@ -105,7 +108,7 @@ export class Submitter {
     const { transport, tasks } = this.#parts;
     if (count === 0) return [];
     const named = flags.targets === undefined || flags.targets === 'all' ? undefined : flags.targets;
-    const engines = this.targets.engines(named ?? 'all');
+    const engines = this.targets.forScheduler(named ?? 'all');
     const scheme = transport.connection.info.task_scheme;
     const first = workAt(0);
     const language = first.language ?? flags.language;

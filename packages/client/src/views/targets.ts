@@ -1,5 +1,6 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
+import type { ReturningEngines } from '../reconnect/returning-engines.js';
 import type { AsyncMapResult } from '../results/async-map-result.js';
 import type { AsyncResult } from '../results/async-result.js';
 
@@ -18,9 +19,11 @@ export type MapResult<R> = AsyncMapResult<R>;
 /** Finds engines by id. */
 export class TargetFinder {
   readonly #registry: EngineRegistry;
+  readonly #returning: ReturningEngines;
 
-  constructor(registry: EngineRegistry) {
+  constructor(registry: EngineRegistry, returning: ReturningEngines) {
     this.#registry = registry;
+    this.#returning = returning;
   }
 
   /** Negative ids become those of the engines that are registered now; others stay, there or not. */
@@ -36,12 +39,24 @@ export class TargetFinder {
 
   /** The engines, in the order named. @throws UsageError when one is not registered, or none is */
   engines(targets: Targets): EngineInfo[] {
-    const fixed = this.fix(targets);
-    if (fixed !== 'all') return [fixed].flat().map((id) => this.engine(id));
-    const { ids } = this.#registry;
-    if (ids.length === 0)
-      throw new UsageError('no engines are registered; wait for some with waitForEngines');
-    return ids.map((id) => this.engine(id));
+    return this.#find(targets, [], []);
+  }
+
+  /**
+   * The engines that work may be given to: those which are registered, and those which are expected back at a controller
+   * that was out of reach. `all` means the latter only while none is registered.
+   * @throws UsageError when one is neither, or there are none
+   */
+  forWork(targets: Targets): EngineInfo[] {
+    const { absent } = this.#returning;
+    return this.#find(targets, absent, absent);
+  }
+
+  /** The same for work of which the scheduler picks the engine: `all` means also those that are expected back. */
+  forScheduler(targets: Targets): EngineInfo[] {
+    const { absent, expected } = this.#returning;
+    if (targets === 'all' && this.#registry.ids.length > 0) return [...this.engines('all'), ...absent];
+    return this.#find(targets, absent, expected);
   }
 
   /** A registered engine. @throws UsageError naming those there are */
@@ -59,9 +74,28 @@ export class TargetFinder {
     if (!Number.isInteger(id)) throw new UsageError(`an engine id is an integer, not ${describe(id)}`);
     if (id >= 0) return id;
     const { ids } = this.#registry;
-    const found = ids.at(id);
+    const found = (ids.length > 0 ? ids : this.#returning.absent.map((engine) => engine.id)).at(id);
     if (found === undefined) throw new UsageError(`no engine at ${id}; ${ids.length} are registered`);
     return found;
+  }
+
+  #find(targets: Targets, absent: readonly EngineInfo[], all: readonly EngineInfo[]): EngineInfo[] {
+    const fixed = this.fix(targets);
+    if (fixed !== 'all') {
+      return [fixed]
+        .flat()
+        .map((id) =>
+          this.#registry.engines.has(id)
+            ? this.engine(id)
+            : (absent.find((engine) => engine.id === id) ?? this.engine(id)),
+        );
+    }
+    const { ids } = this.#registry;
+    if (ids.length > 0) return ids.map((id) => this.engine(id));
+    if (all.length > 0) return [...all];
+    throw new UsageError('no engines are registered; wait for some with waitForEngines', {
+      code: 'NO_ENGINES',
+    });
   }
 }
 

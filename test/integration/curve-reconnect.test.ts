@@ -1,0 +1,7 @@
+import { describe } from 'vitest';
+import { curveReconnection } from '../support/kills/curve-suite.js';
+import { OurKillGround } from '../support/kills/our-kill-ground.js';
+
+describe('the connection to our controller', () => {
+  curveReconnection((env) => OurKillGround.start({ engines: 1, env }));
+});
