@@ -302,33 +302,51 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
     test('it outlives a controller that is killed and restored', async () => {
       await rc.execute(engine.uuid, 'globalThis.kept = 41');
       const { kernelPid } = engine;
+      await cluster.killController();
+      const broken = /a link to the controller at \S+ broke/;
+      await waitFor(() => broken.test(engine.stderr), { what: () => `the break: ${engine.stderr}` });
+      // The engine stands still, so that it has no link when the hub lists it again, as stock hubs do at once.
+      engine.child.kill('SIGSTOP');
       await cluster.restartController(['--restore']);
       await using again = RawClient.fromFile(cluster.connectionFile);
-      await waitFor(async () => [...(await again.engines()).values()].includes(engine.uuid), {
-        timeout: 60_000,
-        what: 'the hub to have the engine back',
+      expect([...(await again.engines()).values()]).toContain(engine.uuid);
+      // The scheduler sends it to nobody, and would wait for the answer for ever.
+      const lost = submitCall(again, (n: number) => n * n, 11);
+      const lostDirect = again.submit('mux', 'execute_request', executeContent('1'), engine.uuid);
+      await waitFor(async () => (await again.record(lost.id))?.engine_uuid === engine.uuid, {
+        what: 'the task to be sent',
       });
-      // Old hubs list a restored engine before its sockets are connected again; what is sent by then is lost.
-      const untilAnswered = (submit: () => Submitted) =>
-        waitFor(
-          async () => {
-            const task = submit();
-            await task.reply(2_000).catch(() => undefined);
-            // Output travels on a socket of its own.
-            const heard = (): boolean => again.published(task.id, 'status').length > 0;
-            return await waitFor(heard, { timeout: 2_000 }).catch(() => false);
-          },
-          { timeout: 60_000, what: 'the engine to answer' },
-        );
+      await waitFor(() => again.record(lostDirect.id), { what: 'the direct task to be sent' });
+      const queued = submitCall(again, (n: number) => n * n, 12);
+      engine.child.kill('SIGCONT');
+      await waitFor(() => engine.stderr.includes('links to the controller at tcp://127.0.0.1 are up again'), {
+        timeout: 60_000,
+        what: () => `the links: ${engine.stderr}`,
+      });
       const code = 'ipyparallel.task.publish({ kept }); console.log(kept + 1)';
-      await untilAnswered(() => again.submit('control', 'kernel_info_request', {}, engine.uuid));
-      await untilAnswered(() => submitCall(again, (n: number) => n * n, 12));
-      await untilAnswered(() => again.submit('mux', 'execute_request', executeContent('1'), engine.uuid));
       const task = again.submit('mux', 'execute_request', executeContent(code), engine.uuid);
       expect((await task.reply()).content).toMatchObject({ status: 'ok' });
       expect(await again.streamText(task.id, 'stdout')).toBe('42\n');
       expect(again.published(task.id, 'data_message')).toHaveLength(1);
+      const info = again.submit('control', 'kernel_info_request', {}, engine.uuid);
+      expect((await info.reply()).content).toMatchObject({ implementation: 'ipyparallel-js' });
       expect(engine.kernelPid).toBe(kernelPid);
+
+      // The engine asks for what it never had, and says so: the scheduler goes on.
+      const reply = await queued.reply();
+      expect(decodeJsResult(reply.content, reply.buffers)).toBe(144);
+      for (const { id } of [lost, lostDirect]) {
+        const record = await waitFor(
+          async () => {
+            const found = await again.record(id);
+            return found?.completed ? found : undefined;
+          },
+          { what: 'the lost tasks to be given up' },
+        );
+        expect(record.result_content).toMatchObject({ status: 'error', ename: 'EngineError' });
+        expect(again.published(id, 'error')).toHaveLength(1);
+      }
+      expect((await lost.reply()).content.evalue).toContain('lost on the way and did not run');
     });
   });
 

@@ -12,7 +12,7 @@ function task(metadata = {}) {
 test('tasks leave in the order of their arrival', () => {
   const queue = new TaskQueue();
   const tasks = [task(), task(), task()];
-  for (const each of tasks) expect(queue.push(each)).toBe(true);
+  for (const each of tasks) expect(queue.push(each)).toBe('queued');
   expect([queue.shift(), queue.shift(), queue.shift(), queue.shift()]).toEqual([...tasks, undefined]);
 });
 
@@ -29,8 +29,8 @@ test('a task aborted before it came is refused once', () => {
   const queue = new TaskQueue();
   const late = task();
   expect(queue.abort([late.request.msg_id])).toEqual([]);
-  expect(queue.push(late)).toBe(false);
-  expect(queue.push(late)).toBe(true);
+  expect(queue.push(late)).toBe('aborted');
+  expect(queue.push(late)).toBe('queued');
 });
 
 test('an abort of a task that has already run leaves nothing behind', () => {
@@ -39,7 +39,7 @@ test('an abort of a task that has already run leaves nothing behind', () => {
   queue.push(done);
   queue.shift();
   queue.abort([done.request.msg_id]);
-  expect(queue.push(done)).toBe(true);
+  expect(queue.push(done)).toBe('queued');
 });
 
 test("a broadcast's part is aborted by the client's id", () => {
@@ -54,5 +54,16 @@ test('ids of tasks that never come do not pile up', () => {
   const first = task();
   queue.abort([first.request.msg_id]);
   queue.abort(Array.from({ length: 10_000 }, (_, i) => `never-${i}`));
-  expect(queue.push(first)).toBe(true);
+  expect(queue.push(first)).toBe('queued');
+});
+
+test('a task that was given up as lost does not run when it comes after all', () => {
+  const queue = new TaskQueue();
+  const late = task();
+  const { msg_id: id } = late.request;
+  expect(queue.hasCome(id)).toBe(false);
+  queue.lose(id);
+  expect(queue.hasCome(id)).toBe(true);
+  expect(queue.push(late)).toBe('lost');
+  expect(queue.length).toBe(0);
 });

@@ -31,6 +31,8 @@ import type { EngineStats } from './engine-stats.js';
 import { Heart } from './heart.js';
 import type { Farewell } from './kernel/messages.js';
 import { KernelProcess } from './kernel-process.js';
+import { Links } from './links.js';
+import { LostWork } from './lost-work.js';
 import { type EngineOptions, type ResolvedEngineOptions, resolveEngineOptions } from './options.js';
 import { Publisher } from './publisher.js';
 import { type Registration, register } from './registration.js';
@@ -52,7 +54,7 @@ type WorkChannel = 'mux' | 'task' | 'broadcast';
 const FLUSH_TIMEOUT = 500;
 
 /** How long the controller's first subscription to our output may take, in ms. */
-const SUBSCRIPTION_WAIT = 2000;
+const SUBSCRIPTION_WAIT = 10_000;
 
 /**
  * A JavaScript engine: registered with a controller, it runs `execute` and `apply` in a process of its own, whose
@@ -72,11 +74,14 @@ export class Engine {
   readonly #intake: Intake;
   readonly #sockets: SocketFactory;
   readonly #links: MessageSocket[] = [];
+  readonly #state: Links;
+  readonly #work = new Map<string, MessageSocket>();
   readonly #dropped: { -readonly [R in DropReason]: number } = { malformed: 0, forged: 0, replayed: 0 };
   readonly #cleanups: (() => void)[] = [];
   #registrar: MessageSocket | undefined;
   #registration: Registration | undefined;
   #reunion: Reunion | undefined;
+  #lostWork: LostWork | undefined;
   #runner: TaskRunner | undefined;
   #control: ControlHandler | undefined;
   #ending: Promise<void> | undefined;
@@ -102,6 +107,7 @@ export class Engine {
       curveKeys(info, path, options.env),
       reachable.startsWith('tcp://['),
     );
+    this.#state = new Links(info.interface, log, (links) => this.#reunion?.linksAre(links));
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -221,19 +227,19 @@ export class Engine {
     const receive = (frames: Buffer[]): void => {
       const message = this.#intake.decode('registration', frames);
       if (message === undefined || message.msg_type === 'registration_reply') take(message);
-      if (message !== undefined) this.#reunion?.take(message);
+      if (message === undefined) return;
+      this.#reunion?.take(message);
+      this.#lostWork?.take(message);
     };
     const port = this.#info.registration;
-    const link = this.#link('registration', this.#sockets.dealer(), port, receive, (state) =>
-      this.#reunion?.linkIs(state),
-    );
+    const link = this.#link('registration', this.#sockets.dealer(), port, receive);
     this.#registrar = link;
     return await register({
       session: this.#session,
       link,
       id,
       // A bare delimiter draws a hub_error, signed with the hub's own key, from every hub.
-      probe: () => this.#link('registration', this.#sockets.anonymous(), port, receive).send([DELIMITER]),
+      probe: () => this.#link('probe', this.#sockets.anonymous(), port, receive).send([DELIMITER]),
       deadline,
       nextMessage: () =>
         new Promise((resolve) => {
@@ -279,6 +285,7 @@ export class Engine {
           this.#log.debug(`ignored a ${request.msg_type} on ${name}`);
       }
     });
+    this.#work.set(name, link);
     return link;
   }
 
@@ -302,15 +309,31 @@ export class Engine {
       },
     });
     this.#cleanups.push(() => heart.stop());
-    this.#link('hb_ping', this.#sockets.subscriber(), this.#info.hb_ping, (frames) => heart.beat(frames));
+    this.#link('hb_ping', this.#sockets.subscriber(), this.#info.hb_ping, (frames) =>
+      heart.beat(frames, this.#state.mayBeat),
+    );
   }
 
   /** From now on a controller that starts anew on the same ports gets this engine back. */
   #awaitRestarts(id: number, hbPeriod: number): void {
     const link = this.#registrar;
     if (link === undefined) return;
+    const common = { session: this.#session, id, link, log: this.#log };
+    const lostWork = new LostWork({
+      ...common,
+      hasCome: (msgId) => this.#runner?.hasCome(msgId) !== false,
+      fail: (queue, request) => {
+        const work = this.#work.get(queue);
+        if (work !== undefined) this.#runner?.giveUp(request, (frames) => work.send(frames));
+      },
+    });
+    this.#lostWork = lostWork;
     const reunion = new Reunion({
-      ...{ session: this.#session, id, link, log: this.#log },
+      ...common,
+      onBack: (stock) => {
+        // Our own controller sees to it by itself.
+        if (stock) lostWork.look();
+      },
       onOtherId: (given) => {
         // So that it is this id that is given back.
         this.#registration = { id: given, hbPeriod };
@@ -319,7 +342,10 @@ export class Engine {
       },
     });
     this.#reunion = reunion;
-    this.#cleanups.push(() => reunion.stop());
+    this.#cleanups.push(
+      () => reunion.stop(),
+      () => lostWork.stop(),
+    );
   }
 
   #watchParent(): void {
@@ -330,16 +356,13 @@ export class Engine {
     this.#cleanups.push(watchParent(parentPid, gone));
   }
 
-  #link(
-    name: string,
-    socket: ZmqSocket,
-    port: number,
-    onFrames: (frames: Buffer[]) => void,
-    onLink: (state: LinkState) => void = () => undefined,
-  ): MessageSocket {
+  #link(name: string, socket: ZmqSocket, port: number, onFrames: (frames: Buffer[]) => void): MessageSocket {
     const link = new MessageSocket(name, socket, {
       onFailure: (doing, error) => this.#log.error(`${doing} at ${link.address} failed`, error),
-      onLink,
+      // A link that never was is not one that broke.
+      onLink: (state: LinkState) => {
+        if (this.#registration !== undefined && name !== 'probe') this.#state.set(name, state);
+      },
     });
     link.connect(this.#address(port));
     link.read(onFrames);

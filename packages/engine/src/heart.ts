@@ -31,10 +31,10 @@ export class Heart {
     }
   }
 
-  /** A ping came: the same frames go back. */
-  beat(frames: Buffer[]): void {
+  /** A ping came: the same frames go back, unless the engine is not to be taken for ready. */
+  beat(frames: Buffer[], ready = true): void {
     this.#beats++;
-    this.#pong.send(frames);
+    if (ready) this.#pong.send(frames);
   }
 
   stop(): void {

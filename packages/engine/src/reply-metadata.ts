@@ -15,7 +15,7 @@ export interface Ending {
 
 /** The metadata of an `execute_reply` or `apply_reply`, which schedulers and the hub read. */
 export function replyMetadata(
-  request: AnyMessage,
+  request: Pick<AnyMessage, 'metadata'>,
   engine: EngineIdentity,
   started: Date,
   ending: Ending,

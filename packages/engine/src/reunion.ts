@@ -1,6 +1,7 @@
 import type { AnyMessage, Session } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
-import type { LinkState, Logger, MessageSocket } from '@ipyparallel-js/wire';
+import type { Logger, MessageSocket } from '@ipyparallel-js/wire';
+import type { Links } from './links.js';
 
 /** What a {@link Reunion} stands on. */
 export interface ReunionOptions {
@@ -11,6 +12,8 @@ export interface ReunionOptions {
   readonly log: Logger;
   /** The controller that is there now has given our id to another engine. */
   readonly onOtherId: (id: number) => void;
+  /** All links are up again, and the hub knows this engine; `stock` for one that is not ours. */
+  readonly onBack: (stock: boolean) => void;
 }
 
 /** A hub that takes its engines back does so at their first beats, so it is asked a little later, in ms. */
@@ -23,26 +26,32 @@ const PATIENCE = 3000;
 export class Reunion {
   readonly #options: ReunionOptions;
   #wasDown = false;
+  #complete = true;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: ReunionOptions) {
     this.#options = options;
   }
 
-  /** The registration socket's link has changed. */
-  linkIs(state: LinkState): void {
-    if (state === 'down') this.#wasDown = true;
+  /** A link broke, or is up again. */
+  linksAre(links: Links): void {
+    this.#wasDown = true;
+    this.#complete = links.complete;
     clearTimeout(this.#timer);
-    if (state === 'up' && this.#wasDown) this.#timer = setTimeout(() => this.#ask(), PATIENCE);
+    if (links.isUp('registration')) this.#timer = setTimeout(() => this.#ask(), PATIENCE);
   }
 
   /** A message from the hub. */
   take({ msg_type: type, content }: AnyMessage): void {
-    const { session, id, link, log, onOtherId } = this.#options;
+    const { session, id, link, log, onOtherId, onBack } = this.#options;
     if (type === 'connection_reply' && isDict(content['engines'])) {
+      if (!this.#wasDown) return;
       this.#wasDown = false;
       clearTimeout(this.#timer);
-      if (Object.values(content['engines']).includes(session.session)) return;
+      if (Object.values(content['engines']).includes(session.session)) {
+        if (this.#complete) onBack(!isDict(content['hub']));
+        return;
+      }
       log.warn('the controller was restarted and does not know this engine; it registers anew');
       link.send(session.encode(session.message('registration_request', { uuid: session.session, id })));
       return;

@@ -4,6 +4,9 @@ import { Dealer, Subscriber, XPublisher } from 'zeromq';
 /** How long what was sent may take to leave after a socket is closed, in ms. */
 const LINGER = 1000;
 
+/** How long one attempt to connect may take, in ms: the system's own patience outlasts a network that was cut. */
+const CONNECT_TIMEOUT = 3000;
+
 /** The CURVE keys of a socket; empty without CURVE. */
 type CurveOptions = {
   readonly curveServerKey?: string;
@@ -16,7 +19,11 @@ export class SocketFactory {
   readonly #routingId: string;
   /** What any socket to this controller needs. */
   readonly curve: CurveOptions;
-  readonly #common: CurveOptions & { readonly linger: number; readonly ipv6: boolean };
+  readonly #common: CurveOptions & {
+    readonly linger: number;
+    readonly connectTimeout: number;
+    readonly ipv6: boolean;
+  };
 
   constructor(uuid: string, keys: CurveKeys | null, ipv6: boolean) {
     this.#routingId = uuid;
@@ -24,7 +31,7 @@ export class SocketFactory {
       keys === null
         ? {}
         : { curveServerKey: keys.serverKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey };
-    this.#common = { linger: LINGER, ipv6, ...this.curve };
+    this.#common = { linger: LINGER, connectTimeout: CONNECT_TIMEOUT, ipv6, ...this.curve };
   }
 
   /** A dealer under the engine's routing id. */

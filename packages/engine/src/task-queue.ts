@@ -7,7 +7,7 @@ export interface Task {
   readonly reply: (frames: Buffer[]) => void;
 }
 
-/** How many ids are remembered: of aborted tasks that have not come yet, and of tasks that have. */
+/** How many ids are remembered: of aborted tasks that have not come yet, of tasks that have, of lost ones. */
 const MAX_REMEMBERED = 10_000;
 
 /** The tasks of all schedulers in one line, in the order of their arrival. */
@@ -15,18 +15,30 @@ export class TaskQueue {
   #waiting: Task[] = [];
   readonly #aborted = new BoundedSet(MAX_REMEMBERED);
   readonly #came = new BoundedSet(MAX_REMEMBERED);
+  readonly #lost = new BoundedSet(MAX_REMEMBERED);
 
   get length(): number {
     return this.#waiting.length;
   }
 
-  /** Queues a task; false when it was aborted before it came. */
-  push(task: Task): boolean {
+  /** Queues a task, unless it was aborted before it came, or was given up as lost and has been answered. */
+  push(task: Task): 'queued' | 'aborted' | 'lost' {
     const { msg_id: id } = task.request;
     this.#came.add(id);
-    if (this.#aborted.delete(id)) return false;
+    if (this.#lost.has(id)) return 'lost';
+    if (this.#aborted.delete(id)) return 'aborted';
     this.#waiting.push(task);
-    return true;
+    return 'queued';
+  }
+
+  /** Whether a task has come, or was given up, as far as it is remembered. */
+  hasCome(msgId: string): boolean {
+    return this.#came.has(msgId) || this.#lost.has(msgId);
+  }
+
+  /** Gives up a task that has not come: it must not run if it comes after all. */
+  lose(msgId: string): void {
+    this.#lost.add(msgId);
   }
 
   shift(): Task | undefined {

@@ -3,6 +3,7 @@ import { isDict, own, ownString } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
 import type { FailureInfo, JobOutcome, KernelJob } from './kernel/messages.js';
 import type { KernelEvents, KernelProcess } from './kernel-process.js';
+import type { LostRequest } from './lost-work.js';
 import type { Publisher } from './publisher.js';
 import { type Ending, type EngineIdentity, errorPlace, replyMetadata } from './reply-metadata.js';
 import { isOneOf, type Task, TaskQueue } from './task-queue.js';
@@ -62,8 +63,31 @@ export class TaskRunner {
 
   push(task: Task): void {
     if (this.#stopped) return;
-    if (this.#queue.push(task)) this.#next();
-    else this.#answerAborted(task);
+    const taken = this.#queue.push(task);
+    if (taken === 'queued') this.#next();
+    else if (taken === 'aborted') this.#answerAborted(task);
+  }
+
+  /** Whether a task has come, as far as the last ten thousand of them are remembered. */
+  hasCome(msgId: string): boolean {
+    return this.#queue.hasCome(msgId);
+  }
+
+  /** Answers a task that never came with an EngineError; it is not run if it comes after all. */
+  giveUp(request: LostRequest, reply: Task['reply']): void {
+    const { session, engine, now, publisher } = this.#options;
+    const { header, client } = request;
+    const msgId = String(header['msg_id']);
+    this.#queue.lose(msgId);
+    const evalue = `task ${msgId} was sent to engine ${engine.id} (${engine.uuid}) while that was not connected to its controller; it was lost on the way and did not run`;
+    const failure = { ename: 'EngineError', evalue, traceback: [`EngineError: ${evalue}`] };
+    const method = header['msg_type'] === 'execute_request' ? 'execute' : 'apply';
+    const metadata = replyMetadata(request, engine, now(), { status: 'error', ename: failure.ename });
+    const content = this.#errorContent(failure, method);
+    const message = session.rawMessage(`${method}_reply`, content, { parent: header, metadata });
+    reply(session.encode(message, [client]));
+    publisher.error(failure, header);
+    publisher.status('idle', header);
   }
 
   /** Aborts tasks: those with these ids, or all. Waiting ones are answered; the running one's signal is aborted. */
