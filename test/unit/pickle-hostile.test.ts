@@ -112,7 +112,10 @@ describe('depth', () => {
 
 describe('size', () => {
   it('shares what a billion laughs share', () => {
-    let value = readPickle(pickleNamed('billion laughs'));
+    expect(() => readPickle(pickleNamed('billion laughs'))).toThrow(/maxExpanded = 100000000/);
+    let value = readPickle(pickleNamed('billion laughs'), {
+      limits: { maxExpanded: Number.POSITIVE_INFINITY },
+    });
     for (let level = 0; level < 60; level += 1) {
       expect(value).toHaveLength(10);
       const list: unknown[] = Array.isArray(value) ? value : [];
@@ -122,13 +125,23 @@ describe('size', () => {
     expect(value).toStrictEqual(['ha']);
   });
 
+  it('is that of the value written out', () => {
+    // 1 + 3 * (1 + 3 * (1 + 0)) = 13 lists, where 3 were made.
+    const laughs = ascii(`](${']q\x000(h\x00h\x00h\x00lq\x010(h\x01h\x01h\x01l'}l.`);
+    expect(decodeOrRefuse(laughs, { maxExpanded: 14 })).toBe(true);
+    expect(() => readPickle(laughs, { limits: { maxExpanded: 12 } })).toThrow(/maxExpanded = 12/);
+    const instances = ascii(`(cm\nC\n(${'N'.repeat(50)}tRq\x00${'h\x00'.repeat(50)}l.`);
+    expect(decodeOrRefuse(instances, { maxExpanded: 60 })).toBe(true);
+  });
+
   it.each([
     ['sets', '(h\x00h\x00\x85h\x00\x85\x85\x91'],
     ['dicts', '}(\x8c\x01ah\x00\x8c\x01bh\x00u'],
     ['arguments', 'cm\nC\nh\x00h\x00h\x00\x87R'],
     ['states', 'cm\nC\n)Rh\x00h\x00h\x00\x87b'],
   ])('shares the laughs of %s', (_what, level) => {
-    expect(decodeOrRefuse(ascii(`]${`q\x000${level}`.repeat(200)}.`))).toBe(true);
+    const limits = { maxExpanded: Number.POSITIVE_INFINITY };
+    expect(decodeOrRefuse(ascii(`]${`q\x000${level}`.repeat(200)}.`), limits)).toBe(true);
   });
 
   it.each([
@@ -223,7 +236,8 @@ describe('size', () => {
   it('never makes text of what is in it', () => {
     const laughs = `]${'q\x000(h\x00h\x00h\x00h\x00l'.repeat(60)}`;
     for (const name of ['fractions\nFraction', 'decimal\nDecimal', 'uuid\nUUID', 'numpy\ndtype']) {
-      const value = readPickle(ascii(`${laughs}q\x000c${name}\nh\x00\x85R.`)) as OpaqueValue;
+      const limits = { maxExpanded: Number.POSITIVE_INFINITY };
+      const value = readPickle(ascii(`${laughs}q\x000c${name}\nh\x00\x85R.`), { limits }) as OpaqueValue;
       expect(value).toBeInstanceOf(OpaqueValue);
       expect(value.args).toHaveLength(1);
     }

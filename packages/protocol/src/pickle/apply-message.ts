@@ -46,6 +46,7 @@ class ObjectReader {
       throw new UnpickleError(`the message has ${this.#buffers.length} buffers, one more is needed`);
     }
     this.#next += 1;
+    this.#budget.feed(buffer.byteLength);
     // Plain bytes, whatever kind of Buffer the socket gave.
     return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
   }

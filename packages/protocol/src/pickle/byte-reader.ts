@@ -9,7 +9,8 @@ export class ByteReader {
   #position = 0;
 
   constructor(data: Uint8Array) {
-    this.#data = data;
+    // A view of a Buffer would be a Buffer.
+    this.#data = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     this.#view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   }
 

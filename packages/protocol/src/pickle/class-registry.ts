@@ -10,14 +10,15 @@ type Constructor = (args: readonly unknown[], budget: Budget) => unknown;
 
 function makeBytes(args: readonly unknown[], budget: Budget): unknown {
   const [source, encoding] = args;
+  budget.spend(COST.bytes);
   if (args.length === 0) return new Uint8Array(0);
   if (source instanceof Uint8Array && args.length === 1) {
-    budget.spend(COST.container + source.length);
-    return Uint8Array.from(source);
+    budget.spend(source.length);
+    return new Uint8Array(source);
   }
   // Protocols 0 to 2 have no bytes: they travel as text of one character each.
   if (typeof source !== 'string' || (encoding !== 'latin1' && encoding !== 'latin-1')) return undefined;
-  budget.spend(COST.container + 2 * source.length);
+  budget.spend(2 * source.length);
   return encodeLatin1(source);
 }
 
@@ -30,14 +31,15 @@ function makeSet(args: readonly unknown[], budget: Budget): unknown {
 
 /** OrderedDict, Counter and defaultdict: nothing, a dict, or (Python 2) a list of pairs. */
 function makeDict([source]: readonly unknown[], budget: Budget): unknown {
+  budget.spend(COST.container);
   const dict = new PyDict();
   if (source instanceof PyDict) {
-    budget.spend(COST.container + COST.entry * source.keys.length);
+    budget.spend(COST.entry * source.keys.length);
     source.keys.forEach((key, i) => {
       dict.set(key, source.values[i]);
     });
   } else if (Array.isArray(source)) {
-    budget.spend(COST.container + COST.entry * source.length);
+    budget.spend(COST.entry * source.length);
     for (const pair of source) {
       if (!Array.isArray(pair) || pair.length !== 2) return undefined;
       dict.set(pair[0], pair[1]);
@@ -110,8 +112,9 @@ const namers: ReadonlyMap<string, Namer> = new Map<string, Namer>([
 ]);
 
 /** `getattr(Class, 'name')`, by which protocols before 4 name what is nested. */
-function attributeOf([owner, attribute]: readonly unknown[]): PyGlobal | undefined {
+function attributeOf([owner, attribute]: readonly unknown[], budget: Budget): PyGlobal | undefined {
   if (!(owner instanceof PyGlobal) || typeof attribute !== 'string') return undefined;
+  budget.spend(COST.global + 2 * (owner.name.length + attribute.length));
   return new PyGlobal(owner.module, `${owner.qualname}.${attribute}`);
 }
 
@@ -144,6 +147,7 @@ function reconstruct([type, base, state]: readonly unknown[], budget: Budget): P
 export function construct(callee: Callee, args: unknown[], kwargs: unknown, budget: Budget): unknown {
   if (callee instanceof PyInstance) {
     const { module, qualname } = callee.type;
+    budget.spend(COST.global + 2 * callee.type.name.length);
     return new PyInstance(callee, new PyGlobal(module, `${qualname}()`), args, kwargs);
   }
   const { name } = callee;

@@ -17,7 +17,7 @@ function pushSet(machine: PickleMachine, items: unknown[]): void {
 function fillDict(machine: PickleMachine, dict: PyDict, flat: readonly unknown[]): void {
   if (flat.length % 2 !== 0) throw machine.reader.fail('a dict with a key that has no value');
   machine.budget.spend((COST.entry * flat.length) / 2);
-  for (let i = 0; i < flat.length; i += 2) dict.set(flat[i], flat[i + 1]);
+  dict.setAll(flat);
 }
 
 function pushDict(machine: PickleMachine, flat: readonly unknown[]): void {

@@ -16,7 +16,9 @@ export class PickleMachine {
   #nextBuffer = 0;
   readonly #stack: unknown[] = [];
   readonly #marks: number[] = [];
-  readonly #memo = new Map<number, unknown>();
+  /** Entries from 0 on; what is out of order stands apart. */
+  readonly #memo: unknown[] = [];
+  readonly #sparseMemo = new Map<number, unknown>();
 
   constructor(reader: ByteReader, budget: Budget, outOfBand: readonly Uint8Array[]) {
     this.reader = reader;
@@ -27,7 +29,7 @@ export class PickleMachine {
   /** Runs to STOP and returns what is then on top. */
   run(handlers: readonly (OpcodeHandler | undefined)[]): unknown {
     for (;;) {
-      this.budget.step();
+      this.budget.opcode();
       const opcode = this.reader.uint8();
       if (opcode === OP.STOP) return this.pop();
       const handler = handlers[opcode];
@@ -78,25 +80,32 @@ export class PickleMachine {
     this.pop();
   }
 
+  get #memoSize(): number {
+    return this.#memo.length + this.#sparseMemo.size;
+  }
+
   remember(index: number): void {
     const value = this.peek();
-    if (!this.#memo.has(index)) {
-      this.budget.spend(COST.memo);
-      if (this.#memo.size >= this.budget.limits.maxMemoEntries) {
-        throw this.reader.fail(
-          `more than maxMemoEntries = ${this.budget.limits.maxMemoEntries} memo entries`,
-        );
+    if (index < this.#memo.length) this.#memo[index] = value;
+    else if (this.#sparseMemo.has(index)) this.#sparseMemo.set(index, value);
+    else {
+      const { maxMemoEntries } = this.budget.limits;
+      if (this.#memoSize >= maxMemoEntries) {
+        throw this.reader.fail(`more than maxMemoEntries = ${maxMemoEntries} memo entries`);
       }
+      const next = index === this.#memo.length;
+      this.budget.spend(next ? COST.memo : COST.sparseMemo);
+      if (next) this.#memo.push(value);
+      else this.#sparseMemo.set(index, value);
     }
-    this.#memo.set(index, value);
   }
 
   rememberNext(): void {
-    this.remember(this.#memo.size);
+    this.remember(this.#memoSize);
   }
 
   recall(index: number): void {
-    const value = this.#memo.get(index);
+    const value = index < this.#memo.length ? this.#memo[index] : this.#sparseMemo.get(index);
     if (value === undefined) throw this.reader.fail(`the memo has no entry ${index}`);
     this.push(value);
   }

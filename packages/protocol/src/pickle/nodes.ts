@@ -11,12 +11,23 @@ const MAX_NAME_LENGTH = 1000;
 const MAX_ATTRIBUTES = 64;
 
 export class PyDict {
-  readonly keys: unknown[] = [];
-  readonly values: unknown[] = [];
+  keys: unknown[] = [];
+  values: unknown[] = [];
+  /** What it became, where it was empty. */
+  made: object | undefined = undefined;
 
   set(key: unknown, value: unknown): void {
     this.keys.push(key);
     this.values.push(value);
+  }
+
+  /** Key, value, key, value, … An array that grows by itself takes room for many, so the first ones are made to fit. */
+  setAll(flat: readonly unknown[]): void {
+    const count = flat.length / 2;
+    if (this.keys.length === 0 && count > 0) {
+      this.keys = Array.from({ length: count }, (_, i) => flat[2 * i]);
+      this.values = Array.from({ length: count }, (_, i) => flat[2 * i + 1]);
+    } else for (let i = 0; i < flat.length; i += 2) this.set(flat[i], flat[i + 1]);
   }
 
   /** An attribute, where the dict is the state of an instance; of no use in a dict that is large. */
@@ -29,6 +40,8 @@ export class PyDict {
 
 export class PySet {
   readonly items: unknown[];
+  /** What it became, where it was empty. */
+  made: object | undefined = undefined;
 
   constructor(items: unknown[]) {
     this.items = items;
@@ -51,6 +64,7 @@ const PYTHON_2_BUILTINS: ReadonlyMap<string, string> = new Map([
 export class PyGlobal {
   readonly module: string;
   readonly qualname: string;
+  made: object | undefined = undefined;
 
   constructor(module: string, qualname: string) {
     if (module.length + qualname.length > MAX_NAME_LENGTH) {

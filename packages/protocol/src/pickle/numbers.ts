@@ -1,4 +1,4 @@
-import type { Budget } from './pickle-limits.js';
+import { type Budget, COST } from './pickle-limits.js';
 import { decodeLatin1 } from './text.js';
 import { UnpickleError } from './unpickle-error.js';
 
@@ -14,7 +14,8 @@ export function asInteger(value: bigint): number | bigint {
 export function decodeLong(bytes: Uint8Array, budget: Budget): number | bigint {
   budget.checkInteger(bytes.length);
   if (bytes.length === 0) return 0;
-  budget.spend(bytes.length);
+  // Its digits in between are two bytes each.
+  budget.spend(COST.text + 5 * bytes.length);
   const hex = Buffer.from(bytes).reverse().toString('hex');
   return asInteger(BigInt.asIntN(bytes.length * 8, BigInt(`0x${hex}`)));
 }
@@ -22,6 +23,7 @@ export function decodeLong(bytes: Uint8Array, budget: Budget): number | bigint {
 /** The decimal text of protocol 0, with or without the `L` of Python 2. */
 export function parseInteger(line: Uint8Array, budget: Budget): number | bigint {
   budget.checkInteger((line.length * BITS_PER_DIGIT) / 8);
+  budget.spend(COST.text + 2 * line.length);
   const match = /^\s*([+-]?)(\d+)L?\s*$/.exec(decodeLatin1(line));
   if (match?.[2] === undefined) throw new UnpickleError('an integer that is none');
   const magnitude = BigInt(match[2]);

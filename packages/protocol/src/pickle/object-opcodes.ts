@@ -9,7 +9,7 @@ function pushGlobal(machine: PickleMachine, module: unknown, qualname: unknown):
   if (typeof module !== 'string' || typeof qualname !== 'string') {
     throw machine.reader.fail('the name of a class or function is not text');
   }
-  machine.budget.spend(COST.container);
+  machine.budget.spend(COST.global + 2 * (module.length + qualname.length));
   machine.push(new PyGlobal(module, qualname));
 }
 
@@ -31,7 +31,7 @@ function pushCall(machine: PickleMachine, callee: unknown, args: unknown, kwargs
   machine.budget.spend(COST.container);
   const made = construct(callee, args, kwargs, machine.budget);
   // It has parts, and becomes an object with as many.
-  if (made instanceof PyInstance) machine.budget.spend(2 * COST.container);
+  if (made instanceof PyInstance) machine.budget.spend(COST.instance);
   machine.push(made);
 }
 

@@ -25,7 +25,10 @@ export interface ReadPickleOptions {
  * recursive references are kept. What follows the pickle's end is ignored, as Python does. Throws {@link UnpickleError}.
  */
 export function readPickle(data: Uint8Array, options: ReadPickleOptions = {}): unknown {
-  return readWithin(new Budget(options.limits), data, options.buffers);
+  const budget = new Budget(options.limits);
+  budget.feed(data.length);
+  for (const { length } of options.buffers ?? []) budget.feed(length);
+  return readWithin(budget, data, options.buffers);
 }
 
 /** {@link readPickle} within a budget that several pickles share. */

@@ -14,20 +14,20 @@ const HIGHEST_PROTOCOL = 5;
 
 function pushText(machine: PickleMachine, length: number): void {
   const bytes = machine.reader.bytes(length);
-  machine.budget.spend(COST.element + 2 * length);
+  machine.budget.spend(COST.text + 2 * length);
   machine.push(decodeUtf8(bytes));
 }
 
 /** A copy: the value outlives the frame that brought it. */
 function pushBytes(machine: PickleMachine, length: number): void {
   const bytes = machine.reader.bytes(length);
-  machine.budget.spend(COST.container + length);
-  machine.push(Uint8Array.from(bytes));
+  machine.budget.spend(COST.bytes + length);
+  machine.push(new Uint8Array(bytes));
 }
 
 function pushByteString(machine: PickleMachine, length: number): void {
   const bytes = machine.reader.bytes(length);
-  machine.budget.spend(COST.container + 2 * length);
+  machine.budget.spend(COST.bytes + 2 * length);
   machine.push(decodeByteString(bytes));
 }
 
@@ -38,7 +38,7 @@ function pushLong(machine: PickleMachine, length: number): void {
 
 function textLine(machine: PickleMachine): Uint8Array {
   const line = machine.reader.line();
-  machine.budget.spend(COST.element + 2 * line.length);
+  machine.budget.spend(COST.text + 2 * line.length);
   return line;
 }
 
@@ -74,7 +74,10 @@ export const scalarOpcodes: OpcodeTable = {
   [OP.LONG4]: (m) => pushLong(m, m.reader.length32()),
 
   [OP.FLOAT]: (m) => m.push(parseFloatText(textLine(m))),
-  [OP.BINFLOAT]: (m) => m.push(m.reader.float64()),
+  [OP.BINFLOAT]: (m) => {
+    m.budget.spend(COST.number);
+    m.push(m.reader.float64());
+  },
 
   [OP.STRING]: (m) => m.push(decodeStringLiteral(textLine(m))),
   [OP.BINSTRING]: (m) => pushByteString(m, m.reader.length32()),
@@ -91,6 +94,7 @@ export const scalarOpcodes: OpcodeTable = {
   [OP.BYTEARRAY8]: (m) => pushBytes(m, m.reader.length64()),
   // The buffer is not copied: it is large, or it would not travel apart.
   [OP.NEXT_BUFFER]: (m) => {
+    m.budget.spend(COST.bytes);
     const { buffer, byteOffset, byteLength } = m.nextBuffer();
     m.push(new Uint8Array(buffer, byteOffset, byteLength));
   },

@@ -4,30 +4,39 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** UTF-8 as Python's `surrogatepass` writes it: lone surrogates are three bytes each, and come back as they were. */
 export function decodeUtf8(bytes: Uint8Array): string {
+  return hasSurrogates(bytes) ? decodeWithSurrogates(bytes) : decodeStrictly(bytes);
+}
+
+function decodeStrictly(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes);
   } catch (cause) {
-    return decodeWithSurrogates(bytes, cause);
+    throw new UnpickleError('a text that is not UTF-8', { cause });
   }
 }
 
-function decodeWithSurrogates(bytes: Uint8Array, cause: unknown): string {
-  const parts: string[] = [];
-  let start = 0;
-  try {
-    for (let at = bytes.indexOf(0xed); at >= 0; at = bytes.indexOf(0xed, at + 1)) {
-      const second = bytes[at + 1] ?? 0;
-      const third = bytes[at + 2] ?? 0;
-      if (second < 0xa0 || second > 0xbf || third < 0x80 || third > 0xbf) continue;
-      parts.push(utf8.decode(bytes.subarray(start, at)));
-      parts.push(String.fromCharCode(0xd000 | ((second & 0x3f) << 6) | (third & 0x3f)));
-      start = at + 3;
-    }
-    parts.push(utf8.decode(bytes.subarray(start)));
-  } catch {
-    throw new UnpickleError('a text that is not UTF-8', { cause });
+/** Told in advance: an error for each of many texts would take long. */
+function hasSurrogates(bytes: Uint8Array): boolean {
+  for (let at = bytes.indexOf(0xed); at >= 0; at = bytes.indexOf(0xed, at + 1)) {
+    if ((bytes[at + 1] ?? 0) >= 0xa0) return true;
   }
-  return parts.join('');
+  return false;
+}
+
+function decodeWithSurrogates(bytes: Uint8Array): string {
+  const units = Buffer.allocUnsafe(2 * bytes.length);
+  let used = 0;
+  let start = 0;
+  for (let at = bytes.indexOf(0xed); at >= 0; at = bytes.indexOf(0xed, at + 1)) {
+    const second = bytes[at + 1] ?? 0;
+    const third = bytes[at + 2] ?? 0;
+    if (second < 0xa0 || second > 0xbf || third < 0x80 || third > 0xbf) continue;
+    if (at > start) used += units.write(decodeStrictly(bytes.subarray(start, at)), used, 'utf16le');
+    used = units.writeUInt16LE(0xd000 | ((second & 0x3f) << 6) | (third & 0x3f), used);
+    start = at + 3;
+  }
+  used += units.write(decodeStrictly(bytes.subarray(start)), used, 'utf16le');
+  return units.toString('utf16le', 0, used);
 }
 
 /** One character for each byte. Node's decoder of that name is another (windows-1252). */

@@ -5,6 +5,8 @@ import type { NdData } from './nd-array.js';
 
 const littleEndian = endianness() === 'LE';
 const HIGHEST_CHARACTER = 0x10ffff;
+/** Of one call. */
+const MOST_ARGUMENTS = 4096;
 
 /** The elements of an array from its bytes, without a copy where their place and order allow; undefined if they cannot be. */
 export function decodeElements(
@@ -28,10 +30,12 @@ export function decodeElements(
       const length = itemSize / 4;
       return Array.from({ length: count }, (_, i) => textOf(codes.subarray(i * length, (i + 1) * length)));
     }
-    case 'bytes':
+    case 'bytes': {
+      const copy = new Uint8Array(bytes);
       return Array.from({ length: count }, (_, i) =>
-        trimNulls(bytes.slice(i * itemSize, (i + 1) * itemSize)),
+        trimNulls(copy.subarray(i * itemSize, (i + 1) * itemSize)),
       );
+    }
     default:
       return undefined;
   }
@@ -64,7 +68,7 @@ type ViewClass = {
 /** A view where the bytes begin at a multiple of the element's size, else of a copy. */
 function viewOf(array: ViewClass, bytes: Uint8Array): TypedArray {
   const size = array.BYTES_PER_ELEMENT;
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new array(aligned.buffer, aligned.byteOffset, aligned.length / size);
 }
 
@@ -90,14 +94,16 @@ function textOf(codes: Uint32Array): string {
   let { length } = codes;
   while (length > 0 && codes[length - 1] === 0) length -= 1;
   let text = '';
-  for (const code of codes.subarray(0, length)) text += String.fromCodePoint(code);
+  for (let start = 0; start < length; start += MOST_ARGUMENTS) {
+    text += String.fromCodePoint(...codes.subarray(start, Math.min(start + MOST_ARGUMENTS, length)));
+  }
   return text;
 }
 
 function trimNulls(bytes: Uint8Array): Uint8Array {
   let { length } = bytes;
   while (length > 0 && bytes[length - 1] === 0) length -= 1;
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, length);
+  return length === bytes.length ? bytes : bytes.subarray(0, length);
 }
 
 function encodeTexts(texts: readonly string[], declared: number): { bytes: Uint8Array; code: string } {

@@ -112,8 +112,9 @@ function readRange(parts: Dict, budget: Budget): Index | undefined {
   const [from, to, by] = [Number(start), Number(stop), Number(step)];
   const length = by === 0 ? 0 : Math.max(0, Math.ceil((to - from) / by));
   if (length > LONGEST_RANGE) return undefined;
-  budget.spend(COST.container + 8 * length);
-  const data = BigInt64Array.from({ length }, (_, i) => BigInt(from + i * by));
+  budget.spend(2 * COST.container + 8 * length);
+  const data = new BigInt64Array(length);
+  for (let i = 0; i < length; i += 1) data[i] = BigInt(from + i * by);
   return new Index(new NdArray(data), own(parts, 'name') ?? null);
 }
 

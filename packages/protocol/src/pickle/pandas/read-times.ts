@@ -26,6 +26,9 @@ function microseconds(count: unknown, unit: unknown): bigint | undefined {
   const perSecond = UNITS.get(unit ?? NANOSECONDS);
   if (perSecond === undefined || (typeof count !== 'bigint' && !Number.isSafeInteger(count)))
     return undefined;
+  // What numpy has no room for would be worked with in full, for each that shares it.
+  if (BigInt(count as bigint | number) !== BigInt.asIntN(64, BigInt(count as bigint | number)))
+    return undefined;
   return floorDivide(BigInt(count as bigint | number) * MICROSECONDS_OF_SECOND, perSecond);
 }
 
