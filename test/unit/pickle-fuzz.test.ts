@@ -13,6 +13,7 @@ import {
   writePickle,
 } from '@ipyparallel-js/protocol';
 import { describe, expect, it } from 'vitest';
+import { joinSteps, mutateSteps, type Step, splitSteps } from '../support/pickle-steps.js';
 import { Random, sample } from '../support/python-values.js';
 import { fromHex, readPickleFixtures } from '../support/typed-json.js';
 
@@ -31,6 +32,8 @@ const MOST_MEMORY = 512 << 20;
 const fixtures = readPickleFixtures();
 const tables = fixtures.tables.flatMap((table) => table.pickles.map(fromHex));
 const pickles = fixtures.values.flatMap((value) => value.pickles.map(({ hex }) => fromHex(hex)));
+/** The pickles of real Pythons, of every protocol, opcode by opcode. */
+const programs: readonly (readonly Step[])[] = [...pickles, ...tables].map(splitSteps);
 const messages = [...fixtures.results, ...fixtures.applies].map(({ frames }) => frames.map(fromHex));
 
 /** Reads, and goes through what it read; gives whether it was refused. Anything but a refusal is a fault of ours. */
@@ -352,6 +355,20 @@ describe('pickles at random', { timeout: TIMEOUT }, () => {
         () => hexOf(pickle),
       );
     });
+  });
+
+  it('real ones, changed opcode by opcode', () => {
+    let reached = 0;
+    rounds('steps', (random) => {
+      const pickle = joinSteps(mutateSteps(random, random.pick(programs), random.pick(programs)));
+      const refused = survives(
+        () => readPickle(pickle, { limits, buffers: [Uint8Array.of(1, 2, 3)] }),
+        () => hexOf(pickle),
+      );
+      if (!refused) reached += 1;
+      return refused;
+    });
+    expect(reached).toBeGreaterThan(0);
   });
 
   it('our own, changed', () => {

@@ -1,6 +1,8 @@
 import {
   DataFrame,
   Decimal,
+  exactTime,
+  float,
   NdArray,
   OpaqueValue,
   PlainDate,
@@ -40,6 +42,59 @@ describe('what refers to what', () => {
     list.push(pair);
     const back = readPickle(writePickle(pair, { protocol })) as unknown[][];
     expect(back[0]?.[0]).toBe(back);
+  });
+});
+
+describe('numbers', () => {
+  it('are floats where they are said to be', () => {
+    const hex = (value: unknown): string => writePickle(value).toString('hex');
+    expect(hex(2)).toBe('80044b022e');
+    expect(hex(float(2))).toBe('8004474000000000000000942e');
+    expect(readPickle(writePickle([1, 2].map(float)))).toStrictEqual([1, 2]);
+    expect(readPickle(writePickle(float(-0)))).toBe(-0);
+    expect(JSON.stringify({ x: float(2) })).toBe('{"x":2}');
+    expect(() => float('2' as never)).toThrow(UsageError);
+  });
+});
+
+describe('datetimes of Python', () => {
+  const ascii = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
+  const zone = (days: string, seconds: string): string =>
+    `cdatetime\ntimezone\n(cdatetime\ntimedelta\n(${days}${seconds}K\x00tRtR`;
+  const noon = 'C\x0a\x07\xea\x07\x01\x0c\x00\x00\x00\x00\x07';
+
+  it.each([
+    ['without a zone', '', '2026-07-01T12:00:00.000007', '2026-07-01T12:00:00.000Z'],
+    ['of UTC', zone('K\x00', 'K\x00'), '2026-07-01T12:00:00.000007+00:00', '2026-07-01T12:00:00.000Z'],
+    [
+      'with an offset',
+      zone('J\xff\xff\xff\xff', 'M\x10\x0e'),
+      '2026-07-01T12:00:00.000007-23:00',
+      '2026-07-02T11:00:00.000Z',
+    ],
+    [
+      'in a named zone',
+      'czoneinfo\nZoneInfo\n(\x8c\x0dEurope/BerlintR',
+      '2026-07-01T12:00:00.000007+02:00',
+      '2026-07-01T10:00:00.000Z',
+    ],
+  ])('remember their text, and go back as they came: %s', (_what, tzinfo, text, iso) => {
+    const date = readPickle(ascii(`cdatetime\ndatetime\n(${noon}${tzinfo}tR.`)) as Date;
+    expect(date).toStrictEqual(new Date(iso));
+    expect(Object.keys(date)).toStrictEqual([]);
+    expect(exactTime(date)).toBe(text);
+    for (const protocol of PROTOCOLS) {
+      expect(exactTime(readPickle(writePickle(date, { protocol })) as Date)).toBe(text);
+    }
+    date.setTime(date.getTime() + 1);
+    expect(exactTime(date)).toBeNull();
+    expect(exactTime(readPickle(writePickle(date)) as Date)).toBe(
+      `${date.toISOString().slice(0, 23)}000+00:00`,
+    );
+  });
+
+  it('of JavaScript have no text until they have been there', () => {
+    expect(exactTime(new Date())).toBeNull();
   });
 });
 

@@ -75,6 +75,7 @@ export { Decimal } from './pickle/values/decimal.js';
 export { Fraction } from './pickle/values/fraction.js';
 export { PlainDate } from './pickle/values/plain-date.js';
 export { PlainTime } from './pickle/values/plain-time.js';
+export { float, PyFloat } from './pickle/values/py-float.js';
 export { TimeDelta } from './pickle/values/time-delta.js';
 export { tuple } from './pickle/values/tuple.js';
 export { Uuid } from './pickle/values/uuid.js';

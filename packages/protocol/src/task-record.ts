@@ -1,5 +1,6 @@
 import { parseWireDate, type WireDate } from './dates.js';
 import { type Dict, isDict } from './dict.js';
+import { textOfDate } from './exact-date.js';
 
 /**
  * One task as the Task Database keeps it. Keys are those on the wire; all of the documentation's and of today's
@@ -111,7 +112,18 @@ export type DateKey = 'submitted' | 'started' | 'completed' | 'received';
  * The six-digit text of a date in a record that came from a hub, for example `2026-11-22T14:29:40.384024Z`;
  * null where the record has none. A copy of a record (`{ ...record }`, structuredClone) has milliseconds only.
  */
-export function exactTime(record: { readonly [K in DateKey]?: Date | null }, key: DateKey): string | null {
+export function exactTime(record: { readonly [K in DateKey]?: Date | null }, key: DateKey): string | null;
+/**
+ * Python's text of a datetime in a result, with its microseconds and its offset: `2026-11-22T14:29:40.384024+01:00`,
+ * without an offset where it had no zone; null where the Date came from elsewhere, is a copy or was changed.
+ */
+export function exactTime(date: Date): string | null;
+export function exactTime(
+  record: Date | { readonly [K in DateKey]?: Date | null },
+  key?: DateKey,
+): string | null {
+  if (record instanceof Date) return textOfDate(record);
+  if (key === undefined) return null;
   const exact = (record as { readonly [EXACT]?: Partial<Record<string, string>> })[EXACT]?.[key];
   if (exact !== undefined) return exact;
   const date = record[key];

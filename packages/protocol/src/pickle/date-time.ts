@@ -1,4 +1,5 @@
-import type { Budget } from './pickle-limits.js';
+import { dateWithText, exactText } from '../exact-date.js';
+import { type Budget, COST } from './pickle-limits.js';
 import { isNamedZone, utcOffset } from './time-zones.js';
 import { midnight, PlainDate } from './values/plain-date.js';
 import { PlainTime } from './values/plain-time.js';
@@ -49,7 +50,7 @@ export function decodeDate([value]: readonly unknown[]): PlainDate | undefined {
 }
 
 /**
- * A `datetime.datetime` is a Date at the millisecond (rounded down). With a zone it is that instant; without one
+ * A `datetime.datetime` is a Date at the millisecond (rounded down), which remembers its text. With a zone it is that instant; without one
  * its digits are read as UTC. Undefined when the zone is one whose offset cannot be told.
  */
 export function decodeDatetime([value, zone]: readonly unknown[], budget: Budget): Date | undefined {
@@ -61,15 +62,20 @@ export function decodeDatetime([value, zone]: readonly unknown[], budget: Budget
   const time = timeOfDay(bytes.subarray(DATE_BYTES));
   if (day === undefined || time === undefined) return undefined;
 
-  const wholeMs = Math.floor(time.micros / 1000);
-  const local = day + ((time.hour * 60 + time.minute) * 60 + time.second) * 1000 + wholeMs;
-  if (zone === undefined || zone === null) return new Date(local);
+  budget.spend(COST.exactTime);
+  const { micros } = time;
+  const localMs = day + ((time.hour * 60 + time.minute) * 60 + time.second) * 1000;
+  const local = localMs + Math.floor(micros / 1000);
+  if (zone === undefined || zone === null) {
+    return dateWithText(local, exactText({ localMs, micros, offsetMicros: null }));
+  }
   const offset = utcOffset(zone, local, fold, budget);
   if (offset === undefined) return undefined;
   // A zone may be off by microseconds; a date in ms has no bits for their sum, so they are added apart.
   const offsetMs = Math.floor(offset);
   const offsetMicros = Math.round((offset - offsetMs) * 1000);
-  return new Date(local - offsetMs + Math.floor(((time.micros % 1000) - offsetMicros) / 1000));
+  const ms = local - offsetMs + Math.floor(((micros % 1000) - offsetMicros) / 1000);
+  return dateWithText(ms, exactText({ localMs, micros, offsetMicros: Math.round(offset * 1000) }));
 }
 
 function two(value: number): string {

@@ -52,6 +52,7 @@ export const COST = {
   element: 24,
   entry: 160,
   keyed: 160,
+  exactTime: 160,
   memo: 24,
   sparseMemo: 80,
 } as const;

@@ -23,7 +23,7 @@ export function upgradePandas(value: OpaqueValue, budget: Budget): unknown {
     case '_new_DatetimeIndex':
       return readIndex(value, budget);
     case '_unpickle_timestamp':
-      return upgradeTimestamp(value);
+      return upgradeTimestamp(value, budget);
     case '_timedelta_unpickle':
       return upgradeTimedelta(value);
     default:

@@ -1,4 +1,6 @@
+import { dateWithText, exactText } from '../../exact-date.js';
 import type { OpaqueValue } from '../opaque-value.js';
+import { type Budget, COST } from '../pickle-limits.js';
 import { TimeDelta } from '../values/time-delta.js';
 
 // A time of pandas is a count of units since 1970 in UTC, whatever its zone; a duration is a count of units.
@@ -11,8 +13,11 @@ const UNITS: ReadonlyMap<unknown, bigint> = new Map([
   [10, 1_000_000_000n],
 ]);
 const NANOSECONDS = 10;
-const MICROSECONDS_OF_SECOND = 1_000_000n;
-const LATEST_MS = 8_640_000_000_000_000n;
+const UNITS_OF_SECOND = 1_000_000_000n;
+const LATEST_MS = 8_640_000_000_000_000;
+/** Four digits are the year's in a text. */
+const EARLIEST_TEXT_MS = new Date(0).setUTCFullYear(1, 0, 1);
+const LATEST_TEXT_MS = Date.UTC(9999, 11, 31);
 /** Of a Python `timedelta`. */
 const LONGEST_SECONDS = 999_999_999n * 86_400n;
 
@@ -21,31 +26,37 @@ function floorDivide(value: bigint, by: bigint): bigint {
   return value < 0n && quotient * by !== value ? quotient - 1n : quotient;
 }
 
-/** In microseconds, rounded down. */
-function microseconds(count: unknown, unit: unknown): bigint | undefined {
+/** In nanoseconds; undefined for what numpy has no room for: it would be worked with in full, each time it is shared. */
+function nanoseconds(count: unknown, unit: unknown): bigint | undefined {
   const perSecond = UNITS.get(unit ?? NANOSECONDS);
   if (perSecond === undefined || (typeof count !== 'bigint' && !Number.isSafeInteger(count)))
     return undefined;
-  // What numpy has no room for would be worked with in full, for each that shares it.
-  if (BigInt(count as bigint | number) !== BigInt.asIntN(64, BigInt(count as bigint | number)))
-    return undefined;
-  return floorDivide(BigInt(count as bigint | number) * MICROSECONDS_OF_SECOND, perSecond);
+  const whole = BigInt(count as bigint | number);
+  return whole === BigInt.asIntN(64, whole) ? whole * (UNITS_OF_SECOND / perSecond) : undefined;
 }
 
-/** A `pandas.Timestamp`: `(count, frequency, zone, unit)`, without the unit before pandas 2. */
-export function upgradeTimestamp({ args }: OpaqueValue): Date | undefined {
-  const [count, , , unit] = args;
-  const micros = microseconds(count, unit);
-  const ms = micros === undefined ? undefined : floorDivide(micros, 1000n);
-  return ms === undefined || ms > LATEST_MS || ms < -LATEST_MS ? undefined : new Date(Number(ms));
+/** A `pandas.Timestamp`: `(count, frequency, zone, unit)`, without the unit before pandas 2. Its text is of UTC. */
+export function upgradeTimestamp({ args }: OpaqueValue, budget: Budget): Date | undefined {
+  const [count, , zone, unit] = args;
+  const nanos = nanoseconds(count, unit);
+  if (nanos === undefined) return undefined;
+  const seconds = floorDivide(nanos, UNITS_OF_SECOND);
+  const rest = Number(nanos - seconds * UNITS_OF_SECOND);
+  const localMs = Number(seconds) * 1000;
+  const ms = localMs + Math.floor(rest / 1e6);
+  if (ms > LATEST_MS || ms < -LATEST_MS) return undefined;
+  if (ms > LATEST_TEXT_MS || ms < EARLIEST_TEXT_MS) return new Date(ms);
+  budget.spend(COST.exactTime);
+  const offsetMicros = zone === null || zone === undefined ? null : 0;
+  return dateWithText(ms, exactText({ localMs, micros: Math.floor(rest / 1000), offsetMicros }, rest % 1000));
 }
 
 /** A `pandas.Timedelta`: `(count, unit)`. */
 export function upgradeTimedelta({ args }: OpaqueValue): TimeDelta | undefined {
   const [count, unit] = args;
-  const micros = microseconds(count, unit);
-  if (micros === undefined) return undefined;
-  const seconds = floorDivide(micros, MICROSECONDS_OF_SECOND);
+  const nanos = nanoseconds(count, unit);
+  if (nanos === undefined) return undefined;
+  const seconds = floorDivide(nanos, UNITS_OF_SECOND);
   if (seconds > LONGEST_SECONDS || seconds < -LONGEST_SECONDS) return undefined;
-  return new TimeDelta(0, Number(seconds), Number(micros - seconds * MICROSECONDS_OF_SECOND));
+  return new TimeDelta(0, Number(seconds), Number((nanos - seconds * UNITS_OF_SECOND) / 1000n));
 }

@@ -1,3 +1,4 @@
+import { type ExactTime, parseExactTime, textOfDate } from '../../exact-date.js';
 import { OpaqueValue } from '../opaque-value.js';
 import { PyCallable, PyReference } from '../py.js';
 import { Complex } from '../values/complex.js';
@@ -5,6 +6,7 @@ import { Decimal } from '../values/decimal.js';
 import { Fraction } from '../values/fraction.js';
 import { PlainDate } from '../values/plain-date.js';
 import { PlainTime } from '../values/plain-time.js';
+import { PyFloat } from '../values/py-float.js';
 import { TimeDelta } from '../values/time-delta.js';
 import { Uuid } from '../values/uuid.js';
 import type { Place } from './place.js';
@@ -17,6 +19,7 @@ const EARLIEST_DATE = new Date(0).setUTCFullYear(1, 0, 1);
 export function writeNamed(out: Writer, value: object, place: Place): boolean {
   if (value instanceof Date) writeDate(out, value, place);
   else if (value instanceof PyCallable || value instanceof PyReference) writeReference(out, value.expression);
+  else if (value instanceof PyFloat) out.float(value.value);
   else if (value instanceof Complex) writeComplex(out, value);
   else if (value instanceof Decimal) writeOfText(out, 'decimal', 'Decimal', value.text);
   else if (value instanceof Uuid) writeOfText(out, 'uuid', 'UUID', value.text);
@@ -29,28 +32,40 @@ export function writeNamed(out: Writer, value: object, place: Place): boolean {
   return true;
 }
 
-/** An aware datetime of UTC: two bytes for the year, one for each field, three for the microseconds. */
+/** An aware datetime of UTC; one that came from Python goes back as it was, to the microsecond, with its offset or without. */
 function writeDate(out: Writer, date: Date, place: Place): void {
+  const text = textOfDate(date);
+  const exact = text === null ? undefined : parseExactTime(text);
   const ms = date.getTime();
-  if (!(ms >= EARLIEST_DATE && ms <= LATEST_DATE)) {
+  if (exact === undefined && !(ms >= EARLIEST_DATE && ms <= LATEST_DATE)) {
     const what = Number.isNaN(ms) ? 'is invalid' : `is ${date.toISOString()}`;
     throw place.fail(`Python has the years 1 to 9999, and this date ${what}`);
   }
+  const seconds = Math.floor(ms / 1000) * 1000;
+  writeDatetime(out, exact ?? { localMs: seconds, micros: (ms - seconds) * 1000, offsetMicros: 0 });
+}
+
+/** Two bytes for the year, one for each field, three for the microseconds. */
+function writeDatetime(out: Writer, { localMs, micros, offsetMicros }: ExactTime): void {
+  const local = new Date(localMs);
   const fields = Buffer.alloc(10);
-  fields.writeUInt16BE(date.getUTCFullYear(), 0);
-  fields.set([date.getUTCMonth() + 1, date.getUTCDate()], 2);
-  fields.set([date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds()], 4);
-  fields.writeUIntBE(date.getUTCMilliseconds() * 1000, 7, 3);
+  fields.writeUInt16BE(local.getUTCFullYear(), 0);
+  fields.set([local.getUTCMonth() + 1, local.getUTCDate()], 2);
+  fields.set([local.getUTCHours(), local.getUTCMinutes(), local.getUTCSeconds()], 4);
+  fields.writeUIntBE(micros, 7, 3);
   out.call('datetime', 'datetime', () => {
     out.bytes(fields);
-    writeZone(out, 0);
-    out.tuple(2);
+    if (offsetMicros === null) out.tuple(1);
+    else {
+      writeZone(out, offsetMicros);
+      out.tuple(2);
+    }
   });
 }
 
-function writeZone(out: Writer, minutes: number): void {
+function writeZone(out: Writer, offsetMicros: number): void {
   out.call('datetime', 'timezone', () => {
-    writeTimeDelta(out, new TimeDelta(0, 60 * minutes));
+    writeTimeDelta(out, new TimeDelta(0, 0, offsetMicros));
     out.tuple(1);
   });
 }
@@ -79,7 +94,7 @@ function writePlainTime(out: Writer, time: PlainTime): void {
     out.bytes(fields);
     if (time.offsetMinutes === null) out.tuple(1);
     else {
-      writeZone(out, time.offsetMinutes);
+      writeZone(out, time.offsetMinutes * 60_000_000);
       out.tuple(2);
     }
   });
