@@ -10,9 +10,9 @@ function folder(kind: string) {
 export default defineConfig({
   test: {
     projects: [
-      { test: { ...folder('unit'), testTimeout: 10_000 } },
-      { test: { ...folder('integration'), testTimeout: 60_000, hookTimeout: 60_000 } },
-      { test: { ...folder('conformance'), testTimeout: 60_000, hookTimeout: 60_000 } },
+      { test: { ...folder('unit'), testTimeout: 60_000 } },
+      { test: { ...folder('integration'), testTimeout: 120_000, hookTimeout: 120_000 } },
+      { test: { ...folder('conformance'), testTimeout: 120_000, hookTimeout: 120_000 } },
       {
         test: {
           ...folder('interop'),

@@ -26,7 +26,7 @@ test('a cluster whose controller is killed gets another, and its engines back as
   const { directory } = cluster;
   await cluster.stop();
   expect(existsSync(directory)).toBe(false);
-}, 90_000);
+}, 120_000);
 
 test('connection files for reuse stay, and the next cluster serves under them', async () => {
   const profileDir = mkdtempSync(join(tmpdir(), 'ippjs-reuse-'));
@@ -43,4 +43,4 @@ test('connection files for reuse stay, and the next cluster serves under them', 
   } finally {
     rmSync(profileDir, { recursive: true, force: true });
   }
-}, 90_000);
+}, 120_000);

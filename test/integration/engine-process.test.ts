@@ -83,7 +83,7 @@ describe('how an engine ends', () => {
       const since = performance.now();
       engine.child.kill(signal);
       expect(await engine.exited).toBe(0);
-      expect(performance.now() - since).toBeLessThan(15_000);
+      expect(performance.now() - since).toBeLessThan(30_000);
       expect(isAlive(kernelPid)).toBe(false);
       expect((await controller.replyTo(task)).message.content.ename).toBe('EngineError');
       await waitFor(() => controller.of('unregistration_request').length === 1);
@@ -108,7 +108,7 @@ describe('how an engine ends', () => {
     const since = performance.now();
     engine.child.kill('SIGTERM');
     expect(await engine.exited).toBe(0);
-    expect(performance.now() - since).toBeLessThan(15_000);
+    expect(performance.now() - since).toBeLessThan(30_000);
   });
 
   test('SIGKILL to the engine ends the kernel, however busy', async () => {
@@ -122,7 +122,7 @@ describe('how an engine ends', () => {
     // Its kernel tells the hub for it, which else would wait for ten missed heartbeats.
     await waitFor(() => controller.of('unregistration_request').length === 1);
     await untilGone(kernelPid);
-    expect(performance.now() - since).toBeLessThan(15_000);
+    expect(performance.now() - since).toBeLessThan(30_000);
     expect(controller.of('unregistration_request')[0]?.content).toEqual({ id: 0 });
   });
 

@@ -100,7 +100,7 @@ describe('registration', () => {
     await expect(attempt).rejects.toThrow(
       new RegExp(`tcp://127.0.0.1:${info.registration} within [\\d.]+ m?s`),
     );
-    expect(performance.now() - started).toBeLessThan(15_000);
+    expect(performance.now() - started).toBeLessThan(30_000);
   });
 
   test('a hub that says nothing: TimeoutError', async () => {

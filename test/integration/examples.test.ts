@@ -9,7 +9,7 @@ it('runs every example of the documentation on the embedded cluster', async () =
   expect(output).toContain(`${examples.length} examples ok`);
   for (const name of examples) expect(output).toMatch(new RegExp(`${name} +│ ok `));
   expect(code).toBe(0);
-}, 60_000);
+}, 120_000);
 
 it('fails when examples fail, and says which and why', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'ipp-test-'));
@@ -23,4 +23,4 @@ it('fails when examples fail, and says which and why', async () => {
   } finally {
     rmSync(directory, { recursive: true });
   }
-}, 60_000);
+}, 120_000);

@@ -61,7 +61,7 @@ async function follow(...script: readonly Said[]) {
   onTestFinished(() => rc.close());
   const result = await rc
     .getResult<{ stdout: string }>(ID)
-    .get({ timeout: 20_000 })
+    .get({ timeout: 60_000 })
     .then(
       ({ stdout }) => stdout,
       (error: Error & { code?: string; reason?: string }) => error.reason ?? error.code,
@@ -183,7 +183,7 @@ it.each(['seen', 'not seen'] as const)(
     onTestFinished(() => hub.stop());
     const rc = await Client.connect({ connectionFile: hub.info, pollInterval: 10 });
     onTestFinished(() => rc.close());
-    const result = await rc.getResult<{ text: string; stdout: string }>(ID).get({ timeout: 20_000 });
+    const result = await rc.getResult<{ text: string; stdout: string }>(ID).get({ timeout: 60_000 });
     expect(result).toMatchObject({ text: '42', stdout: 'printed' });
     expect(missed).toBeGreaterThan(1);
   },

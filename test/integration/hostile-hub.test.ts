@@ -78,7 +78,7 @@ describe('replies that are none', () => {
       sendAll(hub, request);
       return false;
     });
-    expect(await rc.hubHistory({ timeout: 10_000 })).toEqual(['the answer']);
+    expect(await rc.hubHistory({ timeout: 60_000 })).toEqual(['the answer']);
     await waitFor(() => rc.stats.replayed === 2, { what: () => JSON.stringify(rc.stats) });
     expect(rc.stats).toMatchObject({ ...counts, replayed: 2, unexpected: 0 });
     expect(counts.malformed).toBe(17);
@@ -239,7 +239,7 @@ describe('answers that cannot be', () => {
           message.msg_type === 'connection_request' ? { status: 'ok', engines } : undefined,
       });
       try {
-        await using rc = await Client.connect({ connectionFile: hub.info, timeout: 20_000 });
+        await using rc = await Client.connect({ connectionFile: hub.info, timeout: 60_000 });
         for (const [id, uuid] of rc.engines) {
           expect(Number.isInteger(id)).toBe(true);
           expect(typeof uuid).toBe('string');
@@ -267,7 +267,7 @@ describe('a hub that does not answer', () => {
     expect((failure as TimeoutError).message).toMatch(/within [1-9][\d.]* s/);
     expect((failure as TimeoutError).message).toMatch(/nothing accepts connections/);
     expect((failure as TimeoutError).waitedMs).toBeGreaterThanOrEqual(1_450);
-    expect(waited).toBeLessThan(15_000);
+    expect(waited).toBeLessThan(30_000);
   });
 
   it('because it is silent: a TimeoutError that says so', async () => {
@@ -311,7 +311,7 @@ describe('a hub that does not answer', () => {
     expect((failure as Error).message).toContain(hub.address);
     expect((failure as Error).message).not.toContain(key);
     expect((failure as Error).message).not.toContain(hub.key);
-    expect(performance.now() - started).toBeLessThan(15_000);
+    expect(performance.now() - started).toBeLessThan(30_000);
     expect(hub.probes).toBe(1);
   });
 
@@ -346,7 +346,7 @@ describe('a hub that does not answer', () => {
     await expected;
     // Further awaits share the failure, too.
     await expect(Promise.resolve(query)).rejects.toMatchObject({ code: 'TIMEOUT' });
-    expect(performance.now() - started).toBeLessThan(15_000);
+    expect(performance.now() - started).toBeLessThan(30_000);
   });
 });
 
@@ -367,7 +367,7 @@ describe('a hub that goes', () => {
     });
     await waiting;
     await asked;
-    await expect(rc.loadBalancedView().execute('x').get({ timeout: 20_000 })).rejects.toMatchObject({
+    await expect(rc.loadBalancedView().execute('x').get({ timeout: 60_000 })).rejects.toMatchObject({
       code: 'CONNECTION_CLOSED',
     });
   });

@@ -310,7 +310,7 @@ describeMongo('the MongoDB store', () => {
     expect(await db.remove({ msgIds: ['big', 'nobody'] })).toEqual(dry);
     expect(await db.count(parseQuery({}))).toBe(0);
     expect(store.log.filter((line) => line.startsWith('error'))).toEqual([]);
-  }, 90_000);
+  }, 120_000);
 
   test('past its bounds the longest finished go, and are named', async () => {
     await using store = await open(server, { recordLimit: 20 });
@@ -374,7 +374,7 @@ describeMongo(
       ]);
       await server.restart();
       await waitFor(() => log.some((line) => line.includes('is back')), {
-        timeout: 20_000,
+        timeout: 60_000,
         what: 'the store to catch up',
       });
       expect(await ids(db, {})).toEqual(['before', 'during0', 'during1', 'during2', 'during3', 'during4']);
@@ -407,7 +407,7 @@ describeMongo(
         for (let i = 0; i < 4; i++) {
           const target = n + 20;
           await waitFor(async () => (await db.count(parseQuery({})).catch(() => 0)) > target, {
-            timeout: 20_000,
+            timeout: 60_000,
           });
           await server.restart();
         }

@@ -2,6 +2,7 @@
 import { AsyncResult, type Client, TaskAbortedError } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Gate } from '../support/gate.js';
 
 const PATIENCE = { timeout: 30_000 };
 let cluster: Cluster;
@@ -33,11 +34,13 @@ test('a result under its other names', async () => {
 });
 
 test('a task that was aborted is cancelled', async () => {
-  const busy = rc.directView(0).apply(() => new Promise((resolve) => setTimeout(resolve, 500)));
+  using gate = new Gate();
+  const busy = rc.directView(0).execute(gate.javascript);
   const ar = rc.directView(0).apply(() => 1);
   await rc.abort(ar, PATIENCE);
   expect(await ar.exception(PATIENCE)).toBeInstanceOf(TaskAbortedError);
   expect([ar.cancelled, ar.successful]).toEqual([true, false]);
+  gate.open();
   await busy.get(PATIENCE);
 });
 

@@ -15,7 +15,7 @@ import { waitFor } from '../support/wait-for.js';
 
 /** A link counts as cut after four of these. */
 const HEARTBEAT = 500;
-const WAIT = { timeout: 20_000 };
+const WAIT = { timeout: 60_000 };
 
 async function fakeHub(options: FakeHubOptions = {}): Promise<FakeHub> {
   const hub = await FakeHub.start(options);
@@ -270,7 +270,7 @@ describe('a network that is cut without a word', () => {
     const asked = codeOf(rc.hubHistory(WAIT));
     const began = performance.now();
     await rc.close();
-    expect(performance.now() - began).toBeLessThan(15_000);
+    expect(performance.now() - began).toBeLessThan(30_000);
     expect(await asked).toMatchObject({ code: 'CONNECTION_CLOSED' });
     expect(states.at(-1)).toMatchObject({ state: 'closed', incarnation: 1 });
     expect(rc.connected).toBe(false);
@@ -484,7 +484,7 @@ describe('a program that is stopped and goes on', () => {
 
   const asleep = (ms: number): Promise<unknown> => {
     const until = performance.now() + ms;
-    return waitFor(() => performance.now() > until, { timeout: 20_000 });
+    return waitFor(() => performance.now() > until, { timeout: 60_000 });
   };
 
   it('keeps a connection that lasted, and knows the engines that came and went', async () => {

@@ -270,7 +270,7 @@ describe('retention', () => {
         culled.push(...(await db.write([])).culled);
         return culled.length > 0;
       },
-      { timeout: 15_000, what: 'old tasks to be removed' },
+      { timeout: 60_000, what: 'old tasks to be removed' },
     );
     expect(culled).toEqual(Array.from({ length: 33 }, (_, n) => ended(n + 1).msg_id));
     expect(await db.count(parseQuery({}))).toBe(18);
@@ -288,12 +288,12 @@ describe('retention', () => {
     expect(before).toBeGreaterThan(8_000_000);
     const bySize = await open({ sizeLimit: 4_000_000 });
     const removed = () => lines.filter((line) => line.includes('old tasks were removed')).length;
-    await waitFor(() => removed() === 1, { timeout: 15_000 });
+    await waitFor(() => removed() === 1, { timeout: 60_000 });
     expect(await bySize.count(parseQuery({}))).toBeLessThan(200);
     await bySize.close();
     expect(statSync(file).size).toBeLessThan(before / 1.5);
     const byAge = await open({ maxAge: 3_600_000 });
-    await waitFor(() => removed() === 2, { timeout: 15_000 });
+    await waitFor(() => removed() === 2, { timeout: 60_000 });
     expect(ids(await found(byAge))).toEqual(['t00402']);
     await byAge.close();
     expect(statSync(file).size).toBeLessThan(2_000_000);
@@ -318,7 +318,7 @@ describe('in operation', () => {
     expect(lines.filter((line) => line.startsWith('error'))).toHaveLength(1);
     other.exec('COMMIT');
     other.close();
-    await waitFor(async () => (await db.count(parseQuery({}))) === 3, { timeout: 10_000 });
+    await waitFor(async () => (await db.count(parseQuery({}))) === 3, { timeout: 60_000 });
     expect(lines.at(-1)).toContain('takes changes again');
     await db.close();
   });
@@ -369,7 +369,7 @@ describe('in operation', () => {
             await submit();
             return errors.includes('cannot be written to');
           },
-          { timeout: 20_000, interval: 1, what: () => `the disk to be full: ${errors}` },
+          { timeout: 60_000, interval: 1, what: () => `the disk to be full: ${errors}` },
         );
         for (let i = 0; i < 20; i++) await submit();
         const ask = () =>
@@ -383,7 +383,7 @@ describe('in operation', () => {
             const { content } = await ask();
             return content.status === 'ok' && (content.records as Dict[]);
           },
-          { timeout: 20_000, interval: 100, what: () => `the store to catch up: ${errors}` },
+          { timeout: 60_000, interval: 100, what: () => `the store to catch up: ${errors}` },
         );
         expect(records).toHaveLength(replies);
         expect(errors).toContain('takes changes again');

@@ -57,7 +57,7 @@ async function serve(): Promise<Serving> {
   const clientFile = join(security, 'ipcontroller-client.json');
   const engineFile = join(security, 'ipcontroller-engine.json');
   await waitFor(() => existsSync(clientFile) && existsSync(engineFile), {
-    timeout: 20_000,
+    timeout: 60_000,
     what: () => `the controller to serve: ${errors}`,
   });
   const client = RawClient.fromFile(clientFile);

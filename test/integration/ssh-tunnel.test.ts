@@ -171,7 +171,7 @@ describe.skipIf(leaveOut)('an ssh tunnel', () => {
     sshd.breakConnections();
     await waitFor(() => states.length >= 3, { timeout: 30_000, what: () => states.join() });
     expect(states).toEqual(['connected', 'disconnected', 'connected']);
-    expect(await rc.hubHistory({ timeout: 20_000 })).toEqual([]);
+    expect(await rc.hubHistory({ timeout: 60_000 })).toEqual([]);
     expect(sshd.connections).toBe(1);
   });
 
@@ -180,7 +180,7 @@ describe.skipIf(leaveOut)('an ssh tunnel', () => {
     const connecting = Client.connect({ ...options, connectionFile: hub.info, timeout: 60_000 }).catch(
       (reason: unknown) => reason,
     );
-    await waitFor(() => hub.requests.length > 0, { timeout: 20_000, what: 'the request' });
+    await waitFor(() => hub.requests.length > 0, { timeout: 60_000, what: 'the request' });
     sshd.breakConnections();
     expect(await connecting).toMatchObject({ code: 'SSH_TUNNEL' });
   });

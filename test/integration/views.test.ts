@@ -35,7 +35,7 @@ beforeAll(async () => {
   engines = await Promise.all([0, 1, 2].map(() => EngineProcess.start({ args })));
   rc = await Client.connect({ connectionFile: controller.controller.clientFile, ...patience });
   await rc.waitForEngines(3, patience);
-}, 90_000);
+}, 120_000);
 
 beforeEach(() => {
   dv = rc.directView();
@@ -297,7 +297,7 @@ test('imap reads as results are taken, in order or as they come', async () => {
   expect(read).toBeLessThan(40);
 
   async function* slowly() {
-    for (const ms of [300, 1, 2, 3]) yield ms;
+    for (const ms of [1_500, 1, 2, 3]) yield ms;
   }
   const wait = async (ms: number) => {
     await new Promise((resolve) => setTimeout(resolve, ms));
@@ -308,9 +308,9 @@ test('imap reads as results are taken, in order or as they come', async () => {
     for await (const each of map) all.push(each);
     return all;
   };
-  expect(await collect(lv.imap(wait, slowly()))).toEqual([300, 1, 2, 3]);
+  expect(await collect(lv.imap(wait, slowly()))).toEqual([1_500, 1, 2, 3]);
   const asTheyCome = await collect(lv.imap(wait, slowly(), { ordered: false }));
-  expect(asTheyCome.at(-1)).toBe(300);
+  expect(asTheyCome.at(-1)).toBe(1_500);
   expect(await collect(dv.imap((n: number) => n + 1, [1, 2, 3, 4, 5], { chunksize: 2 }))).toEqual([
     2, 3, 4, 5, 6,
   ]);
@@ -411,7 +411,7 @@ test('a large map leaves the event loop to others, and its tasks are all there a
   const list = await value(ar);
   clearInterval(timer);
   expect([list.length, list[0], list.at(-1)]).toEqual([count, 1, count]);
-  expect(longest).toBeLessThan(2_000);
+  expect(longest).toBeLessThan(5_000);
 });
 
 test('a scheduler of the pure scheme is asked nothing that it does not know', async () => {

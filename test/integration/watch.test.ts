@@ -90,7 +90,7 @@ for (const [store, optionsOf] of Object.entries(stores)) {
         await waitFor(
           async () =>
             (await rc.dbQuery({ msg_id: { $in: ids }, completed: { $ne: null } }).count()) === 1_980,
-          { timeout: 25_000 },
+          { timeout: 60_000 },
         );
         for (const [i, replay] of replays.entries())
           await replay.agrees(() => rc.dbQuery(queries[i] ?? {}, KEYS));
@@ -282,7 +282,7 @@ describe('a live query', () => {
     expect(await reading).toMatchObject({ name: 'AbortError' });
     pacing.unsubscribe();
     prompt.stop();
-  }, 90_000);
+  }, 120_000);
 
   it('asks where its hub pushes to no more', async () => {
     const query = rc.dbQuery({ label: 'many' }, KEYS);

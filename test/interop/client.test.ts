@@ -100,7 +100,7 @@ for (const version of stockVersions) {
           expect(other.session.id).toBe(other.session.session);
           expect(other.session.session).not.toBe(rc.session.session);
           const ar = other.directView(0).execute('1');
-          await ar.get({ timeout: 20_000 });
+          await ar.get({ timeout: 60_000 });
           const mine = await waitFor(async () => {
             const rows = await other.dbQuery({ client_uuid: other.session.session }, 'client_uuid');
             return rows.length > 0 && rows;
@@ -120,7 +120,7 @@ for (const version of stockVersions) {
           expect(() => other.dbQuery({})).toThrow(expect.objectContaining({ code: 'CONNECTION_CLOSED' }));
           await expect(other.hubHistory()).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' });
           open(path);
-          await rc.directView(0).execute('1').get({ timeout: 20_000 });
+          await rc.directView(0).execute('1').get({ timeout: 60_000 });
         });
       });
 
@@ -239,7 +239,7 @@ for (const version of stockVersions) {
             { msg_id, label: null, display_data: null },
           ]);
           expect(await rc.dbQuery({ msg_id }, [])).toEqual([{ msg_id }]);
-          expect(await rc.dbQuery({ msg_id }, { keys: 'queue', timeout: 20_000 })).toEqual([
+          expect(await rc.dbQuery({ msg_id }, { keys: 'queue', timeout: 60_000 })).toEqual([
             { msg_id, queue: 'task' },
           ]);
         });
@@ -419,28 +419,28 @@ for (const version of stockVersions) {
             long: 'x'.repeat(100_000),
           };
           for (const [name, value] of Object.entries(expected)) {
-            expect(await rc.getResult(idOf(name)).get({ timeout: 20_000 }), name).toEqual(value);
+            expect(await rc.getResult(idOf(name)).get({ timeout: 60_000 }), name).toEqual(value);
           }
         });
 
         it('name a class that JavaScript does not know', async () => {
-          const value = await rc.getResult(idOf('fraction')).get({ timeout: 20_000 });
+          const value = await rc.getResult(idOf('fraction')).get({ timeout: 60_000 });
           expect(value).toStrictEqual(new Fraction(1, 3));
         });
 
         it('are one for one id, a list in the order of a list', async () => {
           const ar = rc.getResult<number>([idOf('str'), idOf('int'), idOf('str')]);
-          expect(await ar.get({ timeout: 20_000 })).toEqual(['hé 😀', 7, 'hé 😀']);
+          expect(await ar.get({ timeout: 60_000 })).toEqual(['hé 😀', 7, 'hé 😀']);
           expect(ar.msgIds).toEqual([idOf('str'), idOf('int'), idOf('str')]);
           expect(ar.ready).toBe(true);
           expect(ar.successful).toBe(true);
-          expect(await rc.getResult([idOf('int')]).get({ timeout: 20_000 })).toEqual([7]);
-          expect(await rc.getResult([]).get({ timeout: 20_000 })).toEqual([]);
+          expect(await rc.getResult([idOf('int')]).get({ timeout: 60_000 })).toEqual([7]);
+          expect(await rc.getResult([]).get({ timeout: 60_000 })).toEqual([]);
         });
 
         it('are what execute showed and printed', async () => {
           const ar = rc.getResult(idOf('execute'));
-          expect(await ar.get({ timeout: 20_000 })).toMatchObject({
+          expect(await ar.get({ timeout: 60_000 })).toMatchObject({
             text: '42',
             data: { 'text/plain': '42' },
             stdout: 'from Python\n',
@@ -453,7 +453,7 @@ for (const version of stockVersions) {
 
         it('are errors as they were raised', async () => {
           const ar = rc.getResult(idOf('boom'));
-          const failure = await ar.get({ timeout: 20_000 }).then(
+          const failure = await ar.get({ timeout: 60_000 }).then(
             () => undefined,
             (error: unknown) => error,
           );
@@ -473,7 +473,7 @@ for (const version of stockVersions) {
           expect(await ar.wait()).toBe(true);
           await waitFor(() => ar.stdout[0] === 'before the end\n');
           const both = rc.getResult([idOf('int'), idOf('boom')]);
-          await expect(both.get({ timeout: 20_000 })).rejects.toMatchObject({
+          await expect(both.get({ timeout: 60_000 })).rejects.toMatchObject({
             code: 'COMPOSITE',
             errors: [expect.objectContaining({ ename: 'ValueError' })],
           });
@@ -481,12 +481,12 @@ for (const version of stockVersions) {
 
         it('of an unknown id are an error that names it', async () => {
           const ar = rc.getResult(['no-such-task', idOf('int')]);
-          const failure = await ar.get({ timeout: 20_000 }).catch((error: unknown) => error);
+          const failure = await ar.get({ timeout: 60_000 }).catch((error: unknown) => error);
           expect(failure).toMatchObject({
             code: 'COMPOSITE',
             errors: [{ code: 'TASK_NOT_FOUND', msgIds: ['no-such-task'] }],
           });
-          await expect(rc.getResult('no-such-task').get({ timeout: 20_000 })).rejects.toThrow(
+          await expect(rc.getResult('no-such-task').get({ timeout: 60_000 })).rejects.toThrow(
             /no such task: "no-such-task"/,
           );
         });
@@ -512,7 +512,7 @@ for (const version of stockVersions) {
           await expect(ar.get({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
           await waitFor(() => states.includes('assigned'));
           open(path);
-          expect(await ar.get({ timeout: 20_000 })).toMatchObject({ text: "'done'" });
+          expect(await ar.get({ timeout: 60_000 })).toMatchObject({ text: "'done'" });
           expect(states).toEqual(['unassigned', 'assigned', 'completed']);
           expect(progress.at(0)).toEqual({
             total: 1,
@@ -532,7 +532,7 @@ for (const version of stockVersions) {
             purged: 0,
             lost: 0,
           });
-          expect(await submitted.get({ timeout: 20_000 })).toMatchObject({ text: "'done'" });
+          expect(await submitted.get({ timeout: 60_000 })).toMatchObject({ text: "'done'" });
         });
       });
 
@@ -576,7 +576,7 @@ for (const version of stockVersions) {
           }
           expect((await rc.dbQuery({ msg_id: { $in: ids } }, [])).length).toBe(4);
           open(path);
-          await rc.getResult([running, waiting]).get({ timeout: 20_000 });
+          await rc.getResult([running, waiting]).get({ timeout: 60_000 });
         });
 
         it('give the history by submission', async () => {
@@ -591,13 +591,13 @@ for (const version of stockVersions) {
           const again = await rc.resubmit([idOf('int'), idOf('str')]);
           expect(again.msgIds).toHaveLength(2);
           expect(again.msgIds).not.toContain(idOf('int'));
-          expect(await again.get({ timeout: 20_000 })).toEqual([7, 'hé 😀']);
+          expect(await again.get({ timeout: 60_000 })).toEqual([7, 'hé 😀']);
           const [row] = await rc.dbQuery({ msg_id: idOf('int') }, 'resubmitted');
           expect(row?.resubmitted).toBe(again.msgIds[0]);
           const [copy] = await rc.dbQuery({ msg_id: again.msgIds[1] ?? '' }, ['client_uuid', 'queue']);
           expect(copy).toMatchObject({ client_uuid: python.session, queue: 'task' });
           const boom = await rc.resubmit(idOf('boom'));
-          await expect(boom.get({ timeout: 20_000 })).rejects.toMatchObject({ ename: 'ValueError' });
+          await expect(boom.get({ timeout: 60_000 })).rejects.toMatchObject({ ename: 'ValueError' });
           const before = (await rc.hubHistory()).length;
           const unknown = rc.resubmit([idOf('int'), 'nope']);
           await expect(unknown).rejects.toThrow(TaskNotFoundError);
@@ -609,7 +609,7 @@ for (const version of stockVersions) {
           const failed = await rc.dbQuery({ 'result_content.status': 'error', resubmitted: null }, 'msg_id');
           expect(failed.length).toBeGreaterThan(0);
           const again = await rc.resubmit(failed.map((row) => row.msg_id));
-          await expect(again.get({ timeout: 20_000 })).rejects.toMatchObject({ code: 'COMPOSITE' });
+          await expect(again.get({ timeout: 60_000 })).rejects.toMatchObject({ code: 'COMPOSITE' });
           expect(again.statuses).toEqual(failed.map(() => 'failed'));
         });
 
@@ -620,7 +620,7 @@ for (const version of stockVersions) {
           expect(await has([idOf('none')])).toBe(0);
           const gone = await rc
             .getResult(idOf('none'))
-            .get({ timeout: 20_000 })
+            .get({ timeout: 60_000 })
             .catch((error: unknown) => error);
           expect(gone).toBeInstanceOf(TaskNotFoundError);
           expect(gone).toMatchObject({ msgIds: [idOf('none')] });
@@ -628,7 +628,7 @@ for (const version of stockVersions) {
 
           // Output that reaches a stock hub after a purge brings the record back; these have none.
           const own = rc.directView([0, 1]).execute('1', { silent: true });
-          await own.get({ timeout: 20_000 });
+          await own.get({ timeout: 60_000 });
           await waitFor(async () => (await rc.resultStatus(own)).completed.length === 2);
           expect(rc.history).toEqual(expect.arrayContaining([...own.msgIds]));
           await rc.purgeResults(own);
@@ -644,7 +644,7 @@ for (const version of stockVersions) {
           await expect(rc.purgeHubResults([], { targets: 99 })).rejects.toThrow(UsageError);
 
           const last = rc.directView(0).execute('1', { silent: true });
-          await last.get({ timeout: 20_000 });
+          await last.get({ timeout: 60_000 });
           rc.purgeLocalResults('all');
           expect(rc.history).toEqual([]);
           await waitFor(async () => (await rc.resultStatus(last)).completed.length === 1);

@@ -17,11 +17,11 @@ for (const version of stockVersions) {
       const { python } = requirePythonEnv(version);
       const cluster = await Cluster.start({ n: 2, controller: 'python', engines: 'python', python });
       const rc = await cluster.connect();
-      const answers = await rc.directView('all').execute('import os; os.getpid()').get({ timeout: 20_000 });
+      const answers = await rc.directView('all').execute('import os; os.getpid()').get({ timeout: 60_000 });
       expect(answers.map(({ text }) => Number(text))).toEqual(cluster.engines.map(({ pid }) => pid));
 
       await cluster.killEngine(0);
-      await waitFor(() => rc.ids.length === 1, { what: 'the nanny to tell the hub', timeout: 20_000 });
+      await waitFor(() => rc.ids.length === 1, { what: 'the nanny to tell the hub', timeout: 60_000 });
       await rc.close();
       const leaders = [cluster.controller.pid, ...cluster.engines.map(({ pid }) => pid)];
       const running = belongingTo(leaders, await listProcesses());
@@ -44,11 +44,11 @@ for (const version of stockVersions) {
         const { text } = await rc
           .loadBalancedView()
           .execute(code[language], { language })
-          .get({ timeout: 20_000 });
+          .get({ timeout: 60_000 });
         expect(text).toBe(language === 'python' ? "'[2, 4]'" : "'2,4'");
       }
       const mismatch = rc.directView(snake?.id ?? -1).apply(() => 1);
-      await expect(mismatch.get({ timeout: 20_000 })).rejects.toBeInstanceOf(LanguageMismatchError);
+      await expect(mismatch.get({ timeout: 60_000 })).rejects.toBeInstanceOf(LanguageMismatchError);
     });
 
     it('runs JavaScript engines with the Python controller', async () => {
@@ -56,9 +56,9 @@ for (const version of stockVersions) {
       await using cluster = await Cluster.start({ n: 2, controller: 'python', python });
       await using rc = await cluster.connect();
       const squares = rc.directView('all').apply((n: number) => n * n, 9);
-      expect(await squares.get({ timeout: 20_000 })).toEqual([81, 81]);
+      expect(await squares.get({ timeout: 60_000 })).toEqual([81, 81]);
       await cluster.killEngine(1);
-      await waitFor(() => rc.ids.length === 1, { what: 'the hub to be told', timeout: 20_000 });
+      await waitFor(() => rc.ids.length === 1, { what: 'the hub to be told', timeout: 60_000 });
     });
   });
 }

@@ -18,8 +18,8 @@ for (const version of stockVersions) {
         other.directView(0).execute('7 * 8'),
         rc.loadBalancedView().execute('8 * 9'),
       ];
-      await expect(failing.get({ timeout: 20_000 })).rejects.toBeInstanceOf(RemoteError);
-      const replies = await Promise.all(queued.map((result) => result.get({ timeout: 20_000 })));
+      await expect(failing.get({ timeout: 60_000 })).rejects.toBeInstanceOf(RemoteError);
+      const replies = await Promise.all(queued.map((result) => result.get({ timeout: 60_000 })));
       expect(replies.map(({ text }) => text)).toEqual(['42', '56', '72']);
     });
   });

@@ -57,7 +57,7 @@ for (const version of ['7.1', '9'] as const) {
       const [failure, waited] = await elapsed(failureOf(Client.connect({ connectionFile })));
       expect(failure).toBeInstanceOf(AuthenticationError);
       expect(String(failure)).toContain(`:${infoOf(cluster).registration}`);
-      expect(waited).toBeLessThan(15_000);
+      expect(waited).toBeLessThan(25_000);
     });
 
     it('a hub that is stopped is a TimeoutError, and one that goes on answers again', async () => {
@@ -68,12 +68,12 @@ for (const version of ['7.1', '9'] as const) {
         expect(String(failure)).toMatch(/does not answer; the hub may be stopped or busy/);
         expect(String(failure)).toContain(`:${infoOf(cluster).registration}`);
         expect((failure as TimeoutError).waitedMs).toBeGreaterThanOrEqual(690);
-        expect(waited).toBeLessThan(15_000);
+        expect(waited).toBeLessThan(25_000);
         const [unconnected, tried] = await elapsed(
           failureOf(Client.connect({ connectionFile: cluster.connectionFile, timeout: 1_500 })),
         );
         expect(unconnected).toBeInstanceOf(TimeoutError);
-        expect(tried).toBeLessThan(15_000);
+        expect(tried).toBeLessThan(25_000);
         const abort = new AbortController();
         const reason = new Error('enough');
         const aborted = failureOf(rc.hubHistory({ signal: abort.signal }));
@@ -82,7 +82,7 @@ for (const version of ['7.1', '9'] as const) {
       } finally {
         process.kill(cluster.controllerPid, 'SIGCONT');
       }
-      expect(await rc.hubHistory({ timeout: 20_000 })).toEqual([]);
+      expect(await rc.hubHistory({ timeout: 60_000 })).toEqual([]);
     });
 
     it('an engine that dies in a direct task is an EngineError, soon', async () => {
@@ -96,14 +96,14 @@ for (const version of ['7.1', '9'] as const) {
       const started = performance.now();
       await cluster.killEngine(id, { nanny: 'spare' });
       for (const ar of [runs, waits]) {
-        const failure = await failureOf(ar.get({ timeout: 25_000 }));
+        const failure = await failureOf(ar.get({ timeout: 60_000 }));
         expect(failure).toBeInstanceOf(EngineError);
         expect(failure).toMatchObject({ code: 'ENGINE_DIED', engineId: id, engineUuid: uuid });
         expect(String(failure)).toContain(ar.msgIds[0]);
         expect(ar.statuses).toEqual(['failed']);
       }
       // A stock hub itself takes 30 s.
-      expect(performance.now() - started).toBeLessThan(15_000);
+      expect(performance.now() - started).toBeLessThan(25_000);
       expect(rc.outstanding).toEqual([]);
       expect(() => view.execute('1')).toThrow(`no engine ${id}`);
     });
@@ -116,12 +116,12 @@ for (const version of ['7.1', '9'] as const) {
       });
       const id = [...rc.engines].find(([, known]) => known === uuid)?.[0] ?? -1;
       await cluster.killEngine(id, { nanny: 'spare' });
-      const [failure, waited] = await elapsed(failureOf(ar.get({ timeout: 25_000 })));
+      const [failure, waited] = await elapsed(failureOf(ar.get({ timeout: 60_000 })));
       expect(failure).toBeInstanceOf(EngineError);
       expect(failure).toMatchObject({ code: 'ENGINE_DIED', engineId: id });
-      expect(waited).toBeLessThan(15_000);
+      expect(waited).toBeLessThan(25_000);
       // The last engine works on.
-      expect(await rc.loadBalancedView().execute('6 * 7').get({ timeout: 20_000 })).toMatchObject({
+      expect(await rc.loadBalancedView().execute('6 * 7').get({ timeout: 60_000 })).toMatchObject({
         text: '42',
       });
     });
@@ -163,20 +163,20 @@ for (const version of ['7.1', '9'] as const) {
         after: 'CONNECTION_CLOSED',
         later: expect.stringMatching(/^(TIMEOUT|CONNECTION_CLOSED)$/),
       });
-      expect(said.hasty?.after).toBeLessThan(15_000);
+      expect(said.hasty?.after).toBeLessThan(25_000);
     });
 
     it('a controller that comes back is talked to again', async () => {
-      expect(await failureOf(rc.loadBalancedView().execute('1').get({ timeout: 20_000 }))).toMatchObject({
+      expect(await failureOf(rc.loadBalancedView().execute('1').get({ timeout: 60_000 }))).toMatchObject({
         code: expect.stringMatching(/^(USAGE|CONNECTION_CLOSED)$/),
       });
       await cluster.restartController();
-      expect(await rc.hubHistory({ timeout: 20_000 })).toEqual([]);
+      expect(await rc.hubHistory({ timeout: 60_000 })).toEqual([]);
       const id = await cluster.startEngine();
-      expect(await rc.waitForEngines(1, { timeout: 20_000 })).toContain(id);
-      await waitFor(() => rc.ids.length === 1, { timeout: 20_000, what: 'the old engines to be forgotten' });
+      expect(await rc.waitForEngines(1, { timeout: 60_000 })).toContain(id);
+      await waitFor(() => rc.ids.length === 1, { timeout: 60_000, what: 'the old engines to be forgotten' });
       const ar = rc.directView(id).execute('6 * 7');
-      expect(await ar.get({ timeout: 20_000 })).toMatchObject({ text: '42' });
+      expect(await ar.get({ timeout: 60_000 })).toMatchObject({ text: '42' });
       await waitFor(async () => (await rc.hubHistory()).includes(ar.msgIds[0] ?? ''));
     });
   });
@@ -188,7 +188,7 @@ async function mainJob(options: StockClusterOptions): Promise<void> {
   await using rc = await Client.connect({ connectionFile: cluster.connectionFile });
   await rc.waitForEngines(1);
   const ar = rc.loadBalancedView().execute('print("é😀"); 6 * 7');
-  expect(await ar.get({ timeout: 20_000 })).toMatchObject({ text: '42' });
+  expect(await ar.get({ timeout: 60_000 })).toMatchObject({ text: '42' });
   const hourAgo = new Date(Date.now() - 3_600_000);
   const rows = await waitFor(async () => {
     const mine = { started: { $gte: hourAgo }, client_uuid: rc.session.session, stdout: 'é😀\n' };
@@ -199,7 +199,7 @@ async function mainJob(options: StockClusterOptions): Promise<void> {
     { msg_id: ar.msgIds[0], queue: 'task', result_content: { status: 'ok' }, started: expect.any(Date) },
   ]);
   await using other = await Client.connect({ connectionFile: cluster.connectionFile });
-  expect(await other.getResult(ar.msgIds[0] ?? '').get({ timeout: 20_000 })).toMatchObject({ text: '42' });
+  expect(await other.getResult(ar.msgIds[0] ?? '').get({ timeout: 60_000 })).toMatchObject({ text: '42' });
   const numbers = { 'result_content.execution_count': { $gte: 1, $lt: 2 ** 40 } };
   expect(await other.dbQuery(numbers, [])).toHaveLength(1);
   for (const client of [rc, other]) {
@@ -226,7 +226,7 @@ describeStock('9', 'a controller of ipyparallel 9 that listens on all addresses'
     expect(infoOf(cluster).interface).toMatch(/\*|0\.0\.0\.0/);
     await using rc = await Client.connect({ connectionFile: cluster.connectionFile });
     await rc.waitForEngines(1);
-    expect(await rc.directView(0).execute('6 * 7').get({ timeout: 20_000 })).toMatchObject({ text: '42' });
+    expect(await rc.directView(0).execute('6 * 7').get({ timeout: 60_000 })).toMatchObject({ text: '42' });
     expect(Object.keys(networkInterfaces()).length).toBeGreaterThan(0);
   });
 });
@@ -238,7 +238,7 @@ for (const version of ['7.1', '9'] as const) {
       await using rc = await Client.connect({ connectionFile: cluster.connectionFile });
       await rc.waitForEngines(1);
       const ar = rc.directView(0).execute('6 * 7');
-      expect(await ar.get({ timeout: 20_000 })).toMatchObject({ text: '42' });
+      expect(await ar.get({ timeout: 60_000 })).toMatchObject({ text: '42' });
       const [id = ''] = ar.msgIds;
       await using other = await Client.connect({ connectionFile: cluster.connectionFile });
       for (const ask of [
@@ -248,7 +248,7 @@ for (const version of ['7.1', '9'] as const) {
         () => rc.hubHistory(),
         () => rc.resubmit(id),
         () => rc.resultStatus(id),
-        () => other.getResult(id).get({ timeout: 20_000 }),
+        () => other.getResult(id).get({ timeout: 60_000 }),
       ]) {
         const failure = await failureOf(ask());
         expect(failure, ask.toString()).toBeInstanceOf(NoDatabaseError);
@@ -270,7 +270,7 @@ for (const version of ['7.1', '9'] as const) {
       await using rc = await Client.connect({ connectionFile: cluster.connectionFile });
       await rc.waitForEngines(1);
       const ar = rc.directView(0).execute('6 * 7');
-      expect(await ar.get({ timeout: 20_000 })).toMatchObject({ text: '42' });
+      expect(await ar.get({ timeout: 60_000 })).toMatchObject({ text: '42' });
       await waitFor(async () => (await rc.resultStatus(ar.msgIds)).completed.length === 1);
       expect(rc.stats).toMatchObject({ malformed: 0, forged: 0, replayed: 0 });
 

@@ -7,8 +7,8 @@ import { StockCluster, stockVersions } from '../support/stock-cluster.js';
 const onePlusOne = `
   import json, sys, time
   import ipyparallel
-  rc = ipyparallel.Client(sys.argv[1], timeout=20)
-  rc.wait_for_engines(1, timeout=20)
+  rc = ipyparallel.Client(sys.argv[1], timeout=60)
+  rc.wait_for_engines(1, timeout=60)
   result = rc[:].execute('1 + 1', silent=False, block=True)
   # The hub only watches: its copy of a reply may come in after the client's.
   deadline = time.monotonic() + 10

@@ -32,7 +32,7 @@ const dump = `
 import sys, json
 from datetime import datetime, timezone
 import ipyparallel
-rc = ipyparallel.Client(sys.argv[1], timeout=20)
+rc = ipyparallel.Client(sys.argv[1], timeout=60)
 query = json.loads(sys.argv[2])
 for condition in query.values():
     if isinstance(condition, dict):
@@ -59,7 +59,7 @@ print(json.dumps([id for table in tables for id, in db.execute('SELECT msg_id FR
 const SUBMIT_PENDING = `
 import sys, json, time
 import ipyparallel
-rc = ipyparallel.Client(sys.argv[1], timeout=20)
+rc = ipyparallel.Client(sys.argv[1], timeout=60)
 session = rc.session
 ids = []
 for n in range(3):
@@ -133,7 +133,7 @@ for (const version of ['7.1', '9'] as const) {
         const there = new Set(await runPython<string[]>(version, COMMITTED, [file]));
         return ids.every((id) => there.has(id));
       };
-      await waitFor(isIn, { timeout: 20_000, interval: 200, what: 'the hub to write its records' });
+      await waitFor(isIn, { timeout: 60_000, interval: 200, what: 'the hub to write its records' });
     };
     const everything = async (db: SqliteDatabase, query: Dict = {}): Promise<Dict[]> => {
       const found: Dict[] = [];

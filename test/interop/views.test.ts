@@ -1,5 +1,5 @@
 // Views and Python engines, behind stock controllers and ours.
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type AsyncResult,
@@ -16,6 +16,7 @@ import {
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeStock } from '../support/describe-stock.js';
 import { EngineProcess } from '../support/engine-process.js';
+import { Gate } from '../support/gate.js';
 import { OurController } from '../support/our-controller.js';
 import { StockCluster, type StockVersion } from '../support/stock-cluster.js';
 import { waitFor } from '../support/wait-for.js';
@@ -192,21 +193,26 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
 
     test('signals, aborts and the end of an engine', async () => {
       const one = rc.directView(0);
-      const sleeping = one.apply(py`
+      using ready = new Gate();
+      const sleeping = one.apply(
+        py(`
         def sleep():
-            import signal, time
+            import os, signal, time
             def stop(*ignored):
                 raise KeyboardInterrupt('stop')
             signal.signal(signal.SIGUSR1, stop)
-            time.sleep(60)
-      `);
+            os.remove(${JSON.stringify(ready.path)})
+            time.sleep(600)
+      `),
+      );
       const waiting = one.apply(py`lambda: 1`);
-      await waitFor(() => sleeping.metadata[0]?.begun !== null);
+      // Until it can be interrupted the signal would end the engine.
+      await waitFor(() => !existsSync(ready.path), { what: 'the task to be ready for a signal' });
       // An engine of 7.1 answers when its only thread has nothing else to do.
       if (version !== '7.1') await one.abort(waiting, patience);
       await rc.sendSignal('SIGUSR1', { targets: 0, ...patience });
       await expect(value(sleeping)).rejects.toMatchObject({ ename: 'KeyboardInterrupt' });
-      const more = one.apply(py('time.sleep'), 0.5);
+      const more = one.apply(py('time.sleep'), 2);
       const last = one.apply(py`lambda: 2`);
       await waitFor(() => more.metadata[0]?.begun !== null);
       await rc.abort('all', { targets: 0, ...patience });

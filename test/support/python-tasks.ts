@@ -50,21 +50,24 @@ const script = String.raw`
   }
   boom = 'print("before the end"); raise ValueError("no such luck")'
 
-  rc = ipyparallel.Client(sys.argv[1], timeout=20)
-  rc.wait_for_engines(2, timeout=20)
+  rc = ipyparallel.Client(sys.argv[1], timeout=60)
+  rc.wait_for_engines(2, timeout=60)
   view = rc.load_balanced_view()
   results = {name: view.apply_async(eval, text) for name, text in expressions.items()}
   results['boom'] = rc[1].apply_async(exec, boom)
   results['execute'] = rc[[0]].execute('print("from Python"); 6 * 7', silent=False)
   results['mux'] = rc[1].apply_async(eval, expressions['str'])
   for result in results.values():
-      result.wait(30)
+      result.wait(60)
   ids = {name: result.msg_ids[0] for name, result in results.items()}
-  deadline = time.monotonic() + 20
-  keys = ['submitted', 'started', 'completed', 'buffers', 'result_buffers']
+  deadline = time.monotonic() + 60
+  keys = ['submitted', 'started', 'completed', 'buffers', 'result_buffers', 'stdout', 'execute_result']
+  # The hub hears of output on a socket of its own.
+  def heard(rows):
+      return rows[ids['execute']]['stdout'] and rows[ids['execute']]['execute_result'] and rows[ids['boom']]['stdout']
   while True:
       rows = {row['msg_id']: row for row in rc.db_query({'msg_id': {'$in': list(ids.values())}}, keys=keys)}
-      if len(rows) == len(ids) and all(row['completed'] for row in rows.values()):
+      if len(rows) == len(ids) and all(row['completed'] for row in rows.values()) and heard(rows):
           break
       assert time.monotonic() < deadline, 'the hub lacks records'
   def text(date):
@@ -72,7 +75,7 @@ const script = String.raw`
   def plain(id):
       row = rows[id]
       dates = {key: text(row[key]) for key in keys[:3]}
-      buffers = {key: [bytes(b).hex() for b in row[key] or []] for key in keys[3:]}
+      buffers = {key: [bytes(b).hex() for b in row[key] or []] for key in keys[3:5]}
       return dict(id=id, **dates, **buffers)
   answer = {'session': rc.session.session, 'tasks': {name: plain(id) for name, id in ids.items()}}
   rc.close()

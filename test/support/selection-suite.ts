@@ -2,6 +2,7 @@
 import type { Client } from '@ipyparallel-js/client';
 import { type Dict, RemoteError } from '@ipyparallel-js/protocol';
 import { expect, it } from 'vitest';
+import { Gate } from './gate.js';
 import { executeContent, type RawClient } from './raw-client.js';
 import { waitFor } from './wait-for.js';
 
@@ -29,25 +30,28 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
     return ids;
   }
 
-  const slow = (language: string, code: string): string =>
-    language === 'python'
-      ? `import time; time.sleep(0.3); ${code}`
-      : `await new Promise((resolve) => setTimeout(resolve, 300)); ${code}`;
+  /** Ends when the gate is open. */
+  const behind = (gate: Gate, language: string, code: string): string =>
+    `${language === 'python' ? gate.python : gate.javascript}${code}`;
   const fails = (language: string): string => (language === 'python' ? '1/0' : 'throw new RangeError("no")');
 
   it('waits for all matches, and has their results in the order of the query', async () => {
     const { rc, raw, language } = subject();
-    const ids = await submit(raw, ['1 + 1', slow(language, '3'), '5']);
+    using first = new Gate();
+    const ids = await submit(raw, ['1 + 1', behind(first, language, '3'), '5']);
     const query = rc.dbQuery({ ...mine(raw), msg_id: { $in: ids } }, { keys: [], sort: { msg_id: 1 } });
     const results = await query.results();
+    first.open();
     expect(results.msgIds).toEqual([...ids].sort());
-    const texts = (await results.get({ timeout: 20_000 })).map((reply) => (reply as { text: string }).text);
+    const texts = (await results.get({ timeout: 60_000 })).map((reply) => (reply as { text: string }).text);
     expect(texts).toEqual(['2', '3', '5']);
-    expect(await query.wait({ timeout: 20_000 })).toBe(true);
-    const more = await submit(raw, [slow(language, '1'), slow(language, '2')]);
+    expect(await query.wait({ timeout: 60_000 })).toBe(true);
+    using second = new Gate();
+    const more = await submit(raw, [behind(second, language, '1'), behind(second, language, '2')]);
     const unfinished = rc.dbQuery({ msg_id: { $in: more }, completed: null }, []);
     expect(await unfinished.wait({ timeout: 0 })).toBe(false);
-    expect(await unfinished.wait({ timeout: 20_000 })).toBe(true);
+    second.open();
+    expect(await unfinished.wait({ timeout: 60_000 })).toBe(true);
     expect(await unfinished.count()).toBe(0);
     expect(await (await unfinished.results()).get()).toEqual([]);
   });
@@ -92,10 +96,10 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
     const [target] = rc.engines.values();
     const metadata = { targets: [target], retries: 0, after: [], follow: [], timeout: 0 };
     const [id = ''] = await submit(raw, ['6 * 7'], metadata);
-    await rc.getResult(id).wait({ timeout: 20_000 });
+    await rc.getResult(id).wait({ timeout: 60_000 });
     const again = await rc.dbQuery({ msg_id: id }).resubmit({ restore: true });
     expect(again.dropped.size).toBe(0);
-    expect(await again.get({ timeout: 20_000 })).toMatchObject([{ text: '42' }]);
+    expect(await again.get({ timeout: 60_000 })).toMatchObject([{ text: '42' }]);
     const record = await waitFor(async () =>
       rc
         .dbQuery({ msg_id: { $in: again.msgIds }, completed: { $ne: null } }, [
@@ -110,9 +114,9 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
     expect(record.client_uuid).toBe(kind === 'ours' ? raw.session.session : rc.session.session);
     // A direct task goes back to its engine.
     const direct = rc.directView(rc.ids[1] ?? 1).execute(language === 'python' ? '"direct"' : "'direct'");
-    await direct.get({ timeout: 20_000 });
+    await direct.get({ timeout: 60_000 });
     const back = await rc.resubmit(direct, { restore: true });
-    expect(await back.get({ timeout: 20_000 })).toMatchObject([
+    expect(await back.get({ timeout: 60_000 })).toMatchObject([
       { engineUuid: rc.engines.get(rc.ids[1] ?? 1) },
     ]);
     await expect(rc.resubmit(['nope'], { restore: true })).rejects.toMatchObject({ code: 'TASK_NOT_FOUND' });
@@ -121,8 +125,9 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
   it('purges what has ended, here and there, and leaves the rest', async () => {
     const { rc, raw, language } = subject();
     const done = await submit(raw, ['1', '2', '3']);
-    await rc.getResult(done).wait({ timeout: 20_000 });
-    const running = await submit(raw, [slow(language, slow(language, '4'))]);
+    await rc.getResult(done).wait({ timeout: 60_000 });
+    using gate = new Gate();
+    const running = await submit(raw, [behind(gate, language, '4')]);
     const query = rc.dbQuery({ msg_id: { $in: [...done, ...running] } });
     const said = await query.purge({ dryRun: true });
     expect(said).toMatchObject({ count: 3, pending: 1, dryRun: true });
@@ -132,7 +137,8 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
     expect(
       (await rc.dbQuery({ msg_id: { $in: [...done, ...running] } }, [])).map(({ msg_id }) => msg_id),
     ).toEqual(running);
-    await rc.getResult(running).wait({ timeout: 20_000 });
+    gate.open();
+    await rc.getResult(running).wait({ timeout: 60_000 });
     expect(await query.purge()).toMatchObject({ count: 1, pending: 0 });
   });
 }

@@ -17,7 +17,7 @@ createInterface({ input: process.stdin }).on('line', async (line) => {
     process.stdin.destroy();
     return;
   }
-  const history = await rc.hubHistory({ timeout: 20_000 });
+  const history = await rc.hubHistory({ timeout: 60_000 });
   console.log(
     JSON.stringify({ history, state: status?.state, incarnation: status?.incarnation, ids: rc.ids }),
   );

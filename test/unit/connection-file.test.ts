@@ -276,7 +276,7 @@ describe('a file that can never do', () => {
       const file = write('bad.json', content);
       const started = performance.now();
       const error = await fileError(open({ connectionFile: file }, { timeout: 30_000 }));
-      expect(performance.now() - started).toBeLessThan(5_000);
+      expect(performance.now() - started).toBeLessThan(20_000);
       expect(error.path).toBe(file);
       expect(error.message).toContain(file);
       expect(error.message).toMatch(message);

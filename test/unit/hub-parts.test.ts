@@ -89,7 +89,7 @@ test('what is refused is counted, and logged once', () => {
 test('the clock has six digits and agrees with Date', () => {
   const text = systemClock().exact();
   expect(text).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
-  expect(Math.abs(Date.parse(text) - Date.now())).toBeLessThan(1000);
+  expect(Math.abs(Date.parse(text) - Date.now())).toBeLessThan(10_000);
 });
 
 describe('heart beats', () => {

@@ -40,6 +40,6 @@ describe('$glob is fnmatch', () => {
     expect(matches('a'.repeat(20_000))).toBe(false);
     expect(matches(`${'a'.repeat(20_000)}b`)).toBe(true);
     // The powers would take longer than the universe has been there for.
-    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(performance.now() - started).toBeLessThan(30_000);
   });
 });

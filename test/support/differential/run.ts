@@ -22,10 +22,11 @@ interface Tally {
   readonly reports: string[];
 }
 
-/** The seed of this run: `DIFFERENTIAL_SEED`, else another one each time. */
+/** The seed of this run: `DIFFERENTIAL_SEED`, else another one each time that `DIFFERENTIAL` asks for many questions. */
 export function seedOfRun(): number {
   const given = process.env['DIFFERENTIAL_SEED'];
-  return given === undefined || given === '' ? Date.now() % 2 ** 31 : Number(given);
+  if (given !== undefined && given !== '') return Number(given);
+  return process.env['DIFFERENTIAL'] === undefined ? 1 : Date.now() % 2 ** 31;
 }
 
 /** How many questions are asked: `DIFFERENTIAL`, else what a push can wait for. */

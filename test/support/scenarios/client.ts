@@ -111,6 +111,10 @@ export function clientScenarios(ground: () => Ground): void {
     await using other = await connect();
     const ar = other.directView(-1).execute('import time; time.sleep(0.25)\nprint("out")\n5');
     const own = await ar.get(PATIENCE);
+    // The hub hears of output on a socket of its own.
+    await waitFor(
+      async () => (await rc.dbQuery({ msg_id: ar.msgIds[0] ?? '' }, 'stdout'))[0]?.stdout === 'out\n',
+    );
     const fromHub = await rc.getResult<typeof own>(ar.msgIds[0] ?? '').get(PATIENCE);
     expect(fromHub).toMatchObject({ text: '5', stdout: 'out\n', executionCount: own.executionCount });
   });

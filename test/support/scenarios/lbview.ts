@@ -1,6 +1,7 @@
 // Retells ipyparallel's test_lbview.py.
 import { type LoadBalancedView, py, RemoteError, TaskAbortedError } from '@ipyparallel-js/client';
 import { expect, test } from 'vitest';
+import { Gate } from '../gate.js';
 import { waitFor } from '../wait-for.js';
 import type { Ground } from './ground.js';
 
@@ -103,14 +104,20 @@ export function lbviewScenarios(ground: () => Ground): void {
 
   test('test_imap_unordered: what is ready comes first', async () => {
     const lazy = view();
-    const wait = py<number>`lambda t: (__import__('time').sleep(t), t)[1]`;
-    const delays = [1.5, 0.01, 0.02, 0.03];
+    using gate = new Gate();
+    const wait = py<number>(`
+def wait(n):
+    import os, time
+    while n == 0 and os.path.exists(${JSON.stringify(gate.path)}): time.sleep(0.01)
+    return n
+`);
     const results: number[] = [];
-    for await (const value of lazy.imap(wait, delays, { maxOutstanding: 2, ordered: false })) {
+    for await (const value of lazy.imap(wait, range(4), { maxOutstanding: 2, ordered: false })) {
       results.push(value);
       if (results.length === 3) break;
     }
-    expect(results).toEqual([0.01, 0.02, 0.03]);
+    expect(results).toEqual([1, 2, 3]);
+    gate.open();
     expect(await lazy.wait(undefined, PATIENCE)).toBe(true);
   });
 
@@ -134,7 +141,7 @@ def fail_on_even(n):
   test('test_abort: what waits behind others never runs', async () => {
     const { rc } = ground();
     const sleep = py<null>('time.sleep');
-    const busy = [rc.directView('all').apply(sleep, 0.5), rc.directView('all').apply(sleep, 0.5)];
+    const busy = [rc.directView('all').apply(sleep, 0.5), rc.directView('all').apply(sleep, 2)];
     await waitFor(() => busy[0]?.metadata.every(({ begun }) => begun !== null) === true, {
       timeout: 30_000,
       what: 'the engines to be busy',
