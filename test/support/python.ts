@@ -80,7 +80,7 @@ export async function runPython<T = unknown>(
   const { python } = requirePythonEnv(version);
   const timeout = options.timeout ?? 60_000;
   const child = spawn(python, ['-c', boot, dedent(script), ...args], {
-    env: { ...cleanEnv(options.env), PYTHONPATH: join(root, 'test', 'python') },
+    env: { ...cleanEnv(options.env), PYTHONPATH: join(root, 'test', 'python'), PYTHONDONTWRITEBYTECODE: '1' },
     cwd: options.cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout,
