@@ -180,6 +180,18 @@ describe('status', () => {
 });
 
 describe('a handle', () => {
+  test('of work that its client submitted and left at once is of work that is done', async () => {
+    const leaving = await connect();
+    const one = leaving.loadBalancedView().apply((n: number) => n + 1, 1);
+    const numbers = Array.from({ length: 600 }, (_, n) => n);
+    const many = leaving.loadBalancedView().map((n: number) => n * 2, numbers);
+    const handles = [one, many].map((ar) => JSON.stringify(ar));
+    await leaving.close();
+    const [first = '', second = ''] = handles;
+    expect(await rc.attach(first).get({ timeout: 60_000 })).toBe(2);
+    expect(await rc.attach(second).get({ timeout: 60_000 })).toEqual(numbers.map((n) => n * 2));
+  });
+
   test('gives another client the result in its shape', async () => {
     const ar = rc.directView('all').execute('1 + 1');
     const handle = JSON.stringify(ar);

@@ -359,7 +359,10 @@ export class Client implements AsyncDisposable {
     return this.loadBalancedView({ targets }).executor;
   }
 
-  /** Ends the connection; idempotent. What is outstanding fails with ConnectionClosedError; the tasks go on. */
+  /**
+   * Ends the connection, once what was submitted has left (5 s at most); idempotent. What is outstanding fails with
+   * ConnectionClosedError; the tasks go on.
+   */
   close(): Promise<void> {
     return this.#link.close();
   }

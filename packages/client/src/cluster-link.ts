@@ -43,6 +43,9 @@ const ARRIVAL_MS = 2_000;
 /** So long at least engines have to register again with a controller that came back. */
 const ENGINES_MS = 12_000;
 
+/** How long a client that is closed goes on sending what was submitted, in ms. */
+const LEAVE_MS = 5_000;
+
 /** An open connection to a cluster: everything that a client is made of. */
 export class ClusterLink {
   readonly session: Session;
@@ -227,6 +230,13 @@ export class ClusterLink {
   }
 
   async #close(): Promise<void> {
+    const sending = this.submitter.sending();
+    if (sending !== undefined && this.connection.connected) {
+      // Whoever submits and leaves means the work to be done.
+      const sent = new AbortController();
+      void sending.then(() => sent.abort());
+      await pause(LEAVE_MS, sent.signal);
+    }
     this.#lives.close();
     this.#failAll(new ConnectionClosedError('the client was closed'));
     this.others.close();

@@ -236,7 +236,7 @@ const MOST_LISTED = 8;
 /** Several tasks failed; `errors` and `failures` list each, in the order of the tasks. */
 export class CompositeError extends IpyparallelError {
   readonly errors: readonly Error[];
-  readonly failures: readonly TaskFailure[];
+  readonly #failures: readonly TaskFailure[];
 
   constructor(failures: readonly TaskFailure[]) {
     const lines = failures.slice(0, MOST_LISTED).map(({ error, msgId, engineId }) => {
@@ -246,8 +246,13 @@ export class CompositeError extends IpyparallelError {
     if (failures.length > MOST_LISTED) lines.push(`\n  and ${failures.length - MOST_LISTED} more`);
     const count = failures.length === 1 ? '1 task' : `${failures.length} tasks`;
     super('COMPOSITE', `${count} failed:${lines.join('')}`, { cause: failures[0]?.error });
-    this.failures = failures;
+    this.#failures = failures;
     this.errors = failures.map(({ error }) => error);
+  }
+
+  // No property of its own: what prints an error would print each of these errors a second time.
+  get failures(): readonly TaskFailure[] {
+    return this.#failures;
   }
 }
 

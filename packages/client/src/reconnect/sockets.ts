@@ -135,7 +135,11 @@ export class Sockets {
     if (this.#closing === undefined) {
       // A message that left later, to a controller that has come back, would not be known of here.
       if (cut) for (const socket of this.#raw) socket.linger = 0;
-      this.#closing = Promise.all([...this.#sockets.values()].map((socket) => socket.close())).then(() => {});
+      const closing = [...this.#sockets.values()].map(async (socket) => {
+        if (!cut) await socket.flush(LINGER_MS);
+        await socket.close();
+      });
+      this.#closing = Promise.all(closing).then(() => {});
     }
     return this.#closing;
   }

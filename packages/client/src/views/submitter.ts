@@ -46,11 +46,19 @@ export class Submitter {
   readonly targets: TargetFinder;
   /** The broadcasts whose replies come as one. */
   readonly coalesced: CoalescedReplies;
+  /** Submissions of which something has not been sent yet. */
+  readonly #sending = new Set<Promise<void>>();
 
   constructor(parts: SubmitterParts) {
     this.#parts = parts;
     this.targets = new TargetFinder(parts.registry, parts.returning);
     this.coalesced = new CoalescedReplies(parts.tasks);
+  }
+
+  /** Resolves when all that was submitted has been sent, or has failed; undefined when it has. */
+  sending(): Promise<void> | undefined {
+    if (this.#sending.size === 0) return undefined;
+    return Promise.all(this.#sending).then(() => this.sending());
   }
 
   /** The registered engines. @throws UsageError when there are none */
@@ -129,7 +137,7 @@ export class Submitter {
         );
       }
       const metadata = narrowed ? { ...asked, targets: fit.map(({ uuid }) => uuid) } : asked;
-      inSlices(count, (i) => {
+      const rest = inSlices(count, (i) => {
         const [header, task] = [headers[i], added[i]];
         if (header === undefined || task === undefined || task.outcome !== undefined) return;
         this.#guarded([task], () => {
@@ -137,6 +145,7 @@ export class Submitter {
           task.markSent();
         });
       });
+      if (rest !== undefined) this.#follow(rest);
     });
     return added;
   }
@@ -220,9 +229,13 @@ export class Submitter {
       this.#guarded(tasks, () => send(known));
       return;
     }
-    void Promise.all(engines.map((engine) => languages.of(engine))).then((asked) =>
-      this.#guarded(tasks, () => send(asked)),
-    );
+    const asked = Promise.all(engines.map((engine) => languages.of(engine)));
+    this.#follow(asked.then((known) => this.#guarded(tasks, () => send(known))));
+  }
+
+  #follow(sending: Promise<void>): void {
+    this.#sending.add(sending);
+    void sending.then(() => this.#sending.delete(sending));
   }
 
   /** What goes wrong fails the tasks, but for those that have been sent: they run. */
