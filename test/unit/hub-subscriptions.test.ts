@@ -147,7 +147,7 @@ test('what changes is told with the keys asked for and those of the status', asy
   const id = bench.submit('a');
   const [first] = await bench.told(subscription, 1);
   const record = { msg_id: id, label: 'a', engine_uuid: 'e', completed: null, result_content: null };
-  expect(first).toEqual({ op: 'set', record });
+  expect(first).toEqual({ op: 'set', record, seq: 1 });
   bench.finish(id);
   const [, second] = await bench.told(subscription, 2);
   expect(second).toMatchObject({ op: 'set', record: { msg_id: id, result_content: { status: 'ok' } } });

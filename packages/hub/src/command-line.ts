@@ -188,6 +188,23 @@ const ARGUMENTS: { readonly [name: string]: Argument } = {
       draft.options.hwm = number('hwm', value);
     },
   },
+  'resume-time': {
+    ...{
+      value: 'SECONDS',
+      help: 'how long live queries can be resumed by another process; default 600, 0 for not',
+    },
+    apply: (draft, value) => {
+      const resumeTime = number('resume-time', value) * 1000;
+      draft.options.liveQueries = { ...draft.options.liveQueries, resumeTime };
+    },
+  },
+  'resume-bytes': {
+    ...{ value: 'N', help: 'memory for that, in bytes; default 67108864' },
+    apply: (draft, value) => {
+      const resumeBytes = number('resume-bytes', value);
+      draft.options.liveQueries = { ...draft.options.liveQueries, resumeBytes };
+    },
+  },
   packer: {
     ...{ value: 'NAME', help: 'json (default) or msgpack' },
     apply: (draft, value) => {

@@ -9,12 +9,19 @@ import type { MongoDatabaseOptions } from './db/mongodb/mongo-options.js';
 import type { DatabaseOptions } from './db/open-database.js';
 import type { RetentionOptions } from './db/sqlite/retention.js';
 import type { SqliteDatabaseOptions } from './db/sqlite/sqlite-database.js';
+import type { ResumeLimits } from './hub/subscriptions/resumption.js';
 import { TASK_SCHEMES, type TaskScheme } from './traffic/tasks/schemes.js';
 
 /** A CURVE key pair, Z85 texts of 40 characters. */
 export interface CurveKeys {
   readonly publicKey: string;
   readonly secretKey: string;
+}
+
+/** What a hub does for live queries. */
+export interface LiveQueryOptions extends Partial<ResumeLimits> {
+  /** How long a subscriber may say nothing before it is given up, in ms; 60,000. Clients say something every 10 s. */
+  readonly silence?: number;
 }
 
 /** How a {@link Controller} is to be. Everything has a default. */
@@ -70,6 +77,8 @@ export interface ControllerOptions {
   readonly hwm?: number;
   /** How long the results of an engine that is gone may still arrive at the task queue, in ms; 1000 (stock: 5000). */
   readonly strandedDelay?: number;
+  /** How long live queries are kept up, and what is remembered to resume them. */
+  readonly liveQueries?: LiveQueryOptions;
   /** How much to say on standard error; `warn`. */
   readonly logLevel?: LogLevel;
   /** Takes each line of the log, instead of standard error. */
@@ -101,6 +110,7 @@ export interface ResolvedControllerOptions {
   readonly taskScheme: TaskScheme;
   readonly hwm: number;
   readonly strandedDelay: number;
+  readonly liveQueries: LiveQueryOptions;
   readonly logLevel: LogLevel;
   readonly log: LogSink;
 }
@@ -128,8 +138,17 @@ const OPTIONS: OptionNames<ControllerOptions> = {
   taskScheme: true,
   hwm: true,
   strandedDelay: true,
+  liveQueries: true,
   logLevel: true,
   log: true,
+};
+
+const LIVE_QUERIES: OptionNames<LiveQueryOptions> = {
+  silence: true,
+  resumeTime: true,
+  resumeChanges: true,
+  resumeBytes: true,
+  resumeQueries: true,
 };
 
 const RETENTION: OptionNames<RetentionOptions> = {
@@ -213,9 +232,19 @@ export function resolveControllerOptions(
     taskScheme,
     hwm: notNegative('hwm', options.hwm ?? 1),
     strandedDelay: Math.min(notNegative('strandedDelay', options.strandedDelay ?? 1000), MAX_TIMER),
+    liveQueries: resolveLiveQueries(options.liveQueries ?? {}),
     logLevel: options.logLevel ?? 'warn',
     log: options.log ?? stderrSink('controller'),
   };
+}
+
+function resolveLiveQueries(options: LiveQueryOptions): LiveQueryOptions {
+  checkOptions(options, LIVE_QUERIES, 'liveQueries');
+  for (const [name, value] of Object.entries(options)) {
+    if (name === 'silence') positive(`liveQueries.${name}`, value);
+    else notNegative(`liveQueries.${name}`, value);
+  }
+  return options;
 }
 
 function resolveDatabase(options: ControllerOptions, env: NodeJS.ProcessEnv): DatabaseOptions {

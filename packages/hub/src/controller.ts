@@ -140,6 +140,7 @@ function startHub(options: ResolvedControllerOptions, traffic: Traffic, log: Log
       connectionInfo: { interface: `tcp://${options.ip}`, ...traffic.enginePorts },
       hbPeriod: options.hbPeriod,
       registrationTimeout: options.registrationTimeout,
+      subscriptions: options.liveQueries,
       db: options.db,
       engineStateFile: options.engineStateFile,
       reuse: options.reuse,

@@ -1,6 +1,6 @@
 export type { LogLevel, LogSink } from '@ipyparallel-js/wire';
 export { Controller } from './controller.js';
-export type { ControllerOptions, CurveKeys } from './controller-options.js';
+export type { ControllerOptions, CurveKeys, LiveQueryOptions } from './controller-options.js';
 export type { MemoryDatabaseOptions } from './db/memory-database.js';
 export type { MongoDatabaseOptions } from './db/mongodb/mongo-options.js';
 export type { SqliteDatabaseOptions } from './db/sqlite/sqlite-database.js';

@@ -36,16 +36,19 @@ export interface HubInfo {
 }
 
 /** One change of a {@link MessageContents.subscription_update}; applied by `msg_id`, in order. */
-export type SubscriptionChange =
-  /**
-   * The record matches and is now this: the keys asked for, and `engine_uuid`, `completed` and `result_content`, of
-   * which its status is derived. `begun` is when its engine began with it, where the hub was told and it has not ended.
-   */
+export type SubscriptionChange = {
+  /** Its place: everything up to here has been told with it. */
+  readonly seq?: number;
+} /**
+ * The record matches and is now this: the keys asked for, and `engine_uuid`, `completed` and `result_content`, of
+ * which its status is derived. `begun` is when its engine began with it, where the hub was told and it has not ended.
+ */ & (
   | { readonly op: 'set'; readonly record: Dict; readonly begun?: string }
   /** It exists, but does not match (any more); also said of records that never did. */
   | { readonly op: 'out'; readonly msg_id: string }
   /** It is purged or culled. */
-  | { readonly op: 'gone'; readonly msg_id: string };
+  | { readonly op: 'gone'; readonly msg_id: string }
+);
 
 /** One engine's line of a `queue_reply`: counts, or msg_ids when verbose. */
 export interface QueueStatusContent {
@@ -114,6 +117,8 @@ export interface MessageContents {
     /** As in `db_request`. */
     readonly keys: readonly string[] | null;
     readonly after?: { readonly epoch: string; readonly seq: number };
+    /** Somebody may resume who has none of the records: remember what was told, also when nobody subscribes any more. */
+    readonly resumable?: boolean;
   };
   subscribe_reply: ReplyContent<{
     readonly subscription: string;
@@ -131,6 +136,8 @@ export interface MessageContents {
     /** How many buffers each `set` has, in their order; null where they were not asked for. */
     readonly buffer_lens: readonly number[] | null;
     readonly result_buffer_lens: readonly number[] | null;
+    /** Nothing is held back: of every task the latest up to `seq` has been told. */
+    readonly complete?: boolean;
     /** More has changed than the hub remembers: take a new snapshot. */
     readonly reset?: boolean;
     /** The subscription has ended, or there is none such, and why; the last update. */
@@ -140,6 +147,26 @@ export interface MessageContents {
   subscription_ack: { readonly subscription: string; readonly seq: number };
   /** Says that somebody still listens; no reply. Without it or an acknowledgement a subscription ends after 60 s. */
   subscription_renew: { readonly subscription: string };
+  /**
+   * Answered when everything written before it has been evaluated; an update up to there follows, if need be an empty one.
+   * `after` asks what one was told who had all up to `base` and, of a complete update from there up to `upTo`, what came up
+   * to `seq`.
+   */
+  subscription_sync_request: {
+    readonly subscription: string;
+    readonly after?: { readonly base: number; readonly seq: number; readonly upTo: number };
+  };
+  subscription_sync_reply: ReplyContent<{
+    readonly seq: number;
+    /**
+     * First what was told of whatever has changed since `base`, so many as `told` says; then the rest of that update. Null
+     * where that is not known.
+     */
+    readonly changes?: readonly SubscriptionChange[] | null;
+    readonly told?: number;
+    /** Unfinished tasks that have begun, and when. */
+    readonly begun?: { readonly [msgId: string]: string };
+  }>;
   unsubscribe_request: { readonly subscription: string };
   unsubscribe_reply: ReplyContent<Dict>;
   shutdown_request: { readonly restart?: boolean };
@@ -246,6 +273,8 @@ const KNOWN: Record<MsgType, true> = {
   subscription_update: true,
   subscription_ack: true,
   subscription_renew: true,
+  subscription_sync_request: true,
+  subscription_sync_reply: true,
   unsubscribe_request: true,
   unsubscribe_reply: true,
   shutdown_request: true,

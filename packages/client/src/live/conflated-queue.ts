@@ -11,12 +11,14 @@ export class ConflatedQueue<D extends Difference = Difference> {
     return this.#differences.size;
   }
 
-  push(difference: D): void {
+  /** Adds one; true when it was folded with one that waited. */
+  push(difference: D): boolean {
     const { msgId } = difference;
     const before = this.#differences.get(msgId);
     this.#differences.delete(msgId);
     const folded = before === undefined ? difference : fold(before, difference);
     if (folded !== undefined) this.#differences.set(msgId, folded);
+    return before !== undefined;
   }
 
   /** The next one, taken out. */

@@ -4,9 +4,22 @@ import type { Question } from '../query/question.js';
 import type { ConnectionState } from '../reconnect/connection-state.js';
 import type { Difference, LiveChange } from './live-set.js';
 import { LiveSet } from './live-set.js';
+import { digestOf } from './sequence.js';
 
 /** A difference with its place in the feed. */
-export type Numbered = Difference & { readonly number: number };
+export type Numbered = Difference & {
+  readonly number: number;
+  /** The hub's place with it, where the source knows one. */
+  readonly place: Place | undefined;
+};
+
+/** A place in what a hub has written, in one life of it. */
+export interface Place {
+  readonly epoch: string;
+  readonly seq: number;
+  /** Within an update: it began after this place, and ends at that. */
+  readonly within?: { readonly base: number; readonly upTo: number };
+}
 
 /** Who reads a feed. */
 export interface FeedReader {
@@ -32,7 +45,13 @@ export interface FeedSource {
 /** What a source fills. */
 export interface FeedSink {
   readonly set: LiveSet;
+  /** What is applied from now on is told up to this place of the hub; undefined where nobody else could go on from it. */
+  place: Place | undefined;
   apply(changes: Iterable<LiveChange>): void;
+  /** The place to go on from where nothing has been read yet: what a reader was told as another process. */
+  readonly from: Place | undefined;
+  /** The set is as it was told up to {@link from}: readers are told what comes, and get no snapshot. */
+  seeded(): void;
   /** To be called before everything is read anew; returns what to call when it has been. */
   beginning(): () => void;
   /** Whether somebody waits for the set to be read up to now. */
@@ -50,6 +69,8 @@ const RETRY_MS = 5_000;
 export class LiveFeed implements FeedSink {
   readonly id = newId();
   readonly question: Question;
+  /** Of what is asked: a place in the answers to something else is none in these. */
+  readonly digest: string;
   readonly set: LiveSet;
   readonly #source: FeedSource;
   readonly #connection: ConnectionState;
@@ -58,6 +79,8 @@ export class LiveFeed implements FeedSink {
   /** Readers that wait for the set to be read since they came. */
   readonly #newcomers = new Set<FeedReader>();
   readonly #recent: Numbered[] = [];
+  place: Place | undefined;
+  readonly #from: Place | undefined;
   #number = 0;
   #loaded = false;
   #running: AbortController | undefined;
@@ -68,8 +91,11 @@ export class LiveFeed implements FeedSink {
     source: FeedSource,
     connection: ConnectionState,
     onIdle: (feed: LiveFeed) => void,
+    from?: Place,
   ) {
+    this.#from = from;
     this.question = question;
+    this.digest = digestOf(question);
     this.set = new LiveSet(question);
     this.#source = source;
     this.#connection = connection;
@@ -115,11 +141,21 @@ export class LiveFeed implements FeedSink {
     for (const difference of this.set.apply(changes)) {
       // Before the first reading is whole, nobody has been told anything.
       if (!this.#loaded) continue;
-      const numbered = { ...difference, number: ++this.#number };
+      const numbered = { ...difference, number: ++this.#number, place: this.place };
       this.#recent.push(numbered);
       if (this.#recent.length > KEPT) this.#recent.shift();
       for (const reader of [...this.#readers]) reader.next(numbered);
     }
+  }
+
+  get from(): Place | undefined {
+    return this.#loaded ? undefined : this.#from;
+  }
+
+  seeded(): void {
+    this.#loaded = true;
+    for (const reader of this.#newcomers) this.#readers.add(reader);
+    this.#newcomers.clear();
   }
 
   get awaited(): boolean {

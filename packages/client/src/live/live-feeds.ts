@@ -1,6 +1,6 @@
 import type { Question } from '../query/question.js';
 import type { LiveFeed } from './live-feed.js';
-import type { WatchSequence } from './watch-event.js';
+import type { ParsedSequence } from './sequence.js';
 
 /** How long a feed that nobody reads is kept to resume from, in ms. */
 const KEPT_MS = 60_000;
@@ -18,11 +18,10 @@ export class LiveFeeds {
   /** The feed to resume at a place, if it is still remembered; and the place in it. */
   resume(
     key: string,
-    after: WatchSequence,
+    after: ParsedSequence,
   ): { readonly feed: LiveFeed; readonly number: number } | undefined {
-    const at = after.lastIndexOf(':');
-    const kept = this.#feeds.get(after.slice(0, at));
-    const number = Number(after.slice(at + 1));
+    const kept = this.#feeds.get(after.feed);
+    const { number } = after;
     if (kept === undefined || kept.key !== key || !kept.feed.remembers(number)) return undefined;
     this.#use(kept.feed.id);
     return { feed: kept.feed, number };

@@ -8,6 +8,7 @@ import { type FeedSource, LiveFeed } from './live-feed.js';
 import { keyOf, LiveFeeds } from './live-feeds.js';
 import { findLostRows } from './lost-rows.js';
 import { PushedSource } from './pushed-source.js';
+import { digestOf, type ParsedSequence, parseSequence } from './sequence.js';
 import type { Signals } from './signals.js';
 import { type StockIntervals, StockSource } from './stock-source.js';
 import { Turns } from './turns.js';
@@ -58,15 +59,16 @@ export class LiveQueries {
     return new Watch<R>(
       (reader) => {
         const key = keyOf(question, intervals);
-        const resumed = after === undefined ? undefined : this.#feeds.resume(key, after);
+        const place = after === undefined ? undefined : parseSequence(after);
+        const resumed = place === undefined ? undefined : this.#feeds.resume(key, place);
         // Our hub evaluates a query once for all its subscribers, and each of them has its own snapshot.
         const shared = this.#pushes ? undefined : this.#feeds.shared(key);
-        const feed = resumed?.feed ?? shared ?? this.#open(key, question, intervals);
+        const feed = resumed?.feed ?? shared ?? this.#open(key, question, intervals, place);
         const mine = reader(feed);
         feed.read(mine, resumed?.number);
         return () => feed.leave(mine);
       },
-      { pace, signal },
+      { pace, signal, after },
     );
   }
 
@@ -84,7 +86,7 @@ export class LiveQueries {
     return this.#context.hub()?.features.includes('subscribe') === true;
   }
 
-  #open(key: string, question: Question, intervals: StockIntervals): LiveFeed {
+  #open(key: string, question: Question, intervals: StockIntervals, after?: ParsedSequence): LiveFeed {
     const { connection, requests, signals, registry, database, hub } = this.#context;
     const turns = this.#turns;
     const newDeadline = (signal: AbortSignal) => requests.deadline({ signal });
@@ -118,7 +120,8 @@ export class LiveQueries {
       },
       wake: () => asking.wake(),
     };
-    const feed = new LiveFeed(question, source, connection, this.#feeds.idle);
+    const from = after?.digest === digestOf(question) ? after.place : undefined;
+    const feed = new LiveFeed(question, source, connection, this.#feeds.idle, from);
     this.#feeds.add(key, feed);
     return feed;
   }

@@ -61,6 +61,11 @@ export class LiveSet {
     return this.#rows.get(msgId);
   }
 
+  /** Takes rows as they were told, which makes no difference to anybody. */
+  seed(rows: Iterable<{ readonly row: Row; readonly begun: Date | undefined }>): void {
+    for (const { row, begun } of rows) this.#rows.set(row.msg_id, this.#live(row, begun));
+  }
+
   /** Takes changes in their order, and says what differs. */
   apply(changes: Iterable<LiveChange>): Difference[] {
     const differences: Difference[] = [];

@@ -8,13 +8,13 @@ import {
 } from '@ipyparallel-js/protocol';
 import { allOf, decodeRecord, isDict, toWireQuery } from '@ipyparallel-js/protocol/internal';
 import { pause } from '@ipyparallel-js/wire';
-import type { HubRequests } from '../hub-requests.js';
+import type { HubReply, HubRequests, OkContent } from '../hub-requests.js';
 import type { HubDatabase } from '../query/hub-database.js';
 import { neverMatches } from '../query/hub-plan.js';
 import { byIds, columnsAsked, type Question, type Row } from '../query/question.js';
 import { bufferReader } from '../query/record-requests.js';
 import { briefly } from './briefly.js';
-import type { FeedSink, FeedSource } from './live-feed.js';
+import type { FeedSink, FeedSource, Place } from './live-feed.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';
 import type { UpdateInbox } from './update-inbox.js';
 
@@ -25,14 +25,10 @@ export interface PushedContext {
   database(): HubDatabase;
 }
 
-/** A place in what a hub has written, in one life of it. */
-interface Place {
-  readonly epoch: string;
-  readonly seq: number;
-}
-
 /** A hub ends a subscription of which it has heard nothing for a minute. */
 const RENEW_MS = 10_000;
+/** A hub with much to do answers late how far it is; a link that is down is noticed by others. */
+const SYNC_MS = 120_000;
 
 /** Feeds a live query by what our hub pushes: it subscribes, takes a snapshot, and then each update as it comes. */
 export class PushedSource implements FeedSource {
@@ -80,6 +76,9 @@ class PushedRun {
   readonly #told = new WeakSet<AnyMessage>();
   #onUpdate: () => void = () => undefined;
   #subscription = '';
+  #ended = false;
+  /** Where everything was told up to; undefined while more is known to be on its way. */
+  #base: number | undefined;
   place: Place | undefined;
 
   constructor(
@@ -100,7 +99,11 @@ class PushedRun {
   async run(): Promise<void> {
     const { requests, inbox } = this.#context;
     const { keys, node } = this.#question;
-    const after = this.place;
+    const from = this.#sink.from;
+    const after = this.place ?? (from && { epoch: from.epoch, seq: from.within?.upTo ?? from.seq });
+    // What was interrupted within an update is no place to count on from.
+    if (this.#sink.place?.within !== undefined) this.#sink.place = undefined;
+    this.#base = this.#sink.place?.seq;
     const subscribed = inbox.expect();
     const { content, unread } = await requests
       .request(
@@ -108,6 +111,7 @@ class PushedRun {
         {
           query: toWireQuery(node),
           keys: keys === undefined ? null : this.#columns,
+          resumable: true,
           ...(after === undefined ? {} : { after }),
         },
         { signal: this.#signal },
@@ -124,12 +128,14 @@ class PushedRun {
     const renewal = setInterval(() => this.#renew(), RENEW_MS);
     renewal.unref();
     try {
-      if (content.resumed) this.#sink.beginning()();
+      const { epoch, seq } = content;
+      if (content.resumed && this.place !== undefined) await this.#begin(epoch, this.#sink.beginning());
+      else if (content.resumed && from !== undefined) await this.#resume(from);
       else {
         this.place = undefined;
-        await this.#readAll({ epoch: content.epoch, seq: content.seq });
+        await this.#readAll({ epoch, seq });
       }
-      await this.#follow(content.epoch);
+      await this.#follow(epoch);
     } finally {
       clearInterval(renewal);
       unread();
@@ -138,45 +144,125 @@ class PushedRun {
     }
   }
 
-  /** Takes the updates one after the other, until the hub ends the subscription. */
-  async #follow(epoch: string): Promise<void> {
-    while (!this.#signal.aborted) {
+  /** Takes the updates one after the other, until the hub ends the subscription or, if that is given, up to a place. */
+  async #follow(epoch: string, upTo = Number.POSITIVE_INFINITY): Promise<void> {
+    for (let taken = 0; !this.#signal.aborted && !this.#ended; ) {
+      if (taken > 0 && (this.place?.seq ?? 0) >= upTo) return;
       const update = this.#updates.shift();
       if (update === undefined) {
         await this.#untilUpdate();
         continue;
       }
       const { seq, ended, reset } = contentOf(update);
-      if (ended !== undefined) return;
-      if (reset === true) await this.#readAll({ epoch, seq });
-      else {
-        this.#sink.apply(await this.#changesOf(update));
-        this.place = { epoch, seq };
+      if (ended !== undefined) {
+        this.#ended = true;
+        return;
       }
+      if (reset === true) {
+        this.#acknowledge(seq);
+        await this.#readAll({ epoch, seq });
+        taken++;
+        continue;
+      }
+      taken++;
+      const isSilent = upTo !== Number.POSITIVE_INFINITY;
+      const base = this.#base;
+      await this.#take(update, (at) =>
+        isSilent || base === undefined || update.content['complete'] !== true
+          ? undefined
+          : { epoch, seq: at, within: { base, upTo: seq } },
+      );
+      this.place = { epoch, seq };
+      this.#base = update.content['complete'] === true ? seq : undefined;
+      if (!isSilent) this.#sink.place = this.#base === undefined ? undefined : this.place;
       await this.#sink.taken();
       this.#acknowledge(seq);
     }
   }
 
-  /** Takes a snapshot by the normal pages. What the set has, and they have not, is looked for by id. */
+  /** Goes on from where another process was: finds out what that was told, and begins with what has changed since. */
+  async #resume(from: Place): Promise<void> {
+    const rows = new Map<string, { readonly row: Row; readonly begun: Date | undefined }>();
+    await this.#eachPage((page) => {
+      for (const row of page) rows.set(row.msg_id, { row, begun: undefined });
+    });
+    const upTo = from.within?.upTo ?? from.seq;
+    const base = from.within?.base ?? from.seq;
+    const { content } = await this.#sync({ base, seq: from.seq, upTo });
+    if (content.changes == null) {
+      await this.#readAll({ epoch: from.epoch, seq: upTo });
+      return;
+    }
+    for (const [msgId, text] of Object.entries(content.begun ?? {})) {
+      const known = rows.get(msgId);
+      if (known !== undefined) rows.set(msgId, { ...known, begun: dateOf(text) });
+    }
+    const changes = changesOf(content.changes);
+    for (const change of changes.slice(0, content.told)) {
+      if (change.op === 'set') {
+        const row = decodeRecord(change.record, this.#columns, {}) as Row;
+        rows.set(row.msg_id, { row, begun: dateOf(change.begun) });
+      } else rows.delete(change.msg_id);
+    }
+    this.#sink.set.seed(rows.values());
+    this.#sink.place = from;
+    this.#sink.seeded();
+    await this.#tell(changes.slice(content.told), undefined, (seq) => ({
+      ...{ epoch: from.epoch, seq, within: { base, upTo } },
+    }));
+    this.place = { epoch: from.epoch, seq: upTo };
+    this.#sink.place = this.place;
+    this.#base = upTo;
+  }
+
+  #sync(
+    after?: MessageContents['subscription_sync_request']['after'],
+  ): Promise<HubReply<OkContent<'subscription_sync_request'>>> {
+    const content = { subscription: this.#subscription, ...(after === undefined ? {} : { after }) };
+    return this.#context.requests.request('subscription_sync_request', content, {
+      signal: this.#signal,
+      timeout: SYNC_MS,
+    });
+  }
+
+  /**
+   * Takes a snapshot by the normal pages. What the set has, and they have not, is looked for by id. It is whole when
+   * everything that the pages may have seen has been told, so that its place says what it has.
+   */
   async #readAll(place: Place): Promise<void> {
     const done = this.#sink.beginning();
-    const { keys } = this.#question;
-    const columns = this.#columns.map((column) => ({ name: column, column }));
-    const question = keys === undefined ? this.#question : { ...this.#question, keys: columns };
+    this.#sink.place = undefined;
     const found = new Set<string>();
-    await briefly(this.#signal, async (signal) => {
-      const newDeadline = () => this.#context.requests.deadline({ signal });
-      for await (const rows of this.#context.database().pages(question, newDeadline)) {
-        const page = rows as unknown as readonly Row[];
-        for (const row of page) found.add(row.msg_id);
-        this.#sink.apply(page.map((row) => ({ op: 'set', row })));
-      }
+    await this.#eachPage((page) => {
+      for (const row of page) found.add(row.msg_id);
+      this.#sink.apply(page.map((row) => ({ op: 'set', row })));
     });
     await this.#lookFor([...this.#sink.set.ids].filter((msgId) => !found.has(msgId)));
     await this.#settle();
     this.place = place;
+    await this.#begin(place.epoch, done);
+  }
+
+  /** Begins with what the set has, once it is known what place that is. */
+  async #begin(epoch: string, done: () => void): Promise<void> {
+    if (this.#sink.place === undefined) {
+      const { content } = await this.#sync();
+      await this.#follow(epoch, content.seq);
+      if (this.#ended || this.#signal.aborted) return;
+      this.#sink.place = this.#base === undefined ? undefined : this.place;
+    }
     done();
+  }
+
+  async #eachPage(take: (page: readonly Row[]) => void): Promise<void> {
+    const { keys } = this.#question;
+    const columns = this.#columns.map((column) => ({ name: column, column }));
+    const question = keys === undefined ? this.#question : { ...this.#question, keys: columns };
+    await briefly(this.#signal, async (signal) => {
+      const newDeadline = () => this.#context.requests.deadline({ signal });
+      for await (const rows of this.#context.database().pages(question, newDeadline))
+        take(rows as unknown as readonly Row[]);
+    });
   }
 
   // What was pushed while the pages were read may be older or newer than what they brought: it is read once more.
@@ -200,26 +286,43 @@ class PushedRun {
     }
   }
 
-  async #changesOf(update: AnyMessage): Promise<LiveChange[]> {
-    if (this.#told.has(update)) return [];
+  /** Takes an update, change by change: each has its place. */
+  async #take(update: AnyMessage, placeOf: (seq: number) => Place | undefined): Promise<void> {
+    if (this.#told.has(update)) return;
     const { changes, buffer_lens, result_buffer_lens } = contentOf(update);
-    const take = bufferReader(buffer_lens, result_buffer_lens, update.buffers);
+    await this.#tell(changes, bufferReader(buffer_lens, result_buffer_lens, update.buffers), placeOf);
+  }
+
+  async #tell(
+    changes: readonly Change[],
+    take: ReturnType<typeof bufferReader> | undefined,
+    placeOf: (seq: number) => Place | undefined,
+  ): Promise<void> {
     const { set } = this.#sink;
-    let sets = 0;
-    const read: LiveChange[] = [];
-    const left = new Set<string>();
-    for (const change of changes) {
-      if (change.op === 'set') {
-        const row = decodeRecord(change.record, this.#columns, take(sets++)) as Row;
-        const known = set.get(row.msg_id);
-        // A record that ended stays so: this one was written before the snapshot that said it.
-        if (known !== undefined && isDone(known.status) && row.completed === null) continue;
-        read.push({ op: 'set', row, begun: dateOf(change.begun) });
-      } else if (change.op === 'gone') read.push({ op: 'gone', msgId: change.msg_id });
-      else if (set.get(change.msg_id) !== undefined) left.add(change.msg_id);
-    }
+    const known = (change: Change): boolean => change.op === 'out' && set.get(change.msg_id) !== undefined;
     // What has left is told as it is now, which the hub does not push.
-    return left.size === 0 ? read : [...(await this.#leaving([...left])), ...read];
+    const leaving = changes.filter(known).map(idOf);
+    const left = new Map<string, LiveChange>();
+    if (leaving.length > 0)
+      for (const [i, change] of (await this.#leaving(leaving)).entries()) left.set(leaving[i] ?? '', change);
+    let sets = 0;
+    for (const change of changes) {
+      const told = change.op === 'set' ? this.#setOf(change, take?.(sets++) ?? {}) : left.get(change.msg_id);
+      this.#sink.place = change.seq === undefined ? undefined : placeOf(change.seq);
+      if (change.op === 'gone') this.#sink.apply([{ op: 'gone', msgId: change.msg_id }]);
+      else if (told !== undefined) this.#sink.apply([told]);
+    }
+  }
+
+  #setOf(
+    { record, begun }: Extract<Change, { op: 'set' }>,
+    buffers: Parameters<typeof decodeRecord>[2],
+  ): LiveChange | undefined {
+    const row = decodeRecord(record, this.#columns, buffers) as Row;
+    const known = this.#sink.set.get(row.msg_id);
+    // A record that ended stays so: this one was written before the snapshot that said it.
+    if (known !== undefined && isDone(known.status) && row.completed === null) return undefined;
+    return { op: 'set', row, begun: dateOf(begun) };
   }
 
   async #lookFor(ids: readonly string[]): Promise<void> {
@@ -264,7 +367,14 @@ type Change = UpdateContent['changes'][number];
 
 function contentOf(update: AnyMessage): UpdateContent {
   const content = update.content as unknown as UpdateContent;
-  const changes: readonly unknown[] = Array.isArray(content.changes) ? content.changes : [undefined];
+  changesOf(content.changes);
+  if (!Number.isSafeInteger(content.seq)) throw new ProtocolError('a subscription_update has no place');
+  return content;
+}
+
+/** @throws ProtocolError where it is no list of changes */
+function changesOf(value: unknown): readonly Change[] {
+  const changes: readonly unknown[] = Array.isArray(value) ? value : [undefined];
   const valid = changes.every(
     (change) =>
       isDict(change) &&
@@ -272,9 +382,8 @@ function contentOf(update: AnyMessage): UpdateContent {
         ? isDict(change['record']) && typeof change['record']['msg_id'] === 'string'
         : typeof change['msg_id'] === 'string'),
   );
-  if (!valid || !Number.isSafeInteger(content.seq))
-    throw new ProtocolError('a subscription_update holds no list of changes');
-  return content;
+  if (!valid) throw new ProtocolError('what a hub pushed is no list of changes');
+  return changes as readonly Change[];
 }
 
 function idOf(change: Change): string {

@@ -1,8 +1,8 @@
 import type { TaskStatus } from '@ipyparallel-js/protocol';
 
 /**
- * A place in a live query, to resume from (`watch({ after })`). A text, so that it can be kept as JSON; it means
- * something to the client that gave it only.
+ * A place in a live query, to resume from (`watch({ after })`). A text of some 150 characters, to be kept as it is, for
+ * another process too.
  */
 export type WatchSequence = string;
 
@@ -24,6 +24,8 @@ export interface SnapshotEvent<R> {
   /** When each began to run, in the same order; null where no signal has told. */
   readonly begun: readonly (Date | null)[];
   readonly sequence: WatchSequence;
+  /** There where `after` was given and could not be resumed from: what happened in between is not known. */
+  readonly resumed?: false;
 }
 
 /** A record matches that did not before. */
@@ -59,8 +61,10 @@ export type WatchEvent<R> = SnapshotEvent<R> | ChangeEvent<R>;
 /** Options of `DbQuery.watch`. */
 export interface WatchOptions {
   /**
-   * Resume after this event: no snapshot comes, but everything since, exactly, also when nobody watched meanwhile. The
-   * same client remembers for a minute, and the last 1,000 changes; where it does not, a snapshot comes first.
+   * Resume after this event, of the same query with the same keys: no snapshot comes, but what has changed since, each
+   * record once. The same client remembers for a minute and 1,000 changes. Our hub remembers for any client, within the
+   * controller's `liveQueries` (10 minutes by default) and one life of it, for queries without buffers. Otherwise there is
+   * a snapshot with `resumed: false`; on a stock hub always, from another client.
    */
   readonly after?: WatchSequence;
   /** Hand changes out at most this often, in ms, folded to the latest state of each record; 0 (at once) by default. */

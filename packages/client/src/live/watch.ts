@@ -1,7 +1,8 @@
 import { Observable, type Subscriber } from 'rxjs';
 import { ConflatedQueue } from './conflated-queue.js';
 import type { FeedReader, LiveFeed, Numbered } from './live-feed.js';
-import type { ChangeEvent, SnapshotEvent, WatchEvent } from './watch-event.js';
+import { formatSequence } from './sequence.js';
+import type { ChangeEvent, SnapshotEvent, WatchEvent, WatchSequence } from './watch-event.js';
 
 /** Connects a reader to a feed; the returned function takes it away. */
 export type Attach = (reader: (feed: LiveFeed) => FeedReader) => () => void;
@@ -11,6 +12,8 @@ export interface WatchManner {
   /** ms; 0 for at once. */
   readonly pace: number;
   readonly signal: AbortSignal | undefined;
+  /** Where it is to be resumed. */
+  readonly after: WatchSequence | undefined;
 }
 
 /**
@@ -21,9 +24,10 @@ export interface WatchManner {
 export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable<WatchEvent<R>> {
   readonly #attach: Attach;
   readonly #signal: AbortSignal | undefined;
+  readonly #after: WatchSequence | undefined;
 
   /** @internal Made by `DbQuery.watch`. */
-  constructor(attach: Attach, { pace, signal }: WatchManner) {
+  constructor(attach: Attach, { pace, signal, after }: WatchManner) {
     super((subscriber) => {
       if (signal?.aborted === true) {
         subscriber.error(signal.reason);
@@ -32,7 +36,7 @@ export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable
       const onAbort = (): void => subscriber.error(signal?.reason);
       signal?.addEventListener('abort', onAbort, { once: true });
       const leave = attach((feed) =>
-        pace > 0 ? pacedReader(feed, subscriber, pace) : new PromptReader(feed, subscriber),
+        pace > 0 ? pacedReader(feed, subscriber, pace, after) : new PromptReader(feed, subscriber, after),
       );
       return () => {
         signal?.removeEventListener('abort', onAbort);
@@ -41,6 +45,7 @@ export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable
     });
     this.#attach = attach;
     this.#signal = signal;
+    this.#after = after;
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<WatchEvent<R>> {
@@ -68,7 +73,7 @@ export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable
     signal?.addEventListener('abort', onAbort, { once: true });
     left.addEventListener('abort', onAbort, { once: true });
     const leave = this.#attach((feed) => {
-      reader = new FoldingReader<R>(feed, () => wake());
+      reader = new FoldingReader<R>(feed, () => wake(), this.#after);
       return reader;
     });
     try {
@@ -95,18 +100,20 @@ export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable
 class PromptReader<R> implements FeedReader {
   readonly #feed: LiveFeed;
   readonly #subscriber: Subscriber<WatchEvent<R>>;
+  readonly #after: WatchSequence | undefined;
 
-  constructor(feed: LiveFeed, subscriber: Subscriber<WatchEvent<R>>) {
+  constructor(feed: LiveFeed, subscriber: Subscriber<WatchEvent<R>>, after: WatchSequence | undefined) {
     this.#feed = feed;
     this.#subscriber = subscriber;
+    this.#after = after;
   }
 
   begin(number: number): void {
-    this.#subscriber.next(snapshotOf(this.#feed, number));
+    this.#subscriber.next(snapshotOf(this.#feed, number, this.#after));
   }
 
   next(difference: Numbered): void {
-    this.#subscriber.next(eventOf(this.#feed, difference));
+    this.#subscriber.next(eventOf(difference, sequenceOf(this.#feed, difference)));
   }
 
   error(reason: unknown): void {
@@ -125,13 +132,20 @@ class FoldingReader<R> implements FeedReader {
   readonly #queue = new ConflatedQueue<Numbered>();
   /** A snapshot is owed; it is made when it is taken, so that nothing has to be folded into it. */
   #owed: number | undefined;
+  readonly #after: WatchSequence | undefined;
+  /** Of the last event from which can be gone on exactly. */
+  #sequence: WatchSequence;
+  /** Up to this number differences were folded: what went before is told later, so that one in between is no place. */
+  #foldedTo = 0;
   #empty: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
   failed = false;
   failure: unknown;
 
-  constructor(feed: LiveFeed, onFilled: () => void) {
+  constructor(feed: LiveFeed, onFilled: () => void, after: WatchSequence | undefined) {
     this.#feed = feed;
     this.#onFilled = onFilled;
+    this.#after = after;
+    this.#sequence = after ?? '';
   }
 
   begin(number: number): void {
@@ -141,8 +155,8 @@ class FoldingReader<R> implements FeedReader {
   }
 
   next(difference: Numbered): void {
-    if (this.#owed === undefined) this.#queue.push(difference);
-    else this.#owed = difference.number;
+    if (this.#owed !== undefined) this.#owed = difference.number;
+    else if (this.#queue.push(difference)) this.#foldedTo = difference.number;
     this.#onFilled();
   }
 
@@ -155,14 +169,17 @@ class FoldingReader<R> implements FeedReader {
   /** The next event, if there is one. */
   take(): WatchEvent<R> | undefined {
     if (this.#owed !== undefined) {
-      const snapshot = snapshotOf<R>(this.#feed, this.#owed);
+      const snapshot = snapshotOf<R>(this.#feed, this.#owed, this.#after);
       this.#owed = undefined;
+      this.#sequence = snapshot.sequence;
       this.#emptied();
       return snapshot;
     }
     const difference = this.#queue.shift();
     if (this.#queue.size === 0) this.#emptied();
-    return difference === undefined ? undefined : eventOf<R>(this.#feed, difference);
+    if (difference === undefined) return undefined;
+    if (difference.number >= this.#foldedTo) this.#sequence = sequenceOf(this.#feed, difference);
+    return eventOf<R>(difference, this.#sequence);
   }
 
   taken(): Promise<void> | undefined {
@@ -186,12 +203,18 @@ function promised(): { readonly promise: Promise<void>; readonly resolve: () => 
 }
 
 /** Hands on what has come, folded, after a pause each time. */
-function pacedReader<R>(feed: LiveFeed, subscriber: Subscriber<WatchEvent<R>>, pace: number): FeedReader {
+function pacedReader<R>(
+  feed: LiveFeed,
+  subscriber: Subscriber<WatchEvent<R>>,
+  pace: number,
+  after: WatchSequence | undefined,
+): FeedReader {
   let timer: NodeJS.Timeout | undefined;
   let last = Number.NEGATIVE_INFINITY;
-  const reader = new FoldingReader<R>(feed, () => {
+  const onFilled = (): void => {
     timer ??= setTimeout(flush, reader.failed ? 0 : Math.max(0, last + pace - performance.now()));
-  });
+  };
+  const reader = new FoldingReader<R>(feed, onFilled, after);
   const flush = (): void => {
     timer = undefined;
     last = performance.now();
@@ -202,29 +225,28 @@ function pacedReader<R>(feed: LiveFeed, subscriber: Subscriber<WatchEvent<R>>, p
   return reader;
 }
 
-function snapshotOf<R>(feed: LiveFeed, number: number): SnapshotEvent<R> {
+function snapshotOf<R>(feed: LiveFeed, number: number, after: WatchSequence | undefined): SnapshotEvent<R> {
   const rows = [...feed.set.rows];
   return {
     type: 'snapshot',
     records: rows.map(({ record }) => record as R),
     statuses: rows.map(({ status }) => status),
     begun: rows.map(({ begun }) => begun),
-    sequence: sequenceOf(feed, number),
+    sequence: sequenceOf(feed, { number, place: feed.place }),
+    ...(after === undefined ? {} : { resumed: false }),
   };
 }
 
-function eventOf<R>(feed: LiveFeed, { type, now, number, ...rest }: Numbered): ChangeEvent<R> {
-  const told = {
-    record: now.record as R,
-    status: now.status,
-    begun: now.begun,
-    sequence: sequenceOf(feed, number),
-  };
+function eventOf<R>({ type, now, ...rest }: Numbered, sequence: WatchSequence): ChangeEvent<R> {
+  const told = { record: now.record as R, status: now.status, begun: now.begun, sequence };
   if (type === 'entered') return { type, ...told };
   const { previous } = rest as Extract<Numbered, { type: 'changed' | 'left' }>;
   return { type, ...told, previous: previous.record as R };
 }
 
-function sequenceOf(feed: LiveFeed, number: number): string {
-  return `${feed.id}:${number}`;
+function sequenceOf(
+  { id, digest }: LiveFeed,
+  { number, place }: Pick<Numbered, 'number' | 'place'>,
+): WatchSequence {
+  return formatSequence({ feed: id, number, digest, place });
 }

@@ -65,13 +65,13 @@ export class MemoryDatabase implements TaskDatabase {
   }
 
   async write(changes: readonly TaskChange[]): Promise<WriteOutcome> {
-    const culled: string[] = [];
+    const culled: StoredTask[] = [];
     for (const change of changes) {
       if (change.op === 'add') this.#add(change.task);
       else this.#update(change);
       this.#cull(culled);
     }
-    return { culled };
+    return { culled: culled.map(({ msg_id }) => msg_id), culledTasks: culled };
   }
 
   async get(msgIds: readonly string[], keys?: readonly TaskKey[]): Promise<Map<string, FoundTask>> {
@@ -190,7 +190,7 @@ export class MemoryDatabase implements TaskDatabase {
     this.#order.remove();
   }
 
-  #cull(culled: string[]): void {
+  #cull(culled: StoredTask[]): void {
     const room = 1 - this.#cullFraction;
     const tooMany = this.#records.size > this.#recordLimit;
     const tooMuch = this.#bytes > this.#sizeLimit;
@@ -198,8 +198,9 @@ export class MemoryDatabase implements TaskDatabase {
     for (const msgId of this.#finished) {
       const enoughRecords = !tooMany || this.#records.size <= Math.floor(this.#recordLimit * room);
       if (enoughRecords && (!tooMuch || this.#bytes <= this.#sizeLimit * room)) return;
+      const record = this.#records.get(msgId);
       this.#drop(msgId);
-      culled.push(msgId);
+      if (record !== undefined) culled.push(record.task);
     }
   }
 

@@ -50,6 +50,8 @@ export type TaskChange =
 export interface WriteOutcome {
   /** Tasks that had to go to make room. */
   readonly culled: readonly string[];
+  /** As they were, where the store has them at hand. */
+  readonly culledTasks?: readonly StoredTask[];
 }
 
 /** How records are to come. */

@@ -1,10 +1,12 @@
 import type { Logger } from '@ipyparallel-js/wire';
-import type { TaskChange, TaskDatabase } from '../db/task-database.js';
+import type { TaskChange, TaskDatabase, WriteOutcome } from '../db/task-database.js';
 
 /** Who is told of what a {@link ChangeWriter} does. */
 export interface ChangeEvents {
+  /** Waited for before a batch is written; must not reject. */
+  readonly beforeWrite?: (changes: readonly TaskChange[]) => Promise<void> | undefined;
   readonly onWritten: (changes: readonly TaskChange[]) => void;
-  readonly onCulled: (msgIds: readonly string[]) => void;
+  readonly onCulled: (outcome: WriteOutcome) => void;
 }
 
 /** Writes changes to a Task Database in their order, a batch at a time: whatever came while the last was being written. */
@@ -46,9 +48,11 @@ export class ChangeWriter {
   }
 
   async #writeBatch(changes: readonly TaskChange[]): Promise<void> {
-    const { culled } = await this.#db.write(changes);
+    const before = this.#events.beforeWrite?.(changes);
+    if (before !== undefined) await before;
+    const outcome = await this.#db.write(changes);
     this.#events.onWritten(changes);
-    if (culled.length > 0) this.#events.onCulled(culled);
+    if (outcome.culled.length > 0) this.#events.onCulled(outcome);
   }
 
   async #write(): Promise<void> {

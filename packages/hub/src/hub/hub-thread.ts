@@ -4,6 +4,7 @@ import type { Logger, LogLevel, LogSink } from '@ipyparallel-js/wire';
 import type { DatabaseOptions } from '../db/open-database.js';
 import { HubLink, receiveForSchedulers } from '../link/hub-port.js';
 import type { Monitor, Schedulers } from '../link/schedulers.js';
+import type { SubscriptionLimits } from './subscriptions/subscriptions.js';
 
 /** What a hub is told when its thread starts; plain data. */
 export interface HubThreadData {
@@ -14,6 +15,8 @@ export interface HubThreadData {
   readonly connectionInfo: Partial<EngineConnectionInfo>;
   readonly hbPeriod: number;
   readonly registrationTimeout: number;
+  /** What is done for live queries. */
+  readonly subscriptions: Partial<SubscriptionLimits>;
   readonly db: DatabaseOptions;
   /** Where engines are written down. */
   readonly engineStateFile: string;

@@ -39,6 +39,7 @@ const hub = new Hub({
   connectionInfo: data.connectionInfo,
   hbPeriod: data.hbPeriod,
   registrationTimeout: data.registrationTimeout,
+  subscriptions: data.subscriptions,
   log,
   clock,
   engineState,

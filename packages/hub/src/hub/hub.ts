@@ -84,10 +84,11 @@ export class Hub implements Monitor {
     const writer = new ChangeWriter(
       db,
       {
+        beforeWrite: (changes) => subscriptions.beforeWrite(changes),
         onWritten: (changes) => subscriptions.written(changes),
-        onCulled: (culled) => {
+        onCulled: ({ culled, culledTasks }) => {
           tracker.remove(culled);
-          subscriptions.removed(culled);
+          subscriptions.removed(culled, new Map(culledTasks?.map((task) => [task.msg_id, task])));
         },
       },
       log,
@@ -123,6 +124,7 @@ export class Hub implements Monitor {
       ['purge_request', purgeRequest(state)],
       ['resubmit_request', resubmitRequest(state, session, clock)],
       ['subscribe_request', (content, request) => subscriptions.subscribe(content, request)],
+      ['subscription_sync_request', (content, request) => subscriptions.sync(content, request)],
       ['unsubscribe_request', (content, request) => subscriptions.unsubscribe(content, request)],
     ]);
   }

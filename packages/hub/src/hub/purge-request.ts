@@ -22,6 +22,7 @@ export function purgeRequest(state: HubState): Handler {
       ...(uuids.length > 0 ? [{ query: parseQuery({ engine_uuid: { $in: uuids }, ...ended }) }] : []),
     ];
     for (const removal of removals) {
+      await state.subscriptions.beforeRemoval(removal);
       const { msgIds: removed } = await state.db.remove(removal);
       forget(state, removed);
     }
@@ -45,7 +46,9 @@ async function purgeMatches(state: HubState, request: Dict): Promise<Answer> {
   const dryRun = request['dry_run'] === true;
   // First, so that what ends in between is reported twice rather than not at all.
   const pending = await state.db.count(allOf([query, PENDING]));
-  const { count, bytes, msgIds } = await state.db.remove({ query: allOf([query, ENDED]) }, { dryRun });
+  const selection = { query: allOf([query, ENDED]) };
+  if (!dryRun) await state.subscriptions.beforeRemoval(selection);
+  const { count, bytes, msgIds } = await state.db.remove(selection, { dryRun });
   if (!dryRun) forget(state, msgIds);
   const told = msgIds.length <= IDS_TOLD ? msgIds : null;
   return { content: { status: 'ok', count, bytes, pending, msg_ids: told } };

@@ -59,8 +59,15 @@ export class Delivery {
         seq = bytes >= UPDATE_BYTES ? at : upTo;
       }
       if (changes.length === 0) subscription.position = upTo;
-      else this.#send(subscription, seq, changes);
+      else this.#send(subscription, seq, changes, seq === upTo);
     }
+    const { syncTo } = subscription;
+    if (syncTo === undefined || subscription.position < syncTo) return;
+    const complete = subscription.position >= upTo;
+    const isTold = subscription.told >= syncTo && (subscription.complete || !complete);
+    if (!isTold && !subscription.hasCredit) return;
+    subscription.syncTo = undefined;
+    if (!isTold) this.#send(subscription, subscription.position, [], complete);
   }
 
   /** Brings one that resumes, or that was too slow for its feed's memory, to where the feed remembers from. */
@@ -127,7 +134,7 @@ export class Delivery {
   #reset(subscription: Subscription): void {
     const seq = Math.max(this.#options.evaluatedTo(), subscription.feed.log.floor);
     const { id, client, parent } = subscription;
-    subscription.sent(seq);
+    subscription.sent(seq, false);
     const content = { subscription: id, seq, changes: [], reset: true, ...NO_BUFFERS };
     this.#options.send(client, parent, { content });
   }
@@ -135,7 +142,7 @@ export class Delivery {
   /** An update without changes: so that one to whom nothing happens can resume from where the hub is. */
   tellPlace(subscription: Subscription): void {
     if (!subscription.hasCredit || subscription.position <= subscription.told) return;
-    this.#send(subscription, subscription.position, []);
+    this.#send(subscription, subscription.position, [], subscription.complete);
   }
 
   /** The last update of a subscription, or of one that is not there. */
@@ -145,9 +152,10 @@ export class Delivery {
     });
   }
 
-  #send(subscription: Subscription, seq: number, changes: readonly FeedChange[]): void {
-    subscription.sent(seq);
+  #send(subscription: Subscription, seq: number, changes: readonly FeedChange[], complete = false): void {
+    subscription.sent(seq, complete);
     const { client, parent, feed, id } = subscription;
-    this.#options.send(client, parent, updateMessage({ subscription: id, seq }, feed, changes));
+    const head = { subscription: id, seq, ...(complete ? { complete } : {}) };
+    this.#options.send(client, parent, updateMessage(head, feed, changes));
   }
 }

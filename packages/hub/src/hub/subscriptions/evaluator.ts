@@ -47,7 +47,9 @@ export class Evaluator {
       for (const feed of index.concerned(entry, task)) {
         const change = feed.changeOf(entry, task, begun);
         if (change === undefined) continue;
-        results.get(feed)?.push({ entry, change: feed.pack(change, task, own, this.#pack) });
+        results
+          .get(feed)
+          ?.push({ entry, change: feed.pack({ ...change, seq: entry.seq }, task, own, this.#pack) });
         if (performance.now() - since > SLICE) {
           await yieldToOthers();
           since = performance.now();

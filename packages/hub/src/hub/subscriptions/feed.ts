@@ -20,6 +20,7 @@ import {
   withoutEmptyDisplay,
 } from '../record-projection.js';
 import { ChangeLog, type LogEntry } from './change-log.js';
+import type { FeedHistory } from './feed-history.js';
 
 /** What is known of a changed task beside its id. */
 export interface Touched {
@@ -70,6 +71,8 @@ export class Feed {
   /** The latest change of each task, as it was evaluated. */
   readonly log = new ChangeLog<FeedChange>(REMEMBERED);
   readonly query: QueryNode;
+  /** What it told lately, for those who come back with nothing but a place. */
+  history: FeedHistory | undefined;
   readonly #asked: readonly ProjectedKey[] | undefined;
   readonly #names: ReadonlySet<string>;
   readonly #matches: Predicate<FoundTask>;

@@ -19,8 +19,12 @@ export class Subscription {
   position: number;
   /** The same as its client knows it. */
   told: number;
+  /** Everything up to `told` has been told: nothing was held back as too much for one update. */
+  complete = false;
   /** Tasks to be told of although they have not changed since the start. */
   extra: readonly string[] = [];
+  /** It is to be told when it has been told everything up to here. */
+  syncTo: number | undefined;
   /** It is being brought to where its feed remembers from. */
   catchingUp = false;
   /** When its client was heard of last, by the hub's clock in ms. */
@@ -49,7 +53,8 @@ export class Subscription {
   }
 
   /** An update up to `seq` is on its way. */
-  sent(seq: number): void {
+  sent(seq: number, complete: boolean): void {
+    this.complete = complete;
     this.position = seq;
     this.told = seq;
     this.#unacknowledged.push(seq);

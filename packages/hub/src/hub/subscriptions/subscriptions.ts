@@ -1,7 +1,7 @@
 import { type AnyMessage, type Dict, newId, type Session } from '@ipyparallel-js/protocol';
 import { BoundedSet, isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
 import type { Logger, Refusals } from '@ipyparallel-js/wire';
-import type { TaskChange, TaskDatabase } from '../../db/task-database.js';
+import type { FoundTask, Selection, TaskChange, TaskDatabase } from '../../db/task-database.js';
 import { ReportedError } from '../../errors.js';
 import { askedFor } from '../record-projection.js';
 import type { Answer } from '../requests.js';
@@ -10,11 +10,14 @@ import { ChangeLog, type LogEntry } from './change-log.js';
 import { Delivery } from './delivery.js';
 import { type Evaluated, Evaluator } from './evaluator.js';
 import { Feed, type Touched } from './feed.js';
+import type { ToldPlace } from './feed-history.js';
 import { FeedIndex } from './feed-index.js';
+import { type ResumeLimits, Resumption } from './resumption.js';
 import { Subscription } from './subscription.js';
+import { updateMessage } from './update-message.js';
 
 /** How much a hub does for its subscribers. */
-export interface SubscriptionLimits {
+export interface SubscriptionLimits extends ResumeLimits {
   /** Changed tasks remembered, for those who resume or are slow; 65,536 by default. */
   readonly remembered: number;
   /** Subscriptions of one session; 256 by default. */
@@ -33,6 +36,10 @@ const DEFAULT_LIMITS: SubscriptionLimits = {
   total: 4096,
   queries: 1024,
   silence: 60_000,
+  resumeTime: 600_000,
+  resumeChanges: 20_000,
+  resumeBytes: 64 * 1024 ** 2,
+  resumeQueries: 16,
 };
 
 /** What subscriptions work with. */
@@ -73,6 +80,7 @@ export class Subscriptions {
   readonly #evaluator: Evaluator;
   readonly #log: ChangeLog<Touched>;
   readonly #delivery: Delivery;
+  readonly #resumption: Resumption;
   readonly #feeds = new Map<string, Feed>();
   /** Of all feeds; undefined when one came or went. */
   #index: FeedIndex | undefined;
@@ -80,6 +88,9 @@ export class Subscriptions {
   /** Tasks of which output came before the request. */
   readonly #early = new BoundedSet(4096);
   readonly #timer: NodeJS.Timeout;
+  /** Feeds that nobody subscribes to, kept for those who come back, the one that was left first first; with what was told. */
+  readonly #left = new Map<Feed, { readonly at: number; readonly told: number }>();
+  #waiting: (() => void)[] = [];
   #seq = 0;
   /** All feeds know of the changes up to this one. */
   #evaluated = 0;
@@ -92,6 +103,10 @@ export class Subscriptions {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#log = new ChangeLog(this.#limits.remembered);
     this.#evaluator = new Evaluator(options.db, options.tracker, options.session.codec);
+    this.#resumption = new Resumption({
+      ...{ db: options.db, tracker: options.tracker, codec: options.session.codec, log: this.#log },
+      ...{ limits: this.#limits, latest: () => this.#seq, feeds: () => this.#feeds.values() },
+    });
     this.#delivery = new Delivery({
       log: this.#log,
       evaluatedTo: () => this.#evaluated,
@@ -108,6 +123,8 @@ export class Subscriptions {
     clearInterval(this.#timer);
     this.#subscriptions.clear();
     this.#feeds.clear();
+    this.#left.clear();
+    this.#evaluatedOn();
   }
 
   /** How many there are, and of how many queries. */
@@ -116,6 +133,16 @@ export class Subscriptions {
   }
 
   // What has changed.
+
+  /** These changes are about to be written: what they change is read first, where somebody may come back to it. */
+  beforeWrite(changes: readonly TaskChange[]): Promise<void> | undefined {
+    return this.#resumption.beforeWrite(changes, (msgId) => this.#early.has(msgId));
+  }
+
+  /** The same of what is about to be removed. */
+  beforeRemoval(selection: Selection): Promise<void> {
+    return this.#resumption.beforeRemoval(selection);
+  }
 
   /** These changes are in the Task Database now. */
   written(changes: readonly TaskChange[]): void {
@@ -133,8 +160,9 @@ export class Subscriptions {
     this.#changed();
   }
 
-  /** These tasks are in the Task Database no more. */
-  removed(msgIds: Iterable<string>): void {
+  /** These tasks are in the Task Database no more; `tasks`: as they were, where that is known. */
+  removed(msgIds: readonly string[], tasks?: ReadonlyMap<string, FoundTask>): void {
+    this.#resumption.removed(msgIds, tasks);
     for (const msgId of msgIds) this.#touch(msgId, { gone: true, early: false });
     this.#changed();
   }
@@ -171,6 +199,8 @@ export class Subscriptions {
     this.#makeRoom(client, session);
     const name = JSON.stringify([content['query'] ?? {}, asked?.map((key) => key.name) ?? null]);
     const feed = this.#feeds.get(name) ?? this.#open(new Feed(name, query, asked));
+    this.#left.delete(feed);
+    if (content['resumable'] === true) this.#resumption.begin(feed);
     const after = this.#resumable(content['after']);
     const { tracker, epoch } = this.#options;
     const seq = after ?? this.#seq;
@@ -182,6 +212,33 @@ export class Subscriptions {
     setImmediate(() => this.#delivery.deliver(subscription));
     const resumed = after !== undefined;
     return { content: { status: 'ok', subscription: subscription.id, epoch, seq, resumed } };
+  }
+
+  /** `subscription_sync_request` */
+  async sync(content: Dict, request: AnyMessage): Promise<Answer> {
+    const subscription = this.#own(content, request);
+    if (subscription === undefined)
+      throw new ReportedError('KeyError', 'there is no such subscription of this sender');
+    subscription.heard = performance.now();
+    // What a reader of the store may have seen is in the log after this.
+    await this.#options.db.get([], ['msg_id']);
+    const seq = this.#seq;
+    while (this.#evaluated < seq && !this.#closed && this.#subscriptions.has(subscription.id))
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    subscription.syncTo = seq;
+    setImmediate(() => this.#delivery.deliver(subscription));
+    const { after } = content;
+    if (after === undefined) return { content: { status: 'ok', seq } };
+    const { feed } = subscription;
+    const before = isPlace(after) ? this.#resumption.before(feed, after) : undefined;
+    if (before === undefined) return { content: { status: 'ok', seq, changes: null } };
+    const { told, rest } = before;
+    const begun = Object.fromEntries(this.#options.tracker.begun);
+    return updateMessage({ status: 'ok', seq, begun, told: told.length }, feed, [...told, ...rest]);
+  }
+
+  #evaluatedOn(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   /** `unsubscribe_request`; one that is not there (any more) is no error. */
@@ -261,6 +318,8 @@ export class Subscriptions {
 
   #open(feed: Feed): Feed {
     const { queries } = this.#limits;
+    const [oldest] = this.#left.keys();
+    if (this.#feeds.size >= queries && oldest !== undefined) this.#drop(oldest);
     if (this.#feeds.size >= queries)
       throw new ReportedError(
         'TooManySubscriptions',
@@ -277,8 +336,30 @@ export class Subscriptions {
     if (!this.#subscriptions.delete(subscription.id)) return;
     const { feed } = subscription;
     for (const other of this.#subscriptions.values()) if (other.feed === feed) return;
+    if (feed.history === undefined) this.#drop(feed);
+    else this.#leave(feed, subscription.told);
+  }
+
+  /** Nobody subscribes to a feed any more, but somebody may come back. */
+  #leave(feed: Feed, told: number): void {
+    this.#left.set(feed, { at: performance.now(), told });
+    for (const oldest of this.#left.keys()) {
+      if (this.#left.size <= this.#limits.resumeQueries) return;
+      this.#drop(oldest);
+    }
+  }
+
+  #drop(feed: Feed): void {
+    this.#left.delete(feed);
     this.#feeds.delete(feed.name);
     this.#index = undefined;
+  }
+
+  /** Forgets the feeds that nobody can come back to any more. */
+  #dropForgotten(): void {
+    const oldest = performance.now() - this.#limits.resumeTime;
+    for (const [feed, { at, told }] of this.#left)
+      if (at < oldest || (feed.history?.floor ?? 0) > told) this.#drop(feed);
   }
 
   #lookAfter(): void {
@@ -290,6 +371,8 @@ export class Subscriptions {
       const { client, parent, id } = subscription;
       this.#delivery.tellEnd(client, parent, id, `nothing was heard of its subscriber for ${seconds} s`);
     }
+    this.#resumption.trim();
+    this.#dropForgotten();
     if (this.#feeds.size > 0) this.#options.poke();
   }
 
@@ -324,9 +407,13 @@ export class Subscriptions {
       for (const { entry, change } of evaluated) {
         if (entry.seq > feed.log.floor) feed.log.add(entry.seq, entry.msgId, change, change.bytes);
       }
+      this.#resumption.told(feed, evaluated);
     }
+    this.#evaluatedOn();
     for (const subscription of this.#subscriptions.values()) this.#delivery.deliver(subscription);
     for (const [feed, evaluated] of results) if (evaluated.length > 0) feed.trim(this.#feeds.size);
+    this.#resumption.trim();
+    this.#dropForgotten();
     return last < this.#seq;
   }
 
@@ -352,6 +439,13 @@ export class Subscriptions {
   /** So much has changed that the log has forgotten some of it: everybody begins anew. */
   #skip(): void {
     this.#evaluated = this.#seq;
-    for (const feed of this.#feeds.values()) feed.log.clear(this.#seq);
+    for (const feed of this.#feeds.values()) {
+      feed.log.clear(this.#seq);
+      feed.history?.forget(this.#seq);
+    }
   }
+}
+
+function isPlace(place: unknown): place is ToldPlace {
+  return isDict(place) && ['base', 'seq', 'upTo'].every((key) => Number.isSafeInteger(place[key]));
 }

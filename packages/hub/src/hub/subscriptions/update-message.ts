@@ -4,9 +4,9 @@ import type { Feed, FeedChange } from './feed.js';
 
 const JSON_COMMA = Buffer.from(',');
 
-/** A `subscription_update` of changes that were packed once for all subscribers. */
+/** A message of changes that were packed once for all subscribers: a `subscription_update`, or a `subscription_sync_reply`. */
 export function updateMessage(
-  head: { readonly subscription: string; readonly seq: number },
+  head: Dict & { readonly seq: number },
   feed: Feed,
   changes: readonly FeedChange[],
 ): Answer {
