@@ -246,7 +246,7 @@ export class ClusterLink {
   }
 
   #failAll(error: Error): void {
-    this.#lives.giveUp();
+    this.waiting.giveUp(error);
     this.requests.failAll(error);
     this.control.failAll(error);
     this.own.failAll(error);

@@ -72,9 +72,14 @@ export class ConnectionState {
     return () => void this.#disconnected.delete(listener);
   }
 
-  /** @throws ConnectionClosedError while the controller has been out of reach for too long, or has said that it stops */
+  /**
+   * Asked before a task is sent.
+   * @throws ConnectionClosedError while the controller has been out of reach for too long, or has said that it stops
+   */
   assertReachable(): void {
-    if (this.#gone !== undefined) throw this.#gone;
+    const cause = this.#gone;
+    if (cause !== undefined)
+      throw new ConnectionClosedError(`${cause.message}; the task was not sent`, { cause });
   }
 
   /** It is there; with what is known of it when it was there before. */

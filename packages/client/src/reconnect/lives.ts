@@ -50,8 +50,7 @@ export class Lives implements LifeEvents<Greeting> {
   /** Begins the first life: opens the sockets, waits for the hub's answer and, for a while, for all links. */
   async begin(deadline: Deadline): Promise<void> {
     const { state, transport, requests, control, database, operations, others, engines } = this.#parts;
-    transport.renew();
-    const greeting = await this.#reconnector.greet(deadline, deadline.signal);
+    const greeting = await this.#reconnector.first(transport.connection, deadline);
     this.hub = greeting.hub;
     database.setHub(greeting.hub);
     operations.setHub(greeting.hub);
@@ -130,11 +129,6 @@ export class Lives implements LifeEvents<Greeting> {
     transport.release();
     state.setConnected(transport.address('registration'), { newController, hub });
     this.#reconciliation.start(newController);
-  }
-
-  /** What waits is given up; the tasks are failed by the caller. */
-  giveUp(): void {
-    this.#parts.transport.dropHeld();
   }
 
   /** Ends it. */

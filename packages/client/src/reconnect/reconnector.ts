@@ -50,6 +50,31 @@ export class Reconnector<Greeting> {
     this.#events = events;
   }
 
+  /**
+   * The first life, by way of the connection that is given: opens the sockets and waits for the hub's answer. A controller
+   * that is being restarted breaks the links, or writes its file anew: then there is another attempt, in the same time.
+   */
+  async first(connection: Connection, deadline: Deadline): Promise<Greeting> {
+    for (let next = connection; ; next = await this.#source.again(next, deadline)) {
+      const attempt = new AbortController();
+      this.#attempt = attempt;
+      const signals = [attempt.signal, this.#closing.signal];
+      const signal = AbortSignal.any(deadline.signal === undefined ? signals : [...signals, deadline.signal]);
+      this.#transport.renew(next);
+      void this.#watchFile(next, attempt, signal);
+      try {
+        return await this.greet(startDeadline({ timeout: deadline.remaining(), signal }, 0), signal);
+      } catch (error) {
+        const over = this.#closing.signal.aborted || deadline.signal?.aborted === true;
+        if (over || !attempt.signal.aborted || deadline.remaining() === 0) throw error;
+      } finally {
+        this.#attempt = undefined;
+        attempt.abort();
+      }
+      await pause(FIRST_PAUSE_MS, this.#closing.signal);
+    }
+  }
+
   /** The first connection is there: from now on a break is noticed. */
   started(): void {
     this.#upSince = performance.now();
@@ -58,8 +83,9 @@ export class Reconnector<Greeting> {
   /** A link of the present sockets is lost. */
   onBroken(reason: string): void {
     clearTimeout(this.#stopping);
-    if (this.#closing.signal.aborted || this.#upSince === Number.NEGATIVE_INFINITY) return;
-    if (this.#running) this.#attempt?.abort(new Error(reason));
+    if (this.#closing.signal.aborted) return;
+    if (this.#running || this.#attempt !== undefined) this.#attempt?.abort(new Error(reason));
+    else if (this.#upSince === Number.NEGATIVE_INFINITY) return;
     else void this.#run(reason);
   }
 

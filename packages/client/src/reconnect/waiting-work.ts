@@ -1,4 +1,4 @@
-import { EngineError, TaskAbortedError, UsageError } from '@ipyparallel-js/protocol';
+import { ConnectionClosedError, EngineError, TaskAbortedError, UsageError } from '@ipyparallel-js/protocol';
 import { formatMs } from '@ipyparallel-js/wire';
 import type { EngineChanges } from '../engine-changes.js';
 import type { EngineInfo } from '../engine-registry.js';
@@ -46,6 +46,12 @@ export class WaitingWork implements ReturnEvents {
       const message = `no engine has come back to the controller at ${transport.address('registration')} in ${formatMs(this.#times.any)}; the task was not sent`;
       this.#fail(work, () => new UsageError(message, { code: 'NO_ENGINES' }));
     }
+  }
+
+  /** Nothing is waited for any more: what is held is dropped, and its tasks fail, known not to have run. */
+  giveUp(error: Error): void {
+    for (const work of this.#parts.transport.dropHeld())
+      this.#fail(work, () => new ConnectionClosedError(`${error.message}; the task was not sent`));
   }
 
   /** Aborts tasks that were not sent yet; gives the others. */

@@ -1,4 +1,4 @@
-import { type TaskStatus, UsageError } from '@ipyparallel-js/protocol';
+import { isDone, type TaskStatus, UsageError } from '@ipyparallel-js/protocol';
 import { Observable } from 'rxjs';
 import type { Transport } from '../transport.js';
 import { AsyncMapResult } from './async-map-result.js';
@@ -86,7 +86,10 @@ export class ClientResults {
 
   #task(id: string): Task {
     const { own, others } = this.#link;
-    return own.get(id) ?? others.follow(id, own.submitted(id));
+    const mine = own.get(id);
+    // Given up while the controller was out of reach: how it ended may be known by now.
+    const open = mine === undefined || (mine.outcome !== undefined && !isDone(mine.status));
+    return open ? others.follow(id, own.submitted(id)) : mine;
   }
 }
 
