@@ -182,12 +182,34 @@ export function comparedField(
 ): unknown {
   if (TASK_COLUMNS[key] !== 'date') return decodeField(key, document, outside);
   const value = document[key];
-  return value instanceof Date ? value : null;
+  return value instanceof Date && !Number.isNaN(value.getTime()) ? value : null;
 }
 
+/** What a document tells besides its record. Anybody may have written it: what has not the right form is not there. */
 export function extrasOf(document: TaskDocument): Extras {
   const extras = document[EXTRAS];
-  return isDict(extras) ? (extras as Extras) : {};
+  if (!isDict(extras)) return {};
+  const { bytes, exact, outside } = extras;
+  return {
+    ...(isCount(bytes) ? { bytes } : {}),
+    ...(isDict(exact) ? { exact: entriesThat(isText, exact) } : {}),
+    ...(isDict(outside) ? { outside: entriesThat(isOutsideValue, outside) } : {}),
+  };
+}
+
+function entriesThat<T>(holds: (value: unknown) => value is T, dict: Dict): { readonly [key: string]: T } {
+  const entries = Object.entries(dict).filter((entry): entry is [TaskKey, T] => {
+    const [key, value] = entry;
+    return Object.hasOwn(TASK_COLUMNS, key) && holds(value);
+  });
+  return Object.fromEntries(entries);
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function isOutsideValue(value: unknown): value is OutsideValue {
+  return isDict(value) && isText(value['id']) && isCount(value['parts']) && isCount(value['bytes']);
 }
 
 // A Python hub that changes a date knows nothing of the digits beside it.

@@ -16,10 +16,16 @@ export async function loadDriver(load: () => Promise<Driver> = () => import('mon
   }
 }
 
-/** Errors of a server that is out of reach, restarting, electing or full: the same write may pass later. */
+/**
+ * Errors of a server that is out of reach, restarting, electing or full, or that does not let this user in or write any
+ * more (11, 13, 18): the same write may pass later, when somebody has seen to it.
+ */
 const PASSING_CODES = new Set([
-  6, 7, 89, 91, 112, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 14031,
+  ...[6, 7, 11, 13, 18, 89, 91, 112, 134, 189, 262, 8000, 9001, 10107, 11600, 11602, 13435, 13436, 14031],
 ]);
+
+/** What FerretDB hands on of SQLite, in words only: another writer was faster, or the disk takes nothing. */
+const PASSING_IN_SQLITE = /\bSQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CANTOPEN)/;
 
 /** What a socket that has just been lost says; the driver hands on some of it as it is. */
 const SOCKET_CODES = new Set([
@@ -49,6 +55,7 @@ export function isOutage(driver: Driver, error: unknown): boolean {
   return (
     error.hasErrorLabel('RetryableWriteError') ||
     error.hasErrorLabel('PoolRequestedRetry') ||
-    (typeof error.code === 'number' && PASSING_CODES.has(error.code))
+    (typeof error.code === 'number' && PASSING_CODES.has(error.code)) ||
+    (error.code === 1 && PASSING_IN_SQLITE.test(error.message))
   );
 }

@@ -11,6 +11,7 @@ export interface PartDocument {
 }
 
 const PART_SIZE = 4 << 20;
+const IDS_AT_ONCE = 1000;
 
 /**
  * Values that do not fit into a task's document, in a collection of their own (`task_records.parts`). They are written
@@ -52,29 +53,35 @@ export class OutsideValues {
     }
   }
 
-  async read(value: OutsideValue): Promise<Buffer> {
-    const ids = Array.from({ length: value.parts }, (_, n) => `${value.id}:${n}`);
+  /** The bytes of a value; undefined if a part of it is not there. */
+  async read({ id, parts }: OutsideValue): Promise<Buffer | undefined> {
     const pieces: Buffer[] = [];
-    let size = 0;
     // Parts that are not named any more have a crash behind them: only those that are named are read.
-    for await (const { n, data } of this.#parts.find({ _id: { $in: ids } }, { batchSize: 4 })) {
-      if (!(data instanceof Uint8Array)) continue;
-      pieces[n] = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-      size++;
-    }
-    if (size !== value.parts) {
-      throw new Error(
-        `${size} of ${value.parts} parts of a value outside its document (${value.id}) are there`,
-      );
+    for (let at = 0; at < parts; at += IDS_AT_ONCE) {
+      const until = Math.min(at + IDS_AT_ONCE, parts);
+      const ids = Array.from({ length: until - at }, (_, i) => `${id}:${at + i}`);
+      const found = new Map<string, Buffer>();
+      for await (const { _id, data } of this.#parts.find({ _id: { $in: ids } }, { batchSize: 4 })) {
+        if (data instanceof Uint8Array)
+          found.set(_id, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+      }
+      for (const part of ids) {
+        const piece = found.get(part);
+        if (piece === undefined) return undefined;
+        pieces.push(piece);
+      }
     }
     return Buffer.concat(pieces);
   }
 
   async remove(values: Iterable<OutsideValue>): Promise<void> {
     for (const { id, parts } of values) {
-      const ids = Array.from({ length: parts }, (_, n) => `${id}:${n}`);
-      for (let at = 0; at < ids.length; at += 1000) {
-        await this.#parts.deleteMany({ _id: { $in: ids.slice(at, at + 1000) } });
+      for (let at = 0; at < parts; at += IDS_AT_ONCE) {
+        const length = Math.min(IDS_AT_ONCE, parts - at);
+        const ids = Array.from({ length }, (_, i) => `${id}:${at + i}`);
+        const { deletedCount } = await this.#parts.deleteMany({ _id: { $in: ids } });
+        // What is not there has been removed before, or never was.
+        if (deletedCount === 0) break;
       }
     }
   }

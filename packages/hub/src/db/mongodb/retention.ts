@@ -1,6 +1,7 @@
 import type { Collection } from 'mongodb';
 import { EXTRAS, extrasOf, type TaskDocument } from './document.js';
 import type { ResolvedMongoOptions } from './mongo-options.js';
+import type { Leaving } from './remove-tasks.js';
 import type { Written } from './task-writer.js';
 
 /** How often age is looked at, in ms. */
@@ -40,9 +41,9 @@ export class Retention {
     this.#bytes += bytes;
   }
 
-  dropped(documents: readonly TaskDocument[]): void {
-    this.#count -= documents.length;
-    for (const document of documents) this.#bytes -= extrasOf(document).bytes ?? 0;
+  dropped(tasks: readonly Leaving[]): void {
+    this.#count -= tasks.length;
+    for (const { document } of tasks) this.#bytes -= extrasOf(document).bytes ?? 0;
   }
 
   /** Whether something may have to go. */
@@ -53,7 +54,7 @@ export class Retention {
   }
 
   /** The finished tasks that are too old, and the longest finished ones of those that are too many. */
-  async excess(): Promise<TaskDocument[]> {
+  async excess(): Promise<Leaving[]> {
     const { recordLimit, sizeLimit, maxAge, cullFraction } = this.#limits;
     this.#lookedAt = performance.now();
     const tooMany = this.#count > recordLimit;
@@ -62,7 +63,7 @@ export class Retention {
     const oldest = Number.isFinite(maxAge) ? Date.now() - maxAge : Number.NEGATIVE_INFINITY;
     let count = this.#count;
     let bytes = this.#bytes;
-    const excess: TaskDocument[] = [];
+    const excess: Leaving[] = [];
     // What was only ever seen by its output has no end, and goes with the oldest.
     const ended = { $or: [{ completed: { $gt: new Date(-8.64e15) } }, { submitted: null, completed: null }] };
     const cursor = this.#records.find(ended, {
@@ -78,7 +79,7 @@ export class Retention {
         if (completed instanceof Date) break;
         continue;
       }
-      excess.push(document);
+      excess.push({ msgId: String(document['msg_id']), document });
       count--;
       bytes -= extrasOf(document).bytes ?? 0;
     }

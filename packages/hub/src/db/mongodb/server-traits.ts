@@ -8,6 +8,8 @@ export interface ServerTraits {
   readonly fullQueries: boolean;
   /** How many values of a list are worth being sent: beyond, it is quicker to look at every record here. */
   readonly listLength: number;
+  /** How many updates one command may have. */
+  readonly updatesAtOnce: number;
   /** Whether documents may have keys with dots and dollars inside. */
   readonly anyKeys: boolean;
   /** Whether lists may hold lists. */
@@ -25,6 +27,9 @@ export async function readServerTraits(db: Db): Promise<ServerTraits> {
       fullQueries: false,
       // It walks the whole list for each record.
       listLength: 50,
+      // Until a command ends it keeps a connection to SQLite for each update in it, and it has a hundred: a command with
+      // that many updates waits for itself for ever.
+      updatesAtOnce: 40,
       anyKeys: false,
       nestedLists: false,
     };
@@ -34,6 +39,7 @@ export async function readServerTraits(db: Db): Promise<ServerTraits> {
     name: `MongoDB ${version}`,
     fullQueries: true,
     listLength: Number.POSITIVE_INFINITY,
+    updatesAtOnce: 1000,
     anyKeys: Number.parseInt(version, 10) >= 5,
     nestedLists: true,
   };

@@ -16,7 +16,8 @@ export interface WriteQueueOptions {
   readonly retryDelay?: number;
 }
 
-const BATCH = 500;
+// Large, since whatever happens to a task within a batch is one write.
+const BATCH = 4000;
 const BATCH_BYTES = 16 << 20;
 
 /** Changes on their way to a server, in their order; while it is out of reach they wait here. */
