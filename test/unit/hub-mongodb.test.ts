@@ -17,7 +17,7 @@ import { describe, expect, test } from 'vitest';
 
 const mongo = {
   ...{ name: 'MongoDB', fullQueries: true, listLength: Number.POSITIVE_INFINITY },
-  ...{ anyKeys: true, nestedLists: true },
+  ...{ anyKeys: true, nestedLists: true, updatesAtOnce: 1000, gatherFor: 0 },
 };
 const ferret = { ...mongo, name: 'FerretDB', fullQueries: false, listLength: 50 };
 const compile = (query: unknown, traits = mongo) => compileQuery(parseQuery(query), traits);

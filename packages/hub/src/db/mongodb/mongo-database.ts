@@ -33,8 +33,9 @@ export interface MongoContext {
   readonly session: string;
 }
 
-/** How long what waits may take to be written when the hub ends, in ms. */
-const CLOSE_TIMEOUT = 1000;
+/** How long what waits may take to be written when the hub ends, in ms; and where the server is out of reach. */
+const CLOSE_TIMEOUT = 10_000;
+const CLOSE_TIMEOUT_DOWN = 1000;
 
 /**
  * Tasks in MongoDB, in the documents that ipyparallel's own MongoDB backend writes and reads. Queries are relayed; what
@@ -47,12 +48,16 @@ export class MongoDatabase implements TaskDatabase {
   readonly #finder: TaskFinder;
   readonly #remover: TaskRemover;
   readonly #retention: Retention;
+  readonly #log: Logger;
+  readonly #timer: NodeJS.Timeout | undefined;
   #culled: string[] = [];
+  #culling: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(options: ResolvedMongoOptions, connection: MongoConnection, log: Logger) {
     const { driver, records, lastSecond, name } = connection;
     this.#connection = connection;
+    this.#log = log;
     const writer = new TaskWriter({ ...connection, ids: new ArrivalIds(lastSecond), log });
     const retention = new Retention(options, records);
     this.#retention = retention;
@@ -61,6 +66,7 @@ export class MongoDatabase implements TaskDatabase {
         retention.wrote(await writer.write(changes));
       },
       isOutage: (error) => isOutage(driver, error),
+      gatherFor: connection.traits.gatherFor,
       server: name,
       log,
     });
@@ -70,6 +76,9 @@ export class MongoDatabase implements TaskDatabase {
       writer.removed(tasks.map(({ msgId }) => msgId));
       retention.dropped(tasks);
     });
+    if (retention.interval === undefined) return;
+    this.#timer = setInterval(() => void this.#cull(), retention.interval);
+    this.#timer.unref();
   }
 
   /**
@@ -92,7 +101,11 @@ export class MongoDatabase implements TaskDatabase {
 
   async write(changes: readonly TaskChange[]): Promise<WriteOutcome> {
     await this.#queue.push(changes);
-    if (this.#queue.length === 0 && this.#retention.isDue()) await this.#cull();
+    const { length, bytes } = this.#queue;
+    if (this.#retention.isDue(length, bytes)) {
+      await this.#queue.drain().catch(() => undefined);
+      if (!this.#queue.isDown && this.#retention.isDue()) await this.#cull();
+    }
     const culled = this.#culled;
     this.#culled = [];
     return { culled };
@@ -124,24 +137,34 @@ export class MongoDatabase implements TaskDatabase {
   }
 
   async #close(): Promise<void> {
+    clearInterval(this.#timer);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, CLOSE_TIMEOUT);
+      timer = setTimeout(resolve, this.#queue.isDown ? CLOSE_TIMEOUT_DOWN : CLOSE_TIMEOUT);
     });
     await Promise.race([this.#queue.drain().catch(() => undefined), late]);
     clearTimeout(timer);
     this.#queue.close();
+    await this.#culling;
     await this.#connection.client.close();
   }
 
-  async #cull(): Promise<void> {
+  #cull(): Promise<void> {
+    this.#culling ??= this.#cullOnce().finally(() => {
+      this.#culling = undefined;
+    });
+    return this.#culling;
+  }
+
+  async #cullOnce(): Promise<void> {
     try {
       const excess = await this.#retention.excess();
       await this.#remover.drop(excess);
       for (const { msgId } of excess) this.#culled.push(msgId);
+      if (excess.length > 0) this.#log.info(`${excess.length} old tasks were removed`);
     } catch (error) {
       const isPassing = error instanceof ReportedError || isOutage(this.#connection.driver, error);
-      if (!isPassing) throw error;
+      if (!isPassing) this.#log.error('old tasks could not be removed', error);
     }
   }
 }

@@ -10,11 +10,11 @@ export interface MongoDatabaseOptions {
   readonly collection?: string;
   /** How long the start and each question wait for a server that does not answer, in ms; 5000. */
   readonly timeout?: number;
-  /** Records kept; any number by default. Those that have been finished for longest go first. */
+  /** Records kept; any number by default. The oldest go first, none whose result is still waited for. */
   readonly recordLimit?: number;
   /** Bytes kept, by estimate; any number by default. */
   readonly sizeLimit?: number;
-  /** How long a finished task is kept, in ms; for ever by default. */
+  /** How long after its submission a task is kept, in ms; for ever by default. */
   readonly maxAge?: number;
   /** How much of a limit is freed when it is exceeded; 0.1 by default. */
   readonly cullFraction?: number;

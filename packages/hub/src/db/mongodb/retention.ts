@@ -7,6 +7,9 @@ import type { Written } from './task-writer.js';
 /** How often age is looked at, in ms. */
 const AGE_INTERVAL = 60_000;
 
+/** Until limits are looked at again that could not be kept, since what is left has not ended, in ms. */
+const PAUSE = 2000;
+
 type Limits = Pick<ResolvedMongoOptions, 'recordLimit' | 'sizeLimit' | 'maxAge' | 'cullFraction'>;
 
 /**
@@ -16,20 +19,27 @@ type Limits = Pick<ResolvedMongoOptions, 'recordLimit' | 'sizeLimit' | 'maxAge' 
 export class Retention {
   readonly #limits: Limits;
   readonly #records: Collection<TaskDocument>;
-  readonly #bounded: boolean;
+  readonly #opened = new Date();
   #count = 0;
   #bytes = 0;
   #lookedAt = Number.NEGATIVE_INFINITY;
+  #notBefore = Number.NEGATIVE_INFINITY;
 
   constructor(limits: Limits, records: Collection<TaskDocument>) {
     this.#limits = limits;
     this.#records = records;
-    this.#bounded = Number.isFinite(limits.recordLimit) || Number.isFinite(limits.sizeLimit);
+  }
+
+  /** How often to look when nothing is written, in ms; undefined where age does not matter. */
+  get interval(): number | undefined {
+    const { maxAge } = this.#limits;
+    return Number.isFinite(maxAge) ? Math.max(100, Math.min(AGE_INTERVAL, maxAge)) : undefined;
   }
 
   /** Counts what is there. */
   async start(): Promise<void> {
-    if (!this.#bounded) return;
+    const { recordLimit, sizeLimit } = this.#limits;
+    if (!Number.isFinite(recordLimit) && !Number.isFinite(sizeLimit)) return;
     for await (const document of this.#records.find({}, { projection: { _id: 0, [EXTRAS]: 1 } })) {
       this.#count++;
       this.#bytes += extrasOf(document).bytes ?? 0;
@@ -46,14 +56,16 @@ export class Retention {
     for (const { document } of tasks) this.#bytes -= extrasOf(document).bytes ?? 0;
   }
 
-  /** Whether something may have to go. */
-  isDue(): boolean {
-    const { recordLimit, sizeLimit, maxAge } = this.#limits;
-    if (this.#count > recordLimit || this.#bytes > sizeLimit) return true;
-    return Number.isFinite(maxAge) && performance.now() - this.#lookedAt > Math.min(AGE_INTERVAL, maxAge);
+  /** Whether something may have to go, once so many more changes with so many bytes are written. */
+  isDue(changes = 0, bytes = 0): boolean {
+    const { recordLimit, sizeLimit } = this.#limits;
+    const now = performance.now();
+    if (now < this.#notBefore) return false;
+    if (this.#count + changes > recordLimit || this.#bytes + bytes > sizeLimit) return true;
+    return this.interval !== undefined && now - this.#lookedAt > this.interval;
   }
 
-  /** The finished tasks that are too old, and the longest finished ones of those that are too many. */
+  /** The tasks that are too old, and the oldest of those that are too many; none whose result is still waited for. */
   async excess(): Promise<Leaving[]> {
     const { recordLimit, sizeLimit, maxAge, cullFraction } = this.#limits;
     this.#lookedAt = performance.now();
@@ -63,26 +75,31 @@ export class Retention {
     const oldest = Number.isFinite(maxAge) ? Date.now() - maxAge : Number.NEGATIVE_INFINITY;
     let count = this.#count;
     let bytes = this.#bytes;
+    const isEnough = (): boolean =>
+      (!tooMany || count <= Math.floor(recordLimit * room)) && (!tooMuch || bytes <= sizeLimit * room);
     const excess: Leaving[] = [];
-    // What was only ever seen by its output has no end, and goes with the oldest.
-    const ended = { $or: [{ completed: { $gt: new Date(-8.64e15) } }, { submitted: null, completed: null }] };
-    const cursor = this.#records.find(ended, {
-      ...{ sort: { completed: 1, _id: 1 }, projection: { msg_id: 1, completed: 1, [EXTRAS]: 1 } },
+    // What an earlier run submitted and nobody finished will never end; one of this run may. What was only ever seen
+    // by its output has no beginning, and goes first.
+    const over = {
+      $or: [{ completed: { $ne: null } }, { submitted: null }, { submitted: { $lt: this.#opened } }],
+    };
+    const cursor = this.#records.find(over, {
+      ...{ sort: { submitted: 1, msg_id: 1 }, projection: { msg_id: 1, submitted: 1, [EXTRAS]: 1 } },
       ...{ batchSize: 1000, allowDiskUse: true },
     });
     for await (const document of cursor) {
-      const { completed } = document;
-      const isOld = completed instanceof Date && completed.getTime() < oldest;
-      const enoughRecords = !tooMany || count <= Math.floor(recordLimit * room);
-      const enoughBytes = !tooMuch || bytes <= sizeLimit * room;
-      if (!isOld && enoughRecords && enoughBytes) {
-        if (completed instanceof Date) break;
+      const { msg_id: msgId, submitted } = document;
+      const isOld = submitted instanceof Date && submitted.getTime() < oldest;
+      if (!isOld && isEnough()) {
+        if (submitted instanceof Date) break;
         continue;
       }
-      excess.push({ msgId: String(document['msg_id']), document });
+      if (typeof msgId !== 'string') continue;
+      excess.push({ msgId, document });
       count--;
       bytes -= extrasOf(document).bytes ?? 0;
     }
+    if (!isEnough()) this.#notBefore = performance.now() + PAUSE;
     return excess;
   }
 }

@@ -10,6 +10,11 @@ export interface ServerTraits {
   readonly listLength: number;
   /** How many updates one command may have. */
   readonly updatesAtOnce: number;
+  /**
+   * How long changes that nobody asks about are gathered, in ms: whatever happens to a task meanwhile is one write.
+   * 0 where updates are cheap.
+   */
+  readonly gatherFor: number;
   /** Whether documents may have keys with dots and dollars inside. */
   readonly anyKeys: boolean;
   /** Whether lists may hold lists. */
@@ -30,6 +35,9 @@ export async function readServerTraits(db: Db): Promise<ServerTraits> {
       // Until a command ends it keeps a connection to SQLite for each update in it, and it has a hundred: a command with
       // that many updates waits for itself for ever.
       updatesAtOnce: 40,
+      // Over SQLite it reads the whole table for each update (its index on `_id` is of another expression than its
+      // question), but not for an insertion.
+      gatherFor: 200,
       anyKeys: false,
       nestedLists: false,
     };
@@ -40,6 +48,7 @@ export async function readServerTraits(db: Db): Promise<ServerTraits> {
     fullQueries: true,
     listLength: Number.POSITIVE_INFINITY,
     updatesAtOnce: 1000,
+    gatherFor: 0,
     anyKeys: Number.parseInt(version, 10) >= 5,
     nestedLists: true,
   };

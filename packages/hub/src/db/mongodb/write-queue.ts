@@ -12,9 +12,14 @@ export interface WriteQueueOptions {
   /** Changes and bytes that may wait; 200,000 and 256 MiB. */
   readonly maxChanges?: number;
   readonly maxBytes?: number;
+  /** How long changes are gathered before they are written unasked, in ms; 0. */
+  readonly gatherFor?: number;
   /** Between two attempts while the server is out of reach, in ms; 500. */
   readonly retryDelay?: number;
 }
+
+/** Changes that may be gathered; whoever brings more waits until they are written. */
+const MOST_GATHERED = 10_000;
 
 // Large, since whatever happens to a task within a batch is one write.
 const BATCH = 4000;
@@ -32,6 +37,7 @@ export class WriteQueue {
   #batch: readonly TaskChange[] | undefined;
   #draining: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #gathering: NodeJS.Timeout | undefined;
   #downSince: number | undefined;
   #lost = 0;
   #closed = false;
@@ -47,7 +53,20 @@ export class WriteQueue {
     return this.#waiting.length;
   }
 
-  /** Takes changes. Resolves when they are written, or at once while the server is out of reach: then they wait. */
+  /** What they take, by estimate. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether the server is out of reach. */
+  get isDown(): boolean {
+    return this.#downSince !== undefined;
+  }
+
+  /**
+   * Takes changes. Resolves when they are written, or at once where changes are gathered or the server is out of reach:
+   * then they wait.
+   */
   async push(changes: readonly TaskChange[]): Promise<void> {
     let refused = 0;
     for (const change of changes) {
@@ -63,7 +82,16 @@ export class WriteQueue {
     }
     if (refused > 0) this.#tellLost(refused);
     if (this.#downSince !== undefined) return;
-    await this.drain().catch(() => undefined);
+    const { gatherFor = 0 } = this.#options;
+    if (gatherFor > 0 && this.#waiting.length < MOST_GATHERED) this.#gather(gatherFor);
+    else await this.drain().catch(() => undefined);
+  }
+
+  #gather(gatherFor: number): void {
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = undefined;
+      this.drain().catch(() => undefined);
+    }, gatherFor);
   }
 
   /** Writes all that waits by now; what comes meanwhile is not waited for. @throws the outage that prevents it */
@@ -81,6 +109,7 @@ export class WriteQueue {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#gathering);
     if (this.#waiting.length > 0) {
       this.#options.log.error(
         `${this.#waiting.length} changes of tasks are lost: ${this.#options.server} was out of reach to the end`,
