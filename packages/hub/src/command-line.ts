@@ -295,7 +295,7 @@ const ARGUMENTS: { readonly [name: string]: Argument } = {
     },
   },
   'max-age': {
-    ...{ value: 'SECONDS', help: 'how long a task is remembered outside of memory; default for ever' },
+    ...{ value: 'SECONDS', help: 'how long after its submission a task is remembered; default for ever' },
     apply: (draft, value) => {
       draft.limits['maxAge'] = number('max-age', value) * 1000;
     },

@@ -158,7 +158,7 @@ const RETENTION: OptionNames<RetentionOptions> = {
   cullFraction: true,
 };
 
-const MEMORY: OptionNames<MemoryDatabaseOptions> = { recordLimit: true, sizeLimit: true, cullFraction: true };
+const MEMORY: OptionNames<MemoryDatabaseOptions> = RETENTION;
 
 const SQLITE: OptionNames<SqliteDatabaseOptions> = {
   filename: true,

@@ -29,6 +29,8 @@ export interface MemoryDatabaseOptions {
   readonly recordLimit?: number;
   /** Bytes kept, by estimate; 1 GiB by default. */
   readonly sizeLimit?: number;
+  /** How long after its submission a task is kept, in ms; for ever by default. */
+  readonly maxAge?: number;
   /** How much of a limit is freed when it is exceeded; 0.1 by default. */
   readonly cullFraction?: number;
 }
@@ -36,6 +38,9 @@ export interface MemoryDatabaseOptions {
 /** How long a scan may hold the thread, in ms. */
 const SLICE = 4;
 const CHUNK = 256;
+
+/** How often age is looked at, in ms. */
+const AGE_INTERVAL = 5000;
 
 /** No text in JavaScript can be longer than half a gigabyte; output beyond this is dropped. */
 const MAX_OUTPUT = 1 << 28;
@@ -57,15 +62,23 @@ export class MemoryDatabase implements TaskDatabase {
   readonly #order = new MemoryOrder((record) => this.#records.get(record.task.msg_id) === record);
   #bytes = 0;
   #sequence = 0;
+  readonly #timer: NodeJS.Timeout | undefined;
+  #expired: StoredTask[] = [];
 
   constructor(options: MemoryDatabaseOptions = {}) {
     this.#recordLimit = options.recordLimit ?? 1024;
     this.#sizeLimit = options.sizeLimit ?? 1024 ** 3;
     this.#cullFraction = options.cullFraction ?? 0.1;
+    const { maxAge = Number.POSITIVE_INFINITY } = options;
+    if (!Number.isFinite(maxAge)) return;
+    const interval = Math.max(100, Math.min(AGE_INTERVAL, maxAge));
+    this.#timer = setInterval(() => this.#expire(Date.now() - maxAge), interval);
+    this.#timer.unref();
   }
 
   async write(changes: readonly TaskChange[]): Promise<WriteOutcome> {
-    const culled: StoredTask[] = [];
+    const culled = this.#expired;
+    this.#expired = [];
     for (const change of changes) {
       if (change.op === 'add') this.#add(change.task);
       else this.#update(change);
@@ -127,6 +140,7 @@ export class MemoryDatabase implements TaskDatabase {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#timer);
     this.#records.clear();
     this.#finished.clear();
     this.#order.clear();
@@ -201,6 +215,16 @@ export class MemoryDatabase implements TaskDatabase {
       const record = this.#records.get(msgId);
       this.#drop(msgId);
       if (record !== undefined) culled.push(record.task);
+    }
+  }
+
+  #expire(before: number): void {
+    for (const record of this.#order.from()) {
+      const submitted = record.read('submitted');
+      if (!(submitted instanceof Date) || record.pending) continue;
+      if (submitted.getTime() >= before) return;
+      this.#drop(record.task.msg_id);
+      this.#expired.push(record.task);
     }
   }
 

@@ -104,14 +104,13 @@ export class Retention {
 
   async #cull(): Promise<void> {
     const { maxAge, recordLimit, sizeLimit, cullFraction = 0.1 } = this.#options;
-    const { table } = this.#layout;
     const before = this.#culled.length;
     if (maxAge !== undefined) {
       const bound = new Date(Date.now() - maxAge).toISOString().slice(0, 23);
       while (this.#removeOldest(ROWS, bound) === ROWS && !this.#stopped) await pause();
     }
     if (recordLimit !== undefined) {
-      const count = Number(this.#connection.prepare(`SELECT count(*) FROM ${table}`).pluck().all()[0]);
+      const count = this.#count();
       let surplus = count > recordLimit ? count - Math.floor(recordLimit * (1 - cullFraction)) : 0;
       while (surplus > 0 && !this.#stopped) {
         const removed = this.#removeOldest(Math.min(surplus, ROWS));
@@ -121,8 +120,16 @@ export class Retention {
       }
     }
     if (sizeLimit !== undefined && this.#bytes() > sizeLimit) {
-      while (this.#bytes() > sizeLimit * (1 - cullFraction) && !this.#stopped) {
-        if (this.#removeOldest(ROWS) === 0) break;
+      let count = this.#count();
+      while (!this.#stopped) {
+        const bytes = this.#bytes();
+        const surplus = bytes - sizeLimit * (1 - cullFraction);
+        if (surplus <= 0) break;
+        // Half of what would do if all were of one size: the oldest may be the largest.
+        const rows = Math.max(1, Math.min(ROWS, Math.floor((count * surplus) / bytes / 2)));
+        const removed = this.#removeOldest(rows);
+        if (removed === 0) break;
+        count -= removed;
         await pause();
       }
     }
@@ -150,6 +157,10 @@ export class Retention {
     const removed = this.#writer.remove('rowid', rowids, condition);
     for (const { msgId } of removed) this.#culled.push(msgId);
     return removed.length;
+  }
+
+  #count(): number {
+    return Number(this.#connection.prepare(`SELECT count(*) FROM ${this.#layout.table}`).pluck().all()[0]);
   }
 
   #bytes(): number {
