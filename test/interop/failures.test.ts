@@ -15,7 +15,6 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { curveKeyPair } from 'zeromq';
 import { Closing } from '../support/closing.js';
 import { describeStock } from '../support/describe-stock.js';
-import { isAlive } from '../support/processes.js';
 import { StockCluster, type StockClusterOptions } from '../support/stock-cluster.js';
 import { waitFor } from '../support/wait-for.js';
 
@@ -135,7 +134,7 @@ for (const version of ['7.1', '9'] as const) {
           join(import.meta.dirname, '../support/outlive-controller.ts'),
           cluster.connectionFile,
         ],
-        { stdio: ['pipe', 'pipe', 'inherit'] },
+        { stdio: ['ignore', 'pipe', 'inherit'] },
       );
       onTestFinished(() => {
         program.kill('SIGKILL');
@@ -145,10 +144,8 @@ for (const version of ['7.1', '9'] as const) {
       createInterface({ input: program.stdout }).on('line', (line) => lines.push(line));
       await waitFor(() => lines.includes('ready'), { timeout: 45_000, what: 'the program to be ready' });
       await cluster.killController('SIGKILL');
-      expect(isAlive(program.pid ?? 0)).toBe(true);
-      program.stdin.write('the controller is gone\n');
       const late = new Promise<string>((resolve) => {
-        setTimeout(() => resolve(`still running; it said: ${lines.join('; ')}`), 60_000).unref();
+        setTimeout(() => resolve(`still running; it said: ${lines.join('; ')}`), 90_000).unref();
       });
       expect(await Promise.race([exit, late])).toBe(0);
       const said = JSON.parse(lines.at(-1) ?? '') as { [wait: string]: { code: string; after: number } };
@@ -276,14 +273,14 @@ for (const version of ['7.1', '9'] as const) {
 
       const wrong = { ...info, curve_serverkey: curveKeyPair().publicKey };
       const [failure, waited] = await elapsed(
-        failureOf(Client.connect({ connectionFile: wrong, timeout: 2_500 })),
+        failureOf(Client.connect({ connectionFile: wrong, timeout: 5_000 })),
       );
       expect(failure).toBeInstanceOf(AuthenticationError);
       expect(String(failure)).toContain('CURVE');
       expect(waited).toBeLessThan(20_000);
 
       const plain = await failureOf(
-        Client.connect({ connectionFile: { ...info, curve_serverkey: null }, timeout: 2_500 }),
+        Client.connect({ connectionFile: { ...info, curve_serverkey: null }, timeout: 5_000 }),
       );
       expect(String(plain)).toMatch(/CURVE/);
 

@@ -1,5 +1,6 @@
 // A program that loses its controller: it says how what it waits for ends, and then ends by itself.
 import { Client } from '@ipyparallel-js/client';
+import { filter, firstValueFrom } from 'rxjs';
 
 const codeOf = (wait: PromiseLike<unknown>): Promise<string> =>
   Promise.resolve(wait).then(
@@ -14,7 +15,8 @@ const balanced = rc.loadBalancedView().execute('import time; time.sleep(600)');
 const followed = rc.getResult('not-yet');
 void followed.wait();
 console.log('ready');
-await new Promise((resolve) => process.stdin.once('data', resolve));
+// Not when the test says so: the time until it is given up begins here.
+await firstValueFrom(rc.connection$.pipe(filter(({ state }) => state === 'disconnected')));
 const started = performance.now();
 const timed = (wait: PromiseLike<unknown>): Promise<{ code: string; after: number }> =>
   codeOf(wait).then((code) => ({ code, after: performance.now() - started }));
@@ -29,5 +31,4 @@ const [direct, queued, request, hasty, polled] = await Promise.all([
 const after = await timed(rc.loadBalancedView().execute('1').get());
 const later = await timed(rc.dbQuery({}, { keys: 'queue', timeout: 1_000 }));
 await rc.close();
-process.stdin.destroy();
 console.log(JSON.stringify({ direct, queued, request, hasty, polled, after, later }));
