@@ -67,20 +67,21 @@ function onSignal(signal: 'SIGINT' | 'SIGTERM', request: Request): void {
   void tidying.finally(() => process.exit(128 + constants.signals[signal]));
 }
 
+let request: Request | undefined;
 try {
-  const request = parseCommandLine(process.argv.slice(2));
-  if (request.kind === 'help') {
+  const wanted = parseCommandLine(process.argv.slice(2));
+  request = wanted;
+  if (wanted.kind === 'help') {
     process.stdout.write(HELP);
   } else {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.once(signal, () => onSignal(signal, request));
-    await run(request);
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => onSignal(signal, wanted));
+    await run(wanted);
   }
 } catch (error) {
   if (!interrupted) {
     // What can go wrong at a user's is said in a line or two; anything else is ours and shows where.
     const text = error instanceof IpyparallelError ? error.message : (error as Error).stack;
     console.error(`\n${pc.red('npm start:')} ${text ?? String(error)}`);
-    process.exitCode = 1;
+    process.exitCode = request === undefined ? 2 : 1;
   }
 }

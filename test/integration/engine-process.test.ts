@@ -62,7 +62,11 @@ describe('the command line', () => {
   });
 
   test('what is wrong is said in one line', async () => {
-    expect(await commandLine('--nonsense')).toMatchObject({ code: 1, stdout: '' });
+    expect(await commandLine('--nonsense')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: "ippjs-engine: Unknown option '--nonsense'; --help lists the options\n",
+    });
     const missing = await commandLine('--timeout=0.1', '--profile=p', '--log-level=warn');
     expect(missing.code).toBe(1);
     expect(missing.stderr).toMatch(

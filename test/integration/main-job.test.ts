@@ -101,7 +101,7 @@ describe('npm start', { timeout: 120_000 }, () => {
     expect(help).toMatchObject({ code: 0, output: expect.stringContaining('--connection-file FILE') });
 
     const wrong = await start(['--nonsense']);
-    expect(wrong.code).toBe(1);
+    expect(wrong.code).toBe(2);
     expect(wrong.output.trim().split('\n')).toEqual([
       "npm start: Unknown option '--nonsense' (npm start -- --help lists the options)",
     ]);

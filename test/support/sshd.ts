@@ -13,6 +13,9 @@ import { waitFor } from './wait-for.js';
 
 /** The ssh server's program, or the reason in one line why there is none. */
 export function findSshd(): string | { missing: string } {
+  const incomplete = ['ssh', 'ssh-keygen'].find((name) => spawnSync(name, ['-V']).error !== undefined);
+  if (incomplete !== undefined)
+    return { missing: `no ${incomplete}: install it with scripts/ci-packages.sh` };
   const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/sbin'];
   for (const program of directories.map((directory) => join(directory, 'sshd'))) {
     try {

@@ -177,6 +177,8 @@ describe('the command line', () => {
     [['--scheme=best'], '--scheme takes leastload'],
     [['--sqlite-synchronous=off'], 'takes normal or full'],
     [['--hwm'], '--hwm takes a value'],
+    [['--sqlitdb'], 'unknown argument --sqlitdb, did you mean "sqlitedb"?'],
+    [['profile=default'], 'unexpected argument "profile=default"'],
     [['--packer=pickle'], 'the packer is json or msgpack'],
   ])('refuses %j', (argv, message) => {
     expect(() => parseCommandLine(argv)).toThrow(message);

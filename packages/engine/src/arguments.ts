@@ -75,7 +75,8 @@ function parse(argv: readonly string[]) {
       },
     }).values;
   } catch (cause) {
-    throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause });
+    const problem = cause instanceof Error ? cause.message : String(cause);
+    throw new UsageError(`${problem.split('. ')[0]}; --help lists the options`, { cause });
   }
 }
 

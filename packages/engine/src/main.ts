@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { HELP, parseEngineArguments } from './arguments.js';
+import { UsageError } from '@ipyparallel-js/protocol';
+import { type EngineArguments, HELP, parseEngineArguments } from './arguments.js';
 import { Engine, type EngineEnd } from './engine.js';
 import { VERSION } from './version.js';
 
@@ -11,10 +12,11 @@ export interface RegisteredNotice {
   readonly pid: number;
 }
 
+const WRONG_USAGE = 2;
+
 const FAILED_ENDS: readonly EngineEnd['reason'][] = ['kernel-died', 'controller-lost'];
 
-async function run(argv: readonly string[]): Promise<number> {
-  const request = parseEngineArguments(argv);
+async function run(request: EngineArguments): Promise<number> {
   if (request.kind !== 'run') {
     process.stdout.write(request.kind === 'help' ? HELP : `${VERSION}\n`);
     return 0;
@@ -49,8 +51,18 @@ async function run(argv: readonly string[]): Promise<number> {
   return FAILED_ENDS.includes(reason) ? 1 : 0;
 }
 
+function readCommandLine(): EngineArguments {
+  try {
+    return parseEngineArguments(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`ippjs-engine: ${error.message}\n`);
+    process.exit(WRONG_USAGE);
+  }
+}
+
 try {
-  process.exit(await run(process.argv.slice(2)));
+  process.exit(await run(readCommandLine()));
 } catch (error) {
   process.stderr.write(
     `ippjs-engine: ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}\n`,

@@ -1,4 +1,5 @@
 import { UsageError } from '@ipyparallel-js/protocol';
+import { didYouMean } from '@ipyparallel-js/protocol/internal';
 import { type LogLevel, parseLogLevel } from '@ipyparallel-js/wire';
 import type { ControllerOptions } from './controller-options.js';
 import type { MongoDatabaseOptions } from './db/mongodb/mongo-options.js';
@@ -359,7 +360,7 @@ const FLAGS_WITHOUT_EFFECT = new Set(['init', 'quiet', 'log-to-file', 'clean-log
 /**
  * Reads the arguments of ipcontroller, as `--name=value` or `--name value`. What is unknown is ignored, and told: those
  * who start a controller pass what the Python one takes.
- * @throws UsageError for a value that cannot be
+ * @throws UsageError for a value that cannot be, and for what is most likely a typing mistake
  */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const draft: Draft = { options: { logLevel: 'info' }, limits: {}, sqlite: {}, mongodb: {} };
@@ -373,6 +374,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     else {
       const key = TRAITS[name] ?? name;
       const argument = Object.hasOwn(ARGUMENTS, key) ? ARGUMENTS[key] : undefined;
+      if (argument === undefined) refuseMistake(word, name);
       const takesNext =
         argument === undefined ? looksLikeValue(name, argv[i + 1]) : argument.value !== undefined;
       const value = inline ?? (takesNext ? argv[++i] : undefined);
@@ -390,6 +392,14 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     options.db = { type: 'memory', ...limits };
   }
   return { options, ...rest, ...(print === undefined ? {} : { print }), ignored };
+}
+
+/** What ipcontroller has and this has not is let pass, but a misspelt `--sqlitedb` would be a database lost. */
+function refuseMistake(word: string, name: string): void {
+  if (name === '') throw new UsageError(`unexpected argument "${word}"; --help lists those there are`);
+  if (FLAGS_WITHOUT_EFFECT.has(name)) return;
+  const near = didYouMean(name, Object.keys(ARGUMENTS));
+  if (near !== '') throw new UsageError(`unknown argument --${name}${near}`);
 }
 
 function looksLikeValue(name: string, next: string | undefined): boolean {
