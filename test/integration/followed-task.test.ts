@@ -188,3 +188,29 @@ it.each(['seen', 'not seen'] as const)(
     expect(missed).toBeGreaterThan(1);
   },
 );
+
+it('a result that was heard of counts, though the hub has not written it into the record', async () => {
+  const lacking: Dict = { ...done, execute_result: null, completed: new Date().toISOString() };
+  let ended = false;
+  const hub = await FakeHub.start({
+    answer: ({ message }) => {
+      if (message.msg_type !== 'db_request') return undefined;
+      const records = [ended ? lacking : { ...lacking, completed: null, result_content: null }];
+      return { status: 'ok', records, buffer_lens: [0], result_buffer_lens: [0] };
+    },
+  });
+  onTestFinished(() => hub.stop());
+  const rc = await Client.connect({ connectionFile: hub.info, pollInterval: 10 });
+  onTestFinished(() => rc.close());
+  const followed = rc.getResult<{ text: string | null; stdout: string }>(ID);
+  await waitFor(() => hub.requests.some(({ message }) => message.msg_type === 'db_request'));
+  const parent = { msg_id: ID, msg_type: 'execute_request' };
+  const publish = (type: string, content: Dict): void =>
+    hub.publish('iopub', ['topic', ...hub.session.encode(hub.session.rawMessage(type, content, { parent }))]);
+  publish('status', { execution_state: 'busy' });
+  publish('execute_result', { data: { 'text/plain': '42' }, metadata: {}, execution_count: 3 });
+  publish('status', { execution_state: 'idle' });
+  await waitFor(() => followed.metadata[0]?.begun !== null, { what: 'the signs to come' });
+  ended = true;
+  expect(await followed.get({ timeout: 60_000 })).toMatchObject({ text: '42', stdout: 'printed' });
+});

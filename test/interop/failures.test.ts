@@ -155,7 +155,8 @@ for (const version of ['7.1', '9'] as const) {
         direct: 'CONNECTION_CLOSED',
         queued: 'CONNECTION_CLOSED',
         request: 'CONNECTION_CLOSED',
-        hasty: 'TIMEOUT',
+        // On a machine that is slow enough, the controller has been away for too long before its second is over.
+        hasty: expect.stringMatching(/^(TIMEOUT|CONNECTION_CLOSED)$/),
         polled: 'CONNECTION_CLOSED',
         after: 'CONNECTION_CLOSED',
         later: expect.stringMatching(/^(TIMEOUT|CONNECTION_CLOSED)$/),

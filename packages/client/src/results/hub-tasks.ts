@@ -298,9 +298,11 @@ export class HubTasks {
     }
   }
 
-  #settle(row: Row): void {
-    const task = this.#take(row.msg_id)?.task;
-    if (task === undefined) return;
+  #settle(record: Row): void {
+    const followed = this.#take(record.msg_id);
+    if (followed === undefined) return;
+    const { task, signs } = followed;
+    const row = signs.complete(record);
     describeFromRecord(task, row);
     const { outcome, status } = readOutcome({
       msgType: String(row.result_header?.msg_type ?? row.header?.msg_type ?? 'apply_reply'),
