@@ -118,7 +118,9 @@ interface Can {
 
 type Operators = { [operator: string]: unknown };
 
-export function generateQuestion(random: Random, tasks: readonly StoredTask[]): Question {
+/** `i` counts the questions about these records: some that chance seldom asks come by it. */
+export function generateQuestion(random: Random, tasks: readonly StoredTask[], i = 0): Question {
+  if (i % 200 === 17) return { query: new Questions(random, tasks).longList() };
   const query = new Questions(random, tasks).query(random.pick([0, 0, 0, 1, 1, 2, 3]));
   if (random.next() < 0.75) return { query };
   const sort = random.next() < 0.7 ? generateSort(random) : undefined;
@@ -167,6 +169,22 @@ class Questions {
       query[operator] = Array.from({ length }, () => this.query(depth - 1));
     }
     return query;
+  }
+
+  /** 5,000 values, most of which no record has. */
+  longList(): Dict {
+    const random = this.#random;
+    const key = random.pick([...TEXT_KEYS, ...DATE_KEYS]);
+    const isDate = (DATE_KEYS as readonly string[]).includes(key);
+    const stored = Array.from({ length: 5 }, () => this.#stored(key));
+    const values = Array.from({ length: 4_995 }, (_, i) =>
+      isDate ? new Date(BASE + i * 1_000) : `filler ${i}`,
+    );
+    const known = stored.map((value) =>
+      isDate && typeof value === 'string' ? new Date(Date.parse(value)) : value,
+    );
+    const list = random.next() < 0.5 ? [...known, ...values] : [...values, ...known];
+    return { [key]: { [random.pick(['$in', '$in', '$nin'])]: list } };
   }
 
   #condition(): [string, unknown] {

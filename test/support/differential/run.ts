@@ -3,6 +3,7 @@ import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import { Random } from '../operators/generate.js';
 import { generateQuestion } from './generate-questions.js';
 import { generateTasks } from './generate-tasks.js';
+import { KINDS, kindsOf, kindsOfRecords } from './kinds.js';
 import { answerTo } from './reference.js';
 import { type Failure, shrink } from './shrink.js';
 import { type Question, type Subject, show, withoutEmpty } from './subject.js';
@@ -46,17 +47,22 @@ export async function runDifferential(subjects: readonly Subject[], size: Size, 
   const tallies = new Map<Subject, Tally>();
   for (const subject of subjects)
     tallies.set(subject, { same: 0, different: 0, departures: new Map(), reports: [] });
+  const kinds = new Map(KINDS.map((kind) => [kind, 0]));
   for (let asked = 0, set = 0; asked < size.questions; set++) {
     const random = new Random(seed + set * 7919);
     const { records, questions: most } = size.sets[set % size.sets.length] as Size['sets'][number];
     const tasks = generateTasks(random, records);
     const count = Math.min(most, size.questions - asked);
-    const questions = Array.from({ length: count }, () => generateQuestion(random, tasks));
+    const questions = Array.from({ length: count }, (_, i) => generateQuestion(random, tasks, i));
     asked += count;
+    const known = kindsOfRecords(tasks);
+    for (const question of questions)
+      for (const kind of kindsOf(question, known)) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
     await Promise.all(Array.from(tallies, ([subject, tally]) => askAll(subject, tasks, questions, tally)));
   }
   const lines = Array.from(tallies, ([subject, tally]) => lineOf(subject, tally));
-  console.log([`differential, DIFFERENTIAL_SEED=${seed}`, ...lines].join('\n  '));
+  const met = Array.from(kinds, ([kind, count]) => `${kind} ${count}`).join(', ');
+  console.log([`differential, DIFFERENTIAL_SEED=${seed}`, ...lines, `questions with: ${met}`].join('\n  '));
   const reports = [...tallies.values()].flatMap((tally) => tally.reports);
   if (reports.length > 0) throw new Error(`seed ${seed}\n${lines.join('\n')}\n\n${reports.join('\n\n')}`);
 }
