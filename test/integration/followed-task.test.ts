@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from '@ipyparallel-js/client';
-import { type Dict, TaskLostError } from '@ipyparallel-js/protocol';
+import { type Dict, TaskLostError, TaskNotFoundError } from '@ipyparallel-js/protocol';
+import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { expect, it, onTestFinished } from 'vitest';
 import { FakeHub } from '../support/fake-hub.js';
 import { executeContent } from '../support/raw-client.js';
@@ -89,6 +90,36 @@ it('a task that has ended without a record is purged, one that nobody knows unkn
   expect(result).toBe('unknown');
   // Not at the first word.
   expect(asked.length).toBeGreaterThan(2);
+});
+
+it('a task that nobody knows has no status: whoever follows it is told so, on a stock hub and on ours', async () => {
+  const stock = await FakeHub.start({
+    answer: ({ message }) =>
+      message.msg_type === 'result_request'
+        ? { status: 'error', ename: 'KeyError', evalue: `'No such message: ${ID}'`, traceback: [] }
+        : undefined,
+  });
+  onTestFinished(() => stock.stop());
+  const ours = await TestController.start();
+  onTestFinished(() => ours.stop());
+  for (const connectionFile of [stock.info, ours.controller.clientFile]) {
+    const rc = await Client.connect({ connectionFile, pollInterval: 10 });
+    onTestFinished(() => rc.close());
+    const failures = await Promise.allSettled([
+      lastValueFrom(rc.taskStatus$(ID)),
+      lastValueFrom(rc.getResult(ID).status$),
+      lastValueFrom(rc.getResult(ID).progress$),
+      rc.getResult(ID).get({ timeout: 20_000 }),
+    ]);
+    for (const failure of failures) {
+      expect(failure).toMatchObject({ status: 'rejected', reason: { reason: 'unknown', msgIds: [ID] } });
+      expect(failure.status === 'rejected' && failure.reason).toBeInstanceOf(TaskNotFoundError);
+    }
+    // Nor is there a row of it.
+    const { sequence, ...snapshot } = await firstValueFrom(rc.dbQuery({ msg_id: ID }, 'msg_id').watch());
+    expect(snapshot).toEqual({ type: 'snapshot', records: [], statuses: [], begun: [] });
+    expect(sequence).toEqual(expect.any(String));
+  }
 });
 
 it('a record that was culled while its task ran is gone when the task ends', async () => {

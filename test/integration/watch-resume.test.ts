@@ -177,3 +177,36 @@ describe('a place that cannot be resumed draws a snapshot that says so', () => {
     }
   });
 });
+
+it('goes on exactly after its process was stopped for longer than the hub waits for it', async () => {
+  await using closing = new Closing();
+  const options: ControllerOptions = {
+    db: { type: 'memory', recordLimit: 100_000 },
+    liveQueries: { silence: 1_500 },
+  };
+  const { bench, rc, held, submit, done } = await start(closing, options);
+  const waiting = submit(5, { waits: true });
+  const old = submit(20);
+  await done(old);
+  await waitFor(() => held.size === waiting.length);
+  const replay = new WatchReplay<{ msg_id: string }>();
+  const orders = { connection: infoOf(bench), query: {}, keys: KEYS };
+  const process = closing.use(new WatcherProcess(orders, (event) => replay.take(event)));
+  await process.said(1);
+  const ended = (): number => bench.log.filter((line) => line.includes('a subscription has ended')).length;
+  const before = ended();
+  process.child.kill('SIGSTOP');
+  submit(30);
+  held.get(waiting[0] ?? '')?.reply({ status: 'ok' });
+  await rc.purgeHubResults(old.slice(0, 4));
+  await waitFor(() => ended() > before, { timeout: 60_000, what: 'the hub to give it up' });
+  const later = submit(10);
+  await done([...later, ...waiting.slice(0, 1)]);
+  process.child.kill('SIGCONT');
+  await replay.agrees(async () => asTold(await rc.dbQuery({}, KEYS)), 60_000);
+  for (const id of waiting.slice(1)) held.get(id)?.reply({ status: 'ok' });
+  await done(waiting);
+  await replay.agrees(async () => asTold(await rc.dbQuery({}, KEYS)), 60_000);
+  expect(replay.events.filter(({ type }) => type === 'snapshot')).toHaveLength(1);
+  expect(replay.counts).toMatchObject({ entered: 40, left: 4 });
+}, 120_000);

@@ -159,7 +159,7 @@ for (const [store, optionsOf] of Object.entries(stores)) {
         expect(again.events.filter(({ type }) => type === 'snapshot')).toHaveLength(1);
         resumed.unsubscribe();
         const elsewhere = await firstValueFrom(query.watch({ after: 'elsewhere:3' }));
-        expect(elsewhere).toMatchObject({ type: 'snapshot', records: [{ msg_id: late }] });
+        expect(elsewhere).toMatchObject({ type: 'snapshot', resumed: false, records: [{ msg_id: late }] });
       });
 
       it('gives a snapshot that has whatever was there when it was asked for', async () => {
@@ -320,14 +320,35 @@ describe('a live query', () => {
     replay.stop();
   });
 
-  it('fails when its client is closed, and says so', async () => {
+  it('completes when its client is closed, as polling does; who waits for tasks is told that it is not their end', async () => {
     const mine = await Client.connect({ connectionFile: controller.controller.clientFile });
-    const replay = new WatchReplay(mine.dbQuery({}, 'msg_id').watch());
-    await replay.begun();
+    const query = mine.dbQuery({}, 'msg_id');
+    const [id = ''] = [other.submit('mux', 'apply_request', { waits: true }, engine.uuid).id];
+    const replay = new WatchReplay(query.watch());
+    const paced = lastValueFrom(query.watch({ pace: 50 }));
+    const polled = lastValueFrom(query.poll(20));
+    const done = lastValueFrom(
+      mine
+        .dbQuery({ msg_id: id }, [])
+        .watch()
+        .pipe(untilDone({ atLeast: 1 })),
+    );
+    const ended = expect(done).rejects.toThrow(ConnectionClosedError);
+    let looped = 0;
+    const loop = (async () => {
+      for await (const _ of query.watch()) looped++;
+    })();
+    await replay.until(() => replay.known.has(id) && looped > 0, 'the task');
     await mine.close();
-    await waitFor(() => replay.error !== undefined);
-    expect(replay.error).toBeInstanceOf(ConnectionClosedError);
+    await waitFor(() => replay.completed);
+    expect(replay.error).toBeUndefined();
+    await loop;
+    expect((await paced).type).toBeDefined();
+    expect(await polled).toContainEqual({ msg_id: id });
+    await ended;
     expect(() => mine.dbQuery({})).toThrow(ConnectionClosedError);
+    await expect(lastValueFrom(query.watch())).rejects.toThrow(ConnectionClosedError);
+    await expect(lastValueFrom(query.poll(20))).rejects.toThrow(ConnectionClosedError);
   });
 
   it('lets go of a loop that is ended while it waits', async () => {

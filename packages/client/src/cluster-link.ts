@@ -12,6 +12,7 @@ import { HubRequests } from './hub-requests.js';
 import { Incoming } from './incoming.js';
 import { LiveQueries } from './live/live-queries.js';
 import { Signals } from './live/signals.js';
+import { Turns } from './live/turns.js';
 import { CONNECT, RESULT_CACHE } from './option-names.js';
 import { HubDatabase } from './query/hub-database.js';
 import { ConnectionState } from './reconnect/connection-state.js';
@@ -121,7 +122,9 @@ export class ClusterLink {
     this.commands = new EngineCommands(this, (ids, wait) => this.operations.queueStatus(ids, true, wait));
     this.database = new HubDatabase(this.requests);
     this.operations = new HubOperations(this.requests, this.database, this.registry);
+    const turns = new Turns();
     this.others = new HubTasks({
+      turns,
       database: this.database,
       requests: this.requests,
       registry: this.registry,
@@ -130,6 +133,7 @@ export class ClusterLink {
       interval: pollInterval,
     });
     this.live = new LiveQueries({
+      turns,
       requests: this.requests,
       signals: this.signals,
       connection: this.connection,

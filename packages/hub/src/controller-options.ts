@@ -20,7 +20,7 @@ export interface CurveKeys {
 
 /** What a hub does for live queries. */
 export interface LiveQueryOptions extends Partial<ResumeLimits> {
-  /** How long a subscriber may say nothing before it is given up, in ms; 60,000. Clients say something every 10 s. */
+  /** How long a subscriber may say nothing before it is given up, in ms; 60,000. Clients say something six times in it. */
   readonly silence?: number;
 }
 

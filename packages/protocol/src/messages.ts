@@ -127,6 +127,8 @@ export interface MessageContents {
     readonly seq: number;
     /** Whether `after` could be gone on from; if not, a snapshot taken from now on is the ground to build on. */
     readonly resumed: boolean;
+    /** How long a subscriber may say nothing before it is given up, in ms. */
+    readonly silence?: number;
   }>;
   subscription_update: {
     readonly subscription: string;
@@ -145,7 +147,7 @@ export interface MessageContents {
   };
   /** Gives credit for further updates; no reply. Two may be unacknowledged. */
   subscription_ack: { readonly subscription: string; readonly seq: number };
-  /** Says that somebody still listens; no reply. Without it or an acknowledgement a subscription ends after 60 s. */
+  /** Says that somebody still listens; no reply. Without it or an acknowledgement a subscription ends after a while (`silence`). */
   subscription_renew: { readonly subscription: string };
   /**
    * Answered when everything written before it has been evaluated; an update up to there follows, if need be an empty one.

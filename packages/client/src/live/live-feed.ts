@@ -27,6 +27,8 @@ export interface FeedReader {
   begin(number: number): void;
   next(difference: Numbered): void;
   error(reason: unknown): void;
+  /** Nothing more comes: the client was closed. */
+  end(): void;
   /** Resolves when it has taken what it was given; undefined when it has. */
   taken(): Promise<void> | undefined;
 }
@@ -137,6 +139,13 @@ export class LiveFeed implements FeedSink {
     for (const reader of [...this.#readers, ...this.#newcomers]) reader.error(reason);
   }
 
+  /** Completes it for all its readers. */
+  end(): void {
+    this.#running?.abort();
+    this.#running = undefined;
+    for (const reader of [...this.#readers, ...this.#newcomers]) reader.end();
+  }
+
   apply(changes: Iterable<LiveChange>): void {
     for (const difference of this.set.apply(changes)) {
       // Before the first reading is whole, nobody has been told anything.
@@ -195,7 +204,9 @@ export class LiveFeed implements FeedSink {
     const stop = new AbortController();
     this.#running = stop;
     this.#run(stop.signal).catch((error: unknown) => {
-      if (!stop.signal.aborted) this.fail(error);
+      if (stop.signal.aborted) return;
+      if (this.#connection.closed) this.end();
+      else this.fail(error);
     });
   }
 
@@ -209,7 +220,7 @@ export class LiveFeed implements FeedSink {
         if (!again.signal.aborted) return;
       } catch (error) {
         if (stop.aborted) return;
-        if (this.#connection.closed) throw new ConnectionClosedError('the client was closed');
+        if (this.#connection.closed) throw error;
         if (again.signal.aborted) continue;
         if (!isPassing(error) || this.#connection.connected) throw error;
         await pause(RETRY_MS, AbortSignal.any([stop, again.signal]));

@@ -62,12 +62,12 @@ export class LiveFeeds {
     }
   };
 
-  /** Fails those that are read, and forgets all. */
-  close(reason: Error): void {
+  /** Completes those that are read, and forgets all. */
+  close(): void {
     const feeds = [...this.#feeds.values()];
     for (const { timer } of feeds) clearTimeout(timer);
     this.#feeds.clear();
-    for (const { feed } of feeds) feed.fail(reason);
+    for (const { feed } of feeds) feed.end();
   }
 
   #use(id: string): void {

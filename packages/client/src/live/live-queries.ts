@@ -11,7 +11,7 @@ import { PushedSource } from './pushed-source.js';
 import { digestOf, type ParsedSequence, parseSequence } from './sequence.js';
 import type { Signals } from './signals.js';
 import { type StockIntervals, StockSource } from './stock-source.js';
-import { Turns } from './turns.js';
+import type { Turns } from './turns.js';
 import { UpdateInbox } from './update-inbox.js';
 import { Watch } from './watch.js';
 import type { WatchOptions } from './watch-event.js';
@@ -22,6 +22,8 @@ export interface LiveContext {
   readonly signals: Signals;
   readonly registry: EngineRegistry;
   readonly connection: ConnectionState;
+  /** In which a hub is asked that pushes nothing: never two questions at once. */
+  readonly turns: Turns;
   /** Asked anew each time: it is another one after a reconnection. */
   database(): HubDatabase;
   /** What the hub says of itself; undefined for a stock one. */
@@ -34,7 +36,7 @@ const DEFAULTS = { interval: 10, slowInterval: 3_000, pace: 0 };
 export class LiveQueries {
   readonly #context: LiveContext;
   readonly #feeds = new LiveFeeds();
-  readonly #turns = new Turns();
+  readonly #closing = new AbortController();
   /** Takes the updates that a hub pushes. */
   readonly inbox = new UpdateInbox();
 
@@ -58,6 +60,7 @@ export class LiveQueries {
       throw new UsageError(`after is the sequence of an event, a text; not ${typeof after}`);
     return new Watch<R>(
       (reader) => {
+        if (this.closing.aborted) throw new ConnectionClosedError('the client is closed');
         const key = keyOf(question, intervals);
         const place = after === undefined ? undefined : parseSequence(after);
         const resumed = place === undefined ? undefined : this.#feeds.resume(key, place);
@@ -77,9 +80,15 @@ export class LiveQueries {
     return this.#feeds.held;
   }
 
-  /** Whatever is watched fails. */
+  /** Aborts when the client is closed. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /** Whatever is watched completes: whoever closes the client wants no more of it. */
   close(): void {
-    this.#feeds.close(new ConnectionClosedError('the client was closed'));
+    this.#closing.abort();
+    this.#feeds.close();
   }
 
   get #pushes(): boolean {
@@ -87,14 +96,9 @@ export class LiveQueries {
   }
 
   #open(key: string, question: Question, intervals: StockIntervals, after?: ParsedSequence): LiveFeed {
-    const { connection, requests, signals, registry, database, hub } = this.#context;
-    const turns = this.#turns;
+    const { connection, requests, signals, registry, turns, database, hub } = this.#context;
     const newDeadline = (signal: AbortSignal) => requests.deadline({ signal });
-    const asking = new StockSource(
-      { signals, database, turns: this.#turns, newDeadline },
-      question,
-      intervals,
-    );
+    const asking = new StockSource({ signals, database, turns, newDeadline }, question, intervals);
     const pushed = new PushedSource({ requests, database, inbox: this.inbox }, question);
     const source: FeedSource = {
       run: async (sink, signal) => {

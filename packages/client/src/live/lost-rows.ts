@@ -29,14 +29,14 @@ const MOST = 2_000;
  */
 export async function findLostRows(context: LostContext, sink: FeedSink, signal: AbortSignal): Promise<void> {
   const { requests, registry, turns } = context;
-  const tasks = new LostTasks(requests, registry, context.isOurs());
+  const tasks = new LostTasks(requests, registry, turns, context.isOurs());
   while (!signal.aborted) {
     await pause(TICK_MS, signal);
     if (signal.aborted || !tasks.due) continue;
     const ids = openIds(sink);
     if (ids.length === 0) continue;
     try {
-      await turns.take(() => briefly(signal, (brief) => look(context, tasks, ids, sink, brief)));
+      await briefly(signal, (brief) => look(context, tasks, ids, sink, brief));
     } catch (error) {
       // Whether something is lost can wait; that the hub cannot be asked shows elsewhere.
       if (!(error instanceof IpyparallelError) && !signal.aborted) throw error;
@@ -45,14 +45,20 @@ export async function findLostRows(context: LostContext, sink: FeedSink, signal:
 }
 
 async function look(
-  { database, requests }: LostContext,
+  { database, requests, turns }: LostContext,
   tasks: LostTasks,
   ids: readonly string[],
   sink: FeedSink,
   signal: AbortSignal,
 ): Promise<void> {
   const rows = async (wanted: readonly string[]) =>
-    [...(await database().byId(wanted, ['engine_uuid', 'completed'], requests.deadline({ signal }))).values()]
+    [
+      ...(
+        await turns.take(() =>
+          database().byId(wanted, ['engine_uuid', 'completed'], requests.deadline({ signal })),
+        )
+      ).values(),
+    ]
       .filter(({ completed }) => completed === null)
       .map(({ msg_id, engine_uuid }) => ({ msgId: msg_id, engineUuid: engine_uuid ?? null }));
   const lost = await tasks.find(await rows(ids), { signal });

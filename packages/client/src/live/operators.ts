@@ -1,4 +1,4 @@
-import { isDone, type TaskStatus } from '@ipyparallel-js/protocol';
+import { ConnectionClosedError, isDone, type TaskStatus } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { Observable, type OperatorFunction } from 'rxjs';
 import { countProgress, type Progress } from '../results/progress.js';
@@ -17,7 +17,8 @@ interface Known<R> {
 
 /**
  * Passes a live query on until its snapshot has come and every record in it has ended; then completes. `atLeast` waits
- * for so many records first: tasks that were just submitted may not be in the database yet; 0 by default.
+ * for so many records first: tasks that were just submitted may not be in the database yet; 0 by default. Errors with
+ * ConnectionClosedError where the live query completes before, as it does when its client is closed.
  */
 export function untilDone<R extends Identified>(
   options: { readonly atLeast?: number } = {},
@@ -46,7 +47,8 @@ export function untilDone<R extends Identified>(
           if (begun && pending.size === 0 && met.size >= atLeast) subscriber.complete();
         },
         error: (error: unknown) => subscriber.error(error),
-        complete: () => subscriber.complete(),
+        // Who waits for the end must not take this for it.
+        complete: () => subscriber.error(new ConnectionClosedError('the live query ended before its tasks')),
       });
     });
 }

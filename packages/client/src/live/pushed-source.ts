@@ -25,8 +25,9 @@ export interface PushedContext {
   database(): HubDatabase;
 }
 
-/** A hub ends a subscription of which it has heard nothing for a minute. */
-const RENEW_MS = 10_000;
+/** A hub ends a subscription of which it has heard nothing for a while, a minute by default: it hears of it so often in that. */
+const RENEWALS = 6;
+const SILENCE_MS = 60_000;
 /** A hub with much to do answers late how far it is; a link that is down is noticed by others. */
 const SYNC_MS = 120_000;
 
@@ -125,7 +126,7 @@ class PushedRun {
       }))
       .finally(subscribed);
     this.#subscription = content.subscription;
-    const renewal = setInterval(() => this.#renew(), RENEW_MS);
+    const renewal = setInterval(() => this.#renew(), (content.silence ?? SILENCE_MS) / RENEWALS);
     renewal.unref();
     try {
       const { epoch, seq } = content;

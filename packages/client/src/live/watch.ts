@@ -85,6 +85,7 @@ export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable
           continue;
         }
         if (reader?.failed === true) throw reader.failure;
+        if (reader?.ended === true) return;
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
@@ -120,6 +121,10 @@ class PromptReader<R> implements FeedReader {
     this.#subscriber.error(reason);
   }
 
+  end(): void {
+    this.#subscriber.complete();
+  }
+
   taken(): undefined {
     return undefined;
   }
@@ -140,6 +145,7 @@ class FoldingReader<R> implements FeedReader {
   #empty: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
   failed = false;
   failure: unknown;
+  ended = false;
 
   constructor(feed: LiveFeed, onFilled: () => void, after: WatchSequence | undefined) {
     this.#feed = feed;
@@ -166,6 +172,11 @@ class FoldingReader<R> implements FeedReader {
     this.#onFilled();
   }
 
+  end(): void {
+    this.ended = true;
+    this.#onFilled();
+  }
+
   /** The next event, if there is one. */
   take(): WatchEvent<R> | undefined {
     if (this.#owed !== undefined) {
@@ -183,7 +194,7 @@ class FoldingReader<R> implements FeedReader {
   }
 
   taken(): Promise<void> | undefined {
-    if (this.failed || (this.#queue.size === 0 && this.#owed === undefined)) return undefined;
+    if (this.failed || this.ended || (this.#queue.size === 0 && this.#owed === undefined)) return undefined;
     this.#empty ??= promised();
     return this.#empty.promise;
   }
@@ -212,7 +223,10 @@ function pacedReader<R>(
   let timer: NodeJS.Timeout | undefined;
   let last = Number.NEGATIVE_INFINITY;
   const onFilled = (): void => {
-    timer ??= setTimeout(flush, reader.failed ? 0 : Math.max(0, last + pace - performance.now()));
+    timer ??= setTimeout(
+      flush,
+      reader.failed || reader.ended ? 0 : Math.max(0, last + pace - performance.now()),
+    );
   };
   const reader = new FoldingReader<R>(feed, onFilled, after);
   const flush = (): void => {
@@ -220,6 +234,7 @@ function pacedReader<R>(
     last = performance.now();
     for (let event = reader.take(); event !== undefined; event = reader.take()) subscriber.next(event);
     if (reader.failed) subscriber.error(reader.failure);
+    else if (reader.ended) subscriber.complete();
   };
   subscriber.add(() => clearTimeout(timer));
   return reader;

@@ -1,3 +1,4 @@
+import { ConnectionClosedError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause, startDeadline, type WaitOptions } from '@ipyparallel-js/wire';
 import { Observable } from 'rxjs';
@@ -67,11 +68,19 @@ export class DbQuery<R> implements PromiseLike<R[]> {
 
   /**
    * Asks again and again: the first answer at once, the next question `ms` milliseconds after each answer. Ends on
-   * unsubscribe (which aborts the question under way); a failed question errors it. The time-out is each question's.
+   * unsubscribe (which aborts the question under way), and completes when the client is closed; a failed question errors
+   * it. The time-out is each question's.
    */
   poll(ms: number): Observable<R[]> {
     startDeadline({ timeout: ms }, 0);
     return new Observable<R[]>((subscriber) => {
+      const { closing } = this.#context.live;
+      if (closing.aborted) {
+        subscriber.error(new ConnectionClosedError('the client is closed'));
+        return undefined;
+      }
+      const onClose = (): void => subscriber.complete();
+      closing.addEventListener('abort', onClose, { once: true });
       const abort = new AbortController();
       const signals = [abort.signal, ...(this.#options.signal === undefined ? [] : [this.#options.signal])];
       const signal = AbortSignal.any(signals);
@@ -83,14 +92,17 @@ export class DbQuery<R> implements PromiseLike<R[]> {
         }
       };
       run().catch((error: unknown) => subscriber.error(error));
-      return () => abort.abort();
+      return () => {
+        closing.removeEventListener('abort', onClose);
+        abort.abort();
+      };
     });
   }
 
   /**
    * The live query: an Observable (and async iterable) of one snapshot and then of what enters, changes and leaves.
    * Nothing is asked before it is subscribed to; it goes on over restarts of the controller until it is left.
-   * @throws UsageError for a query with skip or limit. Errors with ConnectionClosedError when the client is closed.
+   * Completes when the client is closed. @throws UsageError for a query with skip or limit.
    */
   watch(options: WatchOptions = {}): Watch<R> {
     checkOptions(options, WATCH, 'watch');

@@ -12,6 +12,7 @@ import { ownString } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engine-registry.js';
 import type { HubRequests } from '../hub-requests.js';
+import type { Turns } from '../live/turns.js';
 import { chunked, type HubDatabase } from '../query/hub-database.js';
 import type { Row } from '../query/question.js';
 import { LostTasks, type OpenTask } from './lost-tasks.js';
@@ -37,6 +38,8 @@ export interface HubTasksContext {
   readonly database: HubDatabase;
   readonly requests: HubRequests;
   readonly registry: EngineRegistry;
+  /** In which questions are asked that can wait. */
+  readonly turns: Turns;
   readonly keeper?: TaskKeeper;
   /** Whether there is a connection; without one what is followed waits. */
   readonly connected?: () => boolean;
@@ -83,13 +86,13 @@ export class HubTasks {
     this.#context = context;
     this.#database = context.database;
     this.#requests = context.requests;
-    this.#lost = new LostTasks(context.requests, context.registry, false);
+    this.#lost = new LostTasks(context.requests, context.registry, context.turns, false);
   }
 
   /** What the hub says of itself; undefined for a stock one. Told at each connection. */
   setHub(hub: HubInfo | undefined): void {
     const ours = hub !== undefined;
-    this.#lost = new LostTasks(this.#requests, this.#context.registry, ours);
+    this.#lost = new LostTasks(this.#requests, this.#context.registry, this.#context.turns, ours);
     // A stock hub has it in some records only, and would have to be asked for whole records.
     this.#resultColumns = ours ? [...RESULT_COLUMNS, 'display_data'] : RESULT_COLUMNS;
   }
@@ -284,7 +287,9 @@ export class HubTasks {
     try {
       const lost = await this.#lost.find(open, { signal: this.#stop.signal });
       if (lost.size === 0) return;
-      const rows = await this.#database.byId([...lost.keys()], STATUS_COLUMNS, this.#deadline());
+      const rows = await this.#context.turns.take(() =>
+        this.#database.byId([...lost.keys()], STATUS_COLUMNS, this.#deadline()),
+      );
       for (const [id, why] of lost) {
         // It may have ended in the meantime, or been purged: the next question tells.
         const row = rows.get(id);
@@ -363,7 +368,7 @@ export class HubTasks {
         ? 'it was submitted, and the hub has no record of it: the controller was started again and has forgotten it, or its record was purged'
         : 'it was asked for before the connection broke, and the controller that is there now does not know it: it was forgotten when that was started again, or there never was such a task';
       task.settle({ ok: false, error: new TaskLostError([id], why, { cause: error }) }, 'lost');
-    } else task.settle({ ok: false, error }, error.reason === 'purged' ? 'purged' : 'lost');
+    } else task.settle({ ok: false, error }, error.reason === 'purged' ? 'purged' : task.status);
   }
 
   #take(id: string): Followed | undefined {

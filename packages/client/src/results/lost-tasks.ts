@@ -2,6 +2,7 @@ import { TaskNotFoundError } from '@ipyparallel-js/protocol';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engine-registry.js';
 import type { HubRequests } from '../hub-requests.js';
+import type { Turns } from '../live/turns.js';
 
 /** A task whose record says that it has not ended. */
 export interface OpenTask {
@@ -21,8 +22,6 @@ const FIRST_MS = 3_000;
 const LONGEST_MS = 60_000;
 /** An engine may come back to a controller that was started anew, with its result. */
 const ENGINE_GRACE_MS = 30_000;
-/** Ids that are asked about at the same time, one by one. */
-const AT_A_TIME = 32;
 
 /**
  * Finds tasks that a controller of an earlier life left unfinished: their records stay open for ever. A task is given up
@@ -31,15 +30,17 @@ const AT_A_TIME = 32;
 export class LostTasks {
   readonly #requests: HubRequests;
   readonly #registry: EngineRegistry;
+  readonly #turns: Turns;
   readonly #ours: boolean;
   /** What was found abandoned at the last look, and when it first was. */
   #suspects = new Map<string, number>();
   #next = 0;
   #wait = FIRST_MS;
 
-  constructor(requests: HubRequests, registry: EngineRegistry, ours: boolean) {
+  constructor(requests: HubRequests, registry: EngineRegistry, turns: Turns, ours: boolean) {
     this.#requests = requests;
     this.#registry = registry;
+    this.#turns = turns;
     this.#ours = ours;
   }
 
@@ -84,10 +85,8 @@ export class LostTasks {
       abandoned.set(msgId, { why, patience: ENGINE_GRACE_MS });
     }
     if (unassigned.length === 0) return abandoned;
-    const { content } = await this.#requests.request(
-      'queue_request',
-      { targets: null, verbose: true },
-      options,
+    const { content } = await this.#turns.take(() =>
+      this.#requests.request('queue_request', { targets: null, verbose: true }, options),
     );
     const waiting = new Set<unknown>(Array.isArray(content['unassigned']) ? content['unassigned'] : []);
     for (const { msgId } of unassigned) {
@@ -100,27 +99,28 @@ export class LostTasks {
 
   // A stock hub, asked for the status alone, answers from the memory of its present life.
   async #unknown(open: readonly OpenTask[], options: WaitOptions): Promise<Map<string, Abandoned>> {
-    const ids = open.map(({ msgId }) => msgId);
-    if (await this.#knows(ids, options)) return new Map();
     const abandoned = new Map<string, Abandoned>();
-    for (let at = 0; at < ids.length; at += AT_A_TIME) {
-      await Promise.all(
-        ids.slice(at, at + AT_A_TIME).map(async (id) => {
-          if (await this.#knows([id], options)) return;
-          const why = 'its record is open, and the controller that runs now has never had it';
-          abandoned.set(id, { why, patience: 0 });
-        }),
-      );
+    const why = 'its record is open, and the controller that runs now has never had it';
+    // It only says whether it knows all of those asked about: halves find the others, in turn.
+    const asked: (readonly string[])[] = [open.map(({ msgId }) => msgId)];
+    for (let ids = asked.pop(); ids !== undefined; ids = asked.pop()) {
+      const [first] = ids;
+      if (first === undefined || (await this.#knows(ids, options))) continue;
+      const half = Math.ceil(ids.length / 2);
+      if (ids.length === 1) abandoned.set(first, { why, patience: 0 });
+      else asked.push(ids.slice(half), ids.slice(0, half));
     }
     return abandoned;
   }
 
   async #knows(ids: readonly string[], options: WaitOptions): Promise<boolean> {
     try {
-      await this.#requests.request(
-        'result_request',
-        { msg_ids: ids, status_only: true },
-        { ...options, msgIds: ids },
+      await this.#turns.take(() =>
+        this.#requests.request(
+          'result_request',
+          { msg_ids: ids, status_only: true },
+          { ...options, msgIds: ids },
+        ),
       );
       return true;
     } catch (error) {

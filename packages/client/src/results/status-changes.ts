@@ -7,8 +7,8 @@ const FEW = 100;
 const REST = 4;
 
 /**
- * What is told of the statuses of several tasks: at once, and after changes; completes when all have ended. Of many tasks
- * changes that come close together make one, the last of which is always told.
+ * What is told of the statuses of several tasks: at once, and after changes; completes when all have ended, or errors then where one of them is known to nobody. Of many tasks changes that
+ * come close together make one, the last of which is always told.
  */
 export function statusChanges<A>(tasks: readonly Task[], tell: () => A): Observable<A> {
   return new Observable((subscriber) => {
@@ -30,19 +30,26 @@ export function statusChanges<A>(tasks: readonly Task[], tell: () => A): Observa
       if (tasks.length <= FEW || rest <= 0) next();
       else timer = setTimeout(next, rest);
     };
+    let unknown: { readonly error: unknown } | undefined;
+    const finish = (): void =>
+      unknown === undefined ? subscriber.complete() : subscriber.error(unknown.error);
+    const failed = (error: unknown): void => {
+      unknown ??= { error };
+      ended();
+    };
     const ended = (): void => {
       open--;
       if (!begun || open > 0) return;
       if (timer !== undefined) next();
-      subscriber.complete();
+      finish();
     };
     subscriber.add(() => clearTimeout(timer));
     for (const task of tasks) {
       // What it is at first is told with that of all.
-      subscriber.add(task.status$.subscribe({ next: changed, complete: ended }));
+      subscriber.add(task.status$.subscribe({ next: changed, complete: ended, error: failed }));
     }
     begun = true;
     next();
-    if (open === 0) subscriber.complete();
+    if (open === 0) finish();
   });
 }

@@ -1,4 +1,4 @@
-import { isDone, type TaskStatus } from '@ipyparallel-js/protocol';
+import { isDone, TaskNotFoundError, type TaskStatus } from '@ipyparallel-js/protocol';
 import { concat, defer, from, type Observable, ReplaySubject, Subject } from 'rxjs';
 import { OutputStore } from './output-store.js';
 import type { TaskKeeper } from './task-keeper.js';
@@ -69,12 +69,15 @@ export class Task {
     return this.#status;
   }
 
-  /** The status, at once and at each change; completes when the task has ended. */
+  /**
+   * The status, at once and at each change; completes when the task has ended. Errors with the TaskNotFoundError of a task
+   * that nobody knows: no status is true of it.
+   */
   get status$(): Observable<TaskStatus> {
     if (this.#changes === undefined) {
       this.#changes = new ReplaySubject(1);
       this.#changes.next(this.#status);
-      if (this.#outcome !== undefined) this.#changes.complete();
+      this.#end(this.#changes);
     }
     return this.#changes.asObservable();
   }
@@ -180,7 +183,7 @@ export class Task {
     // What ended without a reply is known to have ended now.
     this.#metadata.received ??= new Date();
     if (isDone(status)) this.#become(status);
-    this.#changes?.complete();
+    if (this.#changes !== undefined) this.#end(this.#changes);
     this.#resolve(outcome);
     if (options.moreOutput !== true) this.endOutput();
     return true;
@@ -194,6 +197,14 @@ export class Task {
   /** Says what its result takes. */
   weigh(resultBytes: number): void {
     this.#resultBytes = resultBytes;
+  }
+
+  #end(changes: ReplaySubject<TaskStatus>): void {
+    const outcome = this.#outcome;
+    if (outcome === undefined) return;
+    const { error } = outcome.ok ? { error: undefined } : outcome;
+    if (error instanceof TaskNotFoundError && error.reason === 'unknown') changes.error(error);
+    else changes.complete();
   }
 
   #become(status: TaskStatus): void {

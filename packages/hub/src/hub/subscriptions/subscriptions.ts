@@ -211,7 +211,8 @@ export class Subscriptions {
     this.#subscriptions.set(subscription.id, subscription);
     setImmediate(() => this.#delivery.deliver(subscription));
     const resumed = after !== undefined;
-    return { content: { status: 'ok', subscription: subscription.id, epoch, seq, resumed } };
+    const { silence } = this.#limits;
+    return { content: { status: 'ok', subscription: subscription.id, epoch, seq, resumed, silence } };
   }
 
   /** `subscription_sync_request` */
@@ -366,10 +367,11 @@ export class Subscriptions {
     const now = performance.now();
     for (const subscription of this.#subscriptions.values()) {
       if (now - subscription.heard <= this.#limits.silence) continue;
-      const seconds = Math.round(this.#limits.silence / 1000);
       this.#remove(subscription);
       const { client, parent, id } = subscription;
-      this.#delivery.tellEnd(client, parent, id, `nothing was heard of its subscriber for ${seconds} s`);
+      const ended = `nothing was heard of its subscriber for ${this.#limits.silence / 1000} s`;
+      this.#options.log.info(`a subscription has ended: ${ended}`);
+      this.#delivery.tellEnd(client, parent, id, ended);
     }
     this.#resumption.trim();
     this.#dropForgotten();
