@@ -15,7 +15,8 @@ export interface ClientOptions extends ConnectionOptions {
   readonly resultCache?: ResultCacheLimits;
   /**
    * How long what waits goes on waiting while the controller is out of reach, in ms; 30,000 by default. Then it fails
-   * with ConnectionClosedError, and the client still tries to connect.
+   * with ConnectionClosedError, and the client still tries to connect. So long, too, load-balanced work waits for engines
+   * once the controller is back.
    */
   readonly reconnectTimeout?: number;
   /**
