@@ -39,7 +39,7 @@ export class RawClient {
   readonly received: RawReply[] = [];
   readonly #dealers = new Map<Asking, Dealer>();
   readonly #subscribers: Subscriber[] = [];
-  /** Sockets without a link so far. */
+  /** Sockets that have no link now. */
   readonly #unlinked = new Set<RawReply['channel']>();
   #sending: Promise<void> = Promise.resolve();
 
@@ -140,7 +140,7 @@ export class RawClient {
     );
   }
 
-  /** Waits until every socket has had a link: from the next answer on, whatever is published is heard. */
+  /** Waits until every socket has a link: from the next answer on, whatever is published or sent here is heard. */
   async linked(): Promise<void> {
     await waitFor(() => this.#unlinked.size === 0, { what: () => `links of ${[...this.#unlinked].join()}` });
   }
@@ -171,6 +171,7 @@ export class RawClient {
   #awaitLink(channel: RawReply['channel'], socket: Dealer | Subscriber): void {
     this.#unlinked.add(channel);
     socket.events.on('handshake', () => this.#unlinked.delete(channel));
+    socket.events.on('disconnect', () => this.#unlinked.add(channel));
   }
 
   async #read(channel: RawReply['channel'], socket: Dealer | Subscriber): Promise<void> {

@@ -95,8 +95,10 @@ export class RawEngine {
     const leaves = this.info.broadcast;
     // The shell has three.
     let links = 0;
-    for (const socket of [this.#shell, this.#control, this.#pong])
+    for (const socket of [this.#shell, this.#control, this.#pong]) {
       socket.events.on('handshake', () => links++);
+      socket.events.on('disconnect', () => links--);
+    }
     let subscribed = false;
     void this.#each(this.#iopub, () => {
       subscribed = true;
@@ -118,7 +120,8 @@ export class RawEngine {
     await waitFor(() => links >= wanted && subscribed, {
       what: () => `${wanted} links and a subscription; there are ${links} and ${subscribed ? 'one' : 'none'}`,
     });
-    void this.#each(this.#ping, (frames) => this.#beats && this.#pong.send(frames));
+    // Also when they have broken, as they do with the controller.
+    void this.#each(this.#ping, (frames) => this.#beats && links >= wanted && this.#pong.send(frames));
     this.#ping.subscribe();
     this.#ping.connect(at(this.info.hb_ping));
   }

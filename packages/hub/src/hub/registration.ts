@@ -31,7 +31,7 @@ export interface RegistrationParts {
  * An engine of an earlier life is announced so long after its first beat, in ms: its other sockets connect anew at
  * their own pace, and a task for one that is not there yet would be dropped.
  */
-const RECONNECTING = 500;
+const RECONNECTING = 1000;
 
 /** How engines come and go: by request, by their hearts, and over a restart of the controller. */
 export class Registration {
