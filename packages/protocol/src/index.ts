@@ -64,6 +64,11 @@ export {
 } from './pickle/apply-message.js';
 export type { TypedArray } from './pickle/numpy/dtype.js';
 export { NdArray, type NdArrayOptions, type NdData } from './pickle/numpy/nd-array.js';
+export {
+  type FieldData,
+  StructuredArray,
+  type StructuredArrayOptions,
+} from './pickle/numpy/structured-array.js';
 export { type OpaqueKind, type OpaqueParts, OpaqueValue } from './pickle/opaque-value.js';
 export { type ColumnData, DataFrame, Index, Series } from './pickle/pandas/frames.js';
 export type { PickleLimits } from './pickle/pickle-limits.js';

@@ -91,6 +91,24 @@ type Namer = (args: readonly unknown[]) => PyGlobal | undefined;
 const firstArgument: Namer = ([type]) => (type instanceof PyGlobal ? type : undefined);
 const ndarray: Namer = () => new PyGlobal('numpy', 'ndarray');
 
+/** A class that travelled with its code, by the calls that make it: `(…, name, bases, …)`. */
+const CLASS_MAKERS: ReadonlyMap<string, number> = new Map([
+  ['builtins.type', 0],
+  ['dill._dill._create_type', 1],
+  ['cloudpickle.cloudpickle._make_skeleton_class', 1],
+  ['cloudpickle.cloudpickle._make_skeleton_enum', 1],
+]);
+
+/** What an instance of a class that was made, or the result of something else that was called, is called. */
+function nameOfMade({ callee, args, type }: PyInstance): PyGlobal {
+  const place = CLASS_MAKERS.get(callee instanceof PyGlobal ? callee.name : '');
+  const name = place === undefined ? undefined : args[place];
+  if (typeof name !== 'string') return new PyGlobal(type.module, `${type.qualname}()`);
+  const attributes = args.find((arg) => arg instanceof PyDict && arg.attribute('__module__') !== undefined);
+  const module = attributes instanceof PyDict ? attributes.attribute('__module__') : undefined;
+  return new PyGlobal(typeof module === 'string' ? module : '__main__', name);
+}
+
 const NUMPY_KINDS: Readonly<Record<string, string>> = { f: 'float', i: 'int', u: 'uint', c: 'complex' };
 
 /** `float64` of a dtype whose text is `f8`. */
@@ -98,12 +116,27 @@ const numpyScalar: Namer = ([dtype]) => {
   const code = dtype instanceof PyInstance ? dtype.args[0] : undefined;
   const parts = typeof code === 'string' && code.length <= 4 ? /^([fiuc])(\d+)$/.exec(code) : null;
   const kind = NUMPY_KINDS[parts?.[1] ?? ''];
+  if (typeof code === 'string' && /^V\d{1,9}$/.test(code)) return new PyGlobal('numpy', 'void');
   return new PyGlobal('numpy', kind === undefined ? 'generic' : `${kind}${8 * Number(parts?.[2])}`);
 };
 
 const namers: ReadonlyMap<string, Namer> = new Map<string, Namer>([
   ['copyreg.__newobj__', firstArgument],
+  ['array._array_reconstructor', firstArgument],
+  ['numpy.ma.core._mareconstruct', firstArgument],
+  ['re._compile', () => new PyGlobal('re', 'Pattern')],
+  ['pandas._libs.tslibs.nattype._nat_unpickle', () => new PyGlobal('pandas', 'NaT')],
+  ['pandas._libs.tslibs.nattype.__nat_unpickle', () => new PyGlobal('pandas', 'NaT')],
   ['zoneinfo.ZoneInfo._unpickle', () => new PyGlobal('zoneinfo', 'ZoneInfo')],
+  ...[
+    'base._new_Index',
+    'datetimes._new_DatetimeIndex',
+    'timedeltas._new_TimedeltaIndex',
+    'interval._new_IntervalIndex',
+  ]
+    .map((name) => `pandas.core.indexes.${name}`)
+    .concat('pandas._libs.arrays.__pyx_unpickle_NDArrayBacked', 'pandas._libs.internals._unpickle_block')
+    .map((name): [string, Namer] => [name, firstArgument]),
   ...['numpy.core', 'numpy._core'].flatMap((numpy): [string, Namer][] => [
     [`${numpy}.multiarray._reconstruct`, firstArgument],
     [`${numpy}.multiarray.scalar`, numpyScalar],
@@ -146,9 +179,9 @@ function reconstruct([type, base, state]: readonly unknown[], budget: Budget): P
 /** What a call would make: a JavaScript value where the class is known, otherwise a note of the call. */
 export function construct(callee: Callee, args: unknown[], kwargs: unknown, budget: Budget): unknown {
   if (callee instanceof PyInstance) {
-    const { module, qualname } = callee.type;
     budget.spend(COST.global + 2 * callee.type.name.length);
-    return new PyInstance(callee, new PyGlobal(module, `${qualname}()`), args, kwargs);
+    budget.step(callee.args.length);
+    return new PyInstance(callee, nameOfMade(callee), args, kwargs);
   }
   const { name } = callee;
   if (kwargs === null) {

@@ -1,5 +1,5 @@
 import { isDict, own } from '../dict.js';
-import { upgradeArray, upgradeScalar } from './numpy/read-numpy.js';
+import { upgradeArray, upgradeMachineArray, upgradeScalar } from './numpy/read-numpy.js';
 import { OpaqueValue } from './opaque-value.js';
 import { upgradePandas } from './pandas/read-pandas.js';
 import type { Budget } from './pickle-limits.js';
@@ -55,6 +55,12 @@ const upgrades: ReadonlyMap<string, Upgrade> = new Map<string, Upgrade>([
   ['fractions.Fraction', upgradeFraction],
   ['builtins.eval', upgradeEvaluation],
   ['numpy.ndarray', upgradeArray],
+  // Arrays with other methods.
+  ['numpy.matrix', upgradeArray],
+  ['numpy.memmap', upgradeArray],
+  ['numpy.recarray', upgradeArray],
+  ['numpy.rec.recarray', upgradeArray],
+  ['array.array', upgradeMachineArray],
 ]);
 
 /** What an instance becomes when all of its parts are known; undefined where it stays what it is. */

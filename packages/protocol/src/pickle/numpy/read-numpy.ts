@@ -1,42 +1,116 @@
+import { isDict, own } from '../../dict.js';
 import { asInteger } from '../numbers.js';
 import { OpaqueValue } from '../opaque-value.js';
 import { type Budget, COST } from '../pickle-limits.js';
 import { Complex } from '../values/complex.js';
-import { type Dtype, dtypeOfCode } from './dtype.js';
+import { dtypeOfCode } from './dtype.js';
 import { decodeElements } from './element-bytes.js';
 import { NdArray, type NdData, sizeOf } from './nd-array.js';
+import {
+  decodeRecords,
+  type Field,
+  itemSizeOf,
+  type OrderedDtype,
+  type Structure,
+} from './structure-bytes.js';
+import type { StructuredArray } from './structured-array.js';
 
 // What numpy pickles, once its parts are values: arrays, single elements and the types of both.
 
 const MAX_AXES = 32;
 const LONGEST_CODE = 32;
+/** Records in records. */
+const MOST_NESTED = 8;
 /** Axes of an array without elements still make work for who walks them. */
 const MAX_EMPTY_SIZE = 1 << 20;
 
-interface ReadDtype {
-  readonly dtype: Dtype;
-  readonly bigEndian: boolean;
-}
-
-/** A dtype as its text, `<f8`, or as its pickle; undefined for structures and what else has no counterpart. */
-function readDtype(value: unknown): ReadDtype | undefined {
+/** A dtype as its text, `<f8`, as its pickle, or as its list of fields; undefined for what has no counterpart. */
+function readType(value: unknown, budget: Budget, depth = 0): OrderedDtype | Structure | undefined {
+  if (depth > MOST_NESTED) return undefined;
   if (typeof value === 'string') return ofText(value);
+  if (Array.isArray(value)) return ofDescription(value, budget, depth);
   if (!(value instanceof OpaqueValue) || value.qualname !== 'dtype') return undefined;
   const [code] = value.args;
   if (value.state === null && typeof code === 'string') return ofText(code);
+  if (value.state === null && Array.isArray(code)) return ofDescription(code, budget, depth);
   if (!Array.isArray(value.state)) return undefined;
-  const [, order, subarray, names, , , , , metadata] = value.state;
-  if (typeof code !== 'string' || subarray !== null || names !== null) return undefined;
-  return withOrder(code + unitOf(code, metadata), order);
+  const [, order, subarray, names, fields, itemSize, , , metadata] = value.state;
+  if (subarray !== null) return undefined;
+  if (names !== null) return ofFields(names, fields, itemSize, budget, depth);
+  return typeof code === 'string' ? withOrder(code + unitOf(code, metadata), order) : undefined;
 }
 
-function ofText(text: string): ReadDtype | undefined {
+/** Names in their order, and `{name: (type, offset)}`. */
+function ofFields(
+  names: unknown,
+  places: unknown,
+  itemSize: unknown,
+  budget: Budget,
+  depth: number,
+): Structure | undefined {
+  if (!Array.isArray(names) || !isDict(places)) return undefined;
+  if (typeof itemSize !== 'number' || !Number.isSafeInteger(itemSize) || itemSize < 0) return undefined;
+  const fields: Field[] = [];
+  budget.spend(COST.container * names.length);
+  for (const name of names) {
+    budget.step();
+    const place = typeof name === 'string' ? own(places, name) : undefined;
+    if (!Array.isArray(place)) return undefined;
+    const [type, offset] = place;
+    const field = fieldOf(name, type, offset, budget, depth);
+    if (field === undefined) return undefined;
+    fields.push(field);
+  }
+  return { fields, itemSize };
+}
+
+function fieldOf(
+  name: string,
+  type: unknown,
+  offset: unknown,
+  budget: Budget,
+  depth: number,
+): Field | undefined {
+  if (typeof offset !== 'number' || !Number.isSafeInteger(offset)) return undefined;
+  const parts = type instanceof OpaqueValue && Array.isArray(type.state) ? type.state[2] : null;
+  // So many of one type: `(type, shape)` in its state.
+  const [element, axes] = Array.isArray(parts) ? parts : [type, []];
+  const shape = readShape(axes);
+  const read = readType(element, budget, depth + 1);
+  return shape === undefined || read === undefined ? undefined : { name, type: read, shape, offset };
+}
+
+/** `[(name, type), (name, type, shape), …]` without gaps; what has no name is one. */
+function ofDescription(list: readonly unknown[], budget: Budget, depth: number): Structure | undefined {
+  const fields: Field[] = [];
+  let offset = 0;
+  budget.spend(COST.container * list.length);
+  for (const entry of list) {
+    budget.step();
+    if (!Array.isArray(entry)) return undefined;
+    const [title, element, axes = []] = entry;
+    const name: unknown = Array.isArray(title) ? title[1] : title;
+    const gap = name === '' && typeof element === 'string' ? /^[|]V(\d{1,6})$/.exec(element) : null;
+    if (gap !== null) {
+      offset += Number(gap[1]);
+      continue;
+    }
+    const shape = readShape(axes);
+    const type = readType(element, budget, depth + 1);
+    if (typeof name !== 'string' || shape === undefined || type === undefined) return undefined;
+    fields.push({ name, type, shape, offset });
+    offset += itemSizeOf(type) * sizeOf(shape);
+  }
+  return { fields, itemSize: offset };
+}
+
+function ofText(text: string): OrderedDtype | undefined {
   if (text.length > LONGEST_CODE) return undefined;
   const [, order, code = ''] = /^([<>|=]?)(.*)$/.exec(text) ?? [];
   return withOrder(code, order);
 }
 
-function withOrder(code: string, order: unknown): ReadDtype | undefined {
+function withOrder(code: string, order: unknown): OrderedDtype | undefined {
   const dtype = code.length <= LONGEST_CODE ? dtypeOfCode(code) : undefined;
   return dtype === undefined ? undefined : { dtype, bigEndian: order === '>' };
 }
@@ -70,10 +144,16 @@ export function readArray(
     readonly fortranOrder: unknown;
   },
   budget: Budget,
-): NdArray | undefined {
-  const type = readDtype(parts.dtype);
+): NdArray | StructuredArray | undefined {
+  const type = readType(parts.dtype, budget);
   const shape = readShape(parts.shape);
   if (type === undefined || shape === undefined) return undefined;
+  if ('fields' in type) {
+    // Of an array whose first axis is fastest the records would have to be put in order.
+    if (!(parts.data instanceof Uint8Array) || (parts.fortranOrder === true && shape.length > 1))
+      return undefined;
+    return decodeRecords(parts.data, type, shape, budget);
+  }
   const data = readData(type, sizeOf(shape), parts.data, budget);
   if (data === undefined) return undefined;
   budget.spend(2 * COST.container + COST.element * shape.length);
@@ -83,7 +163,7 @@ export function readArray(
 }
 
 function readData(
-  { dtype, bigEndian }: ReadDtype,
+  { dtype, bigEndian }: OrderedDtype,
   count: number,
   data: unknown,
   budget: Budget,
@@ -100,8 +180,35 @@ function readData(
   return decodeElements(data, dtype, count, bigEndian);
 }
 
+/** Codes of an `array.array`, by the numbers that Python gives them; texts are left out. */
+const MACHINE_FORMATS = [
+  '|u1',
+  '|i1',
+  '<u2',
+  '>u2',
+  '<i2',
+  '>i2',
+  '<u4',
+  '>u4',
+  '<i4',
+  '>i4',
+  '<u8',
+  '>u8',
+].concat(['<i8', '>i8', '<f4', '>f4', '<f8', '>f8']);
+
+/** An `array.array`: `(class, code, format, bytes)`. */
+export function upgradeMachineArray({ args }: OpaqueValue, budget: Budget): NdArray | undefined {
+  const [, , format, data] = args;
+  const code = typeof format === 'number' ? MACHINE_FORMATS[format] : undefined;
+  const type = code === undefined ? undefined : ofText(code);
+  if (type === undefined || !(data instanceof Uint8Array)) return undefined;
+  const shape = [Math.floor(data.length / type.dtype.itemSize)];
+  const array = readArray({ data, dtype: code, shape, fortranOrder: false }, budget);
+  return array instanceof NdArray ? array : undefined;
+}
+
 /** An `ndarray` by its state, or by the call that protocol 5 has. */
-export function upgradeArray(value: OpaqueValue, budget: Budget): NdArray | undefined {
+export function upgradeArray(value: OpaqueValue, budget: Budget): NdArray | StructuredArray | undefined {
   const callee = value.callee?.qualname;
   if (callee === '_frombuffer') {
     const [data, dtype, shape, order] = value.args;
@@ -115,7 +222,7 @@ export function upgradeArray(value: OpaqueValue, budget: Budget): NdArray | unde
 }
 
 /** `ndarray(shape, dtype, buffer, 0, None, order)`, as the writer here has it. */
-function readCall(value: OpaqueValue, budget: Budget): NdArray | undefined {
+function readCall(value: OpaqueValue, budget: Budget): NdArray | StructuredArray | undefined {
   const [shape, dtype, data, offset, strides, order] = value.args;
   if (Array.isArray(value.state)) {
     const [, finalShape, finalDtype, fortranOrder, elements] = value.state;
@@ -129,20 +236,20 @@ function readCall(value: OpaqueValue, budget: Budget): NdArray | undefined {
 export function upgradeScalar(value: OpaqueValue, budget: Budget): unknown {
   const [type, bytes] = value.args;
   const array = readArray({ shape: [], dtype: type, data: bytes, fortranOrder: false }, budget);
-  if (array === undefined || array.dtype === 'object' || /^(?:datetime|timedelta)/.test(array.dtype))
+  if (!(array instanceof NdArray) || array.dtype === 'object' || /^(?:datetime|timedelta)/.test(array.dtype))
     return array;
   const element = array.at();
   if (Array.isArray(element)) return new Complex(element[0], element[1]);
   return typeof element === 'bigint' ? asInteger(element) : element;
 }
 
-/** The array that a `CannedArray` has; its type is a text, or a list for a structure, which stays opaque. */
+/** The array that a `CannedArray` has; its type is a text, or a list of fields. */
 export function readCannedArray(
   shape: unknown,
   dtype: unknown,
   data: Uint8Array,
   budget: Budget,
-): NdArray | OpaqueValue {
+): NdArray | StructuredArray | OpaqueValue {
   const array = readArray({ shape, dtype, data, fortranOrder: false }, budget);
   return array ?? new OpaqueValue('instance', 'numpy', 'ndarray', { state: { shape, dtype, data } });
 }

@@ -63,7 +63,8 @@ function everyNth(values: NdArray, row: number, budget: Budget): NdData {
 
 /** Dates, durations, categories and texts: a numpy array, and a type that says what it means. */
 function readBacked(value: OpaqueValue, budget: Budget): ColumnData | undefined {
-  if (value.qualname !== '__pyx_unpickle_NDArrayBacked' || !Array.isArray(value.state)) return undefined;
+  if (value.callee?.qualname !== '__pyx_unpickle_NDArrayBacked' || !Array.isArray(value.state))
+    return undefined;
   const [type] = value.args;
   const parts: readonly unknown[] = value.state;
   if (parts.length > MAX_PARTS) return undefined;

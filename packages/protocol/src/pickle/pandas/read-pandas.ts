@@ -14,13 +14,14 @@ const LONGEST_RANGE = 10_000_000;
 
 /** The frame, series or index that a value describes; undefined where it is none, or not as expected. */
 export function upgradePandas(value: OpaqueValue, budget: Budget): unknown {
-  switch (value.qualname) {
+  switch (value.callee?.qualname) {
     case 'DataFrame':
       return readFrame(value, budget);
     case 'Series':
       return readSeries(value, budget);
     case '_new_Index':
     case '_new_DatetimeIndex':
+    case '_new_TimedeltaIndex':
       return readIndex(value, budget);
     case '_unpickle_timestamp':
       return upgradeTimestamp(value, budget);
@@ -58,7 +59,7 @@ function readFrame(value: OpaqueValue, budget: Budget): DataFrame | undefined {
 
 /** Puts the columns of one block where they belong; false when they have no place. */
 function placeBlock(block: unknown, data: (ColumnData | undefined)[], budget: Budget): boolean {
-  if (!(block instanceof OpaqueValue) || block.qualname !== '_unpickle_block') return false;
+  if (!(block instanceof OpaqueValue) || block.callee?.qualname !== '_unpickle_block') return false;
   const [values, placement] = block.args;
   const rows = readRows(values, budget);
   if (rows === undefined) return false;

@@ -2,6 +2,8 @@ import { isDict } from '../../dict.js';
 import { nameOfTypedArray, type TypedArray } from '../numpy/dtype.js';
 import { encodeElements } from '../numpy/element-bytes.js';
 import { NdArray, requireDtype } from '../numpy/nd-array.js';
+import { encodeRecords, type FieldDescription } from '../numpy/structure-bytes.js';
+import { StructuredArray } from '../numpy/structured-array.js';
 import { OP } from '../opcodes.js';
 import { DataFrame, Index, Series } from '../pandas/frames.js';
 import { isTuple, tuple } from '../values/tuple.js';
@@ -94,6 +96,7 @@ export class ValueWriter {
     if (value instanceof Uint8Array) this.#writeBytes(value);
     else if (value instanceof ArrayBuffer) this.#writeBytes(new Uint8Array(value));
     else if (value instanceof NdArray) this.#writeArray(value);
+    else if (value instanceof StructuredArray) this.#writeRecords(value);
     else if (nameOfTypedArray(value) !== undefined) this.#writeArray(new NdArray(value as TypedArray));
     else if (value instanceof DataFrame) this.#writeFrame(value);
     else if (value instanceof Series) {
@@ -220,20 +223,52 @@ export class ValueWriter {
     if (dtype.storage.kind === 'object') this.#writeObjectArray(array);
     else {
       const { bytes, code } = encodeElements(array.data, dtype);
-      out.call('numpy', 'ndarray', () => {
-        out.op(OP.MARK);
-        this.#writeShape(array.shape);
-        out.key(code);
-        if (this.#aside(bytes)) {
-          out.op(OP.NEXT_BUFFER);
-          out.op(OP.READONLY_BUFFER);
-        } else out.bytes(bytes);
-        out.integer(0);
-        out.none();
-        out.key(array.fortranOrder ? 'F' : 'C');
-        out.op(OP.TUPLE);
-      });
+      this.#writeNdarray(array.shape, () => out.key(code), bytes, array.fortranOrder ? 'F' : 'C');
     }
+  }
+
+  #writeNdarray(shape: readonly number[], writeDtype: () => void, bytes: Uint8Array, order: 'C' | 'F'): void {
+    const { out } = this;
+    out.call('numpy', 'ndarray', () => {
+      out.op(OP.MARK);
+      this.#writeShape(shape);
+      writeDtype();
+      if (this.#aside(bytes)) {
+        out.op(OP.NEXT_BUFFER);
+        out.op(OP.READONLY_BUFFER);
+      } else out.bytes(bytes);
+      out.integer(0);
+      out.none();
+      out.key(order);
+      out.op(OP.TUPLE);
+    });
+  }
+
+  #writeRecords(array: StructuredArray): void {
+    const records = encodeRecords(array);
+    if (records === undefined) throw this.place.fail('records that hold objects are not sent');
+    const { bytes, fields } = records;
+    const writeDtype = (): void =>
+      this.out.call('numpy', 'dtype', () => {
+        this.#writeFields(fields);
+        this.out.tuple(1);
+      });
+    this.#writeNdarray(array.shape, writeDtype, bytes, 'C');
+  }
+
+  /** `[(name, type, shape), …]`. */
+  #writeFields(fields: readonly FieldDescription[]): void {
+    const { out } = this;
+    out.op(OP.EMPTY_LIST);
+    out.op(OP.MARK);
+    for (const { name, code, shape } of fields) {
+      out.key(name);
+      if (typeof code === 'string') out.key(code);
+      else this.#writeFields(code);
+      this.#writeShape(shape);
+      out.tuple(3);
+    }
+    out.op(OP.APPENDS);
   }
 
   /** `pandas.DataFrame({label: column, …}, index)`. */
