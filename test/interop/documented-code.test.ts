@@ -1,0 +1,27 @@
+// The first program of the readme, on a Python cluster that it finds as a user's program does.
+import { rmSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { describeStock } from '../support/describe-stock.js';
+import { codeDirectory, documentedCode, runBlock } from '../support/documented-code.js';
+import { cleanEnv } from '../support/python.js';
+import { StockCluster } from '../support/stock-cluster.js';
+
+describeStock('9', "the readme's first program", () => {
+  test('maps, follows, asks and ends, with nothing to complain of', async () => {
+    const [program] = documentedCode().filter(({ file }) => file === 'README.md');
+    expect(program?.code).toContain('Client.connect()');
+    await using cluster = await StockCluster.start({ version: '9', engines: 2 });
+    const directory = codeDirectory();
+    try {
+      const env = cleanEnv({ IPP_PROFILE_DIR: cluster.profileDir });
+      const { code, lines, errors } = await runBlock(directory, program ?? expect.unreachable(), env);
+      expect(errors).toBe('');
+      expect(lines).toContain('[ 1, 4, 9 ]');
+      expect(lines).toContain('0');
+      expect(lines.some((line) => line.endsWith(' of 3'))).toBe(true);
+      expect(code).toBe(0);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
