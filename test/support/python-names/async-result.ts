@@ -1,0 +1,221 @@
+// What the names of Python's AsyncResult do here.
+import { AsyncResult, TaskAbortedError } from '@ipyparallel-js/client';
+import { expect } from 'vitest';
+import { type Ground, type Proofs, Written } from './ground.js';
+
+const double = (n: number): number => n * 2;
+const fail = (): number => {
+  throw new RangeError('on purpose');
+};
+
+function several(g: Ground) {
+  return g.rc.directView([0, 1]).apply(double, 21);
+}
+
+function printing(g: Ground) {
+  return g.rc.directView([0, 1]).execute('console.log("said"); "value"');
+}
+
+export const asyncResultProofs: Proofs = {
+  async abort(g) {
+    await g.hold(0);
+    const ar = g.rc.directView(0).apply(double, 1);
+    await ar.abort(g.patience);
+    expect(await ar.exception(g.patience)).toBeInstanceOf(TaskAbortedError);
+  },
+
+  async cancelled(g) {
+    await g.hold(0);
+    const ar = g.rc.directView(0).apply(double, 1);
+    expect(ar.cancelled).toBe(false);
+    await ar.abort(g.patience);
+    await ar.wait(g.patience);
+    expect(ar.cancelled).toBe(true);
+  },
+
+  async display_outputs(g) {
+    const stdout = new Written();
+    const ar = printing(g);
+    await ar.displayOutputs({ ...g.patience, stdout, groupBy: 'engine' });
+    expect(stdout.text.match(/said|value/g)).toEqual(['said', 'value', 'said', 'value']);
+    const results = new Written();
+    await ar.displayOutputs({ ...g.patience, stdout: results, resultOnly: true });
+    expect(results.text.match(/said|value/g)).toEqual(['value', 'value']);
+  },
+
+  async done(g) {
+    const held = await g.hold(0);
+    expect(held.ar.done).toBe(false);
+    held.release();
+    await held.ar.wait(g.patience);
+    expect(held.ar.done).toBe(true);
+  },
+
+  async elapsed(g) {
+    const held = await g.hold(0);
+    await g.until(() => held.ar.elapsed > 20);
+    held.release();
+    await held.ar.wait(g.patience);
+    expect(held.ar.elapsed).toBe(held.ar.wallTime);
+  },
+
+  async exception(g) {
+    const ar = g.rc.directView(0).apply(fail);
+    expect(await ar.exception(g.patience)).toMatchObject({ ename: 'RangeError', evalue: 'on purpose' });
+    expect(await several(g).exception(g.patience)).toBeNull();
+  },
+
+  async get(g) {
+    expect(await several(g).get(g.patience)).toEqual([42, 42]);
+    const ar = g.rc.directView([0, 1]).apply(fail);
+    await expect(ar.get(g.patience)).rejects.toMatchObject({ code: 'COMPOSITE' });
+    await expect(ar.get({ ...g.patience, returnWhen: 'firstException' })).rejects.toThrow('on purpose');
+    const held = await g.hold(0);
+    await expect(held.ar.get({ timeout: 20 })).rejects.toMatchObject({ code: 'TIMEOUT' });
+  },
+
+  async get_dict(g) {
+    const ar = several(g);
+    expect(await ar.getDict(g.patience)).toEqual(new Map([0, 1].map((id) => [id, 42])));
+    expect(await ar.getDict({ ...g.patience, lists: true })).toEqual(new Map([0, 1].map((id) => [id, [42]])));
+  },
+
+  async join(g) {
+    const joined = AsyncResult.join(
+      g.rc.directView([0]).apply(double, 1),
+      g.rc.directView([1]).apply(double, 2),
+    );
+    expect(await joined.get(g.patience)).toEqual([2, 4]);
+  },
+
+  async metadata(g) {
+    const ar = several(g);
+    await ar.get(g.patience);
+    expect(ar.metadata).toMatchObject([0, 1].map((engineId) => ({ engineId, status: 'ok' })));
+  },
+
+  async msg_ids(g) {
+    const before = g.rc.history.length;
+    const ar = several(g);
+    expect(ar.msgIds).toEqual(g.rc.history.slice(before));
+    expect(ar.msgIds).toHaveLength(2);
+  },
+
+  async progress(g) {
+    const held = await g.hold(0);
+    const other = g.rc.directView([1]).apply((text: string) => text, 'x');
+    const joined = AsyncResult.join(AsyncResult.join(held.ar), other);
+    await other.wait(g.patience);
+    expect(joined.progress).toMatchObject({ total: 2, done: 1, completed: 1, failed: 0 });
+  },
+
+  async r(g) {
+    expect(await several(g).r).toEqual([42, 42]);
+  },
+
+  async ready(g) {
+    const held = await g.hold(0);
+    expect(held.ar.ready).toBe(false);
+    held.release();
+    await g.until(() => held.ar.ready === true);
+  },
+
+  async result(g) {
+    expect(await several(g).result(g.patience)).toEqual([42, 42]);
+  },
+
+  async result_dict(g) {
+    expect(await several(g).resultDict).toEqual(new Map([0, 1].map((id) => [id, 42])));
+  },
+
+  async running(g) {
+    const held = await g.hold(0);
+    expect(held.ar.running).toBe(true);
+    held.release();
+    await held.ar.wait(g.patience);
+    expect(held.ar.running).toBe(false);
+  },
+
+  async sent(g) {
+    const ar = several(g);
+    await ar.get(g.patience);
+    expect(ar.sent).toBe(true);
+  },
+
+  async serial_time(g) {
+    const ar = several(g);
+    expect(() => ar.serialTime).toThrow('not ready');
+    await ar.get(g.patience);
+    const times = ar.metadata.map(({ started, completed }) => Number(completed) - Number(started));
+    expect(ar.serialTime).toBe(times.reduce((a, b) => a + b));
+  },
+
+  async split(g) {
+    const ar = several(g);
+    const parts = ar.split();
+    expect(parts.map(({ msgIds }) => msgIds)).toEqual(ar.msgIds.map((id) => [id]));
+    expect(await parts[0]?.get(g.patience)).toBe(42);
+  },
+
+  async stream_output(g) {
+    const stdout = new Written();
+    const live = printing(g).streamOutput({ stdout });
+    await live.done;
+    expect(stdout.text.match(/said|value/g)).toHaveLength(4);
+  },
+
+  async successful(g) {
+    const ar = several(g);
+    expect(() => ar.successful).toThrow('not ready');
+    await ar.wait(g.patience);
+    expect(ar.successful).toBe(true);
+    const failing = g.rc.directView(0).apply(fail);
+    await failing.wait(g.patience);
+    expect(failing.successful).toBe(false);
+  },
+
+  async timedelta(g) {
+    const ar = several(g);
+    await ar.get(g.patience);
+    const [one, two] = ar.metadata.map(({ completed }) => Number(completed));
+    const submitted = Math.min(...ar.metadata.map(({ submitted: at }) => Number(at)));
+    expect(ar.timedelta('submitted', 'completed')).toBe(Math.max(one ?? 0, two ?? 0) - submitted);
+    expect(ar.timedelta('submitted', 'completed', { endPick: 'first' })).toBe(
+      Math.min(one ?? 0, two ?? 0) - submitted,
+    );
+  },
+
+  async wait(g) {
+    const held = await g.hold(0);
+    expect(await held.ar.wait({ timeout: 20 })).toBe(false);
+    held.release();
+    expect(await held.ar.wait(g.patience)).toBe(true);
+    const parts = await AsyncResult.join(AsyncResult.join(held.ar)).wait({
+      ...g.patience,
+      returnWhen: 'firstCompleted',
+    });
+    expect([parts.done.length, parts.pending.length]).toEqual([1, 0]);
+  },
+
+  async wait_for_output(g) {
+    const ar = printing(g);
+    expect(await ar.waitForOutput(g.patience)).toBe(true);
+    expect(ar.stdout).toEqual(['said\n', 'said\n']);
+  },
+
+  async wait_interactive(g) {
+    const stream = new Written();
+    const ar = several(g);
+    expect(await ar.waitInteractive({ ...g.patience, stream, interval: 10, label: 'two' })).toBe(true);
+    expect(stream.text).toMatch(/^two: .*2\/2 tasks 100 %/m);
+  },
+
+  async wall_time(g) {
+    const ar = several(g);
+    expect(() => ar.wallTime).toThrow('not ready');
+    await ar.get(g.patience);
+    const from = Math.min(...ar.metadata.map(({ submitted }) => Number(submitted)));
+    const to = Math.max(...ar.metadata.map(({ received }) => Number(received)));
+    expect(ar.wallTime).toBe(to - from);
+  },
+};

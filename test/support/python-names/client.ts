@@ -1,0 +1,220 @@
+// What the names of Python's Client do here.
+import { expect } from 'vitest';
+import { type Ground, type Proofs, Written } from './ground.js';
+
+const double = (n: number): number => n * 2;
+const aborted = { code: 'TASK_ABORTED' };
+
+/** A task that has ended, on record as well. */
+async function ended(g: Ground) {
+  const ar = g.rc.directView(0).apply(double, 21);
+  const [id = ''] = ar.msgIds;
+  await ar.wait(g.patience);
+  await g.recorded(id);
+  return { ar, id };
+}
+
+export const clientProofs: Proofs = {
+  async abort(g) {
+    await g.hold(0);
+    const [one, two] = [g.rc.directView(0).apply(double, 1), g.rc.directView(0).apply(double, 2)];
+    await g.rc.abort(one, { ...g.patience, targets: 0 });
+    await expect(one.get(g.patience)).rejects.toMatchObject(aborted);
+    expect(two.ready).toBe(false);
+    await g.rc.abort(undefined, g.patience);
+    await expect(two.get(g.patience)).rejects.toMatchObject(aborted);
+  },
+
+  async broadcast_view(g) {
+    const view = g.rc.broadcastView([1, 0], { coalescing: true, label: 'broadcast' });
+    expect([view.targets, view.isCoalescing, view.label]).toEqual([[1, 0], true, 'broadcast']);
+    expect(await view.apply(double, 4).get(g.patience)).toEqual([8, 8]);
+  },
+
+  async clear(g) {
+    await g.rc.directView([0, 1]).push({ cleared: 1 }).get(g.patience);
+    await g.rc.clear({ ...g.patience, targets: 0 });
+    await expect(g.rc.directView(0).get('cleared')).rejects.toThrow(/cleared is not defined/);
+    expect(await g.rc.directView(1).get('cleared')).toBe(1);
+  },
+
+  async close(g) {
+    const other = await g.connect();
+    await other.close();
+    await expect(other.directView(0).execute('1').get(g.patience)).rejects.toMatchObject({
+      code: 'CONNECTION_CLOSED',
+    });
+  },
+
+  async db_query(g) {
+    const { id } = await ended(g);
+    const records = await g.rc.dbQuery({ msg_id: id }, ['msg_id', 'completed', 'label']);
+    expect(records).toEqual([{ msg_id: id, completed: expect.any(Date), label: null }]);
+  },
+
+  async direct_view(g) {
+    const view = g.rc.directView([1, 0], { label: 'direct' });
+    expect([view.targets, view.label]).toEqual([[1, 0], 'direct']);
+    expect(await view.apply(double, 4).get(g.patience)).toEqual([8, 8]);
+    expect(await g.rc.directView(-1).apply(double, 4).get(g.patience)).toBe(8);
+  },
+
+  async executor(g) {
+    const executor = g.rc.executor(1);
+    expect(executor.view.targets).toBe(1);
+    expect(await executor.submit(double, 4).get(g.patience)).toBe(8);
+  },
+
+  async get_result(g) {
+    const { id } = await ended(g);
+    const other = await g.connect();
+    expect(await other.getResult(id).get(g.patience)).toBe(42);
+    expect(await other.getResult([id]).get(g.patience)).toEqual([42]);
+    expect(g.rc.getResult(-1).msgIds).toEqual([id]);
+  },
+
+  async history(g) {
+    const all = [...g.rc.history];
+    const ar = g.rc.directView([0, 1]).apply(double, 1);
+    expect(g.rc.history).toEqual([...all, ...ar.msgIds]);
+    await ar.get(g.patience);
+    expect(g.rc.history.at(-1)).toBe(ar.msgIds[1]);
+  },
+
+  async hub_history(g) {
+    const [first, second] = [await ended(g), await ended(g)];
+    const history = await g.rc.hubHistory(g.patience);
+    expect(history.slice(-2)).toEqual([first.id, second.id]);
+  },
+
+  async ids(g) {
+    expect(g.rc.ids).toEqual([0, 1, g.spareEngine]);
+  },
+
+  async load_balanced_view(g) {
+    const pids = g.rc.directView(1).apply(() => process.pid);
+    const view = g.rc.loadBalancedView({ targets: 1, retries: 2, label: 'balanced' });
+    expect(view.flags).toEqual({ targets: 1, retries: 2, label: 'balanced' });
+    expect(await view.apply(() => process.pid).get(g.patience)).toBe(await pids.get(g.patience));
+  },
+
+  async metadata(g) {
+    const ar = g.rc.directView(1, { label: 'known' }).apply(double, 1);
+    const [id = ''] = ar.msgIds;
+    expect(g.rc.metadata.get(id)).toMatchObject({ msgId: id, label: 'known', submitted: expect.any(Date) });
+    await ar.wait(g.patience);
+    expect(g.rc.metadata.get(id)).toMatchObject({ engineId: 1, completed: expect.any(Date), status: 'ok' });
+    await ar.get(g.patience);
+    await g.until(() => g.rc.metadata.has(id) === false);
+  },
+
+  async outstanding(g) {
+    const held = await g.hold(0);
+    const waiting = g.rc.directView(0).apply(double, 1);
+    expect(g.rc.outstanding).toEqual([...held.ar.msgIds, ...waiting.msgIds]);
+    held.release();
+    await waiting.get(g.patience);
+    expect(g.rc.outstanding).toEqual([]);
+  },
+
+  async purge_everything(g) {
+    const { id } = await ended(g);
+    expect([g.rc.results.has(id), g.rc.history.includes(id)]).toEqual([true, true]);
+    await g.rc.purgeEverything(g.patience);
+    expect([g.rc.results.size, g.rc.history, await g.recordsOf({})]).toEqual([0, [], []]);
+  },
+
+  async purge_hub_results(g) {
+    const [first, second] = [await ended(g), await ended(g)];
+    await g.rc.purgeHubResults(first.id, g.patience);
+    expect(await g.recordsOf({ msg_id: { $in: [first.id, second.id] } })).toEqual([second.id]);
+    expect(await first.ar.get(g.patience)).toBe(42);
+    await g.rc.purgeHubResults([], { ...g.patience, targets: 0 });
+    expect(await g.recordsOf({ msg_id: second.id })).toEqual([]);
+  },
+
+  async purge_local_results(g) {
+    const [first, second] = [await ended(g), await ended(g)];
+    g.rc.purgeLocalResults(first.ar);
+    expect([g.rc.results.has(first.id), g.rc.results.has(second.id)]).toEqual([false, true]);
+    expect(await g.recordsOf({ msg_id: first.id })).toEqual([first.id]);
+    g.rc.purgeLocalResults('all');
+    expect(g.rc.results.size).toBe(0);
+  },
+
+  async purge_results(g) {
+    const { ar, id } = await ended(g);
+    await g.rc.purgeResults(ar, g.patience);
+    expect([g.rc.results.has(id), await g.recordsOf({ msg_id: id })]).toEqual([false, []]);
+  },
+
+  async queue_status(g) {
+    const held = await g.hold(0);
+    const [id = ''] = held.ar.msgIds;
+    await g.until(async () => (await g.rc.queueStatus(0, g.patience)).queue === 1);
+    const status = await g.rc.queueStatus([0, 1], { ...g.patience, verbose: true });
+    expect(status).toMatchObject({
+      engines: { 0: { queue: [id] }, 1: { queue: [], tasks: [] } },
+      unassigned: [],
+    });
+  },
+
+  async resubmit(g) {
+    const { id } = await ended(g);
+    const again = await g.rc.resubmit(id, g.patience);
+    expect(again.msgIds).toEqual([expect.not.stringMatching(id)]);
+    expect(await again.get(g.patience)).toBe(42);
+  },
+
+  async result_status(g) {
+    const { id } = await ended(g);
+    const { ar } = await g.hold(0);
+    const [running = ''] = ar.msgIds;
+    await g.until(async () => (await g.recordsOf({ msg_id: running })).length === 1);
+    expect(await g.rc.resultStatus([id, running], g.patience)).toEqual({
+      pending: [running],
+      completed: [id],
+      statuses: { [id]: 'completed', [running]: 'assigned' },
+    });
+  },
+
+  async results(g) {
+    const { ar, id } = await ended(g);
+    expect(g.rc.results.get(id)).toBe(42);
+    await ar.get(g.patience);
+    expect(g.rc.results.has(id)).toBe(false);
+  },
+
+  async send_signal(g) {
+    const { ar } = await g.hold(0);
+    await g.rc.sendSignal('SIGINT', { ...g.patience, targets: 0 });
+    await expect(ar.get(g.patience)).rejects.toMatchObject({ ename: 'KeyboardInterrupt' });
+  },
+
+  async shutdown(g) {
+    const id = g.spareEngine;
+    await g.rc.shutdown({ ...g.patience, targets: id });
+    await g.until(() => !g.rc.engines.has(id));
+  },
+
+  async wait(g) {
+    const held = await g.hold(0);
+    expect(await g.rc.wait(held.ar, { timeout: 20 })).toBe(false);
+    held.release();
+    expect(await g.rc.wait(undefined, g.patience)).toBe(true);
+    expect(held.ar.ready).toBe(true);
+  },
+
+  async wait_for_engines(g) {
+    expect(await g.rc.waitForEngines(2, g.patience)).toEqual(g.rc.ids);
+    await expect(g.rc.waitForEngines(99, { timeout: 20 })).rejects.toThrow(/\d of 99 engines registered/);
+  },
+
+  async wait_interactive(g) {
+    const stream = new Written();
+    const ar = g.rc.directView([0, 1]).apply(double, 1);
+    expect(await g.rc.waitInteractive(ar, { ...g.patience, stream, interval: 10 })).toBe(true);
+    expect(ar.ready).toBe(true);
+    expect(stream.text).toContain('2/2 tasks 100 %');
+  },
+};
