@@ -50,6 +50,7 @@ const calls: Readonly<Record<string, (ar: AsyncResult<unknown[]>) => unknown>> =
   resubmit: () => rc.resubmit([], typo),
   purgeResults: () => rc.purgeResults([], typo),
   purgeEverything: () => rc.purgeEverything(typo),
+  purgeLocalResults: () => rc.purgeLocalResults([], typo),
   abort: () => rc.abort([], typo),
   'abort of all': () => rc.abort('all', typo),
   clear: () => rc.clear(typo),

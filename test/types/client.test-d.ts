@@ -99,8 +99,10 @@ describe('operations', () => {
     rc.purgeHubResults([], { targets: [0, 1] });
     rc.purgeLocalResults(ids);
     rc.resultStatus('a');
-    // @ts-expect-error a msg_id is a text
+    rc.wait([rc.getResult('a'), 'b', -1]);
     rc.resubmit([5]);
+    // @ts-expect-error a task is named by its msg_id, its place in the history, or its result
+    rc.resubmit([{}]);
     // @ts-expect-error a msg_id is a text, a place in the history a number
     rc.getResult({});
   });

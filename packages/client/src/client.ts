@@ -13,17 +13,27 @@ import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { Observable } from 'rxjs';
 import type { ClientOptions } from './client-options.js';
 import { ClusterLink } from './cluster-link.js';
+import { type EnginesOptions, showEngines } from './engine-progress.js';
 import type { EngineInfo } from './engine-registry.js';
 import type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
-import { ATTACH, COMMAND, DB_QUERY, QUEUE_STATUS, RESUBMIT, WAIT } from './option-names.js';
+import {
+  ATTACH,
+  COMMAND,
+  DB_QUERY,
+  PURGE_LOCAL,
+  QUEUE_STATUS,
+  RESUBMIT,
+  WAIT,
+  WAIT_FOR_ENGINES,
+} from './option-names.js';
 import { DbQuery } from './query/db-query.js';
 import type { DbQueryOptions, RangeOptions } from './query/query-options.js';
 import { parseRange } from './query/question.js';
 import type { ResubmitOptions } from './query/selections.js';
 import type { ConnectionStatus } from './reconnect/connection-state.js';
-import type { AsyncResult, InteractiveOptions } from './results/async-result.js';
+import { AsyncResult, type InteractiveOptions } from './results/async-result.js';
 import type { ResultHandle } from './results/handle.js';
-import { idsOf, type Jobs } from './results/jobs.js';
+import { idsOf, type Job, type Jobs } from './results/jobs.js';
 import type { TaskMetadata } from './results/task-metadata.js';
 import { type ClientStats, statsOf } from './stats.js';
 import { BroadcastView } from './views/broadcast-view.js';
@@ -109,9 +119,14 @@ export class Client implements AsyncDisposable {
    * Waits until at least `n` engines are registered. The time-out is `timeout` of connecting by default.
    * @throws TimeoutError naming how many there are. Mirrors ipyparallel `Client.wait_for_engines`.
    */
-  async waitForEngines(n = 1, options: WaitOptions = {}): Promise<readonly number[]> {
-    checkOptions(options, WAIT, 'waitForEngines');
-    await this.#link.waitForEngines(n, options);
+  async waitForEngines(n = 1, options: EnginesOptions = {}): Promise<readonly number[]> {
+    checkOptions(options, WAIT_FOR_ENGINES, 'waitForEngines');
+    const shown = options.interactive === true ? showEngines(this.engines$, n, options) : undefined;
+    try {
+      await this.#link.waitForEngines(n, options);
+    } finally {
+      shown?.();
+    }
     return this.ids;
   }
 
@@ -150,12 +165,10 @@ export class Client implements AsyncDisposable {
    * last one submitted. An unknown id fails it with TaskNotFoundError. Mirrors ipyparallel `Client.get_result`.
    */
   getResult<T = unknown>(job?: string | number): AsyncResult<T, T>;
-  getResult<T = unknown>(jobs: readonly (string | number)[]): AsyncResult<T[], T>;
+  getResult<T = unknown>(jobs: readonly Job[]): AsyncResult<T[], T>;
   getResult<T>(jobs: AsyncResult<T>): AsyncResult<T>;
-  getResult(
-    jobs: string | number | readonly (string | number)[] | AsyncResult<unknown> = -1,
-  ): AsyncResult<unknown> {
-    return this.#link.results.of(jobs);
+  getResult(jobs: Jobs = -1): AsyncResult<unknown> {
+    return this.#tasks(jobs);
   }
 
   /**
@@ -180,13 +193,13 @@ export class Client implements AsyncDisposable {
   }
 
   /** Waits until tasks have ended, by default all that are outstanding: true; or until `timeout` ms are over: false. Mirrors ipyparallel `Client.wait`. */
-  wait(jobs?: Jobs, options: WaitOptions = {}): Promise<boolean> {
-    return this.#link.results.of(jobs ?? this.outstanding).wait(options);
+  async wait(jobs?: Jobs, options: WaitOptions = {}): Promise<boolean> {
+    return this.#tasks(jobs ?? this.outstanding).wait(options);
   }
 
   /** The same, showing how far they are. Mirrors ipyparallel `Client.wait_interactive`. */
-  waitInteractive(jobs?: Jobs, options: InteractiveOptions = {}): Promise<boolean> {
-    return this.#link.results.of(jobs ?? this.outstanding).waitInteractive(options);
+  async waitInteractive(jobs?: Jobs, options: InteractiveOptions = {}): Promise<boolean> {
+    return this.#tasks(jobs ?? this.outstanding).waitInteractive(options);
   }
 
   /** What is held here of own tasks that have ended and were not read: value or error by id. Mirrors ipyparallel `Client.results`. */
@@ -202,7 +215,7 @@ export class Client implements AsyncDisposable {
   /** Which tasks have ended, by the hub's records. @throws TaskNotFoundError. Mirrors ipyparallel `Client.result_status`. */
   async resultStatus(jobs: Jobs, options: WaitOptions = {}): Promise<ResultStatus> {
     checkOptions(options, WAIT, 'resultStatus');
-    return this.#link.operations.resultStatus(idsOf(jobs), options);
+    return this.#link.operations.resultStatus(this.#idsOf(jobs), options);
   }
 
   /**
@@ -243,18 +256,18 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Runs tasks again under new ids; their results come by asking the hub. A stock hub sends them to any engine and
+   * Runs tasks again under new ids, by default the last one submitted; their results come by asking the hub. A stock hub sends them to any engine and
    * drops what their metadata said: `AsyncResult.dropped` tells what, and `restore: true` submits them from here
    * instead. @throws TaskNotFoundError, and then nothing is sent. Mirrors ipyparallel `Client.resubmit`.
    */
-  async resubmit<T = unknown>(msgId: string, options?: ResubmitOptions): Promise<AsyncResult<T, T>>;
+  async resubmit<T = unknown>(job?: string | number, options?: ResubmitOptions): Promise<AsyncResult<T, T>>;
   async resubmit<T = unknown>(
-    jobs: Exclude<Jobs, string>,
+    jobs: AsyncResult<unknown> | readonly Job[],
     options?: ResubmitOptions,
   ): Promise<AsyncResult<T[], T>>;
-  async resubmit(jobs: Jobs, options: ResubmitOptions = {}): Promise<AsyncResult<unknown>> {
+  async resubmit(jobs: Jobs = -1, options: ResubmitOptions = {}): Promise<AsyncResult<unknown>> {
     checkOptions(options, RESUBMIT, 'resubmit');
-    return this.#link.recorded.resubmit(idsOf(jobs), options, typeof jobs === 'string');
+    return this.#link.recorded.resubmit(this.#idsOf(jobs), options, typeof jobs !== 'object');
   }
 
   /** Purges tasks here and at the hub. Mirrors ipyparallel `Client.purge_results`. */
@@ -262,8 +275,9 @@ export class Client implements AsyncDisposable {
     jobs: Jobs | 'all',
     options: WaitOptions & { readonly targets?: Targets } = {},
   ): Promise<void> {
+    const { targets } = options;
     await this.purgeHubResults(jobs, options);
-    this.purgeLocalResults(jobs);
+    this.purgeLocalResults(jobs, targets === undefined ? {} : { targets });
   }
 
   /**
@@ -277,12 +291,21 @@ export class Client implements AsyncDisposable {
   ): Promise<void> {
     checkOptions(options, COMMAND, 'purgeResults');
     if (jobs === 'all') await this.#link.recorded.purgeAll(options);
-    else await this.#link.recorded.purgeIds(idsOf(jobs), options);
+    else await this.#link.recorded.purgeIds(this.#idsOf(jobs), options);
   }
 
-  /** Forgets results held here, of tasks that have ended. Mirrors ipyparallel `Client.purge_local_results`. */
-  purgeLocalResults(jobs: Jobs | 'all'): void {
-    this.#link.own.forget(jobs === 'all' ? this.history : idsOf(jobs));
+  /**
+   * Forgets results held here, of tasks that have ended: these, all, or also those of some engines (`targets`).
+   * Mirrors ipyparallel `Client.purge_local_results`.
+   */
+  purgeLocalResults(jobs: Jobs | 'all', options: { readonly targets?: Targets } = {}): void {
+    checkOptions(options, PURGE_LOCAL, 'purgeLocalResults');
+    const ids = jobs === 'all' ? this.history : this.#idsOf(jobs);
+    const { targets } = options;
+    const engines = targets === undefined ? [] : this.#link.submitter.targets.engines(targets);
+    const uuids = new Set<string | null>(engines.map(({ uuid }) => uuid));
+    const theirs = [...this.metadata.values()].filter(({ engineUuid }) => uuids.has(engineUuid));
+    this.#link.own.forget([...ids, ...theirs.map(({ msgId }) => msgId)]);
   }
 
   /** Purges all that has ended, here and at the hub. Mirrors ipyparallel `Client.purge_everything`. */
@@ -298,7 +321,7 @@ export class Client implements AsyncDisposable {
   async abort(jobs?: Jobs | 'all', options: CommandOptions = {}): Promise<void> {
     const { commands } = this.#link;
     if (jobs === 'all') await commands.abortAll(this.outstanding, options);
-    else await commands.abort(jobs === undefined ? this.outstanding : idsOf(jobs), options);
+    else await commands.abort(jobs === undefined ? this.outstanding : this.#idsOf(jobs), options);
   }
 
   /** Empties the namespaces of engines. Mirrors ipyparallel `Client.clear`. */
@@ -369,6 +392,16 @@ export class Client implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #idsOf(jobs: Jobs): string[] {
+    return idsOf(jobs, this.history);
+  }
+
+  #tasks(jobs: Jobs): AsyncResult<unknown> {
+    // A result goes on being its own; one place or id alone is not a list of one.
+    if (jobs instanceof AsyncResult || typeof jobs !== 'object') return this.#link.results.of(jobs);
+    return this.#link.results.of(this.#idsOf(jobs));
   }
 
   #viewParts<F>(flags: F): { client: Client; link: ClusterLink; flags: F } {

@@ -67,6 +67,7 @@ export type { WaitOptions } from '@ipyparallel-js/wire';
 export { Client } from './client.js';
 export type { ClientOptions } from './client-options.js';
 export type { ConnectionOptions } from './connect/connection.js';
+export type { EnginesOptions } from './engine-progress.js';
 export type { EngineInfo } from './engine-registry.js';
 export { fromModule } from './from-module.js';
 export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
@@ -91,13 +92,14 @@ export { AsyncMapResult } from './results/async-map-result.js';
 export {
   AsyncResult,
   type ElementOf,
+  type GetOptions,
   type InteractiveOptions,
   type ReturnWhen,
 } from './results/async-result.js';
 export type { DisplayOptions } from './results/display-outputs.js';
 export type { ResultHandle } from './results/handle.js';
 export type { Settled } from './results/iteration.js';
-export type { Jobs } from './results/jobs.js';
+export type { Job, Jobs } from './results/jobs.js';
 export type { PartialResult } from './results/partials.js';
 export type { Progress } from './results/progress.js';
 export type { ProgressBarOptions } from './results/progress-bar.js';

@@ -1,11 +1,13 @@
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { ClientOptions } from './client-options.js';
+import type { EnginesOptions } from './engine-progress.js';
 import type { WatchOptions } from './live/watch-event.js';
 import type { DbQueryOptions } from './query/query-options.js';
 import type { PurgeOptions, ResubmitOptions } from './query/selections.js';
-import type { InteractiveOptions, ReturnWhen } from './results/async-result.js';
+import type { GetOptions, InteractiveOptions, ReturnWhen } from './results/async-result.js';
 import type { DisplayOptions } from './results/display-outputs.js';
+import type { ProgressBarOptions } from './results/progress-bar.js';
 import type { ResultCacheLimits } from './results/result-cache.js';
 import type { OutputOptions } from './results/stream-output.js';
 import type { TimedeltaOptions } from './results/timing.js';
@@ -19,17 +21,24 @@ import type { MapOptions } from './views/map-arguments.js';
 
 export const WAIT: OptionNames<WaitOptions> = { timeout: true, signal: true };
 
-export const GET: OptionNames<WaitOptions & { returnWhen?: ReturnWhen }> = { ...WAIT, returnWhen: true };
+export const WAIT_WHEN: OptionNames<WaitOptions & { returnWhen?: ReturnWhen }> = {
+  ...WAIT,
+  returnWhen: true,
+};
+
+export const GET: OptionNames<GetOptions> = WAIT_WHEN;
 
 export const GET_DICT: OptionNames<WaitOptions & { lists?: boolean }> = { ...WAIT, lists: true };
 
+const PROGRESS_BAR: OptionNames<ProgressBarOptions> = { stream: true, label: true, unit: true };
+
 export const WAIT_INTERACTIVE: OptionNames<InteractiveOptions> = {
-  ...GET,
+  ...WAIT_WHEN,
+  ...PROGRESS_BAR,
   interval: true,
-  stream: true,
-  label: true,
-  unit: true,
 };
+
+export const WAIT_FOR_ENGINES: OptionNames<EnginesOptions> = { ...WAIT, ...PROGRESS_BAR, interactive: true };
 
 export const STREAM_OUTPUT: OptionNames<OutputOptions> = { stdout: true, stderr: true };
 
@@ -53,6 +62,8 @@ export const QUEUE_STATUS: OptionNames<WaitOptions & { verbose?: boolean }> = { 
 export const RESUBMIT: OptionNames<ResubmitOptions> = { restore: true, ...WAIT };
 
 export const PURGE: OptionNames<PurgeOptions> = { dryRun: true, ...WAIT };
+
+export const PURGE_LOCAL: OptionNames<Pick<CommandOptions, 'targets'>> = { targets: true };
 
 export const DB_QUERY: OptionNames<DbQueryOptions<never>> = {
   keys: true,

@@ -138,6 +138,10 @@ export const clientProofs: Proofs = {
     g.rc.purgeLocalResults(first.ar);
     expect([g.rc.results.has(first.id), g.rc.results.has(second.id)]).toEqual([false, true]);
     expect(await g.recordsOf({ msg_id: first.id })).toEqual([first.id]);
+    const third = g.rc.directView(1).apply(double, 1);
+    await third.wait(g.patience);
+    g.rc.purgeLocalResults([], { targets: 0 });
+    expect([g.rc.results.has(second.id), g.rc.results.has(third.msgIds[0] ?? '')]).toEqual([false, true]);
     g.rc.purgeLocalResults('all');
     expect(g.rc.results.size).toBe(0);
   },
@@ -164,6 +168,11 @@ export const clientProofs: Proofs = {
     const again = await g.rc.resubmit(id, g.patience);
     expect(again.msgIds).toEqual([expect.not.stringMatching(id)]);
     expect(await again.get(g.patience)).toBe(42);
+    const last = g.rc.directView(0).apply(double, 4);
+    await last.wait(g.patience);
+    await g.recorded(last.msgIds[0]);
+    expect(await (await g.rc.resubmit(undefined, g.patience)).get(g.patience)).toBe(8);
+    expect(await (await g.rc.resubmit([-1, last], g.patience)).get(g.patience)).toEqual([8, 8]);
   },
 
   async result_status(g) {
@@ -203,11 +212,16 @@ export const clientProofs: Proofs = {
     held.release();
     expect(await g.rc.wait(undefined, g.patience)).toBe(true);
     expect(held.ar.ready).toBe(true);
+    expect(await g.rc.wait([held.ar, -1, ...held.ar.msgIds], g.patience)).toBe(true);
+    await expect(g.rc.wait(1_000_000)).rejects.toThrow('no task 1000000 in the history');
   },
 
   async wait_for_engines(g) {
     expect(await g.rc.waitForEngines(2, g.patience)).toEqual(g.rc.ids);
     await expect(g.rc.waitForEngines(99, { timeout: 20 })).rejects.toThrow(/\d of 99 engines registered/);
+    const stream = new Written();
+    await g.rc.waitForEngines(2, { ...g.patience, interactive: true, stream });
+    expect(stream.text).toContain('2/2 engines 100 %');
   },
 
   async wait_interactive(g) {

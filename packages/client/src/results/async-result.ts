@@ -1,7 +1,7 @@
 import { CompositeError, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause, startDeadline, type WaitOptions, within } from '@ipyparallel-js/wire';
-import { GET, GET_DICT, WAIT, WAIT_INTERACTIVE } from '../option-names.js';
+import { GET, GET_DICT, WAIT, WAIT_INTERACTIVE, WAIT_WHEN } from '../option-names.js';
 import { completions, type Settled, settledAsCompleted, settledInOrder, valuesOf } from './iteration.js';
 import { ProgressBar, type ProgressBarOptions } from './progress-bar.js';
 import { type Reassembly, reassemble } from './reassembly.js';
@@ -13,6 +13,12 @@ export type ElementOf<T> = T extends readonly (infer E)[] ? E : T;
 
 /** When a wait is over before all has ended. */
 export type ReturnWhen = 'all' | 'firstCompleted' | 'firstException';
+
+/** Options of `get`. */
+export interface GetOptions extends WaitOptions {
+  /** With `firstException` it fails at the first failure; `all` by default. */
+  readonly returnWhen?: 'all' | 'firstException';
+}
 
 /** What `waitInteractive` shows, and how. */
 export interface InteractiveOptions extends WaitOptions, ProgressBarOptions {
@@ -49,12 +55,13 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   }
 
   /**
-   * Waits until all have ended and gives the result. Without a time-out it waits as long as the hub lives. With
-   * `returnWhen: 'firstException'` it fails at the first failure.
-   * @throws the task's error; for a list CompositeError; TimeoutError after `timeout` ms; `signal.reason`
+   * Waits until all have ended and gives the result. Without a time-out it waits as long as the hub lives.
+   * @throws the task's error; for a list CompositeError; TimeoutError after `timeout` ms; `signal.reason`.
+   * Mirrors ipyparallel `AsyncResult.get`.
    */
-  async get(options: WaitOptions & { readonly returnWhen?: ReturnWhen } = {}): Promise<T> {
+  async get(options: GetOptions = {}): Promise<T> {
     checkOptions(options, GET, 'get');
+    checkReturnWhen(options.returnWhen, ['all', 'firstException']);
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
     const { single, reassembly } = this.shape;
     if (options.returnWhen === 'firstException' && !this.ready) await this.#failFast(deadline);
@@ -147,7 +154,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     options: WaitOptions & { readonly returnWhen: 'firstCompleted' | 'firstException' },
   ): Promise<{ readonly done: readonly AsyncResult<P, E>[]; readonly pending: readonly AsyncResult<P, E>[] }>;
   async wait(options: WaitOptions & { readonly returnWhen?: ReturnWhen } = {}): Promise<unknown> {
-    checkOptions(options, GET, 'wait');
+    checkOptions(options, WAIT_WHEN, 'wait');
     const { returnWhen = 'all' } = options;
     const inTime = await this.#waitFor(startDeadline(options, Number.POSITIVE_INFINITY), returnWhen);
     if (returnWhen === 'all') return inTime;
@@ -266,10 +273,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   /** Whether what is waited for came in time. */
   async #waitFor(deadline: Deadline, returnWhen: ReturnWhen): Promise<boolean> {
     if (returnWhen === 'all') return this.inTime(deadline, Promise.all(this.tasks.map(({ done }) => done)));
-    if (returnWhen !== 'firstCompleted' && returnWhen !== 'firstException')
-      throw new UsageError(
-        `returnWhen is 'all', 'firstCompleted' or 'firstException', not ${String(returnWhen)}`,
-      );
+    checkReturnWhen(returnWhen, ['all', 'firstCompleted', 'firstException']);
     const first = new Promise<void>((resolve) => {
       let open = this.tasks.length;
       if (open === 0) resolve();
@@ -286,4 +290,11 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   async #settled(deadline: Deadline): Promise<Outcome[]> {
     return within(deadline, Promise.all(this.tasks.map((task) => task.done)), this.timedOut);
   }
+}
+
+function checkReturnWhen(value: ReturnWhen | undefined, names: readonly ReturnWhen[]): void {
+  if (value === undefined || names.includes(value)) return;
+  throw new UsageError(
+    `returnWhen is ${names.map((name) => `'${name}'`).join(' or ')}, not ${String(value)}`,
+  );
 }

@@ -1,16 +1,24 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import { AsyncResult } from './async-result.js';
 
-/** Tasks, named by their ids or by a result that stands for them. */
-export type Jobs = string | readonly string[] | AsyncResult<unknown>;
+/** Tasks, named by a msg_id, by a place in the history (-1 is the last), or by a result that stands for them. */
+export type Job = string | number | AsyncResult<unknown>;
 
-/** The ids of tasks. @throws UsageError when something else names one */
-export function idsOf(jobs: Jobs): readonly string[] {
-  if (typeof jobs === 'string') return [jobs];
-  const ids = jobs instanceof AsyncResult ? jobs.msgIds : jobs;
-  for (const id of ids) {
-    if (typeof id !== 'string')
-      throw new UsageError(`a task is named by its msg_id, a text, not by ${typeof id}`);
-  }
-  return ids;
+/** Tasks, named one by one or together. */
+export type Jobs = Job | readonly Job[];
+
+/** The ids of tasks; numbers are places in `history`, which is `whose`. @throws UsageError when something else names one */
+export function idsOf(jobs: Jobs, history: readonly string[], whose = 'the client'): string[] {
+  const all: readonly Job[] = Array.isArray(jobs) ? jobs : [jobs as Job];
+  return all.flatMap((job) => {
+    if (typeof job === 'string') return [job];
+    if (job instanceof AsyncResult) return job.msgIds;
+    if (typeof job !== 'number')
+      throw new UsageError(
+        `a task is named by its msg_id, a text, by its place in the history, or by its result, not by ${typeof job}`,
+      );
+    const id = Number.isInteger(job) ? history.at(job) : undefined;
+    if (id === undefined) throw new UsageError(`${whose} has no task at ${job}; it has ${history.length}`);
+    return [id];
+  });
 }

@@ -1,12 +1,11 @@
-import { UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { Client } from '../client.js';
 import type { ClusterLink } from '../cluster-link.js';
 import type { EngineQueueStatus, QueueStatus } from '../hub-operations.js';
 import { COMMAND, QUEUE_STATUS, WAIT } from '../option-names.js';
-import type { AsyncResult } from '../results/async-result.js';
-import type { Jobs } from '../results/jobs.js';
+import { AsyncResult } from '../results/async-result.js';
+import { idsOf, type Job, type Jobs } from '../results/jobs.js';
 import type { Task } from '../results/task.js';
 import { ViewExecutor } from './executor.js';
 import { LazyMap, type LazyMapOptions } from './lazy-map.js';
@@ -16,7 +15,7 @@ import { checkFlags, type ViewFlags } from './view-flags.js';
 import { ViewHistory } from './view-history.js';
 
 /** Tasks: by msg_id, by a result that stands for them, or by their place in a view's history (-1 is the last). */
-export type ViewJobs = Jobs | number | readonly (string | number)[];
+export type ViewJobs = Jobs;
 
 /** What a view is made of. */
 export interface ViewParts<F extends ViewFlags> {
@@ -140,8 +139,10 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
    * `View.get_result`.
    */
   getResult<R = unknown>(job?: string | number): AsyncResult<R>;
-  getResult<R = unknown>(jobs: readonly (string | number)[]): AsyncResult<R[], R>;
-  getResult(jobs: string | number | readonly (string | number)[] = -1): AsyncResult<unknown> {
+  getResult<R = unknown>(jobs: readonly Job[]): AsyncResult<R[], R>;
+  getResult<R>(jobs: AsyncResult<R>): AsyncResult<R>;
+  getResult(jobs: ViewJobs = -1): AsyncResult<unknown> {
+    if (jobs instanceof AsyncResult) return jobs;
     const ids = this.#idsOf(jobs);
     const [first] = ids;
     if (typeof jobs !== 'object' && first !== undefined) return this.client.getResult(first);
@@ -227,14 +228,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   }
 
   #idsOf(jobs: ViewJobs): string[] {
-    if (typeof jobs === 'object' && 'msgIds' in jobs) return [...jobs.msgIds];
-    return [jobs].flat().map((job) => {
-      if (typeof job === 'string') return job;
-      const id = this.history.at(job);
-      if (id === undefined)
-        throw new UsageError(`the view has no task at ${job}; it has ${this.history.length}`);
-      return id;
-    });
+    return idsOf(jobs, this.history, 'the view');
   }
 }
 
