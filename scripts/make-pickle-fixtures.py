@@ -1,6 +1,7 @@
 """Writes test/fixtures/pickles.json: pickles by real Pythons, and messages by real ipyparallels.
 
     python3 scripts/make-pickle-fixtures.py --python PYTHON... --ipyparallel PYTHON...
+    python3 scripts/make-pickle-fixtures.py --structures PYTHON...   (with numpy; test/fixtures/structures.json alone)
 
 Each --python pickles the values below in every protocol it has; each --ipyparallel (a Python that can import
 ipyparallel; with numpy and pandas, arrays and tables too) serializes the objects below. Equal pickles are written once.
@@ -25,6 +26,7 @@ import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUT = os.path.join(ROOT, "test", "fixtures", "pickles.json")
+STRUCTURES = os.path.join(ROOT, "test", "fixtures", "structures.json")
 
 
 # -- classes that only this module has: they decode as opaque values --------------------------------------------
@@ -312,6 +314,28 @@ def emit_tables():
     ]
 
 
+def emit_structures():
+    """Arrays of records; the tests know what they hold."""
+    import numpy
+
+    nested = [("p", "<f4", (2,)), ("n", [("x", "i1"), ("y", ">i2")])]
+    nested = numpy.array([((1, 2), (3, 4)), ((5, 6), (7, 8))], dtype=nested)
+    aligned = numpy.dtype([("a", "i1"), ("b", ">f8"), ("t", "<U2")], align=True)
+    structures = [
+        ("nested", nested),
+        ("aligned", numpy.array([(1, 2.5, "ab")], dtype=aligned).view(numpy.recarray)),
+        ("titled", numpy.array([(7,)], dtype=[(("Title", "a"), "i1")])),
+        ("one", nested[0]),
+        ("fortran", numpy.asfortranarray(numpy.zeros((2, 2), dtype=[("a", "i1")]))),
+        ("objects", numpy.array([(1, "x")], dtype=[("a", "i1"), ("o", object)])),
+    ]
+    by = "numpy " + numpy.__version__
+    return [
+        {"name": name, "by": by, "pickles": [pickle.dumps(array, protocol).hex() for protocol in range(2, 6)]}
+        for name, array in structures
+    ]
+
+
 def emit_out_of_band():
     buffers = []
     value = [pickle.PickleBuffer(b"read only"), pickle.PickleBuffer(bytearray(b"writable"))]
@@ -443,11 +467,17 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--python", action="append", default=[])
     parser.add_argument("--ipyparallel", action="append", default=[])
-    parser.add_argument("--emit", choices=["values", "tables", "oob", "messages"])
+    parser.add_argument("--emit", choices=["values", "tables", "structures", "oob", "messages"])
+    parser.add_argument("--structures", action="append", default=[])
     options = parser.parse_args()
     if options.emit:
-        emit = {"values": emit_values, "tables": emit_tables, "oob": emit_out_of_band, "messages": emit_messages}[options.emit]
+        emit = {"values": emit_values, "tables": emit_tables, "structures": emit_structures, "oob": emit_out_of_band, "messages": emit_messages}[options.emit]
         print(json.dumps(emit()))
+        return
+    if options.structures:
+        found = [array for python in options.structures for array in run(python, "structures")]
+        with open(STRUCTURES, "w", encoding="ascii") as out:
+            out.write("[\n" + ",\n".join("  " + json.dumps(array) for array in found) + "\n]\n")
         return
     if not options.python or not options.ipyparallel:
         parser.error("at least one --python and one --ipyparallel are needed")

@@ -56,6 +56,11 @@ export function readPickleFixtures(): PickleFixtures {
   return JSON.parse(readFileSync(new URL('../fixtures/pickles.json', import.meta.url), 'utf8'));
 }
 
+/** test/fixtures/structures.json. */
+export function readStructureFixtures(): readonly { name: string; by: string; pickles: readonly string[] }[] {
+  return JSON.parse(readFileSync(new URL('../fixtures/structures.json', import.meta.url), 'utf8'));
+}
+
 /** Plain bytes, as `toStrictEqual` tells a Buffer from them. */
 export function fromHex(hex: string): Uint8Array {
   return Uint8Array.from(Buffer.from(hex, 'hex'));

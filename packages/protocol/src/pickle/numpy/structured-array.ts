@@ -29,7 +29,7 @@ export class StructuredArray {
     checkOptions(options, OPTIONS, 'StructuredArray');
     this.fields = fields instanceof Map ? new Map(fields) : new Map(Object.entries(fields));
     const [first] = this.fields.values();
-    this.shape = Object.freeze([...(options.shape ?? first?.shape.slice(0, 1) ?? [0])]);
+    this.shape = Object.freeze([...(options.shape ?? first?.shape?.slice(0, 1) ?? [0])]);
     for (const [name, field] of this.fields) {
       const holds = field instanceof NdArray || field instanceof StructuredArray;
       if (!holds || !this.shape.every((length, axis) => field.shape[axis] === length)) {
