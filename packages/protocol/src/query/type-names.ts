@@ -45,7 +45,8 @@ export function bsonType(value: unknown): string | undefined {
     case 'boolean':
       return 'bool';
     case 'number':
-      if (!Number.isInteger(value) || Object.is(value, -0)) return 'double';
+      // A store that writes JSON anew keeps no sign of a zero.
+      if (!Number.isInteger(value)) return 'double';
       if (value === (value | 0)) return 'int';
       return value >= -(2 ** 63) && value < 2 ** 63 ? 'long' : 'double';
     case 'bigint':
