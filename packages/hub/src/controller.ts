@@ -57,19 +57,22 @@ export class Controller {
     const paths = connectionFilePaths(given.securityDir, given.clusterId);
     const reused = given.reuse ? await readReusedConnection(paths, given, log) : undefined;
     const resolved = { ...given, ...reused, ports: given.ports };
-    const traffic = await bindTraffic(resolved, reused, log);
-    let hub: HubThread | undefined;
+    const ports = [...resolved.ports];
+    const nextPort = (name: string): number => reused?.ports.get(name) ?? ports.shift() ?? 0;
+    const hub = await openHub(resolved, nextPort, log);
+    let traffic: Traffic | undefined;
     try {
+      traffic = await bindTraffic(resolved, { nextPort, registrationPort: hub.port }, reused, log);
       const infos = connectionInfos(resolved, traffic);
       const files = new ConnectionFiles(paths, infos);
-      hub = await startHub(resolved, traffic, log);
+      await hub.begin({ interface: `tcp://${resolved.ip}`, ...traffic.enginePorts }, traffic);
       traffic.start(hub.monitor);
       if (reused === undefined) await files.write();
       log.info(`serving; connection files ${files.clientFile} and ${files.engineFile}`);
       return new Controller({ traffic, hub }, files, given.reuse, log);
     } catch (error) {
-      await hub?.stop();
-      await traffic.stop();
+      await hub.stop();
+      await traffic?.stop();
       throw error;
     }
   }
@@ -103,22 +106,29 @@ export class Controller {
   }
 }
 
+interface Ports {
+  /** Gives the port of the next socket, by its name; 0 for any free one. */
+  readonly nextPort: (name: string) => number;
+  readonly registrationPort: number;
+}
+
 function bindTraffic(
   options: ResolvedControllerOptions,
+  { nextPort, registrationPort }: Ports,
   reused: ReusedConnection | undefined,
   log: Logger,
 ): Promise<Traffic> {
   const clock = systemClock();
-  const ports = [...options.ports];
   const { curve } = options;
   return Traffic.bind(
     {
       interface: `tcp://${options.ip}`,
-      nextPort: (name) => reused?.ports.get(name) ?? ports.shift() ?? 0,
+      nextPort,
       ...(curve === undefined ? {} : { curveSecretKey: curve.secretKey }),
       log,
     },
     {
+      registrationPort,
       session: new Session({ ...sessionOptions(options), now: clock.now, pid: process.pid }),
       taskScheme: options.taskScheme,
       ...(reused === undefined ? {} : { broadcastLeaves: reused.broadcastLeaves }),
@@ -133,11 +143,19 @@ function bindTraffic(
   );
 }
 
-function startHub(options: ResolvedControllerOptions, traffic: Traffic, log: Logger): Promise<HubThread> {
-  return HubThread.start(
+function openHub(
+  options: ResolvedControllerOptions,
+  nextPort: Ports['nextPort'],
+  log: Logger,
+): Promise<HubThread> {
+  return HubThread.open(
     {
       ...sessionOptions(options),
-      connectionInfo: { interface: `tcp://${options.ip}`, ...traffic.enginePorts },
+      bind: {
+        interface: `tcp://${options.ip}`,
+        port: nextPort('registration'),
+        curveSecretKey: options.curve?.secretKey,
+      },
       hbPeriod: options.hbPeriod,
       registrationTimeout: options.registrationTimeout,
       subscriptions: options.liveQueries,
@@ -147,7 +165,6 @@ function startHub(options: ResolvedControllerOptions, traffic: Traffic, log: Log
       restore: options.restore,
       logLevel: options.logLevel,
     },
-    traffic,
     log,
     options.log,
   );

@@ -95,6 +95,13 @@ export class MessageSocket {
     return this.#closing;
   }
 
+  /** Closes the socket at once, and waits for nothing. */
+  abandon(): void {
+    this.#closing ??= Promise.resolve();
+    this.#queue.clear();
+    this.#socket.close();
+  }
+
   get #closed(): boolean {
     return this.#closing !== undefined;
   }

@@ -1,7 +1,8 @@
 import type { Frames } from '@ipyparallel-js/wire';
 import { packBatch, type TaggedFrames, unpackBatch } from './frame-batch.js';
 import { FromHub, ToHub } from './kinds.js';
-import type { Monitor, Schedulers } from './schedulers.js';
+import type { LinkCounts } from './link-counts.js';
+import type { Monitor, SchedulerCalls, Schedulers } from './schedulers.js';
 
 /** What both ends of the link are: a MessagePort, the Worker itself, or a stand-in in a test. */
 export interface LinkPort {
@@ -12,8 +13,6 @@ const FLUSH_BYTES = 1 << 20;
 /** What the hub only takes down may wait for so long while there is much of it, in ms: each batch wakes its thread. */
 const SPACING_MS = 1;
 
-// One queue for requests and copies alike: a client that has its result finds it in the Task Database, because the
-// copy of the reply went into this queue before the reply was sent.
 class BatchSender {
   readonly #port: LinkPort;
   #items: TaggedFrames[] = [];
@@ -57,38 +56,47 @@ const text = (value: string): Buffer => Buffer.from(value, 'utf8');
 /** The schedulers' end of the link: tells a hub in another thread. */
 export class HubLink implements Monitor {
   readonly #sender: BatchSender;
+  readonly #counts: LinkCounts;
 
-  constructor(port: LinkPort) {
+  constructor(port: LinkPort, counts: LinkCounts) {
     this.#sender = new BatchSender(port, SPACING_MS);
+    this.#counts = counts;
   }
 
-  query(frames: readonly Buffer[]): void {
-    this.#sender.push(ToHub.query, frames);
+  /** Sends what waits. */
+  flush(): void {
     this.#sender.flush();
   }
+
+  // Counted before the client can have its result: its next question then waits for the copy.
+  #push(kind: ToHub, frames: readonly Uint8Array[]): void {
+    this.#counts.addCopy();
+    this.#sender.push(kind, frames);
+  }
+
   directRequest(frames: readonly Uint8Array[]): void {
-    this.#sender.push(ToHub.in, frames);
+    this.#push(ToHub.in, frames);
   }
   directReply(frames: readonly Uint8Array[]): void {
-    this.#sender.push(ToHub.out, frames);
+    this.#push(ToHub.out, frames);
   }
   taskRequest(frames: readonly Uint8Array[]): void {
-    this.#sender.push(ToHub.inTask, frames);
+    this.#push(ToHub.inTask, frames);
   }
   taskReply(frames: readonly Uint8Array[]): void {
-    this.#sender.push(ToHub.outTask, frames);
+    this.#push(ToHub.outTask, frames);
   }
   taskAssigned(msgId: string, engine: string): void {
-    this.#sender.push(ToHub.trackTask, [text(msgId), text(engine)]);
+    this.#push(ToHub.trackTask, [text(msgId), text(engine)]);
   }
   output(frames: readonly Uint8Array[]): void {
-    this.#sender.push(ToHub.iopub, frames);
+    this.#push(ToHub.iopub, frames);
   }
   newHeart(uuid: string): void {
-    this.#sender.push(ToHub.newHeart, [text(uuid)]);
+    this.#push(ToHub.newHeart, [text(uuid)]);
   }
   stoppedHeart(uuid: string): void {
-    this.#sender.push(ToHub.stoppedHeart, [text(uuid)]);
+    this.#push(ToHub.stoppedHeart, [text(uuid)]);
   }
 }
 
@@ -99,26 +107,26 @@ function receive(
   packed: ArrayBuffer,
   handle: (kind: number, frames: Buffer[]) => void,
   onFailure: OnFailure,
-): void {
+): number {
+  let count = 0;
   for (const { kind, frames } of unpackBatch(packed)) {
+    count++;
     try {
       handle(kind, frames);
     } catch (error) {
       onFailure(error);
     }
   }
+  return count;
 }
 
-/** Hands what came from the schedulers' thread to a hub in this one. */
-export function receiveForHub(packed: ArrayBuffer, hub: Monitor, onFailure: OnFailure): void {
-  receive(packed, (kind, frames) => toHub(hub, kind, frames), onFailure);
+/** Hands what came from the schedulers' thread to a hub in this one, and says how many messages that were. */
+export function receiveForHub(packed: ArrayBuffer, hub: Monitor, onFailure: OnFailure): number {
+  return receive(packed, (kind, frames) => toHub(hub, kind, frames), onFailure);
 }
 
 function toHub(hub: Monitor, kind: number, frames: Buffer[]): void {
   switch (kind) {
-    case ToHub.query:
-      hub.query(frames);
-      break;
     case ToHub.in:
       hub.directRequest(frames);
       break;
@@ -146,17 +154,19 @@ function toHub(hub: Monitor, kind: number, frames: Buffer[]): void {
   }
 }
 
-/** The hub's end of the link: tells the schedulers in another thread. */
+/** The hub's end of the link: tells the schedulers in another thread. Replies are sent in this one. */
 export class SchedulersLink implements Schedulers {
+  readonly reply: (frames: Frames) => void;
   readonly #sender: BatchSender;
+  readonly #onCall: () => void;
 
-  constructor(port: LinkPort) {
+  /** `onCall` is told of each call, before what is replied next. */
+  constructor(port: LinkPort, onCall: () => void, reply: (frames: Frames) => void) {
     this.#sender = new BatchSender(port);
+    this.#onCall = onCall;
+    this.reply = reply;
   }
 
-  reply(frames: Frames): void {
-    this.#push(FromHub.reply, frames);
-  }
   notify(frames: Frames): void {
     this.#push(FromHub.notify, frames);
   }
@@ -183,6 +193,7 @@ export class SchedulersLink implements Schedulers {
   }
 
   #push(kind: FromHub, frames: Frames): void {
+    this.#onCall();
     this.#sender.push(
       kind,
       frames.map((frame) => (typeof frame === 'string' ? text(frame) : frame)),
@@ -190,20 +201,17 @@ export class SchedulersLink implements Schedulers {
   }
 }
 
-/** Hands what came from the hub's thread to the schedulers in this one. */
+/** Hands what came from the hub's thread to the schedulers in this one, and says how many calls that were. */
 export function receiveForSchedulers(
   packed: ArrayBuffer,
-  schedulers: Schedulers,
+  schedulers: SchedulerCalls,
   onFailure: OnFailure,
-): void {
-  receive(packed, (kind, frames) => toSchedulers(schedulers, kind, frames), onFailure);
+): number {
+  return receive(packed, (kind, frames) => toSchedulers(schedulers, kind, frames), onFailure);
 }
 
-function toSchedulers(schedulers: Schedulers, kind: number, frames: Buffer[]): void {
+function toSchedulers(schedulers: SchedulerCalls, kind: number, frames: Buffer[]): void {
   switch (kind) {
-    case FromHub.reply:
-      schedulers.reply(frames);
-      break;
     case FromHub.notify:
       schedulers.notify(frames);
       break;

@@ -1,7 +1,5 @@
 /** What the schedulers' thread tells the hub. Values are what stands in a batch. */
 export const ToHub = {
-  /** A request on the registration socket: identities and message. */
-  query: 1,
   /** A copy of a direct request, behind [engine, client]. */
   in: 2,
   /** A copy of a direct reply, behind [client, engine]. */
@@ -23,8 +21,6 @@ export type ToHub = (typeof ToHub)[keyof typeof ToHub];
 
 /** What the hub tells the schedulers' thread. */
 export const FromHub = {
-  /** A message for the registration socket, its receiver's identity first. */
-  reply: 1,
   /** A message for the notification socket. */
   notify: 2,
   /** [engine uuid]: tell when this heart beats. */

@@ -1,9 +1,7 @@
 import type { Frames } from '@ipyparallel-js/wire';
 
-/** What the hub needs of the side that owns the sockets. All of it happens in the order of the calls. */
-export interface Schedulers {
-  /** Sends on the registration socket; the first frame is the receiver's identity. */
-  reply(frames: Frames): void;
+/** What the hub has the schedulers' side do. All of it happens in the order of the calls. */
+export interface SchedulerCalls {
   /** Publishes on the notification socket. */
   notify(frames: Frames): void;
   awaitHeart(uuid: string): void;
@@ -19,10 +17,14 @@ export interface Schedulers {
   shutdown(): void;
 }
 
+/** What the hub needs of others: a reply leaves when what was told before it is done. */
+export interface Schedulers extends SchedulerCalls {
+  /** Sends on the registration socket; the first frame is the receiver's identity. */
+  reply(frames: Frames): void;
+}
+
 /** What the schedulers tell the hub: copies of the traffic, and events. The hub is never waited for. */
 export interface Monitor {
-  /** A request for the hub itself. */
-  query(frames: readonly Buffer[]): void;
   directRequest(frames: readonly Uint8Array[]): void;
   directReply(frames: readonly Uint8Array[]): void;
   taskRequest(frames: readonly Uint8Array[]): void;

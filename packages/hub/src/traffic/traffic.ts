@@ -1,7 +1,7 @@
 import type { ClientConnectionInfo, EngineConnectionInfo, Session } from '@ipyparallel-js/protocol';
 import type { Frames, Logger, MessageSocket, Refusals } from '@ipyparallel-js/wire';
 import type { Clock } from '../clock.js';
-import type { Monitor, Schedulers } from '../link/schedulers.js';
+import type { Monitor, SchedulerCalls } from '../link/schedulers.js';
 import {
   type BindOptions,
   type BoundSocket,
@@ -16,6 +16,8 @@ import { TaskScheduler } from './tasks/task-scheduler.js';
 
 /** How traffic is carried. */
 export interface TrafficOptions {
+  /** The port of the hub's query socket, which goes into the connection files with the others. */
+  readonly registrationPort: number;
   readonly session: Session;
   readonly taskScheme: TaskScheme;
   /** Over how many sockets engines are spread for broadcasts. */
@@ -46,11 +48,11 @@ const BROADCAST_LEAVES = 2;
 const FLUSH_TIMEOUT = 300;
 
 /**
- * Every socket of a controller, and what happens on them without asking the hub: relays, task queue, broadcasts, heart
- * beats. The hub gets copies and is never waited for. The hub's own two sockets are here as well, because a thread
- * that holds zeromq sockets cannot be ended: zeromq.js aborts the whole process.
+ * Every socket of a controller but the one for queries, and what happens on them without asking the hub: relays, task
+ * queue, broadcasts, heart beats. The hub gets copies and is never waited for. Notices are published here, since
+ * they speak of what the schedulers have done.
  */
-export class Traffic implements Schedulers {
+export class Traffic implements SchedulerCalls {
   readonly enginePorts: EnginePorts;
   readonly clientPorts: ClientPorts;
   /** Resolves when the hub was asked to end the controller. */
@@ -109,7 +111,6 @@ export class Traffic implements Schedulers {
     bind: (name: string, type: SocketType, routingId?: string) => Promise<BoundSocket>,
     options: TrafficOptions,
   ): Promise<Traffic> {
-    const registration = await bind('registration', 'router');
     // Engines tell the senders of requests apart by these identities.
     const engineControl = await bind('engine control', 'router', 'control_out');
     const engineMux = await bind('engine mux', 'router', 'mux_out');
@@ -132,7 +133,6 @@ export class Traffic implements Schedulers {
     const notification = await bind('notification', 'pub');
     const broadcast = await bind('broadcast', 'router', 'sub_scheduler_0');
     const sockets: TrafficSockets = {
-      registration: registration.socket,
       notification: notification.socket,
       control: { client: control.socket, engine: engineControl.socket },
       mux: { client: mux.socket, engine: engineMux.socket },
@@ -144,7 +144,7 @@ export class Traffic implements Schedulers {
       broadcastLeaves: leaves.map(({ socket }) => socket),
     };
     const engine: EnginePorts = {
-      registration: registration.port,
+      registration: options.registrationPort,
       control: engineControl.port,
       mux: engineMux.port,
       task: engineTask.port,
@@ -154,7 +154,7 @@ export class Traffic implements Schedulers {
       broadcast: leaves.map(({ port }) => port),
     };
     const client: ClientPorts = {
-      registration: registration.port,
+      registration: options.registrationPort,
       control: control.port,
       mux: mux.port,
       task: task.port,
@@ -168,7 +168,7 @@ export class Traffic implements Schedulers {
   /** Starts to serve; the monitor is told of everything from now on. */
   start(monitor: Monitor): void {
     this.#monitor = monitor;
-    const { registration, control, mux, iopub, hbPong, broadcast, broadcastLeaves } = this.#sockets;
+    const { control, mux, iopub, hbPong, broadcast, broadcastLeaves } = this.#sockets;
     const { refusals } = this.#options;
     relayDirect(control.client, control.engine, refusals);
     relayDirect(mux.client, mux.engine, refusals, {
@@ -181,7 +181,6 @@ export class Traffic implements Schedulers {
     for (const leaf of broadcastLeaves) leaf.read((frames) => this.#broadcast.reply(frames));
     hbPong.read(([uuid, payload]) => this.#hearts.pong(String(uuid), String(payload)));
     this.#hearts.start();
-    registration.read((frames) => monitor.query(frames));
   }
 
   #startTasks(monitor: Monitor): void {
@@ -207,10 +206,6 @@ export class Traffic implements Schedulers {
         engine.read((frames) => tasks.reply(frames));
       }
     }
-  }
-
-  reply(frames: Frames): void {
-    this.#sockets.registration.send(frames);
   }
 
   notify(frames: Frames): void {
@@ -258,11 +253,11 @@ export class Traffic implements Schedulers {
   async stop(): Promise<void> {
     this.#hearts.stop();
     this.#tasks?.stop();
-    const { registration, notification, ...rest } = this.#sockets;
-    await Promise.all([registration.flush(FLUSH_TIMEOUT), notification.flush(FLUSH_TIMEOUT)]);
+    const { notification, ...rest } = this.#sockets;
+    await notification.flush(FLUSH_TIMEOUT);
     const { control, mux, task, iopub, hbPing, hbPong, broadcast, broadcastLeaves } = rest;
     const pairs = [control, mux, task, iopub].flatMap(({ client, engine }) => [client, engine]);
-    const all = [registration, notification, ...pairs, hbPing, hbPong, broadcast, ...broadcastLeaves];
+    const all = [notification, ...pairs, hbPing, hbPong, broadcast, ...broadcastLeaves];
     await Promise.all(all.map((socket) => socket.close()));
   }
 }
@@ -273,7 +268,6 @@ interface SocketPair {
 }
 
 interface TrafficSockets {
-  readonly registration: MessageSocket;
   readonly notification: MessageSocket;
   readonly control: SocketPair;
   readonly mux: SocketPair;
