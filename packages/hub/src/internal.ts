@@ -26,10 +26,12 @@ export {
   type WriteOutcome,
 } from './db/task-database.js';
 export { Hub, type HubOptions } from './hub/hub.js';
+export { QuerySocket } from './hub/query-socket.js';
 export { RateLimit } from './hub/rate-limit.js';
 export { ChangeLog } from './hub/subscriptions/change-log.js';
 export type { SubscriptionLimits } from './hub/subscriptions/subscriptions.js';
 export { packBatch, unpackBatch } from './link/frame-batch.js';
+export { LinkCounts } from './link/link-counts.js';
 export type { Monitor, Schedulers } from './link/schedulers.js';
 export { BroadcastScheduler } from './traffic/broadcast-scheduler.js';
 export { HeartMonitor } from './traffic/heart-monitor.js';

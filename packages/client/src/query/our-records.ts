@@ -34,11 +34,13 @@ export class OurRecords {
     // What is sorted by may change while it is read: such a record would come again.
     const fixed = sort.every(({ field }) => FIXED.has(field.column));
     const seen = new Set<string>();
-    const abort = new AbortController();
+    // Nobody can leave before the first page is there.
+    let abort: AbortController | undefined;
     const ask = (left: number, after: string | undefined): Promise<RecordPage> => {
       const deadline = newDeadline();
-      const signal =
-        deadline.signal === undefined ? abort.signal : AbortSignal.any([abort.signal, deadline.signal]);
+      if (after !== undefined) abort ??= new AbortController();
+      const signals = [abort?.signal, deadline.signal].filter((given) => given !== undefined);
+      const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
       const page = this.#requests.page(
         {
           ...{ query, keys: everything ? null : columns, sort: toWireSort(sort) },
@@ -67,7 +69,7 @@ export class OurRecords {
         if (fresh.length > 0) yield fresh;
       }
     } finally {
-      if (coming !== undefined) abort.abort();
+      if (coming !== undefined) abort?.abort();
     }
   }
 

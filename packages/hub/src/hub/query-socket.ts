@@ -9,7 +9,7 @@ interface Held<F> {
 
 /** What a query socket works with. */
 export interface QuerySocketParts {
-  readonly socket: MessageSocket;
+  readonly socket: Pick<MessageSocket, 'read' | 'send' | 'flush' | 'close' | 'abandon'>;
   readonly counts: LinkCounts;
   /** Has the schedulers' thread send the copies that it still has. */
   readonly askForCopies: () => void;

@@ -3,6 +3,7 @@ import {
   afterKeys,
   columnsOf,
   compilePredicate,
+  conjunctsOf,
   type QueryNode,
   type Sort,
   type SortKeys,
@@ -11,7 +12,7 @@ import {
 } from '@ipyparallel-js/protocol/internal';
 import type { FoundTask, JsonField } from '../task-database.js';
 import type { Connection } from './driver.js';
-import { jsonOf, selectJson, soundJson } from './json-records.js';
+import { type JsonSelection, jsonOf, jsonSelection, selectJson, soundJson } from './json-records.js';
 import type { Layout } from './layout.js';
 import { cellsOf, type PackedRow, type PackedRows, packRows, taskOf } from './packed-rows.js';
 import { compileAfter, compileQuery, compileSort } from './query-sql.js';
@@ -63,6 +64,19 @@ const MOST_SMALL_ROWS = 5000;
 /** Where a row is odd, this many are read with care. */
 const CAREFUL_ROWS = 8;
 
+/** Texts of SQL for some fields. */
+interface PreparedFields {
+  /** {@link selectJson}. */
+  readonly many: string;
+  /** One row's object, and whether it is odd. */
+  readonly one: string;
+  /** Whole statements for one row, by their condition. */
+  readonly ones: Map<string, string>;
+}
+
+/** Texts kept of each kind; keys and conditions have no end of forms. */
+const MOST_TEXTS = 100;
+
 /** Told of each row that cannot be read: which, and why. */
 export type OnBadRow = (row: string, problem: string) => void;
 
@@ -77,7 +91,7 @@ export class TaskReader {
   readonly #statements: Statements;
   readonly #layout: Layout;
   readonly #onBadRow: OnBadRow;
-  readonly #selections = new WeakMap<readonly JsonField[], string>();
+  readonly #selections = new Map<string, PreparedFields>();
 
   constructor(connection: Connection, layout: Layout, onBadRow: OnBadRow) {
     this.#connection = connection;
@@ -130,6 +144,8 @@ export class TaskReader {
   /** The first records of a search as JSON, until they are enough. */
   async page(search: PageSearch): Promise<PackedPage> {
     const { fields, bytes, sort = [], skip = 0 } = search;
+    const only = skip === 0 && search.after === undefined ? this.#onlyOne(search) : undefined;
+    if (only !== undefined) return only;
     // Records with dicts are as large as the page soon; the ids of more would be read for nothing.
     const large = fields.some(({ column }) => TASK_COLUMNS[column] === 'dict');
     const limit = Math.min(search.limit ?? Number.POSITIVE_INFINITY, large ? MOST_ROWS : MOST_SMALL_ROWS);
@@ -156,14 +172,52 @@ export class TaskReader {
     return { json, last: packRows([last]), columns };
   }
 
+  /** The page of a question that names one id and no more than SQL says; undefined where it takes more. */
+  #onlyOne({ query, fields }: PageSearch): PackedPage | undefined {
+    if (!conjunctsOf(query).some(namesOne)) return undefined;
+    const { where, residual } = compileQuery(query, this.#layout);
+    if (residual !== undefined) return undefined;
+    const { ones, one } = this.#prepared(fields);
+    // The same text each time: its statement is found by it.
+    let sql = ones.get(where.sql);
+    if (sql === undefined) {
+      sql = `${one} FROM ${this.#layout.table} t WHERE ${where.sql}`;
+      if (ones.size < MOST_TEXTS) ones.set(where.sql, sql);
+    }
+    try {
+      const row = this.#statements.row(sql, where.params) as [ArrayBuffer, number] | undefined;
+      if (row === undefined) return { json: [], last: undefined, columns: [] };
+      const json = row[1] === 0 ? soundJson(row[0]) : undefined;
+      return json === undefined ? undefined : { json: [json], last: undefined, columns: [] };
+    } catch {
+      // What is wrong with it is found out with care.
+      return undefined;
+    }
+  }
+
+  #prepared(fields: readonly JsonField[]): PreparedFields {
+    const key = fields.map(({ name, column, optional }) => `${name} ${column} ${optional === true}`).join();
+    let prepared = this.#selections.get(key);
+    if (prepared === undefined) {
+      const selection: JsonSelection = jsonSelection(this.#layout, fields);
+      prepared = {
+        many: `SELECT ${selectJson(selection)}`,
+        one: `SELECT CAST(${selection.object} AS BLOB), ${selection.odd}`,
+        ones: new Map(),
+      };
+      if (this.#selections.size >= MOST_TEXTS) this.#selections.clear();
+      this.#selections.set(key, prepared);
+    }
+    return prepared;
+  }
+
   #json(
     rowids: readonly number[],
     fields: readonly JsonField[],
     columns: readonly TaskKey[],
   ): readonly JsonPart[] {
-    const records = this.#selections.get(fields) ?? selectJson(this.#layout, fields);
-    this.#selections.set(fields, records);
-    const sql = `SELECT ${records}, ${this.#layout.packed(columns)}
+    const { many } = this.#prepared(fields);
+    const sql = `${many}, ${this.#layout.packed(columns)}
       FROM json_each(?) j CROSS JOIN ${this.#layout.table} t WHERE t.rowid = j.value`;
     try {
       const [row] = this.#statements.rows(sql, [JSON.stringify(rowids)]) as JsonRow[];
@@ -308,6 +362,13 @@ export class TaskReader {
       await pause();
     }
   }
+}
+
+function namesOne(node: QueryNode): boolean {
+  if (node.kind !== 'test' || node.field.column !== 'msg_id' || node.field.path.length > 0) return false;
+  const { comparison } = node;
+  if (comparison.op === '$eq') return comparison.value !== null;
+  return comparison.op === '$in' && comparison.values.length === 1 && comparison.values[0] !== null;
 }
 
 const asPackedRow = (row: unknown[]): PackedRow => row as unknown as PackedRow;

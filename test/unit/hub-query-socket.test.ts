@@ -1,0 +1,94 @@
+// What the query socket in the hub's thread waits for: copies of the traffic before a request, the schedulers before a reply.
+import { LinkCounts, QuerySocket } from '@ipyparallel-js/hub/internal';
+import type { Frames } from '@ipyparallel-js/wire';
+import { expect, test } from 'vitest';
+
+function opened() {
+  const counts = new LinkCounts();
+  const sent: string[] = [];
+  const handled: string[] = [];
+  let asked = 0;
+  let receive: (frames: Buffer[]) => void = () => {};
+  const socket = new QuerySocket({
+    socket: {
+      read: (handler) => {
+        receive = handler;
+      },
+      send: (frames: Frames) => void sent.push(String(frames[0])),
+      flush: async () => {},
+      close: async () => {},
+      abandon: () => {},
+    },
+    counts,
+    askForCopies: () => asked++,
+  });
+  socket.serve((frames) => handled.push(String(frames[0])));
+  const request = (text: string): void => receive([Buffer.from(text)]);
+  return { counts, sent, handled, socket, request, asked: () => asked };
+}
+
+test('a request is handled at once where no copies are on their way', () => {
+  const { handled, request, asked } = opened();
+  request('a');
+  expect(handled).toEqual(['a']);
+  expect(asked()).toBe(0);
+});
+
+test('a request waits for the copies made before it came, and those behind it wait with it', () => {
+  const { counts, handled, socket, request, asked } = opened();
+  counts.addCopy();
+  counts.addCopy();
+  request('a');
+  counts.addCopy();
+  request('b');
+  expect([handled, asked()]).toEqual([[], 1]);
+  socket.onCopies(1);
+  expect(handled).toEqual([]);
+  socket.onCopies(1);
+  expect(handled).toEqual(['a']);
+  socket.onCopies(1);
+  expect(handled).toEqual(['a', 'b']);
+  request('c');
+  expect(handled).toEqual(['a', 'b', 'c']);
+});
+
+test('what is asked for and is not all that is waited for is asked for again', () => {
+  const { counts, socket, request, asked } = opened();
+  counts.addCopy();
+  counts.addCopy();
+  request('a');
+  socket.onCopies(1);
+  expect(asked()).toBe(2);
+});
+
+test('a reply waits until the schedulers have done what they were told before it', () => {
+  const { counts, sent, socket } = opened();
+  socket.reply(['a']);
+  socket.onCall();
+  socket.reply(['b']);
+  socket.onCall();
+  socket.reply(['c']);
+  expect(sent).toEqual(['a']);
+  expect(counts.addCalls(1)).toBe(true);
+  socket.onCallsDone();
+  expect(sent).toEqual(['a', 'b']);
+  expect(counts.addCalls(1)).toBe(true);
+  socket.onCallsDone();
+  expect(sent).toEqual(['a', 'b', 'c']);
+  socket.onCall();
+  expect(counts.addCalls(1)).toBe(false);
+  socket.reply(['d']);
+  expect(sent).toEqual(['a', 'b', 'c', 'd']);
+});
+
+test('the counts go round without losing their order', () => {
+  const { counts, handled, socket, request } = opened();
+  const values = new Int32Array(counts.shared);
+  values[0] = 2 ** 31 - 1;
+  socket.onCopies(2 ** 31 - 1);
+  for (let i = 0; i < 2; i++) counts.addCopy();
+  request('a');
+  expect(handled).toEqual([]);
+  socket.onCopies(2);
+  expect(handled).toEqual(['a']);
+});
