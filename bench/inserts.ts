@@ -7,6 +7,7 @@ import { openDatabase, type StoredTask, type TaskDatabase } from '@ipyparallel-j
 import { parseQuery, TASK_KEYS } from '@ipyparallel-js/protocol/internal';
 import { createLogger, stderrSink } from '@ipyparallel-js/wire';
 import { cleanEnv, requirePythonEnv } from '../test/support/python.js';
+import { type Aim, aim } from './aims.js';
 import { flood } from './flood.js';
 import { startOurPair, startPythonPair } from './hubs.js';
 import { join as joined, quantile, type Samples } from './measure.js';
@@ -24,7 +25,7 @@ const GROUP = 250;
 const FLOOD = 10_000;
 
 /** Measures and prints how fast new tasks are recorded: by the stores alone, and by the whole controllers. */
-export async function measureInserts(file: TasksFile, { directory, rounds }: InsertsOptions): Promise<void> {
+export async function measureInserts(file: TasksFile, { directory, rounds }: InsertsOptions): Promise<Aim[]> {
   const records = await readTasks(file, directory, Math.min(RECORDS, file.records));
   const runs = {
     ourStore: () => intoOurStore(records, directory),
@@ -65,6 +66,11 @@ export async function measureInserts(file: TasksFile, { directory, rounds }: Ins
       ),
     ],
   );
+  const wanted = { least: 10, unit: '×' };
+  return [
+    aim("new tasks a second, to Python's hub", median('pythonHub') / median('ourHub'), wanted),
+    aim("the same of the stores alone, to Python's", median('pythonStore') / median('ourStore'), wanted),
+  ];
 }
 
 async function readTasks(file: TasksFile, directory: string, count: number): Promise<StoredTask[]> {

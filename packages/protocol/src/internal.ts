@@ -73,6 +73,7 @@ export {
   type ProjectedKey,
   projectRecord,
   type RecordBuffers,
+  recordTaker,
   TASK_COLUMNS,
   TASK_KEYS,
   type WireRecord,

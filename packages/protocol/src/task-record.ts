@@ -172,6 +172,37 @@ export function decodeRecord(
   return record as Partial<TaskRecord>;
 }
 
+/**
+ * Like {@link decodeRecord} without buffers, for many records of the same keys that are nobody else's: one that has just
+ * those keys, in their order, as our hub writes them, becomes the record instead of being copied.
+ */
+export function recordTaker(keys: readonly TaskKey[]): (wire: WireRecord) => Partial<TaskRecord> {
+  const dates = keys.filter((key) => TASK_COLUMNS[key] === 'date');
+  const dicts = keys.filter((key) => TASK_COLUMNS[key] === 'dict');
+  const hasBuffers = keys.some((key) => TASK_COLUMNS[key] === 'buffers');
+  // Our hub leaves it out where it is null.
+  const always = keys.at(-1) === 'display_data' ? keys.length - 1 : keys.length;
+  return (wire) => {
+    const names = Object.keys(wire);
+    const fits = !hasBuffers && (names.length === always || names.length === keys.length);
+    if (!(fits && names.every((name, i) => name === keys[i]))) return decodeRecord(wire, keys);
+    const record = wire as Record<string, unknown>;
+    if (names.length < keys.length) record['display_data'] = null;
+    let exact: Record<string, string> | undefined;
+    for (const key of dates) {
+      const value = record[key];
+      const parsed = typeof value === 'string' ? parseWireDate(value) : undefined;
+      record[key] = parsed?.date ?? null;
+      if (parsed === undefined) continue;
+      exact ??= {};
+      exact[key] = parsed.exact;
+    }
+    for (const key of dicts) if (typeof record[key] === 'string') record[key] = decodeDict(record[key]);
+    if (exact !== undefined) Object.defineProperty(record, EXACT, { value: exact, enumerable: false });
+    return record as Partial<TaskRecord>;
+  };
+}
+
 /** A key as it was asked for (an older name perhaps) and the column it stands for. */
 export interface ProjectedKey {
   readonly name: string;

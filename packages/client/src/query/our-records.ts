@@ -30,7 +30,8 @@ export class OurRecords {
     if (query === undefined) return;
     const { skip, limit, sort } = question;
     const everything = question.keys === undefined;
-    const columns = [...new Set<TaskKey>(['msg_id', 'submitted', ...columnsAsked(question)])];
+    const asked = columnsAsked(question);
+    const columns = everything ? asked : [...new Set<TaskKey>(['msg_id', 'submitted', ...asked])];
     // What is sorted by may change while it is read: such a record would come again.
     const fixed = sort.every(({ field }) => FIXED.has(field.column));
     const seen = new Set<string>();

@@ -7,7 +7,13 @@ import {
   ProtocolError,
   type TaskKey,
 } from '@ipyparallel-js/protocol';
-import { decodeRecord, isDict, type RecordBuffers, TASK_COLUMNS } from '@ipyparallel-js/protocol/internal';
+import {
+  decodeRecord,
+  isDict,
+  type RecordBuffers,
+  recordTaker,
+  TASK_COLUMNS,
+} from '@ipyparallel-js/protocol/internal';
 import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
 import type { HubRequests, OkContent } from '../hub-requests.js';
 import type { HubTraits } from './hub-plan.js';
@@ -75,11 +81,13 @@ export class RecordRequests {
     deadline: Deadline,
   ): Promise<RecordPage> {
     const { content, buffers } = await this.#requests.request('db_request', request, left(deadline));
-    const take = bufferReader(content.buffer_lens ?? null, content.result_buffer_lens ?? null, buffers);
+    const { buffer_lens: lens = null, result_buffer_lens: resultLens = null } = content;
+    const take = bufferReader(lens, resultLens, buffers);
+    const plain = lens === null && resultLens === null ? recordTaker(columns) : undefined;
     const rows = recordsOf(content).map((wire: unknown, i) => {
       if (!isDict(wire) || typeof wire.msg_id !== 'string')
         throw new ProtocolError('a db_reply holds a record without msg_id');
-      return decodeRecord(wire, columns, take(i)) as Row;
+      return (plain === undefined ? decodeRecord(wire, columns, take(i)) : plain(wire)) as Row;
     });
     return { rows, next: typeof content.next === 'string' ? content.next : undefined };
   }
