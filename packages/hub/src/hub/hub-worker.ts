@@ -57,7 +57,17 @@ async function begin(connectionInfo: Partial<EngineConnectionInfo>, socket: Quer
   // Those of a run before that was killed are none of ours.
   if (!reuse) await engineState.remove().catch(() => undefined);
   const started = new Hub({
-    ...{ session, connectionInfo, hbPeriod, registrationTimeout, subscriptions, log, clock, engineState, reuse },
+    ...{
+      session,
+      connectionInfo,
+      hbPeriod,
+      registrationTimeout,
+      subscriptions,
+      log,
+      clock,
+      engineState,
+      reuse,
+    },
     schedulers: new SchedulersLink(
       port as NonNullable<typeof port>,
       () => socket.onCall(),
