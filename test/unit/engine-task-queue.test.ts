@@ -61,9 +61,16 @@ test('a task that was given up as lost does not run when it comes after all', ()
   const queue = new TaskQueue();
   const late = task();
   const { msg_id: id } = late.request;
-  expect(queue.hasCome(id)).toBe(false);
+  expect(queue.missing([id, 'another'])).toEqual([id, 'another']);
   queue.lose(id);
-  expect(queue.hasCome(id)).toBe(true);
+  expect(queue.missing([id, 'another'])).toEqual(['another']);
   expect(queue.push(late)).toBe('lost');
   expect(queue.length).toBe(0);
+});
+
+test('what waits is not missing, however many wait', () => {
+  const queue = new TaskQueue();
+  const tasks = Array.from({ length: 10_001 }, () => task());
+  for (const each of tasks) queue.push(each);
+  expect(queue.missing(tasks.map(({ request }) => request.msg_id))).toEqual([]);
 });

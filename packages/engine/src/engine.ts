@@ -321,7 +321,7 @@ export class Engine {
     const common = { session: this.#session, id, link, log: this.#log };
     const lostWork = new LostWork({
       ...common,
-      hasCome: (msgId) => this.#runner?.hasCome(msgId) !== false,
+      missing: (msgIds) => this.#runner?.missing(msgIds) ?? [],
       fail: (queue, request) => {
         const work = this.#work.get(queue);
         if (work !== undefined) this.#runner?.giveUp(request, (frames) => work.send(frames));

@@ -9,8 +9,8 @@ export interface LostWorkOptions {
   /** The link to the hub's registration socket. */
   readonly link: MessageSocket;
   readonly log: Logger;
-  /** Whether a task has come here. */
-  readonly hasCome: (msgId: string) => boolean;
+  /** Those of these tasks that have not come here. */
+  readonly missing: (msgIds: readonly string[]) => readonly string[];
   /** Answers a task that has not come, in the name of its queue (`task` or `mux`). */
   readonly fail: (queue: string, request: LostRequest) => void;
 }
@@ -79,11 +79,11 @@ export class LostWork {
   }
 
   #onQueue(content: Dict): void {
-    const { id, log, hasCome } = this.#options;
+    const { id, log } = this.#options;
     const mine = own(content, String(id));
     if (!isDict(mine)) return;
     const listed = [mine['queue'], mine['tasks']].flatMap((ids) => (Array.isArray(ids) ? ids : []));
-    const missing = listed.filter((msgId): msgId is string => typeof msgId === 'string' && !hasCome(msgId));
+    const missing = this.#options.missing(listed.filter((msgId) => typeof msgId === 'string'));
     if (missing.length === 0) return;
     if (this.#suspects === undefined) {
       this.#suspects = new Set(missing);
@@ -104,7 +104,8 @@ export class LostWork {
       if (!isDict(record)) continue;
       const { header, metadata, queue } = record;
       if (!isDict(header) || typeof header['msg_id'] !== 'string' || typeof queue !== 'string') continue;
-      if (this.#options.hasCome(header['msg_id'])) continue;
+      if (header['msg_type'] !== 'execute_request' && header['msg_type'] !== 'apply_request') continue;
+      if (this.#options.missing([header['msg_id']]).length === 0) continue;
       const client = String(header['session'] ?? '');
       this.#options.fail(queue, { header, metadata: isDict(metadata) ? metadata : {}, client });
     }

@@ -31,9 +31,11 @@ export class TaskQueue {
     return 'queued';
   }
 
-  /** Whether a task has come, or was given up, as far as it is remembered. */
-  hasCome(msgId: string): boolean {
-    return this.#came.has(msgId) || this.#lost.has(msgId);
+  /** Those of these ids that have not come and were not given up, as far as that is remembered. */
+  missing(msgIds: readonly string[]): string[] {
+    // More may wait than is remembered of what came.
+    const waiting = new Set(this.#waiting.map(({ request }) => request.msg_id));
+    return msgIds.filter((id) => !this.#came.has(id) && !this.#lost.has(id) && !waiting.has(id));
   }
 
   /** Gives up a task that has not come: it must not run if it comes after all. */

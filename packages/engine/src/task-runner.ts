@@ -68,9 +68,10 @@ export class TaskRunner {
     else if (taken === 'aborted') this.#answerAborted(task);
   }
 
-  /** Whether a task has come, as far as the last ten thousand of them are remembered. */
-  hasCome(msgId: string): boolean {
-    return this.#queue.hasCome(msgId);
+  /** Those of these ids that have not come, as far as the last ten thousand of them are remembered. */
+  missing(msgIds: readonly string[]): string[] {
+    const running = this.#running?.task.request.msg_id;
+    return this.#queue.missing(msgIds).filter((id) => id !== running);
   }
 
   /** Answers a task that never came with an EngineError; it is not run if it comes after all. */
