@@ -245,3 +245,32 @@ it('a result that was heard of counts, though the hub has not written it into th
   ended = true;
   expect(await followed.get({ timeout: 60_000 })).toMatchObject({ text: '42', stdout: 'printed' });
 });
+
+it('a task that a hub does not know which is behind is waited for', async () => {
+  let behind = true;
+  let asked = 0;
+  const hub = await FakeHub.start({
+    answer: ({ message }) => {
+      if (message.msg_type === 'db_request') {
+        const after = JSON.stringify(message.content.query).includes('after it');
+        if (after) asked++;
+        const records = behind ? [] : [after ? { ...done, msg_id: 'after it' } : done];
+        const lens = records.map(() => 0);
+        return { status: 'ok', records, buffer_lens: lens, result_buffer_lens: lens };
+      }
+      if (message.msg_type !== 'result_request') return undefined;
+      return { status: 'error', ename: 'KeyError', evalue: `'No such message: ${ID}'`, traceback: [] };
+    },
+  });
+  onTestFinished(() => hub.stop());
+  const rc = await Client.connect({ connectionFile: hub.info, pollInterval: 10 });
+  onTestFinished(() => rc.close());
+  const parent = { msg_id: 'after it', msg_type: 'execute_request' };
+  const busy = hub.session.rawMessage('status', { execution_state: 'busy' }, { parent });
+  hub.publish('iopub', ['topic', ...hub.session.encode(busy)]);
+  const followed = rc.getResult<{ stdout: string }>(ID);
+  await waitFor(() => asked > 3, { what: 'the hub to be asked whether it is behind' });
+  expect(followed.ready).toBe(false);
+  behind = false;
+  expect(await followed.get({ timeout: 60_000 })).toMatchObject({ stdout: 'printed' });
+});

@@ -32,6 +32,8 @@ const OUTPUT_MS = 25;
 const SOON_MS = 5;
 /** The hub watches the traffic: it may learn of a task a moment after its id is known to others. */
 const UNKNOWN_GRACE_MS = 1_000;
+/** A hub that does not know either what an engine has begun with since is behind; so long it may be. */
+const BEHIND_MS = 20_000;
 
 /** What following by the hub needs of its surroundings. */
 export interface HubTasksContext {
@@ -59,6 +61,8 @@ interface Followed {
   listeners: number | undefined;
   /** Since when the hub has said that it does not know it, by the clock of `performance`. */
   unknownSince: number | undefined;
+  /** A task that was heard of when it had been unknown for a while: the hub has to know that first. */
+  touchstone: string | undefined;
   /** What was seen of its output. */
   readonly signs: PublishedSigns;
   /** Since when it has been known to have ended, while output was still awaited. */
@@ -79,6 +83,8 @@ export class HubTasks {
   #stop = new AbortController();
   #wake = new AbortController();
   #running = false;
+  /** The task that an engine was last heard to begin with, whoever submitted it. */
+  #heard: string | undefined;
   /** Whether the record of a task that has ended was not whole. */
   #unwhole = false;
 
@@ -138,7 +144,7 @@ export class HubTasks {
     if (task.outcome !== undefined) return;
     this.#add(task.msgId, {
       ...{ task, adopted: true, exists: true, earlier: false },
-      ...{ listeners: undefined, unknownSince: undefined },
+      ...{ listeners: undefined, unknownSince: undefined, touchstone: undefined },
       ...{ signs: new PublishedSigns(), endedSince: undefined },
     });
     // Its reply may come all the same.
@@ -149,7 +155,10 @@ export class HubTasks {
 
   /** Takes a message of the iopub socket: signs of what is followed here. */
   onOutput(message: AnyMessage): void {
-    const followed = this.#pending.get(parentId(message) ?? '');
+    const id = parentId(message) ?? '';
+    if (isRecordedBeginning(message, id)) this.#heard = id;
+    const followed = this.#pending.get(id);
+    if (followed !== undefined) followed.exists = true;
     if (followed === undefined || followed.adopted) {
       if (followed !== undefined && isIdle(message)) this.#wake.abort();
       return;
@@ -196,7 +205,7 @@ export class HubTasks {
     });
     return this.#add(msgId, {
       ...{ task, adopted: false, exists: false, earlier: false },
-      ...{ listeners: 0, unknownSince: undefined },
+      ...{ listeners: 0, unknownSince: undefined, touchstone: undefined },
       ...{ signs: new PublishedSigns(), endedSince: undefined },
     });
   }
@@ -346,10 +355,21 @@ export class HubTasks {
       if (error instanceof TaskNotFoundError && error.reason === 'unknown') {
         const now = performance.now();
         followed.unknownSince ??= now;
-        if (now - followed.unknownSince < UNKNOWN_GRACE_MS) return;
+        const unknown = now - followed.unknownSince;
+        if (unknown < UNKNOWN_GRACE_MS) return;
+        if (unknown < BEHIND_MS && (await this.#isBehind(followed))) return;
       }
       this.#fail(id, error);
     }
+  }
+
+  /** A busy hub answers questions before it has taken in what it was told: it may be seconds behind. */
+  async #isBehind(followed: Followed): Promise<boolean> {
+    followed.touchstone ??= this.#heard;
+    const { touchstone } = followed;
+    if (touchstone === undefined) return false;
+    const rows = await this.#database.byId([touchstone], STATUS_COLUMNS, this.#deadline());
+    return !rows.has(touchstone);
   }
 
   #failed(ids: readonly string[], error: unknown): void {
@@ -376,6 +396,14 @@ export class HubTasks {
     this.#pending.delete(id);
     return followed;
   }
+}
+
+/** Whether an engine begins with a task of which there is a record: what is asked on the control socket has none, nor a broadcast. */
+function isRecordedBeginning(message: AnyMessage, id: string): boolean {
+  if (!isMessageOf(message, 'status') || message.content.execution_state !== 'busy') return false;
+  const request = ownString(message.parent_header, 'msg_type');
+  const isTask = request === 'execute_request' || request === 'apply_request';
+  return isTask && !id.endsWith(`_${ownString(message.metadata, 'engine')}`);
 }
 
 function isIdle(message: AnyMessage): boolean {
