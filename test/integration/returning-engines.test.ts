@@ -237,6 +237,20 @@ describe('a stock controller that lists its engines before they are linked', () 
   });
 });
 
+it('an engine whose first question was lost is asked for its language again', async () => {
+  let asked = 0;
+  const hub = await fakeHub({
+    answer: ({ message }) => {
+      if (message.msg_type === 'connection_request') return { status: 'ok', engines: { 0: 'a' } };
+      if (message.msg_type !== 'kernel_info_request') return undefined;
+      return ++asked > 1 && { status: 'ok', implementation: 'x', language_info: { name: 'javascript' } };
+    },
+  });
+  const rc = await connect(hub);
+  await waitFor(async () => (await rc.engineLanguage(0)) === 'javascript', WAIT);
+  expect(asked).toBeGreaterThan(1);
+});
+
 describe('a task of somebody else that a restarted controller has forgotten', () => {
   /** A stock hub's words. */
   const unknown = (msgIds: unknown): Dict => ({

@@ -1,4 +1,4 @@
-import { LanguageMismatchError } from '@ipyparallel-js/protocol';
+import { type AnyMessage, LanguageMismatchError } from '@ipyparallel-js/protocol';
 import { isDict, own, ownString } from '@ipyparallel-js/protocol/internal';
 import { pause } from '@ipyparallel-js/wire';
 import type { ControlRequests } from '../control-requests.js';
@@ -10,6 +10,8 @@ export type EngineLanguage = 'python' | 'javascript' | (string & {});
 /** An engine that computes in its only thread cannot answer; JavaScript engines always can. */
 const ANSWER_MS = 2_000;
 const MOST_GONE = 1_000;
+/** When it is asked again, in ms: what is for an engine that is not linked yet, a stock controller drops. */
+const AGAIN_MS = [1_000, 3_000, 9_000, 27_000, Number.POSITIVE_INFINITY];
 
 /** Which language each engine runs: asked once on the control socket. */
 export class EngineLanguages {
@@ -54,8 +56,7 @@ export class EngineLanguages {
   }
 
   async #ask(engine: EngineInfo): Promise<EngineLanguage> {
-    const answer = this.#control
-      .request(engine, 'kernel_info_request', {}, { timeout: Number.POSITIVE_INFINITY })
+    const answer = this.#answer(engine)
       .then((reply) => {
         const info = own(reply.content, 'language_info');
         const language = (isDict(info) ? ownString(info, 'name') : undefined) ?? 'python';
@@ -69,6 +70,22 @@ export class EngineLanguages {
     const language = await Promise.race([answer, busy]);
     guess.abort();
     return language;
+  }
+
+  #answer(engine: EngineInfo): Promise<AnyMessage> {
+    const over = new AbortController();
+    const wait = { timeout: Number.POSITIVE_INFINITY, signal: over.signal };
+    const asking = new Promise<AnyMessage>((resolve, reject) => {
+      const ask = async (): Promise<void> => {
+        for (const ms of AGAIN_MS) {
+          if (over.signal.aborted) return;
+          this.#control.request(engine, 'kernel_info_request', {}, wait).then(resolve, reject);
+          await pause(ms, over.signal);
+        }
+      };
+      void ask();
+    });
+    return asking.finally(() => over.abort());
   }
 }
 
