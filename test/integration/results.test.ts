@@ -154,11 +154,11 @@ describe('status', () => {
     expect(await lastValueFrom(other.taskStatus$(id))).toBe('purged');
   });
 
-  test('of a task that nobody has: it is lost, and no longer asked about', async () => {
+  test('of a task that nobody has: there is none to tell, and it is no longer asked about', async () => {
     const ids = [`${newId()}_1`, `${newId()}_2`];
     const ar = rc.getResult(ids);
     await expect(ar.get()).rejects.toThrow(CompositeError);
-    expect(ar.statuses).toEqual(['lost', 'lost']);
+    expect(ar.statuses).toEqual(['unassigned', 'unassigned']);
     expect(ar.error.every((error) => error instanceof TaskNotFoundError)).toBe(true);
     expect(rc.stats.followed).toBe(0);
   });

@@ -32,8 +32,10 @@ const OUTPUT_MS = 25;
 const SOON_MS = 5;
 /** The hub watches the traffic: it may learn of a task a moment after its id is known to others. */
 const UNKNOWN_GRACE_MS = 1_000;
-/** A hub that does not know either what an engine has begun with since is behind; so long it may be. */
+/** A stock hub that does not know what an engine was heard to begin with is behind; so long it may be. */
 const BEHIND_MS = 20_000;
+/** What was heard of longer ago may have been purged. */
+const HEARD_MS = 10_000;
 
 /** What following by the hub needs of its surroundings. */
 export interface HubTasksContext {
@@ -79,12 +81,13 @@ export class HubTasks {
   readonly #requests: HubRequests;
   readonly #pending = new Map<string, Followed>();
   #lost: LostTasks;
+  #ours = false;
   #resultColumns: readonly TaskKey[] = RESULT_COLUMNS;
   #stop = new AbortController();
   #wake = new AbortController();
   #running = false;
-  /** The task that an engine was last heard to begin with, whoever submitted it. */
-  #heard: string | undefined;
+  /** The task that an engine was last heard to begin with, whoever submitted it, and when. */
+  #heard: { readonly id: string; readonly at: number } | undefined;
   /** Whether the record of a task that has ended was not whole. */
   #unwhole = false;
 
@@ -98,6 +101,7 @@ export class HubTasks {
   /** What the hub says of itself; undefined for a stock one. Told at each connection. */
   setHub(hub: HubInfo | undefined): void {
     const ours = hub !== undefined;
+    this.#ours = ours;
     this.#lost = new LostTasks(this.#requests, this.#context.registry, this.#context.turns, ours);
     // A stock hub has it in some records only, and would have to be asked for whole records.
     this.#resultColumns = ours ? [...RESULT_COLUMNS, 'display_data'] : RESULT_COLUMNS;
@@ -156,7 +160,7 @@ export class HubTasks {
   /** Takes a message of the iopub socket: signs of what is followed here. */
   onOutput(message: AnyMessage): void {
     const id = parentId(message) ?? '';
-    if (isRecordedBeginning(message, id)) this.#heard = id;
+    if (isRecordedBeginning(message, id)) this.#heard = { id, at: performance.now() };
     const followed = this.#pending.get(id);
     if (followed !== undefined) followed.exists = true;
     if (followed === undefined || followed.adopted) {
@@ -363,9 +367,13 @@ export class HubTasks {
     }
   }
 
-  /** A busy hub answers questions before it has taken in what it was told: it may be seconds behind. */
+  /** A busy stock hub answers questions before it has taken in what it was told: it may be seconds behind. */
   async #isBehind(followed: Followed): Promise<boolean> {
-    followed.touchstone ??= this.#heard;
+    if (this.#ours) return false;
+    // An engine has it, so its record is still to come.
+    if (followed.signs.any && !followed.earlier) return true;
+    const heard = this.#heard;
+    if (heard !== undefined && performance.now() - heard.at < HEARD_MS) followed.touchstone ??= heard.id;
     const { touchstone } = followed;
     if (touchstone === undefined) return false;
     const rows = await this.#database.byId([touchstone], STATUS_COLUMNS, this.#deadline());

@@ -21,6 +21,11 @@ export class PublishedSigns {
   #result: Dict | undefined;
   #text = 0;
 
+  /** Whether anything was seen of it. */
+  get any(): boolean {
+    return this.#busy || this.#idle || this.#text > 0 || this.#result !== undefined;
+  }
+
   take(message: AnyMessage): void {
     if (isMessageOf(message, 'status')) {
       if (message.content.execution_state === 'busy') this.#busy = true;
