@@ -248,6 +248,32 @@ describe('what is in the file', () => {
     expect(tables).toHaveLength(4);
   });
 
+  test('indexes that were made otherwise are replaced, those of others stay', async () => {
+    const db = await open();
+    await add(db, ended(0));
+    await db.close();
+    const indexes = (): unknown[] => {
+      const connection = new Driver(file);
+      const all = connection
+        .prepare("SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY name")
+        .pluck()
+        .all();
+      connection.close();
+      return all;
+    };
+    const made = indexes();
+    inFile(
+      'DROP INDEX "ipython-tasks:engine"',
+      'CREATE INDEX "ipython-tasks:engine" ON "ipython-tasks" (engine_uuid, submitted, msg_id)',
+      'CREATE INDEX "ipython-tasks:earlier" ON "ipython-tasks" (stdout)',
+      'CREATE INDEX "a: theirs" ON "ipython-tasks" (queue)',
+    );
+    const again = await open();
+    expect(ids(await found(again))).toEqual(['t00000']);
+    await again.close();
+    expect(indexes()).toEqual(['CREATE INDEX "a: theirs" ON "ipython-tasks" (queue)', ...made]);
+  });
+
   test('a table of another name, and names with quotes in them', async () => {
     const table = `my "tasks'; --`;
     const db = await open({ table, filename: 'other.db' });

@@ -1,0 +1,58 @@
+// Dates and records of the wire are read in a quick way where they are as hubs write them: the careful way must say the same.
+import { exactTime, parseWireDate, type TaskKey } from '@ipyparallel-js/protocol';
+import { decodeRecord, recordTaker } from '@ipyparallel-js/protocol/internal';
+import { expect, test } from 'vitest';
+
+test.each([
+  '2026-11-22T14:29:40.384024',
+  '2026-01-31T23:59:59.999999',
+  '2024-02-29T00:00:00.000000',
+  '2026-02-29T00:00:00.000000',
+  '2026-04-31T00:00:00.000000',
+  '0099-12-31T12:00:00.000001',
+  '2026-13-01T00:00:00.000000',
+  '2026-00-10T00:00:00.000000',
+  '2026-01-00T00:00:00.000000',
+  '2026-01-01T24:00:00.000000',
+  '2026-01-01T25:00:00.000000',
+  '2026-01-01T00:60:00.000000',
+  '2026-01-01T00:00:60.000000',
+  '2026-01-01T00:00:0x.000000',
+  '2026-01-01T00:00:00.00000 ',
+  '2026/01/01T00:00:00.000000',
+])('%sZ', (text) => {
+  const quick = parseWireDate(`${text}Z`);
+  const careful = parseWireDate(`${text}+00:00`);
+  expect(quick?.date).toEqual(careful?.date);
+  // A day that a month has not is read as one of the next by both.
+  if (quick?.date.toISOString().slice(0, 10) === text.slice(0, 10)) expect(quick.exact).toBe(`${text}Z`);
+});
+
+const KEYS: readonly TaskKey[] = ['msg_id', 'header', 'submitted', 'completed', 'stdout', 'display_data'];
+const wire = () => ({
+  msg_id: 'a',
+  header: { n: 1 },
+  submitted: '2026-11-22T14:29:40.384024Z',
+  completed: null,
+  stdout: '',
+});
+
+test.each([
+  ['just the keys', wire()],
+  ['and display_data', { ...wire(), display_data: { data: {} } }],
+  ['a dict as text', { ...wire(), header: '{"n": 1}' }],
+  ['a date that is none', { ...wire(), submitted: 'soon' }],
+  ['another order', { header: {}, msg_id: 'a', submitted: null, completed: null, stdout: '' }],
+  ['too few', { msg_id: 'a' }],
+  ['others', { ...wire(), stderr: 'x' }],
+  [
+    'another in place of one',
+    JSON.parse('{"msg_id":"a","header":{},"submitted":null,"completed":null,"__proto__":1}'),
+  ],
+])('a record with %s', (_, record) => {
+  const copied = decodeRecord(structuredClone(record), KEYS);
+  const taken = recordTaker(KEYS)(structuredClone(record));
+  expect(taken).toStrictEqual(copied);
+  expect(Object.keys(taken)).toEqual(Object.keys(copied));
+  expect(exactTime(taken, 'submitted')).toBe(exactTime(copied, 'submitted'));
+});
