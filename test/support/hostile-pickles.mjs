@@ -77,6 +77,8 @@ const PICKLES = {
   'small big integers': ['(', '\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f', 'l.'],
   'large integers': ['(', `\x8b${uint32(131_072)}${'a'.repeat(131_072)}`, 'l.'],
   'large integers as text': ['(', `L${'9'.repeat(300_000)}L\n`, 'l.'],
+  'no float': ['F', '9', 'x\n.'],
+  'no integer': ['L', '9', 'x\n.'],
   'half surrogates': ['(', '\x8c\x03\xed\xa0\x80', 'l.'],
   'many half surrogates': ['(', text('\xed\xa0\x80'.repeat(10_000)), 'l.'],
   escapes: ['(', `V${'\\u4141'.repeat(10_000)}\n`, 'l.'],

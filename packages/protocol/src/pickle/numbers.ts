@@ -41,7 +41,7 @@ export function parseFloatText(line: Uint8Array): number {
   const text = decodeLatin1(line).trim();
   const named = NAMED_FLOATS.get(text);
   if (named !== undefined) return named;
-  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(text)) {
+  if (!/^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i.test(text)) {
     throw new UnpickleError('a float that is none');
   }
   return Number(text);
