@@ -27,6 +27,7 @@ const said = /has no (option|flag) "timeuot"/;
 const calls: Readonly<Record<string, (ar: AsyncResult<unknown[]>) => unknown>> = {
   'Client.connect': () => Client.connect(typo),
   resultCache: () => Client.connect({ resultCache: typo }),
+  pickleLimits: () => Client.connect({ pickleLimits: typo }),
   'Cluster.start': () => Cluster.start(typo),
   'cluster.connect': () => cluster.connect(typo),
   startEngines: () => cluster.startEngines(0, typo),

@@ -12,8 +12,10 @@ import {
   RemoteError,
   ref,
   Series,
+  StructuredArray,
   TimeDelta,
   tuple,
+  UnpickleError,
   unpackApplyMessage,
   unpackResult,
 } from '@ipyparallel-js/protocol';
@@ -262,7 +264,10 @@ scalars = [numpy.float32(0.5), numpy.int64(2**60), numpy.uint8(3), numpy.bool_(T
           objects: new NdArray([1, 'a', null, { x: 1 }], { shape: [2, 2] }),
           none: new NdArray(new Float64Array(0), { shape: [0, 3] }),
           point: new NdArray(BigInt64Array.of(7n), { shape: [] }),
-          struct: { name: 'numpy.ndarray' },
+          struct: new StructuredArray({
+            a: new NdArray(new Int32Array(2)),
+            b: new NdArray(new Float64Array(2)),
+          }),
         });
         expect((read.fortran as NdArray).toNested()).toStrictEqual([
           [0, 1, 2],
@@ -346,5 +351,12 @@ describeStock('9', 'Python work through a client, on our controller', () => {
     expect(args).toStrictEqual([{ deep: [new NdArray(data)] }]);
     expect(unpackResult(record?.result_buffers ?? []).value).toBeInstanceOf(NdArray);
     expect((await rc.getResult(id).get()) as NdArray).toBeInstanceOf(NdArray);
+
+    const { connectionFile } = controller;
+    await using careful = await Client.connect({ connectionFile, pickleLimits: { maxMemory: 10_000 } });
+    const large = careful.loadBalancedView().apply(py`lambda n: list(range(n))`, 1000);
+    await expect(large.get()).rejects.toThrow(/maxMemory = 10000/);
+    await expect(careful.getResult(large.msgIds[0] ?? '').get()).rejects.toThrow(UnpickleError);
+    expect(await rc.getResult(large.msgIds[0] ?? '').get()).toHaveLength(1000);
   });
 });

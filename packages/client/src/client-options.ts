@@ -1,3 +1,4 @@
+import type { PickleLimits } from '@ipyparallel-js/protocol';
 import type { ConnectionOptions } from './connect/connection.js';
 import type { ResultCacheLimits } from './results/result-cache.js';
 
@@ -13,6 +14,8 @@ export interface ClientOptions extends ConnectionOptions {
   readonly pollInterval?: number;
   /** How much is held of results that nobody has read; 1,000 results and 64 MiB by default. The hub has the others. */
   readonly resultCache?: ResultCacheLimits;
+  /** What reading one Python result may take; a result past it fails with UnpickleError. See docs/python-values.md. */
+  readonly pickleLimits?: Partial<PickleLimits>;
   /**
    * How long what waits goes on waiting while the controller is out of reach, in ms; 30,000 by default. Then it fails
    * with ConnectionClosedError, and the client still tries to connect. So long, too, load-balanced work waits for engines

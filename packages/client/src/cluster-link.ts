@@ -13,7 +13,7 @@ import { Incoming } from './incoming.js';
 import { LiveQueries } from './live/live-queries.js';
 import { Signals } from './live/signals.js';
 import { Turns } from './live/turns.js';
-import { CONNECT, RESULT_CACHE } from './option-names.js';
+import { CONNECT, PICKLE_LIMITS, RESULT_CACHE } from './option-names.js';
 import { HubDatabase } from './query/hub-database.js';
 import { ConnectionState } from './reconnect/connection-state.js';
 import { Lives } from './reconnect/lives.js';
@@ -100,6 +100,7 @@ export class ClusterLink {
       registry: this.registry,
       keeper: this.keeper,
       ...(options.resultCache === undefined ? {} : { limits: options.resultCache }),
+      ...(options.pickleLimits === undefined ? {} : { pickleLimits: options.pickleLimits }),
       onUnreadable: () => this.transport.stats.unreadable++,
     });
     const engines = new EngineChanges(this.registry, this.languages, this.control, this.own);
@@ -131,6 +132,7 @@ export class ClusterLink {
       keeper: this.keeper,
       connected: () => this.connection.connected,
       interval: pollInterval,
+      ...(options.pickleLimits === undefined ? {} : { pickleLimits: options.pickleLimits }),
     });
     this.live = new LiveQueries({
       turns,
@@ -171,6 +173,7 @@ export class ClusterLink {
   static async open(options: ClientOptions): Promise<ClusterLink> {
     checkOptions(options, CONNECT, 'Client.connect');
     checkOptions(options.resultCache, RESULT_CACHE, 'resultCache');
+    checkOptions(options.pickleLimits, PICKLE_LIMITS, 'pickleLimits');
     const deadline = startDeadline(options, CONNECT_TIMEOUT);
     for (const timeout of [options.requestTimeout ?? 0, options.reconnectTimeout ?? 0])
       startDeadline({ timeout }, 0);

@@ -27,6 +27,7 @@ export {
   type NdData,
   NoDatabaseError,
   OpaqueValue,
+  type PickleLimits,
   PlainDate,
   PlainTime,
   type Projected,

@@ -1,3 +1,4 @@
+import type { PickleLimits } from '@ipyparallel-js/protocol';
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { ClientOptions } from './client-options.js';
@@ -104,6 +105,15 @@ export const GATHER: OptionNames<Pick<ScatterOptions, 'dist'>> = { dist: true };
 
 export const DEPENDENCY: OptionNames<DependencyOptions> = { all: true, success: true, failure: true };
 
+export const PICKLE_LIMITS: OptionNames<PickleLimits> = {
+  maxDepth: true,
+  maxOpcodes: true,
+  maxMemoEntries: true,
+  maxMemory: true,
+  maxExpanded: true,
+  maxIntegerBytes: true,
+};
+
 export const RESULT_CACHE: OptionNames<ResultCacheLimits> = { count: true, bytes: true };
 
 export const CONNECT: OptionNames<ClientOptions> = {
@@ -120,6 +130,7 @@ export const CONNECT: OptionNames<ClientOptions> = {
   requestTimeout: true,
   pollInterval: true,
   resultCache: true,
+  pickleLimits: true,
   reconnectTimeout: true,
   heartbeatInterval: true,
   username: true,

@@ -3,6 +3,7 @@ import {
   type HubInfo,
   IpyparallelError,
   isMessageOf,
+  type PickleLimits,
   parentId,
   type TaskKey,
   TaskLostError,
@@ -49,6 +50,7 @@ export interface HubTasksContext {
   readonly connected?: () => boolean;
   /** How often the hub is asked, in ms. */
   readonly interval: number;
+  readonly pickleLimits?: Partial<PickleLimits>;
 }
 
 interface Followed {
@@ -331,6 +333,7 @@ export class HubTasks {
       stderr: task.stderr,
       engineUuid: task.engineUuid,
       engineId: task.metadata.engineId ?? undefined,
+      pickleLimits: this.#context.pickleLimits,
     });
     task.settle(outcome, status);
   }

@@ -1,4 +1,10 @@
-import { type AnyMessage, type Dict, isMessageOf, parentId } from '@ipyparallel-js/protocol';
+import {
+  type AnyMessage,
+  type Dict,
+  isMessageOf,
+  type PickleLimits,
+  parentId,
+} from '@ipyparallel-js/protocol';
 import { ownString, own as ownValue } from '@ipyparallel-js/protocol/internal';
 import type { EngineRegistry } from '../engine-registry.js';
 import { dateIn, dateOf, idsIn, readOutput } from './read-output.js';
@@ -37,6 +43,7 @@ export interface OwnTasksContext {
   readonly registry: EngineRegistry;
   readonly keeper?: TaskKeeper;
   readonly limits?: ResultCacheLimits;
+  readonly pickleLimits?: Partial<PickleLimits>;
   /** Output that could not be read. */
   readonly onUnreadable?: () => void;
 }
@@ -263,6 +270,7 @@ export class OwnTasks {
       stderr: task.stderr,
       engineUuid: task.engineUuid,
       engineId: task.metadata.engineId ?? undefined,
+      pickleLimits: this.#context.pickleLimits,
     });
     task.weigh(reply.buffers.reduce((sum, buffer) => sum + buffer.byteLength, 0));
     const moreOutput = outputToCome(own, reply);

@@ -1,8 +1,10 @@
 import {
   type Dict,
   EngineError,
+  type PickleLimits,
   type RemoteError,
   type TaskStatus,
+  type UnpackOptions,
   unpackResult,
 } from '@ipyparallel-js/protocol';
 import {
@@ -43,6 +45,8 @@ export interface FinishedTask {
   readonly stderr: string;
   readonly engineUuid: string | undefined;
   readonly engineId: number | undefined;
+  /** What reading it may take; the defaults of PickleLimits by default. */
+  readonly pickleLimits?: Partial<PickleLimits> | undefined;
 }
 
 /** A task's outcome and final status, derived in this one place. */
@@ -69,15 +73,16 @@ export function readOutcome(task: FinishedTask): { readonly outcome: Outcome; re
 function readValue(task: FinishedTask): unknown {
   if (task.msgType.startsWith('execute')) return executeReply(task);
   if (isJsContent(task.content)) return decodeJsResult(task.content, task.buffers);
-  if (task.coalesced === true) return unpackEach(task.buffers);
-  return task.buffers.length === 0 ? null : unpackResult(task.buffers).value;
+  const options = task.pickleLimits === undefined ? {} : { limits: task.pickleLimits };
+  if (task.coalesced === true) return unpackEach(task.buffers, options);
+  return task.buffers.length === 0 ? null : unpackResult(task.buffers, options).value;
 }
 
 /** Results behind one another, as a broadcast scheduler gathers them. */
-function unpackEach(buffers: readonly Uint8Array[]): unknown[] {
+function unpackEach(buffers: readonly Uint8Array[], options: UnpackOptions): unknown[] {
   const values: unknown[] = [];
   for (let rest = buffers; rest.length > 0; ) {
-    const result = unpackResult(rest);
+    const result = unpackResult(rest, options);
     values.push(result.value);
     if (result.rest.length >= rest.length) break;
     rest = result.rest;
