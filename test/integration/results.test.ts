@@ -1,4 +1,5 @@
 // What is known of tasks, and what is held of them, on a controller of ours with JavaScript engines.
+import { inspect } from 'node:util';
 import { AsyncResult, Client, type TaskOutput } from '@ipyparallel-js/client';
 import { Engine } from '@ipyparallel-js/engine';
 import { CompositeError, newId, TaskNotFoundError, UsageError } from '@ipyparallel-js/protocol';
@@ -135,6 +136,17 @@ describe('what is known of a task', () => {
 });
 
 describe('status', () => {
+  test('is what is shown of a result, beside its engines of a view, and of a client how it is connected', async () => {
+    const one = rc.directView(0).execute('1');
+    await one.get();
+    expect(inspect(one)).toBe(`AsyncResult <task ${one.msgIds[0]}, completed>`);
+    const map = rc.loadBalancedView().map((n: number) => n, [1, 2, 3]);
+    await map.get();
+    expect(inspect(map)).toBe('AsyncMapResult <3 tasks, 3 completed>');
+    expect(inspect(rc.directView([0, 1]))).toBe('DirectView <engines 0,1>');
+    expect(inspect(rc)).toMatch(/^Client <tcp:.*, 2 engines, session .*>$/);
+  });
+
   test('is one word everywhere', async () => {
     const ar = rc.directView(1).execute(UNTIL_ABORTED);
     const [id = ''] = ar.msgIds;
@@ -183,7 +195,7 @@ describe('a handle', () => {
   test('of work that its client submitted and left at once is of work that is done', async () => {
     const leaving = await connect();
     const one = leaving.loadBalancedView().apply((n: number) => n + 1, 1);
-    const numbers = Array.from({ length: 600 }, (_, n) => n);
+    const numbers = Array.from({ length: 200 }, (_, n) => n);
     const many = leaving.loadBalancedView().map((n: number) => n * 2, numbers);
     const handles = [one, many].map((ar) => JSON.stringify(ar));
     await leaving.close();

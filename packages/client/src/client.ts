@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import {
   type FullRecord,
   type HubInfo,
@@ -392,6 +393,12 @@ export class Client implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** What `console.log` shows: the controller, and how many engines it has. */
+  [inspect.custom](): string {
+    const state = this.connected ? `${this.ids.length} engines` : 'not connected';
+    return `Client <${this.#link.transport.address('registration')}, ${state}, session ${this.session.session}>`;
   }
 
   #idsOf(jobs: Jobs): string[] {

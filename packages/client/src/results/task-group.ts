@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { type TaskStatus, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, startDeadline, timeoutError, type WaitOptions, within } from '@ipyparallel-js/wire';
@@ -91,6 +92,16 @@ export class TaskGroup {
   /** Whether every request was given to ZeroMQ. */
   get sent(): boolean {
     return this.tasks.every((task) => task.sent);
+  }
+
+  /** What `console.log` shows: how far the tasks are. */
+  [inspect.custom](): string {
+    const counts = new Map<TaskStatus, number>();
+    for (const status of this.statuses) counts.set(status, (counts.get(status) ?? 0) + 1);
+    const { length } = this.tasks;
+    const what = length === 1 ? `task ${this.msgIds[0]}` : `${length} tasks`;
+    const states = [...counts].map(([status, n]) => (length === 1 ? status : `${n} ${status}`));
+    return `${this.constructor.name} <${[what, ...states].join(', ')}>`;
   }
 
   /** The status of each task now, in the order of `msgIds`. */

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { Client } from '../client.js';
@@ -189,6 +190,11 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
     options: WaitOptions & { readonly targets?: Targets; readonly hub?: boolean } = {},
   ): Promise<void> {
     await this.client.shutdown({ targets: this.targets, ...options });
+  }
+
+  /** What `console.log` shows: the engines. */
+  [inspect.custom](): string {
+    return `${this.constructor.name} <engines ${String(this.targets)}>`;
   }
 
   /** @internal The view's flags, with the label of a call where it has one. */
