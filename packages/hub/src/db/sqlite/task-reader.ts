@@ -92,6 +92,7 @@ export class TaskReader {
   readonly #layout: Layout;
   readonly #onBadRow: OnBadRow;
   readonly #selections = new Map<string, PreparedFields>();
+  readonly #known = new WeakMap<readonly JsonField[], PreparedFields>();
 
   constructor(connection: Connection, layout: Layout, onBadRow: OnBadRow) {
     this.#connection = connection;
@@ -196,6 +197,9 @@ export class TaskReader {
   }
 
   #prepared(fields: readonly JsonField[]): PreparedFields {
+    // Those of whole records are the same object each time.
+    const known = this.#known.get(fields);
+    if (known !== undefined) return known;
     const key = fields.map(({ name, column, optional }) => `${name} ${column} ${optional === true}`).join();
     let prepared = this.#selections.get(key);
     if (prepared === undefined) {
@@ -208,6 +212,7 @@ export class TaskReader {
       if (this.#selections.size >= MOST_TEXTS) this.#selections.clear();
       this.#selections.set(key, prepared);
     }
+    this.#known.set(fields, prepared);
     return prepared;
   }
 
