@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, type ClientOptions, TimeoutError } from '@ipyparallel-js/client';
 import type { Dict } from '@ipyparallel-js/protocol';
-import { lastValueFrom } from 'rxjs';
+import { lastValueFrom, toArray } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Closing } from '../support/closing.js';
 import { type Answer, FakeHub, type FakeHubOptions } from '../support/fake-hub.js';
@@ -151,18 +151,20 @@ describe('while there is no controller', () => {
 
   it('close() settles everything that waits', async () => {
     const { rc, sent } = await withoutController();
-    const watch = lastValueFrom(rc.dbQuery({}, ['queue']).watch());
+    const watch = lastValueFrom(rc.dbQuery({}, ['queue']).watch().pipe(toArray()));
     const poll = lastValueFrom(rc.dbQuery({}, ['queue']).poll(100));
     const states = lastValueFrom(rc.connection$);
     const registry = lastValueFrom(rc.engines$);
     const status = lastValueFrom(sent.status$);
-    const waiting = { ...waits(rc), sent: sent.get(), watch, poll };
+    const waiting = { ...waits(rc), sent: sent.get(), poll };
     const { map, ...failing } = waiting;
     const ends = Object.entries(failing).map(async ([name, wait]) => [name, await failureOf(wait)] as const);
     await rc.close();
     for (const [name, error] of await Promise.all(ends))
       expect(error, name).toMatchObject({ code: 'CONNECTION_CLOSED' });
     expect(await map).toBe(true);
+    // It had not begun.
+    expect(await watch).toEqual([]);
     expect(await states).toMatchObject({ state: 'closed' });
     expect(await registry).toEqual([{ id: 0, uuid: 'the first' }]);
     expect(await status).toEqual(['assigned']);
