@@ -152,19 +152,20 @@ describe('while there is no controller', () => {
   it('close() settles everything that waits', async () => {
     const { rc, sent } = await withoutController();
     const watch = lastValueFrom(rc.dbQuery({}, ['queue']).watch().pipe(toArray()));
-    const poll = lastValueFrom(rc.dbQuery({}, ['queue']).poll(100));
+    const poll = lastValueFrom(rc.dbQuery({}, ['queue']).poll(100).pipe(toArray()));
     const states = lastValueFrom(rc.connection$);
     const registry = lastValueFrom(rc.engines$);
     const status = lastValueFrom(sent.status$);
-    const waiting = { ...waits(rc), sent: sent.get(), poll };
+    const waiting = { ...waits(rc), sent: sent.get() };
     const { map, ...failing } = waiting;
     const ends = Object.entries(failing).map(async ([name, wait]) => [name, await failureOf(wait)] as const);
     await rc.close();
     for (const [name, error] of await Promise.all(ends))
       expect(error, name).toMatchObject({ code: 'CONNECTION_CLOSED' });
     expect(await map).toBe(true);
-    // It had not begun.
+    // They had not begun.
     expect(await watch).toEqual([]);
+    expect(await poll).toEqual([]);
     expect(await states).toMatchObject({ state: 'closed' });
     expect(await registry).toEqual([{ id: 0, uuid: 'the first' }]);
     expect(await status).toEqual(['assigned']);
