@@ -175,7 +175,7 @@ describe('Cluster.start, when it cannot', () => {
   it('shows the end of the log of an engine that dies', async () => {
     const start = Cluster.start({ n: 2, engineArgs: ['--nonsense'] });
     await expect(start).rejects.toThrow(
-      /the engine ended with exit code 1 before it was ready; .*--nonsense/s,
+      /the engine ended with exit code 2 before it was ready; .*--nonsense/s,
     );
     await expect(start).rejects.toBeInstanceOf(ClusterError);
   });
