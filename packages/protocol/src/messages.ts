@@ -145,8 +145,10 @@ export interface MessageContents {
     /** The subscription has ended, or there is none such, and why; the last update. */
     readonly ended?: string;
   };
-  /** Gives credit for further updates; no reply. Two may be unacknowledged. */
-  subscription_ack: { readonly subscription: string; readonly seq: number };
+  /** Gives credit for further updates; no reply. Two may be unacknowledged. Of one subscription, or of several. */
+  subscription_ack:
+    | { readonly subscription: string; readonly seq: number }
+    | { readonly acks: readonly (readonly [subscription: string, seq: number])[] };
   /** Says that somebody still listens; no reply. Without it or an acknowledgement a subscription ends after a while (`silence`). */
   subscription_renew: { readonly subscription: string };
   /**

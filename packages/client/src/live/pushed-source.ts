@@ -130,8 +130,11 @@ class PushedRun {
     renewal.unref();
     try {
       const { epoch, seq } = content;
-      if (content.resumed && this.place !== undefined) await this.#begin(epoch, this.#sink.beginning());
-      else if (content.resumed && from !== undefined) await this.#resume(from);
+      if (content.resumed && this.place !== undefined) {
+        await this.#begin(epoch, this.#sink.beginning());
+        // So that the hub knows that nothing is being read, and speaks of nothing that was never told of.
+        if (this.#base !== undefined) this.#sync().catch(() => undefined);
+      } else if (content.resumed && from !== undefined) await this.#resume(from);
       else {
         this.place = undefined;
         await this.#readAll({ epoch, seq });
@@ -355,7 +358,8 @@ class PushedRun {
 
   #acknowledge(seq: number): void {
     if (this.#signal.aborted) return;
-    this.#context.requests.tell('subscription_ack', { subscription: this.#subscription, seq });
+    const { inbox, requests } = this.#context;
+    inbox.acknowledge(this.#subscription, seq, (acks) => requests.tell('subscription_ack', { acks }));
   }
 
   #renew(): void {

@@ -8,6 +8,7 @@ export class UpdateInbox {
   readonly #readers = new Map<string, (update: AnyMessage) => void>();
   // The first update may be read in one go with the reply that names the subscription.
   #expected = 0;
+  #acks: [string, number][] = [];
   #early: { readonly subscription: string; readonly update: AnyMessage }[] = [];
 
   /** Takes a message of the query socket; false when it is no update. */
@@ -19,6 +20,17 @@ export class UpdateInbox {
     else if (this.#expected > 0)
       this.#early = [...this.#early, { subscription, update: message }].slice(-MOST_EARLY);
     return true;
+  }
+
+  /** Acknowledges an update; those that come together go out together, by `send`. */
+  acknowledge(
+    subscription: string,
+    seq: number,
+    send: (acks: readonly (readonly [string, number])[]) => void,
+  ): void {
+    this.#acks.push([subscription, seq]);
+    if (this.#acks.length > 1) return;
+    setImmediate(() => send(this.#acks.splice(0)));
   }
 
   /** Somebody is subscribing, until the returned function is called. */

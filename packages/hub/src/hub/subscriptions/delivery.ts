@@ -135,6 +135,9 @@ export class Delivery {
     const seq = Math.max(this.#options.evaluatedTo(), subscription.feed.log.floor);
     const { id, client, parent } = subscription;
     subscription.sent(seq, false);
+    // Its client reads a snapshot now.
+    subscription.readBefore = undefined;
+    subscription.feed.readBefore = undefined;
     const content = { subscription: id, seq, changes: [], reset: true, ...NO_BUFFERS };
     this.#options.send(client, parent, { content });
   }

@@ -44,12 +44,16 @@ export class Evaluator {
       const task = found.get(entry.msgId);
       const own = buffers.get(entry.msgId);
       const begun = this.#tracker.begun.get(entry.msgId);
+      const packed = new Map<string, FeedChange>();
       for (const feed of index.concerned(entry, task)) {
-        const change = feed.changeOf(entry, task, begun);
-        if (change === undefined) continue;
-        results
-          .get(feed)
-          ?.push({ entry, change: feed.pack({ ...change, seq: entry.seq }, task, own, this.#pack) });
+        const op = feed.opOf(entry, task);
+        if (op === undefined) continue;
+        const words = op === 'set' ? feed.words : op;
+        const change =
+          packed.get(words) ??
+          feed.pack({ ...feed.changeOf(op, entry, task, begun), seq: entry.seq }, task, own, this.#pack);
+        packed.set(words, change);
+        results.get(feed)?.push({ entry, change });
         if (performance.now() - since > SLICE) {
           await yieldToOthers();
           since = performance.now();

@@ -1,4 +1,4 @@
-import type { Dict, TaskKey } from '@ipyparallel-js/protocol';
+import type { Dict, SubscriptionChange, TaskKey } from '@ipyparallel-js/protocol';
 import {
   allOf,
   columnsOf,
@@ -28,6 +28,8 @@ export interface Touched {
   readonly gone: boolean;
   /** Its output made a record of it before its request came. */
   readonly early: boolean;
+  /** Where it was added, if that was seen. */
+  readonly added?: number | undefined;
 }
 
 /** A change as all subscribers of a feed get it. */
@@ -73,6 +75,13 @@ export class Feed {
   readonly query: QueryNode;
   /** What it told lately, for those who come back with nothing but a place. */
   history: FeedHistory | undefined;
+  /**
+   * Snapshots of its subscribers were read before this place; undefined while one may be being read. Of a task that was added
+   * since, a subscriber knows what it was told.
+   */
+  readBefore: number | undefined;
+  /** Feeds of the same keys tell a matching task in the same words. */
+  readonly words: string;
   readonly #asked: readonly ProjectedKey[] | undefined;
   readonly #names: ReadonlySet<string>;
   readonly #matches: Predicate<FoundTask>;
@@ -82,6 +91,7 @@ export class Feed {
     this.name = name;
     this.query = query;
     this.#asked = asked;
+    this.words = JSON.stringify(asked?.map((key) => key.name) ?? null);
     this.#names = new Set(asked?.map((key) => key.name));
     const wanted = asked?.map(({ column }) => column) ?? DEFAULT_KEYS;
     this.bufferColumns = BUFFER_KEYS.filter((key) => wanted.includes(key));
@@ -98,21 +108,40 @@ export class Feed {
 
   /**
    * What a subscriber is to be told of a task that has changed; undefined where that is nothing. Whether it matched
-   * before is not known, so `out` is said unless it cannot have.
+   * before is mostly not known, so `out` is said unless it cannot have.
    */
-  changeOf(
+  opOf(
     { msgId, value }: LogEntry<Touched>,
     task: FoundTask | undefined,
-    begun: string | undefined,
-  ): Dict | undefined {
-    if (task === undefined) return value.gone ? { op: 'gone', msg_id: msgId } : undefined;
-    if (this.#matches(task)) {
-      const record = this.#record(task);
-      return begun === undefined ? { op: 'set', record } : { op: 'set', record, begun };
-    }
+  ): SubscriptionChange['op'] | undefined {
+    if (task === undefined) return value.gone && !this.#neverTold(msgId, value) ? 'gone' : undefined;
+    if (this.#matches(task)) return 'set';
     const requested = (task.submitted ?? null) !== null;
     if (requested && !value.early && !this.#mayMatch(task)) return undefined;
-    return { op: 'out', msg_id: msgId };
+    return this.#neverTold(msgId, value) ? undefined : 'out';
+  }
+
+  /** The words for it. */
+  changeOf(
+    op: SubscriptionChange['op'],
+    { msgId }: LogEntry<Touched>,
+    task: FoundTask | undefined,
+    begun: string | undefined,
+  ): Dict {
+    if (op !== 'set' || task === undefined) return { op, msg_id: msgId };
+    const record = this.#record(task);
+    return begun === undefined ? { op, record } : { op, record, begun };
+  }
+
+  #neverTold(msgId: string, { added }: Touched): boolean {
+    const { readBefore, history } = this;
+    return (
+      readBefore !== undefined &&
+      history !== undefined &&
+      added !== undefined &&
+      added > Math.max(readBefore, history.floor) &&
+      !history.has(msgId)
+    );
   }
 
   #record(task: FoundTask): Dict {

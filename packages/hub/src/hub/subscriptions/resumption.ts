@@ -129,16 +129,22 @@ export class Resumption {
     for (const { history } of feeds) history.trim({ time: resumeTime, changes: resumeChanges, bytes: share });
   }
 
-  /** What a feed told up to a place of the tasks that have changed since, then the rest of that update. */
+  /**
+   * What a feed told up to a place of the tasks that have changed since, then the rest of that update. With those that were
+   * not told of and have changed since `start`: who read in the meantime may have seen them match.
+   */
   before(
     feed: Feed,
     place: ToldPlace,
+    start: number,
   ): { readonly told: FeedChange[]; readonly rest: FeedChange[] } | undefined {
     const before = feed.history?.before(place);
     if (before === undefined) return undefined;
+    const told = new Map(before.told);
+    for (const { msgId } of this.#options.log.after(start)) if (!told.has(msgId)) told.set(msgId, undefined);
     return {
-      told: [...before.told].map(([msgId, told]) => told ?? this.#out(feed, msgId, place.seq)),
-      rest: before.rest.map(({ msgId, told, seq }) => told ?? this.#out(feed, msgId, seq)),
+      told: [...told].map(([msgId, change]) => change ?? this.#out(feed, msgId, place.seq)),
+      rest: before.rest.map(({ msgId, told: change, seq }) => change ?? this.#out(feed, msgId, seq)),
     };
   }
 
@@ -162,8 +168,8 @@ export class Resumption {
 
   #base(feed: Remembering, task: FoundTask): void {
     const entry = { seq: 0, msgId: task.msg_id, value: AS_IT_IS };
-    const change = feed.changeOf(entry, task, this.#options.tracker.begun.get(task.msg_id));
-    if (change?.['op'] !== 'set') return;
+    if (feed.opOf(entry, task) !== 'set') return;
+    const change = feed.changeOf('set', entry, task, this.#options.tracker.begun.get(task.msg_id));
     feed.history.base(task.msg_id, feed.pack(change, task, undefined, this.#pack));
   }
 

@@ -19,6 +19,8 @@ export class Subscription {
   position: number;
   /** The same as its client knows it. */
   told: number;
+  /** Its client's snapshot was read before this place; undefined while it may be being read. */
+  readBefore: number | undefined;
   /** Everything up to `told` has been told: nothing was held back as too much for one update. */
   complete = false;
   /** Tasks to be told of although they have not changed since the start. */

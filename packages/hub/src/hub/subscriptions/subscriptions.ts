@@ -149,7 +149,8 @@ export class Subscriptions {
     for (const change of changes) {
       if (change.op === 'add') {
         const msgId = change.task.msg_id;
-        this.#touch(msgId, { gone: false, early: this.#early.delete(msgId) });
+        const early = this.#early.delete(msgId);
+        this.#touch(msgId, { gone: false, early, ...(early ? {} : { added: this.#seq + 1 }) });
         continue;
       }
       const { msgId } = change;
@@ -177,7 +178,8 @@ export class Subscriptions {
     const before = this.#log.latest(msgId)?.value;
     const value = how ?? before ?? { gone: false, early: false };
     const early = value.early || (before?.early === true && !value.gone);
-    this.#log.add(++this.#seq, msgId, { gone: value.gone, early });
+    const added = value.added ?? before?.added;
+    this.#log.add(++this.#seq, msgId, { gone: value.gone, early, added });
   }
 
   #changed(): void {
@@ -209,6 +211,7 @@ export class Subscriptions {
     // What an engine has begun with already is told once; a snapshot does not say it.
     if (after === undefined) subscription.extra = [...tracker.begun.keys()];
     this.#subscriptions.set(subscription.id, subscription);
+    this.#noteReading(feed);
     setImmediate(() => this.#delivery.deliver(subscription));
     const resumed = after !== undefined;
     const { silence } = this.#limits;
@@ -227,15 +230,31 @@ export class Subscriptions {
     while (this.#evaluated < seq && !this.#closed && this.#subscriptions.has(subscription.id))
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     subscription.syncTo = seq;
+    subscription.readBefore = seq;
+    this.#noteReading(subscription.feed);
     setImmediate(() => this.#delivery.deliver(subscription));
     const { after } = content;
     if (after === undefined) return { content: { status: 'ok', seq } };
     const { feed } = subscription;
-    const before = isPlace(after) ? this.#resumption.before(feed, after) : undefined;
+    const before = isPlace(after) ? this.#resumption.before(feed, after, subscription.start) : undefined;
     if (before === undefined) return { content: { status: 'ok', seq, changes: null } };
     const { told, rest } = before;
     const begun = Object.fromEntries(this.#options.tracker.begun);
     return updateMessage({ status: 'ok', seq, begun, told: told.length }, feed, [...told, ...rest]);
+  }
+
+  /** A feed needs not speak of what was never told of, unless somebody may have read of it. */
+  #noteReading(feed: Feed): void {
+    let latest = 0;
+    for (const other of this.#subscriptions.values()) {
+      if (other.feed !== feed) continue;
+      if (other.readBefore === undefined) {
+        feed.readBefore = undefined;
+        return;
+      }
+      latest = Math.max(latest, other.readBefore);
+    }
+    feed.readBefore = latest;
   }
 
   #evaluatedOn(): void {
@@ -251,6 +270,16 @@ export class Subscriptions {
 
   /** `subscription_ack` and `subscription_renew`, which have no reply, except that one of nothing is told so. */
   heard(content: Dict, request: AnyMessage): void {
+    const { acks } = content;
+    if (request.msg_type === 'subscription_ack' && Array.isArray(acks)) {
+      for (const ack of acks as unknown[])
+        if (Array.isArray(ack)) this.#heardOne({ subscription: ack[0], seq: ack[1] }, request);
+      return;
+    }
+    this.#heardOne(content, request);
+  }
+
+  #heardOne(content: Dict, request: AnyMessage): void {
     const subscription = this.#own(content, request);
     if (subscription === undefined) {
       this.#refuseUnknown(content, request);
@@ -336,6 +365,7 @@ export class Subscriptions {
   #remove(subscription: Subscription): void {
     if (!this.#subscriptions.delete(subscription.id)) return;
     const { feed } = subscription;
+    this.#noteReading(feed);
     for (const other of this.#subscriptions.values()) if (other.feed === feed) return;
     if (feed.history === undefined) this.#drop(feed);
     else this.#leave(feed, subscription.told);
