@@ -125,7 +125,8 @@ function controllerIsKilledTwice(start: StartGround): void {
     const outstanding = new Outstanding(ground);
     outstanding.add('dies', 600_000, (code) => rc.directView(victim).execute(code));
     outstanding.add('behind it', 0, (code) => rc.directView(victim).execute(code));
-    outstanding.add('lives', 6_000, (code) => rc.directView(survivor).execute(code));
+    // Longer than both restarts take: a reply to a controller that is killed as it comes is lost for good.
+    outstanding.add('lives', 12_000, (code) => rc.directView(survivor).execute(code));
     await waitFor(() => ['dies', 'lives'].every((name) => runs(ground).includes(name)), {
       what: 'both engines to be busy',
     });
