@@ -68,8 +68,8 @@ exec(compile(source, '<script>', 'exec'), __main__.__dict__)
 `;
 
 /**
- * Runs a Python script (its text) in the environment of one ipyparallel and gives the last line of its output, parsed
- * as JSON. `args` are `sys.argv[1:]`; modules of test/python can be imported. A script that fails or takes too long rejects with its standard error.
+ * Runs a Python script (its text) in the environment of one ipyparallel and gives the last line of its output that is
+ * JSON, parsed. `args` are `sys.argv[1:]`; modules of test/python can be imported. A script that fails or takes too long rejects with its standard error.
  */
 export async function runPython<T = unknown>(
   version: StockVersion,
@@ -102,12 +102,15 @@ export async function runPython<T = unknown>(
     });
   });
   if (ending !== undefined) throw new Error(`Python script ${ending}:\n${errors.trim()}`);
-  const lastLine = output.trim().split('\n').at(-1) ?? '';
-  try {
-    return JSON.parse(lastLine) as T;
-  } catch {
-    throw new Error(`Python script printed no JSON in its last line: ${lastLine}\n${errors.trim()}`);
+  // ipyparallel's Client prints lines of its own ("got unknown result"), in a thread of its own.
+  for (const line of output.trim().split('\n').reverse()) {
+    try {
+      return JSON.parse(line) as T;
+    } catch {
+      // Not this one.
+    }
   }
+  throw new Error(`Python script printed no line of JSON: ${output.trim()}\n${errors.trim()}`);
 }
 
 /** Takes the indentation of the first line off every line, so that scripts can be indented with the test around them. */
