@@ -7,11 +7,14 @@ import { StockCluster, stockVersions } from '../support/stock-cluster.js';
 const onePlusOne = `
   import json, sys, time
   import ipyparallel
+  from heard import until_heard
   rc = ipyparallel.Client(sys.argv[1], timeout=60)
   rc.wait_for_engines(1, timeout=60)
+  until_heard(rc[:])
   result = rc[:].execute('1 + 1', silent=False, block=True)
+  result.wait_for_output(60)
   # The hub only watches: its copy of a reply may come in after the client's.
-  deadline = time.monotonic() + 10
+  deadline = time.monotonic() + 60
   while True:
       records = rc.db_query({'msg_id': {'$in': result.msg_ids}}, keys=['msg_id', 'completed', 'engine_uuid'])
       if records and all(r['completed'] for r in records) or time.monotonic() > deadline:
