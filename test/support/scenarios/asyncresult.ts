@@ -1,6 +1,14 @@
 // Retells ipyparallel's test_asyncresult.py.
 import { Writable } from 'node:stream';
-import { AsyncResult, py, RemoteError, ref, TaskAbortedError, TimeoutError } from '@ipyparallel-js/client';
+import {
+  AsyncResult,
+  py,
+  RemoteError,
+  ref,
+  TaskAbortedError,
+  TimeoutError,
+  tuple,
+} from '@ipyparallel-js/client';
 import { CompositeError, UsageError } from '@ipyparallel-js/protocol';
 import { lastValueFrom } from 'rxjs';
 import { expect, test } from 'vitest';
@@ -53,6 +61,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
     expect([await done.get(), await done.get()]).toEqual([42, 42]);
     const slow = rc.directView(-1).apply(sleep, 0.2);
     await expect(slow.get({ timeout: 0 })).rejects.toThrow(TimeoutError);
+    expect(await slow.wait({ timeout: 0 })).toBe(false);
     expect(slow.ready).toBe(false);
     expect(await slow.get(LONG)).toBe(0.2);
   });
@@ -67,7 +76,12 @@ export function asyncResultScenarios(ground: () => Ground): void {
     const view = rc.directView('all');
     await view.scatter('rank', [...rc.ids.keys()], { flatten: true }).get(LONG);
     const all = view.apply(py<number>`lambda rank: 1 / rank`, ref('rank'));
+    expect(await enameOf(all.get(LONG))).toBe('ZeroDivisionError');
     const settled = await all.settled(LONG);
+    expect(settled.map((end) => (end.status === 'fulfilled' ? end.value : null))).toEqual(
+      rc.ids.map((_, rank) => (rank === 0 ? null : 1 / rank)),
+    );
+    expect(settled[0]).toMatchObject({ reason: expect.any(RemoteError) });
     expect(settled.map(({ engineId, status }) => [engineId, status])).toEqual(
       rc.ids.map((id, rank) => [id, rank === 0 ? 'rejected' : 'fulfilled']),
     );
@@ -76,7 +90,10 @@ export function asyncResultScenarios(ground: () => Ground): void {
   test('test_get_dict, test_get_dict_single, test_get_dict_bad', async () => {
     const { rc } = ground();
     const all = rc.directView('all').apply(py<number>`lambda: 5`);
+    expect(await all.get(LONG)).toEqual(rc.ids.map(() => 5));
     expect(await all.getDict(LONG)).toEqual(new Map(rc.ids.map((id) => [id, 5])));
+    const pair = await rc.directView(-1).apply(echo, tuple('abc', 'def')).getDict(LONG);
+    expect(pair).toEqual(new Map([[rc.ids.at(-1), ['abc', 'def']]]));
     for (const value of [[0, 1, 2], 5, 'string', null]) {
       const ar = rc.directView(-1).apply(echo, value);
       expect(await ar.get(LONG)).toEqual(value);
@@ -115,6 +132,10 @@ export function asyncResultScenarios(ground: () => Ground): void {
       for (const date of [submitted, started, completed, received]) expect(date).toBeInstanceOf(Date);
     }
     await waitFor(() => ar.metadata.every(({ begun }) => begun !== null));
+    const single = rc.directView(-1).apply(sleep, 0.2);
+    expect(single.metadata[0]?.completed).toBeNull();
+    expect(await single.get(LONG)).toBe(0.2);
+    expect(single.metadata[0]?.completed).toBeInstanceOf(Date);
   });
 
   test('test_abort', async () => {
@@ -152,9 +173,17 @@ export function asyncResultScenarios(ground: () => Ground): void {
     expect(ar.wallTime).toBeGreaterThanOrEqual(240);
     expect(ar.serialTime).toBeGreaterThanOrEqual(240 * rc.ids.length);
     expect(ar.elapsed).toBe(ar.wallTime);
+    const single = rc.loadBalancedView().apply(sleep, 0.25);
+    expect(() => single.wallTime).toThrow(UsageError);
+    expect(() => single.serialTime).toThrow(UsageError);
+    await single.get(LONG);
+    expect(single.wallTime).toBeGreaterThanOrEqual(240);
+    expect(single.serialTime).toBeGreaterThanOrEqual(240);
+    expect(single.elapsed).toBe(single.wallTime);
     await using other = await connect();
     const theirs = other.getResult(ar.msgIds);
     await theirs.get(LONG);
+    expect(theirs.elapsed).toBeGreaterThan(0);
     expect(theirs.serialTime).toBe(ar.serialTime);
     expect(Math.abs(theirs.wallTime - ar.wallTime)).toBeLessThan(10_000);
     expect(theirs.engineIds).toEqual(ar.engineIds);
@@ -185,9 +214,11 @@ export function asyncResultScenarios(ground: () => Ground): void {
         expect(stderr.text()).toBe('');
       }
       const quiet = rc.directView(targets).execute('a = 5');
-      const nothing = capture();
-      await quiet.displayOutputs({ stdout: nothing.stream });
-      expect(nothing.text()).toBe('');
+      for (const groupBy of ['type', 'engine', 'order'] as const) {
+        const [nothing, noErrors] = [capture(), capture()];
+        await quiet.displayOutputs({ groupBy, stdout: nothing.stream, stderr: noErrors.stream });
+        expect([nothing.text(), noErrors.text()]).toEqual(['', '']);
+      }
     }
     const bad = rc.directView(-1).execute('print(5555)\n1/0');
     await bad.exception(LONG);
@@ -266,12 +297,15 @@ export function asyncResultScenarios(ground: () => Ground): void {
     const parent = rc.directView('all').apply(py<number>('os.getpid'));
     const children = parent.split();
     expect(children.map(({ msgIds }) => msgIds.length)).toEqual(rc.ids.map(() => 1));
+    expect(children[0]?.split().map(({ msgIds }) => msgIds)).toEqual([children[0]?.msgIds]);
     const pids = await parent.get(LONG);
     expect(await Promise.all(children.map((child) => child.get()))).toEqual(pids);
     expect(await AsyncResult.join(...children).get()).toEqual(pids);
-    const map = rc.loadBalancedView().map(echo, [0, 1, 2], { chunksize: 1 });
+    const map = rc.loadBalancedView().map(echo, [0, 1, 2, 3, 4], { chunksize: 1 });
+    const parts = map.split();
     await map.get(LONG);
-    expect(await Promise.all(map.split().map((part) => part.get()))).toEqual([[0], [1], [2]]);
+    expect(parts.map(({ done }) => done)).toEqual([true, true, true, true, true]);
+    expect(await Promise.all(parts.map((part) => part.get()))).toEqual([[0], [1], [2], [3], [4]]);
   });
 
   test('test_wait_first_exception, test_map_wait_first_exception, test_wait_interactive_first_exception', async () => {
@@ -304,10 +338,21 @@ def fail_first(i):
       await map.waitInteractive({ returnWhen: 'firstException', stream: capture().stream, ...LONG }),
     ).toBe(true);
     expect(await enameOf(map.get({ returnWhen: 'firstException' }))).toBe('ZeroDivisionError');
+    const first = await map.wait({ returnWhen: 'firstException', ...LONG });
+    expect(first.done.map(({ msgIds }) => msgIds)).toEqual([map.msgIds.slice(0, 1)]);
+    expect(first.pending).toHaveLength(map.msgIds.length - 1);
     gate.open();
     expect(await everywhere.wait(LONG)).toBe(true);
-    expect((await everywhere.wait({ returnWhen: 'firstException' })).pending).toEqual([]);
     await map.wait(LONG);
+    for (const ar of [everywhere, map]) {
+      const end = await ar.wait({ returnWhen: 'firstException' });
+      expect([end.done.length, end.pending.length]).toEqual([ar.msgIds.length, 0]);
+    }
+    const fine = view.apply(sleep, 0.2);
+    expect(
+      await fine.waitInteractive({ returnWhen: 'firstException', stream: capture().stream, ...LONG }),
+    ).toBe(true);
+    expect(fine.done).toBe(true);
   });
 
   test('test_error_engine_info_apply, test_error_engine_info_execute', async () => {

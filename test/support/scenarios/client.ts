@@ -52,8 +52,14 @@ export function clientScenarios(ground: () => Ground): void {
     expect(rc.directView(-1).targets).toBe(last);
     expect(rc.directView(ids).targets).toEqual(ids);
     expect(rc.directView([0, -1]).targets).toEqual([0, last]);
+    const every = (step: number) => ids.filter((_, i) => i % step === 0);
+    for (const some of [ids.slice(2, 4), every(2), every(3), ids.slice(0, -3)])
+      expect(rc.directView(some).targets).toEqual(some);
+    expect(() => rc.directView(null as never)).toThrow(UsageError);
     expect(() => rc.directView(1.5)).toThrow(UsageError);
     expect(rc.loadBalancedView().targets).toBe('all');
+    expect(rc.loadBalancedView({ targets: 'all' }).targets).toBe('all');
+    expect(rc.loadBalancedView({ targets: -1 }).targets).toBe(last);
     expect(rc.loadBalancedView({ targets: [-1] }).targets).toEqual([last]);
   });
 
@@ -91,7 +97,8 @@ export function clientScenarios(ground: () => Ground): void {
     expect(await rc.directView(first).get('a')).toBe(5);
     await expect(rc.directView(last).get('a')).rejects.toMatchObject({ ename: 'NameError' });
     await rc.clear(PATIENCE);
-    await expect(rc.directView(first).get('a')).rejects.toMatchObject({ ename: 'NameError' });
+    for (const id of rc.ids)
+      await expect(rc.directView(id).get('a')).rejects.toMatchObject({ ename: 'NameError' });
   });
 
   test("test_get_result: others' results come from the hub, by id and by result", async () => {
@@ -103,6 +110,12 @@ export function clientScenarios(ground: () => Ground): void {
     const fromHub = rc.getResult(msgId);
     expect(await fromHub.get(PATIENCE)).toBe(42);
     expect(rc.getResult(fromHub).msgIds).toEqual([msgId]);
+    expect(rc.getResult([fromHub]).msgIds).toEqual([msgId]);
+    // While it runs, too.
+    const slow = other.directView(-1).apply(py<number>`lambda: __import__('time').sleep(0.5) or 7`);
+    const [slowId = ''] = slow.msgIds;
+    await waitFor(async () => (await rc.dbQuery({ msg_id: slowId }, 'msg_id').first()) !== undefined);
+    expect(await rc.getResult(slowId).get(PATIENCE)).toBe(await slow.get(PATIENCE));
     expect(await rc.getResult([msgId]).get(PATIENCE)).toEqual([42]);
   });
 
@@ -126,7 +139,9 @@ export function clientScenarios(ground: () => Ground): void {
     expect(Object.keys(one).sort()).toEqual(['completed', 'queue', 'tasks']);
     const all = await rc.queueStatus();
     expect(all.unassigned).toBe(0);
-    expect(Object.keys(all.engines).map(Number)).toEqual(expect.arrayContaining([...rc.ids]));
+    expect(Object.keys(all.engines).map(Number)).toEqual([...rc.ids]);
+    for (const line of Object.values(all.engines))
+      expect(Object.keys(line).sort()).toEqual(['completed', 'queue', 'tasks']);
     const verbose = await rc.queueStatus(rc.ids[0] ?? -1, { verbose: true });
     expect(verbose.queue).toEqual([]);
   });
@@ -179,6 +194,10 @@ export function clientScenarios(ground: () => Ground): void {
       expect(some.length).toBeGreaterThan(0);
       for (const record of some)
         expect(Object.keys(record).sort()).toEqual(['completed', 'msg_id', 'submitted']);
+      for (const key of ['submitted', 'msg_id'] as const) {
+        for (const record of await rc.dbQuery({ client_uuid: rc.session.session }, [key]))
+          expect(record.msg_id).toBeTypeOf('string');
+      }
       const [whole] = await rc.dbQuery({ client_uuid: rc.session.session }, { limit: 1 } as const);
       expect(Object.keys(whole ?? {})).not.toEqual(expect.arrayContaining(['buffers']));
       expect(Object.keys(whole ?? {})).not.toEqual(expect.arrayContaining(['result_buffers']));
@@ -266,7 +285,8 @@ export function clientScenarios(ground: () => Ground): void {
         return rest;
       });
       expect(second).toEqual(first);
-      expect(headers[0]?.['msg_id']).not.toBe(headers[1]?.['msg_id']);
+      for (const name of ['msg_id', 'date'] as const)
+        expect(headers[0]?.[name]).not.toEqual(headers[1]?.[name]);
     });
 
     test('test_resubmit_aborted: an aborted task can be run after all', async () => {

@@ -28,7 +28,8 @@ export interface Ground {
 
 export type Scenarios = (ground: () => Ground) => void;
 
-const ENGINES = 2;
+/** As many as ipyparallel's own tests have. */
+const ENGINES = 4;
 
 interface Place {
   readonly connectionFile: string;
