@@ -77,7 +77,7 @@ export class Lives implements LifeEvents<Greeting> {
   /** The ssh tunnel ended. */
   onTunnelLost(error: Error): void {
     // Before the first answer there is nothing to go on with.
-    if (this.#parts.state.now.incarnation === 0) this.#parts.requests.failAll(error, { opening: true });
+    if (this.#parts.state.now.incarnation === 0) this.#reconnector.giveUp(error);
     else this.#reconnector.onBroken(error.message);
   }
 

@@ -43,6 +43,7 @@ export class Reconnector<Greeting> {
   #stopping: NodeJS.Timeout | undefined;
   #upSince = Number.NEGATIVE_INFINITY;
   #pause = 0;
+  #hopeless: Error | undefined;
 
   constructor(transport: Transport, source: ConnectionSource, events: LifeEvents<Greeting>) {
     this.#transport = transport;
@@ -65,6 +66,7 @@ export class Reconnector<Greeting> {
       try {
         return await this.greet(startDeadline({ timeout: deadline.remaining(), signal }, 0), signal);
       } catch (error) {
+        if (this.#hopeless !== undefined) throw this.#hopeless;
         const over = this.#closing.signal.aborted || deadline.signal?.aborted === true;
         if (over || !attempt.signal.aborted || deadline.remaining() === 0) throw error;
       } finally {
@@ -72,7 +74,14 @@ export class Reconnector<Greeting> {
         attempt.abort();
       }
       await pause(FIRST_PAUSE_MS, this.#closing.signal);
+      if (this.#hopeless !== undefined) throw this.#hopeless;
     }
+  }
+
+  /** Ends {@link first}: what it goes by is gone, and its user is to know why at once. */
+  giveUp(error: Error): void {
+    this.#hopeless = error;
+    this.#attempt?.abort(error);
   }
 
   /** The first connection is there: from now on a break is noticed. */
