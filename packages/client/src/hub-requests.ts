@@ -155,9 +155,9 @@ export class HubRequests {
     }
   }
 
-  /** Fails everything that waits; what asks whether there is a connection goes on unless `opening`. */
-  failAll(error: Error, { opening = false }: { readonly opening?: boolean } = {}): void {
-    for (const pending of [...this.#pending]) if (opening || !pending.opening) pending.reject(error);
+  /** Fails everything that waits; what asks whether there is a connection goes on. */
+  failAll(error: Error): void {
+    for (const pending of [...this.#pending]) if (!pending.opening) pending.reject(error);
   }
 
   #send(pending: Pending): void {
