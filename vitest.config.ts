@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
-/** Two cores are common on a build machine, and a Python cluster is a dozen processes; but most of the time they wait. */
+/** Two cores are common on a build machine, where Vitest would run one file at a time; but tests of processes mostly wait. */
+const filesAtOnce = 2;
+/** A Python cluster is a dozen processes, which wait even more. */
 const clustersAtOnce = 3;
 
 function folder(kind: string) {
@@ -9,6 +11,7 @@ function folder(kind: string) {
 
 export default defineConfig({
   test: {
+    maxWorkers: filesAtOnce,
     projects: [
       { test: { ...folder('unit'), testTimeout: 60_000 } },
       { test: { ...folder('integration'), testTimeout: 120_000, hookTimeout: 120_000 } },
