@@ -8,8 +8,12 @@ import {
   Session,
   SignatureError,
 } from '@ipyparallel-js/protocol';
-import { Publisher, Router } from 'zeromq';
+import { pause } from '@ipyparallel-js/wire';
+import { Router, XPublisher } from 'zeromq';
 import { waitFor } from './wait-for.js';
+
+/** How long a hub that is to stop waits for somebody to hear what it has published. */
+const SUBSCRIBERS_MS = 2_000;
 
 const asked = ['registration', 'control', 'mux', 'task', 'broadcast'] as const;
 const heard = ['iopub', 'notification'] as const;
@@ -46,7 +50,9 @@ export class FakeHub {
   readonly #reading: Session;
   readonly #options: FakeHubOptions;
   readonly #routers = new Map<Asked, Router>();
-  readonly #publishers = new Map<Heard, Publisher>();
+  readonly #publishers = new Map<Heard, XPublisher>();
+  /** That somebody has subscribed: what is published before is heard by nobody. */
+  readonly #subscriptions = new Map<Heard, Promise<void>>();
   readonly #ports = new Map<string, number>();
   #sending: Promise<void> = Promise.resolve();
 
@@ -68,8 +74,9 @@ export class FakeHub {
       void hub.#read(channel, router);
     }
     for (const channel of heard) {
-      const publisher = new Publisher({ linger: 0 });
+      const publisher = new XPublisher({ linger: 0 });
       hub.#publishers.set(channel, publisher);
+      hub.#subscriptions.set(channel, hub.#untilSubscribed(publisher));
       await bind(publisher, options.like?.port(channel));
       hub.#ports.set(channel, portOf(publisher.lastEndpoint));
     }
@@ -104,8 +111,9 @@ export class FakeHub {
     this.#queue(this.#routers.get(request.channel), [request.ident, ...frames]);
   }
 
-  /** Frames to everybody who listens. */
+  /** Frames to everybody who listens, once there is anybody. */
   publish(channel: Heard, frames: readonly (Buffer | string)[]): void {
+    this.#sending = this.#sending.then(() => this.#subscriptions.get(channel));
     this.#queue(this.#publishers.get(channel), [...frames]);
   }
 
@@ -114,7 +122,9 @@ export class FakeHub {
   }
 
   async stop(): Promise<void> {
-    await this.#sending;
+    const timer = new AbortController();
+    await Promise.race([this.#sending, pause(SUBSCRIBERS_MS, timer.signal)]);
+    timer.abort();
     for (const socket of [...this.#routers.values(), ...this.#publishers.values()]) socket.close();
   }
 
@@ -122,9 +132,17 @@ export class FakeHub {
     await this.stop();
   }
 
-  #queue(socket: Router | Publisher | undefined, frames: (Buffer | string)[]): void {
+  #queue(socket: Router | XPublisher | undefined, frames: (Buffer | string)[]): void {
     if (socket === undefined) throw new Error('no such socket');
-    this.#sending = this.#sending.then(() => socket.send(frames));
+    this.#sending = this.#sending.then(() => (socket.closed ? undefined : socket.send(frames)));
+  }
+
+  async #untilSubscribed(publisher: XPublisher): Promise<void> {
+    try {
+      await publisher.receive();
+    } catch (error) {
+      if (!publisher.closed) throw error;
+    }
   }
 
   async #read(channel: Asked, router: Router): Promise<void> {
@@ -187,7 +205,7 @@ function portOf(endpoint: string | null): number {
 }
 
 /** A port that another hub has just left may not be free at once. */
-async function bind(socket: Router | Publisher, port: number | undefined): Promise<void> {
+async function bind(socket: Router | XPublisher, port: number | undefined): Promise<void> {
   if (port === undefined) {
     await socket.bind('tcp://127.0.0.1:*');
     return;
