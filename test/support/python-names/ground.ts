@@ -102,7 +102,9 @@ export class Ground {
   async end(): Promise<void> {
     if (!existsSync(this.#directory)) return;
     for (const held of this.#held) held.release();
-    await Promise.all(this.#held.map(({ ar }) => ar.wait({ timeout: 30_000 })));
+    // All of it: what a proof that has failed leaves behind would stand in the way of the next.
+    const what = 'the tasks of the proof to end';
+    await waitFor(() => this.rc.outstanding.length === 0, { timeout: 60_000, what });
     await Promise.all(this.#clients.map((client) => client.close()));
     rmSync(this.#directory, { recursive: true });
   }
