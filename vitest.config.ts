@@ -19,7 +19,7 @@ export default defineConfig({
       {
         test: {
           ...folder('interop'),
-          testTimeout: 120_000,
+          testTimeout: 300_000,
           hookTimeout: 120_000,
           maxWorkers: clustersAtOnce,
           // Projects that differ in maxWorkers must not share a group: this one runs after the others.
