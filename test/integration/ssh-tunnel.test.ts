@@ -13,7 +13,7 @@ import {
   type Connection,
   type ConnectionOptions,
   openConnection,
-} from '../../packages/client/dist/connect/connection.js';
+} from '../../packages/client/dist/connection/connection.js';
 import { isCI } from '../support/describe-stock.js';
 import { FakeHub } from '../support/fake-hub.js';
 import { findSshd, Sshd } from '../support/sshd.js';
@@ -276,7 +276,7 @@ describe.skipIf(leaveOut)('an ssh tunnel', () => {
 
   describe('of a process', () => {
     const connect = fileURLToPath(
-      new URL('../../packages/client/dist/connect/connection.js', import.meta.url),
+      new URL('../../packages/client/dist/connection/connection.js', import.meta.url),
     );
 
     async function start(then: string): Promise<ChildProcess> {

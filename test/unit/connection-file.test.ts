@@ -18,8 +18,8 @@ import {
   type Connection,
   type ConnectionOptions,
   openConnection,
-} from '../../packages/client/dist/connect/connection.js';
-import { parseSshServer } from '../../packages/client/dist/connect/ssh-server.js';
+} from '../../packages/client/dist/connection/connection.js';
+import { parseSshServer } from '../../packages/client/dist/connection/ssh-server.js';
 
 const info = {
   ssh: '',

@@ -12,11 +12,18 @@ import {
 import { checkOptions, isDict, parseKeys, parseQuery } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { Observable } from 'rxjs';
-import type { ClientOptions } from './client-options.js';
-import { ClusterLink } from './cluster-link.js';
-import { type EnginesOptions, showEngines } from './engine-progress.js';
-import type { EngineInfo } from './engine-registry.js';
-import type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
+import type { ConnectionStatus } from './connection/connection-state.js';
+import type { CommandOptions, ShutdownOptions } from './engines/engine-commands.js';
+import type { EngineLanguage } from './engines/engine-languages.js';
+import type { EngineInfo } from './engines/engine-registry.js';
+import type { Targets } from './engines/targets.js';
+import type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub/hub-operations.js';
+import type { ResubmitOptions } from './hub/purge.js';
+import { parseRange } from './hub/question.js';
+import type { ClientOptions } from './link/client-options.js';
+import { ClusterLink } from './link/cluster-link.js';
+import { type EnginesOptions, showEngines } from './link/engine-progress.js';
+import { type ClientStats, statsOf } from './link/stats.js';
 import {
   ATTACH,
   COMMAND,
@@ -29,21 +36,14 @@ import {
 } from './option-names.js';
 import { DbQuery } from './query/db-query.js';
 import type { DbQueryOptions, RangeOptions } from './query/query-options.js';
-import { parseRange } from './query/question.js';
-import type { ResubmitOptions } from './query/selections.js';
-import type { ConnectionStatus } from './reconnect/connection-state.js';
 import { AsyncResult, type InteractiveOptions } from './results/async-result.js';
 import type { ResultHandle } from './results/handle.js';
 import { idsOf, type Job, type Jobs } from './results/jobs.js';
-import type { TaskMetadata } from './results/task-metadata.js';
-import { type ClientStats, statsOf } from './stats.js';
+import type { TaskMetadata } from './tasks/task-metadata.js';
 import { BroadcastView } from './views/broadcast-view.js';
 import { DirectView } from './views/direct-view.js';
-import type { CommandOptions, ShutdownOptions } from './views/engine-commands.js';
-import type { EngineLanguage } from './views/engine-languages.js';
 import type { ViewExecutor } from './views/executor.js';
 import { LoadBalancedView } from './views/load-balanced-view.js';
-import type { Targets } from './views/targets.js';
 import type { BalancedFlags, BroadcastFlags, ViewFlags } from './views/view-flags.js';
 
 /** A connection to an IPython Parallel controller, Python's or ours. Mirrors ipyparallel `Client`. */

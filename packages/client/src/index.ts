@@ -66,12 +66,18 @@ export {
 } from '@ipyparallel-js/protocol';
 export type { WaitOptions } from '@ipyparallel-js/wire';
 export { Client } from './client.js';
-export type { ClientOptions } from './client-options.js';
-export type { ConnectionOptions } from './connect/connection.js';
-export type { EnginesOptions } from './engine-progress.js';
-export type { EngineInfo } from './engine-registry.js';
-export { fromModule } from './from-module.js';
-export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub-operations.js';
+export type { ConnectionOptions } from './connection/connection.js';
+export type { ConnectionStatus } from './connection/connection-state.js';
+export type { CommandOptions, ShutdownOptions } from './engines/engine-commands.js';
+export type { EngineLanguage } from './engines/engine-languages.js';
+export type { EngineInfo } from './engines/engine-registry.js';
+export type { PerTarget, Targets } from './engines/targets.js';
+export type { PlannedRequest, QueryPlan } from './hub/explain.js';
+export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub/hub-operations.js';
+export type { PurgeOptions, PurgeReport, ResubmitOptions } from './hub/purge.js';
+export type { ClientOptions } from './link/client-options.js';
+export type { EnginesOptions } from './link/engine-progress.js';
+export type { ClientStats, TrafficStats } from './link/stats.js';
 export { groupByStatus, progress, records, untilDone } from './live/operators.js';
 export { Watch } from './live/watch.js';
 export type {
@@ -86,9 +92,6 @@ export type {
 } from './live/watch-event.js';
 export { DbQuery } from './query/db-query.js';
 export type { DbQueryOptions, RangeOptions } from './query/query-options.js';
-export type { PlannedRequest, QueryPlan } from './query/query-plan.js';
-export type { PurgeOptions, PurgeReport, ResubmitOptions } from './query/selections.js';
-export type { ConnectionStatus } from './reconnect/connection-state.js';
 export { AsyncMapResult } from './results/async-map-result.js';
 export {
   AsyncResult,
@@ -102,16 +105,15 @@ export type { ResultHandle } from './results/handle.js';
 export type { Settled } from './results/iteration.js';
 export type { Job, Jobs } from './results/jobs.js';
 export type { PartialResult } from './results/partials.js';
-export type { Progress } from './results/progress.js';
 export type { ProgressBarOptions } from './results/progress-bar.js';
 export type { Reassembly } from './results/reassembly.js';
-export type { ResultCacheLimits } from './results/result-cache.js';
 export type { OutputOptions, OutputStream } from './results/stream-output.js';
 export type { OutputOfTask } from './results/task-group.js';
-export type { TaskMetadata, TaskOutput } from './results/task-metadata.js';
-export type { ExecuteReply } from './results/task-results.js';
 export type { Moments, TimedeltaOptions, TimeKey } from './results/timing.js';
-export type { ClientStats, TrafficStats } from './stats.js';
+export type { Progress } from './tasks/progress.js';
+export type { ResultCacheLimits } from './tasks/result-cache.js';
+export type { TaskMetadata, TaskOutput } from './tasks/task-metadata.js';
+export type { ExecuteReply } from './tasks/task-outcome.js';
 export { BroadcastView } from './views/broadcast-view.js';
 export {
   Dependency,
@@ -127,17 +129,15 @@ export {
   type Namespace,
   type ScatterOptions,
 } from './views/direct-view.js';
-export type { CommandOptions, ShutdownOptions } from './views/engine-commands.js';
-export type { EngineLanguage } from './views/engine-languages.js';
 export { ViewExecutor } from './views/executor.js';
+export { fromModule } from './views/from-module.js';
 export { depend, requireModules } from './views/functional-dependency.js';
 export { LazyMap, type LazyMapOptions } from './views/lazy-map.js';
 export { LoadBalancedView } from './views/load-balanced-view.js';
 export type { MapArguments, MapOptions, OneResult } from './views/map-arguments.js';
 export type { Distribution } from './views/partition.js';
 export type { ParallelFunction, ParallelOptions, RemoteFunction } from './views/remote-function.js';
-export type { PerTarget, Targets } from './views/targets.js';
 export { type PerTargetStatus, View, type ViewJobs } from './views/view.js';
 export type { ExecuteOptions } from './views/view-calls.js';
 export type { BalancedFlags, BroadcastFlags, DirectFlags, ViewFlags } from './views/view-flags.js';
-export { type Callable, type JsFunction, Kwargs, kwargs } from './work.js';
+export { type Callable, type JsFunction, Kwargs, kwargs } from './views/work.js';

@@ -1,20 +1,20 @@
 import type { PickleLimits } from '@ipyparallel-js/protocol';
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
-import type { ClientOptions } from './client-options.js';
-import type { EnginesOptions } from './engine-progress.js';
+import type { CommandOptions, ShutdownOptions } from './engines/engine-commands.js';
+import type { PurgeOptions, ResubmitOptions } from './hub/purge.js';
+import type { ClientOptions } from './link/client-options.js';
+import type { EnginesOptions } from './link/engine-progress.js';
 import type { WatchOptions } from './live/watch-event.js';
 import type { DbQueryOptions } from './query/query-options.js';
-import type { PurgeOptions, ResubmitOptions } from './query/selections.js';
 import type { GetOptions, InteractiveOptions, ReturnWhen } from './results/async-result.js';
 import type { DisplayOptions } from './results/display-outputs.js';
 import type { ProgressBarOptions } from './results/progress-bar.js';
-import type { ResultCacheLimits } from './results/result-cache.js';
 import type { OutputOptions } from './results/stream-output.js';
 import type { TimedeltaOptions } from './results/timing.js';
+import type { ResultCacheLimits } from './tasks/result-cache.js';
 import type { DependencyOptions } from './views/dependency.js';
 import type { ScatterOptions } from './views/direct-view.js';
-import type { CommandOptions, ShutdownOptions } from './views/engine-commands.js';
 import type { LazyMapOptions } from './views/lazy-map.js';
 import type { MapOptions } from './views/map-arguments.js';
 

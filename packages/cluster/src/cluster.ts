@@ -6,13 +6,10 @@ import { Client, type ClientOptions, type WaitOptions } from '@ipyparallel-js/cl
 import { UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause, startDeadline, timeoutError, within } from '@ipyparallel-js/wire';
-import { Child, type ProcessExit } from './child.js';
-import { childEnv, controllerCommand, engineCommand } from './commands.js';
-import { endedTooEarly, lostAPort, portTaken } from './diagnose.js';
-import { endProcesses, sendSignal } from './end-processes.js';
-import { EngineProcess } from './engine-process.js';
-import { ClusterError } from './errors.js';
-import { Guard } from './guard.js';
+import { childEnv, controllerCommand, engineCommand } from './launch/commands.js';
+import { endedTooEarly, lostAPort, portTaken } from './launch/diagnose.js';
+import { EngineProcess } from './launch/engine-process.js';
+import { ClusterError } from './launch/errors.js';
 import {
   type ClusterOptions,
   type ControllerKind,
@@ -23,9 +20,12 @@ import {
   keepsFiles,
   type ResolvedClusterOptions,
   resolveClusterOptions,
-} from './options.js';
-import { ignoreSignals, stopOnSignals } from './signals.js';
-import { unregisterEngine } from './unregister.js';
+} from './launch/options.js';
+import { unregisterEngine } from './launch/unregister.js';
+import { Child, type ProcessExit } from './processes/child.js';
+import { endProcesses, sendSignal } from './processes/end-processes.js';
+import { Guard } from './processes/guard.js';
+import { ignoreSignals, stopOnSignals } from './processes/signals.js';
 
 const WAIT: OptionNames<WaitOptions> = { timeout: true, signal: true };
 

@@ -1,4 +1,3 @@
-export type { ProcessExit } from './child.js';
 export {
   Cluster,
   type ClusterClientOptions,
@@ -6,5 +5,6 @@ export {
   type ClusterEngine,
   type ClusterProcess,
 } from './cluster.js';
-export { ClusterError, type ClusterErrorCode } from './errors.js';
-export type { ClusterOptions, ControllerKind, EngineCounts, EngineKind } from './options.js';
+export { ClusterError, type ClusterErrorCode } from './launch/errors.js';
+export type { ClusterOptions, ControllerKind, EngineCounts, EngineKind } from './launch/options.js';
+export type { ProcessExit } from './processes/child.js';

@@ -25,21 +25,21 @@ import {
   watchParent,
   type ZmqSocket,
 } from '@ipyparallel-js/wire';
-import { type LoadedInfo, loadConnectionInfo } from './connection-info.js';
-import { ControlHandler } from './control.js';
-import type { EngineStats } from './engine-stats.js';
-import { Heart } from './heart.js';
+import { VERSION } from './common/version.js';
+import { type LoadedInfo, loadConnectionInfo } from './connection/connection-info.js';
+import { Heart } from './connection/heart.js';
+import { Links } from './connection/links.js';
+import { Reunion } from './connection/re-registration.js';
+import { type Registration, register } from './connection/registration.js';
+import { SocketFactory } from './connection/sockets.js';
 import type { Farewell } from './kernel/messages.js';
-import { KernelProcess } from './kernel-process.js';
-import { Links } from './links.js';
-import { LostWork } from './lost-work.js';
-import { type EngineOptions, type ResolvedEngineOptions, resolveEngineOptions } from './options.js';
-import { Publisher } from './publisher.js';
-import { type Registration, register } from './registration.js';
-import { Reunion } from './reunion.js';
-import { SocketFactory } from './sockets.js';
-import { TaskRunner } from './task-runner.js';
-import { VERSION } from './version.js';
+import { type EngineOptions, type ResolvedEngineOptions, resolveEngineOptions } from './options/options.js';
+import { ControlHandler } from './tasks/control.js';
+import type { EngineStats } from './tasks/engine-stats.js';
+import { KernelProcess } from './tasks/kernel-process.js';
+import { LostWork } from './tasks/lost-work.js';
+import { Publisher } from './tasks/publisher.js';
+import { TaskRunner } from './tasks/task-runner.js';
 
 /** Why an engine has ended. */
 export interface EngineEnd {

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { UsageError } from '@ipyparallel-js/protocol';
-import { type EngineArguments, HELP, parseEngineArguments } from './arguments.js';
+import { VERSION } from './common/version.js';
 import { Engine, type EngineEnd } from './engine.js';
-import { VERSION } from './version.js';
+import { type EngineArguments, HELP, parseEngineArguments } from './options/arguments.js';
 
 /** What an engine forked with an IPC channel sends to its parent. */
 export interface RegisteredNotice {

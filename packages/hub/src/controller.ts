@@ -1,14 +1,14 @@
 import { type Dict, Session } from '@ipyparallel-js/protocol';
 import { createLogger, type Logger, Refusals } from '@ipyparallel-js/wire';
-import { systemClock } from './clock.js';
-import { ConnectionFiles, connectionFilePaths, makePrivateDirectory } from './connection-files.js';
+import { systemClock } from './common/clock.js';
+import { ConnectionFiles, connectionFilePaths, makePrivateDirectory } from './connection/connection-files.js';
+import { type ReusedConnection, readReusedConnection } from './connection/reused-connection.js';
+import { HubThread } from './hub/thread/hub-thread.js';
 import {
   type ControllerOptions,
   type ResolvedControllerOptions,
   resolveControllerOptions,
-} from './controller-options.js';
-import { HubThread } from './hub/hub-thread.js';
-import { type ReusedConnection, readReusedConnection } from './reused-connection.js';
+} from './options/controller-options.js';
 import { Traffic } from './traffic/traffic.js';
 
 /**

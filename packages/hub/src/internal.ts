@@ -1,7 +1,6 @@
 // What the other packages and the tests of this project need and users do not. No promise of stability.
-export { type Clock, systemClock } from './clock.js';
-export { type CommandLine, parseCommandLine, usage } from './command-line.js';
-export { type ResolvedControllerOptions, resolveControllerOptions } from './controller-options.js';
+export { type Clock, systemClock } from './common/clock.js';
+export { VERSION } from './common/version.js';
 export { MemoryDatabase } from './db/memory-database.js';
 export { compileQuery } from './db/mongodb/compile-query.js';
 export { type Driver, loadDriver } from './db/mongodb/driver.js';
@@ -26,16 +25,17 @@ export {
   type WriteOutcome,
 } from './db/task-database.js';
 export { Hub, type HubOptions } from './hub/hub.js';
-export { QuerySocket } from './hub/query-socket.js';
-export { RateLimit } from './hub/rate-limit.js';
+export { RateLimit } from './hub/requests/rate-limit.js';
 export { ChangeLog } from './hub/subscriptions/change-log.js';
 export type { SubscriptionLimits } from './hub/subscriptions/subscriptions.js';
-export { packBatch, unpackBatch } from './link/frame-batch.js';
-export { LinkCounts } from './link/link-counts.js';
-export type { Monitor, Schedulers } from './link/schedulers.js';
+export { QuerySocket } from './hub/thread/query-socket.js';
+export { type CommandLine, parseCommandLine, usage } from './options/command-line.js';
+export { type ResolvedControllerOptions, resolveControllerOptions } from './options/controller-options.js';
+export { packBatch, unpackBatch } from './thread-link/frame-batch.js';
+export { LinkCounts } from './thread-link/link-counts.js';
+export type { Monitor, Schedulers } from './thread-link/schedulers.js';
 export { BroadcastScheduler } from './traffic/broadcast-scheduler.js';
 export { HeartMonitor } from './traffic/heart-monitor.js';
 export { Dependency, parseDependency } from './traffic/tasks/dependency.js';
 export { SCHEMES, type Scheme } from './traffic/tasks/schemes.js';
 export { TaskScheduler, type TaskSchedulerOptions } from './traffic/tasks/task-scheduler.js';
-export { VERSION } from './version.js';

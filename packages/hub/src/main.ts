@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 import { IpyparallelError, UsageError } from '@ipyparallel-js/protocol';
 import { createLogger, stderrSink, watchParent } from '@ipyparallel-js/wire';
-import { type CommandLine, parseCommandLine, usage } from './command-line.js';
+import { VERSION } from './common/version.js';
 import { Controller } from './controller.js';
-import { VERSION } from './version.js';
+import { type CommandLine, parseCommandLine, usage } from './options/command-line.js';
 
 /** An end that takes longer than this is cut short, in ms: launchers give a controller three seconds. */
 const STOP_TIMEOUT = 2500;

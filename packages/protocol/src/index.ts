@@ -1,15 +1,5 @@
-export { DELIMITER, type SplitFrames, splitFrames } from './codec.js';
-export {
-  type ClientChannel,
-  type ClientConnectionInfo,
-  channelAddress,
-  type EngineConnectionInfo,
-  parseConnectionFile,
-  validateClientConnectionInfo,
-  validateEngineConnectionInfo,
-} from './connection-info.js';
-export { formatWireDate, parseWireDate, type WireDate } from './dates.js';
-export type { Dict } from './dict.js';
+export { formatWireDate, parseWireDate, type WireDate } from './common/dates.js';
+export type { Dict } from './common/dict.js';
 export {
   AuthenticationError,
   CompositeError,
@@ -36,8 +26,19 @@ export {
   TransportError,
   UnsupportedPackerError,
   UsageError,
-} from './errors.js';
-export { type AnyFunction, capture, type TaskResult } from './js-function.js';
+} from './common/errors.js';
+export { type AnyFunction, capture, type TaskResult } from './javascript/js-function.js';
+export { type EngineGlobal, type TaskContext, type TaskProgress, task } from './javascript/task-context.js';
+export { DELIMITER, type SplitFrames, splitFrames } from './messages/codec.js';
+export {
+  type ClientChannel,
+  type ClientConnectionInfo,
+  channelAddress,
+  type EngineConnectionInfo,
+  parseConnectionFile,
+  validateClientConnectionInfo,
+  validateEngineConnectionInfo,
+} from './messages/connection-info.js';
 export {
   type AnyMessage,
   type ErrorContent,
@@ -53,8 +54,18 @@ export {
   type QueueStatusContent,
   type ReplyContent,
   type SubscriptionChange,
-} from './messages.js';
-export { type Packer, packerFor } from './packers.js';
+} from './messages/messages.js';
+export { type Packer, packerFor } from './messages/packers.js';
+export { ReplayHistory } from './messages/replay-history.js';
+export {
+  type MessageParts,
+  type NewMessage,
+  newId,
+  PROTOCOL_VERSION,
+  Session,
+  type SessionOptions,
+} from './messages/session.js';
+export { createSigner, type Signer } from './messages/signing.js';
 export {
   type UnpackedApply,
   type UnpackedResult,
@@ -106,16 +117,11 @@ export type {
   TextOperators,
   TypeName,
 } from './query/types.js';
-export { ReplayHistory } from './replay-history.js';
 export {
-  type MessageParts,
-  type NewMessage,
-  newId,
-  PROTOCOL_VERSION,
-  Session,
-  type SessionOptions,
-} from './session.js';
-export { createSigner, type Signer } from './signing.js';
-export { type EngineGlobal, type TaskContext, type TaskProgress, task } from './task-context.js';
-export { type DateKey, exactTime, type KeyAlias, type TaskKey, type TaskRecord } from './task-record.js';
-export { isDone, TASK_STATUSES, type TaskStatus, taskStatus } from './task-status.js';
+  type DateKey,
+  exactTime,
+  type KeyAlias,
+  type TaskKey,
+  type TaskRecord,
+} from './tasks/task-record.js';
+export { isDone, TASK_STATUSES, type TaskStatus, taskStatus } from './tasks/task-status.js';

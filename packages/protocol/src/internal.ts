@@ -1,10 +1,10 @@
 // What the other packages of this project need and users do not. No promise of stability.
 
-export { BoundedSet } from './bounded-set.js';
-export { checkOptions, type OptionNames } from './check-options.js';
-export { type Codec, decodeMessage, encodeMessage, type OutgoingMessage } from './codec.js';
-export { isDict, own, ownString } from './dict.js';
-export { isBindable } from './function-source.js';
+export { BoundedSet } from './common/bounded-set.js';
+export { checkOptions, type OptionNames } from './common/check-options.js';
+export { isDict, own, ownString } from './common/dict.js';
+export { didYouMean, nearest } from './common/suggest.js';
+export { isBindable } from './javascript/function-source.js';
 export {
   type CaptureRef,
   type DecodedCall,
@@ -16,8 +16,11 @@ export {
   type JsCall,
   type JsPayload,
   type WireFunction,
-} from './js-call.js';
-export { type Recipe, recipeOf, withRecipe } from './js-function.js';
+} from './javascript/js-call.js';
+export { type Recipe, recipeOf, withRecipe } from './javascript/js-function.js';
+export { NO_TASK, setCurrentTask } from './javascript/task-context.js';
+export { type Codec, decodeMessage, encodeMessage, type OutgoingMessage } from './messages/codec.js';
+export { hubError, remoteErrorInfo, type TaskPlace, taskError } from './messages/remote-errors.js';
 export { decodeCursor, encodeCursor } from './query/cursor.js';
 export {
   type ColumnReader,
@@ -60,10 +63,7 @@ export {
 export type { DateForm } from './query/value-reader.js';
 export { compareAnyType, compareText, compareValues, equalValues } from './query/values.js';
 export { toWireQuery } from './query/wire.js';
-export { hubError, remoteErrorInfo, type TaskPlace, taskError } from './remote-errors.js';
-export { didYouMean, nearest } from './suggest.js';
-export { NO_TASK, setCurrentTask } from './task-context.js';
-export { decodeTaskData, encodeTaskData, type PartialResults, partialResults } from './task-data.js';
+export { decodeTaskData, encodeTaskData, type PartialResults, partialResults } from './tasks/task-data.js';
 export {
   type ColumnKind,
   decodeRecord,
@@ -77,5 +77,5 @@ export {
   TASK_COLUMNS,
   TASK_KEYS,
   type WireRecord,
-} from './task-record.js';
-export { outcome, STATUS_KEYS } from './task-status.js';
+} from './tasks/task-record.js';
+export { outcome, STATUS_KEYS } from './tasks/task-status.js';

@@ -1,12 +1,12 @@
 // A room inside the project: what its packages share below their public interfaces. No promise of stability.
-export { type CurveKeys, curveKeys } from './connect/curve-keys.js';
+export { type CurveKeys, curveKeys } from './connection/curve-keys.js';
 export {
   type ClusterChoice,
   expandPath,
   type FilePlace,
   locateConnectionFile,
-} from './connect/locate-file.js';
-export { type Machine, thisMachine } from './connect/machine.js';
+} from './connection/locate-file.js';
+export { type Machine, thisMachine } from './connection/machine.js';
 export {
   bracketed,
   hostBehindTunnel,
@@ -17,10 +17,8 @@ export {
   reachHint,
   runsHere,
   withPort,
-} from './connect/reachable-host.js';
-export { readConnectionFile } from './connect/read-file.js';
-export { Fifo } from './fifo.js';
-export { type DropReason, Intake } from './intake.js';
+} from './connection/reachable-host.js';
+export { readConnectionFile } from './connection/read-file.js';
 export {
   createLogger,
   type Logger,
@@ -29,16 +27,19 @@ export {
   parseLogLevel,
   Refusals,
   stderrSink,
-} from './log.js';
+} from './process/log.js';
+export { watchParent } from './process/parent-watch.js';
+export { Fifo } from './sockets/fifo.js';
+export { type DropReason, Intake } from './sockets/intake.js';
 export {
   type Frames,
   type LinkState,
   MessageSocket,
   type SocketEvents,
   type ZmqSocket,
-} from './message-socket.js';
-export { watchParent } from './parent-watch.js';
-export { sessionOf } from './session.js';
+} from './sockets/message-socket.js';
+export { sessionOf } from './sockets/session.js';
+export { withChildSignal } from './waiting/child-signal.js';
 export {
   type Deadline,
   formatMs,
@@ -48,4 +49,4 @@ export {
   type WaitOptions,
   waitFor,
   within,
-} from './wait.js';
+} from './waiting/wait.js';

@@ -1,7 +1,7 @@
 import { ConnectionClosedError, newId, TimeoutError, TransportError } from '@ipyparallel-js/protocol';
 import { pause } from '@ipyparallel-js/wire';
-import type { Question } from '../query/question.js';
-import type { ConnectionState } from '../reconnect/connection-state.js';
+import type { ConnectionState } from '../connection/connection-state.js';
+import type { Question } from '../hub/question.js';
 import type { Difference, LiveChange } from './live-set.js';
 import { LiveSet } from './live-set.js';
 import { digestOf } from './sequence.js';

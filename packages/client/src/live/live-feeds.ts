@@ -1,4 +1,4 @@
-import type { Question } from '../query/question.js';
+import type { Question } from '../hub/question.js';
 import type { LiveFeed } from './live-feed.js';
 import type { ParsedSequence } from './sequence.js';
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isDone, type TaskKey, type TaskRecord, type TaskStatus, taskStatus } from '@ipyparallel-js/protocol';
 import { STATUS_KEYS } from '@ipyparallel-js/protocol/internal';
-import { type ProjectedRow, projectAll, type Question, type Row } from '../query/question.js';
+import { type ProjectedRow, projectAll, type Question, type Row } from '../hub/question.js';
 
 /** What a feed has learnt of one record. Rows have the columns of {@link LiveSet.columns}. */
 export type LiveChange =

@@ -1,7 +1,7 @@
 import { ConnectionClosedError, isDone, type TaskStatus } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { Observable, type OperatorFunction } from 'rxjs';
-import { countProgress, type Progress } from '../results/progress.js';
+import { countProgress, type Progress } from '../tasks/progress.js';
 import type { WatchEvent } from './watch-event.js';
 
 /** A record of a live query as these operators see it. */

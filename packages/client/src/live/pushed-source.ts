@@ -7,13 +7,12 @@ import {
   type TaskKey,
 } from '@ipyparallel-js/protocol';
 import { allOf, decodeRecord, isDict, toWireQuery } from '@ipyparallel-js/protocol/internal';
-import { pause } from '@ipyparallel-js/wire';
-import type { HubReply, HubRequests, OkContent } from '../hub-requests.js';
-import type { HubDatabase } from '../query/hub-database.js';
-import { neverMatches } from '../query/hub-plan.js';
-import { byIds, columnsAsked, type Question, type Row } from '../query/question.js';
-import { bufferReader } from '../query/record-requests.js';
-import { briefly } from './briefly.js';
+import { pause, withChildSignal } from '@ipyparallel-js/wire';
+import type { HubDatabase } from '../hub/hub-database.js';
+import type { HubReply, HubRequests, OkContent } from '../hub/hub-requests.js';
+import { neverMatches } from '../hub/query-planner.js';
+import { byIds, columnsAsked, type Question, type Row } from '../hub/question.js';
+import { bufferReader } from '../hub/record-requests.js';
 import type { FeedSink, FeedSource, Place } from './live-feed.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';
 import type { UpdateInbox } from './update-inbox.js';
@@ -262,7 +261,7 @@ class PushedRun {
     const { keys } = this.#question;
     const columns = this.#columns.map((column) => ({ name: column, column }));
     const question = keys === undefined ? this.#question : { ...this.#question, keys: columns };
-    await briefly(this.#signal, async (signal) => {
+    await withChildSignal(this.#signal, async (signal) => {
       const newDeadline = () => this.#context.requests.deadline({ signal });
       for await (const rows of this.#context.database().pages(question, newDeadline))
         take(rows as unknown as readonly Row[]);
@@ -276,7 +275,7 @@ class PushedRun {
     if (ids.size === 0) return;
     const node = allOf([byIds([...ids]), this.#question.node]);
     const { database, requests } = this.#context;
-    const rows = await briefly(this.#signal, (signal) =>
+    const rows = await withChildSignal(this.#signal, (signal) =>
       database().matches(node, this.#columns, requests.deadline({ signal })),
     );
     this.#sink.apply(rows.map((row) => ({ op: 'set', row })));
@@ -335,7 +334,7 @@ class PushedRun {
 
   async #leaving(ids: readonly string[]): Promise<LiveChange[]> {
     const { database, requests } = this.#context;
-    const rows = await briefly(this.#signal, (signal) =>
+    const rows = await withChildSignal(this.#signal, (signal) =>
       database().byId(ids, this.#columns, requests.deadline({ signal })),
     );
     return ids.map((msgId) => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { toWireQuery } from '@ipyparallel-js/protocol/internal';
-import type { Question } from '../query/question.js';
+import type { Question } from '../hub/question.js';
 import type { Place } from './live-feed.js';
 import type { WatchSequence } from './watch-event.js';
 

@@ -1,6 +1,6 @@
-import type { Question } from '../query/question.js';
+import type { Question } from '../hub/question.js';
 import type { FeedSink, FeedSource } from './live-feed.js';
-import { type StockContext, type StockIntervals, StockRun } from './stock-run.js';
+import { type StockContext, type StockIntervals, StockRun } from './polled-source.js';
 
 /** Feeds a live query by asking: for the tasks that a signal names at once, for what gives no signal now and then. */
 export class StockSource implements FeedSource {

@@ -2,15 +2,15 @@ import { ConnectionClosedError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause, startDeadline, type WaitOptions } from '@ipyparallel-js/wire';
 import { Observable } from 'rxjs';
+import type { QueryPlan } from '../hub/explain.js';
+import type { HubDatabase } from '../hub/hub-database.js';
+import type { PurgeOptions, PurgeReport, ResubmitOptions, Selections } from '../hub/purge.js';
+import type { ProjectedRow, Question } from '../hub/question.js';
 import type { LiveQueries } from '../live/live-queries.js';
 import type { Watch } from '../live/watch.js';
 import type { WatchOptions } from '../live/watch-event.js';
 import { PURGE, RESUBMIT, WAIT, WATCH } from '../option-names.js';
 import type { AsyncResult } from '../results/async-result.js';
-import type { HubDatabase } from './hub-database.js';
-import type { QueryPlan } from './query-plan.js';
-import type { ProjectedRow, Question } from './question.js';
-import type { PurgeOptions, PurgeReport, ResubmitOptions, Selections } from './selections.js';
 
 /** What a query object works with. */
 export interface QueryContext {

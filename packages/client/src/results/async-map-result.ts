@@ -1,6 +1,6 @@
+import type { Task } from '../tasks/task.js';
 import { AsyncResult } from './async-result.js';
 import type { Reassembly } from './reassembly.js';
-import type { Task } from './task.js';
 
 /**
  * The results of a map: its tasks are chunks, its elements what the function gave for each item. `get` gives the whole

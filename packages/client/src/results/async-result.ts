@@ -2,10 +2,10 @@ import { CompositeError, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause, startDeadline, type WaitOptions, within } from '@ipyparallel-js/wire';
 import { GET, GET_DICT, WAIT, WAIT_INTERACTIVE, WAIT_WHEN } from '../option-names.js';
+import type { Outcome } from '../tasks/task.js';
 import { completions, type Settled, settledAsCompleted, settledInOrder, valuesOf } from './iteration.js';
 import { ProgressBar, type ProgressBarOptions } from './progress-bar.js';
 import { type Reassembly, reassemble } from './reassembly.js';
-import type { Outcome } from './task.js';
 import { TaskGroup } from './task-group.js';
 
 /** What one element of a result is: of a list its items, else the result itself. */

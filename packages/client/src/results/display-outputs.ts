@@ -1,7 +1,7 @@
 import { UsageError } from '@ipyparallel-js/protocol';
+import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
 import { OutputPrinter } from './output-printer.js';
 import type { OutputOptions } from './stream-output.js';
-import type { TaskMetadata, TaskOutput } from './task-metadata.js';
 
 /** How output that has come is printed. */
 export interface DisplayOptions extends OutputOptions {

@@ -1,6 +1,6 @@
 import { type Deadline, waitFor, within } from '@ipyparallel-js/wire';
+import type { Outcome, Task } from '../tasks/task.js';
 import { elementsOf, type Reassembly } from './reassembly.js';
-import type { Outcome, Task } from './task.js';
 
 /** What became of one element: its value, or the error of its task. */
 export type Settled<E> = { readonly msgId: string; readonly engineId: number | null } & (

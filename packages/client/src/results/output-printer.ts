@@ -1,8 +1,8 @@
 import type { Writable } from 'node:stream';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict, own, ownString } from '@ipyparallel-js/protocol/internal';
+import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
 import type { OutputOptions } from './stream-output.js';
-import type { TaskMetadata, TaskOutput } from './task-metadata.js';
 
 /** Prints output, under a line `[stdout:3]` whenever the stream or the engine changes. */
 export class OutputPrinter {

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import type { Progress } from './progress.js';
+import type { Progress } from '../tasks/progress.js';
 
 /** Where and how progress is shown. */
 export interface ProgressBarOptions {

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
+import type { Task } from '../tasks/task.js';
 import { OutputPrinter } from './output-printer.js';
-import type { Task } from './task.js';
 
 /** Where output goes. */
 export interface OutputOptions {

@@ -4,15 +4,15 @@ import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, startDeadline, timeoutError, type WaitOptions, within } from '@ipyparallel-js/wire';
 import { defer, map, merge, type Observable } from 'rxjs';
 import { DISPLAY_OUTPUTS, STREAM_OUTPUT, TIMEDELTA, WAIT } from '../option-names.js';
+import { countProgress, type Progress } from '../tasks/progress.js';
+import { statusChanges } from '../tasks/status-changes.js';
+import type { Task } from '../tasks/task.js';
+import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
 import { type DisplayOptions, displayOutputs } from './display-outputs.js';
 import { makeHandle, type ResultHandle } from './handle.js';
 import { type PartialResult, partialsOf } from './partials.js';
-import { countProgress, type Progress } from './progress.js';
 import type { Reassembly } from './reassembly.js';
-import { statusChanges } from './status-changes.js';
 import { type OutputOptions, type OutputStream, streamOutput } from './stream-output.js';
-import type { Task } from './task.js';
-import type { TaskMetadata, TaskOutput } from './task-metadata.js';
 import { elapsedSince, type Moments, serialTime, type TimedeltaOptions, timedelta } from './timing.js';
 
 /** What the results of several tasks are together. */

@@ -1,5 +1,5 @@
 import { UsageError } from '@ipyparallel-js/protocol';
-import type { TaskMetadata } from './task-metadata.js';
+import type { TaskMetadata } from '../tasks/task-metadata.js';
 
 /** The dates of a task's metadata that times are measured between. */
 export type TimeKey = 'submitted' | 'begun' | 'started' | 'completed' | 'received';

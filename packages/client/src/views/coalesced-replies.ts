@@ -1,8 +1,8 @@
 import { type AnyMessage, EngineError, type IpyparallelError, unpackResult } from '@ipyparallel-js/protocol';
 import { own, ownString, taskError } from '@ipyparallel-js/protocol/internal';
-import type { EngineInfo } from '../engine-registry.js';
-import type { OwnTasks } from '../results/own-tasks.js';
-import type { Task } from '../results/task.js';
+import type { EngineInfo } from '../engines/engine-registry.js';
+import type { OwnTasks } from '../tasks/own-tasks.js';
+import type { Task } from '../tasks/task.js';
 
 /** A coalescing broadcast: its engines by ascending id, and the task of each. */
 export interface Gathering {

@@ -1,19 +1,19 @@
 import { type NdArray, type TypedArray, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
-import type { EngineInfo } from '../engine-registry.js';
+import type { EngineInfo } from '../engines/engine-registry.js';
+import type { MapResult, PerTarget, Targets, ViewResult } from '../engines/targets.js';
 import { GATHER, SCATTER, WAIT } from '../option-names.js';
 import { AsyncMapResult } from '../results/async-map-result.js';
 import { AsyncResult } from '../results/async-result.js';
-import type { Task } from '../results/task.js';
-import { type Callable, type WorkFor, workOfCall, workOfEach } from '../work.js';
+import type { Task } from '../tasks/task.js';
 import type { LazyMap, LazyMapOptions } from './lazy-map.js';
 import type { MapOptions } from './map-arguments.js';
 import { pullWork, pushWork } from './namespace-work.js';
 import { checkDistribution, type Distribution, part, shortest, sliceable } from './partition.js';
-import type { MapResult, PerTarget, Targets, ViewResult } from './targets.js';
 import { View, type ViewParts } from './view.js';
 import type { BroadcastFlags, DirectFlags } from './view-flags.js';
+import { type Callable, type WorkFor, workOfCall, workOfEach } from './work.js';
 
 /** Values by the names that they get on the engines. */
 export type Namespace = Readonly<Record<string, unknown>>;

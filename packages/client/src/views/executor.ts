@@ -1,9 +1,9 @@
 import type { PyCallable, PyReference } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import type { WaitOptions } from '@ipyparallel-js/wire';
+import type { Targets, ViewResult } from '../engines/targets.js';
 import { WAIT } from '../option-names.js';
 import type { OneResult } from './map-arguments.js';
-import type { Targets, ViewResult } from './targets.js';
 import type { View } from './view.js';
 import type { ViewFlags } from './view-flags.js';
 

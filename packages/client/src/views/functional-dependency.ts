@@ -1,5 +1,5 @@
 import { capture, PyCallable, UsageError } from '@ipyparallel-js/protocol';
-import type { JsFunction } from '../work.js';
+import type { JsFunction } from './work.js';
 
 /**
  * A function that runs only on engines where a check holds: `depend(check, …arguments)(fn)`. Where the check gives false

@@ -1,6 +1,6 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import { Fifo } from '@ipyparallel-js/wire';
-import type { Task } from '../results/task.js';
+import type { Task } from '../tasks/task.js';
 import { checkCount } from './map-arguments.js';
 
 /** Options of `imap`. */

@@ -1,14 +1,14 @@
 import { UsageError } from '@ipyparallel-js/protocol';
+import type { MapResult, Targets, ViewResult } from '../engines/targets.js';
 import { AsyncMapResult } from '../results/async-map-result.js';
 import { AsyncResult } from '../results/async-result.js';
-import type { Task } from '../results/task.js';
-import { type Callable, type Work, type WorkFor, workOfCall, workOfEach } from '../work.js';
+import type { Task } from '../tasks/task.js';
 import type { LazyMap, LazyMapOptions } from './lazy-map.js';
 import { checkCount, type MapOptions } from './map-arguments.js';
 import { part, shortest } from './partition.js';
-import type { MapResult, Targets, ViewResult } from './targets.js';
 import { View, type ViewParts } from './view.js';
 import type { BalancedFlags } from './view-flags.js';
+import { type Callable, type Work, type WorkFor, workOfCall, workOfEach } from './work.js';
 
 const FLAGS = ['targets', 'label', 'language', 'retries', 'after', 'follow', 'timeout'];
 

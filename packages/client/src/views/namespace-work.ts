@@ -1,7 +1,7 @@
 import { PyCallable, packApplyMessage, UsageError } from '@ipyparallel-js/protocol';
-import type { Work } from '../work.js';
-import { workOfCall } from '../work.js';
-import type { EngineLanguage } from './engine-languages.js';
+import type { EngineLanguage } from '../engines/engine-languages.js';
+import type { Work } from './work.js';
+import { workOfCall } from './work.js';
 
 const NAME = String.raw`[\p{ID_Start}$_][\p{ID_Continue}$]*`;
 const PATH = new RegExp(String.raw`^${NAME}(?:\.${NAME})*$`, 'u');

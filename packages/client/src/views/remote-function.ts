@@ -1,7 +1,7 @@
+import type { MapResult, Targets, ViewResult } from '../engines/targets.js';
 import { MAP } from '../option-names.js';
-import { type Callable, nameOf } from '../work.js';
 import { type MapOptions, readMapArguments } from './map-arguments.js';
-import type { MapResult, Targets, ViewResult } from './targets.js';
+import { type Callable, nameOf } from './work.js';
 
 /** A function that runs on engines. Mirrors ipyparallel `RemoteFunction`. */
 export interface RemoteFunction<A extends unknown[], T extends Targets, R> {

@@ -6,21 +6,26 @@ import {
   type NewMessage,
   UsageError,
 } from '@ipyparallel-js/protocol';
-import type { EngineInfo, EngineRegistry } from '../engine-registry.js';
-import type { Row } from '../query/question.js';
-import type { ConnectionState } from '../reconnect/connection-state.js';
-import type { ReturningEngines } from '../reconnect/returning-engines.js';
-import type { OwnTasks } from '../results/own-tasks.js';
-import type { Task } from '../results/task.js';
-import { engineDied } from '../results/task-results.js';
-import type { Transport } from '../transport.js';
-import type { Work, WorkFor } from '../work.js';
+import type { ConnectionState } from '../connection/connection-state.js';
+import type { Transport } from '../connection/transport.js';
+import {
+  type EngineLanguage,
+  type EngineLanguages,
+  fitting,
+  requireCommon,
+} from '../engines/engine-languages.js';
+import type { EngineInfo, EngineRegistry } from '../engines/engine-registry.js';
+import type { ReturningEngines } from '../engines/returning-engines.js';
+import { TargetFinder } from '../engines/targets.js';
+import type { Row } from '../hub/question.js';
+import type { OwnTasks } from '../tasks/own-tasks.js';
+import type { Task } from '../tasks/task.js';
+import { engineDied } from '../tasks/task-outcome.js';
 import { CoalescedReplies } from './coalesced-replies.js';
-import { type EngineLanguage, type EngineLanguages, fitting, requireCommon } from './engine-languages.js';
 import { labelled, schedulerMetadata } from './routing.js';
 import { inSlices } from './slices.js';
-import { TargetFinder } from './targets.js';
 import type { BalancedFlags, BroadcastFlags, ViewFlags } from './view-flags.js';
+import type { Work, WorkFor } from './work.js';
 
 /** What one engine is to do. */
 export interface Piece {

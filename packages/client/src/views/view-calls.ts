@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { type PyCallable, type PyReference, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
+import type { MapResult, PerTarget, Targets, ViewResult } from '../engines/targets.js';
 import { IMAP, MAP } from '../option-names.js';
-import type { ExecuteReply } from '../results/task-results.js';
-import { type Callable, executeWork, type WorkFor, workOfCall } from '../work.js';
+import type { ExecuteReply } from '../tasks/task-outcome.js';
 import type { LazyMap, LazyMapOptions } from './lazy-map.js';
 import { type MapArguments, type MapOptions, type OneResult, readMapArguments } from './map-arguments.js';
 import {
@@ -13,8 +13,8 @@ import {
   type RemoteFunction,
   remoteFunction,
 } from './remote-function.js';
-import type { MapResult, PerTarget, Targets, ViewResult } from './targets.js';
 import type { ViewFlags } from './view-flags.js';
+import { type Callable, executeWork, type WorkFor, workOfCall } from './work.js';
 
 /** Options of `execute`. */
 export interface ExecuteOptions extends ViewFlags {

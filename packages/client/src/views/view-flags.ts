@@ -1,8 +1,8 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import { didYouMean } from '@ipyparallel-js/protocol/internal';
+import type { EngineLanguage } from '../engines/engine-languages.js';
+import type { Targets } from '../engines/targets.js';
 import { type DependencyLike, wireDependency } from './dependency.js';
-import type { EngineLanguage } from './engine-languages.js';
-import type { Targets } from './targets.js';
 
 /** What may be said of every submission. */
 export interface ViewFlags {

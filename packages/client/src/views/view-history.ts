@@ -1,4 +1,4 @@
-import type { Task } from '../results/task.js';
+import type { Task } from '../tasks/task.js';
 
 /** How many ids of tasks are kept. */
 const LIMIT = 10_000;

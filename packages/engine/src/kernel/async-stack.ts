@@ -1,4 +1,4 @@
-import { quietly } from './quietly.js';
+import { quietly } from './process-warnings.js';
 
 // Code that V8 terminates inside a callback leaves its frames on Node's async stack. Node takes that for corruption
 // and aborts, unless told otherwise: by a flag (see KernelProcess) where no async hooks are in use, and where they

@@ -7,7 +7,7 @@ import type { EngineGlobal, TaskContext } from '@ipyparallel-js/protocol';
 import { NO_TASK } from '@ipyparallel-js/protocol/internal';
 import { IMPORT_NAME } from './imports.js';
 import type { OutputBatcher, StreamName } from './output.js';
-import { quietly } from './quietly.js';
+import { quietly } from './process-warnings.js';
 
 /**
  * Gives the global object what scripts and called functions expect: `require`, imports, a console, `__name`, and

@@ -7,7 +7,7 @@ import {
   NO_TASK,
   setCurrentTask,
 } from '@ipyparallel-js/protocol/internal';
-import { wireText } from '../wire-text.js';
+import { wireText } from '../common/well-formed-text.js';
 import { CallBuilder } from './call-builder.js';
 import type { Completion, Evaluator } from './evaluator.js';
 import { describeFailure, hintAtCaptures, INTERRUPTED } from './failures.js';

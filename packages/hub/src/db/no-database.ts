@@ -1,4 +1,4 @@
-import { ReportedError } from '../errors.js';
+import { ReportedError } from '../common/errors.js';
 import type { FoundTask, Removed, TaskDatabase, WriteOutcome } from './task-database.js';
 
 function noData(): ReportedError {

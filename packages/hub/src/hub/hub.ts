@@ -9,25 +9,25 @@ import {
   splitFrames,
 } from '@ipyparallel-js/protocol';
 import { type Logger, Refusals } from '@ipyparallel-js/wire';
-import type { Clock } from '../clock.js';
+import type { Clock } from '../common/clock.js';
+import { errorContent, keyError, pyRepr, ReportedError } from '../common/errors.js';
 import type { TaskDatabase } from '../db/task-database.js';
-import { errorContent, keyError, pyRepr, ReportedError } from '../errors.js';
-import type { Monitor, Schedulers } from '../link/schedulers.js';
-import { ChangeWriter } from './change-writer.js';
-import { EarlierTasks } from './earlier-tasks.js';
-import { EngineRegistry } from './engine-registry.js';
-import type { EngineStateFile } from './engine-state.js';
-import { purgeRequest } from './purge-request.js';
-import { dbRequest, historyRequest } from './query-requests.js';
-import { RateLimit } from './rate-limit.js';
-import { Registration } from './registration.js';
-import type { Answer, Handler, HubState } from './requests.js';
-import { resubmitRequest } from './resubmit-request.js';
-import { resultRequest } from './result-request.js';
-import { connectionRequest, loadRequest, queueRequest } from './status-requests.js';
+import type { Monitor, Schedulers } from '../thread-link/schedulers.js';
+import { EngineRegistry } from './engines/engine-registry.js';
+import type { EngineStateFile } from './engines/engine-state.js';
+import { Registration } from './engines/registration.js';
+import { ChangeWriter } from './recording/change-writer.js';
+import { EarlierTasks } from './recording/orphaned-tasks.js';
+import { TaskTracker } from './recording/task-tracker.js';
+import { TrafficRecorder } from './recording/traffic-recorder.js';
+import { purgeRequest } from './requests/purge-request.js';
+import { dbRequest, historyRequest } from './requests/query-requests.js';
+import { RateLimit } from './requests/rate-limit.js';
+import type { Answer, Handler, HubState } from './requests/requests.js';
+import { resubmitRequest } from './requests/resubmit-request.js';
+import { resultRequest } from './requests/result-request.js';
+import { connectionRequest, loadRequest, queueRequest } from './requests/status-requests.js';
 import { type SubscriptionLimits, Subscriptions } from './subscriptions/subscriptions.js';
-import { TaskTracker } from './task-tracker.js';
-import { TrafficRecorder } from './traffic-recorder.js';
 
 /** What a hub is made of. */
 export interface HubOptions {

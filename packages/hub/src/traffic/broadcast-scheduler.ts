@@ -7,7 +7,7 @@ import {
   splitFrames,
 } from '@ipyparallel-js/protocol';
 import type { Frames, Refusals } from '@ipyparallel-js/wire';
-import { errorContent } from '../errors.js';
+import { errorContent } from '../common/errors.js';
 
 /** What a broadcast scheduler is connected to. */
 export interface BroadcastSchedulerOptions {

@@ -1,13 +1,13 @@
 import type { ClientConnectionInfo, EngineConnectionInfo, Session } from '@ipyparallel-js/protocol';
 import type { Frames, Logger, MessageSocket, Refusals } from '@ipyparallel-js/wire';
-import type { Clock } from '../clock.js';
-import type { Monitor, SchedulerCalls } from '../link/schedulers.js';
+import type { Clock } from '../common/clock.js';
 import {
   type BindOptions,
   type BoundSocket,
   bindSocket,
   type SocketType,
-} from '../transport/socket-factory.js';
+} from '../sockets/socket-factory.js';
+import type { Monitor, SchedulerCalls } from '../thread-link/schedulers.js';
 import { BroadcastScheduler } from './broadcast-scheduler.js';
 import { HeartMonitor } from './heart-monitor.js';
 import { relayDirect, relayOutput, relayTasks } from './relays.js';

@@ -1,4 +1,4 @@
-import { isDict, own } from '../dict.js';
+import { isDict, own } from '../common/dict.js';
 import { CanOpener } from './canning.js';
 import { setOwn } from './finish.js';
 import { Budget, type PickleLimits } from './pickle-limits.js';

@@ -1,4 +1,4 @@
-import { isDict, own } from '../dict.js';
+import { isDict, own } from '../common/dict.js';
 import { setOwn } from './finish.js';
 import { readCannedArray } from './numpy/read-numpy.js';
 import { OpaqueValue } from './opaque-value.js';

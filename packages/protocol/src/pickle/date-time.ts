@@ -1,4 +1,4 @@
-import { dateWithText, exactText } from '../exact-date.js';
+import { dateWithText, exactText } from '../common/exact-date.js';
 import { type Budget, COST } from './pickle-limits.js';
 import { isNamedZone, utcOffset } from './time-zones.js';
 import { midnight, PlainDate } from './values/plain-date.js';

@@ -1,4 +1,4 @@
-import { UsageError } from '../errors.js';
+import { UsageError } from '../common/errors.js';
 import { callableExpression, dedent } from './py-source.js';
 
 /**

@@ -1,4 +1,4 @@
-import { ProtocolError } from '../errors.js';
+import { ProtocolError } from '../common/errors.js';
 
 /** A pickle that is broken, refused or past its limits. Nothing of it was run. */
 export class UnpickleError extends ProtocolError {

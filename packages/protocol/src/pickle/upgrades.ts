@@ -1,4 +1,4 @@
-import { isDict, own } from '../dict.js';
+import { isDict, own } from '../common/dict.js';
 import { upgradeArray, upgradeMachineArray, upgradeScalar } from './numpy/read-numpy.js';
 import { OpaqueValue } from './opaque-value.js';
 import { upgradePandas } from './pandas/read-pandas.js';

@@ -1,5 +1,5 @@
-import { InvalidQueryError } from '../errors.js';
-import { type ColumnKind, TASK_COLUMNS, type TaskKey } from '../task-record.js';
+import { InvalidQueryError } from '../common/errors.js';
+import { type ColumnKind, TASK_COLUMNS, type TaskKey } from '../tasks/task-record.js';
 import { listTest } from './list-test.js';
 import type { Comparison, Field } from './tree.js';
 import { typeSet } from './type-names.js';

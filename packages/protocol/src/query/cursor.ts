@@ -1,5 +1,5 @@
-import { InvalidQueryError } from '../errors.js';
-import { TASK_COLUMNS } from '../task-record.js';
+import { InvalidQueryError } from '../common/errors.js';
+import { TASK_COLUMNS } from '../tasks/task-record.js';
 import { type Sort, type SortKeys, toWireSort } from './sort.js';
 
 /** A cursor is not longer than this; who sorts by longer values must page otherwise. */

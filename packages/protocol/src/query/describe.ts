@@ -1,4 +1,4 @@
-import { isDict } from '../dict.js';
+import { isDict } from '../common/dict.js';
 
 /** What a value is, in the words of a message. */
 export function describe(value: unknown): string {

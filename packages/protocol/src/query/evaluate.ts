@@ -1,5 +1,5 @@
-import { type Dict, isDict, own } from '../dict.js';
-import type { TaskKey } from '../task-record.js';
+import { type Dict, isDict, own } from '../common/dict.js';
+import type { TaskKey } from '../tasks/task-record.js';
 import { compileGlob } from './glob.js';
 import { listTest } from './list-test.js';
 import { isPosition } from './paths.js';

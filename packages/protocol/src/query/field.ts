@@ -1,5 +1,5 @@
-import { InvalidQueryError } from '../errors.js';
-import { didYouMean } from '../suggest.js';
+import { InvalidQueryError } from '../common/errors.js';
+import { didYouMean } from '../common/suggest.js';
 import {
   isKeyAlias,
   isTaskKey,
@@ -8,7 +8,7 @@ import {
   TASK_COLUMNS,
   TASK_KEYS,
   type TaskKey,
-} from '../task-record.js';
+} from '../tasks/task-record.js';
 import { clip, describe } from './describe.js';
 import type { Field } from './tree.js';
 

@@ -1,6 +1,6 @@
-import { isDict } from '../dict.js';
-import { InvalidQueryError } from '../errors.js';
-import { didYouMean } from '../suggest.js';
+import { isDict } from '../common/dict.js';
+import { InvalidQueryError } from '../common/errors.js';
+import { didYouMean } from '../common/suggest.js';
 import { describe } from './describe.js';
 import { translateRegExp } from './regex.js';
 import type { Comparison } from './tree.js';

@@ -1,7 +1,7 @@
-import { type Dict, isDict, own } from '../dict.js';
-import { InvalidQueryError } from '../errors.js';
-import { didYouMean } from '../suggest.js';
-import { TASK_COLUMNS } from '../task-record.js';
+import { type Dict, isDict, own } from '../common/dict.js';
+import { InvalidQueryError } from '../common/errors.js';
+import { didYouMean } from '../common/suggest.js';
+import { TASK_COLUMNS } from '../tasks/task-record.js';
 import { columnComparison, mergeEquality } from './column-comparison.js';
 import { clip, describe } from './describe.js';
 import { parseElementPath, parseField } from './field.js';

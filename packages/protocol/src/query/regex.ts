@@ -1,5 +1,5 @@
 import { RE2JS, RE2JSException } from 're2js';
-import { InvalidQueryError } from '../errors.js';
+import { InvalidQueryError } from '../common/errors.js';
 
 /** A regular expression in RE2's syntax, compiled: matching takes time linear in the text. */
 export interface Regex {

@@ -1,6 +1,6 @@
-import { isDict } from '../dict.js';
-import { InvalidQueryError } from '../errors.js';
-import { TASK_COLUMNS } from '../task-record.js';
+import { isDict } from '../common/dict.js';
+import { InvalidQueryError } from '../common/errors.js';
+import { TASK_COLUMNS } from '../tasks/task-record.js';
 import { clip, describe } from './describe.js';
 import type { ColumnReader, Predicate } from './evaluate.js';
 import { parseField } from './field.js';

@@ -1,4 +1,4 @@
-import type { TaskKey } from '../task-record.js';
+import type { TaskKey } from '../tasks/task-record.js';
 
 /** What a test compares: a column, and the path inside it (empty for the column itself). */
 export interface Field {

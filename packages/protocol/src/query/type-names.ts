@@ -1,4 +1,4 @@
-import { isDict } from '../dict.js';
+import { isDict } from '../common/dict.js';
 
 /** MongoDB's names of types and their numbers. */
 export const TYPE_NAMES: ReadonlyMap<string, number | undefined> = new Map([

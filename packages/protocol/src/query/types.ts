@@ -1,4 +1,4 @@
-import type { KEY_ALIASES, KeyAlias, TASK_COLUMNS, TaskKey, TaskRecord } from '../task-record.js';
+import type { KEY_ALIASES, KeyAlias, TASK_COLUMNS, TaskKey, TaskRecord } from '../tasks/task-record.js';
 
 /** A JSON-like value, as a query may compare a dict or a path in one with (dates inside dicts are texts). */
 export type QueryValue = string | number | boolean | null | readonly QueryValue[] | QueryDict;

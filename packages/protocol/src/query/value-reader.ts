@@ -1,7 +1,7 @@
-import { parseWireDate } from '../dates.js';
-import { isDict } from '../dict.js';
-import { InvalidQueryError } from '../errors.js';
-import { TASK_COLUMNS } from '../task-record.js';
+import { parseWireDate } from '../common/dates.js';
+import { isDict } from '../common/dict.js';
+import { InvalidQueryError } from '../common/errors.js';
+import { TASK_COLUMNS } from '../tasks/task-record.js';
 import { describe } from './describe.js';
 import type { Field } from './tree.js';
 

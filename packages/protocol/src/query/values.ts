@@ -1,4 +1,4 @@
-import { isDict } from '../dict.js';
+import { isDict } from '../common/dict.js';
 
 // MongoDB's order of types; values of different types are never ordered by $gt and its like.
 type TypeName = 'null' | 'number' | 'text' | 'object' | 'array' | 'binary' | 'boolean' | 'date';

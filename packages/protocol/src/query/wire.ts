@@ -1,5 +1,5 @@
-import type { Dict } from '../dict.js';
-import { InvalidQueryError } from '../errors.js';
+import type { Dict } from '../common/dict.js';
+import { InvalidQueryError } from '../common/errors.js';
 import type { Comparison, ElementNode, QueryNode } from './tree.js';
 
 type Node = QueryNode | ElementNode;

@@ -1,6 +1,6 @@
 import { type TaskKey, TransportError } from '@ipyparallel-js/protocol';
 import type { Collection, Document, MongoClient } from 'mongodb';
-import { ReportedError } from '../../errors.js';
+import { ReportedError } from '../../common/errors.js';
 import { EXTRAS, extrasOf, type TaskDocument } from './document.js';
 import { type Driver, isOutage, loadDriver } from './driver.js';
 import { type ResolvedMongoOptions, withoutPassword } from './mongo-options.js';

@@ -1,7 +1,7 @@
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import type { QueryNode } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
-import { ReportedError } from '../../errors.js';
+import { ReportedError } from '../../common/errors.js';
 import type {
   FindOptions,
   FoundTask,

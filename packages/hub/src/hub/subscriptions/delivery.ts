@@ -1,5 +1,5 @@
 import type { Dict } from '@ipyparallel-js/protocol';
-import type { Answer } from '../requests.js';
+import type { Answer } from '../requests/requests.js';
 import type { ChangeLog, LogEntry } from './change-log.js';
 import type { Evaluated } from './evaluator.js';
 import type { Feed, FeedChange, Touched } from './feed.js';

@@ -1,7 +1,7 @@
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import type { Codec } from '@ipyparallel-js/protocol/internal';
 import type { FoundTask, TaskDatabase } from '../../db/task-database.js';
-import type { TaskTracker } from '../task-tracker.js';
+import type { TaskTracker } from '../recording/task-tracker.js';
 import type { LogEntry } from './change-log.js';
 import type { Feed, FeedChange, Touched } from './feed.js';
 import type { FeedIndex } from './feed-index.js';

@@ -18,7 +18,7 @@ import {
   projectTask,
   readStored,
   withoutEmptyDisplay,
-} from '../record-projection.js';
+} from '../requests/record-projection.js';
 import { ChangeLog, type LogEntry } from './change-log.js';
 import type { FeedHistory } from './feed-history.js';
 

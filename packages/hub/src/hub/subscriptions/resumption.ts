@@ -1,6 +1,6 @@
 import { BoundedSet, type Codec } from '@ipyparallel-js/protocol/internal';
 import type { FoundTask, Selection, TaskChange, TaskDatabase } from '../../db/task-database.js';
-import type { TaskTracker } from '../task-tracker.js';
+import type { TaskTracker } from '../recording/task-tracker.js';
 import type { ChangeLog } from './change-log.js';
 import type { Evaluated } from './evaluator.js';
 import type { Feed, FeedChange, Touched } from './feed.js';

@@ -1,11 +1,11 @@
 import { type AnyMessage, type Dict, newId, type Session } from '@ipyparallel-js/protocol';
 import { BoundedSet, isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
 import type { Logger, Refusals } from '@ipyparallel-js/wire';
+import { ReportedError } from '../../common/errors.js';
 import type { FoundTask, Selection, TaskChange, TaskDatabase } from '../../db/task-database.js';
-import { ReportedError } from '../../errors.js';
-import { askedFor } from '../record-projection.js';
-import type { Answer } from '../requests.js';
-import type { TaskTracker } from '../task-tracker.js';
+import type { TaskTracker } from '../recording/task-tracker.js';
+import { askedFor } from '../requests/record-projection.js';
+import type { Answer } from '../requests/requests.js';
 import { ChangeLog, type LogEntry } from './change-log.js';
 import { Delivery } from './delivery.js';
 import { type Evaluated, Evaluator } from './evaluator.js';

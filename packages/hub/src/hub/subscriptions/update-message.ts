@@ -1,5 +1,5 @@
 import type { Dict } from '@ipyparallel-js/protocol';
-import type { Answer } from '../requests.js';
+import type { Answer } from '../requests/requests.js';
 import type { Feed, FeedChange } from './feed.js';
 
 const JSON_COMMA = Buffer.from(',');

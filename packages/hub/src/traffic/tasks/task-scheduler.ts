@@ -6,9 +6,9 @@ import {
   type Session,
 } from '@ipyparallel-js/protocol';
 import type { Frames, Logger, Refusals } from '@ipyparallel-js/wire';
-import type { Clock } from '../../clock.js';
-import { errorContent } from '../../errors.js';
-import type { Monitor } from '../../link/schedulers.js';
+import type { Clock } from '../../common/clock.js';
+import { errorContent } from '../../common/errors.js';
+import type { Monitor } from '../../thread-link/schedulers.js';
 import type { Dependency } from './dependency.js';
 import { EnginePool, type PoolEngine } from './engine-pool.js';
 import { FinishedLog } from './finished-tasks.js';

@@ -1,5 +1,5 @@
-import { checkOptions, type OptionNames } from '../../check-options.js';
-import { UsageError } from '../../errors.js';
+import { checkOptions, type OptionNames } from '../../common/check-options.js';
+import { UsageError } from '../../common/errors.js';
 import { type Dtype, dtypeOfName, nameOfTypedArray, type TypedArray } from './dtype.js';
 
 /** What the elements of an {@link NdArray} are held in. */

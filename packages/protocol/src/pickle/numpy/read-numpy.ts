@@ -1,4 +1,4 @@
-import { isDict, own } from '../../dict.js';
+import { isDict, own } from '../../common/dict.js';
 import { asInteger } from '../numbers.js';
 import { OpaqueValue } from '../opaque-value.js';
 import { type Budget, COST } from '../pickle-limits.js';

@@ -1,5 +1,5 @@
-import { checkOptions, type OptionNames } from '../../check-options.js';
-import { UsageError } from '../../errors.js';
+import { checkOptions, type OptionNames } from '../../common/check-options.js';
+import { UsageError } from '../../common/errors.js';
 import { NdArray, sizeOf } from './nd-array.js';
 
 /** The values of one field: an array that has the axes of the whole, and then those of the field. */

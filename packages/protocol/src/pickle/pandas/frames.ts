@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors.js';
+import { UsageError } from '../../common/errors.js';
 import { nameOfTypedArray, type TypedArray } from '../numpy/dtype.js';
 import { NdArray } from '../numpy/nd-array.js';
 

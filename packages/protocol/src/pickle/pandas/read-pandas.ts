@@ -1,4 +1,4 @@
-import { type Dict, isDict, own } from '../../dict.js';
+import { type Dict, isDict, own } from '../../common/dict.js';
 import { asInteger } from '../numbers.js';
 import { NdArray } from '../numpy/nd-array.js';
 import { OpaqueValue } from '../opaque-value.js';

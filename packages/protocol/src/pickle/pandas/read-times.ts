@@ -1,4 +1,4 @@
-import { dateWithText, exactText } from '../../exact-date.js';
+import { dateWithText, exactText } from '../../common/exact-date.js';
 import type { OpaqueValue } from '../opaque-value.js';
 import { type Budget, COST } from '../pickle-limits.js';
 import { TimeDelta } from '../values/time-delta.js';

@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors.js';
+import { UsageError } from '../../common/errors.js';
 
 /** A Python `fractions.Fraction`, as it came or as it was made: not reduced here. */
 export class Fraction {

@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors.js';
+import { UsageError } from '../../common/errors.js';
 
 /** A Python `datetime.date`: a day of the calendar, without a time or a zone. */
 export class PlainDate {

@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors.js';
+import { UsageError } from '../../common/errors.js';
 
 const TIME =
   /^([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,6}))?)?(?:([+-])([01]\d|2[0-3]):([0-5]\d)|(Z))?$/;

@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors.js';
+import { UsageError } from '../../common/errors.js';
 
 /** A number that is a `float` in Python also where it is whole: see {@link float}. */
 export class PyFloat {

@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors.js';
+import { UsageError } from '../../common/errors.js';
 
 const DAY_SECONDS = 86_400;
 const MAX_DAYS = 999_999_999;

@@ -1,4 +1,4 @@
-import { type ExactTime, parseExactTime, textOfDate } from '../../exact-date.js';
+import { type ExactTime, parseExactTime, textOfDate } from '../../common/exact-date.js';
 import { OpaqueValue } from '../opaque-value.js';
 import { PyCallable, PyReference } from '../py.js';
 import { Complex } from '../values/complex.js';

@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors.js';
+import { UsageError } from '../../common/errors.js';
 import { PyCallable, PyReference } from '../py.js';
 import { packObject } from './pack-object.js';
 import { writePickle } from './write-pickle.js';

@@ -1,4 +1,4 @@
-import { isDict } from '../../dict.js';
+import { isDict } from '../../common/dict.js';
 import { nameOfTypedArray, type TypedArray } from '../numpy/dtype.js';
 import { encodeElements } from '../numpy/element-bytes.js';
 import { NdArray, requireDtype } from '../numpy/nd-array.js';

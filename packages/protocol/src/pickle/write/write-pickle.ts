@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors.js';
+import { UsageError } from '../../common/errors.js';
 import { Place } from './place.js';
 import { ValueWriter } from './value-writer.js';
 import { type PickleProtocol, Writer } from './writer.js';

@@ -1,0 +1,29 @@
+import type { WaitOptions } from '@ipyparallel-js/wire';
+import type { Observable } from 'rxjs';
+import type { EngineInfo } from '../engines/engine-registry.js';
+import { ProgressBar, type ProgressBarOptions } from '../results/progress-bar.js';
+
+/** Options of `waitForEngines`. */
+export interface EnginesOptions extends WaitOptions, ProgressBarOptions {
+  /** Shows how many there are: a bar on a terminal, a line for each change elsewhere; false by default. */
+  readonly interactive?: boolean;
+}
+
+/** Shows how many of `n` engines are registered, until what it gives is called. */
+export function showEngines(
+  engines$: Observable<readonly EngineInfo[]>,
+  n: number,
+  options: ProgressBarOptions,
+): () => void {
+  const bar = new ProgressBar({ unit: 'engines', ...options });
+  let done = 0;
+  const progress = () => ({ total: n, done, completed: done, failed: 0, aborted: 0, purged: 0, lost: 0 });
+  const subscription = engines$.subscribe((engines) => {
+    done = Math.min(engines.length, n);
+    bar.show(progress());
+  });
+  return () => {
+    subscription.unsubscribe();
+    bar.close(progress());
+  };
+}

@@ -1,0 +1,105 @@
+import { isDone, type TaskStatus, UsageError } from '@ipyparallel-js/protocol';
+import { Observable } from 'rxjs';
+import type { Transport } from '../connection/transport.js';
+import type { HubTasks } from '../tasks/hub-tasks.js';
+import type { OwnTasks } from '../tasks/own-tasks.js';
+import type { Task } from '../tasks/task.js';
+import type { TaskKeeper } from '../tasks/task-keeper.js';
+import type { TaskMetadata } from '../tasks/task-metadata.js';
+import { AsyncMapResult } from './async-map-result.js';
+import { AsyncResult } from './async-result.js';
+import { assertCluster, parseHandle } from './handle.js';
+
+/** The parts of a client that results come from. */
+interface ResultsLink {
+  readonly own: OwnTasks;
+  readonly others: HubTasks;
+  readonly keeper: TaskKeeper;
+  readonly transport: Transport;
+  assertOpen(): void;
+}
+
+/** A task by its id, or by its place in the history. */
+type Named = string | number;
+
+/** Gives results of tasks, own or others', however they are named. */
+export class ClientResults {
+  readonly #link: ResultsLink;
+
+  constructor(link: ResultsLink) {
+    this.#link = link;
+  }
+
+  /** The result of one task, or of several; a result is its own. */
+  of(jobs: Named | readonly Named[] | AsyncResult<unknown>): AsyncResult<unknown> {
+    this.#link.assertOpen();
+    if (jobs instanceof AsyncResult) return jobs;
+    const single = typeof jobs === 'string' || typeof jobs === 'number';
+    const history = single && typeof jobs === 'string' ? [] : this.#link.own.history;
+    const ids = (single ? [jobs] : jobs).map((job) => idOf(job, history));
+    return new AsyncResult(
+      ids.map((id) => this.#task(id)),
+      { single },
+    );
+  }
+
+  /** The result that a handle names. */
+  attach(value: unknown, options: { readonly anyCluster?: boolean }): AsyncResult<unknown> {
+    this.#link.assertOpen();
+    const handle = parseHandle(value);
+    const { keeper, transport } = this.#link;
+    // A result of no tasks is of no cluster.
+    if (options.anyCluster !== true && handle.msgIds.length > 0)
+      assertCluster(handle, keeper.cluster, transport.address('registration'));
+    const tasks = handle.msgIds.map((id) => this.#task(id));
+    if (handle.reassembly !== undefined) return new AsyncMapResult<unknown>(tasks, handle.reassembly);
+    return new AsyncResult(tasks, { single: handle.single });
+  }
+
+  /** The status of a task; others' are followed while somebody listens. */
+  status$(job: Named): Observable<TaskStatus> {
+    this.#link.assertOpen();
+    const { own, others } = this.#link;
+    const id = idOf(job, typeof job === 'number' ? own.history : []);
+    return new Observable((subscriber) => {
+      const mine = own.get(id);
+      if (mine !== undefined) return mine.status$.subscribe(subscriber);
+      const { task, release } = others.listen(id);
+      const subscription = task.status$.subscribe(subscriber);
+      subscription.add(release);
+      return subscription;
+    });
+  }
+
+  /** What is held of own tasks that have ended: value or error by id. */
+  held(): ReadonlyMap<string, unknown> {
+    const held = new Map<string, unknown>();
+    for (const { msgId, outcome } of this.#link.own.held())
+      if (outcome !== undefined) held.set(msgId, outcome.ok ? outcome.value : outcome.error);
+    return held;
+  }
+
+  /** What is known of own tasks that are held. */
+  metadata(): ReadonlyMap<string, TaskMetadata> {
+    return new Map([...this.#link.own.held()].map(({ msgId, metadata }) => [msgId, metadata]));
+  }
+
+  #task(id: string): Task {
+    const { own, others } = this.#link;
+    const mine = own.get(id);
+    // Given up while the controller was out of reach: how it ended may be known by now.
+    const open = mine === undefined || (mine.outcome !== undefined && !isDone(mine.status));
+    return open ? others.follow(id, own.submitted(id)) : mine;
+  }
+}
+
+function idOf(job: Named, history: readonly string[]): string {
+  if (typeof job === 'string') return job;
+  if (typeof job !== 'number')
+    throw new UsageError(
+      `a task is named by its msg_id, a text, or its place in the history, not by ${typeof job}`,
+    );
+  const id = Number.isInteger(job) ? history.at(job) : undefined;
+  if (id === undefined) throw new UsageError(`no task ${job} in the history, which has ${history.length}`);
+  return id;
+}

@@ -1,0 +1,199 @@
+import {
+  type AnyMessage,
+  type Dict,
+  parentId,
+  type ReplayHistory,
+  type Session,
+} from '@ipyparallel-js/protocol';
+import { ownString } from '@ipyparallel-js/protocol/internal';
+import type { Logger, Refusals } from '@ipyparallel-js/wire';
+import type { Clock } from '../../common/clock.js';
+import { errorContent } from '../../common/errors.js';
+import type { TaskFields } from '../../db/task-database.js';
+import type { EngineRegistry } from '../engines/engine-registry.js';
+import type { ChangeWriter } from './change-writer.js';
+import type { EarlierTasks } from './orphaned-tasks.js';
+import { fieldsOfReply, fieldsOfStranded, storedDate, taskOfRequest } from './task-records.js';
+import type { TaskTracker } from './task-tracker.js';
+
+/** What a recorder works with. */
+export interface TrafficRecorderOptions {
+  readonly session: Session;
+  readonly engines: EngineRegistry;
+  readonly tracker: TaskTracker;
+  readonly writer: ChangeWriter;
+  readonly earlier: EarlierTasks;
+  /** An engine said on iopub that it has shut down. */
+  readonly onEngineShutdown: (uuid: string) => void;
+  /** An engine has begun with a task. */
+  readonly onBegun: (msgId: string) => void;
+  readonly refusals: Refusals;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+/** Turns copies of the traffic into task records. Each kind of copy is a receiver with a replay history of its own. */
+export class TrafficRecorder {
+  readonly #options: TrafficRecorderOptions;
+  readonly #histories = new Map<string, ReplayHistory>();
+
+  constructor(options: TrafficRecorderOptions) {
+    this.#options = options;
+  }
+
+  /** [engine, client, delimiter, request] */
+  directRequest(frames: readonly Buffer[]): void {
+    const request = this.#decode(frames, 'direct request');
+    const uuid = request?.idents[0]?.toString('utf8');
+    if (request === undefined || uuid === undefined) return;
+    const { engines, tracker, writer, clock } = this.#options;
+    const gone = engines.departed(uuid);
+    if (engines.idOf(uuid) === undefined && gone === undefined) {
+      this.#options.refusals.count('a direct request to an engine that is not registered');
+      return;
+    }
+    writer.push({ op: 'add', task: taskOfRequest(request, 'mux', uuid, clock.exact()) });
+    tracker.submitDirect(request.msg_id, uuid);
+    // It was sent before its client could know that the engine is gone; nobody will answer it.
+    if (gone !== undefined) this.failStranded(request.msg_id, uuid, gone);
+  }
+
+  /** [client, engine, delimiter, reply] */
+  directReply(frames: readonly Buffer[]): void {
+    const reply = this.#decode(frames, 'direct reply');
+    const engine = reply?.idents[1]?.toString('utf8');
+    const msgId = reply === undefined ? undefined : parentId(reply);
+    if (reply === undefined || msgId === undefined) return;
+    const { tracker, writer, earlier, clock, log } = this.#options;
+    const isEarlier = earlier.take(msgId);
+    if (!isEarlier && !tracker.pending.has(msgId) && !tracker.stranded.delete(msgId)) {
+      if (earlier.answered(msgId)) return;
+      log.debug(`reply to ${msgId}, which is no pending direct task`);
+      return;
+    }
+    tracker.finish(msgId, engine, true);
+    writer.push({ op: 'update', msgId, set: fieldsOfReply(reply, clock.exact()) });
+  }
+
+  /** [client, delimiter, request] */
+  taskRequest(frames: readonly Buffer[]): void {
+    const request = this.#decode(frames, 'task request');
+    if (request === undefined) return;
+    this.#options.writer.push({
+      op: 'add',
+      task: taskOfRequest(request, 'task', null, this.#options.clock.exact()),
+    });
+    this.#options.tracker.submitTask(request.msg_id);
+  }
+
+  /** [client, engine, delimiter, reply], or without engine where the task queue itself replied */
+  taskReply(frames: readonly Buffer[]): void {
+    const reply = this.#decode(frames, 'task reply');
+    const msgId = reply === undefined ? undefined : parentId(reply);
+    if (reply === undefined || msgId === undefined) return;
+    const { tracker, writer, earlier, clock, log } = this.#options;
+    const isEarlier = earlier.take(msgId);
+    if (!isEarlier && !tracker.pending.has(msgId) && !tracker.stranded.delete(msgId)) {
+      log.debug(`reply to ${msgId}, which is no pending task`);
+      return;
+    }
+    const engine = ownString(reply.metadata, 'engine') ?? '';
+    tracker.finish(msgId, engine, reply.metadata['status'] !== 'aborted');
+    writer.push({
+      op: 'update',
+      msgId,
+      set: { ...fieldsOfReply(reply, clock.exact()), engine_uuid: engine },
+    });
+  }
+
+  taskAssigned(msgId: string, engine: string): void {
+    this.#options.tracker.assign(msgId, engine);
+    this.#options.writer.push({ op: 'update', msgId, set: { engine_uuid: engine } });
+  }
+
+  /** [topic, delimiter, message] */
+  output(frames: readonly Buffer[]): void {
+    const message = this.#decode(frames, 'output message');
+    if (message === undefined) return;
+    if (message.msg_type === 'shutdown_reply') {
+      this.#options.onEngineShutdown(message.header.session);
+      return;
+    }
+    const msgId = parentId(message);
+    // Output of a task that was purged must not bring half a record back.
+    if (msgId === undefined || this.#options.tracker.removed.has(msgId)) return;
+    const { content, msg_type: type } = message;
+    if (type === 'execute_input' || (type === 'status' && content['execution_state'] === 'busy')) {
+      this.#begin(msgId, message);
+    }
+    const text = ownString(content, 'text');
+    if (type === 'stream') {
+      const name = content['name'];
+      if ((name !== 'stdout' && name !== 'stderr') || text === undefined) return;
+      this.#options.writer.push({ op: 'update', msgId, append: { [name]: text }, orAdd: true });
+      return;
+    }
+    const set = fieldsOfOutput(message);
+    if (set !== undefined) this.#options.writer.push({ op: 'update', msgId, set, orAdd: true });
+  }
+
+  #begin(msgId: string, { header }: AnyMessage): void {
+    const { tracker, clock, onBegun } = this.#options;
+    if (tracker.begin(msgId, storedDate(header.date) ?? clock.exact())) onBegun(msgId);
+  }
+
+  /** Ends a task whose engine is gone. */
+  failStranded(msgId: string, engine: string, id: number): void {
+    const content = errorContent('EngineError', `Engine ${id} died while running task '${msgId}'`);
+    this.#failUnanswered(msgId, engine, content);
+  }
+
+  /** Ends a task that its engine has not any more, as it was lost with the controller that passed it on. */
+  failLost(msgId: string, engine: string): void {
+    const content = errorContent(
+      'TaskLost',
+      `task '${msgId}' was lost when the controller was restarted: its engine has answered all that it had, but not this`,
+    );
+    this.#failUnanswered(msgId, engine, content);
+  }
+
+  #failUnanswered(msgId: string, engine: string, content: Dict): void {
+    const { tracker, writer, clock } = this.#options;
+    tracker.finish(msgId, undefined, false);
+    tracker.stranded.add(msgId);
+    writer.push({ op: 'update', msgId, set: fieldsOfStranded(content, engine, clock.exact()) });
+  }
+
+  #decode(frames: readonly Buffer[], what: string): AnyMessage | undefined {
+    let history = this.#histories.get(what);
+    if (history === undefined) {
+      history = this.#options.session.newHistory();
+      this.#histories.set(what, history);
+    }
+    try {
+      return this.#options.session.decode(frames, history);
+    } catch (error) {
+      this.#options.refusals.count(
+        `the copy of a ${what}: ${error instanceof Error ? error.message : String(error)}`,
+      );
+      return undefined;
+    }
+  }
+}
+
+function fieldsOfOutput({ msg_type, content }: AnyMessage): TaskFields | undefined {
+  switch (msg_type) {
+    case 'execute_input': {
+      const code = ownString(content, 'code');
+      return code === undefined ? undefined : { execute_input: code };
+    }
+    case 'execute_result':
+      return { execute_result: content };
+    case 'display_data':
+      return { display_data: content };
+    case 'error':
+      return { error: content };
+    default:
+      return undefined;
+  }
+}

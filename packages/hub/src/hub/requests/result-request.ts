@@ -1,0 +1,82 @@
+import type { TaskKey } from '@ipyparallel-js/protocol';
+import { compareText } from '@ipyparallel-js/protocol/internal';
+import { errorContent, keyError } from '../../common/errors.js';
+import type { FoundTask, StoredTask } from '../../db/task-database.js';
+import { type Handler, type HubState, msgIdsOf, notFound } from './requests.js';
+
+const STATUS_KEYS: readonly TaskKey[] = ['completed', 'submitted'];
+const IO_KEYS = ['execute_input', 'execute_result', 'error', 'stdout', 'stderr'] as const;
+const PART_KEYS = [
+  'header',
+  'metadata',
+  'result_metadata',
+  'result_header',
+  'result_content',
+  'received',
+] as const;
+const RESULT_KEYS: readonly TaskKey[] = [...PART_KEYS, ...IO_KEYS, ...STATUS_KEYS, 'result_buffers'];
+
+/**
+ * `result_request`: which tasks have ended, and unless `status_only` their results; buffers in the order of the ids.
+ * What is unfinished and nowhere to be found (a controller before this one had it queued) is `lost`: completed with an
+ * error, so that nobody waits for it.
+ */
+export function resultRequest(state: HubState): Handler {
+  return async (request) => {
+    const msgIds = msgIdsOf(request).sort(compareText);
+    const statusOnly = request['status_only'] === true;
+    const open = msgIds.filter((id) => !state.tracker.pending.has(id));
+    // Asking for a status must work without a Task Database too.
+    const toRead = statusOnly ? open.filter((id) => !state.tracker.completed.has(id)) : open;
+    const found =
+      toRead.length === 0
+        ? new Map<string, FoundTask>()
+        : await state.db.get(toRead, statusOnly ? STATUS_KEYS : RESULT_KEYS);
+    const unknown = toRead.filter((id) => !found.has(id));
+    const first = unknown[0];
+    if (first !== undefined) {
+      throw notFound(state.tracker, [first], () => keyError(`No such message: ${first}`));
+    }
+    const pending: string[] = [];
+    const completed: string[] = [];
+    const lost: string[] = [];
+    const buffers: Uint8Array[] = [];
+    // Ids are keys here, and a peer chooses them: nothing may be inherited.
+    const content: Record<string, unknown> = Object.create(null);
+    content['status'] = 'ok';
+    content['pending'] = pending;
+    content['completed'] = completed;
+    const reserved = new Set([...Object.keys(content), 'lost']);
+    for (const id of msgIds) {
+      const task = found.get(id);
+      const isLost = task !== undefined && isNowhere(task, state);
+      const done = task === undefined ? !state.tracker.pending.has(id) : (task.completed ?? null) !== null;
+      if (isLost) lost.push(id);
+      (done || isLost ? completed : pending).push(id);
+      if (isLost && !statusOnly && !reserved.has(id)) content[id] = partsOf({ ...task, ...lostResult(id) });
+      if (!done || statusOnly || task === undefined || reserved.has(id)) continue;
+      content[id] = partsOf(task);
+      buffers.push(...(task.result_buffers ?? []));
+    }
+    if (lost.length > 0) content['lost'] = lost;
+    return { content, buffers };
+  };
+}
+
+function isNowhere({ msg_id, submitted, completed }: FoundTask, { tracker }: HubState): boolean {
+  // What is known by its output alone may be on its way.
+  return (completed ?? null) === null && (submitted ?? null) !== null && !tracker.pending.has(msg_id);
+}
+
+function lostResult(msgId: string): Pick<StoredTask, 'result_content' | 'result_header' | 'result_metadata'> {
+  const evalue = `task '${msgId}' was lost: the controller that had it has ended, and this one knows of no engine that has it`;
+  return { result_content: errorContent('TaskLost', evalue), result_header: {}, result_metadata: {} };
+}
+
+function partsOf(task: FoundTask): Record<string, unknown> {
+  const parts: Record<string, unknown> = {};
+  for (const key of PART_KEYS) parts[key] = task[key] ?? null;
+  const io: Record<string, unknown> = {};
+  for (const key of IO_KEYS) io[key] = task[key] ?? null;
+  return { ...parts, io };
+}

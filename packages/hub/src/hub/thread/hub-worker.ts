@@ -1,0 +1,117 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { type EngineConnectionInfo, IpyparallelError, Session } from '@ipyparallel-js/protocol';
+import { createLogger } from '@ipyparallel-js/wire';
+import { systemClock } from '../../common/clock.js';
+import { openDatabase } from '../../db/open-database.js';
+import { bindSocket } from '../../sockets/socket-factory.js';
+import { receiveForHub, SchedulersLink } from '../../thread-link/hub-port.js';
+import { LinkCounts } from '../../thread-link/link-counts.js';
+import { EngineStateFile } from '../engines/engine-state.js';
+import { Hub } from '../hub.js';
+import type { HubThreadData, HubThreadNotice, HubThreadOrder } from './hub-thread.js';
+import { QuerySocket } from './query-socket.js';
+
+/** How long what is queued may take to leave when the controller ends, in ms. */
+const FLUSH_TIMEOUT = 300;
+
+const port = parentPort;
+if (port === null) throw new Error('hub-worker runs as a worker thread only');
+
+const data = workerData as HubThreadData;
+const counts = new LinkCounts(data.counts);
+const tell = (notice: HubThreadNotice): void => port.postMessage(notice);
+const log = createLogger(data.logLevel, (level, line) => tell({ type: 'log', level, line: `hub: ${line}` }));
+let queries: QuerySocket | undefined;
+let hub: Hub | undefined;
+
+function abandon(): void {
+  queries?.abandon();
+  counts.abandon();
+}
+
+/** An error loses its class on the way to another thread: those with a code are told as what they are. */
+function fail(error: unknown): never {
+  abandon();
+  if (error instanceof IpyparallelError) tell({ type: 'failed', code: error.code, message: error.message });
+  else tell({ type: 'failed', message: error instanceof Error ? (error.stack ?? '') : String(error) });
+  process.exit(1);
+}
+
+process.on('uncaughtException', fail);
+
+async function bind(): Promise<void> {
+  const { interface: at, port: wanted, curveSecretKey } = data.bind;
+  const bound = await bindSocket('registration', 'router', {
+    ...{ interface: at, nextPort: () => wanted, log },
+    ...(curveSecretKey === undefined ? {} : { curveSecretKey }),
+  });
+  queries = new QuerySocket({ socket: bound.socket, counts, askForCopies: () => tell({ type: 'copies' }) });
+  tell({ type: 'bound', port: bound.port });
+}
+
+async function begin(connectionInfo: Partial<EngineConnectionInfo>, socket: QuerySocket): Promise<void> {
+  const clock = systemClock();
+  const { key, pack, unpack, signatureScheme, hbPeriod, registrationTimeout, subscriptions, reuse } = data;
+  const session = new Session({ key, pack, unpack, signatureScheme, now: clock.now, pid: process.pid });
+  const engineState = new EngineStateFile(data.engineStateFile, log);
+  // Those of a run before that was killed are none of ours.
+  if (!reuse) await engineState.remove().catch(() => undefined);
+  const started = new Hub({
+    ...{
+      session,
+      connectionInfo,
+      hbPeriod,
+      registrationTimeout,
+      subscriptions,
+      log,
+      clock,
+      engineState,
+      reuse,
+    },
+    schedulers: new SchedulersLink(
+      port as NonNullable<typeof port>,
+      () => socket.onCall(),
+      (frames) => socket.reply(frames),
+    ),
+    db: await openDatabase(data.db, { log, session: session.session }),
+  });
+  hub = started;
+  if (reuse) await started.takeUp({ restore: data.restore });
+  socket.serve((frames) => started.query(frames));
+  tell({ type: 'ready' });
+}
+
+async function stop(): Promise<void> {
+  try {
+    await hub?.close();
+  } catch (error) {
+    log.error('the Task Database could not be closed', error);
+  }
+  await queries?.close(FLUSH_TIMEOUT);
+  counts.abandon();
+  port?.close();
+}
+
+const onFailure = (error: unknown): void => log.error('a message could not be handled', error);
+
+port.on('message', (message: ArrayBuffer | HubThreadOrder) => {
+  if (message instanceof ArrayBuffer) {
+    if (hub !== undefined) queries?.onCopies(receiveForHub(message, hub, onFailure));
+    return;
+  }
+  switch (message.type) {
+    case 'begin':
+      if (queries !== undefined) begin(message.connectionInfo, queries).catch(fail);
+      break;
+    case 'done':
+      queries?.onCallsDone();
+      break;
+    case 'stop':
+      stop().catch(fail);
+      break;
+    case 'abandon':
+      abandon();
+      process.exit(1);
+  }
+});
+bind().catch(fail);

@@ -1,0 +1,135 @@
+import { type Dict, isDict } from '../common/dict.js';
+import { MalformedMessageError, ReplayError, SignatureError } from '../common/errors.js';
+import type { AnyMessage, Header } from './messages.js';
+import type { Packer } from './packers.js';
+import type { ReplayHistory } from './replay-history.js';
+import type { Signer } from './signing.js';
+
+/** The frame between the routing identities and the message. */
+export const DELIMITER: Buffer = Buffer.from('<IDS|MSG>', 'latin1');
+
+const MAX_IDENTITIES = 16;
+
+/** A multipart message cut at the delimiter: identities before it, signature and the rest after it. */
+export interface SplitFrames {
+  readonly idents: readonly Buffer[];
+  /** signature, header, parent_header, metadata, content, ...buffers; possibly fewer when malformed. */
+  readonly body: readonly Buffer[];
+}
+
+/** Cuts frames at the delimiter. @throws MalformedMessageError when there is none. */
+export function splitFrames(frames: readonly Buffer[]): SplitFrames {
+  const end = Math.min(frames.length, MAX_IDENTITIES + 1);
+  for (let i = 0; i < end; i++) {
+    const frame = frames[i];
+    if (frame !== undefined && frame.length === DELIMITER.length && frame.equals(DELIMITER)) {
+      return { idents: frames.slice(0, i), body: frames.slice(i + 1) };
+    }
+  }
+  throw new MalformedMessageError(`no delimiter among ${frames.length} frames`);
+}
+
+/** What encoding and decoding need to know of a connection. */
+export interface Codec {
+  readonly packer: Packer;
+  readonly signer: Signer;
+}
+
+/** A message on its way out: what {@link encodeMessage} needs of it. */
+export interface OutgoingMessage {
+  readonly header: Header;
+  readonly parent_header: Header | Dict;
+  readonly metadata: Dict;
+  readonly content: Dict;
+  /** The content as it goes out, where it is packed already; `content` is not looked at then. */
+  readonly packedContent?: Buffer;
+  readonly buffers: readonly Uint8Array[];
+}
+
+/** The frames of a message: identities, delimiter, signature, four dicts, buffers. Buffers are not signed. */
+export function encodeMessage(
+  codec: Codec,
+  message: OutgoingMessage,
+  idents: readonly (Uint8Array | string)[] = [],
+): Buffer[] {
+  const dicts = [
+    codec.packer.pack(message.header),
+    codec.packer.pack(message.parent_header),
+    codec.packer.pack(message.metadata),
+    message.packedContent ?? codec.packer.pack(message.content),
+  ];
+  return [
+    ...idents.map(toBuffer),
+    DELIMITER,
+    codec.signer.sign(dicts),
+    ...dicts,
+    ...message.buffers.map(toBuffer),
+  ];
+}
+
+/**
+ * Reads one message in this order: count the frames, verify the signature, refuse a repeat, then parse.
+ * @throws MalformedMessageError, SignatureError or ReplayError; nothing of a refused message is used.
+ */
+export function decodeMessage(codec: Codec, frames: readonly Buffer[], history?: ReplayHistory): AnyMessage {
+  const { idents, body } = splitFrames(frames);
+  const [signature, header, parent, metadata, content, ...buffers] = body;
+  if (
+    signature === undefined ||
+    header === undefined ||
+    parent === undefined ||
+    metadata === undefined ||
+    content === undefined
+  ) {
+    throw new MalformedMessageError(`${body.length} frames after the delimiter, at least 5 expected`);
+  }
+  if (codec.signer.enabled) {
+    if (signature.length === 0) throw new SignatureError('the message is not signed');
+    if (!codec.signer.verify(signature, [header, parent, metadata, content])) {
+      throw new SignatureError('the signature does not fit the key');
+    }
+    if (history !== undefined && !history.remember(signature.toString('latin1'))) {
+      throw new ReplayError('the same message came before');
+    }
+  }
+  return {
+    idents,
+    ...headerParts(codec.packer.unpack(header)),
+    parent_header: dictPart(codec, parent, 'parent_header'),
+    metadata: dictPart(codec, metadata, 'metadata'),
+    content: dictPart(codec, content, 'content'),
+    buffers,
+  };
+}
+
+function headerParts(header: unknown): { header: Header; msg_id: string; msg_type: string } {
+  if (!isDict(header)) throw new MalformedMessageError('the header is not an object');
+  const { msg_id, msg_type, session, date, username, version } = header;
+  if (typeof msg_id !== 'string' || typeof msg_type !== 'string') {
+    throw new MalformedMessageError('the header lacks msg_id or msg_type');
+  }
+  return {
+    header: {
+      ...header,
+      msg_id,
+      msg_type,
+      session: typeof session === 'string' ? session : '',
+      username: typeof username === 'string' ? username : '',
+      date: typeof date === 'string' ? date : '',
+      version: typeof version === 'string' ? version : '',
+    },
+    msg_id,
+    msg_type,
+  };
+}
+
+function dictPart(codec: Codec, frame: Buffer, name: string): Dict {
+  const value = codec.packer.unpack(frame);
+  if (!isDict(value)) throw new MalformedMessageError(`${name} is not an object`);
+  return value;
+}
+
+function toBuffer(bytes: Uint8Array | string): Buffer {
+  if (typeof bytes === 'string') return Buffer.from(bytes, 'utf8');
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
