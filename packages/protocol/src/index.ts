@@ -67,38 +67,49 @@ export {
 } from './messages/session.js';
 export { createSigner, type Signer } from './messages/signing.js';
 export {
+  type ColumnData,
+  Complex,
+  DataFrame,
+  Decimal,
+  type FieldData,
+  Fraction,
+  float,
+  Index,
+  NdArray,
+  type NdArrayOptions,
+  type NdData,
+  type OpaqueKind,
+  type OpaqueParts,
+  OpaqueValue,
+  type PickleLimits,
+  type PickleProtocol,
+  PlainDate,
+  PlainTime,
+  PyCallable,
+  PyFloat,
+  PyReference,
+  packApplyMessage,
+  packObject,
+  py,
+  type ReadPickleOptions,
+  readPickle,
+  ref,
+  Series,
+  StructuredArray,
+  type StructuredArrayOptions,
+  TimeDelta,
+  type TypedArray,
+  tuple,
   type UnpackedApply,
   type UnpackedResult,
   type UnpackOptions,
+  UnpickleError,
+  Uuid,
   unpackApplyMessage,
   unpackResult,
-} from './pickle/apply-message.js';
-export type { TypedArray } from './pickle/numpy/dtype.js';
-export { NdArray, type NdArrayOptions, type NdData } from './pickle/numpy/nd-array.js';
-export {
-  type FieldData,
-  StructuredArray,
-  type StructuredArrayOptions,
-} from './pickle/numpy/structured-array.js';
-export { type OpaqueKind, type OpaqueParts, OpaqueValue } from './pickle/opaque-value.js';
-export { type ColumnData, DataFrame, Index, Series } from './pickle/pandas/frames.js';
-export type { PickleLimits } from './pickle/pickle-limits.js';
-export { PyCallable, PyReference, py, ref } from './pickle/py.js';
-export { type ReadPickleOptions, readPickle } from './pickle/read-pickle.js';
-export { UnpickleError } from './pickle/unpickle-error.js';
-export { Complex } from './pickle/values/complex.js';
-export { Decimal } from './pickle/values/decimal.js';
-export { Fraction } from './pickle/values/fraction.js';
-export { PlainDate } from './pickle/values/plain-date.js';
-export { PlainTime } from './pickle/values/plain-time.js';
-export { float, PyFloat } from './pickle/values/py-float.js';
-export { TimeDelta } from './pickle/values/time-delta.js';
-export { tuple } from './pickle/values/tuple.js';
-export { Uuid } from './pickle/values/uuid.js';
-export { packApplyMessage } from './pickle/write/pack-apply-message.js';
-export { packObject } from './pickle/write/pack-object.js';
-export { type WritePickleOptions, writePickle } from './pickle/write/write-pickle.js';
-export type { PickleProtocol } from './pickle/write/writer.js';
+  type WritePickleOptions,
+  writePickle,
+} from './pickle/index.js';
 export type {
   ColumnOperators,
   DictKey,

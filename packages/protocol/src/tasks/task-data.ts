@@ -2,8 +2,7 @@ import { type Dict, isDict, own } from '../common/dict.js';
 import { MalformedMessageError } from '../common/errors.js';
 import { isJsContent, type JsPayload } from '../javascript/js-call.js';
 import { checkedBuffers, digest, packValue, unpackBuffers } from '../javascript/packed-values.js';
-import { unpackResult } from '../pickle/apply-message.js';
-import { writePickle } from '../pickle/write/write-pickle.js';
+import { unpackResult, writePickle } from '../pickle/index.js';
 
 // Data that a task publishes is a data_message, as of Python's engines. Its first buffer is a pickled dict, which is
 // all that Python's client reads; from a JavaScript engine the packed values follow it.
