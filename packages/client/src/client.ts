@@ -9,33 +9,39 @@ import {
   type TaskStatus,
   UsageError,
 } from '@ipyparallel-js/protocol';
-import { checkOptions, isDict, parseKeys, parseQuery } from '@ipyparallel-js/protocol/internal';
-import type { WaitOptions } from '@ipyparallel-js/wire';
+import {
+  checkOptions,
+  isDict,
+  type OptionNames,
+  parseKeys,
+  parseQuery,
+} from '@ipyparallel-js/protocol/internal';
+import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { Observable } from 'rxjs';
 import type { ConnectionStatus } from './connection/connection-state.js';
-import type { CommandOptions, ShutdownOptions } from './engines/engine-commands.js';
+import { COMMAND_OPTIONS, type CommandOptions, type ShutdownOptions } from './engines/engine-commands.js';
 import type { EngineLanguage } from './engines/engine-languages.js';
 import type { EngineInfo } from './engines/engine-registry.js';
 import type { Targets } from './engines/targets.js';
-import type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub/hub-operations.js';
-import type { ResubmitOptions } from './hub/purge.js';
+import {
+  type EngineQueueStatus,
+  QUEUE_STATUS_OPTIONS,
+  type QueueStatus,
+  type ResultStatus,
+} from './hub/hub-operations.js';
 import { parseRange } from './hub/question.js';
 import type { ClientOptions } from './link/client-options.js';
 import { ClusterLink } from './link/cluster-link.js';
-import { type EnginesOptions, showEngines } from './link/engine-progress.js';
+import { ENGINES_OPTIONS, type EnginesOptions, showEngines } from './link/engine-progress.js';
 import { type ClientStats, statsOf } from './link/stats.js';
-import {
-  ATTACH,
-  COMMAND,
-  DB_QUERY,
-  PURGE_LOCAL,
-  QUEUE_STATUS,
-  RESUBMIT,
-  WAIT,
-  WAIT_FOR_ENGINES,
-} from './option-names.js';
 import { DbQuery } from './query/db-query.js';
-import type { DbQueryOptions, RangeOptions } from './query/query-options.js';
+import {
+  DB_QUERY_OPTIONS,
+  type DbQueryOptions,
+  type RangeOptions,
+  RESUBMIT_OPTIONS,
+  type ResubmitOptions,
+} from './query/query-options.js';
 import { AsyncResult, type InteractiveOptions } from './results/async-result.js';
 import type { ResultHandle } from './results/handle.js';
 import { idsOf, type Job, type Jobs } from './results/jobs.js';
@@ -45,6 +51,10 @@ import { DirectView } from './views/direct-view.js';
 import type { ViewExecutor } from './views/executor.js';
 import { LoadBalancedView } from './views/load-balanced-view.js';
 import type { BalancedFlags, BroadcastFlags, ViewFlags } from './views/view-flags.js';
+
+const ATTACH_OPTIONS: OptionNames<{ anyCluster?: boolean }> = { anyCluster: true };
+
+const PURGE_LOCAL_OPTIONS: OptionNames<Pick<CommandOptions, 'targets'>> = { targets: true };
 
 /** A connection to an IPython Parallel controller, Python's or ours. Mirrors ipyparallel `Client`. */
 export class Client implements AsyncDisposable {
@@ -121,7 +131,7 @@ export class Client implements AsyncDisposable {
    * @throws TimeoutError naming how many there are. Mirrors ipyparallel `Client.wait_for_engines`.
    */
   async waitForEngines(n = 1, options: EnginesOptions = {}): Promise<readonly number[]> {
-    checkOptions(options, WAIT_FOR_ENGINES, 'waitForEngines');
+    checkOptions(options, ENGINES_OPTIONS, 'waitForEngines');
     const shown = options.interactive === true ? showEngines(this.engines$, n, options) : undefined;
     try {
       await this.#link.waitForEngines(n, options);
@@ -149,7 +159,7 @@ export class Client implements AsyncDisposable {
     const options: RangeOptions & WaitOptions & { readonly keys?: unknown } = isDict(keysOrOptions)
       ? keysOrOptions
       : { keys: keysOrOptions };
-    checkOptions(options, DB_QUERY, 'dbQuery');
+    checkOptions(options, DB_QUERY_OPTIONS, 'dbQuery');
     const keys = options.keys === undefined ? undefined : parseKeys(options.keys);
     const context = {
       database: this.#link.database,
@@ -181,7 +191,7 @@ export class Client implements AsyncDisposable {
     handle: ResultHandle | string,
     options: { readonly anyCluster?: boolean } = {},
   ): AsyncResult<T> {
-    checkOptions(options, ATTACH, 'attach');
+    checkOptions(options, ATTACH_OPTIONS, 'attach');
     return this.#link.results.attach(handle, options) as AsyncResult<T>;
   }
 
@@ -215,7 +225,7 @@ export class Client implements AsyncDisposable {
 
   /** Which tasks have ended, by the hub's records. @throws TaskNotFoundError. Mirrors ipyparallel `Client.result_status`. */
   async resultStatus(jobs: Jobs, options: WaitOptions = {}): Promise<ResultStatus> {
-    checkOptions(options, WAIT, 'resultStatus');
+    checkOptions(options, WAIT_OPTIONS, 'resultStatus');
     return this.#link.operations.resultStatus(this.#idsOf(jobs), options);
   }
 
@@ -243,7 +253,7 @@ export class Client implements AsyncDisposable {
     targets: Targets = 'all',
     options: WaitOptions & { readonly verbose?: boolean } = {},
   ): Promise<unknown> {
-    checkOptions(options, QUEUE_STATUS, 'queueStatus');
+    checkOptions(options, QUEUE_STATUS_OPTIONS, 'queueStatus');
     const ids = targets === 'all' ? this.ids : typeof targets === 'number' ? [targets] : targets;
     for (const id of ids) this.#link.submitter.engine(id);
     const status = await this.#link.operations.queueStatus(ids, options.verbose === true, options);
@@ -252,7 +262,7 @@ export class Client implements AsyncDisposable {
 
   /** The ids of every task in the Task Database, by submission. Mirrors ipyparallel `Client.hub_history`. */
   async hubHistory(options: WaitOptions = {}): Promise<string[]> {
-    checkOptions(options, WAIT, 'hubHistory');
+    checkOptions(options, WAIT_OPTIONS, 'hubHistory');
     return this.#link.operations.history(options);
   }
 
@@ -267,7 +277,7 @@ export class Client implements AsyncDisposable {
     options?: ResubmitOptions,
   ): Promise<AsyncResult<T[], T>>;
   async resubmit(jobs: Jobs = -1, options: ResubmitOptions = {}): Promise<AsyncResult<unknown>> {
-    checkOptions(options, RESUBMIT, 'resubmit');
+    checkOptions(options, RESUBMIT_OPTIONS, 'resubmit');
     return this.#link.recorded.resubmit(this.#idsOf(jobs), options, typeof jobs !== 'object');
   }
 
@@ -290,7 +300,7 @@ export class Client implements AsyncDisposable {
     jobs: Jobs | 'all',
     options: WaitOptions & { readonly targets?: Targets } = {},
   ): Promise<void> {
-    checkOptions(options, COMMAND, 'purgeResults');
+    checkOptions(options, COMMAND_OPTIONS, 'purgeResults');
     if (jobs === 'all') await this.#link.recorded.purgeAll(options);
     else await this.#link.recorded.purgeIds(this.#idsOf(jobs), options);
   }
@@ -300,7 +310,7 @@ export class Client implements AsyncDisposable {
    * Mirrors ipyparallel `Client.purge_local_results`.
    */
   purgeLocalResults(jobs: Jobs | 'all', options: { readonly targets?: Targets } = {}): void {
-    checkOptions(options, PURGE_LOCAL, 'purgeLocalResults');
+    checkOptions(options, PURGE_LOCAL_OPTIONS, 'purgeLocalResults');
     const ids = jobs === 'all' ? this.history : this.#idsOf(jobs);
     const { targets } = options;
     const engines = targets === undefined ? [] : this.#link.submitter.targets.engines(targets);

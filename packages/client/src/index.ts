@@ -74,7 +74,7 @@ export type { EngineInfo } from './engines/engine-registry.js';
 export type { PerTarget, Targets } from './engines/targets.js';
 export type { PlannedRequest, QueryPlan } from './hub/explain.js';
 export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub/hub-operations.js';
-export type { PurgeOptions, PurgeReport, ResubmitOptions } from './hub/purge.js';
+export type { PurgeReport } from './hub/purge.js';
 export type { ClientOptions } from './link/client-options.js';
 export type { EnginesOptions } from './link/engine-progress.js';
 export type { ClientStats, TrafficStats } from './link/stats.js';
@@ -91,7 +91,7 @@ export type {
   WatchSequence,
 } from './live/watch-event.js';
 export { DbQuery } from './query/db-query.js';
-export type { DbQueryOptions, RangeOptions } from './query/query-options.js';
+export type { DbQueryOptions, PurgeOptions, RangeOptions, ResubmitOptions } from './query/query-options.js';
 export { AsyncMapResult } from './results/async-map-result.js';
 export {
   AsyncResult,

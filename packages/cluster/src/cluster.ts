@@ -4,8 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, type ClientOptions, type WaitOptions } from '@ipyparallel-js/client';
 import { UsageError } from '@ipyparallel-js/protocol';
-import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
-import { type Deadline, pause, startDeadline, timeoutError, within } from '@ipyparallel-js/wire';
+import { checkOptions } from '@ipyparallel-js/protocol/internal';
+import {
+  type Deadline,
+  pause,
+  startDeadline,
+  timeoutError,
+  WAIT_OPTIONS,
+  within,
+} from '@ipyparallel-js/wire';
 import { childEnv, controllerCommand, engineCommand } from './launch/commands.js';
 import { endedTooEarly, lostAPort, portTaken } from './launch/diagnose.js';
 import { EngineProcess } from './launch/engine-process.js';
@@ -26,8 +33,6 @@ import { Child, type ProcessExit } from './processes/child.js';
 import { endProcesses, sendSignal } from './processes/end-processes.js';
 import { Guard } from './processes/guard.js';
 import { ignoreSignals, stopOnSignals } from './processes/signals.js';
-
-const WAIT: OptionNames<WaitOptions> = { timeout: true, signal: true };
 
 /** A process of a cluster. */
 export interface ClusterProcess {
@@ -146,7 +151,7 @@ export class Cluster implements AsyncDisposable {
    * them all. The time-out is that of the start by default. @throws as {@link Cluster.start}
    */
   async startEngines(engines: number | EngineCounts, options: WaitOptions = {}): Promise<number[]> {
-    checkOptions(options, WAIT, 'startEngines');
+    checkOptions(options, WAIT_OPTIONS, 'startEngines');
     this.#assertRunning();
     const counts =
       typeof engines === 'number'
@@ -184,7 +189,7 @@ export class Cluster implements AsyncDisposable {
    * @throws as {@link Cluster.start}
    */
   async restartController(options: WaitOptions = {}): Promise<void> {
-    checkOptions(options, WAIT, 'restartController');
+    checkOptions(options, WAIT_OPTIONS, 'restartController');
     this.#assertRunning();
     const deadline = startDeadline(options, this.#options.timeout);
     const { pid, exited, exit } = this.#controller;

@@ -46,6 +46,7 @@ export {
   pause,
   startDeadline,
   timeoutError,
+  WAIT_OPTIONS,
   type WaitOptions,
   waitFor,
   within,

@@ -5,11 +5,10 @@ import {
   type MsgType,
   UsageError,
 } from '@ipyparallel-js/protocol';
-import { checkOptions } from '@ipyparallel-js/protocol/internal';
-import { startDeadline, type WaitOptions } from '@ipyparallel-js/wire';
+import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
+import { startDeadline, WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { QueueStatus } from '../hub/hub-operations.js';
 import type { HubRequests } from '../hub/hub-requests.js';
-import { COMMAND, SHUTDOWN } from '../option-names.js';
 import type { WaitingWork } from '../tasks/unsent-work.js';
 import type { ControlRequest, ControlRequests } from './control-requests.js';
 import type { TargetFinder, Targets } from './targets.js';
@@ -20,11 +19,15 @@ export interface CommandOptions extends WaitOptions {
   readonly targets?: Targets;
 }
 
+export const COMMAND_OPTIONS: OptionNames<CommandOptions> = { targets: true, ...WAIT_OPTIONS };
+
 /** Options of `shutdown`. */
 export interface ShutdownOptions extends CommandOptions {
   /** Ends the controller, too, once all engines have been told; then `targets` counts for nothing. */
   readonly hub?: boolean;
 }
+
+const SHUTDOWN_OPTIONS: OptionNames<ShutdownOptions> = { hub: true, ...COMMAND_OPTIONS };
 
 /** The parts of a client that commands go through. */
 interface CommandsLink {
@@ -56,7 +59,7 @@ export class EngineCommands {
 
   /** Aborts tasks that wait, by their ids. */
   async abort(msgIds: readonly string[], options: CommandOptions): Promise<void> {
-    checkOptions(options, COMMAND, 'abort');
+    checkOptions(options, COMMAND_OPTIONS, 'abort');
     const sent = this.#waiting.abort(msgIds);
     // No ids would mean all, on the wire.
     if (sent.length > 0) await this.#each(options, 'abort_request', { msg_ids: sent });
@@ -67,7 +70,7 @@ export class EngineCommands {
    * Python engines say yes to an abort of all, and then run what they have.
    */
   async abortAll(msgIds: readonly string[], command: CommandOptions): Promise<void> {
-    checkOptions(command, COMMAND, 'abort');
+    checkOptions(command, COMMAND_OPTIONS, 'abort');
     const { targets, ...options } = command;
     const ids = this.#targets.engines(targets ?? 'all').map(({ id }) => id);
     const { engines } = await this.#queues(ids, options);
@@ -82,12 +85,12 @@ export class EngineCommands {
   }
 
   async clear(options: CommandOptions): Promise<void> {
-    checkOptions(options, COMMAND, 'clear');
+    checkOptions(options, COMMAND_OPTIONS, 'clear');
     await this.#each(options, 'clear_request', {});
   }
 
   async signal(sig: number | NodeJS.Signals, options: CommandOptions): Promise<void> {
-    checkOptions(options, COMMAND, 'sendSignal');
+    checkOptions(options, COMMAND_OPTIONS, 'sendSignal');
     await this.#each(options, 'signal_request', { sig });
   }
 
@@ -98,7 +101,7 @@ export class EngineCommands {
         'engines cannot be restarted over the wire; start new ones (Cluster.startEngines)',
       );
     }
-    checkOptions(command, SHUTDOWN, 'shutdown');
+    checkOptions(command, SHUTDOWN_OPTIONS, 'shutdown');
     const { hub = false, ...options } = command;
     try {
       await this.#each(

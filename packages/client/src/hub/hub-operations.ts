@@ -10,8 +10,8 @@ import {
   taskStatus,
   UsageError,
 } from '@ipyparallel-js/protocol';
-import { isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
-import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
+import { isDict, type OptionNames, parseQuery } from '@ipyparallel-js/protocol/internal';
+import { type Deadline, WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import { chunked, type HubDatabase } from './hub-database.js';
 import type { HubRequests } from './hub-requests.js';
@@ -45,6 +45,11 @@ export interface QueueStatus<V = number> {
   readonly engines: { readonly [id: number]: EngineQueueStatus<V> };
   readonly unassigned: V;
 }
+
+export const QUEUE_STATUS_OPTIONS: OptionNames<WaitOptions & { verbose?: boolean }> = {
+  verbose: true,
+  ...WAIT_OPTIONS,
+};
 
 /** What a resubmission made. */
 export interface Resubmission {

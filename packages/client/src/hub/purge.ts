@@ -1,27 +1,10 @@
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import { allOf, TASK_KEYS } from '@ipyparallel-js/protocol/internal';
-import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
-import type { AsyncResult } from '../results/async-result.js';
+import type { Deadline } from '@ipyparallel-js/wire';
 import type { HubDatabase } from './hub-database.js';
 import type { HubOperations } from './hub-operations.js';
 import { byIds, type Question, type Row, WHOLE_RANGE } from './question.js';
 import { left } from './record-requests.js';
-
-/** Options of a resubmission. */
-export interface ResubmitOptions extends WaitOptions {
-  /**
-   * On a stock hub, which drops the metadata of what it resubmits: submit the tasks from here, with their metadata, as
-   * tasks of this client. Their old records then do not say that they were resubmitted. False by default; a hub of
-   * ours keeps the metadata, and the option means nothing there.
-   */
-  readonly restore?: boolean;
-}
-
-/** Options of a purge by query. */
-export interface PurgeOptions extends WaitOptions {
-  /** Only say what would go; false by default. */
-  readonly dryRun?: boolean;
-}
 
 /** What a purge by query did, or would do. */
 export interface PurgeReport {
@@ -34,13 +17,6 @@ export interface PurgeReport {
   /** The ids of those that went; missing where they are more than our hub lists (10,000). */
   readonly msgIds?: readonly string[];
   readonly dryRun: boolean;
-}
-
-/** What selections of tasks are for. */
-export interface Selections {
-  results(msgIds: readonly string[]): AsyncResult<unknown[]>;
-  resubmit(msgIds: readonly string[], options: ResubmitOptions): Promise<AsyncResult<unknown[]>>;
-  purge(question: Question, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport>;
 }
 
 /** Ids in one request to purge, and records that are measured at a time. */

@@ -1,4 +1,5 @@
 import type { PickleLimits } from '@ipyparallel-js/protocol';
+import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { ConnectionOptions } from '../connection/connection.js';
 import type { ResultCacheLimits } from '../tasks/result-cache.js';
 
@@ -30,3 +31,32 @@ export interface ClientOptions extends ConnectionOptions {
   /** The user name that messages carry; `username` by default. */
   readonly username?: string;
 }
+
+export const PICKLE_LIMITS: OptionNames<PickleLimits> = {
+  maxDepth: true,
+  maxOpcodes: true,
+  maxMemoEntries: true,
+  maxMemory: true,
+  maxExpanded: true,
+  maxIntegerBytes: true,
+};
+
+export const CLIENT_OPTIONS: OptionNames<ClientOptions> = {
+  connectionFile: true,
+  profile: true,
+  clusterId: true,
+  profileDir: true,
+  ipythonDir: true,
+  sshServer: true,
+  sshKey: true,
+  sshOptions: true,
+  timeout: true,
+  signal: true,
+  requestTimeout: true,
+  pollInterval: true,
+  resultCache: true,
+  pickleLimits: true,
+  reconnectTimeout: true,
+  heartbeatInterval: true,
+  username: true,
+};

@@ -17,16 +17,16 @@ import { HubRequests } from '../hub/hub-requests.js';
 import { Turns } from '../hub/request-lane.js';
 import { Signals } from '../live/change-signals.js';
 import { LiveQueries } from '../live/live-queries.js';
-import { CONNECT, PICKLE_LIMITS, RESULT_CACHE } from '../option-names.js';
 import { RecordedTasks } from '../query/task-actions.js';
 import { ClientResults } from '../results/result-finder.js';
 import { ClientKeeper } from '../tasks/client-task-owner.js';
 import { EngineChanges } from '../tasks/engine-changes.js';
 import { HubTasks } from '../tasks/hub-tasks.js';
 import { OwnTasks } from '../tasks/own-tasks.js';
+import { RESULT_CACHE_LIMITS } from '../tasks/result-cache.js';
 import { WaitingWork } from '../tasks/unsent-work.js';
 import { Submitter } from '../views/submitter.js';
-import type { ClientOptions } from './client-options.js';
+import { CLIENT_OPTIONS, type ClientOptions, PICKLE_LIMITS } from './client-options.js';
 import { Lives } from './connection-lifecycle.js';
 import { Incoming } from './message-dispatcher.js';
 
@@ -171,8 +171,8 @@ export class ClusterLink {
 
   /** Finds the connection file, opens the sockets and waits for the hub's answer. */
   static async open(options: ClientOptions): Promise<ClusterLink> {
-    checkOptions(options, CONNECT, 'Client.connect');
-    checkOptions(options.resultCache, RESULT_CACHE, 'resultCache');
+    checkOptions(options, CLIENT_OPTIONS, 'Client.connect');
+    checkOptions(options.resultCache, RESULT_CACHE_LIMITS, 'resultCache');
     checkOptions(options.pickleLimits, PICKLE_LIMITS, 'pickleLimits');
     const deadline = startDeadline(options, CONNECT_TIMEOUT);
     for (const timeout of [options.requestTimeout ?? 0, options.reconnectTimeout ?? 0])

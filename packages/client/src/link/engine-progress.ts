@@ -1,13 +1,20 @@
-import type { WaitOptions } from '@ipyparallel-js/wire';
+import type { OptionNames } from '@ipyparallel-js/protocol/internal';
+import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { Observable } from 'rxjs';
 import type { EngineInfo } from '../engines/engine-registry.js';
-import { ProgressBar, type ProgressBarOptions } from '../results/progress-bar.js';
+import { PROGRESS_BAR_OPTIONS, ProgressBar, type ProgressBarOptions } from '../results/progress-bar.js';
 
 /** Options of `waitForEngines`. */
 export interface EnginesOptions extends WaitOptions, ProgressBarOptions {
   /** Shows how many there are: a bar on a terminal, a line for each change elsewhere; false by default. */
   readonly interactive?: boolean;
 }
+
+export const ENGINES_OPTIONS: OptionNames<EnginesOptions> = {
+  ...WAIT_OPTIONS,
+  ...PROGRESS_BAR_OPTIONS,
+  interactive: true,
+};
 
 /** Shows how many of `n` engines are registered, until what it gives is called. */
 export function showEngines(

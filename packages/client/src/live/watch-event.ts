@@ -1,4 +1,5 @@
 import type { TaskStatus } from '@ipyparallel-js/protocol';
+import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 
 /**
  * A place in a live query, to resume from (`watch({ after })`). A text of some 150 characters, to be kept as it is, for
@@ -76,3 +77,11 @@ export interface WatchOptions {
   /** Ends the watch, which errors with `signal.reason`. */
   readonly signal?: AbortSignal;
 }
+
+export const WATCH_OPTIONS: OptionNames<WatchOptions> = {
+  after: true,
+  pace: true,
+  interval: true,
+  slowInterval: true,
+  signal: true,
+};

@@ -1,16 +1,17 @@
 import { ConnectionClosedError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
-import { type Deadline, pause, startDeadline, type WaitOptions } from '@ipyparallel-js/wire';
+import { type Deadline, pause, startDeadline, WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import { Observable } from 'rxjs';
 import type { QueryPlan } from '../hub/explain.js';
 import type { HubDatabase } from '../hub/hub-database.js';
-import type { PurgeOptions, PurgeReport, ResubmitOptions, Selections } from '../hub/purge.js';
+import type { PurgeReport } from '../hub/purge.js';
 import type { ProjectedRow, Question } from '../hub/question.js';
 import type { LiveQueries } from '../live/live-queries.js';
 import type { Watch } from '../live/watch.js';
-import type { WatchOptions } from '../live/watch-event.js';
-import { PURGE, RESUBMIT, WAIT, WATCH } from '../option-names.js';
+import { WATCH_OPTIONS, type WatchOptions } from '../live/watch-event.js';
 import type { AsyncResult } from '../results/async-result.js';
+import { PURGE_OPTIONS, type PurgeOptions, RESUBMIT_OPTIONS, type ResubmitOptions } from './query-options.js';
+import type { Selections } from './task-actions.js';
 
 /** What a query object works with. */
 export interface QueryContext {
@@ -105,7 +106,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
    * Completes when the client is closed. @throws UsageError for a query with skip or limit.
    */
   watch(options: WatchOptions = {}): Watch<R> {
-    checkOptions(options, WATCH, 'watch');
+    checkOptions(options, WATCH_OPTIONS, 'watch');
     const { signal = this.#options.signal } = options;
     return this.#context.live.watch<R>(this.#question, {
       ...options,
@@ -138,7 +139,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
 
   /** Waits until all matches of now have ended: true; or until `timeout` ms are over: false. Without one it waits on. */
   async wait(options: WaitOptions = {}): Promise<boolean> {
-    checkOptions(options, WAIT, 'wait');
+    checkOptions(options, WAIT_OPTIONS, 'wait');
     return (await this.results()).wait(options);
   }
 
@@ -147,7 +148,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
    * `AsyncResult.dropped` says so, and `restore: true` submits them from here instead.
    */
   async resubmit(options: ResubmitOptions = {}): Promise<AsyncResult<unknown[]>> {
-    checkOptions(options, RESUBMIT, 'resubmit');
+    checkOptions(options, RESUBMIT_OPTIONS, 'resubmit');
     return this.#context.selections.resubmit(await this.#ids(), { ...this.#options, ...options });
   }
 
@@ -156,7 +157,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
    * what is pending stays and is counted. With `dryRun` nothing goes, and the numbers are those of the purge.
    */
   async purge(options: PurgeOptions = {}): Promise<PurgeReport> {
-    checkOptions(options, PURGE, 'purge');
+    checkOptions(options, PURGE_OPTIONS, 'purge');
     return this.#context.selections.purge(
       this.#question,
       options.dryRun === true,

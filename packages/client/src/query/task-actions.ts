@@ -1,9 +1,17 @@
 import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
 import type { Targets } from '../engines/targets.js';
-import { Purge, type PurgeReport, type ResubmitOptions, type Selections } from '../hub/purge.js';
+import { Purge, type PurgeReport } from '../hub/purge.js';
 import type { Question } from '../hub/question.js';
 import type { ClusterLink } from '../link/cluster-link.js';
 import { AsyncResult } from '../results/async-result.js';
+import type { ResubmitOptions } from './query-options.js';
+
+/** What selections of tasks are for. */
+export interface Selections {
+  results(msgIds: readonly string[]): AsyncResult<unknown[]>;
+  resubmit(msgIds: readonly string[], options: ResubmitOptions): Promise<AsyncResult<unknown[]>>;
+  purge(question: Question, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport>;
+}
 
 /** What is done with tasks by their records at the hub, whether named by ids or selected by a query. */
 export class RecordedTasks implements Selections {

@@ -1,10 +1,16 @@
 import { CompositeError, UsageError } from '@ipyparallel-js/protocol';
-import { checkOptions } from '@ipyparallel-js/protocol/internal';
-import { type Deadline, pause, startDeadline, type WaitOptions, within } from '@ipyparallel-js/wire';
-import { GET, GET_DICT, WAIT, WAIT_INTERACTIVE, WAIT_WHEN } from '../option-names.js';
+import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
+import {
+  type Deadline,
+  pause,
+  startDeadline,
+  WAIT_OPTIONS,
+  type WaitOptions,
+  within,
+} from '@ipyparallel-js/wire';
 import type { Outcome } from '../tasks/task.js';
 import { completions, type Settled, settledAsCompleted, settledInOrder, valuesOf } from './iteration.js';
-import { ProgressBar, type ProgressBarOptions } from './progress-bar.js';
+import { PROGRESS_BAR_OPTIONS, ProgressBar, type ProgressBarOptions } from './progress-bar.js';
 import { type Reassembly, reassemble } from './reassembly.js';
 import { TaskGroup } from './task-group.js';
 
@@ -20,6 +26,15 @@ export interface GetOptions extends WaitOptions {
   readonly returnWhen?: 'all' | 'firstException';
 }
 
+const WAIT_WHEN_OPTIONS: OptionNames<WaitOptions & { returnWhen?: ReturnWhen }> = {
+  ...WAIT_OPTIONS,
+  returnWhen: true,
+};
+
+const GET_OPTIONS: OptionNames<GetOptions> = WAIT_WHEN_OPTIONS;
+
+const GET_DICT_OPTIONS: OptionNames<WaitOptions & { lists?: boolean }> = { ...WAIT_OPTIONS, lists: true };
+
 /** What `waitInteractive` shows, and how. */
 export interface InteractiveOptions extends WaitOptions, ProgressBarOptions {
   /** How often it shows it, in ms; 100 by default on a terminal, 5,000 elsewhere. */
@@ -27,6 +42,12 @@ export interface InteractiveOptions extends WaitOptions, ProgressBarOptions {
   /** `all` by default. */
   readonly returnWhen?: ReturnWhen;
 }
+
+const INTERACTIVE_OPTIONS: OptionNames<InteractiveOptions> = {
+  ...WAIT_WHEN_OPTIONS,
+  ...PROGRESS_BAR_OPTIONS,
+  interval: true,
+};
 
 /**
  * The results of one or several tasks, own or others'. One id or engine gives one result, a list gives a list, a map its
@@ -60,7 +81,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
    * Mirrors ipyparallel `AsyncResult.get`.
    */
   async get(options: GetOptions = {}): Promise<T> {
-    checkOptions(options, GET, 'get');
+    checkOptions(options, GET_OPTIONS, 'get');
     checkReturnWhen(options.returnWhen, ['all', 'firstException']);
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
     const { single, reassembly } = this.shape;
@@ -88,7 +109,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
 
   /** Waits until all have ended and gives what `get` would throw; null if nothing. */
   async exception(options: WaitOptions = {}): Promise<Error | null> {
-    checkOptions(options, WAIT, 'exception');
+    checkOptions(options, WAIT_OPTIONS, 'exception');
     const outcomes = await this.#settled(startDeadline(options, Number.POSITIVE_INFINITY));
     try {
       this.#throwFailures(outcomes);
@@ -100,7 +121,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
 
   /** Waits until all have ended and gives what became of each element, failed or not: like `Promise.allSettled`. */
   async settled(options: WaitOptions = {}): Promise<Settled<E>[]> {
-    checkOptions(options, WAIT, 'settled');
+    checkOptions(options, WAIT_OPTIONS, 'settled');
     const all: Settled<unknown>[] = [];
     const { reassembly } = this.shape;
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
@@ -115,7 +136,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   async getDict(options: WaitOptions & { readonly lists: true }): Promise<Map<number, P[]>>;
   async getDict(options?: WaitOptions & { readonly lists?: false }): Promise<Map<number, P>>;
   async getDict(options: WaitOptions & { readonly lists?: boolean } = {}): Promise<Map<number, unknown>> {
-    checkOptions(options, GET_DICT, 'getDict');
+    checkOptions(options, GET_DICT_OPTIONS, 'getDict');
     const outcomes = await this.#settled(startDeadline(options, Number.POSITIVE_INFINITY));
     this.#wereRead();
     this.#throwFailures(outcomes);
@@ -154,7 +175,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     options: WaitOptions & { readonly returnWhen: 'firstCompleted' | 'firstException' },
   ): Promise<{ readonly done: readonly AsyncResult<P, E>[]; readonly pending: readonly AsyncResult<P, E>[] }>;
   async wait(options: WaitOptions & { readonly returnWhen?: ReturnWhen } = {}): Promise<unknown> {
-    checkOptions(options, WAIT_WHEN, 'wait');
+    checkOptions(options, WAIT_WHEN_OPTIONS, 'wait');
     const { returnWhen = 'all' } = options;
     const inTime = await this.#waitFor(startDeadline(options, Number.POSITIVE_INFINITY), returnWhen);
     if (returnWhen === 'all') return inTime;
@@ -167,7 +188,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
    * over, false when `timeout` ms are. Mirrors ipyparallel `AsyncResult.wait_interactive`.
    */
   async waitInteractive(options: InteractiveOptions = {}): Promise<boolean> {
-    checkOptions(options, WAIT_INTERACTIVE, 'waitInteractive');
+    checkOptions(options, INTERACTIVE_OPTIONS, 'waitInteractive');
     const { returnWhen = 'all' } = options;
     const unit = this.shape.reassembly?.sizes === undefined ? 'tasks' : 'elements';
     const bar = new ProgressBar({ unit, ...options });
@@ -210,7 +231,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
 
   /** What became of each element, failed or not, as their tasks end. `timeout` is for all of them. */
   asSettled(options: WaitOptions = {}): AsyncGenerator<Settled<E>, void, undefined> {
-    checkOptions(options, WAIT, 'asSettled');
+    checkOptions(options, WAIT_OPTIONS, 'asSettled');
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
     const { reassembly } = this.shape;
     return settledAsCompleted(this.tasks, reassembly, deadline, this.timedOut) as AsyncGenerator<
@@ -237,7 +258,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   }
 
   #values(iterate: typeof settledInOrder, options: WaitOptions): AsyncGenerator<E, void, undefined> {
-    checkOptions(options, WAIT, 'iteration');
+    checkOptions(options, WAIT_OPTIONS, 'iteration');
     const { single, reassembly } = this.shape;
     if (single) throw new UsageError('a single result is not iterated: get() gives it');
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);

@@ -1,7 +1,9 @@
 import { UsageError } from '@ipyparallel-js/protocol';
+import type { OptionNames } from '@ipyparallel-js/protocol/internal';
+import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
 import { OutputPrinter } from './output-printer.js';
-import type { OutputOptions } from './stream-output.js';
+import { OUTPUT_OPTIONS, type OutputOptions } from './stream-output.js';
 
 /** How output that has come is printed. */
 export interface DisplayOptions extends OutputOptions {
@@ -13,6 +15,13 @@ export interface DisplayOptions extends OutputOptions {
   /** Leaves out all but the results; false by default. */
   readonly resultOnly?: boolean;
 }
+
+export const DISPLAY_OPTIONS: OptionNames<DisplayOptions & WaitOptions> = {
+  groupBy: true,
+  resultOnly: true,
+  ...OUTPUT_OPTIONS,
+  ...WAIT_OPTIONS,
+};
 
 /** Prints what tasks have put out. Mirrors ipyparallel `AsyncResult.display_outputs`. */
 export function displayOutputs(

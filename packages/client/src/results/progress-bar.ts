@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { Progress } from '../tasks/progress.js';
 
 /** Where and how progress is shown. */
@@ -10,6 +11,12 @@ export interface ProgressBarOptions {
   /** What is counted; `tasks` by default. */
   readonly unit?: string;
 }
+
+export const PROGRESS_BAR_OPTIONS: OptionNames<ProgressBarOptions> = {
+  stream: true,
+  label: true,
+  unit: true,
+};
 
 const BAR_WIDTH = 30;
 const DEFAULT_COLUMNS = 80;

@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { Task } from '../tasks/task.js';
 import { OutputPrinter } from './output-printer.js';
 
@@ -9,6 +10,8 @@ export interface OutputOptions {
   /** `process.stderr` by default; the same as `stdout` if only that is given. */
   readonly stderr?: Writable;
 }
+
+export const OUTPUT_OPTIONS: OptionNames<OutputOptions> = { stdout: true, stderr: true };
 
 /** Output that is being passed on; `stop()`, or the end of a `using` block, ends that. */
 export interface OutputStream extends Disposable {

@@ -1,19 +1,32 @@
 import { inspect } from 'node:util';
 import { type TaskStatus, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
-import { type Deadline, startDeadline, timeoutError, type WaitOptions, within } from '@ipyparallel-js/wire';
+import {
+  type Deadline,
+  startDeadline,
+  timeoutError,
+  WAIT_OPTIONS,
+  type WaitOptions,
+  within,
+} from '@ipyparallel-js/wire';
 import { defer, map, merge, type Observable } from 'rxjs';
-import { DISPLAY_OUTPUTS, STREAM_OUTPUT, TIMEDELTA, WAIT } from '../option-names.js';
 import { countProgress, type Progress } from '../tasks/progress.js';
 import { statusChanges } from '../tasks/status-changes.js';
 import type { Task } from '../tasks/task.js';
 import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
-import { type DisplayOptions, displayOutputs } from './display-outputs.js';
+import { DISPLAY_OPTIONS, type DisplayOptions, displayOutputs } from './display-outputs.js';
 import { makeHandle, type ResultHandle } from './handle.js';
 import { type PartialResult, partialsOf } from './partials.js';
 import type { Reassembly } from './reassembly.js';
-import { type OutputOptions, type OutputStream, streamOutput } from './stream-output.js';
-import { elapsedSince, type Moments, serialTime, type TimedeltaOptions, timedelta } from './timing.js';
+import { OUTPUT_OPTIONS, type OutputOptions, type OutputStream, streamOutput } from './stream-output.js';
+import {
+  elapsedSince,
+  type Moments,
+  serialTime,
+  TIMEDELTA_OPTIONS,
+  type TimedeltaOptions,
+  timedelta,
+} from './timing.js';
 
 /** What the results of several tasks are together. */
 export interface ResultShape {
@@ -201,13 +214,13 @@ export class TaskGroup {
    * metadata by its name. @throws UsageError when it is not known. Mirrors ipyparallel `AsyncResult.timedelta`.
    */
   timedelta(start: Moments, end: Moments, options: TimedeltaOptions = {}): number {
-    checkOptions(options, TIMEDELTA, 'timedelta');
+    checkOptions(options, TIMEDELTA_OPTIONS, 'timedelta');
     return timedelta(this.metadata, start, end, options);
   }
 
   /** Waits until no more output is expected: true; or until `timeout` ms are over: false. */
   async waitForOutput(options: WaitOptions = {}): Promise<boolean> {
-    checkOptions(options, WAIT, 'waitForOutput');
+    checkOptions(options, WAIT_OPTIONS, 'waitForOutput');
     const all = Promise.all(this.tasks.map((task) => task.outputDone));
     return this.inTime(startDeadline(options, Number.POSITIVE_INFINITY), all);
   }
@@ -217,7 +230,7 @@ export class TaskGroup {
    * @throws UsageError when all have ended. Mirrors ipyparallel `AsyncResult.abort`.
    */
   async abort(options: WaitOptions = {}): Promise<void> {
-    checkOptions(options, WAIT, 'abort');
+    checkOptions(options, WAIT_OPTIONS, 'abort');
     const open = this.tasks.filter((task) => task.outcome === undefined);
     if (open.length === 0) throw new UsageError('there is nothing to abort: every task has ended');
     // Joined results may be of several clients.
@@ -234,7 +247,7 @@ export class TaskGroup {
 
   /** Waits for the output and prints it, by default to `process.stdout` and `process.stderr`. */
   async displayOutputs(options: DisplayOptions & WaitOptions = {}): Promise<void> {
-    checkOptions(options, DISPLAY_OUTPUTS, 'displayOutputs');
+    checkOptions(options, DISPLAY_OPTIONS, 'displayOutputs');
     const all = Promise.all(this.tasks.map((task) => task.outputDone));
     await within(startDeadline(options, Number.POSITIVE_INFINITY), all, this.timedOut);
     displayOutputs(this.metadata, this.shape.single, options);
@@ -242,7 +255,7 @@ export class TaskGroup {
 
   /** Passes output on as it comes, what there is first: `using live = ar.streamOutput()`. Mirrors ipyparallel `AsyncResult.stream_output`. */
   streamOutput(options: OutputOptions = {}): OutputStream {
-    checkOptions(options, STREAM_OUTPUT, 'streamOutput');
+    checkOptions(options, OUTPUT_OPTIONS, 'streamOutput');
     return streamOutput(this.tasks, this.shape.single, options);
   }
 

@@ -1,4 +1,5 @@
 import { UsageError } from '@ipyparallel-js/protocol';
+import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { TaskMetadata } from '../tasks/task-metadata.js';
 
 /** The dates of a task's metadata that times are measured between. */
@@ -17,6 +18,8 @@ export interface TimedeltaOptions {
   /** Of the ends; `last` by default. */
   readonly endPick?: Pick;
 }
+
+export const TIMEDELTA_OPTIONS: OptionNames<TimedeltaOptions> = { startPick: true, endPick: true };
 
 /**
  * The time between two sets of moments in ms: from the first start to the last end. Moments that are not known (yet) do

@@ -1,3 +1,4 @@
+import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { Task } from './task.js';
 
 /** How much is kept of results that nobody has read. */
@@ -7,6 +8,8 @@ export interface ResultCacheLimits {
   /** Their bytes together, about; 64 MiB by default. */
   readonly bytes?: number;
 }
+
+export const RESULT_CACHE_LIMITS: OptionNames<ResultCacheLimits> = { count: true, bytes: true };
 
 const COUNT = 1_000;
 const BYTES = 64 * 2 ** 20;

@@ -1,6 +1,5 @@
 import { UsageError } from '@ipyparallel-js/protocol';
-import { checkOptions } from '@ipyparallel-js/protocol/internal';
-import { DEPENDENCY } from '../option-names.js';
+import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 import { AsyncResult } from '../results/async-result.js';
 
 /** Tasks, by id or by a result that stands for them. */
@@ -19,6 +18,8 @@ export interface DependencyOptions {
   readonly failure?: boolean;
 }
 
+const DEPENDENCY_OPTIONS: OptionNames<DependencyOptions> = { all: true, success: true, failure: true };
+
 /**
  * Tasks that a load-balanced task waits for (`after`) or follows to their engine (`follow`), and how they must have
  * ended. When that cannot happen any more, the task fails at once (`ImpossibleDependency`). Mirrors ipyparallel `Dependency`.
@@ -31,7 +32,7 @@ export class Dependency {
 
   /** @throws UsageError when neither success nor failure is to count, or something is no task */
   constructor(tasks: TaskNames, options: DependencyOptions = {}) {
-    checkOptions(options, DEPENDENCY, 'dependency');
+    checkOptions(options, DEPENDENCY_OPTIONS, 'dependency');
     this.msgIds = [...new Set(idsOfTasks(tasks))];
     this.all = options.all ?? true;
     this.success = options.success ?? true;

@@ -1,9 +1,8 @@
 import { type NdArray, type TypedArray, UsageError } from '@ipyparallel-js/protocol';
-import { checkOptions } from '@ipyparallel-js/protocol/internal';
-import type { WaitOptions } from '@ipyparallel-js/wire';
+import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
+import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { EngineInfo } from '../engines/engine-registry.js';
 import type { MapResult, PerTarget, Targets, ViewResult } from '../engines/targets.js';
-import { GATHER, SCATTER, WAIT } from '../option-names.js';
 import { AsyncMapResult } from '../results/async-map-result.js';
 import { AsyncResult } from '../results/async-result.js';
 import type { Task } from '../tasks/task.js';
@@ -25,6 +24,10 @@ export interface ScatterOptions {
   /** Gives an engine whose part is one element that element, not a list of it; false by default. */
   readonly flatten?: boolean;
 }
+
+const SCATTER_OPTIONS: OptionNames<ScatterOptions> = { dist: true, flatten: true };
+
+const GATHER_OPTIONS: OptionNames<Pick<ScatterOptions, 'dist'>> = { dist: true };
 
 /** What `gather` gives: a list, a typed array (of JavaScript engines) or a numpy array (of Python ones). */
 export type Gathered<E = unknown> = E[] | TypedArray | NdArray;
@@ -100,7 +103,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
    * array, a numpy array (along its first axis) or another iterable. Mirrors ipyparallel `DirectView.scatter`.
    */
   scatter(name: string, sequence: Iterable<unknown>, options: ScatterOptions = {}): AsyncResult<null[]> {
-    checkOptions(options, SCATTER, 'scatter');
+    checkOptions(options, SCATTER_OPTIONS, 'scatter');
     const dist = checkDistribution(options.dist ?? 'block');
     const whole = sliceable(sequence);
     const engines = this.engines();
@@ -122,7 +125,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     name: string,
     options: { readonly dist?: Distribution } = {},
   ): AsyncMapResult<ItemOf<W>, W> {
-    checkOptions(options, GATHER, 'gather');
+    checkOptions(options, GATHER_OPTIONS, 'gather');
     const dist = checkDistribution(options.dist ?? 'block');
     const work = pullWork(name);
     const pieces = this.engines().map((engine) => ({ engine, work }));
@@ -133,7 +136,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
 
   /** Empties the namespaces of the view's engines. Mirrors ipyparallel `DirectView.clear`. */
   async clear(options: WaitOptions = {}): Promise<void> {
-    checkOptions(options, WAIT, 'clear');
+    checkOptions(options, WAIT_OPTIONS, 'clear');
     await this.client.clear({ ...options, targets: this.targets });
   }
 

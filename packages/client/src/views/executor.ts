@@ -1,8 +1,7 @@
 import type { PyCallable, PyReference } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
-import type { WaitOptions } from '@ipyparallel-js/wire';
+import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { Targets, ViewResult } from '../engines/targets.js';
-import { WAIT } from '../option-names.js';
 import type { OneResult } from './map-arguments.js';
 import type { View } from './view.js';
 import type { ViewFlags } from './view-flags.js';
@@ -29,7 +28,7 @@ export class ViewExecutor<T extends Targets, F extends ViewFlags> {
 
   /** Waits until all outstanding tasks of the view have ended; ends no engine. With `wait: false` it does nothing. */
   async shutdown(command: WaitOptions & { readonly wait?: boolean } = {}): Promise<void> {
-    checkOptions(command, { wait: true, ...WAIT }, 'shutdown');
+    checkOptions(command, { wait: true, ...WAIT_OPTIONS }, 'shutdown');
     const { wait = true, ...options } = command;
     if (wait) await this.view.wait(undefined, options);
   }

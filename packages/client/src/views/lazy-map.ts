@@ -1,4 +1,5 @@
 import { UsageError } from '@ipyparallel-js/protocol';
+import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import { Fifo } from '@ipyparallel-js/wire';
 import type { Task } from '../tasks/task.js';
 import { checkCount } from './map-arguments.js';
@@ -18,6 +19,15 @@ export interface LazyMapOptions {
   /** A label, instead of the view's. */
   readonly label?: string;
 }
+
+export const LAZY_MAP_OPTIONS: OptionNames<LazyMapOptions> = {
+  maxOutstanding: true,
+  chunksize: true,
+  ordered: true,
+  returnExceptions: true,
+  label: true,
+  signal: true,
+};
 
 /** What a lazy map stands on. */
 export interface LazyMapParts {

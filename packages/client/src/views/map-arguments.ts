@@ -19,6 +19,14 @@ export interface MapOptions {
   readonly label?: string;
 }
 
+export const MAP_OPTIONS: OptionNames<MapOptions> = {
+  chunksize: true,
+  ordered: true,
+  returnExceptions: true,
+  label: true,
+  dist: true,
+};
+
 /** Sequences, then perhaps options. */
 export type MapArguments<O = MapOptions, Async extends boolean = false> =
   | readonly Sequence<Async>[]

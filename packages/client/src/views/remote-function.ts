@@ -1,6 +1,5 @@
 import type { MapResult, Targets, ViewResult } from '../engines/targets.js';
-import { MAP } from '../option-names.js';
-import { type MapOptions, readMapArguments } from './map-arguments.js';
+import { MAP_OPTIONS, type MapOptions, readMapArguments } from './map-arguments.js';
 import { type Callable, nameOf } from './work.js';
 
 /** A function that runs on engines. Mirrors ipyparallel `RemoteFunction`. */
@@ -38,7 +37,7 @@ export function parallelFunction<E, R>(
   spread: (sequences: readonly Iterable<unknown>[], mapping: boolean) => MapResult<R>,
 ): ParallelFunction<E, R> {
   const sequencesOf = (args: readonly unknown[]) =>
-    readMapArguments<MapOptions>(args, MAP, nameOf(fn)).sequences;
+    readMapArguments<MapOptions>(args, MAP_OPTIONS, nameOf(fn)).sequences;
   return named(
     Object.assign((...sequences: readonly Iterable<E>[]) => spread(sequencesOf(sequences), false), {
       map: (...sequences: readonly Iterable<unknown>[]) => spread(sequencesOf(sequences), true),

@@ -2,10 +2,15 @@ import { readFileSync } from 'node:fs';
 import { type PyCallable, type PyReference, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import type { MapResult, PerTarget, Targets, ViewResult } from '../engines/targets.js';
-import { IMAP, MAP } from '../option-names.js';
 import type { ExecuteReply } from '../tasks/task-outcome.js';
-import type { LazyMap, LazyMapOptions } from './lazy-map.js';
-import { type MapArguments, type MapOptions, type OneResult, readMapArguments } from './map-arguments.js';
+import { LAZY_MAP_OPTIONS, type LazyMap, type LazyMapOptions } from './lazy-map.js';
+import {
+  MAP_OPTIONS,
+  type MapArguments,
+  type MapOptions,
+  type OneResult,
+  readMapArguments,
+} from './map-arguments.js';
 import {
   type ParallelFunction,
   type ParallelOptions,
@@ -94,7 +99,7 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   map<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments): MapResult<R>;
   map(fn: PyReference, ...sequencesAndOptions: MapArguments): MapResult<unknown>;
   map(fn: Callable, ...sequencesAndOptions: readonly unknown[]): MapResult<unknown> {
-    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions, MAP, 'map');
+    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions, MAP_OPTIONS, 'map');
     return this.spread(fn, sequences, options, true);
   }
 
@@ -121,7 +126,7 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   mapSync<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments): Promise<R[]>;
   mapSync(fn: PyReference, ...sequencesAndOptions: MapArguments): Promise<unknown[]>;
   async mapSync(fn: Callable, ...sequencesAndOptions: readonly unknown[]): Promise<unknown[]> {
-    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions, MAP, 'map');
+    const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions, MAP_OPTIONS, 'map');
     return this.spread(fn, sequences, options, true).get();
   }
 
@@ -144,7 +149,11 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   imap<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments<LazyMapOptions, true>): LazyMap<R>;
   imap(fn: PyReference, ...sequencesAndOptions: MapArguments<LazyMapOptions, true>): LazyMap<unknown>;
   imap(fn: Callable, ...sequencesAndOptions: readonly unknown[]): LazyMap<unknown> {
-    const { sequences, options } = readMapArguments<LazyMapOptions>(sequencesAndOptions, IMAP, 'imap');
+    const { sequences, options } = readMapArguments<LazyMapOptions>(
+      sequencesAndOptions,
+      LAZY_MAP_OPTIONS,
+      'imap',
+    );
     return this.lazyMap(fn, sequences, options);
   }
 
@@ -167,7 +176,7 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   parallel<E, R>(fn: (part: E[]) => R[], options?: ParallelOptions): ParallelFunction<E, R>;
   parallel<R>(fn: PyCallable<R[]> | PyReference, options?: ParallelOptions): ParallelFunction<unknown, R>;
   parallel(fn: Callable, options: ParallelOptions = {}): ParallelFunction<never, unknown> {
-    checkOptions(options, MAP, 'parallel');
+    checkOptions(options, MAP_OPTIONS, 'parallel');
     return parallelFunction(fn, (sequences, mapping) => this.spread(fn, sequences, options, mapping));
   }
 

@@ -1,11 +1,11 @@
 import { inspect } from 'node:util';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
-import type { WaitOptions } from '@ipyparallel-js/wire';
+import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { Client } from '../client.js';
+import { COMMAND_OPTIONS } from '../engines/engine-commands.js';
 import type { Targets } from '../engines/targets.js';
-import type { EngineQueueStatus, QueueStatus } from '../hub/hub-operations.js';
+import { type EngineQueueStatus, QUEUE_STATUS_OPTIONS, type QueueStatus } from '../hub/hub-operations.js';
 import type { ClusterLink } from '../link/cluster-link.js';
-import { COMMAND, QUEUE_STATUS, WAIT } from '../option-names.js';
 import { AsyncResult } from '../results/async-result.js';
 import { idsOf, type Job, type Jobs } from '../results/jobs.js';
 import type { Task } from '../tasks/task.js';
@@ -130,7 +130,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
    * false. Mirrors ipyparallel `View.wait`.
    */
   async wait(jobs?: ViewJobs, options: WaitOptions = {}): Promise<boolean> {
-    checkOptions(options, WAIT, 'wait');
+    checkOptions(options, WAIT_OPTIONS, 'wait');
     const ids = jobs === undefined ? [...this.outstanding] : this.#idsOf(jobs);
     return this.client.getResult(ids).wait(options);
   }
@@ -155,7 +155,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
    * Mirrors ipyparallel `View.abort`.
    */
   async abort(jobs?: ViewJobs, options: WaitOptions & { readonly targets?: Targets } = {}): Promise<void> {
-    checkOptions(options, COMMAND, 'abort');
+    checkOptions(options, COMMAND_OPTIONS, 'abort');
     const ids = jobs === undefined ? [...this.outstanding] : this.#idsOf(jobs);
     if (ids.length > 0) await this.client.abort(ids, { targets: this.targets, ...options });
   }
@@ -164,7 +164,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   queueStatus(options: WaitOptions & { readonly verbose: true }): Promise<PerTargetStatus<T, string[]>>;
   queueStatus(options?: WaitOptions & { readonly verbose?: false }): Promise<PerTargetStatus<T, number>>;
   queueStatus(options: WaitOptions & { readonly verbose?: boolean } = {}): Promise<unknown> {
-    checkOptions(options, QUEUE_STATUS, 'queueStatus');
+    checkOptions(options, QUEUE_STATUS_OPTIONS, 'queueStatus');
     const { verbose, ...wait } = options;
     const { targets } = this;
     const fixed: Targets = targets;
@@ -180,7 +180,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
 
   /** Purges tasks here and at the hub, all that have ended on the view's engines by `'all'`. Mirrors ipyparallel `View.purge_results`. */
   async purgeResults(jobs: ViewJobs | 'all', options: WaitOptions = {}): Promise<void> {
-    checkOptions(options, WAIT, 'purgeResults');
+    checkOptions(options, WAIT_OPTIONS, 'purgeResults');
     if (jobs !== 'all') await this.client.purgeResults(this.#idsOf(jobs), options);
     else await this.client.purgeResults([], { ...options, targets: this.targets });
   }

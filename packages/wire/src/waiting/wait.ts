@@ -1,4 +1,5 @@
 import { TimeoutError, UsageError } from '@ipyparallel-js/protocol';
+import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 
 /** What everything that waits takes. */
 export interface WaitOptions {
@@ -7,6 +8,8 @@ export interface WaitOptions {
   /** Ends the wait here, with `signal.reason`; what was asked of the hub may still be carried out there. */
   readonly signal?: AbortSignal;
 }
+
+export const WAIT_OPTIONS: OptionNames<WaitOptions> = { timeout: true, signal: true };
 
 /** One deadline for one request, handed down through all that it waits for. */
 export interface Deadline {
