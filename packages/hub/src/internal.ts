@@ -1,5 +1,6 @@
 // What the other packages and the tests of this project need and users do not. No promise of stability.
 export { type Clock, systemClock } from './common/clock.js';
+export { RateLimit } from './common/rate-limit.js';
 export { VERSION } from './common/version.js';
 export { MemoryDatabase } from './db/memory-database.js';
 export { compileQuery } from './db/mongodb/compile-query.js';
@@ -25,7 +26,6 @@ export {
   type WriteOutcome,
 } from './db/task-database.js';
 export { Hub, type HubOptions } from './hub/hub.js';
-export { RateLimit } from './hub/requests/rate-limit.js';
 export { ChangeLog } from './hub/subscriptions/change-log.js';
 export type { SubscriptionLimits } from './hub/subscriptions/subscriptions.js';
 export { QuerySocket } from './hub/thread/query-socket.js';

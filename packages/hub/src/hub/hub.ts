@@ -11,6 +11,7 @@ import {
 import { type Logger, Refusals } from '@ipyparallel-js/wire';
 import type { Clock } from '../common/clock.js';
 import { errorContent, keyError, pyRepr, ReportedError } from '../common/errors.js';
+import { RateLimit } from '../common/rate-limit.js';
 import type { TaskDatabase } from '../db/task-database.js';
 import type { Monitor, Schedulers } from '../thread-link/schedulers.js';
 import { EngineRegistry } from './engines/engine-registry.js';
@@ -20,10 +21,10 @@ import { ChangeWriter } from './recording/change-writer.js';
 import { EarlierTasks } from './recording/orphaned-tasks.js';
 import { TaskTracker } from './recording/task-tracker.js';
 import { TrafficRecorder } from './recording/traffic-recorder.js';
+import type { HubState } from './requests/hub-state.js';
 import { purgeRequest } from './requests/purge-request.js';
 import { dbRequest, historyRequest } from './requests/query-requests.js';
-import { RateLimit } from './requests/rate-limit.js';
-import type { Answer, Handler, HubState } from './requests/requests.js';
+import type { Reply, RequestHandler } from './requests/reply.js';
 import { resubmitRequest } from './requests/resubmit-request.js';
 import { resultRequest } from './requests/result-request.js';
 import { connectionRequest, loadRequest, queueRequest } from './requests/status-requests.js';
@@ -59,11 +60,12 @@ const HUB_ERROR_FOR = new Set(['queue_request', 'load_request']);
 export class Hub implements Monitor {
   readonly #options: HubOptions;
   readonly #state: HubState;
+  readonly #subscriptions: Subscriptions;
   readonly #recorder: TrafficRecorder;
   readonly #refusals: Refusals;
   readonly #history: ReplayHistory;
   readonly #probes = new RateLimit(20, 100);
-  readonly #handlers: ReadonlyMap<string, Handler>;
+  readonly #handlers: ReadonlyMap<string, RequestHandler>;
   readonly #registration: Registration;
   readonly #earlier: EarlierTasks;
 
@@ -77,7 +79,7 @@ export class Hub implements Monitor {
     const epoch = newId();
     const subscriptions = new Subscriptions({
       ...{ session, db, tracker, epoch, log, refusals: this.#refusals },
-      send: (client, parent, type, answer) => this.#reply(client, parent, type, answer),
+      send: (client, parent, type, reply) => this.#reply(client, parent, type, reply),
       poke: () => writer.poke(),
       ...(options.subscriptions === undefined ? {} : { limits: options.subscriptions }),
     });
@@ -93,8 +95,9 @@ export class Hub implements Monitor {
       },
       log,
     );
-    const state = { engines, tracker, db, writer, schedulers, subscriptions, epoch };
+    const state: HubState = { engines, tracker, db, writer, schedulers, subscriptions, epoch };
     this.#state = state;
+    this.#subscriptions = subscriptions;
     this.#earlier = new EarlierTasks({
       ...{ db, tracker, session, schedulers },
       onLost: (msgId, engine) => this.#recorder.failLost(msgId, engine),
@@ -114,7 +117,7 @@ export class Hub implements Monitor {
       notify: (type, content) => this.#notify(type, content),
       failStranded: (msgId, uuid, id) => this.#recorder.failStranded(msgId, uuid, id),
     });
-    this.#handlers = new Map<string, Handler>([
+    this.#handlers = new Map<string, RequestHandler>([
       ['connection_request', connectionRequest(state)],
       ['queue_request', queueRequest(state)],
       ['load_request', loadRequest(state)],
@@ -144,7 +147,7 @@ export class Hub implements Monitor {
     const { engineState, reuse } = this.#options;
     await (reuse === true ? engineState?.settled() : engineState?.remove());
     await this.#state.writer.settled();
-    this.#state.subscriptions.close();
+    this.#subscriptions.close();
     await this.#options.db.close();
   }
 
@@ -187,7 +190,7 @@ export class Hub implements Monitor {
         return;
       case 'subscription_ack':
       case 'subscription_renew':
-        this.#state.subscriptions.heard(request.content, request);
+        this.#subscriptions.heard(request.content, request);
         return;
       default:
         void this.#answer(client, request);
@@ -241,10 +244,10 @@ export class Hub implements Monitor {
     return errorContent(name, message);
   }
 
-  #reply(client: Buffer, parent: Dict, type: string, answer: Answer): void {
+  #reply(client: Buffer, parent: Dict, type: string, reply: Reply): void {
     const { session, schedulers } = this.#options;
-    const { content, ...beside } = answer;
-    schedulers.reply(session.encode(session.rawMessage(type, content, { parent, ...beside }), [client]));
+    const { content, ...parts } = reply;
+    schedulers.reply(session.encode(session.rawMessage(type, content, { parent, ...parts }), [client]));
   }
 
   #notify(type: string, content: Dict): void {

@@ -10,16 +10,22 @@ import type { Logger, Refusals } from '@ipyparallel-js/wire';
 import type { Clock } from '../../common/clock.js';
 import { errorContent } from '../../common/errors.js';
 import type { TaskFields } from '../../db/task-database.js';
-import type { EngineRegistry } from '../engines/engine-registry.js';
 import type { ChangeWriter } from './change-writer.js';
 import type { EarlierTasks } from './orphaned-tasks.js';
 import { fieldsOfReply, fieldsOfStranded, storedDate, taskOfRequest } from './task-records.js';
 import type { TaskTracker } from './task-tracker.js';
 
-/** What a recorder works with. */
+/** The ids of engines by uuid. */
+export interface EngineIds {
+  /** The id of a registered engine. */
+  idOf(uuid: string): number | undefined;
+  /** The id of an engine that is no longer registered. */
+  departed(uuid: string): number | undefined;
+}
+
 export interface TrafficRecorderOptions {
   readonly session: Session;
-  readonly engines: EngineRegistry;
+  readonly engines: EngineIds;
   readonly tracker: TaskTracker;
   readonly writer: ChangeWriter;
   readonly earlier: EarlierTasks;

@@ -1,13 +1,15 @@
 import type { Dict } from '@ipyparallel-js/protocol';
 import { allOf, parseQuery, type QueryNode } from '@ipyparallel-js/protocol/internal';
 import { pyRepr, ReportedError } from '../../common/errors.js';
-import { type Answer, type Handler, type HubState, msgIdsOf } from './requests.js';
+import type { HubState } from './hub-state.js';
+import type { Reply, RequestHandler } from './reply.js';
+import { msgIdsOf } from './request-arguments.js';
 
 /**
  * `purge_request`: forgets tasks by id, all that have ended, those of engines, or what has ended of a query's matches. Nothing is purged if a task is named
  * that has not ended, or an engine that is not there.
  */
-export function purgeRequest(state: HubState): Handler {
+export function purgeRequest(state: HubState): RequestHandler {
   return async (request) => {
     if (request['query'] !== undefined) return purgeMatches(state, request);
     const all = request['msg_ids'] === 'all';
@@ -41,7 +43,7 @@ const PENDING = parseQuery({ completed: null, submitted: { $ne: null } });
 const IDS_TOLD = 10_000;
 
 /** Purges what matches a query and has ended; says what of it went, or would go, and how much is left as pending. */
-async function purgeMatches(state: HubState, request: Dict): Promise<Answer> {
+async function purgeMatches(state: HubState, request: Dict): Promise<Reply> {
   const query = parseQuery(request['query'], { dates: 'text' });
   const dryRun = request['dry_run'] === true;
   // First, so that what ends in between is reported twice rather than not at all.

@@ -13,6 +13,7 @@ import {
 } from '@ipyparallel-js/protocol/internal';
 import type { FoundTask, JsonField } from '../../db/task-database.js';
 import { sizeOfTask } from '../../db/task-size.js';
+import type { HubState } from './hub-state.js';
 import {
   askedFor,
   BUFFER_KEYS,
@@ -21,7 +22,7 @@ import {
   readStored,
   withoutEmptyDisplay,
 } from './record-projection.js';
-import type { Answer, Handler, HubState } from './requests.js';
+import type { Reply, RequestHandler } from './reply.js';
 
 /** A page ends with the record that reaches this many bytes: packing more would hold up the hub and its memory. */
 const PAGE_BYTES = 1 << 20;
@@ -41,14 +42,14 @@ interface Page {
  * and where the next begins; with `count` only how many there are; else all of them in the order of arrival, in one
  * message, as a stock hub does.
  */
-export function dbRequest(state: HubState, { codec }: Session): Handler {
+export function dbRequest(state: HubState, { codec }: Session): RequestHandler {
   const isJson = codec.packer.name === 'json';
   return async (request) => {
     const query = parseQuery(request['query'] ?? {}, { dates: 'text' });
     const asked = askedFor(request['keys']);
     const page = pageOf(request);
     if (request['count'] === true) {
-      return answerOf(new RecordList(asked), { count: await state.db.count(query) });
+      return replyOf(new RecordList(asked), { count: await state.db.count(query) });
     }
     if (page !== undefined) {
       const fields = isJson ? jsonFieldsOf(asked) : undefined;
@@ -56,12 +57,12 @@ export function dbRequest(state: HubState, { codec }: Session): Handler {
     }
     const list = new RecordList(asked);
     for await (const tasks of state.db.find(query, { keys: list.columns })) tasks.forEach(list.add, list);
-    return answerOf(list);
+    return replyOf(list);
   };
 }
 
 /** `history_request`: all msg_ids in the order of submission. */
-export function historyRequest(state: HubState): Handler {
+export function historyRequest(state: HubState): RequestHandler {
   return async () => ({ content: { status: 'ok', history: await state.db.history() } });
 }
 
@@ -70,7 +71,7 @@ async function onePage(
   query: QueryNode,
   asked: readonly ProjectedKey[] | undefined,
   { sort, after, skip, limit }: Page,
-): Promise<Answer> {
+): Promise<Reply> {
   const list = new RecordList(asked);
   const keys = [...new Set([...list.columns, ...sort.map(({ field }) => field.column)])];
   const most = Math.min(limit, PAGE_RECORDS);
@@ -87,7 +88,7 @@ async function onePage(
     }
   }
   const next = last === undefined ? null : encodeCursor(sort, sortKeyReader(sort, readStored)(last));
-  return answerOf(list, { next });
+  return replyOf(list, { next });
 }
 
 /** The same from a store that has the records as JSON; undefined from others. */
@@ -96,7 +97,7 @@ async function jsonPage(
   query: QueryNode,
   fields: readonly JsonField[] | undefined,
   { sort, after, skip, limit }: Page,
-): Promise<Answer | undefined> {
+): Promise<Reply | undefined> {
   if (db.page === undefined || fields === undefined) return undefined;
   const { json, last } = await db.page(query, fields, {
     ...{ sort, bytes: PAGE_BYTES, limit: Math.min(limit, PAGE_RECORDS) },
@@ -174,7 +175,7 @@ class RecordList {
   }
 }
 
-function answerOf(list: RecordList, more: Dict = {}): Answer {
+function replyOf(list: RecordList, more: Dict = {}): Reply {
   return {
     content: {
       status: 'ok',

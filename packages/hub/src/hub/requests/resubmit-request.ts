@@ -3,7 +3,9 @@ import type { Clock } from '../../common/clock.js';
 import { keyError, pyRepr } from '../../common/errors.js';
 import type { FoundTask } from '../../db/task-database.js';
 import { type Request, taskOfRequest } from '../recording/task-records.js';
-import { type Handler, type HubState, msgIdsOf, notFound } from './requests.js';
+import type { HubState } from './hub-state.js';
+import type { RequestHandler } from './reply.js';
+import { msgIdsOf, notFound } from './request-arguments.js';
 
 /** Whom replies to the hub's own requests are addressed to: nobody. The hub sees them as copies. */
 const HUB_IDENTITY = 'hub-resubmit';
@@ -13,7 +15,7 @@ const HUB_IDENTITY = 'hub-resubmit';
  * metadata: label, retries, targets, dependencies). A direct task goes back to its engine if that still lives, any
  * other task to the task queue.
  */
-export function resubmitRequest(state: HubState, session: Session, clock: Clock): Handler {
+export function resubmitRequest(state: HubState, session: Session, clock: Clock): RequestHandler {
   return async (request) => {
     const msgIds = msgIdsOf(request);
     const found = await state.db.get(msgIds, [

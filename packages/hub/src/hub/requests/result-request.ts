@@ -2,7 +2,9 @@ import type { TaskKey } from '@ipyparallel-js/protocol';
 import { compareText } from '@ipyparallel-js/protocol/internal';
 import { errorContent, keyError } from '../../common/errors.js';
 import type { FoundTask, StoredTask } from '../../db/task-database.js';
-import { type Handler, type HubState, msgIdsOf, notFound } from './requests.js';
+import type { HubState } from './hub-state.js';
+import type { RequestHandler } from './reply.js';
+import { msgIdsOf, notFound } from './request-arguments.js';
 
 const STATUS_KEYS: readonly TaskKey[] = ['completed', 'submitted'];
 const IO_KEYS = ['execute_input', 'execute_result', 'error', 'stdout', 'stderr'] as const;
@@ -21,7 +23,7 @@ const RESULT_KEYS: readonly TaskKey[] = [...PART_KEYS, ...IO_KEYS, ...STATUS_KEY
  * What is unfinished and nowhere to be found (a controller before this one had it queued) is `lost`: completed with an
  * error, so that nobody waits for it.
  */
-export function resultRequest(state: HubState): Handler {
+export function resultRequest(state: HubState): RequestHandler {
   return async (request) => {
     const msgIds = msgIdsOf(request).sort(compareText);
     const statusOnly = request['status_only'] === true;

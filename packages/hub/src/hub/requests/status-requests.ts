@@ -1,6 +1,8 @@
 import type { Dict, HubInfo } from '@ipyparallel-js/protocol';
 import { VERSION } from '../../common/version.js';
-import { type Handler, type HubState, targetsOf } from './requests.js';
+import type { HubState } from './hub-state.js';
+import type { RequestHandler } from './reply.js';
+import { targetsOf } from './request-arguments.js';
 
 /** What this hub is and can do beyond a stock hub; clients of ours plan by it. */
 export const HUB_INFO: HubInfo = {
@@ -29,7 +31,7 @@ export const HUB_INFO: HubInfo = {
 };
 
 /** `connection_request`: who is registered. */
-export function connectionRequest(state: HubState): Handler {
+export function connectionRequest(state: HubState): RequestHandler {
   return () => {
     const engines: Record<string, string> = {};
     for (const { id, uuid } of state.engines.all) engines[String(id)] = uuid;
@@ -38,7 +40,7 @@ export function connectionRequest(state: HubState): Handler {
 }
 
 /** `queue_request`: what each engine has and has done. Unlike a stock hub, engines that are gone are not listed. */
-export function queueRequest(state: HubState): Handler {
+export function queueRequest(state: HubState): RequestHandler {
   return (request) => {
     const verbose = request['verbose'] === true;
     const content: Record<string, unknown> = { status: 'ok' };
@@ -52,7 +54,7 @@ export function queueRequest(state: HubState): Handler {
 }
 
 /** `load_request`: how many tasks each engine has not answered. */
-export function loadRequest(state: HubState): Handler {
+export function loadRequest(state: HubState): RequestHandler {
   return (request) => {
     const content: Record<string, unknown> = { status: 'ok' };
     for (const { id, uuid } of targetsOf(state, request['targets'])) content[String(id)] = load(state, uuid);

@@ -1,8 +1,9 @@
 import type { Dict } from '@ipyparallel-js/protocol';
-import type { Answer } from '../requests/requests.js';
+import type { Reply } from '../requests/reply.js';
 import type { ChangeLog, LogEntry } from './change-log.js';
 import type { Evaluated } from './evaluator.js';
-import type { Feed, FeedChange, Touched } from './feed.js';
+import type { Feed, Touched } from './feed.js';
+import type { FeedChange } from './feed-history.js';
 import type { Subscription } from './subscription.js';
 import { updateMessage } from './update-message.js';
 
@@ -19,7 +20,7 @@ export interface DeliveryOptions {
   ) => Promise<readonly Evaluated[] | undefined>;
   readonly isOpen: (subscription: Subscription) => boolean;
   /** Sends an update to a routing identity. */
-  readonly send: (client: Buffer, parent: Dict, answer: Answer) => void;
+  readonly send: (client: Buffer, parent: Dict, reply: Reply) => void;
 }
 
 /** An update ends with the change that reaches this many bytes. */

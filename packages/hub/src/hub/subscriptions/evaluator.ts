@@ -3,7 +3,8 @@ import type { Codec } from '@ipyparallel-js/protocol/internal';
 import type { FoundTask, TaskDatabase } from '../../db/task-database.js';
 import type { TaskTracker } from '../recording/task-tracker.js';
 import type { LogEntry } from './change-log.js';
-import type { Feed, FeedChange, Touched } from './feed.js';
+import type { Feed, Touched } from './feed.js';
+import type { FeedChange } from './feed-history.js';
 import type { FeedIndex } from './feed-index.js';
 
 /** How long the hub's thread may be held, in ms. */

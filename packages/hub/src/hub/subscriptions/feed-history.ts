@@ -1,4 +1,20 @@
-import type { FeedChange } from './feed.js';
+import type { Dict } from '@ipyparallel-js/protocol';
+
+/** A change as all subscribers of a feed get it. */
+export interface FeedChange {
+  /** Packed, where a message can be put together of packed parts. */
+  readonly packed: Buffer | undefined;
+  /** Otherwise the change itself. */
+  readonly change: Dict | undefined;
+  readonly bytes: number;
+  /** Of a `set`: its buffers. */
+  readonly buffers: Buffers | undefined;
+}
+
+interface Buffers {
+  readonly buffers: readonly Uint8Array[];
+  readonly result_buffers: readonly Uint8Array[];
+}
 
 /** How much each feed remembers of what it told. */
 export interface HistoryLimits {

@@ -20,7 +20,7 @@ import {
   withoutEmptyDisplay,
 } from '../requests/record-projection.js';
 import { ChangeLog, type LogEntry } from './change-log.js';
-import type { FeedHistory } from './feed-history.js';
+import type { FeedChange, FeedHistory } from './feed-history.js';
 
 /** What is known of a changed task beside its id. */
 export interface Touched {
@@ -30,22 +30,6 @@ export interface Touched {
   readonly early: boolean;
   /** Where it was added, if that was seen. */
   readonly added?: number | undefined;
-}
-
-/** A change as all subscribers of a feed get it. */
-export interface FeedChange {
-  /** Packed, where a message can be put together of packed parts. */
-  readonly packed: Buffer | undefined;
-  /** Otherwise the change itself. */
-  readonly change: Dict | undefined;
-  readonly bytes: number;
-  /** Of a `set`: its buffers. */
-  readonly buffers: Buffers | undefined;
-}
-
-interface Buffers {
-  readonly buffers: readonly Uint8Array[];
-  readonly result_buffers: readonly Uint8Array[];
 }
 
 /** What a request brings and nothing changes afterwards. */

@@ -3,8 +3,8 @@ import type { FoundTask, Selection, TaskChange, TaskDatabase } from '../../db/ta
 import type { TaskTracker } from '../recording/task-tracker.js';
 import type { ChangeLog } from './change-log.js';
 import type { Evaluated } from './evaluator.js';
-import type { Feed, FeedChange, Touched } from './feed.js';
-import { FeedHistory, type ToldPlace } from './feed-history.js';
+import type { Feed, Touched } from './feed.js';
+import { type FeedChange, FeedHistory, type ToldPlace } from './feed-history.js';
 import { FeedIndex } from './feed-index.js';
 
 /** What is remembered for clients that come back as another process. */

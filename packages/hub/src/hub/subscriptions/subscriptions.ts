@@ -5,7 +5,7 @@ import { ReportedError } from '../../common/errors.js';
 import type { FoundTask, Selection, TaskChange, TaskDatabase } from '../../db/task-database.js';
 import type { TaskTracker } from '../recording/task-tracker.js';
 import { askedFor } from '../requests/record-projection.js';
-import type { Answer } from '../requests/requests.js';
+import type { Reply } from '../requests/reply.js';
 import { ChangeLog, type LogEntry } from './change-log.js';
 import { Delivery } from './delivery.js';
 import { type Evaluated, Evaluator } from './evaluator.js';
@@ -49,7 +49,7 @@ export interface SubscriptionsOptions {
   readonly tracker: TaskTracker;
   readonly epoch: string;
   /** Sends to a routing identity. */
-  readonly send: (client: Buffer, parent: Dict, type: string, answer: Answer) => void;
+  readonly send: (client: Buffer, parent: Dict, type: string, reply: Reply) => void;
   /** Has the store say what it culled lately. */
   readonly poke: () => void;
   readonly refusals: Refusals;
@@ -112,7 +112,7 @@ export class Subscriptions {
       evaluatedTo: () => this.#evaluated,
       evaluate: async (feed, entries) => (await this.#evaluate(new FeedIndex([feed]), entries))?.get(feed),
       isOpen: (subscription) => this.#subscriptions.get(subscription.id) === subscription,
-      send: (client, parent, answer) => options.send(client, parent, 'subscription_update', answer),
+      send: (client, parent, reply) => options.send(client, parent, 'subscription_update', reply),
     });
     this.#timer = setInterval(() => this.#lookAfter(), Math.min(PERIOD, this.#limits.silence / 2));
     this.#timer.unref();
@@ -190,7 +190,7 @@ export class Subscriptions {
   // Requests.
 
   /** `subscribe_request` */
-  async subscribe(content: Dict, request: AnyMessage): Promise<Answer> {
+  async subscribe(content: Dict, request: AnyMessage): Promise<Reply> {
     // A hub that remembers nothing says so.
     await this.#options.db.get([], ['msg_id']);
     const client = request.idents[0];
@@ -219,7 +219,7 @@ export class Subscriptions {
   }
 
   /** `subscription_sync_request` */
-  async sync(content: Dict, request: AnyMessage): Promise<Answer> {
+  async sync(content: Dict, request: AnyMessage): Promise<Reply> {
     const subscription = this.#own(content, request);
     if (subscription === undefined)
       throw new ReportedError('KeyError', 'there is no such subscription of this sender');
@@ -262,7 +262,7 @@ export class Subscriptions {
   }
 
   /** `unsubscribe_request`; one that is not there (any more) is no error. */
-  unsubscribe(content: Dict, request: AnyMessage): Answer {
+  unsubscribe(content: Dict, request: AnyMessage): Reply {
     const subscription = this.#own(content, request);
     if (subscription !== undefined) this.#remove(subscription);
     return { content: { status: 'ok' } };

@@ -1,6 +1,7 @@
 import type { Dict } from '@ipyparallel-js/protocol';
-import type { Answer } from '../requests/requests.js';
-import type { Feed, FeedChange } from './feed.js';
+import type { Reply } from '../requests/reply.js';
+import type { Feed } from './feed.js';
+import type { FeedChange } from './feed-history.js';
 
 const JSON_COMMA = Buffer.from(',');
 
@@ -9,7 +10,7 @@ export function updateMessage(
   head: Dict & { readonly seq: number },
   feed: Feed,
   changes: readonly FeedChange[],
-): Answer {
+): Reply {
   const sets = changes.flatMap(({ buffers }) => buffers ?? []);
   const lengths = (key: 'buffers' | 'result_buffers'): number[] | null =>
     feed.bufferColumns.includes(key) ? sets.map((own) => own[key].length) : null;

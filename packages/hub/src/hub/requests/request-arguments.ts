@@ -1,36 +1,13 @@
-import type { AnyMessage, Dict } from '@ipyparallel-js/protocol';
+import type { Dict } from '@ipyparallel-js/protocol';
 import { pyRepr, ReportedError } from '../../common/errors.js';
-import type { TaskDatabase } from '../../db/task-database.js';
-import type { Schedulers } from '../../thread-link/schedulers.js';
-import type { EngineRegistry, RegisteredEngine } from '../engines/engine-registry.js';
-import type { ChangeWriter } from '../recording/change-writer.js';
+import type { RegisteredEngine } from '../engines/engine-registry.js';
 import type { TaskTracker } from '../recording/task-tracker.js';
-import type { Subscriptions } from '../subscriptions/subscriptions.js';
+import type { HubState } from './hub-state.js';
 
-/** What the answer to a request is. */
-export interface Answer {
-  readonly content: Dict;
-  /** The content's bytes where they are made already; `content` is not looked at then. */
-  readonly packedContent?: Buffer;
-  readonly buffers?: readonly Uint8Array[];
-}
-
-/** Answers one type of request. A {@link ReportedError} becomes the reply's content. */
-export type Handler = (content: Dict, request: AnyMessage) => Promise<Answer> | Answer;
-
-/** What handlers of requests work with. */
-export interface HubState {
-  readonly engines: EngineRegistry;
-  readonly tracker: TaskTracker;
-  readonly db: TaskDatabase;
-  readonly writer: ChangeWriter;
-  readonly schedulers: Schedulers;
-  readonly subscriptions: Subscriptions;
-  /** An id of this hub's life. */
-  readonly epoch: string;
-}
-
-/** The engines that a request names, all of them for null. @throws ReportedError IndexError for one that is not there */
+/**
+ * The engines that a request names; all registered engines for null.
+ * @throws {ReportedError} IndexError when an engine is not registered
+ */
 export function targetsOf(state: HubState, targets: unknown): RegisteredEngine[] {
   if (targets === null || targets === undefined) return state.engines.all;
   const list: readonly unknown[] = Array.isArray(targets) ? targets : [targets];
@@ -50,7 +27,10 @@ export function targetsOf(state: HubState, targets: unknown): RegisteredEngine[]
   return found;
 }
 
-/** The msg_ids of a request. @throws ReportedError TypeError when they are no list of texts */
+/**
+ * The msg_ids of a request, without duplicates.
+ * @throws {ReportedError} TypeError when they are not a list of strings
+ */
 export function msgIdsOf(content: Dict): string[] {
   const ids = content['msg_ids'] ?? [];
   const list: unknown = typeof ids === 'string' ? [ids] : ids;
@@ -60,7 +40,7 @@ export function msgIdsOf(content: Dict): string[] {
   return [...new Set(list)];
 }
 
-/** The error for ids of which there is no record: purged or culled, as far as is remembered, or unknown. */
+/** The error for ids without a record: TaskPurged if the hub remembers that all were purged or culled, else `unknown()`. */
 export function notFound(
   tracker: TaskTracker,
   msgIds: readonly string[],
