@@ -10,7 +10,7 @@ import {
   type Session,
   validateClientConnectionInfo,
 } from '@ipyparallel-js/protocol';
-import { sessionOf } from '@ipyparallel-js/wire';
+import { createSession } from '@ipyparallel-js/wire';
 import { curveKeyPair, Dealer, Subscriber } from 'zeromq';
 import { waitFor } from './wait-for.js';
 
@@ -47,7 +47,7 @@ export class RawClient {
   constructor(info: ClientConnectionInfo, options: { session?: string; routingId?: string } = {}) {
     this.info = info;
     const { session } = options;
-    this.session = sessionOf(info, session === undefined ? {} : { session });
+    this.session = createSession(info, session === undefined ? {} : { session });
     const routingId = options.routingId ?? this.session.session;
     const curve = info.curve_serverkey === null ? {} : curveOf(info.curve_serverkey);
     for (const channel of ['registration', 'mux', 'task', 'control', 'broadcast'] as const) {

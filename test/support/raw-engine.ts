@@ -9,7 +9,7 @@ import {
   type Session,
   validateEngineConnectionInfo,
 } from '@ipyparallel-js/protocol';
-import { sessionOf } from '@ipyparallel-js/wire';
+import { createSession } from '@ipyparallel-js/wire';
 import { Dealer, Router, Subscriber, XPublisher } from 'zeromq';
 import { waitFor } from './wait-for.js';
 
@@ -59,7 +59,7 @@ export class RawEngine {
     this.#options = options;
     this.#beats = options.beats ?? true;
     this.uuid = options.uuid ?? newId();
-    this.session = sessionOf(info, { session: this.uuid });
+    this.session = createSession(info, { session: this.uuid });
     const named = { linger: 0, routingId: this.uuid };
     this.#shell = new Router(named);
     this.#control = new Router(named);

@@ -13,7 +13,7 @@ import {
 } from '@ipyparallel-js/hub/internal';
 import { UsageError } from '@ipyparallel-js/protocol';
 import { BoundedSet } from '@ipyparallel-js/protocol/internal';
-import { createLogger, Fifo, Refusals } from '@ipyparallel-js/wire';
+import { createLogger, Fifo, RefusalCounter } from '@ipyparallel-js/wire';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 test('the version is that of the package', () => {
@@ -79,7 +79,7 @@ test('a rate limit allows a burst, then one per interval', () => {
 
 test('what is refused is counted, and logged once', () => {
   const lines: string[] = [];
-  const refusals = new Refusals(createLogger('warn', (_level, line) => lines.push(line)));
+  const refusals = new RefusalCounter(createLogger('warn', (_level, line) => lines.push(line)));
   for (let i = 0; i < 100; i++) refusals.count('a reason', 'the\nfirst');
   expect(refusals.counts).toEqual({ 'a reason': 100 });
   expect(lines).toHaveLength(1);

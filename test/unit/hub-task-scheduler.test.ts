@@ -8,7 +8,7 @@ import {
   type TaskSchedulerOptions,
 } from '@ipyparallel-js/hub/internal';
 import { type AnyMessage, type Dict, Session } from '@ipyparallel-js/protocol';
-import { createLogger, Refusals } from '@ipyparallel-js/wire';
+import { createLogger, RefusalCounter } from '@ipyparallel-js/wire';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 const clock = systemClock();
@@ -21,7 +21,7 @@ class Bench {
   readonly replies: AnyMessage[] = [];
   readonly copies: string[] = [];
   readonly assigned: string[] = [];
-  readonly refusals = new Refusals(createLogger('silent', () => {}));
+  readonly refusals = new RefusalCounter(createLogger('silent', () => {}));
   readonly scheduler: TaskScheduler;
   readonly #client = newSession();
   readonly #engine = newSession();

@@ -1,12 +1,12 @@
 import { InvalidQueryError } from '@ipyparallel-js/protocol';
 import {
-  afterKeys,
   afterQuery,
   compareRecords,
   DEFAULT_SORT,
   decodeCursor,
   encodeCursor,
-  own,
+  getOwn,
+  isAfterKeys,
   parseSort,
   recordPredicate,
   type Sort,
@@ -18,7 +18,7 @@ import { describe, expect, it } from 'vitest';
 
 type Row = { readonly [key: string]: unknown };
 
-const read = (row: Row, key: string): unknown => own(row, key);
+const read = (row: Row, key: string): unknown => getOwn(row, key);
 const at = (ms: number): Date => new Date(Date.UTC(2026, 0, 1) + ms);
 
 function ids(rows: readonly Row[], sort?: unknown): unknown[] {
@@ -194,7 +194,7 @@ describe('a cursor', () => {
         const cursor = encodeCursor(sort, sortKeyReader(sort, read)(row));
         const keys = decodeCursor(sort, cursor);
         const rest = sorted.slice(i + 1);
-        expect(sorted.filter(afterKeys(sort, keys, read))).toEqual(rest);
+        expect(sorted.filter(isAfterKeys(sort, keys, read))).toEqual(rest);
         const query = afterQuery(sort, keys);
         expect(query === undefined).toBe(sort.some(({ field }) => field.path.length > 0));
         if (query !== undefined) expect(sorted.filter(recordPredicate(query))).toEqual(rest);

@@ -1,6 +1,6 @@
 // Dates and records of the wire are read in a quick way where they are as hubs write them: the careful way must say the same.
 import { exactTime, parseWireDate, type TaskKey } from '@ipyparallel-js/protocol';
-import { decodeRecord, recordTaker } from '@ipyparallel-js/protocol/internal';
+import { decodeRecord, recordDecoder } from '@ipyparallel-js/protocol/internal';
 import { expect, test } from 'vitest';
 
 test.each([
@@ -51,7 +51,7 @@ test.each([
   ],
 ])('a record with %s', (_, record) => {
   const copied = decodeRecord(structuredClone(record), KEYS);
-  const taken = recordTaker(KEYS)(structuredClone(record));
+  const taken = recordDecoder(KEYS)(structuredClone(record));
   expect(taken).toStrictEqual(copied);
   expect(Object.keys(taken)).toEqual(Object.keys(copied));
   expect(exactTime(taken, 'submitted')).toBe(exactTime(copied, 'submitted'));

@@ -11,7 +11,7 @@ import {
   startDeadline,
   timeoutError,
   WAIT_OPTIONS,
-  within,
+  withinDeadline,
 } from '@ipyparallel-js/wire';
 import { childEnv, controllerCommand, engineCommand } from './launch/commands.js';
 import { endedTooEarly, lostAPort, portTaken } from './launch/diagnose.js';
@@ -194,7 +194,7 @@ export class Cluster implements AsyncDisposable {
     const deadline = startDeadline(options, this.#options.timeout);
     const { pid, exited, exit } = this.#controller;
     if (exit === undefined && pid > 0) sendSignal(-pid, 'SIGKILL');
-    await within(deadline, exited, (waited) => timeoutError('the controller did not end', waited));
+    await withinDeadline(deadline, exited, (waited) => timeoutError('the controller did not end', waited));
     this.#assertRunning();
     this.#controller = this.#startController([...this.#options.controllerArgs, '--restore']);
     await this.#serving(deadline, async () => {});
@@ -262,8 +262,10 @@ export class Cluster implements AsyncDisposable {
     );
     const engines = kinds.map((kind) => this.#startEngine(kind));
     try {
-      const ids = await within(deadline, Promise.all(engines.map((engine) => this.#idOf(engine))), (waited) =>
-        lateEngines(engines, waited),
+      const ids = await withinDeadline(
+        deadline,
+        Promise.all(engines.map((engine) => this.#idOf(engine))),
+        (waited) => lateEngines(engines, waited),
       );
       const ends = engines.map((engine) =>
         engine.child.exited.then(() => Promise.reject(this.#tooEarly(engine))),

@@ -9,6 +9,7 @@ import {
 } from '@ipyparallel-js/protocol';
 import {
   createLogger,
+  createSession,
   curveKeys,
   type Deadline,
   type DropReason,
@@ -18,7 +19,6 @@ import {
   MessageSocket,
   pause,
   reachableInterface,
-  sessionOf,
   startDeadline,
   thisMachine,
   timeoutError,
@@ -97,7 +97,7 @@ export class Engine {
     this.#info = info;
     this.#interface = reachable;
     this.#log = log;
-    this.#session = sessionOf(info, { session: this.uuid });
+    this.#session = createSession(info, { session: this.uuid });
     this.#intake = new Intake(this.#session, (reason, channel, error) => {
       if (this.#dropped[reason]++ > 0) return;
       log.warn(`dropped a ${reason} message on ${channel}: ${error.message}; later ones are only counted`);
@@ -398,7 +398,7 @@ export class Engine {
 }
 
 function connected(link: MessageSocket, deadline: Deadline): Promise<void> {
-  return link.untilLinked(deadline, (waited) =>
+  return link.waitUntilLinked(deadline, (waited) =>
     timeoutError(
       `no connection to the controller's ${link.name} socket at ${link.address}`,
       waited,

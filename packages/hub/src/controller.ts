@@ -1,5 +1,5 @@
 import { type Dict, Session } from '@ipyparallel-js/protocol';
-import { createLogger, type Logger, Refusals } from '@ipyparallel-js/wire';
+import { createLogger, type Logger, RefusalCounter } from '@ipyparallel-js/wire';
 import { systemClock } from './common/clock.js';
 import { ConnectionFiles, connectionFilePaths, makePrivateDirectory } from './connection/connection-files.js';
 import { type ReusedConnection, readReusedConnection } from './connection/reused-connection.js';
@@ -137,7 +137,7 @@ function bindTraffic(
       hbPeriod: options.hbPeriod,
       maxHeartbeatMisses: options.maxHeartbeatMisses,
       log,
-      refusals: new Refusals(log),
+      refusals: new RefusalCounter(log),
       clock,
     },
   );

@@ -2,7 +2,7 @@
 
 export { BoundedSet } from './common/bounded-set.js';
 export { checkOptions, type OptionNames } from './common/check-options.js';
-export { isDict, own, ownString } from './common/dict.js';
+export { getOwn, getOwnString, isDict } from './common/dict.js';
 export { didYouMean, nearest } from './common/suggest.js';
 export { isBindable } from './javascript/function-source.js';
 export {
@@ -20,7 +20,7 @@ export {
 export { type Recipe, recipeOf, withRecipe } from './javascript/js-function.js';
 export { NO_TASK, setCurrentTask } from './javascript/task-context.js';
 export { type Codec, decodeMessage, encodeMessage, type OutgoingMessage } from './messages/codec.js';
-export { hubError, remoteErrorInfo, type TaskPlace, taskError } from './messages/remote-errors.js';
+export { hubError, remoteErrorInfo, type TaskEngine, taskError } from './messages/remote-errors.js';
 export { decodeCursor, encodeCursor } from './query/cursor.js';
 export {
   type ColumnReader,
@@ -34,11 +34,11 @@ export type { QueryLimits } from './query/limits.js';
 export { parseQuery } from './query/parse.js';
 export { compileRegex, type Regex, regexPrefix } from './query/regex.js';
 export {
-  afterKeys,
   afterQuery,
   compareRecords,
   compareSortKeys,
   DEFAULT_SORT,
+  isAfterKeys,
   parseSort,
   type Sort,
   type SortField,
@@ -60,9 +60,9 @@ export {
   type TestNode,
   testsOf,
 } from './query/tree.js';
-export type { DateForm } from './query/value-reader.js';
+export type { DateFormat } from './query/value-reader.js';
 export { compareAnyType, compareText, compareValues, equalValues } from './query/values.js';
-export { toWireQuery } from './query/wire.js';
+export { toWireQuery } from './query/wire-query.js';
 export { decodeTaskData, encodeTaskData, type PartialResults, partialResults } from './tasks/task-data.js';
 export {
   type ColumnKind,
@@ -73,7 +73,7 @@ export {
   type ProjectedKey,
   projectRecord,
   type RecordBuffers,
-  recordTaker,
+  recordDecoder,
   TASK_COLUMNS,
   TASK_KEYS,
   type WireRecord,

@@ -1,21 +1,21 @@
 // A room inside the project: what its packages share below their public interfaces. No promise of stability.
 export { type CurveKeys, curveKeys } from './connection/curve-keys.js';
 export {
-  type ClusterChoice,
+  type ConnectionFileLocation,
+  type ConnectionFileOptions,
   expandPath,
-  type FilePlace,
   locateConnectionFile,
 } from './connection/locate-file.js';
 export { type Machine, thisMachine } from './connection/machine.js';
 export {
-  bracketed,
   hostBehindTunnel,
   isHost,
+  isOnThisMachine,
   type ListeningHost,
   listeningHost,
   reachableInterface,
-  reachHint,
-  runsHere,
+  unreachableHint,
+  withBrackets,
   withPort,
 } from './connection/reachable-host.js';
 export { readConnectionFile } from './connection/read-file.js';
@@ -25,10 +25,10 @@ export {
   type LogLevel,
   type LogSink,
   parseLogLevel,
-  Refusals,
   stderrSink,
 } from './process/log.js';
 export { watchParent } from './process/parent-watch.js';
+export { RefusalCounter } from './process/refusal-counter.js';
 export { Fifo } from './sockets/fifo.js';
 export { type DropReason, Intake } from './sockets/intake.js';
 export {
@@ -38,7 +38,7 @@ export {
   type SocketEvents,
   type ZmqSocket,
 } from './sockets/message-socket.js';
-export { sessionOf } from './sockets/session.js';
+export { createSession } from './sockets/session.js';
 export { withChildSignal } from './waiting/child-signal.js';
 export {
   type Deadline,
@@ -49,5 +49,5 @@ export {
   WAIT_OPTIONS,
   type WaitOptions,
   waitFor,
-  within,
+  withinDeadline,
 } from './waiting/wait.js';

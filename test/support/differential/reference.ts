@@ -2,7 +2,7 @@
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict, TaskRecord } from '@ipyparallel-js/protocol';
 import {
-  type DateForm,
+  type DateFormat,
   decodeRecord,
   parseQuery,
   parseSort,
@@ -29,7 +29,7 @@ export function recordsOf(tasks: readonly StoredTask[]): TaskRecord[] {
 /** Answers questions about these tasks. @throws InvalidQueryError for a question that cannot be asked */
 export function answerTo(
   tasks: readonly StoredTask[],
-  dates: DateForm = 'date',
+  dates: DateFormat = 'date',
 ): (question: Question) => string[] {
   const records = recordsOf(tasks);
   return ({ query, sort, skip = 0, limit }) => {

@@ -10,26 +10,26 @@ import {
 import { isDict } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
 import {
-  type ClusterChoice,
+  type ConnectionFileOptions,
   type CurveKeys,
   curveKeys,
   expandPath,
   hostBehindTunnel,
+  isOnThisMachine,
   type ListeningHost,
   listeningHost,
   locateConnectionFile,
   type Machine,
   reachableInterface,
-  reachHint,
   readConnectionFile,
-  runsHere,
   thisMachine,
+  unreachableHint,
 } from '@ipyparallel-js/wire';
 import { parseSshServer, type SshServer } from './ssh-server.js';
 import { openSshTunnel, type SshTunnel } from './ssh-tunnel.js';
 
 /** Which cluster, and how to reach it. Without any option the one of the default profile, as in Python. */
-export interface ConnectionOptions extends Omit<ClusterChoice, 'connectionFile'> {
+export interface ConnectionOptions extends Omit<ConnectionFileOptions, 'connectionFile'> {
   /** Path of ipcontroller-client.json (`~` is the home directory), or what it holds. Goes before all that follows. */
   readonly connectionFile?: string | URL | ClientConnectionInfo | Readonly<Record<string, unknown>>;
   /** `user@host[:port]` to tunnel through; by default the file's own `ssh` when the controller is elsewhere. */
@@ -89,7 +89,7 @@ export async function openConnection(
     return {
       ...common(info, path, curve, (port) => channelAddress(base, port)),
       tunnelled: false,
-      hint: () => (place === undefined ? '' : reachHint(place, path, machine)),
+      hint: () => (place === undefined ? '' : unreachableHint(place, path, machine)),
       onTunnelLost: () => () => undefined,
       close: () => Promise.resolve(),
     };
@@ -175,7 +175,7 @@ async function serverOfFile(
   deadline: Deadline,
 ): Promise<SshServer | undefined> {
   if (info.ssh === '' || place === undefined) return undefined;
-  if (await runsHere(place.location, machine, deadline)) return undefined;
+  if (await isOnThisMachine(place.location, machine, deadline)) return undefined;
   return parseSshServer(info.ssh, (problem) => {
     throw new ConnectionFileError(path, `field "ssh": ${problem}`);
   });

@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { TransportError, UsageError } from '@ipyparallel-js/protocol';
-import { bracketed, type Deadline, timeoutError, waitFor } from '@ipyparallel-js/wire';
+import { type Deadline, timeoutError, waitFor, withBrackets } from '@ipyparallel-js/wire';
 import { describeEnd, type SshEnd, SshProcess } from './ssh-process.js';
 import { formatSshServer, type SshServer } from './ssh-server.js';
 
@@ -81,7 +81,7 @@ function sshArguments(
     ...(server.user === undefined ? [] : ['-l', server.user]),
     ...[...localPorts].flatMap(([remote, local]) => [
       '-L',
-      `127.0.0.1:${local}:${bracketed(host)}:${remote}`,
+      `127.0.0.1:${local}:${withBrackets(host)}:${remote}`,
     ]),
     '--',
     server.host,

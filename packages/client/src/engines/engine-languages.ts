@@ -1,5 +1,5 @@
 import { type AnyMessage, LanguageMismatchError } from '@ipyparallel-js/protocol';
-import { isDict, own, ownString } from '@ipyparallel-js/protocol/internal';
+import { getOwn, getOwnString, isDict } from '@ipyparallel-js/protocol/internal';
 import { pause } from '@ipyparallel-js/wire';
 import type { ControlRequests } from './control-requests.js';
 import type { EngineInfo } from './engine-registry.js';
@@ -58,8 +58,8 @@ export class EngineLanguages {
   async #ask(engine: EngineInfo): Promise<EngineLanguage> {
     const answer = this.#answer(engine)
       .then((reply) => {
-        const info = own(reply.content, 'language_info');
-        const language = (isDict(info) ? ownString(info, 'name') : undefined) ?? 'python';
+        const info = getOwn(reply.content, 'language_info');
+        const language = (isDict(info) ? getOwnString(info, 'name') : undefined) ?? 'python';
         this.#known.set(engine.uuid, language);
         return language;
       })

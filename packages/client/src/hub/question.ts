@@ -1,6 +1,6 @@
 import { InvalidQueryError, type TaskKey, type TaskRecord } from '@ipyparallel-js/protocol';
 import {
-  own,
+  getOwn,
   type ProjectedKey,
   parseSort,
   projectRecord,
@@ -67,7 +67,7 @@ export function columnsOfSort(sort: Sort): TaskKey[] {
 }
 
 /** A column of a row, for sorts. */
-export const readRow = (row: Row, column: TaskKey): unknown => own(row, column);
+export const readRow = (row: Row, column: TaskKey): unknown => getOwn(row, column);
 
 /** Rows with just the keys asked for, under the names asked for. */
 export function projectAll(

@@ -11,7 +11,7 @@ import {
   decodeRecord,
   isDict,
   type RecordBuffers,
-  recordTaker,
+  recordDecoder,
   TASK_COLUMNS,
 } from '@ipyparallel-js/protocol/internal';
 import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
@@ -83,7 +83,7 @@ export class RecordRequests {
     const { content, buffers } = await this.#requests.request('db_request', request, left(deadline));
     const { buffer_lens: lens = null, result_buffer_lens: resultLens = null } = content;
     const take = bufferReader(lens, resultLens, buffers);
-    const plain = lens === null && resultLens === null ? recordTaker(columns) : undefined;
+    const plain = lens === null && resultLens === null ? recordDecoder(columns) : undefined;
     const rows = recordsOf(content).map((wire: unknown, i) => {
       if (!isDict(wire) || typeof wire.msg_id !== 'string')
         throw new ProtocolError('a db_reply holds a record without msg_id');

@@ -1,6 +1,6 @@
 import { ConnectionClosedError, type HubInfo, type Session, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
-import { pause, sessionOf, startDeadline, timeoutError, type WaitOptions } from '@ipyparallel-js/wire';
+import { createSession, pause, startDeadline, timeoutError, type WaitOptions } from '@ipyparallel-js/wire';
 import type { Connection } from '../connection/connection.js';
 import { ConnectionSource } from '../connection/connection-source.js';
 import { ConnectionState } from '../connection/connection-state.js';
@@ -86,7 +86,7 @@ export class ClusterLink {
   private constructor(connection: Connection, source: ConnectionSource, options: ClientOptions) {
     const { username, pollInterval = POLL_INTERVAL, heartbeatInterval: heartbeat = HEARTBEAT } = options;
     const { reconnectTimeout = RECONNECT_TIMEOUT } = options;
-    this.session = sessionOf(connection.info, username === undefined ? {} : { username });
+    this.session = createSession(connection.info, username === undefined ? {} : { username });
     this.#connectTimeout = options.timeout ?? CONNECT_TIMEOUT;
     this.transport = new Transport(connection, this.session, heartbeat);
     this.connection = new ConnectionState(this.transport.address('registration'), reconnectTimeout, (error) =>

@@ -6,7 +6,7 @@ import {
   startDeadline,
   WAIT_OPTIONS,
   type WaitOptions,
-  within,
+  withinDeadline,
 } from '@ipyparallel-js/wire';
 import type { Outcome } from '../tasks/task.js';
 import { completions, type Settled, settledAsCompleted, settledInOrder, valuesOf } from './iteration.js';
@@ -309,7 +309,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   }
 
   async #settled(deadline: Deadline): Promise<Outcome[]> {
-    return within(deadline, Promise.all(this.tasks.map((task) => task.done)), this.timedOut);
+    return withinDeadline(deadline, Promise.all(this.tasks.map((task) => task.done)), this.timedOut);
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Deadline, waitFor, within } from '@ipyparallel-js/wire';
+import { type Deadline, waitFor, withinDeadline } from '@ipyparallel-js/wire';
 import type { Outcome, Task } from '../tasks/task.js';
 import { elementsOf, type Reassembly } from './reassembly.js';
 
@@ -43,7 +43,7 @@ export async function* settledInOrder(
     return;
   }
   for (const [i, task] of tasks.entries()) {
-    const outcome = task.outcome ?? (await within(deadline, task.done, timedOut));
+    const outcome = task.outcome ?? (await withinDeadline(deadline, task.done, timedOut));
     task.keeper?.read(task);
     yield* settledOf(task, outcome, reassembly, reassembly?.sizes?.[i]);
   }
@@ -121,7 +121,7 @@ async function* roundRobin(
       if (size !== undefined && i >= size) continue;
       let chunk = chunks[index];
       if (chunk === undefined) {
-        const outcome = task.outcome ?? (await within(deadline, task.done, timedOut));
+        const outcome = task.outcome ?? (await withinDeadline(deadline, task.done, timedOut));
         task.keeper?.read(task);
         chunk = settledOf(task, outcome, reassembly, size);
         chunks[index] = chunk;

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 import type { Dict } from '@ipyparallel-js/protocol';
-import { isDict, own, ownString } from '@ipyparallel-js/protocol/internal';
+import { getOwn, getOwnString, isDict } from '@ipyparallel-js/protocol/internal';
 import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
 import type { OutputOptions } from './stream-output.js';
 
@@ -51,7 +51,7 @@ export class OutputPrinter {
 
 /** The plain text of displayed output, as one or several lines. */
 function textOf(content: Dict): string {
-  const data = own(content, 'data');
-  const text = isDict(data) ? ownString(data, 'text/plain') : undefined;
+  const data = getOwn(content, 'data');
+  const text = isDict(data) ? getOwnString(data, 'text/plain') : undefined;
   return text === undefined || text === '' ? '' : `${text}\n`;
 }

@@ -7,7 +7,7 @@ import {
   timeoutError,
   WAIT_OPTIONS,
   type WaitOptions,
-  within,
+  withinDeadline,
 } from '@ipyparallel-js/wire';
 import { defer, map, merge, type Observable } from 'rxjs';
 import { countProgress, type Progress } from '../tasks/progress.js';
@@ -249,7 +249,7 @@ export class TaskGroup {
   async displayOutputs(options: DisplayOptions & WaitOptions = {}): Promise<void> {
     checkOptions(options, DISPLAY_OPTIONS, 'displayOutputs');
     const all = Promise.all(this.tasks.map((task) => task.outputDone));
-    await within(startDeadline(options, Number.POSITIVE_INFINITY), all, this.timedOut);
+    await withinDeadline(startDeadline(options, Number.POSITIVE_INFINITY), all, this.timedOut);
     displayOutputs(this.metadata, this.shape.single, options);
   }
 
@@ -280,7 +280,7 @@ export class TaskGroup {
   protected async inTime(deadline: Deadline, promise: Promise<unknown>): Promise<boolean> {
     const timedOut = Symbol('timed out') as unknown as Error;
     try {
-      await within(deadline, promise, () => timedOut);
+      await withinDeadline(deadline, promise, () => timedOut);
       return true;
     } catch (error) {
       if (error === timedOut) return false;

@@ -9,7 +9,7 @@ import {
   TaskLostError,
   TaskNotFoundError,
 } from '@ipyparallel-js/protocol';
-import { ownString } from '@ipyparallel-js/protocol/internal';
+import { getOwnString } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import { chunked, type HubDatabase } from '../hub/hub-database.js';
@@ -172,7 +172,7 @@ export class HubTasks {
     const { task, signs } = followed;
     signs.take(message);
     if (isMessageOf(message, 'status')) {
-      task.assign(ownString(message.metadata, 'engine') ?? '');
+      task.assign(getOwnString(message.metadata, 'engine') ?? '');
       if (message.content.execution_state === 'busy') task.begin(dateOf(message));
       else if (isIdle(message)) this.#wake.abort();
       return;
@@ -412,9 +412,9 @@ export class HubTasks {
 /** Whether an engine begins with a task of which there is a record: what is asked on the control socket has none, nor a broadcast. */
 function isRecordedBeginning(message: AnyMessage, id: string): boolean {
   if (!isMessageOf(message, 'status') || message.content.execution_state !== 'busy') return false;
-  const request = ownString(message.parent_header, 'msg_type');
+  const request = getOwnString(message.parent_header, 'msg_type');
   const isTask = request === 'execute_request' || request === 'apply_request';
-  return isTask && !id.endsWith(`_${ownString(message.metadata, 'engine')}`);
+  return isTask && !id.endsWith(`_${getOwnString(message.metadata, 'engine')}`);
 }
 
 function isIdle(message: AnyMessage): boolean {

@@ -5,7 +5,7 @@ import {
   type PickleLimits,
   parentId,
 } from '@ipyparallel-js/protocol';
-import { ownString, own as ownValue } from '@ipyparallel-js/protocol/internal';
+import { getOwnString, getOwn as ownValue } from '@ipyparallel-js/protocol/internal';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import { dateIn, dateOf, idsIn, readOutput } from './read-output.js';
 import { ResultCache, type ResultCacheLimits } from './result-cache.js';
@@ -167,7 +167,7 @@ export class OwnTasks {
     const own = this.#active.get(answeredId(message) ?? '');
     if (own === undefined || own.task.outcome !== undefined || own.reply !== undefined) return false;
     const { task } = own;
-    const engineUuid = ownString(message.metadata, 'engine');
+    const engineUuid = getOwnString(message.metadata, 'engine');
     if (engineUuid !== undefined) task.assign(engineUuid);
     own.reply = message;
     own.answer = message;
@@ -190,7 +190,7 @@ export class OwnTasks {
     const own = this.#active.get(parentId(message) ?? '');
     if (own === undefined) return;
     const { task } = own;
-    const engineUuid = ownString(message.metadata, 'engine');
+    const engineUuid = getOwnString(message.metadata, 'engine');
     if (isMessageOf(message, 'status')) {
       if (engineUuid !== undefined) task.assign(engineUuid);
       this.#onState(own, message.content.execution_state, message);
@@ -239,7 +239,7 @@ export class OwnTasks {
       if (state === 'busy') task.begin(dateOf(message));
       return;
     }
-    idle.add(ownString(message.metadata, 'engine') ?? '');
+    idle.add(getOwnString(message.metadata, 'engine') ?? '');
     const { reply, answer } = own;
     if (answer === undefined || outputToCome(own, answer)) return;
     if (reply !== undefined) this.#finish(own);
@@ -281,11 +281,11 @@ export class OwnTasks {
 
 function describeRequest(task: Task, { header, metadata, content }: TaskRequest): void {
   const submitted = dateIn(header, 'date');
-  const code = ownString(content, 'code');
+  const code = getOwnString(content, 'code');
   task.describe({
     ...(submitted === undefined ? {} : { submitted }),
     ...(code === undefined ? {} : { executeInput: code }),
-    label: ownString(metadata, 'label') ?? null,
+    label: getOwnString(metadata, 'label') ?? null,
     after: idsIn(metadata, 'after'),
     follow: idsIn(metadata, 'follow'),
   });
@@ -295,7 +295,7 @@ function describeRequest(task: Task, { header, metadata, content }: TaskRequest)
 function outputToCome({ idle, task }: OwnTask, { content, metadata }: AnyMessage): boolean {
   // What was aborted before it ran puts nothing out, nor does what failed because its engine is gone.
   if (neverRan(content) || (replyStatus(content) === 'aborted' && task.begun === null)) return false;
-  if (ownString(content, 'ename') === 'EngineError') return false;
+  if (getOwnString(content, 'ename') === 'EngineError') return false;
   const targets = ownValue(metadata, 'broadcast_targets');
   return idle.size < (Array.isArray(targets) && targets.length > 0 ? targets.length : 1);
 }
@@ -307,6 +307,7 @@ function isCoalesced({ metadata }: AnyMessage): boolean {
 
 function answeredId(message: AnyMessage): string | undefined {
   return (
-    (isCoalesced(message) ? ownString(message.metadata, 'original_msg_id') : undefined) ?? parentId(message)
+    (isCoalesced(message) ? getOwnString(message.metadata, 'original_msg_id') : undefined) ??
+    parentId(message)
   );
 }

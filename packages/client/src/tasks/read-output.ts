@@ -1,5 +1,5 @@
 import { type AnyMessage, type Dict, isMessageOf, parseWireDate } from '@ipyparallel-js/protocol';
-import { decodeTaskData, isDict, own, ownString, taskError } from '@ipyparallel-js/protocol/internal';
+import { decodeTaskData, getOwn, getOwnString, isDict, taskError } from '@ipyparallel-js/protocol/internal';
 import type { TaskOutput } from './task-metadata.js';
 
 /** What a message of iopub says that a task has put out; undefined for one that says nothing of that. @throws when its data cannot be read */
@@ -30,19 +30,19 @@ export function dateOf(message: AnyMessage): Date {
 
 /** A date of a dict as the wire has it. */
 export function dateIn(dict: Dict, key: string): Date | undefined {
-  const value = own(dict, key);
+  const value = getOwn(dict, key);
   if (value instanceof Date) return value;
   return typeof value === 'string' ? parseWireDate(value)?.date : undefined;
 }
 
 /** Texts of a list; dependencies may also stand in a dict, under `dependencies`. */
 export function idsIn(dict: Dict, key: string): readonly string[] {
-  const value = own(dict, key);
-  const list = isDict(value) ? own(value, 'dependencies') : value;
+  const value = getOwn(dict, key);
+  const list = isDict(value) ? getOwn(value, 'dependencies') : value;
   return Array.isArray(list) ? list.filter((id) => typeof id === 'string') : [];
 }
 
 function placeOf(message: AnyMessage): { readonly engineUuid?: string } {
-  const engineUuid = ownString(message.metadata, 'engine');
+  const engineUuid = getOwnString(message.metadata, 'engine');
   return engineUuid === undefined ? {} : { engineUuid };
 }

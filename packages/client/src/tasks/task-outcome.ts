@@ -9,11 +9,11 @@ import {
 } from '@ipyparallel-js/protocol';
 import {
   decodeJsResult,
+  getOwn,
+  getOwnString,
   isDict,
   isJsContent,
   outcome as outcomeOf,
-  own,
-  ownString,
   taskError,
 } from '@ipyparallel-js/protocol/internal';
 import type { Outcome } from './task.js';
@@ -92,7 +92,7 @@ function unpackEach(buffers: readonly Uint8Array[], options: UnpackOptions): unk
 
 /** Whether a reply says that its task was aborted in the queue; one that was aborted while it ran has an error. */
 export function neverRan(content: Dict): boolean {
-  return own(content, 'status') === 'aborted' && ownString(content, 'ename') === undefined;
+  return getOwn(content, 'status') === 'aborted' && getOwnString(content, 'ename') === undefined;
 }
 
 /** A reply's own word for how its task ended. */
@@ -102,12 +102,12 @@ export function replyStatus(content: Dict): 'ok' | 'error' | 'aborted' {
 }
 
 function executeReply(task: FinishedTask): ExecuteReply {
-  const shown = task.executeResult === null ? undefined : own(task.executeResult, 'data');
+  const shown = task.executeResult === null ? undefined : getOwn(task.executeResult, 'data');
   const data: Dict = isDict(shown) ? shown : {};
-  const count = own(task.content, 'execution_count');
+  const count = getOwn(task.content, 'execution_count');
   return {
     executionCount: typeof count === 'number' ? count : null,
-    text: ownString(data, 'text/plain') ?? null,
+    text: getOwnString(data, 'text/plain') ?? null,
     data,
     stdout: task.stdout,
     stderr: task.stderr,

@@ -1,5 +1,5 @@
 import { type AnyMessage, EngineError, type IpyparallelError, unpackResult } from '@ipyparallel-js/protocol';
-import { own, ownString, taskError } from '@ipyparallel-js/protocol/internal';
+import { getOwn, getOwnString, taskError } from '@ipyparallel-js/protocol/internal';
 import type { EngineInfo } from '../engines/engine-registry.js';
 import type { OwnTasks } from '../tasks/own-tasks.js';
 import type { Task } from '../tasks/task.js';
@@ -34,8 +34,8 @@ export class CoalescedReplies {
 
   /** Takes a reply; false when it is not one of these. */
   take(message: AnyMessage): boolean {
-    if (own(message.metadata, 'is_coalescing') !== true) return false;
-    const msgId = ownString(message.metadata, 'original_msg_id') ?? '';
+    if (getOwn(message.metadata, 'is_coalescing') !== true) return false;
+    const msgId = getOwnString(message.metadata, 'original_msg_id') ?? '';
     const gathering = this.#gatherings.get(msgId);
     if (gathering === undefined) return false;
     this.#gatherings.delete(msgId);
@@ -53,7 +53,7 @@ export class CoalescedReplies {
       failAll(tasks, taskError(content));
       return;
     }
-    const counts = own(metadata, 'broadcast_buffers');
+    const counts = getOwn(metadata, 'broadcast_buffers');
     const bounds = Array.isArray(counts) ? boundsOf(counts.map(Number)) : pickleBounds(buffers);
     if (bounds.length !== engines.length) {
       failAll(tasks, partsMissing(bounds.length, engines.length));
@@ -61,8 +61,8 @@ export class CoalescedReplies {
     }
     const order = inOrder
       ? engines.map((_, i) => i)
-      : orderOfReplies(engines, own(metadata, 'broadcast_targets'));
-    const digests = own(content, 'buffer_digests');
+      : orderOfReplies(engines, getOwn(metadata, 'broadcast_targets'));
+    const digests = getOwn(content, 'buffer_digests');
     order.forEach((place, i) => {
       const task = tasks[place];
       const engine = engines[place];

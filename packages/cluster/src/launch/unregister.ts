@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { channelAddress, parseConnectionFile, validateEngineConnectionInfo } from '@ipyparallel-js/protocol';
-import { sessionOf } from '@ipyparallel-js/wire';
+import { createSession } from '@ipyparallel-js/wire';
 import { curveKeyPair, Dealer } from 'zeromq';
 
 /** How long the notice may take to leave, in ms. */
@@ -15,7 +15,7 @@ export async function unregisterEngine(engineFile: string, id: number): Promise<
     parseConnectionFile(await readFile(engineFile, 'utf8'), engineFile),
     engineFile,
   );
-  const session = sessionOf(info);
+  const session = createSession(info);
   const curveServerKey = info.curve_serverkey ?? process.env.IPP_CURVE_SERVERKEY;
   const socket = new Dealer({ linger: LINGER_MS, ...(curveServerKey ? curveOptions(curveServerKey) : {}) });
   const left = new Promise<void>((resolve) => {

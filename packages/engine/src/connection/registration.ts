@@ -6,7 +6,7 @@ import {
   type Session,
 } from '@ipyparallel-js/protocol';
 import { hubError } from '@ipyparallel-js/protocol/internal';
-import { type Deadline, type MessageSocket, timeoutError, within } from '@ipyparallel-js/wire';
+import { type Deadline, type MessageSocket, timeoutError, withinDeadline } from '@ipyparallel-js/wire';
 
 /** What the hub gave an engine. */
 export interface Registration {
@@ -45,7 +45,7 @@ export async function register(options: RegistrationOptions): Promise<Registrati
   const reply = options.nextMessage();
   link.send(session.encode(request));
   const silence = setTimeout(options.probe, PROBE_AFTER);
-  const message = await within(deadline, reply, (waited) =>
+  const message = await withinDeadline(deadline, reply, (waited) =>
     timeoutError(
       `no answer to the registration request from ${link.address}`,
       waited,

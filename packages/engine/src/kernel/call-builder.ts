@@ -1,6 +1,6 @@
 import { Script } from 'node:vm';
 import type { TaskContext } from '@ipyparallel-js/protocol';
-import { type DecodedCall, isBindable, own, type WireFunction } from '@ipyparallel-js/protocol/internal';
+import { type DecodedCall, getOwn, isBindable, type WireFunction } from '@ipyparallel-js/protocol/internal';
 import type { Completion, Evaluator } from './evaluator.js';
 import { rewriteDynamicImports } from './imports.js';
 import type { ModuleLoader } from './modules.js';
@@ -43,7 +43,7 @@ export class CallBuilder {
       (place: number) =>
       (name: string, ref: unknown): unknown => {
         if (ref === 'task') return task;
-        return typeof ref === 'number' ? built[ref] : own(call.values[place] ?? {}, name);
+        return typeof ref === 'number' ? built[ref] : getOwn(call.values[place] ?? {}, name);
       };
     const compiled = compileAll(call.functions, scripts);
     if (compiled !== undefined) {

@@ -1,7 +1,7 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 import {
-  type FilePlace,
+  type ConnectionFileLocation,
   type LogLevel,
   type LogSink,
   locateConnectionFile,
@@ -46,7 +46,7 @@ export interface EngineOptions {
 export type ConnectionSource =
   | { readonly kind: 'info'; readonly info: unknown; readonly name: string }
   | { readonly kind: 'text'; readonly text: string; readonly name: string }
-  | { readonly kind: 'file'; readonly place: FilePlace };
+  | { readonly kind: 'file'; readonly place: ConnectionFileLocation };
 
 /** {@link EngineOptions} with every default in place. */
 export interface ResolvedEngineOptions {

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { AnyMessage, Dict, Session } from '@ipyparallel-js/protocol';
-import { own } from '@ipyparallel-js/protocol/internal';
+import { getOwn } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
 import type { Publisher } from './publisher.js';
 import { type EngineIdentity, errorPlace } from './reply-metadata.js';
@@ -70,11 +70,11 @@ export class ControlHandler {
           return { status: 'ok' };
         };
       case 'signal_request':
-        return () => this.#signal(own(content, 'sig'));
+        return () => this.#signal(getOwn(content, 'sig'));
       case 'interrupt_request':
         return () => this.#signal('SIGINT');
       case 'shutdown_request':
-        return () => ({ status: 'ok', restart: own(content, 'restart') === true });
+        return () => ({ status: 'ok', restart: getOwn(content, 'restart') === true });
       default:
         return undefined;
     }
@@ -113,7 +113,7 @@ export class ControlHandler {
 
 /** Undefined, for all, when none are named: as Python's engines take it. */
 function abortedIds(content: Dict): readonly string[] | undefined {
-  const ids = own(content, 'msg_ids');
+  const ids = getOwn(content, 'msg_ids');
   const list = (Array.isArray(ids) ? ids : [ids]).filter(
     (id): id is string => typeof id === 'string' && id !== '',
   );

@@ -3,7 +3,7 @@ import type { Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { fileURLToPath } from 'node:url';
 import { type Dict, EngineError } from '@ipyparallel-js/protocol';
-import { startDeadline, timeoutError, within } from '@ipyparallel-js/wire';
+import { startDeadline, timeoutError, withinDeadline } from '@ipyparallel-js/wire';
 import {
   abortLine,
   type Farewell,
@@ -106,7 +106,7 @@ export class KernelProcess {
       kernel.#ready = { resolve, reject };
     });
     try {
-      await within(startDeadline({}, options.timeout), ready, (waited) =>
+      await withinDeadline(startDeadline({}, options.timeout), ready, (waited) =>
         timeoutError(`the engine's kernel process ${kernel.pid} was not ready`, waited),
       );
     } catch (error) {

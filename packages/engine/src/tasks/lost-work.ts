@@ -1,5 +1,5 @@
 import type { AnyMessage, Dict, Session } from '@ipyparallel-js/protocol';
-import { isDict, own } from '@ipyparallel-js/protocol/internal';
+import { getOwn, isDict } from '@ipyparallel-js/protocol/internal';
 import type { Logger, MessageSocket } from '@ipyparallel-js/wire';
 
 /** What {@link LostWork} stands on. */
@@ -53,7 +53,7 @@ export class LostWork {
 
   /** A message from the hub. */
   take({ msg_type: type, content, parent_header: parent }: AnyMessage): void {
-    if (this.#asked === '' || own(parent, 'msg_id') !== this.#asked) return;
+    if (this.#asked === '' || getOwn(parent, 'msg_id') !== this.#asked) return;
     this.#asked = '';
     if (type === 'queue_reply') this.#onQueue(content);
     else if (type === 'db_reply' && Array.isArray(content['records'])) this.#fail(content['records']);
@@ -80,7 +80,7 @@ export class LostWork {
 
   #onQueue(content: Dict): void {
     const { id, log } = this.#options;
-    const mine = own(content, String(id));
+    const mine = getOwn(content, String(id));
     if (!isDict(mine)) return;
     const listed = [mine['queue'], mine['tasks']].flatMap((ids) => (Array.isArray(ids) ? ids : []));
     const missing = this.#options.missing(listed.filter((msgId) => typeof msgId === 'string'));

@@ -1,5 +1,5 @@
 import { type AnyMessage, type Dict, formatWireDate } from '@ipyparallel-js/protocol';
-import { own } from '@ipyparallel-js/protocol/internal';
+import { getOwn } from '@ipyparallel-js/protocol/internal';
 
 /** Who an engine is. */
 export interface EngineIdentity {
@@ -26,9 +26,9 @@ export function replyMetadata(
     // The scheduler tries another engine when a task says that it cannot run on this one.
     dependencies_met: ending.ename !== 'UnmetDependency',
     engine: engine.uuid,
-    is_broadcast: own(metadata, 'is_broadcast') ?? false,
-    is_coalescing: own(metadata, 'is_coalescing') ?? false,
-    original_msg_id: own(metadata, 'original_msg_id') ?? '',
+    is_broadcast: getOwn(metadata, 'is_broadcast') ?? false,
+    is_coalescing: getOwn(metadata, 'is_coalescing') ?? false,
+    original_msg_id: getOwn(metadata, 'original_msg_id') ?? '',
     // Controllers before 8 know no labels.
     ...(Object.hasOwn(metadata, 'label') ? { label: metadata.label } : {}),
     status: ending.status,

@@ -1,5 +1,5 @@
 import type { AnyMessage } from '@ipyparallel-js/protocol';
-import { BoundedSet, ownString } from '@ipyparallel-js/protocol/internal';
+import { BoundedSet, getOwnString } from '@ipyparallel-js/protocol/internal';
 
 /** A task that has come in, and the way back for its reply. */
 export interface Task {
@@ -74,6 +74,6 @@ export class TaskQueue {
 export function isOneOf({ request }: Task, msgIds: ReadonlySet<string>): boolean {
   const { msg_id: id, metadata } = request;
   // A broadcast's parts have ids of their own; the client knows the original one.
-  const original = ownString(metadata, 'original_msg_id');
+  const original = getOwnString(metadata, 'original_msg_id');
   return msgIds.has(id) || (original !== undefined && msgIds.has(original));
 }

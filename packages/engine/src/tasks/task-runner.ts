@@ -1,5 +1,5 @@
 import type { AnyMessage, Dict, Header, Session } from '@ipyparallel-js/protocol';
-import { isDict, own, ownString } from '@ipyparallel-js/protocol/internal';
+import { getOwn, getOwnString, isDict } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
 import { wireText } from '../common/well-formed-text.js';
 import type { FailureInfo, JobOutcome, KernelJob } from '../kernel/messages.js';
@@ -182,7 +182,7 @@ export class TaskRunner {
     publisher.status('busy', request.header);
     const job = ++this.#jobs;
     if (request.msg_type === 'apply_request') {
-      const name = ownString(request.content, 'name')?.replace(/[^\w$.]+/g, '') ?? '';
+      const name = getOwnString(request.content, 'name')?.replace(/[^\w$.]+/g, '') ?? '';
       this.#running = { task, job, method: 'apply', silent: false, started };
       this.#kernel?.run({
         type: 'apply',
@@ -194,7 +194,7 @@ export class TaskRunner {
       });
       return;
     }
-    const silent = own(request.content, 'silent') === true;
+    const silent = getOwn(request.content, 'silent') === true;
     if (!silent) this.#executions++;
     this.#running = { task, job, method: 'execute', silent, started };
     const execute = executeJob(request, job, silent, this.#executions);
@@ -265,7 +265,7 @@ export class TaskRunner {
   #executeParts(content: Dict): Dict {
     return {
       execution_count: this.#executions,
-      user_expressions: own(content, 'user_expressions') ?? {},
+      user_expressions: getOwn(content, 'user_expressions') ?? {},
       payload: [],
     };
   }
@@ -340,9 +340,9 @@ function executeJob(
   silent: boolean,
   count: number,
 ): Extract<KernelJob, { type: 'execute' }> | undefined {
-  const code = ownString(content, 'code');
+  const code = getOwnString(content, 'code');
   if (code === undefined) return undefined;
-  const expressions = own(content, 'user_expressions');
+  const expressions = getOwn(content, 'user_expressions');
   const userExpressions = isDict(expressions)
     ? Object.fromEntries(
         Object.entries(expressions).filter(

@@ -1,9 +1,9 @@
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import {
-  afterKeys,
   compareText,
   compilePredicate,
   DEFAULT_SORT,
+  isAfterKeys,
   type QueryNode,
   type Sort,
   type SortKeys,
@@ -241,7 +241,7 @@ export class MemoryDatabase implements TaskDatabase {
       yield* this.#matches(query, this.#order.from(after === undefined ? undefined : placeOf(after)));
       return;
     }
-    const isAfter = after === undefined ? undefined : afterKeys<MemoryRecord>(sort, after, readColumn);
+    const isAfter = after === undefined ? undefined : isAfterKeys<MemoryRecord>(sort, after, readColumn);
     const all: MemoryRecord[] = [];
     for await (const records of this.#matches(query)) {
       for (const record of records) if (isAfter?.(record) !== false) all.push(record);

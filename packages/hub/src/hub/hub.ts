@@ -8,7 +8,7 @@ import {
   type Session,
   splitFrames,
 } from '@ipyparallel-js/protocol';
-import { type Logger, Refusals } from '@ipyparallel-js/wire';
+import { type Logger, RefusalCounter } from '@ipyparallel-js/wire';
 import type { Clock } from '../common/clock.js';
 import { errorContent, keyError, pyRepr, ReportedError } from '../common/errors.js';
 import { RateLimit } from '../common/rate-limit.js';
@@ -62,7 +62,7 @@ export class Hub implements Monitor {
   readonly #state: HubState;
   readonly #subscriptions: Subscriptions;
   readonly #recorder: TrafficRecorder;
-  readonly #refusals: Refusals;
+  readonly #refusals: RefusalCounter;
   readonly #history: ReplayHistory;
   readonly #probes = new RateLimit(20, 100);
   readonly #handlers: ReadonlyMap<string, RequestHandler>;
@@ -72,7 +72,7 @@ export class Hub implements Monitor {
   constructor(options: HubOptions) {
     this.#options = options;
     const { session, db, schedulers, log, clock } = options;
-    this.#refusals = new Refusals(log);
+    this.#refusals = new RefusalCounter(log);
     this.#history = session.newHistory();
     const engines = new EngineRegistry();
     const tracker = new TaskTracker();

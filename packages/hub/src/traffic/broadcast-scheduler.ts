@@ -6,7 +6,7 @@ import {
   type Session,
   splitFrames,
 } from '@ipyparallel-js/protocol';
-import type { Frames, Refusals } from '@ipyparallel-js/wire';
+import type { Frames, RefusalCounter } from '@ipyparallel-js/wire';
 import { errorContent } from '../common/errors.js';
 
 /** What a broadcast scheduler is connected to. */
@@ -15,7 +15,7 @@ export interface BroadcastSchedulerOptions {
   readonly toClient: (frames: Frames) => void;
   /** One for each leaf socket: an engine listens at that of its id modulo their number. */
   readonly toEngines: readonly ((frames: Frames) => void)[];
-  readonly refusals: Refusals;
+  readonly refusals: RefusalCounter;
 }
 
 type Target = readonly [uuid: string, id: number];

@@ -1,4 +1,4 @@
-import type { MessageSocket, Refusals } from '@ipyparallel-js/wire';
+import type { MessageSocket, RefusalCounter } from '@ipyparallel-js/wire';
 
 /** Sees what passes; called before it is passed on. */
 export type Copy = (frames: readonly Uint8Array[]) => void;
@@ -13,7 +13,7 @@ const NO_COPY: Copy = () => {};
 export function relayDirect(
   clients: MessageSocket,
   engines: MessageSocket,
-  refusals: Refusals,
+  refusals: RefusalCounter,
   copies: { request?: Copy; reply?: Copy } = {},
 ): void {
   const pass = (to: MessageSocket, copy: Copy) => (frames: Buffer[]) => {

@@ -1,5 +1,5 @@
 import type { ClientConnectionInfo, EngineConnectionInfo, Session } from '@ipyparallel-js/protocol';
-import type { Frames, Logger, MessageSocket, Refusals } from '@ipyparallel-js/wire';
+import type { Frames, Logger, MessageSocket, RefusalCounter } from '@ipyparallel-js/wire';
 import type { Clock } from '../common/clock.js';
 import {
   type BindOptions,
@@ -27,7 +27,7 @@ export interface TrafficOptions {
   readonly hbPeriod: number;
   readonly maxHeartbeatMisses: number;
   readonly log: Logger;
-  readonly refusals: Refusals;
+  readonly refusals: RefusalCounter;
   readonly clock: Clock;
 }
 

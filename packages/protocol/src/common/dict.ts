@@ -9,12 +9,12 @@ export function isDict(value: unknown): value is Dict {
 }
 
 /** An own property of a dict, or undefined; `__proto__` and inherited names are never followed. */
-export function own(dict: Dict, key: string): unknown {
+export function getOwn(dict: Dict, key: string): unknown {
   return Object.hasOwn(dict, key) ? dict[key] : undefined;
 }
 
 /** A string property of a dict, or undefined when missing or of another type. */
-export function ownString(dict: Dict, key: string): string | undefined {
-  const value = own(dict, key);
+export function getOwnString(dict: Dict, key: string): string | undefined {
+  const value = getOwn(dict, key);
   return typeof value === 'string' ? value : undefined;
 }

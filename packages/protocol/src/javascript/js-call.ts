@@ -1,4 +1,4 @@
-import { type Dict, isDict, own, ownString } from '../common/dict.js';
+import { type Dict, getOwn, getOwnString, isDict } from '../common/dict.js';
 import { MalformedMessageError, UsageError } from '../common/errors.js';
 import { functionSource } from './function-source.js';
 import { type AnyFunction, recipeOf } from './js-function.js';
@@ -135,19 +135,19 @@ class FunctionWriter {
 
 /** Whether the content of an `apply_request`, `apply_reply` or `data_message` is JavaScript's. */
 export function isJsContent(content: Dict): boolean {
-  return own(content, 'language') === 'javascript';
+  return getOwn(content, 'language') === 'javascript';
 }
 
 /** Reads a call. @throws MalformedMessageError when it is none, or a buffer is not the one whose digest was signed */
 export function decodeJsCall(content: Dict, buffers: readonly Uint8Array[]): DecodedCall {
-  const helpers = own(content, 'functions') ?? [];
+  const helpers = getOwn(content, 'functions') ?? [];
   if (!isJsContent(content) || !Array.isArray(helpers) || helpers.length > MAX_FUNCTIONS) {
     throw new MalformedMessageError('the apply_request carries no JavaScript function');
   }
   const functions = [...helpers, content].map(readFunction);
   const packed = unpackValue(content, buffers);
   const [args, values] =
-    own(content, 'captured_values') === true && Array.isArray(packed) ? packed : [packed, []];
+    getOwn(content, 'captured_values') === true && Array.isArray(packed) ? packed : [packed, []];
   if (!Array.isArray(args) || !Array.isArray(values)) {
     throw new MalformedMessageError('the arguments are not a list');
   }
@@ -155,17 +155,17 @@ export function decodeJsCall(content: Dict, buffers: readonly Uint8Array[]): Dec
     functions,
     values: functions.map((_, i) => (isDict(values[i]) ? values[i] : {})),
     args,
-    each: own(content, 'each') === true,
+    each: getOwn(content, 'each') === true,
   };
 }
 
 function readFunction(wire: unknown, place: number): WireFunction {
   if (isDict(wire)) {
-    const name = ownString(wire, 'name') ?? '';
-    const module = ownString(wire, 'module');
+    const name = getOwnString(wire, 'name') ?? '';
+    const module = getOwnString(wire, 'module');
     if (module !== undefined) return { module, name };
-    const source = ownString(wire, 'source');
-    const captures = own(wire, 'captures') ?? {};
+    const source = getOwnString(wire, 'source');
+    const captures = getOwn(wire, 'captures') ?? {};
     if (
       source !== undefined &&
       isDict(captures) &&

@@ -1,4 +1,4 @@
-import { isDict, own } from '../common/dict.js';
+import { getOwn, isDict } from '../common/dict.js';
 import { MalformedMessageError } from '../common/errors.js';
 
 // Large binary data travels in buffers of its own beside the packed values, so that it is not copied through them.
@@ -87,11 +87,11 @@ export function detachLarge(root: unknown): DetachedValue {
 
 /** Puts large binary data back where it belongs; without a copy where its alignment allows. @throws MalformedMessageError */
 export function attachLarge(packed: unknown, buffers: readonly Uint8Array[]): unknown {
-  const places = isDict(packed) ? own(packed, 'places') : undefined;
+  const places = isDict(packed) ? getOwn(packed, 'places') : undefined;
   if (!isDict(packed) || !Array.isArray(places)) throw new MalformedMessageError('a buffer belongs nowhere');
   const views = new Map<string, Bytes>();
   const used = new Set<number>();
-  const whole = { value: own(packed, 'value') };
+  const whole = { value: getOwn(packed, 'value') };
   for (const place of places) {
     const { path, kind, buffer } = readPlace(place);
     const bytes = buffers[buffer];
@@ -110,9 +110,9 @@ export function attachLarge(packed: unknown, buffers: readonly Uint8Array[]): un
 
 function readPlace(place: unknown): Place {
   if (isDict(place)) {
-    const path = own(place, 'path');
-    const kind = own(place, 'kind');
-    const buffer = own(place, 'buffer');
+    const path = getOwn(place, 'path');
+    const kind = getOwn(place, 'kind');
+    const buffer = getOwn(place, 'buffer');
     const steps =
       Array.isArray(path) && path.every((step) => typeof step === 'string' || typeof step === 'number');
     if (steps && typeof kind === 'string' && typeof buffer === 'number') return { path, kind, buffer };
@@ -123,7 +123,7 @@ function readPlace(place: unknown): Place {
 function inside(container: unknown, step: string | number): unknown {
   if (Array.isArray(container) && typeof step === 'number') return container[step];
   if (container instanceof Map && typeof step === 'number') return [...container.values()][step];
-  return isDict(container) && typeof step === 'string' ? own(container, step) : undefined;
+  return isDict(container) && typeof step === 'string' ? getOwn(container, step) : undefined;
 }
 
 function replace(container: unknown, step: string | number, view: Bytes): void {

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { Packr } from 'msgpackr';
-import { type Dict, own } from '../common/dict.js';
+import { type Dict, getOwn } from '../common/dict.js';
 import { MalformedMessageError, UsageError } from '../common/errors.js';
 import { attachLarge, detachLarge, isLarge } from './large-views.js';
 
@@ -69,7 +69,7 @@ function unpack(buffer: Uint8Array): unknown {
 
 /** The buffers, each being the one whose digest was signed. @throws MalformedMessageError when one is not */
 export function checkedBuffers(content: Dict, buffers: readonly Uint8Array[]): readonly Uint8Array[] {
-  const digests = own(content, 'buffer_digests');
+  const digests = getOwn(content, 'buffer_digests');
   if (!Array.isArray(digests) || digests.length !== buffers.length) {
     throw new MalformedMessageError('buffers and their signed digests do not match in number');
   }

@@ -1,4 +1,4 @@
-import { type Dict, isDict, own, ownString } from '../common/dict.js';
+import { type Dict, getOwn, getOwnString, isDict } from '../common/dict.js';
 import {
   EngineError,
   HubError,
@@ -13,15 +13,15 @@ import {
 
 /** The `ename`, `evalue`, `traceback` and engine of a reply with status `error` or `aborted`. */
 export function remoteErrorInfo(content: Dict): RemoteErrorInfo {
-  const traceback = own(content, 'traceback');
-  const info = own(content, 'engine_info');
+  const traceback = getOwn(content, 'traceback');
+  const info = getOwn(content, 'engine_info');
   const engine: Dict = isDict(info) ? info : {};
-  const engineUuid = ownString(engine, 'engine_uuid');
-  const engineId = own(engine, 'engine_id');
-  const method = ownString(engine, 'method');
+  const engineUuid = getOwnString(engine, 'engine_uuid');
+  const engineId = getOwn(engine, 'engine_id');
+  const method = getOwnString(engine, 'method');
   return {
-    ename: ownString(content, 'ename') ?? (content['status'] === 'aborted' ? 'TaskAborted' : 'Error'),
-    evalue: ownString(content, 'evalue') ?? '',
+    ename: getOwnString(content, 'ename') ?? (content['status'] === 'aborted' ? 'TaskAborted' : 'Error'),
+    evalue: getOwnString(content, 'evalue') ?? '',
     traceback: Array.isArray(traceback) ? traceback.map(String) : [],
     ...(engineUuid === undefined ? {} : { engineUuid }),
     // Stock engines say -1 where they do not know their own id.
@@ -31,13 +31,13 @@ export function remoteErrorInfo(content: Dict): RemoteErrorInfo {
 }
 
 /** Where a task ran, where the error itself does not say. */
-export interface TaskPlace {
+export interface TaskEngine {
   readonly engineUuid?: string;
   readonly engineId?: number;
 }
 
 /** The error that a failed task's reply stands for: {@link EngineError}, {@link TaskAbortedError}, {@link TaskLostError}, … */
-export function taskError(content: Dict, place: TaskPlace = {}): RemoteError {
+export function taskError(content: Dict, place: TaskEngine = {}): RemoteError {
   const info = { ...place, ...remoteErrorInfo(content) };
   if (info.ename === 'EngineError') return new EngineError(info);
   // Our hub ends the record of a task that a restart has lost with these words.

@@ -1,4 +1,4 @@
-import { isDict, own } from '../common/dict.js';
+import { getOwn, isDict } from '../common/dict.js';
 import { CanOpener } from './canning.js';
 import { setOwn } from './finish.js';
 import { Budget, type PickleLimits } from './pickle-limits.js';
@@ -106,7 +106,7 @@ export function unpackApplyMessage(
 function readInfo(info: unknown): { argCount: number; argBuffers: number; keys: readonly string[] } {
   if (!isDict(info))
     throw new UnpickleError('the second object of an apply_request is not its table of contents');
-  const keys = own(info, 'kw_keys');
+  const keys = getOwn(info, 'kw_keys');
   if (!Array.isArray(keys) || !keys.every((key): key is string => typeof key === 'string')) {
     throw new UnpickleError('kw_keys of an apply_request is not a list of names');
   }
@@ -114,7 +114,7 @@ function readInfo(info: unknown): { argCount: number; argBuffers: number; keys: 
 }
 
 function count(info: { readonly [key: string]: unknown }, key: string): number {
-  const value = own(info, key);
+  const value = getOwn(info, key);
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
     throw new UnpickleError(`${key} of an apply_request is not a count`);
   }

@@ -1,4 +1,4 @@
-import { isDict, own } from '../common/dict.js';
+import { getOwn, isDict } from '../common/dict.js';
 import { setOwn } from './finish.js';
 import { readCannedArray } from './numpy/read-numpy.js';
 import { OpaqueValue } from './opaque-value.js';
@@ -52,7 +52,7 @@ export class CanOpener {
   }
 
   #restoreBuffers(attributes: Attributes): readonly unknown[] {
-    const buffers = own(attributes, 'buffers');
+    const buffers = getOwn(attributes, 'buffers');
     if (!Array.isArray(buffers)) return [];
     this.budget.spend(COST.element * buffers.length);
     return buffers.map((buffer: unknown) => (buffer === null ? this.#nextFrame() : buffer));
@@ -97,19 +97,19 @@ function firstBuffer(buffers: readonly unknown[], what: string): Uint8Array {
 }
 
 function text(attributes: Attributes, key: string, fallback: string): string {
-  const value = own(attributes, key);
+  const value = getOwn(attributes, key);
   return typeof value === 'string' ? value : fallback;
 }
 
 function list(attributes: Attributes, key: string): readonly unknown[] {
-  const value = own(attributes, key);
+  const value = getOwn(attributes, key);
   return Array.isArray(value) ? value : [];
 }
 
 /** `wrap` is what makes the value of the bytes; the writer here has it unpickle them, with the other buffers beside. */
 const uncanBytes: Uncanner = (attributes, buffers, opener) => {
   const bytes = firstBuffer(buffers, 'a CannedBytes');
-  const wrap = own(attributes, 'wrap');
+  const wrap = getOwn(attributes, 'wrap');
   if (wrap === undefined) return bytes;
   if (!isUnpickling(wrap)) return new OpaqueValue('instance', OURS, 'CannedBytes', { state: attributes });
   const apart = buffers.filter((buffer): buffer is Uint8Array => buffer instanceof Uint8Array);
@@ -126,10 +126,10 @@ function isUnpickling(wrap: unknown): boolean {
 function uncanArray(attributes: Attributes, buffers: readonly unknown[], opener: CanOpener): unknown {
   const data = firstBuffer(buffers, 'a CannedArray');
   // Arrays of objects, and empty ones, are a pickle within the pickle.
-  if (own(attributes, 'pickled') === true) return readWithin(opener.budget, data);
+  if (getOwn(attributes, 'pickled') === true) return readWithin(opener.budget, data);
   return readCannedArray(
-    own(attributes, 'shape') ?? null,
-    own(attributes, 'dtype') ?? null,
+    getOwn(attributes, 'shape') ?? null,
+    getOwn(attributes, 'dtype') ?? null,
     data,
     opener.budget,
   );
@@ -168,23 +168,23 @@ function uncanPartial(attributes: Attributes, buffers: readonly unknown[], opene
   const args = cannedArgs.map((arg, i) => openWith(arg, counts[i]));
 
   const keywords: Record<string, unknown> = {};
-  const given = own(attributes, 'keywords');
-  const keywordCounts = own(attributes, 'keyword_buffer_counts');
+  const given = getOwn(attributes, 'keywords');
+  const keywordCounts = getOwn(attributes, 'keyword_buffer_counts');
   if (isDict(given)) {
     const keys = Object.keys(given);
     opener.budget.spend(COST.entry * keys.length);
     for (const key of sortLikePython(keys)) {
-      const count = isDict(keywordCounts) ? own(keywordCounts, key) : undefined;
-      setOwn(keywords, key, openWith(own(given, key), count));
+      const count = isDict(keywordCounts) ? getOwn(keywordCounts, key) : undefined;
+      setOwn(keywords, key, openWith(getOwn(given, key), count));
     }
   }
-  const callee = opener.open(own(attributes, 'func') ?? null);
+  const callee = opener.open(getOwn(attributes, 'func') ?? null);
   return new OpaqueValue('instance', 'functools', 'partial', { args: [callee, ...args], kwargs: keywords });
 }
 
 /** An object some of whose attributes (`keys`) were canned, such as a function with its dependencies. */
 function uncanObject(attributes: Attributes, _: readonly unknown[], opener: CanOpener): unknown {
-  const object = own(attributes, 'obj') ?? null;
+  const object = getOwn(attributes, 'obj') ?? null;
   if (!(object instanceof OpaqueValue) || !isDict(object.state)) return object;
   const cannedKeys = list(attributes, 'keys');
   const entries = Object.entries(object.state);

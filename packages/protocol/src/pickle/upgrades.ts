@@ -1,4 +1,4 @@
-import { isDict, own } from '../common/dict.js';
+import { getOwn, isDict } from '../common/dict.js';
 import { upgradeArray, upgradeMachineArray, upgradeScalar } from './numpy/read-numpy.js';
 import { OpaqueValue } from './opaque-value.js';
 import { upgradePandas } from './pandas/read-pandas.js';
@@ -13,7 +13,7 @@ const UUID_BITS = 128;
 
 function upgradeUuid({ args: [text], state }: OpaqueValue): Uuid | undefined {
   if (isUuidText(text)) return new Uuid(text);
-  const int = isDict(state) ? own(state, 'int') : undefined;
+  const int = isDict(state) ? getOwn(state, 'int') : undefined;
   if (typeof int !== 'bigint' && !Number.isSafeInteger(int)) return undefined;
   const value = BigInt(int as bigint | number);
   if (value !== BigInt.asUintN(UUID_BITS, value)) return undefined;

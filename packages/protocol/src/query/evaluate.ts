@@ -1,4 +1,4 @@
-import { type Dict, isDict, own } from '../common/dict.js';
+import { type Dict, getOwn, isDict } from '../common/dict.js';
 import type { TaskKey } from '../tasks/task-record.js';
 import { compileGlob } from './glob.js';
 import { listTest } from './list-test.js';
@@ -28,7 +28,7 @@ export function compilePredicate<R>(node: QueryNode, read: ColumnReader<R>): Pre
 
 /** A predicate over records as {@link TaskRecord} has them (Dates in date columns). */
 export function recordPredicate(node: QueryNode): Predicate<{ readonly [key: string]: unknown }> {
-  return compilePredicate(node, (record, column) => own(record, column));
+  return compilePredicate(node, (record, column) => getOwn(record, column));
 }
 
 function junction<R>(kind: 'and' | 'or' | 'nor', tests: readonly Predicate<R>[]): Predicate<R> {

@@ -1,4 +1,4 @@
-import { type Dict, isDict, own } from '../common/dict.js';
+import { type Dict, getOwn, isDict } from '../common/dict.js';
 import { InvalidQueryError } from '../common/errors.js';
 import { didYouMean } from '../common/suggest.js';
 import { TASK_COLUMNS } from '../tasks/task-record.js';
@@ -17,7 +17,7 @@ import {
 } from './operands.js';
 import { anyPattern, compileRegex } from './regex.js';
 import type { Comparison, ElementNode, Field, QueryNode } from './tree.js';
-import { type DateForm, ValueReader } from './value-reader.js';
+import { type DateFormat, ValueReader } from './value-reader.js';
 
 const OPERATORS = [
   '$eq',
@@ -55,7 +55,7 @@ const isJunction = (name: string): name is JunctionName => Object.hasOwn(JUNCTIO
  */
 export function parseQuery(
   query: unknown,
-  options: { dates?: DateForm; limits?: Partial<QueryLimits> } = {},
+  options: { dates?: DateFormat; limits?: Partial<QueryLimits> } = {},
 ): QueryNode {
   if (!isDict(query)) throw new InvalidQueryError(`a query is an object, not ${describe(query)}`);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
@@ -76,7 +76,7 @@ class Parser {
   #depth = 0;
   #program = 0;
 
-  constructor(dates: DateForm, limits: QueryLimits) {
+  constructor(dates: DateFormat, limits: QueryLimits) {
     this.#limits = limits;
     this.#values = new ValueReader(dates);
   }
@@ -192,7 +192,7 @@ class Parser {
         this.#checkText(place, operand, at);
         return [{ op: '$glob', pattern: operand }];
       case '$regex':
-        return [this.#pattern(place, parsePattern(operand, own(condition, '$options'), at))];
+        return [this.#pattern(place, parsePattern(operand, getOwn(condition, '$options'), at))];
       case '$options':
         return [];
       case '$exists':

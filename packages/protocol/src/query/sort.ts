@@ -139,7 +139,7 @@ function momentOf(key: unknown): number | undefined {
 }
 
 /** The records that come after a place in the order, whether or not a record is (still) there. */
-export function afterKeys<R>(sort: Sort, keys: SortKeys, read: ColumnReader<R>): Predicate<R> {
+export function isAfterKeys<R>(sort: Sort, keys: SortKeys, read: ColumnReader<R>): Predicate<R> {
   const keysOf = sortKeyReader(sort, read);
   const compare = compareSortKeys(sort);
   return (record) => compare(keysOf(record), keys) > 0;

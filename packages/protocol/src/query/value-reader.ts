@@ -6,13 +6,13 @@ import { describe } from './describe.js';
 import type { Field } from './tree.js';
 
 /** How the dates of a query are written: `date` in this process, `text` (ISO 8601) in a message. */
-export type DateForm = 'date' | 'text';
+export type DateFormat = 'date' | 'text';
 
 /** Reads the values that a query compares with: checked by what a column holds, copied, and as JSON has them. */
 export class ValueReader {
-  readonly #dates: DateForm;
+  readonly #dates: DateFormat;
 
-  constructor(dates: DateForm) {
+  constructor(dates: DateFormat) {
     this.#dates = dates;
   }
 

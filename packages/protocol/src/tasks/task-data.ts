@@ -1,4 +1,4 @@
-import { type Dict, isDict, own } from '../common/dict.js';
+import { type Dict, getOwn, isDict } from '../common/dict.js';
 import { MalformedMessageError } from '../common/errors.js';
 import { isJsContent, type JsPayload } from '../javascript/js-call.js';
 import { checkedBuffers, digest, packValue, unpackBuffers } from '../javascript/packed-values.js';
@@ -66,9 +66,9 @@ export function decodeTaskData(content: Dict, buffers: readonly Uint8Array[]): D
 
 /** The yielded values that published data carries, if it does. */
 export function partialResults(data: Dict): PartialResults | undefined {
-  const partial = own(data, 'partial');
+  const partial = getOwn(data, 'partial');
   if (!isDict(partial)) return undefined;
-  const from = own(partial, 'from');
-  const values = own(partial, 'values');
+  const from = getOwn(partial, 'from');
+  const values = getOwn(partial, 'values');
   return typeof from === 'number' && Array.isArray(values) ? { from, values } : undefined;
 }

@@ -176,7 +176,7 @@ export function decodeRecord(
  * Like {@link decodeRecord} without buffers, for many records of the same keys that are nobody else's: one that has just
  * those keys, in their order, as our hub writes them, becomes the record instead of being copied.
  */
-export function recordTaker(keys: readonly TaskKey[]): (wire: WireRecord) => Partial<TaskRecord> {
+export function recordDecoder(keys: readonly TaskKey[]): (wire: WireRecord) => Partial<TaskRecord> {
   const dates = keys.filter((key) => TASK_COLUMNS[key] === 'date');
   const dicts = keys.filter((key) => TASK_COLUMNS[key] === 'dict');
   const hasBuffers = keys.some((key) => TASK_COLUMNS[key] === 'buffers');

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { UsageError } from '@ipyparallel-js/protocol';
 
 /** Which cluster: the options that lead to a connection file. */
-export interface ClusterChoice {
+export interface ConnectionFileOptions {
   /** The file itself; everything else is then ignored. */
   readonly connectionFile?: string | URL;
   /** Name of an IPython profile; `default` by default. */
@@ -20,7 +20,7 @@ export interface ClusterChoice {
 }
 
 /** Where the connection file is, or will be once a controller has started. */
-export interface FilePlace {
+export interface ConnectionFileLocation {
   readonly path: string;
   /** Undefined when the file was named itself. */
   readonly profileDir: string | undefined;
@@ -36,10 +36,10 @@ export interface FilePlace {
  * @throws UsageError for an option that cannot be part of a path
  */
 export function locateConnectionFile(
-  choice: ClusterChoice,
+  choice: ConnectionFileOptions,
   env: NodeJS.ProcessEnv,
   role: 'client' | 'engine' = 'client',
-): FilePlace {
+): ConnectionFileLocation {
   const { connectionFile } = choice;
   if (connectionFile !== undefined) {
     return {
@@ -83,7 +83,7 @@ export function locateConnectionFile(
 }
 
 /** What can be said about a file that is not there: which directory is missing, which other files there are. */
-export async function describeAbsence(place: FilePlace): Promise<string> {
+export async function describeAbsence(place: ConnectionFileLocation): Promise<string> {
   const { profileDir, ipythonDir } = place;
   const start = `start a controller (${place.startCommand})`;
   if (profileDir === undefined) return `is a controller running? Otherwise ${start}`;

@@ -1,6 +1,6 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { ConnectionFileError, TransportError } from '@ipyparallel-js/protocol';
-import { type Deadline, timeoutError, within } from '../waiting/wait.js';
+import { type Deadline, timeoutError, withinDeadline } from '../waiting/wait.js';
 import { isLoopback, isOwnAddress, isOwnName, type Machine } from './machine.js';
 
 /** Where a controller's TCP sockets listen, as its connection file says. */
@@ -27,7 +27,11 @@ export function listeningHost(
 }
 
 /** Whether the controller is known to run on this machine; asks the resolver for a name that is not ours. */
-export async function runsHere(location: string, machine: Machine, deadline: Deadline): Promise<boolean> {
+export async function isOnThisMachine(
+  location: string,
+  machine: Machine,
+  deadline: Deadline,
+): Promise<boolean> {
   if (location === '') return false;
   if (isIP(location) !== 0) return isOwnAddress(location, machine);
   if (isOwnName(location, machine)) return true;
@@ -52,7 +56,7 @@ export async function reachableHost(
 ): Promise<string> {
   const { location } = place;
   if (place.host !== undefined) return await resolvable(place.host, 'interface', path, machine, deadline);
-  if (location === '' || (await runsHere(location, machine, deadline))) return '127.0.0.1';
+  if (location === '' || (await isOnThisMachine(location, machine, deadline))) return '127.0.0.1';
   return await resolvable(checkedLocation(location, path), 'location', path, machine, deadline);
 }
 
@@ -67,7 +71,7 @@ export async function hostBehindTunnel(
 ): Promise<string> {
   const { host, location } = place;
   if (host !== undefined) return host;
-  if (location === '' || (await runsHere(location, machine, deadline))) return '127.0.0.1';
+  if (location === '' || (await isOnThisMachine(location, machine, deadline))) return '127.0.0.1';
   return checkedLocation(location, path);
 }
 
@@ -78,7 +82,7 @@ function checkedLocation(location: string, path: string): string {
 }
 
 /** Why a controller that does not answer may be out of reach; empty when nothing speaks for it. */
-export function reachHint(place: ListeningHost, path: string, machine: Machine): string {
+export function unreachableHint(place: ListeningHost, path: string, machine: Machine): string {
   const { host, location } = place;
   if (host === undefined || !isLoopback(host) || location === '') return '';
   if (isOwnName(location, machine) || isOwnAddress(location, machine)) return '';
@@ -90,11 +94,11 @@ export function reachHint(place: ListeningHost, path: string, machine: Machine):
 
 /** `host:port` with the brackets that IPv6 needs. */
 export function withPort(host: string, port: number): string {
-  return `${bracketed(host)}:${port}`;
+  return `${withBrackets(host)}:${port}`;
 }
 
 /** An IPv6 address in brackets; everything else as it is. */
-export function bracketed(host: string): string {
+export function withBrackets(host: string): string {
   return isIPv6(host) ? `[${host}]` : host;
 }
 
@@ -131,7 +135,7 @@ async function lookUp(name: string, machine: Machine, deadline: Deadline): Promi
     (addresses) => ({ addresses }),
     (cause: unknown) => ({ cause }),
   );
-  const found = await within(deadline, answer, (waited) =>
+  const found = await withinDeadline(deadline, answer, (waited) =>
     timeoutError(`the host name ${name} was not resolved`, waited),
   );
   if ('addresses' in found && found.addresses.length > 0) return found.addresses;
@@ -158,5 +162,5 @@ export async function reachableInterface(
 ): Promise<string> {
   const place = listeningHost(info, path);
   if (place === undefined) return info.interface;
-  return `tcp://${bracketed(await reachableHost(place, path, machine, deadline))}`;
+  return `tcp://${withBrackets(await reachableHost(place, path, machine, deadline))}`;
 }

@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { ConnectionFileError, type Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
-import { type Deadline, formatMs, pause, startDeadline, within } from '../waiting/wait.js';
-import { describeAbsence, type FilePlace } from './locate-file.js';
+import { type Deadline, formatMs, pause, startDeadline, withinDeadline } from '../waiting/wait.js';
+import { type ConnectionFileLocation, describeAbsence } from './locate-file.js';
 
 /** A connection file has less than 1,000 bytes. */
 const mostBytes = 1_000_000;
@@ -17,7 +17,7 @@ const oneLookMs = 1_000;
  * `onWaiting` is told why, at each change. @throws ConnectionFileError when it does not appear, or at once when it can never be a connection file
  */
 export async function readConnectionFile(
-  place: FilePlace,
+  place: ConnectionFileLocation,
   deadline: Deadline,
   onWaiting: (problem: string) => void = () => undefined,
 ): Promise<Dict> {
@@ -29,7 +29,7 @@ export async function readConnectionFile(
       deadline.signal === undefined ? {} : { signal: deadline.signal },
       Math.max(deadline.remaining(), oneLookMs),
     );
-    const text = await within(
+    const text = await withinDeadline(
       look,
       readIfThere(path),
       (waited) => new ConnectionFileError(path, `could not be read within ${formatMs(waited)}`),
@@ -70,7 +70,11 @@ function mayGrow(text: string): boolean {
   return trimmed === '' || (trimmed.startsWith('{') && !trimmed.endsWith('}'));
 }
 
-async function tooLate(place: FilePlace, text: string | undefined, waitedMs: number): Promise<Error> {
+async function tooLate(
+  place: ConnectionFileLocation,
+  text: string | undefined,
+  waitedMs: number,
+): Promise<Error> {
   const waited = `waited ${formatMs(waitedMs)}`;
   if (text === undefined) {
     return new ConnectionFileError(place.path, `no such file (${waited}); ${await describeAbsence(place)}`);

@@ -65,7 +65,7 @@ export class MessageSocket {
   }
 
   /** Waits until the link is up. */
-  async untilLinked(deadline: Deadline, onTimeout: (waitedMs: number) => Error): Promise<void> {
+  async waitUntilLinked(deadline: Deadline, onTimeout: (waitedMs: number) => Error): Promise<void> {
     if (this.linked) return;
     await waitFor<void>(deadline, onTimeout, (resolve) => {
       this.#socket.events.on('handshake', () => resolve());

@@ -1,7 +1,7 @@
 import { type ClientConnectionInfo, Session } from '@ipyparallel-js/protocol';
 
 /** The session of this process with the controller of a connection file: its key, packer and scheme; our clock and pid. */
-export function sessionOf(
+export function createSession(
   info: Pick<ClientConnectionInfo, 'key' | 'signature_scheme' | 'pack' | 'unpack'>,
   own: { readonly session?: string; readonly username?: string } = {},
 ): Session {

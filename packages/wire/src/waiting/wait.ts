@@ -91,7 +91,7 @@ export function waitFor<T>(
 }
 
 /** Waits for a promise within the deadline. The promise itself goes on. */
-export function within<T>(
+export function withinDeadline<T>(
   deadline: Deadline,
   promise: PromiseLike<T>,
   onTimeout: (waitedMs: number) => Error,

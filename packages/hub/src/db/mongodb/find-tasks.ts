@@ -1,11 +1,11 @@
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import {
-  afterKeys,
   afterQuery,
   allOf,
   columnsOf,
   compareText,
   compilePredicate,
+  isAfterKeys,
   type QueryNode,
   type Sort,
   sortRecords,
@@ -132,7 +132,7 @@ export class TaskFinder {
     sort: Sort,
   ): AsyncGenerator<readonly FoundTask[]> {
     const { keys, after, skip = 0, limit = Number.POSITIVE_INFINITY } = options;
-    const comesAfter = after === undefined ? undefined : afterKeys<Row>(sort, after, readRow);
+    const comesAfter = after === undefined ? undefined : isAfterKeys<Row>(sort, after, readRow);
     const columns = sort.map(({ field }) => field.column);
     const rows: Row[] = [];
     for await (const row of this.matches(query, columns)) if (comesAfter?.(row) !== false) rows.push(row);

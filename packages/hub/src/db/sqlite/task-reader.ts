@@ -1,9 +1,9 @@
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import {
-  afterKeys,
   columnsOf,
   compilePredicate,
   conjunctsOf,
+  isAfterKeys,
   type QueryNode,
   type Sort,
   type SortKeys,
@@ -327,7 +327,7 @@ export class TaskReader {
     skip: number,
     limit: number,
   ): Promise<number[]> {
-    const isAfter = after === undefined ? () => true : afterKeys<Row>(sort, after, readRow);
+    const isAfter = after === undefined ? () => true : isAfterKeys<Row>(sort, after, readRow);
     const all: Row[] = [];
     const columns = sort.map(({ field }) => field.column);
     for await (const row of this.#matching(rows, parts, columns)) if (isAfter(row)) all.push(row);

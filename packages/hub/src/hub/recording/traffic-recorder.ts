@@ -5,8 +5,8 @@ import {
   type ReplayHistory,
   type Session,
 } from '@ipyparallel-js/protocol';
-import { ownString } from '@ipyparallel-js/protocol/internal';
-import type { Logger, Refusals } from '@ipyparallel-js/wire';
+import { getOwnString } from '@ipyparallel-js/protocol/internal';
+import type { Logger, RefusalCounter } from '@ipyparallel-js/wire';
 import type { Clock } from '../../common/clock.js';
 import { errorContent } from '../../common/errors.js';
 import type { TaskFields } from '../../db/task-database.js';
@@ -33,7 +33,7 @@ export interface TrafficRecorderOptions {
   readonly onEngineShutdown: (uuid: string) => void;
   /** An engine has begun with a task. */
   readonly onBegun: (msgId: string) => void;
-  readonly refusals: Refusals;
+  readonly refusals: RefusalCounter;
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -103,7 +103,7 @@ export class TrafficRecorder {
       log.debug(`reply to ${msgId}, which is no pending task`);
       return;
     }
-    const engine = ownString(reply.metadata, 'engine') ?? '';
+    const engine = getOwnString(reply.metadata, 'engine') ?? '';
     tracker.finish(msgId, engine, reply.metadata['status'] !== 'aborted');
     writer.push({
       op: 'update',
@@ -132,7 +132,7 @@ export class TrafficRecorder {
     if (type === 'execute_input' || (type === 'status' && content['execution_state'] === 'busy')) {
       this.#begin(msgId, message);
     }
-    const text = ownString(content, 'text');
+    const text = getOwnString(content, 'text');
     if (type === 'stream') {
       const name = content['name'];
       if ((name !== 'stdout' && name !== 'stderr') || text === undefined) return;
@@ -190,7 +190,7 @@ export class TrafficRecorder {
 function fieldsOfOutput({ msg_type, content }: AnyMessage): TaskFields | undefined {
   switch (msg_type) {
     case 'execute_input': {
-      const code = ownString(content, 'code');
+      const code = getOwnString(content, 'code');
       return code === undefined ? undefined : { execute_input: code };
     }
     case 'execute_result':

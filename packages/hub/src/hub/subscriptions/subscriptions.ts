@@ -1,6 +1,6 @@
 import { type AnyMessage, type Dict, newId, type Session } from '@ipyparallel-js/protocol';
 import { BoundedSet, isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
-import type { Logger, Refusals } from '@ipyparallel-js/wire';
+import type { Logger, RefusalCounter } from '@ipyparallel-js/wire';
 import { ReportedError } from '../../common/errors.js';
 import type { FoundTask, Selection, TaskChange, TaskDatabase } from '../../db/task-database.js';
 import type { TaskTracker } from '../recording/task-tracker.js';
@@ -52,7 +52,7 @@ export interface SubscriptionsOptions {
   readonly send: (client: Buffer, parent: Dict, type: string, reply: Reply) => void;
   /** Has the store say what it culled lately. */
   readonly poke: () => void;
-  readonly refusals: Refusals;
+  readonly refusals: RefusalCounter;
   readonly log: Logger;
   readonly limits?: Partial<SubscriptionLimits>;
 }

@@ -5,7 +5,7 @@ import {
   type ReplayHistory,
   type Session,
 } from '@ipyparallel-js/protocol';
-import type { Frames, Logger, Refusals } from '@ipyparallel-js/wire';
+import type { Frames, Logger, RefusalCounter } from '@ipyparallel-js/wire';
 import type { Clock } from '../../common/clock.js';
 import { errorContent } from '../../common/errors.js';
 import type { Monitor } from '../../thread-link/schedulers.js';
@@ -26,7 +26,7 @@ export interface TaskSchedulerOptions {
   readonly toEngine: (frames: Frames) => void;
   readonly toClient: (frames: Frames) => void;
   readonly monitor: Pick<Monitor, 'taskRequest' | 'taskReply' | 'taskAssigned'>;
-  readonly refusals: Refusals;
+  readonly refusals: RefusalCounter;
   readonly log: Logger;
   readonly clock: Clock;
   readonly random?: () => number;

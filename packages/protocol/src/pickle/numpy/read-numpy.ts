@@ -1,4 +1,4 @@
-import { isDict, own } from '../../common/dict.js';
+import { getOwn, isDict } from '../../common/dict.js';
 import { asInteger } from '../numbers.js';
 import { OpaqueValue } from '../opaque-value.js';
 import { type Budget, COST } from '../pickle-limits.js';
@@ -54,7 +54,7 @@ function ofFields(
   budget.spend(COST.container * names.length);
   for (const name of names) {
     budget.step();
-    const place = typeof name === 'string' ? own(places, name) : undefined;
+    const place = typeof name === 'string' ? getOwn(places, name) : undefined;
     if (!Array.isArray(place)) return undefined;
     const [type, offset] = place;
     const field = fieldOf(name, type, offset, budget, depth);

@@ -1,4 +1,4 @@
-import { isDict, own } from '../../common/dict.js';
+import { getOwn, isDict } from '../../common/dict.js';
 import { NdArray, type NdData, perElement, requireDtype } from '../numpy/nd-array.js';
 import { OpaqueValue } from '../opaque-value.js';
 import { type Budget, COST } from '../pickle-limits.js';
@@ -75,7 +75,7 @@ function readBacked(value: OpaqueValue, budget: Budget): ColumnData | undefined 
     return /^(?:Datetime|Timedelta|Numpy|Pandas)\w*Array/.test(type.qualname) ? array : undefined;
   const dtype = parts.find((part) => part instanceof OpaqueValue && part.qualname === 'CategoricalDtype');
   const categories =
-    dtype instanceof OpaqueValue && isDict(dtype.state) ? own(dtype.state, 'categories') : undefined;
+    dtype instanceof OpaqueValue && isDict(dtype.state) ? getOwn(dtype.state, 'categories') : undefined;
   return categories instanceof Index ? pick(categories.data, array, budget) : undefined;
 }
 
@@ -105,8 +105,8 @@ function elementAt(data: ColumnData, at: number): unknown {
 /** Nullable numbers and booleans: an array, and a mask of what is missing. */
 function readMasked(value: OpaqueValue, budget: Budget): ColumnData | undefined {
   if (!/^(?:Integer|Floating|Boolean)Array$/.test(value.qualname) || !isDict(value.state)) return undefined;
-  const data = own(value.state, '_data');
-  const mask = own(value.state, '_mask');
+  const data = getOwn(value.state, '_data');
+  const mask = getOwn(value.state, '_mask');
   if (!(data instanceof NdArray && mask instanceof NdArray) || data.size !== mask.size) return undefined;
   if (data.shape.length !== 1 || mask.dtype !== 'bool') return undefined;
   const missing = mask.data as Uint8Array;

@@ -1,4 +1,4 @@
-import { type Dict, isDict, own } from '../../common/dict.js';
+import { type Dict, getOwn, isDict } from '../../common/dict.js';
 import { asInteger } from '../numbers.js';
 import { NdArray } from '../numpy/nd-array.js';
 import { OpaqueValue } from '../opaque-value.js';
@@ -33,7 +33,7 @@ export function upgradePandas(value: OpaqueValue, budget: Budget): unknown {
 }
 
 function manager(value: OpaqueValue): OpaqueValue | undefined {
-  const found = isDict(value.state) ? own(value.state, '_mgr') : undefined;
+  const found = isDict(value.state) ? getOwn(value.state, '_mgr') : undefined;
   return found instanceof OpaqueValue ? found : undefined;
 }
 
@@ -94,7 +94,7 @@ function readSeries(value: OpaqueValue, budget: Budget): Series | undefined {
   const [data] = rows ?? [];
   if (!(index instanceof Index) || data === undefined || rows?.length !== 1) return undefined;
   if (lengthOf(data) !== lengthOf(index.data)) return undefined;
-  return new Series(data, index, own(state, '_name') ?? own(state, 'name') ?? null);
+  return new Series(data, index, getOwn(state, '_name') ?? getOwn(state, 'name') ?? null);
 }
 
 function readIndex({ args }: OpaqueValue, budget: Budget): Index | undefined {
@@ -102,12 +102,12 @@ function readIndex({ args }: OpaqueValue, budget: Budget): Index | undefined {
   if (!(type instanceof OpaqueValue) || !isDict(parts)) return undefined;
   if (type.qualname === 'RangeIndex') return readRange(parts, budget);
   if (type.qualname === 'MultiIndex') return readMultiIndex(parts, budget);
-  const [data] = readRows(own(parts, 'data'), budget) ?? [];
-  return data === undefined ? undefined : new Index(data, own(parts, 'name') ?? null);
+  const [data] = readRows(getOwn(parts, 'data'), budget) ?? [];
+  return data === undefined ? undefined : new Index(data, getOwn(parts, 'name') ?? null);
 }
 
 function readRange(parts: Dict, budget: Budget): Index | undefined {
-  const [start, stop, step] = ['start', 'stop', 'step'].map((key) => own(parts, key));
+  const [start, stop, step] = ['start', 'stop', 'step'].map((key) => getOwn(parts, key));
   if (!Number.isSafeInteger(start) || !Number.isSafeInteger(stop) || !Number.isSafeInteger(step))
     return undefined;
   const [from, to, by] = [Number(start), Number(stop), Number(step)];
@@ -116,12 +116,12 @@ function readRange(parts: Dict, budget: Budget): Index | undefined {
   budget.spend(2 * COST.container + 8 * length);
   const data = new BigInt64Array(length);
   for (let i = 0; i < length; i += 1) data[i] = BigInt(from + i * by);
-  return new Index(new NdArray(data), own(parts, 'name') ?? null);
+  return new Index(new NdArray(data), getOwn(parts, 'name') ?? null);
 }
 
 /** Several levels, each the values there are and a code for each row. */
 function readMultiIndex(parts: Dict, budget: Budget): Index | undefined {
-  const [levels, codes, names] = ['levels', 'codes', 'names'].map((key) => own(parts, key));
+  const [levels, codes, names] = ['levels', 'codes', 'names'].map((key) => getOwn(parts, key));
   if (!Array.isArray(levels) || !Array.isArray(codes) || levels.length !== codes.length) return undefined;
   const columns: unknown[][] = [];
   for (const [i, level] of levels.entries()) {
