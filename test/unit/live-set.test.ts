@@ -4,8 +4,8 @@ import {
   type Difference,
   type LiveChange,
   LiveSet,
+  RecheckSchedule,
   type Row,
-  SignsOfChange,
 } from '@ipyparallel-js/client/internal';
 import { describe, expect, it } from 'vitest';
 import { WatchReplay } from '../support/watch-replay.js';
@@ -183,32 +183,32 @@ describe('a conflated queue', () => {
 });
 
 describe('signs of change', () => {
-  const signs = (outputMatters = true): SignsOfChange => new SignsOfChange(outputMatters);
+  const signs = (outputMatters = true): RecheckSchedule => new RecheckSchedule(outputMatters);
   const open = row('a');
   const over = row('a', OK);
   const printed = (length: number) =>
     ({ kind: 'output', msgId: 'a', output: { column: 'stdout', length } }) as const;
 
   it('asks for an ended task until its record says so', () => {
-    const heard = signs(false);
-    heard.hear({ kind: 'ended', msgId: 'a' }, 0);
-    expect(heard.due(0)).toEqual(['a']);
-    heard.answered('a', open, 0, 2);
-    expect(heard.due(2)).toEqual([]);
-    const again = heard.next;
+    const schedule = signs(false);
+    schedule.note({ kind: 'ended', msgId: 'a' }, 0);
+    expect(schedule.due(0)).toEqual(['a']);
+    schedule.resolve('a', open, 0, 2);
+    expect(schedule.due(2)).toEqual([]);
+    const again = schedule.next;
     expect(again).toBeGreaterThan(2);
     expect(again).toBeLessThan(20);
-    heard.answered('a', over, again, again + 2);
-    expect(heard.next).toBe(Number.POSITIVE_INFINITY);
-    expect(heard.has('a')).toBe(false);
+    schedule.resolve('a', over, again, again + 2);
+    expect(schedule.next).toBe(Number.POSITIVE_INFINITY);
+    expect(schedule.has('a')).toBe(false);
   });
 
   it('takes no answer to what was asked before it was heard of', () => {
-    const heard = signs(false);
-    heard.hear({ kind: 'begun', msgId: 'a', at: new Date(0) }, 0);
-    heard.hear({ kind: 'ended', msgId: 'a' }, 5);
-    heard.answered('a', over, 3, 8);
-    expect(heard.due(8)).toEqual(['a']);
+    const schedule = signs(false);
+    schedule.note({ kind: 'begun', msgId: 'a', at: new Date(0) }, 0);
+    schedule.note({ kind: 'ended', msgId: 'a' }, 5);
+    schedule.resolve('a', over, 3, 8);
+    expect(schedule.due(8)).toEqual(['a']);
   });
 
   it('gives up on a task that never has a record, never ends, or lacks its output for ever', () => {
@@ -218,41 +218,42 @@ describe('signs of change', () => {
       [open, []],
       [over, output],
     ] as const) {
-      const heard = signs();
-      for (const signal of signals) heard.hear(signal, 0);
-      heard.hear({ kind: 'ended', msgId: 'a' }, 0);
+      const schedule = signs();
+      for (const signal of signals) schedule.note(signal, 0);
+      schedule.note({ kind: 'ended', msgId: 'a' }, 0);
       let asked = 0;
-      for (; heard.next < 600_000; asked++) heard.answered('a', answer, heard.next, heard.next + 1);
+      for (; schedule.next < 600_000; asked++)
+        schedule.resolve('a', answer, schedule.next, schedule.next + 1);
       expect(asked).toBeGreaterThan(3);
       expect(asked).toBeLessThan(100);
     }
   });
 
   it('asks until the record has what was printed, however long before', () => {
-    const heard = signs();
-    heard.hear(printed(2), 0);
-    heard.answered('a', row('a', { stdout: 'xx' }), 1_000, 1_001);
-    expect(heard.next).toBe(Number.POSITIVE_INFINITY);
-    heard.hear(printed(3), 5_000);
-    heard.hear({ kind: 'ended', msgId: 'a' }, 5_001);
-    heard.answered('a', row('a', { ...OK, stdout: 'xx' }), 8_000, 8_001);
-    expect(heard.next).toBeLessThan(8_100);
-    heard.answered('a', row('a', { ...OK, stdout: 'xxyyy' }), 9_000, 9_001);
-    expect(heard.has('a')).toBe(false);
+    const schedule = signs();
+    schedule.note(printed(2), 0);
+    schedule.resolve('a', row('a', { stdout: 'xx' }), 1_000, 1_001);
+    expect(schedule.next).toBe(Number.POSITIVE_INFINITY);
+    schedule.note(printed(3), 5_000);
+    schedule.note({ kind: 'ended', msgId: 'a' }, 5_001);
+    schedule.resolve('a', row('a', { ...OK, stdout: 'xx' }), 8_000, 8_001);
+    expect(schedule.next).toBeLessThan(8_100);
+    schedule.resolve('a', row('a', { ...OK, stdout: 'xxyyy' }), 9_000, 9_001);
+    expect(schedule.has('a')).toBe(false);
   });
 
   it('looks once more after the end where output matters, and not for each line of it', () => {
-    const heard = signs();
-    heard.hear(printed(0), 100);
-    expect(heard.due(100)).toEqual([]);
-    expect(heard.next).toBeLessThan(200);
-    heard.hear({ kind: 'ended', msgId: 'a' }, 110);
-    expect(heard.due(110)).toEqual(['a']);
-    heard.answered('a', over, 110.5, 115);
-    const again = heard.next;
+    const schedule = signs();
+    schedule.note(printed(0), 100);
+    expect(schedule.due(100)).toEqual([]);
+    expect(schedule.next).toBeLessThan(200);
+    schedule.note({ kind: 'ended', msgId: 'a' }, 110);
+    expect(schedule.due(110)).toEqual(['a']);
+    schedule.resolve('a', over, 110.5, 115);
+    const again = schedule.next;
     expect(again).toBeLessThan(1_000);
-    heard.answered('a', over, again, again + 1);
-    expect(heard.next).toBe(Number.POSITIVE_INFINITY);
-    expect(signs(false).hear(printed(1), 0)).toBe(false);
+    schedule.resolve('a', over, again, again + 1);
+    expect(schedule.next).toBe(Number.POSITIVE_INFINITY);
+    expect(signs(false).note(printed(1), 0)).toBe(false);
   });
 });

@@ -29,7 +29,7 @@ import {
   type QueueStatus,
   type ResultStatus,
 } from './hub/hub-operations.js';
-import { parseRange } from './hub/question.js';
+import { parseRange } from './hub/record-query.js';
 import type { ClientOptions } from './link/client-options.js';
 import { ClusterLink } from './link/cluster-link.js';
 import { ENGINES_OPTIONS, type EnginesOptions, showEngines } from './link/engine-progress.js';

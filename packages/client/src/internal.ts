@@ -1,10 +1,10 @@
 // For the other packages of this project and its tests; no promise of stability.
 
 export { type HubPlan, type HubTraits, planQuery } from './hub/query-planner.js';
-export type { Row } from './hub/question.js';
+export type { Row } from './hub/record-query.js';
 export { ConflatedQueue } from './live/conflated-queue.js';
 export { type Difference, type LiveChange, LiveSet } from './live/live-set.js';
-export { SignsOfChange } from './live/recheck-schedule.js';
+export { RecheckSchedule } from './live/recheck-schedule.js';
 export { parseHandle } from './results/handle.js';
 export { ProgressBar } from './results/progress-bar.js';
 export { appendText } from './tasks/output-store.js';

@@ -1,7 +1,7 @@
 import type { Dict } from '@ipyparallel-js/protocol';
 import { type Comparison, type QueryNode, TASK_COLUMNS, toWireSort } from '@ipyparallel-js/protocol/internal';
 import type { HubPlan, HubTraits } from './query-planner.js';
-import type { Question } from './question.js';
+import type { RecordQuery } from './record-query.js';
 import type { Extent } from './stock/stock-records.js';
 
 /** What a hub would be asked for a query, and what would be left to do here. */
@@ -37,7 +37,7 @@ const SLICE = 400;
 
 /** Describes how a question is asked. */
 export function describePlan(
-  question: Question,
+  question: RecordQuery,
   traits: HubTraits,
   plan: HubPlan,
   paged: boolean,

@@ -3,9 +3,16 @@ import { columnsOf, type QueryNode } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
 import { describePlan, type QueryPlan } from './explain.js';
 import type { HubRequests } from './hub-requests.js';
-import { OurRecords } from './paged-records.js';
+import { PagedRecords } from './paged-records.js';
 import { neverMatches, planQuery } from './query-planner.js';
-import { byIds, type ProjectedRow, projectAll, type Question, type Row, WHOLE_RANGE } from './question.js';
+import {
+  byIds,
+  type ProjectedRow,
+  projectAll,
+  type RecordQuery,
+  type Row,
+  WHOLE_RANGE,
+} from './record-query.js';
 import { RecordRequests } from './record-requests.js';
 import { MAX_LIST } from './stock/stock-plan.js';
 import { StockRecords } from './stock/stock-records.js';
@@ -15,7 +22,7 @@ export class HubDatabase {
   readonly #hubRequests: HubRequests;
   #requests: RecordRequests;
   #whole: StockRecords;
-  #paged: OurRecords | undefined;
+  #paged: PagedRecords | undefined;
 
   constructor(requests: HubRequests) {
     this.#hubRequests = requests;
@@ -29,11 +36,11 @@ export class HubDatabase {
     this.#requests = records;
     this.#whole = new StockRecords(records);
     const { ours } = records;
-    this.#paged = ours?.features.includes('page') === true ? new OurRecords(records, ours) : undefined;
+    this.#paged = ours?.features.includes('page') === true ? new PagedRecords(records, ours) : undefined;
   }
 
   /** The matches that a question wants, in its order. */
-  async find(question: Question, deadline: Deadline): Promise<ProjectedRow[]> {
+  async find(question: RecordQuery, deadline: Deadline): Promise<ProjectedRow[]> {
     const all: ProjectedRow[][] = [];
     for await (const rows of this.pages(question, () => deadline)) all.push(rows);
     return all.flat();
@@ -41,7 +48,7 @@ export class HubDatabase {
 
   /** The same, some at a time, so that neither side holds all of them. */
   async *pages(
-    question: Question,
+    question: RecordQuery,
     newDeadline: () => Deadline,
   ): AsyncGenerator<ProjectedRow[], void, undefined> {
     for await (const rows of this.#records(question.node).pages(question, newDeadline))
@@ -54,7 +61,7 @@ export class HubDatabase {
   }
 
   /** The ids of the matches, in order. */
-  async ids(question: Omit<Question, 'keys'>, newDeadline: () => Deadline): Promise<string[]> {
+  async ids(question: Omit<RecordQuery, 'keys'>, newDeadline: () => Deadline): Promise<string[]> {
     const ids: string[] = [];
     const keys = [{ name: 'msg_id', column: 'msg_id' }] as const;
     for await (const rows of this.pages({ ...question, keys }, newDeadline))
@@ -68,7 +75,7 @@ export class HubDatabase {
   }
 
   /** How a question would be asked; asks for no records. */
-  async explain(question: Question, deadline: Deadline): Promise<QueryPlan> {
+  async explain(question: RecordQuery, deadline: Deadline): Promise<QueryPlan> {
     const { node } = question;
     const traits = await this.#requests.traits(columnsOf(node).has('label'), deadline);
     const plan = planQuery(node, traits);
@@ -116,7 +123,7 @@ export class HubDatabase {
     return this.#requests.history(deadline);
   }
 
-  #records(node: QueryNode): OurRecords | StockRecords {
+  #records(node: QueryNode): PagedRecords | StockRecords {
     return this.#paged?.takes(node) === true ? this.#paged : this.#whole;
   }
 }

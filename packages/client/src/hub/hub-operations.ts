@@ -16,7 +16,7 @@ import type { EngineRegistry } from '../engines/engine-registry.js';
 import { chunked, type HubDatabase } from './hub-database.js';
 import type { HubRequests } from './hub-requests.js';
 import type { PurgeReport } from './purge.js';
-import { type Row, WHOLE_RANGE } from './question.js';
+import { type Row, WHOLE_RANGE } from './record-query.js';
 import { left } from './record-requests.js';
 import { MAX_LIST } from './stock/stock-plan.js';
 

@@ -2,11 +2,11 @@ import type { Dict, HubInfo, TaskKey } from '@ipyparallel-js/protocol';
 import { type QueryNode, toWireSort } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
 import { type HubPlan, neverMatches, planQuery } from './query-planner.js';
-import { columnsAsked, type Question, type Row } from './question.js';
+import { columnsAsked, type RecordQuery, type Row } from './record-query.js';
 import type { RecordPage, RecordRequests } from './record-requests.js';
 
 /** Records of a hub of ours: it sorts, skips, limits and counts, and answers in pages whose size it bounds itself. */
-export class OurRecords {
+export class PagedRecords {
   readonly #requests: RecordRequests;
 
   readonly #info: HubInfo;
@@ -25,7 +25,7 @@ export class OurRecords {
    * The matches in order, a page at a time, the next one under way while one is read. Each begins after the last record
    * of the one before, so that none is missed or repeated when others come or go.
    */
-  async *pages(question: Question, newDeadline: () => Deadline): AsyncGenerator<Row[], void, undefined> {
+  async *pages(question: RecordQuery, newDeadline: () => Deadline): AsyncGenerator<Row[], void, undefined> {
     const query = this.query(question.node);
     if (query === undefined) return;
     const { skip, limit, sort } = question;

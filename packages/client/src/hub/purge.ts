@@ -3,7 +3,7 @@ import { allOf, TASK_KEYS } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
 import type { HubDatabase } from './hub-database.js';
 import type { HubOperations } from './hub-operations.js';
-import { byIds, type Question, type Row, WHOLE_RANGE } from './question.js';
+import { byIds, type RecordQuery, type Row, WHOLE_RANGE } from './record-query.js';
 import { left } from './record-requests.js';
 
 /** What a purge by query did, or would do. */
@@ -33,7 +33,7 @@ export class Purge {
   }
 
   /** Purges the matches that have ended. */
-  async run(question: Question, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport> {
+  async run(question: RecordQuery, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport> {
     const query = this.#database.sendable(question.node);
     if (query === undefined) return this.#byId(question, dryRun, newDeadline);
     if (isWhole(question)) return this.#operations.purgeQuery(query, dryRun, newDeadline());
@@ -54,7 +54,7 @@ export class Purge {
   }
 
   // A stock hub purges ids only, and measures nothing.
-  async #byId(question: Question, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport> {
+  async #byId(question: RecordQuery, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport> {
     const ended: string[] = [];
     let pending = 0;
     const keys = (['msg_id', 'submitted', 'completed'] as const).map((column) => ({ name: column, column }));
@@ -80,7 +80,7 @@ export class Purge {
 
 const ALL_COLUMNS: readonly TaskKey[] = TASK_KEYS;
 
-function isWhole({ skip, limit }: Question): boolean {
+function isWhole({ skip, limit }: RecordQuery): boolean {
   return skip === WHOLE_RANGE.skip && limit === WHOLE_RANGE.limit;
 }
 

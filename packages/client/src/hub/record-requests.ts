@@ -17,7 +17,7 @@ import {
 import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
 import type { HubRequests, OkContent } from './hub-requests.js';
 import type { HubTraits } from './query-planner.js';
-import type { Row } from './question.js';
+import type { Row } from './record-query.js';
 
 /** What a request for records brought. */
 export interface RecordPage {

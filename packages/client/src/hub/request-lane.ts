@@ -1,11 +1,11 @@
-/** One after another: what is asked of a hub that answers one at a time. */
-export class Turns {
+/** Runs requests one at a time: a Python hub serves all its clients from one thread. */
+export class RequestLane {
   #last: Promise<unknown> = Promise.resolve();
 
-  /** Runs it when everything before has ended, however it ended. */
-  take<T>(run: () => Promise<T>): Promise<T> {
-    const mine = this.#last.then(run);
-    this.#last = mine.catch(() => undefined);
-    return mine;
+  /** Runs a request after every earlier one has settled, successfully or not. */
+  run<T>(request: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(request);
+    this.#last = result.catch(() => undefined);
+    return result;
   }
 }

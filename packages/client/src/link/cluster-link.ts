@@ -14,10 +14,10 @@ import { ReturningEngines, type ReturnTimes } from '../engines/returning-engines
 import { HubDatabase } from '../hub/hub-database.js';
 import { HubOperations } from '../hub/hub-operations.js';
 import { HubRequests } from '../hub/hub-requests.js';
-import { Turns } from '../hub/request-lane.js';
-import { Signals } from '../live/change-signals.js';
+import { RequestLane } from '../hub/request-lane.js';
+import { ChangeSignals } from '../live/change-signals.js';
 import { LiveQueries } from '../live/live-queries.js';
-import { RecordedTasks } from '../query/task-actions.js';
+import { TaskActions } from '../query/task-actions.js';
 import { ClientResults } from '../results/result-finder.js';
 import { ClientKeeper } from '../tasks/client-task-owner.js';
 import { EngineChanges } from '../tasks/engine-changes.js';
@@ -63,7 +63,7 @@ export class ClusterLink {
   /** Results by id, by place in the history, or by handle. */
   readonly results: ClientResults = new ClientResults(this);
   /** Resubmission and purges. */
-  readonly recorded: RecordedTasks = new RecordedTasks(this);
+  readonly recorded: TaskActions = new TaskActions(this);
   /** What engines are asked beside their work. */
   readonly commands: EngineCommands;
   /** Whether the controller is there, and who is told when it goes and comes. */
@@ -77,7 +77,7 @@ export class ClusterLink {
   /** The tasks that are followed by asking the hub. */
   readonly others: HubTasks;
   /** What is noticed without asking, for those who ask. */
-  readonly signals = new Signals();
+  readonly signals = new ChangeSignals();
   readonly live: LiveQueries;
   readonly #lives: Lives;
   readonly #connectTimeout: number;
@@ -123,9 +123,9 @@ export class ClusterLink {
     this.commands = new EngineCommands(this, (ids, wait) => this.operations.queueStatus(ids, true, wait));
     this.database = new HubDatabase(this.requests);
     this.operations = new HubOperations(this.requests, this.database, this.registry);
-    const turns = new Turns();
+    const lane = new RequestLane();
     this.others = new HubTasks({
-      turns,
+      lane,
       database: this.database,
       requests: this.requests,
       registry: this.registry,
@@ -135,7 +135,7 @@ export class ClusterLink {
       ...(options.pickleLimits === undefined ? {} : { pickleLimits: options.pickleLimits }),
     });
     this.live = new LiveQueries({
-      turns,
+      lane,
       requests: this.requests,
       signals: this.signals,
       connection: this.connection,

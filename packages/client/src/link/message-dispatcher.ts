@@ -1,7 +1,7 @@
 import { type AnyMessage, type ClientChannel, isMessageOf } from '@ipyparallel-js/protocol';
 import type { ControlRequests } from '../engines/control-requests.js';
 import type { HubRequests } from '../hub/hub-requests.js';
-import type { Signals } from '../live/change-signals.js';
+import type { ChangeSignals } from '../live/change-signals.js';
 import type { LiveQueries } from '../live/live-queries.js';
 import type { EngineChanges } from '../tasks/engine-changes.js';
 import type { HubTasks } from '../tasks/hub-tasks.js';
@@ -15,7 +15,7 @@ export interface Receivers {
   readonly control: ControlRequests;
   readonly own: OwnTasks;
   readonly others: HubTasks;
-  readonly signals: Signals;
+  readonly signals: ChangeSignals;
   readonly coalesced: Submitter['coalesced'];
   readonly inbox: LiveQueries['inbox'];
   readonly engines: EngineChanges;
@@ -61,7 +61,7 @@ export class Incoming {
       this.#to.onShutdown();
       return;
     }
-    this.#to.signals.onAnything();
+    this.#to.signals.onUnspecified();
     const { id, uuid } = message.content;
     if (typeof id !== 'number' || typeof uuid !== 'string') return;
     if (isMessageOf(message, 'registration_notification')) this.#to.engines.came(id, uuid);

@@ -1,7 +1,7 @@
 import { type AnyMessage, isMessageOf, parentId } from '@ipyparallel-js/protocol';
 
 /** What a client notices without asking: each says that something about a task, or the cluster, may be new at the hub. */
-export type Signal =
+export type ChangeSignal =
   /** It was sent; its record will be there soon. */
   | { readonly kind: 'submitted'; readonly msgId: string }
   | { readonly kind: 'begun'; readonly msgId: string; readonly at: Date }
@@ -9,7 +9,7 @@ export type Signal =
   /** Its reply, or that its engine is idle again. */
   | { readonly kind: 'ended'; readonly msgId: string }
   /** Engines came or went, records were purged or resubmitted: anything may have changed. */
-  | { readonly kind: 'anything' };
+  | { readonly kind: 'unspecified' };
 
 /** Output of a task: the column that it goes to, and how much it adds to a text. */
 export interface Output {
@@ -21,12 +21,12 @@ export interface Output {
 const MOST_BEGUN = 10_000;
 
 /** Passes on what a client notices to the live queries that run. */
-export class Signals {
-  readonly #listeners = new Set<(signal: Signal) => void>();
+export class ChangeSignals {
+  readonly #listeners = new Set<(signal: ChangeSignal) => void>();
   readonly #begun = new Map<string, Date>();
 
   /** Listens until the returned function is called. */
-  listen(listener: (signal: Signal) => void): () => void {
+  listen(listener: (signal: ChangeSignal) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -60,8 +60,8 @@ export class Signals {
     this.#tell({ kind: 'submitted', msgId });
   }
 
-  onAnything(): void {
-    this.#tell({ kind: 'anything' });
+  onUnspecified(): void {
+    this.#tell({ kind: 'unspecified' });
   }
 
   #ended(msgId: string): void {
@@ -79,7 +79,7 @@ export class Signals {
     }
   }
 
-  #tell(signal: Signal): void {
+  #tell(signal: ChangeSignal): void {
     for (const listener of this.#listeners) listener(signal);
   }
 }

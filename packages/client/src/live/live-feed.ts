@@ -1,7 +1,7 @@
 import { ConnectionClosedError, newId, TimeoutError, TransportError } from '@ipyparallel-js/protocol';
 import { pause } from '@ipyparallel-js/wire';
 import type { ConnectionState } from '../connection/connection-state.js';
-import type { Question } from '../hub/question.js';
+import type { RecordQuery } from '../hub/record-query.js';
 import type { Difference, LiveChange } from './live-set.js';
 import { LiveSet } from './live-set.js';
 import { digestOf } from './sequence.js';
@@ -70,7 +70,7 @@ const RETRY_MS = 5_000;
 /** One live query's set, its source, its readers, and what lately happened. Runs while it is read. */
 export class LiveFeed implements FeedSink {
   readonly id = newId();
-  readonly question: Question;
+  readonly question: RecordQuery;
   /** Of what is asked: a place in the answers to something else is none in these. */
   readonly digest: string;
   readonly set: LiveSet;
@@ -89,7 +89,7 @@ export class LiveFeed implements FeedSink {
   #onReaders: () => void = () => undefined;
 
   constructor(
-    question: Question,
+    question: RecordQuery,
     source: FeedSource,
     connection: ConnectionState,
     onIdle: (feed: LiveFeed) => void,

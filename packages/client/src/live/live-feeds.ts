@@ -1,4 +1,4 @@
-import type { Question } from '../hub/question.js';
+import type { RecordQuery } from '../hub/record-query.js';
 import type { LiveFeed } from './live-feed.js';
 import type { ParsedSequence } from './sequence.js';
 
@@ -79,7 +79,7 @@ export class LiveFeeds {
 }
 
 /** What makes two questions one: their query and their keys, in the same words. */
-export function keyOf(question: Question, ...more: readonly unknown[]): string {
+export function keyOf(question: RecordQuery, ...more: readonly unknown[]): string {
   return JSON.stringify(
     [question.node, question.keys ?? null, question.sort, ...more],
     (_, value: unknown) =>

@@ -3,9 +3,9 @@ import type { ConnectionState } from '../connection/connection-state.js';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import type { HubDatabase } from '../hub/hub-database.js';
 import type { HubRequests } from '../hub/hub-requests.js';
-import { type Question, WHOLE_RANGE } from '../hub/question.js';
-import type { Turns } from '../hub/request-lane.js';
-import type { Signals } from './change-signals.js';
+import { type RecordQuery, WHOLE_RANGE } from '../hub/record-query.js';
+import type { RequestLane } from '../hub/request-lane.js';
+import type { ChangeSignals } from './change-signals.js';
 import { type FeedSource, LiveFeed } from './live-feed.js';
 import { keyOf, LiveFeeds } from './live-feeds.js';
 import { findLostRows } from './lost-records.js';
@@ -20,11 +20,11 @@ import type { WatchOptions } from './watch-event.js';
 /** What live queries need of the link to a cluster. */
 export interface LiveContext {
   readonly requests: HubRequests;
-  readonly signals: Signals;
+  readonly signals: ChangeSignals;
   readonly registry: EngineRegistry;
   readonly connection: ConnectionState;
   /** In which a hub is asked that pushes nothing: never two questions at once. */
-  readonly turns: Turns;
+  readonly lane: RequestLane;
   /** Asked anew each time: it is another one after a reconnection. */
   database(): HubDatabase;
   /** What the hub says of itself; undefined for a stock one. */
@@ -46,7 +46,7 @@ export class LiveQueries {
   }
 
   /** A live query, of which nothing is asked before it is subscribed to. @throws UsageError */
-  watch<R>(question: Question, options: WatchOptions): Watch<R> {
+  watch<R>(question: RecordQuery, options: WatchOptions): Watch<R> {
     if (question.skip !== WHOLE_RANGE.skip || question.limit !== WHOLE_RANGE.limit)
       throw new UsageError(
         'a live query has neither skip nor limit: which records they mean changes with every record that comes; watch all matches and pick from records()',
@@ -96,17 +96,17 @@ export class LiveQueries {
     return this.#context.hub()?.features.includes('subscribe') === true;
   }
 
-  #open(key: string, question: Question, intervals: StockIntervals, after?: ParsedSequence): LiveFeed {
-    const { connection, requests, signals, registry, turns, database, hub } = this.#context;
+  #open(key: string, question: RecordQuery, intervals: StockIntervals, after?: ParsedSequence): LiveFeed {
+    const { connection, requests, signals, registry, lane, database, hub } = this.#context;
     const newDeadline = (signal: AbortSignal) => requests.deadline({ signal });
-    const asking = new StockSource({ signals, database, turns, newDeadline }, question, intervals);
+    const asking = new StockSource({ signals, database, lane, newDeadline }, question, intervals);
     const pushed = new PushedSource({ requests, database, inbox: this.inbox }, question);
     const source: FeedSource = {
       run: async (sink, signal) => {
         const isOurs = () => hub() !== undefined;
         const ended = new AbortController();
         const lost = findLostRows(
-          { requests, registry, turns, database, isOurs },
+          { requests, registry, lane, database, isOurs },
           sink,
           AbortSignal.any([signal, ended.signal]),
         );

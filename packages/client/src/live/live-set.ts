@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isDone, type TaskKey, type TaskRecord, type TaskStatus, taskStatus } from '@ipyparallel-js/protocol';
 import { STATUS_KEYS } from '@ipyparallel-js/protocol/internal';
-import { type ProjectedRow, projectAll, type Question, type Row } from '../hub/question.js';
+import { type ProjectedRow, projectAll, type RecordQuery, type Row } from '../hub/record-query.js';
 
 /** What a feed has learnt of one record. Rows have the columns of {@link LiveSet.columns}. */
 export type LiveChange =
@@ -38,10 +38,10 @@ export type Difference =
  * is told on once. Of a record no more is kept than was asked for, its status, and when it began.
  */
 export class LiveSet {
-  readonly #question: Pick<Question, 'keys'>;
+  readonly #question: Pick<RecordQuery, 'keys'>;
   readonly #rows = new Map<string, LiveRow>();
 
-  constructor(question: Pick<Question, 'keys'>) {
+  constructor(question: Pick<RecordQuery, 'keys'>) {
     this.#question = question;
   }
 

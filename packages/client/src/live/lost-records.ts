@@ -3,7 +3,7 @@ import { pause, withChildSignal } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import type { HubDatabase } from '../hub/hub-database.js';
 import type { HubRequests } from '../hub/hub-requests.js';
-import type { Turns } from '../hub/request-lane.js';
+import type { RequestLane } from '../hub/request-lane.js';
 import { LostTasks } from '../tasks/lost-tasks.js';
 import type { FeedSink } from './live-feed.js';
 
@@ -11,7 +11,7 @@ import type { FeedSink } from './live-feed.js';
 export interface LostContext {
   readonly requests: HubRequests;
   readonly registry: EngineRegistry;
-  readonly turns: Turns;
+  readonly lane: RequestLane;
   database(): HubDatabase;
   /** Whether the hub is one of ours. */
   isOurs(): boolean;
@@ -27,8 +27,8 @@ const MOST = 2_000;
  * results do. Looks soon at first, then once a minute.
  */
 export async function findLostRows(context: LostContext, sink: FeedSink, signal: AbortSignal): Promise<void> {
-  const { requests, registry, turns } = context;
-  const tasks = new LostTasks(requests, registry, turns, context.isOurs());
+  const { requests, registry, lane } = context;
+  const tasks = new LostTasks(requests, registry, lane, context.isOurs());
   while (!signal.aborted) {
     await pause(TICK_MS, signal);
     if (signal.aborted || !tasks.due) continue;
@@ -44,7 +44,7 @@ export async function findLostRows(context: LostContext, sink: FeedSink, signal:
 }
 
 async function look(
-  { database, requests, turns }: LostContext,
+  { database, requests, lane }: LostContext,
   tasks: LostTasks,
   ids: readonly string[],
   sink: FeedSink,
@@ -53,7 +53,7 @@ async function look(
   const rows = async (wanted: readonly string[]) =>
     [
       ...(
-        await turns.take(() =>
+        await lane.run(() =>
           database().byId(wanted, ['engine_uuid', 'completed'], requests.deadline({ signal })),
         )
       ).values(),

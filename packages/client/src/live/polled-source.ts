@@ -12,21 +12,21 @@ import type { Deadline } from '@ipyparallel-js/wire';
 import { withChildSignal } from '@ipyparallel-js/wire';
 import type { HubDatabase } from '../hub/hub-database.js';
 import { neverMatches } from '../hub/query-planner.js';
-import { byIds, columnsAsked, type Question, type Row } from '../hub/question.js';
-import type { Turns } from '../hub/request-lane.js';
-import { Pace } from '../hub/stock/slice-size.js';
+import { byIds, columnsAsked, type RecordQuery, type Row } from '../hub/record-query.js';
+import type { RequestLane } from '../hub/request-lane.js';
+import { SliceSize } from '../hub/stock/slice-size.js';
 import { namedIds } from '../hub/stock/stock-records.js';
-import type { Signal, Signals } from './change-signals.js';
+import type { ChangeSignal, ChangeSignals } from './change-signals.js';
 import type { FeedSink } from './live-feed.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';
-import { SignsOfChange } from './recheck-schedule.js';
+import { RecheckSchedule } from './recheck-schedule.js';
 
 /** What a feed that asks works with. */
 export interface StockContext {
   database(): HubDatabase;
-  readonly signals: Signals;
+  readonly signals: ChangeSignals;
   /** Of all feeds of the client: never two questions at once. */
-  readonly turns: Turns;
+  readonly lane: RequestLane;
   newDeadline(signal: AbortSignal): Deadline;
 }
 
@@ -60,7 +60,7 @@ const OUTPUT: ReadonlySet<TaskKey> = new Set<TaskKey>([
 /** Asks a hub for what one live query is about. What it knows of the hub holds as long as the connection does. */
 export class StockRun {
   readonly #context: StockContext;
-  readonly #question: Question;
+  readonly #question: RecordQuery;
   readonly #intervals: StockIntervals;
   readonly #sink: FeedSink;
   readonly #signal: AbortSignal;
@@ -69,8 +69,8 @@ export class StockRun {
   readonly #matches: (row: Row) => boolean;
   readonly #mayEverMatch: (row: Row) => boolean;
   readonly #named: ReadonlySet<string> | undefined;
-  readonly #signs: SignsOfChange;
-  readonly #pace = new Pace(SLICES);
+  readonly #signs: RecheckSchedule;
+  readonly #pace = new SliceSize(SLICES);
   /** Ids that the hub's history had. */
   #seen: ReadonlySet<string> = new Set();
   /** Incomplete tasks and the engine that each has. */
@@ -89,7 +89,7 @@ export class StockRun {
 
   constructor(
     context: StockContext,
-    question: Question,
+    question: RecordQuery,
     intervals: StockIntervals,
     sink: FeedSink,
     signal: AbortSignal,
@@ -110,7 +110,7 @@ export class StockRun {
     this.#mayEverMatch = recordPredicate(allOf(fixed));
     const named = namedIds(node);
     this.#named = named === undefined ? undefined : new Set(named);
-    this.#signs = new SignsOfChange(this.#columns.some((column) => OUTPUT.has(column)));
+    this.#signs = new RecheckSchedule(this.#columns.some((column) => OUTPUT.has(column)));
   }
 
   async run(): Promise<void> {
@@ -144,9 +144,9 @@ export class StockRun {
     return Math.min(this.#slowAt, hurried);
   }
 
-  #hear(signal: Signal): void {
+  #hear(signal: ChangeSignal): void {
     const now = performance.now();
-    if (signal.kind === 'anything') {
+    if (signal.kind === 'unspecified') {
       this.lookSoon();
       return;
     }
@@ -156,7 +156,7 @@ export class StockRun {
     // Somebody submits: others of theirs may wait, of which nothing is heard before they begin.
     const stranger = signal.kind !== 'submitted' && !this.#knows(msgId) && !this.#signs.has(msgId);
     if (this.#named === undefined && stranger) this.#hurry = Math.min(this.#hurry, HURRIED_MS);
-    if (this.#signs.hear(signal, now)) this.#wake();
+    if (this.#signs.note(signal, now)) this.#wake();
   }
 
   async #untilDue(): Promise<void> {
@@ -296,7 +296,7 @@ export class StockRun {
       at += slice.length;
       const since = performance.now();
       await this.#askSlice(slice);
-      this.#pace.took(slice.length, performance.now() - since);
+      this.#pace.record(slice.length, performance.now() - since);
     }
   }
 
@@ -328,7 +328,7 @@ export class StockRun {
           this.#signs.forget(msgId);
           this.#open.delete(msgId);
           changes.push({ op: 'gone', msgId });
-        } else this.#signs.answered(msgId, undefined, asked, now);
+        } else this.#signs.resolve(msgId, undefined, asked, now);
         continue;
       }
       const matches = told === undefined ? this.#matches(row) : told.has(msgId);
@@ -339,7 +339,7 @@ export class StockRun {
         else this.#open.delete(msgId);
       }
       if (!matches && row.submitted !== null && !this.#mayEverMatch(row)) this.#ignore(msgId);
-      else this.#signs.answered(msgId, row, asked, now);
+      else this.#signs.resolve(msgId, row, asked, now);
     }
     this.#sink.apply(changes);
   }
@@ -355,7 +355,7 @@ export class StockRun {
   }
 
   async #ask<T>(question: (deadline: Deadline) => Promise<T>): Promise<T> {
-    return this.#context.turns.take(async () => {
+    return this.#context.lane.run(async () => {
       try {
         return await withChildSignal(this.#signal, (signal) => question(this.#context.newDeadline(signal)));
       } finally {

@@ -11,7 +11,7 @@ import { pause, withChildSignal } from '@ipyparallel-js/wire';
 import type { HubDatabase } from '../hub/hub-database.js';
 import type { HubReply, HubRequests, OkContent } from '../hub/hub-requests.js';
 import { neverMatches } from '../hub/query-planner.js';
-import { byIds, columnsAsked, type Question, type Row } from '../hub/question.js';
+import { byIds, columnsAsked, type RecordQuery, type Row } from '../hub/record-query.js';
 import { bufferReader } from '../hub/record-requests.js';
 import type { FeedSink, FeedSource, Place } from './live-feed.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';
@@ -33,11 +33,11 @@ const SYNC_MS = 120_000;
 /** Feeds a live query by what our hub pushes: it subscribes, takes a snapshot, and then each update as it comes. */
 export class PushedSource implements FeedSource {
   readonly #context: PushedContext;
-  readonly #question: Question;
+  readonly #question: RecordQuery;
   /** Up to here the set has everything; undefined before a snapshot was whole. */
   #place: Place | undefined;
 
-  constructor(context: PushedContext, question: Question) {
+  constructor(context: PushedContext, question: RecordQuery) {
     this.#context = context;
     this.#question = question;
   }
@@ -66,7 +66,7 @@ export class PushedSource implements FeedSource {
 /** One subscription, from its beginning to its end. */
 class PushedRun {
   readonly #context: PushedContext;
-  readonly #question: Question;
+  readonly #question: RecordQuery;
   readonly #sink: FeedSink;
   readonly #signal: AbortSignal;
   readonly #columns: readonly TaskKey[];
@@ -83,7 +83,7 @@ class PushedRun {
 
   constructor(
     context: PushedContext,
-    question: Question,
+    question: RecordQuery,
     sink: FeedSink,
     signal: AbortSignal,
     place: Place | undefined,

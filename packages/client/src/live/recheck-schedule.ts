@@ -1,5 +1,5 @@
-import type { Row } from '../hub/question.js';
-import type { Output, Signal } from './change-signals.js';
+import type { Row } from '../hub/record-query.js';
+import type { ChangeSignal, Output } from './change-signals.js';
 
 /** What is hoped for of a task that something was heard of. */
 interface Sign {
@@ -29,7 +29,7 @@ const OUTPUT_PAUSE_MS = 40;
 const MOST = 20_000;
 
 /** Which tasks may have changed, from what was heard of them, and when to ask for each. */
-export class SignsOfChange {
+export class RecheckSchedule {
   readonly #signs = new Map<string, Sign>();
   readonly #outputMatters: boolean;
 
@@ -39,7 +39,7 @@ export class SignsOfChange {
   }
 
   /** Notes a signal; false when it is of no interest. */
-  hear(signal: Exclude<Signal, { kind: 'anything' }>, now: number): boolean {
+  note(signal: Exclude<ChangeSignal, { kind: 'unspecified' }>, now: number): boolean {
     const { kind, msgId } = signal;
     if (kind === 'output' && !this.#outputMatters) return false;
     const sign = this.#signs.get(msgId) ?? this.#add(msgId);
@@ -73,7 +73,7 @@ export class SignsOfChange {
   }
 
   /** Learns what a question that was sent at `asked` has answered of a task: its record, or that there is none. */
-  answered(msgId: string, row: Row | undefined, asked: number, now: number): void {
+  resolve(msgId: string, row: Row | undefined, asked: number, now: number): void {
     const sign = this.#signs.get(msgId);
     if (sign === undefined) return;
     // What was heard after the question was sent is not answered by it.

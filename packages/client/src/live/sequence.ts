@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { toWireQuery } from '@ipyparallel-js/protocol/internal';
-import type { Question } from '../hub/question.js';
+import type { RecordQuery } from '../hub/record-query.js';
 import type { Place } from './live-feed.js';
 import type { WatchSequence } from './watch-event.js';
 
@@ -35,7 +35,7 @@ export function parseSequence(text: WatchSequence): ParsedSequence | undefined {
 }
 
 /** Another question, or other keys, have another one. */
-export function digestOf({ node, keys }: Question): string {
+export function digestOf({ node, keys }: RecordQuery): string {
   const text = JSON.stringify([toWireQuery(node), keys ?? null], (_, value: unknown) =>
     typeof value === 'bigint' ? `#${value}` : value,
   );

@@ -1,15 +1,15 @@
-import type { Question } from '../hub/question.js';
+import type { RecordQuery } from '../hub/record-query.js';
 import type { FeedSink, FeedSource } from './live-feed.js';
 import { type StockContext, type StockIntervals, StockRun } from './polled-source.js';
 
 /** Feeds a live query by asking: for the tasks that a signal names at once, for what gives no signal now and then. */
 export class StockSource implements FeedSource {
   readonly #context: StockContext;
-  readonly #question: Question;
+  readonly #question: RecordQuery;
   readonly #intervals: StockIntervals;
   #current: StockRun | undefined;
 
-  constructor(context: StockContext, question: Question, intervals: StockIntervals) {
+  constructor(context: StockContext, question: RecordQuery, intervals: StockIntervals) {
     this.#context = context;
     this.#question = question;
     this.#intervals = intervals;

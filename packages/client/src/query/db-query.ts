@@ -5,7 +5,7 @@ import { Observable } from 'rxjs';
 import type { QueryPlan } from '../hub/explain.js';
 import type { HubDatabase } from '../hub/hub-database.js';
 import type { PurgeReport } from '../hub/purge.js';
-import type { ProjectedRow, Question } from '../hub/question.js';
+import type { ProjectedRow, RecordQuery } from '../hub/record-query.js';
 import type { LiveQueries } from '../live/live-queries.js';
 import type { Watch } from '../live/watch.js';
 import { WATCH_OPTIONS, type WatchOptions } from '../live/watch-event.js';
@@ -28,12 +28,12 @@ export interface QueryContext {
  */
 export class DbQuery<R> implements PromiseLike<R[]> {
   readonly #context: QueryContext;
-  readonly #question: Question;
+  readonly #question: RecordQuery;
   readonly #options: WaitOptions;
   #answer: Promise<R[]> | undefined;
 
   /** @internal Made by `Client.dbQuery`. */
-  constructor(context: QueryContext, question: Question, options: WaitOptions) {
+  constructor(context: QueryContext, question: RecordQuery, options: WaitOptions) {
     startDeadline(options, context.defaultTimeout);
     this.#context = context;
     this.#question = question;
@@ -169,7 +169,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
     return this.#context.database.ids(this.#question, this.#newDeadline());
   }
 
-  #pages(question: Question): AsyncGenerator<ProjectedRow[], void, undefined> {
+  #pages(question: RecordQuery): AsyncGenerator<ProjectedRow[], void, undefined> {
     return this.#context.database.pages(question, this.#newDeadline());
   }
 

@@ -1,7 +1,7 @@
 import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
 import type { Targets } from '../engines/targets.js';
 import { Purge, type PurgeReport } from '../hub/purge.js';
-import type { Question } from '../hub/question.js';
+import type { RecordQuery } from '../hub/record-query.js';
 import type { ClusterLink } from '../link/cluster-link.js';
 import { AsyncResult } from '../results/async-result.js';
 import type { ResubmitOptions } from './query-options.js';
@@ -10,11 +10,11 @@ import type { ResubmitOptions } from './query-options.js';
 export interface Selections {
   results(msgIds: readonly string[]): AsyncResult<unknown[]>;
   resubmit(msgIds: readonly string[], options: ResubmitOptions): Promise<AsyncResult<unknown[]>>;
-  purge(question: Question, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport>;
+  purge(question: RecordQuery, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport>;
 }
 
 /** What is done with tasks by their records at the hub, whether named by ids or selected by a query. */
-export class RecordedTasks implements Selections {
+export class TaskActions implements Selections {
   readonly #link: ClusterLink;
 
   constructor(link: ClusterLink) {
@@ -41,18 +41,18 @@ export class RecordedTasks implements Selections {
     }
     const { renamed, dropped } = await operations.resubmit(msgIds, options);
     for (const again of renamed.values()) signals.onSubmitted(again);
-    signals.onAnything();
+    signals.onUnspecified();
     const tasks = msgIds.map((id) => others.follow(renamed.get(id) ?? id));
     return new AsyncResult(tasks, { single, dropped });
   }
 
   /** Purges what a query selects. */
-  async purge(question: Question, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport> {
+  async purge(question: RecordQuery, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport> {
     const { database, operations, own, signals } = this.#link;
     const report = await new Purge(database, operations).run(question, dryRun, newDeadline);
     if (!dryRun) {
       own.forget(report.msgIds ?? []);
-      signals.onAnything();
+      signals.onUnspecified();
     }
     return report;
   }
@@ -67,12 +67,12 @@ export class RecordedTasks implements Selections {
     const engines = targets === undefined ? [] : targets === 'all' ? registry.ids : [targets].flat();
     const ended = engines.length === 0 ? [] : await operations.endedOn(engines, options);
     if (msgIds.length + ended.length > 0) await operations.purgeIds([...msgIds, ...ended], options);
-    signals.onAnything();
+    signals.onUnspecified();
   }
 
   /** Purges all that has ended, at the hub alone. */
   async purgeAll(options: WaitOptions): Promise<void> {
     await this.#link.operations.purgeAll(options);
-    this.#link.signals.onAnything();
+    this.#link.signals.onUnspecified();
   }
 }

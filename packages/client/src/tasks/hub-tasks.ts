@@ -14,8 +14,8 @@ import { type Deadline, pause } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import { chunked, type HubDatabase } from '../hub/hub-database.js';
 import type { HubRequests } from '../hub/hub-requests.js';
-import type { Row } from '../hub/question.js';
-import type { Turns } from '../hub/request-lane.js';
+import type { Row } from '../hub/record-query.js';
+import type { RequestLane } from '../hub/request-lane.js';
 import { LostTasks, type OpenTask } from './lost-tasks.js';
 import { describeFromRecord, FACT_COLUMNS } from './metadata-of-record.js';
 import { PublishedSigns } from './observed-output.js';
@@ -44,7 +44,7 @@ export interface HubTasksContext {
   readonly requests: HubRequests;
   readonly registry: EngineRegistry;
   /** In which questions are asked that can wait. */
-  readonly turns: Turns;
+  readonly lane: RequestLane;
   readonly keeper?: TaskKeeper;
   /** Whether there is a connection; without one what is followed waits. */
   readonly connected?: () => boolean;
@@ -97,14 +97,14 @@ export class HubTasks {
     this.#context = context;
     this.#database = context.database;
     this.#requests = context.requests;
-    this.#lost = new LostTasks(context.requests, context.registry, context.turns, false);
+    this.#lost = new LostTasks(context.requests, context.registry, context.lane, false);
   }
 
   /** What the hub says of itself; undefined for a stock one. Told at each connection. */
   setHub(hub: HubInfo | undefined): void {
     const ours = hub !== undefined;
     this.#ours = ours;
-    this.#lost = new LostTasks(this.#requests, this.#context.registry, this.#context.turns, ours);
+    this.#lost = new LostTasks(this.#requests, this.#context.registry, this.#context.lane, ours);
     // A stock hub has it in some records only, and would have to be asked for whole records.
     this.#resultColumns = ours ? [...RESULT_COLUMNS, 'display_data'] : RESULT_COLUMNS;
   }
@@ -302,7 +302,7 @@ export class HubTasks {
     try {
       const lost = await this.#lost.find(open, { signal: this.#stop.signal });
       if (lost.size === 0) return;
-      const rows = await this.#context.turns.take(() =>
+      const rows = await this.#context.lane.run(() =>
         this.#database.byId([...lost.keys()], STATUS_COLUMNS, this.#deadline()),
       );
       for (const [id, why] of lost) {

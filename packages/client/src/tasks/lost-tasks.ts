@@ -2,7 +2,7 @@ import { TaskNotFoundError } from '@ipyparallel-js/protocol';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import type { HubRequests } from '../hub/hub-requests.js';
-import type { Turns } from '../hub/request-lane.js';
+import type { RequestLane } from '../hub/request-lane.js';
 
 /** A task whose record says that it has not ended. */
 export interface OpenTask {
@@ -30,17 +30,17 @@ const ENGINE_GRACE_MS = 30_000;
 export class LostTasks {
   readonly #requests: HubRequests;
   readonly #registry: EngineRegistry;
-  readonly #turns: Turns;
+  readonly #lane: RequestLane;
   readonly #ours: boolean;
   /** What was found abandoned at the last look, and when it first was. */
   #suspects = new Map<string, number>();
   #next = 0;
   #wait = FIRST_MS;
 
-  constructor(requests: HubRequests, registry: EngineRegistry, turns: Turns, ours: boolean) {
+  constructor(requests: HubRequests, registry: EngineRegistry, lane: RequestLane, ours: boolean) {
     this.#requests = requests;
     this.#registry = registry;
-    this.#turns = turns;
+    this.#lane = lane;
     this.#ours = ours;
   }
 
@@ -85,7 +85,7 @@ export class LostTasks {
       abandoned.set(msgId, { why, patience: ENGINE_GRACE_MS });
     }
     if (unassigned.length === 0) return abandoned;
-    const { content } = await this.#turns.take(() =>
+    const { content } = await this.#lane.run(() =>
       this.#requests.request('queue_request', { targets: null, verbose: true }, options),
     );
     const waiting = new Set<unknown>(Array.isArray(content['unassigned']) ? content['unassigned'] : []);
@@ -115,7 +115,7 @@ export class LostTasks {
 
   async #knows(ids: readonly string[], options: WaitOptions): Promise<boolean> {
     try {
-      await this.#turns.take(() =>
+      await this.#lane.run(() =>
         this.#requests.request(
           'result_request',
           { msg_ids: ids, status_only: true },

@@ -1,6 +1,6 @@
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import { taskError } from '@ipyparallel-js/protocol/internal';
-import type { Row } from '../hub/question.js';
+import type { Row } from '../hub/record-query.js';
 import { appendText } from './output-store.js';
 import { idsIn } from './read-output.js';
 import type { Task } from './task.js';

@@ -1,5 +1,5 @@
 import { type AnyMessage, type Dict, isMessageOf, taskStatus } from '@ipyparallel-js/protocol';
-import type { Row } from '../hub/question.js';
+import type { Row } from '../hub/record-query.js';
 
 /**
  * Output reaches the hub on another way than the reply; where some is known to be missing it is waited for this long. A

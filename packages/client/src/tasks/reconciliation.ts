@@ -9,7 +9,7 @@ import { pause } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import { chunked, type HubDatabase } from '../hub/hub-database.js';
 import type { HubRequests } from '../hub/hub-requests.js';
-import type { Row } from '../hub/question.js';
+import type { Row } from '../hub/record-query.js';
 import type { HubTasks } from './hub-tasks.js';
 import type { OwnTasks } from './own-tasks.js';
 import type { Task } from './task.js';

@@ -17,7 +17,7 @@ import {
 import type { EngineInfo, EngineRegistry } from '../engines/engine-registry.js';
 import type { ReturningEngines } from '../engines/returning-engines.js';
 import { TargetFinder } from '../engines/targets.js';
-import type { Row } from '../hub/question.js';
+import type { Row } from '../hub/record-query.js';
 import type { OwnTasks } from '../tasks/own-tasks.js';
 import type { Task } from '../tasks/task.js';
 import { engineDied } from '../tasks/task-outcome.js';

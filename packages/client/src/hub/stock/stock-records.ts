@@ -15,9 +15,9 @@ import {
 } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
 import { type HubPlan, type HubTraits, neverMatches, planQuery } from '../query-planner.js';
-import { byIds, columnsAsked, columnsOfSort, type Question, type Row, readRow } from '../question.js';
+import { byIds, columnsAsked, columnsOfSort, type RecordQuery, type Row, readRow } from '../record-query.js';
 import type { RecordRequests } from '../record-requests.js';
-import { Pace } from './slice-size.js';
+import { SliceSize } from './slice-size.js';
 import { MAX_LIST } from './stock-plan.js';
 
 // What a stock hub answers it answers in one message, and nobody else meanwhile: a quarter of a millisecond for each
@@ -67,7 +67,7 @@ export class StockRecords {
   }
 
   /** The matches in order, some at a time. Those that are there throughout come once, whatever else comes and goes. */
-  async *pages(question: Question, newDeadline: () => Deadline): AsyncGenerator<Row[], void, undefined> {
+  async *pages(question: RecordQuery, newDeadline: () => Deadline): AsyncGenerator<Row[], void, undefined> {
     const { node, sort } = question;
     if (neverMatches(node)) return;
     const candidates = await this.#candidates(node, newDeadline());
@@ -218,21 +218,21 @@ export class StockRecords {
       yield await this.matches(node, columns, everything, newDeadline());
       return;
     }
-    const pace = new Pace(SLICES, this.#way);
+    const pace = new SliceSize(SLICES, this.#way);
     for (let at = 0; at < ids.length; ) {
       const slice = ids.slice(at, at + pace.size);
       at += slice.length;
       const since = performance.now();
       // A record may have gone, or have ceased to match, since its id was read.
       const rows = await this.#among(slice, node, columns, everything, newDeadline());
-      pace.took(slice.length, performance.now() - since);
+      pace.record(slice.length, performance.now() - since);
       yield rows;
     }
   }
 
   // The history has the order but for records of one millisecond, which it orders by the microsecond.
   async *#bySubmission(
-    question: Question,
+    question: RecordQuery,
     ids: readonly string[],
     newDeadline: () => Deadline,
   ): AsyncGenerator<Row[], void, undefined> {
@@ -252,7 +252,7 @@ export class StockRecords {
 
   /** First what is sorted by of all, then the records of those wanted. */
   async *#idsFirst(
-    question: Question,
+    question: RecordQuery,
     ids: readonly string[] | undefined,
     newDeadline: () => Deadline,
   ): AsyncGenerator<Row[], void, undefined> {
@@ -267,7 +267,7 @@ export class StockRecords {
       .sort((a, b) => compare(a.keys, b.keys))
       .slice(skip)
       .map(({ id }) => id);
-    const pace = new Pace(SLICES, this.#way);
+    const pace = new SliceSize(SLICES, this.#way);
     let given = 0;
     for (let at = 0; at < wanted.length && given < limit; ) {
       const slice = wanted.slice(at, at + Math.min(pace.size, limit - given));
@@ -277,7 +277,7 @@ export class StockRecords {
       const everything = question.keys === undefined;
       for (const row of await this.#among(slice, node, columnsAsked(question), everything, newDeadline()))
         found.set(row.msg_id, row);
-      pace.took(slice.length, performance.now() - since);
+      pace.record(slice.length, performance.now() - since);
       given += found.size;
       yield slice.flatMap((id) => found.get(id) ?? []);
     }
@@ -304,7 +304,7 @@ export function namedIds(node: QueryNode): string[] | undefined {
 /** Skips and limits pages of rows. */
 async function* cut(
   pages: Iterable<Row[]> | AsyncIterable<Row[]>,
-  { skip, limit }: Pick<Question, 'skip' | 'limit'>,
+  { skip, limit }: Pick<RecordQuery, 'skip' | 'limit'>,
 ): AsyncGenerator<Row[], void, undefined> {
   let at = 0;
   for await (const rows of pages) {

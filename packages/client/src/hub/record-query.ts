@@ -14,7 +14,7 @@ import {
 export type Row = Partial<TaskRecord> & { readonly msg_id: string };
 
 /** A validated question to the Task Database. */
-export interface Question {
+export interface RecordQuery {
   readonly node: QueryNode;
   /** The keys of the answer; undefined for all but the buffers. */
   readonly keys: readonly ProjectedKey[] | undefined;
@@ -28,7 +28,7 @@ export interface Question {
 export type ProjectedRow = { readonly [key: string]: unknown };
 
 /** The part of a question that says which of the matches are wanted, and in which order. */
-export type Range = Pick<Question, 'sort' | 'skip' | 'limit'>;
+export type Range = Pick<RecordQuery, 'sort' | 'skip' | 'limit'>;
 
 /** Every match in the default order. */
 export const WHOLE_RANGE: Range = { sort: parseSort(undefined), skip: 0, limit: Number.POSITIVE_INFINITY };
@@ -57,7 +57,7 @@ function wholeNumber(name: string, value: unknown, least: number, otherwise: num
 }
 
 /** The columns of the answer. */
-export function columnsAsked({ keys }: Pick<Question, 'keys'>): TaskKey[] {
+export function columnsAsked({ keys }: Pick<RecordQuery, 'keys'>): TaskKey[] {
   return (keys ?? FULL_KEYS).map(({ column }) => column);
 }
 
@@ -72,7 +72,7 @@ export const readRow = (row: Row, column: TaskKey): unknown => getOwn(row, colum
 /** Rows with just the keys asked for, under the names asked for. */
 export function projectAll(
   rows: readonly Row[],
-  { keys = FULL_KEYS }: Pick<Question, 'keys'>,
+  { keys = FULL_KEYS }: Pick<RecordQuery, 'keys'>,
 ): ProjectedRow[] {
   // Rows that hold just what was asked for, under its own names, are the answer as they are.
   const [first] = rows;
