@@ -1,6 +1,6 @@
 import { Client } from '@ipyparallel-js/client';
-import { RawClient } from '../test/support/raw-client.js';
-import { RawEngine } from '../test/support/raw-engine.js';
+import { RawClient } from '../test/support/fakes/raw-client.js';
+import { RawEngine } from '../test/support/fakes/raw-engine.js';
 import { waitFor } from '../test/support/wait-for.js';
 
 /** Where a flood goes: a hub that is patient with silent engines. */

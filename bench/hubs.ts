@@ -2,7 +2,7 @@ import { copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
-import { StockCluster } from '../test/support/stock-cluster.js';
+import { StockCluster } from '../test/support/clusters/stock-cluster.js';
 import { type PythonClient, startPythonClient } from './python-client.js';
 
 /** Our controller on a file of its own, and our client in this process. */

@@ -3,8 +3,8 @@
 import { parseArgs } from 'node:util';
 import { Client } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
-import { requirePythonEnv } from '../test/support/python.js';
-import { StockCluster } from '../test/support/stock-cluster.js';
+import { StockCluster } from '../test/support/clusters/stock-cluster.js';
+import { requirePythonEnv } from '../test/support/python/python.js';
 import { quantile } from './measure.js';
 import { startPythonLive } from './python-live.js';
 import {

@@ -1,4 +1,4 @@
-import type { StockVersion } from '../test/support/python.js';
+import type { StockVersion } from '../test/support/python/python.js';
 import type { Samples } from './measure.js';
 import { startPython } from './python-process.js';
 

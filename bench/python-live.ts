@@ -1,4 +1,4 @@
-import type { StockVersion } from '../test/support/python.js';
+import type { StockVersion } from '../test/support/python/python.js';
 import { startPython } from './python-process.js';
 import type { Submit } from './rates.js';
 

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { cleanEnv, requirePythonEnv, type StockVersion } from '../test/support/python.js';
+import { cleanEnv } from '../test/support/environment.js';
+import { requirePythonEnv, type StockVersion } from '../test/support/python/python.js';
 
 /** A script of this folder in a Python process, which takes requests and gives answers as lines of JSON. */
 export interface PythonProcess extends AsyncDisposable {

@@ -4,7 +4,11 @@ import { parseArgs } from 'node:util';
 import { Client } from '@ipyparallel-js/client';
 import { packerFor, Session } from '@ipyparallel-js/protocol';
 import { Dealer } from 'zeromq';
-import { StockCluster, type StockDatabase, type StockVersion } from '../test/support/stock-cluster.js';
+import {
+  StockCluster,
+  type StockDatabase,
+  type StockVersion,
+} from '../test/support/clusters/stock-cluster.js';
 import { startEcho } from './echo.js';
 import { join, printTable, type Samples, sample } from './measure.js';
 import { startPythonClient } from './python-client.js';

@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Client } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
-import { StockCluster } from '../test/support/stock-cluster.js';
+import { StockCluster } from '../test/support/clusters/stock-cluster.js';
 import { Load } from './soak/load.js';
 import { describeBounds, exceeded, MemoryCurve } from './soak/memory-curve.js';
 

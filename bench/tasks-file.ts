@@ -4,7 +4,8 @@ import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { cleanEnv, requirePythonEnv } from '../test/support/python.js';
+import { cleanEnv } from '../test/support/environment.js';
+import { requirePythonEnv } from '../test/support/python/python.js';
 
 /** A file that ipyparallel 9's SQLiteDB could have written, and what is asked of it. */
 export interface TasksFile {

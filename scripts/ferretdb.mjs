@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const source = join(root, 'test/ferretdb');
+const source = join(root, 'test/support/ferretdb');
 const directory = join(root, '.tools/ferretdb');
 const program = join(directory, process.platform === 'win32' ? 'ferretdb.exe' : 'ferretdb');
 const stamp = join(directory, '.stamp');
@@ -19,7 +19,7 @@ const EXIT_NO_GO = 3;
 
 const help = `Usage: node scripts/ferretdb.mjs [--force]
 
-Builds .tools/ferretdb/ferretdb from the program and the pinned modules in test/ferretdb, with SQLite as its
+Builds .tools/ferretdb/ferretdb from the program and the pinned modules in test/support/ferretdb, with SQLite as its
 only backend. What is built and up to date is left alone.
 
   --force  build anew

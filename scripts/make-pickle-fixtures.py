@@ -5,7 +5,7 @@
 
 Each --python pickles the values below in every protocol it has; each --ipyparallel (a Python that can import
 ipyparallel; with numpy and pandas, arrays and tables too) serializes the objects below. Equal pickles are written once.
-An expected value is typed JSON: {"t": TYPE, "v": VALUE}; test/support/typed-json.ts reads it.
+An expected value is typed JSON: {"t": TYPE, "v": VALUE}; test/support/generators/typed-json.ts reads it.
 """
 
 import argparse

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const environments = JSON.parse(readFileSync(join(root, 'test/python/environments.json'), 'utf8'));
+const environments = JSON.parse(readFileSync(join(root, 'test/support/python/environments.json'), 'utf8'));
 const versions = Object.keys(environments).sort(compareVersions);
 
 const EXIT_FAILED = 1;
@@ -18,7 +18,7 @@ const EXIT_NO_PYTHON = 3;
 const help = `Usage: node scripts/python-envs.mjs [--only VERSION]... [--force]
 
 Makes ${versions.map((version) => `.venv-ipp-${version}`).join(', ')} in the repository root, each with
-that ipyparallel and the dependencies pinned in test/python/constraints-VERSION.txt.
+that ipyparallel and the dependencies pinned in test/support/python/constraints-VERSION.txt.
 What is already made and up to date is left alone.
 
   --only VERSION  only this one (${versions.join(', ')}); may be repeated
@@ -45,7 +45,7 @@ function directoryOf(version) {
 }
 
 function constraintsOf(version) {
-  return join(root, 'test/python', `constraints-${version}.txt`);
+  return join(root, 'test/support/python', `constraints-${version}.txt`);
 }
 
 function pythonIn(directory) {

@@ -13,12 +13,12 @@ import { type Dict, InvalidQueryError } from '@ipyparallel-js/protocol';
 import { parseQuery } from '@ipyparallel-js/protocol/internal';
 import { createLogger, stderrSink } from '@ipyparallel-js/wire';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { EmbeddedSubject } from '../support/differential/embedded-subject.js';
-import { NaiveSubject, WireSubject } from '../support/differential/reference.js';
-import { StoreSubject } from '../support/differential/store-subject.js';
-import type { Subject } from '../support/differential/subject.js';
-import { describeMongo, MongoServer } from '../support/mongo-server.js';
-import { CORNERS, REFUSED } from '../support/query-corners.js';
+import { describeMongo, MongoServer } from '../support/clusters/mongo-server.js';
+import { EmbeddedSubject } from '../support/generators/differential/embedded-subject.js';
+import { NaiveSubject, WireSubject } from '../support/generators/differential/reference.js';
+import { StoreSubject } from '../support/generators/differential/store-subject.js';
+import type { Subject } from '../support/generators/differential/subject.js';
+import { CORNERS, REFUSED } from '../support/generators/query-corners.js';
 
 const log = createLogger('error', stderrSink('corners'));
 

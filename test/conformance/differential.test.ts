@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { MemoryDatabase, MongoDatabase, SqliteDatabase } from '@ipyparallel-js/hub/internal';
 import { createLogger, stderrSink } from '@ipyparallel-js/wire';
 import { describe, it } from 'vitest';
-import { EmbeddedSubject } from '../support/differential/embedded-subject.js';
-import { MongoServerSubject } from '../support/differential/mongo-server-subject.js';
-import { NaiveSubject, WireSubject } from '../support/differential/reference.js';
-import { questionsOfRun, runDifferential, seedOfRun } from '../support/differential/run.js';
-import { StoreSubject } from '../support/differential/store-subject.js';
-import { describeMongo, MongoServer } from '../support/mongo-server.js';
+import { describeMongo, MongoServer } from '../support/clusters/mongo-server.js';
+import { EmbeddedSubject } from '../support/generators/differential/embedded-subject.js';
+import { MongoServerSubject } from '../support/generators/differential/mongo-server-subject.js';
+import { NaiveSubject, WireSubject } from '../support/generators/differential/reference.js';
+import { questionsOfRun, runDifferential, seedOfRun } from '../support/generators/differential/run.js';
+import { StoreSubject } from '../support/generators/differential/store-subject.js';
 
 const log = createLogger('warn', stderrSink('differential'));
 

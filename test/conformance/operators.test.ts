@@ -1,9 +1,9 @@
 import { Client } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { describe } from 'vitest';
-import { operatorTests, setUp } from '../support/operators/suite.js';
-import { runWorkload } from '../support/operators/workload.js';
-import { RawClient } from '../support/raw-client.js';
+import { RawClient } from '../support/fakes/raw-client.js';
+import { operatorTests, setUp } from '../support/suites/operators/suite.js';
+import { runWorkload } from '../support/suites/operators/workload.js';
 
 describe('queries on the embedded controller', () => {
   operatorTests(

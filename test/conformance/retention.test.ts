@@ -15,7 +15,7 @@ import { DEFAULT_SORT, parseQuery } from '@ipyparallel-js/protocol/internal';
 import { createLogger, stderrSink } from '@ipyparallel-js/wire';
 import { MongoClient } from 'mongodb';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { describeMongo, MongoServer } from '../support/mongo-server.js';
+import { describeMongo, MongoServer } from '../support/clusters/mongo-server.js';
 import { waitFor } from '../support/wait-for.js';
 
 const log = createLogger('error', stderrSink('retention'));

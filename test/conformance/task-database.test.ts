@@ -6,7 +6,7 @@ import type { Dict } from '@ipyparallel-js/protocol';
 import { parseQuery } from '@ipyparallel-js/protocol/internal';
 import { createLogger, stderrSink } from '@ipyparallel-js/wire';
 import { expect, test } from 'vitest';
-import { describeTaskDatabase } from './task-database.js';
+import { describeTaskDatabase } from '../support/suites/task-database.js';
 
 describeTaskDatabase('memory', async () => {
   const db = new MemoryDatabase({ recordLimit: 100_000 });

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { holdCluster, untilNothingIsLeft } from '../support/held-cluster.js';
+import { holdCluster, untilNothingIsLeft } from '../support/clusters/held-cluster.js';
 import { isAlive } from '../support/processes.js';
 import { waitFor } from '../support/wait-for.js';
 

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { cleanEnv } from '../support/environment.js';
+import { RawClient } from '../support/fakes/raw-client.js';
 import { isAlive } from '../support/processes.js';
-import { cleanEnv } from '../support/python.js';
-import { RawClient } from '../support/raw-client.js';
 import { waitFor } from '../support/wait-for.js';
 
 const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');

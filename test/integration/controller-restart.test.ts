@@ -7,11 +7,11 @@ import { Controller } from '@ipyparallel-js/hub';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { describe, expect, test } from 'vitest';
 import { curveKeyPair } from 'zeromq';
-import { EngineProcess } from '../support/engine-process.js';
-import { executeContent, RawClient } from '../support/raw-client.js';
-import { answerAll, RawEngine } from '../support/raw-engine.js';
-import { RawSubscriber } from '../support/raw-subscriber.js';
-import { RestartableController } from '../support/restartable-controller.js';
+import { EngineProcess } from '../support/clusters/engine-process.js';
+import { RestartableController } from '../support/clusters/restartable-controller.js';
+import { executeContent, RawClient } from '../support/fakes/raw-client.js';
+import { answerAll, RawEngine } from '../support/fakes/raw-engine.js';
+import { RawSubscriber } from '../support/fakes/raw-subscriber.js';
 import { waitFor } from '../support/wait-for.js';
 
 const text = (file: string): string => readFileSync(file, 'utf8');

@@ -1,8 +1,8 @@
 import type { Dict } from '@ipyparallel-js/protocol';
 import { describe, expect, test } from 'vitest';
-import { executeContent, type RawClient } from '../support/raw-client.js';
-import { answerAll, type RawEngine } from '../support/raw-engine.js';
-import { TestController } from '../support/test-controller.js';
+import { TestController } from '../support/clusters/test-controller.js';
+import { executeContent, type RawClient } from '../support/fakes/raw-client.js';
+import { answerAll, type RawEngine } from '../support/fakes/raw-engine.js';
 import { waitFor } from '../support/wait-for.js';
 
 async function ask(client: RawClient, type: string, content: Dict): Promise<Dict> {

@@ -2,9 +2,9 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { DELIMITER, type Dict, parentId, Session } from '@ipyparallel-js/protocol';
 import { describe, expect, test } from 'vitest';
 import { Dealer } from 'zeromq';
-import { executeContent, type RawClient } from '../support/raw-client.js';
-import { answerAll } from '../support/raw-engine.js';
-import { notices, TestController } from '../support/test-controller.js';
+import { notices, TestController } from '../support/clusters/test-controller.js';
+import { executeContent, type RawClient } from '../support/fakes/raw-client.js';
+import { answerAll } from '../support/fakes/raw-engine.js';
 import { waitFor } from '../support/wait-for.js';
 
 async function ask(

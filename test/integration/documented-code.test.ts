@@ -1,8 +1,8 @@
 // The programs of the readmes that start a cluster of their own do what their comments say.
 import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { codeDirectory, documentedCode, runBlock } from '../support/documented-code.js';
-import { cleanEnv } from '../support/python.js';
+import { codeDirectory, documentedCode, runBlock } from '../support/documents/documented-code.js';
+import { cleanEnv } from '../support/environment.js';
 
 const programs = documentedCode().filter(({ code }) => code.includes('Cluster.start('));
 

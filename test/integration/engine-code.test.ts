@@ -5,7 +5,7 @@ import { Engine } from '@ipyparallel-js/engine';
 import type { AnyMessage, Dict } from '@ipyparallel-js/protocol';
 import { decodeJsResult, encodeJsCall } from '@ipyparallel-js/protocol/internal';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { FakeController } from '../support/fake-controller.js';
+import { FakeController } from '../support/fakes/fake-controller.js';
 import { waitFor } from '../support/wait-for.js';
 
 let controller: FakeController;

@@ -1,9 +1,9 @@
 // A JavaScript engine and our controller, each as it is, with a client of bare sockets.
 import { decodeJsResult, encodeJsCall } from '@ipyparallel-js/protocol/internal';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { EngineProcess, untilGone } from '../support/engine-process.js';
-import { executeContent, type RawClient } from '../support/raw-client.js';
-import { TestController } from '../support/test-controller.js';
+import { EngineProcess, untilGone } from '../support/clusters/engine-process.js';
+import { TestController } from '../support/clusters/test-controller.js';
+import { executeContent, type RawClient } from '../support/fakes/raw-client.js';
 import { waitFor } from '../support/wait-for.js';
 
 let controller: TestController;

@@ -1,15 +1,14 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import {
   EngineProcess,
   type EngineProcessOptions,
   engineMain,
   untilGone,
-} from '../support/engine-process.js';
-import { FakeController, type FakeControllerOptions } from '../support/fake-controller.js';
+} from '../support/clusters/engine-process.js';
+import { FakeController, type FakeControllerOptions } from '../support/fakes/fake-controller.js';
 import { isAlive } from '../support/processes.js';
 import { waitFor } from '../support/wait-for.js';
 
@@ -238,7 +237,7 @@ test('arguments for node reach the kernel', async () => {
 });
 
 test('two engines of one process do not keep each other’s kernels alive', async () => {
-  const script = join(dirname(dirname(fileURLToPath(import.meta.url))), 'support', 'two-engines.mjs');
+  const script = join(import.meta.dirname, '../support/programs/two-engines.mjs');
   const controller = await fake();
   const host = spawn(process.execPath, [script], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],

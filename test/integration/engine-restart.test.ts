@@ -1,9 +1,9 @@
 // A JavaScript engine whose controller is killed and comes back at the same ports, as Python's engines go through it.
 import { encodeJsCall } from '@ipyparallel-js/protocol/internal';
 import { expect, test } from 'vitest';
-import { EngineProcess } from '../support/engine-process.js';
-import { RawClient } from '../support/raw-client.js';
-import { RestartableController } from '../support/restartable-controller.js';
+import { EngineProcess } from '../support/clusters/engine-process.js';
+import { RestartableController } from '../support/clusters/restartable-controller.js';
+import { RawClient } from '../support/fakes/raw-client.js';
 import { waitFor } from '../support/wait-for.js';
 
 test('it goes on: its running task, its context, its output, its control socket and its broadcasts', async () => {

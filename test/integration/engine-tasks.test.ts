@@ -13,7 +13,7 @@ import {
   partialResults,
 } from '@ipyparallel-js/protocol/internal';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { FakeController } from '../support/fake-controller.js';
+import { FakeController } from '../support/fakes/fake-controller.js';
 import { waitFor } from '../support/wait-for.js';
 
 let controller: FakeController;

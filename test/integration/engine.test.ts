@@ -11,7 +11,7 @@ import {
   UsageError,
 } from '@ipyparallel-js/protocol';
 import { afterEach, describe, expect, test } from 'vitest';
-import { FakeController, type FakeControllerOptions } from '../support/fake-controller.js';
+import { FakeController, type FakeControllerOptions } from '../support/fakes/fake-controller.js';
 import { isAlive } from '../support/processes.js';
 import { waitFor } from '../support/wait-for.js';
 

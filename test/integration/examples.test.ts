@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { examples, runExample } from '../support/run-example.js';
+import { examples, runExample } from '../support/programs/run-example.js';
 
 it('runs every example of the documentation on the embedded cluster', async () => {
   const { code, output } = await runExample('run-all');

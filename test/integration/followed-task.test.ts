@@ -5,9 +5,9 @@ import { Client } from '@ipyparallel-js/client';
 import { type Dict, TaskLostError, TaskNotFoundError } from '@ipyparallel-js/protocol';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { expect, it, onTestFinished } from 'vitest';
-import { FakeHub } from '../support/fake-hub.js';
-import { executeContent } from '../support/raw-client.js';
-import { TestController } from '../support/test-controller.js';
+import { TestController } from '../support/clusters/test-controller.js';
+import { FakeHub } from '../support/fakes/fake-hub.js';
+import { executeContent } from '../support/fakes/raw-client.js';
 import { waitFor } from '../support/wait-for.js';
 
 const ID = 'b0b0_1';

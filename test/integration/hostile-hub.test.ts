@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { Client } from '@ipyparallel-js/client';
 import { AuthenticationError, newId, ProtocolError, Session, TimeoutError } from '@ipyparallel-js/protocol';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type Answer, FakeHub, type Request } from '../support/fake-hub.js';
+import { type Answer, FakeHub, type Request } from '../support/fakes/fake-hub.js';
 import { waitFor } from '../support/wait-for.js';
 
 /** A hub that does as told, and a client of it. */

@@ -1,8 +1,8 @@
 import type { Dict } from '@ipyparallel-js/protocol';
 import { describe, expect, test } from 'vitest';
-import type { RawClient } from '../support/raw-client.js';
-import { answerAll } from '../support/raw-engine.js';
-import { TestController } from '../support/test-controller.js';
+import { TestController } from '../support/clusters/test-controller.js';
+import type { RawClient } from '../support/fakes/raw-client.js';
+import { answerAll } from '../support/fakes/raw-engine.js';
 
 // What a client of another language sends: JSON, in which dates and patterns are texts.
 async function ask(client: RawClient, query: unknown): Promise<Dict> {

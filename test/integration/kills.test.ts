@@ -1,6 +1,6 @@
 import { describe } from 'vitest';
-import { controllerIsKilled, engineIsKilled, networkIsCut } from '../support/kills/kill-suite.js';
-import { OurKillGround } from '../support/kills/our-kill-ground.js';
+import { controllerIsKilled, engineIsKilled, networkIsCut } from '../support/suites/kills/kill-suite.js';
+import { OurKillGround } from '../support/suites/kills/our-kill-ground.js';
 
 // Each has a cluster of its own, and most of their time they wait.
 describe.concurrent('on our controller, which keeps its records', () => {

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { belongingTo, listProcesses } from '@ipyparallel-js/cluster/internal';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { expectTheStory } from '../support/main-job-story.js';
 import { isAlive } from '../support/processes.js';
-import { runStart } from '../support/run-example.js';
+import { expectTheStory } from '../support/programs/main-job-output.js';
+import { runStart } from '../support/programs/run-example.js';
 import { waitFor } from '../support/wait-for.js';
 
 let directory: string;

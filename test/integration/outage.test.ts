@@ -8,9 +8,9 @@ import type { Dict } from '@ipyparallel-js/protocol';
 import { lastValueFrom, toArray } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Closing } from '../support/closing.js';
-import { type Answer, FakeHub, type FakeHubOptions } from '../support/fake-hub.js';
-import { endings, runs } from '../support/kills/kill-ground.js';
-import { OurKillGround } from '../support/kills/our-kill-ground.js';
+import { type Answer, FakeHub, type FakeHubOptions } from '../support/fakes/fake-hub.js';
+import { endings, runs } from '../support/suites/kills/kill-ground.js';
+import { OurKillGround } from '../support/suites/kills/our-kill-ground.js';
 import { waitFor } from '../support/wait-for.js';
 import { WatchReplay } from '../support/watch-replay.js';
 

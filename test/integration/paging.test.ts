@@ -12,9 +12,9 @@ import {
 import { parseQuery } from '@ipyparallel-js/protocol/internal';
 import { createLogger, stderrSink } from '@ipyparallel-js/wire';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BareHub } from '../support/bare-hub.js';
 import { Closing } from '../support/closing.js';
-import { type PagingSubject, pagingTests, taskNo } from '../support/paging-suite.js';
+import { BareHub } from '../support/clusters/bare-hub.js';
+import { type PagingSubject, pagingTests, taskNo } from '../support/suites/paging.js';
 
 const add = async (db: TaskDatabase, tasks: readonly StoredTask[]): Promise<void> => {
   await db.write(tasks.map((task) => ({ op: 'add', task })));

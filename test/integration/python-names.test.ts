@@ -3,10 +3,10 @@
 import type { Client } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { prove } from '../support/out-of-order.js';
-import { readApiTable } from '../support/python-api-table.js';
-import { Ground } from '../support/python-names/ground.js';
-import { mirrored } from '../support/python-names/index.js';
+import { prove } from '../support/documents/out-of-order.js';
+import { readApiTable } from '../support/documents/python-api-table.js';
+import { Ground } from '../support/suites/python-names/ground.js';
+import { mirrored } from '../support/suites/python-names/index.js';
 import { waitFor } from '../support/wait-for.js';
 
 const PATIENCE = 30_000;

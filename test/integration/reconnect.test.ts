@@ -7,10 +7,10 @@ import { createInterface } from 'node:readline';
 import { Client, type ClientOptions, type ConnectionStatus } from '@ipyparallel-js/client';
 import { ConnectionClosedError, type Dict, EngineError, TaskLostError } from '@ipyparallel-js/protocol';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { CutProxy } from '../support/cut-proxy.js';
-import { type Answer, FakeHub, type FakeHubOptions, type Request } from '../support/fake-hub.js';
-import type { RawTask } from '../support/raw-engine.js';
-import { TestController } from '../support/test-controller.js';
+import { TestController } from '../support/clusters/test-controller.js';
+import { CutProxy } from '../support/fakes/cut-proxy.js';
+import { type Answer, FakeHub, type FakeHubOptions, type Request } from '../support/fakes/fake-hub.js';
+import type { RawTask } from '../support/fakes/raw-engine.js';
 import { waitFor } from '../support/wait-for.js';
 
 /** A link counts as cut after four of these. */
@@ -463,7 +463,7 @@ describe('tasks that were outstanding when the connection broke', () => {
 describe('a program that is stopped and goes on', () => {
   /** What the program says next. */
   async function start(info: Readonly<Record<string, unknown>>) {
-    const file = join(import.meta.dirname, '../support/sleeper.ts');
+    const file = join(import.meta.dirname, '../support/programs/sleeper.ts');
     const child = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(info)], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });

@@ -6,7 +6,7 @@ import { CompositeError, newId, TaskNotFoundError, UsageError } from '@ipyparall
 import { lastValueFrom, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Closing } from '../support/closing.js';
-import { TestController } from '../support/test-controller.js';
+import { TestController } from '../support/clusters/test-controller.js';
 import { waitFor } from '../support/wait-for.js';
 
 /** Code that runs until it is aborted. */

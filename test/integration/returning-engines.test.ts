@@ -9,7 +9,7 @@ import {
   UsageError,
 } from '@ipyparallel-js/protocol';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type Answer, FakeHub, type FakeHubOptions, type Request } from '../support/fake-hub.js';
+import { type Answer, FakeHub, type FakeHubOptions, type Request } from '../support/fakes/fake-hub.js';
 import { waitFor } from '../support/wait-for.js';
 
 const WAIT = { timeout: 40_000 };

@@ -2,8 +2,8 @@ import { Client } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { afterAll, beforeAll, describe } from 'vitest';
 import { Closing } from '../support/closing.js';
-import { RawClient } from '../support/raw-client.js';
-import { type SelectionSubject, selectionTests } from '../support/selection-suite.js';
+import { RawClient } from '../support/fakes/raw-client.js';
+import { type SelectionSubject, selectionTests } from '../support/suites/selection.js';
 
 describe('selections on the embedded controller', () => {
   const closing = new Closing();

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
-const root = dirname(dirname(import.meta.dirname));
+import { root } from '../support/repository.js';
 
 // The short form of `npm run soak`: ten minutes of it are no test's affair.
 it('half a minute of submissions, watches and results goes right, and memory is bounded', {

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { Client } from '@ipyparallel-js/client';
 import { Controller } from '@ipyparallel-js/hub';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { RawClient } from '../support/raw-client.js';
-import { answerAll, RawEngine } from '../support/raw-engine.js';
+import { RawClient } from '../support/fakes/raw-client.js';
+import { answerAll, RawEngine } from '../support/fakes/raw-engine.js';
 import { waitFor } from '../support/wait-for.js';
 
 let profileDir: string;

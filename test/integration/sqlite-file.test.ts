@@ -16,9 +16,9 @@ import { type Dict, formatWireDate } from '@ipyparallel-js/protocol';
 import { DEFAULT_SORT, parseQuery } from '@ipyparallel-js/protocol/internal';
 import { createLogger, type Logger } from '@ipyparallel-js/wire';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { cleanEnv } from '../support/python.js';
-import { RawClient } from '../support/raw-client.js';
-import { answerAll, RawEngine } from '../support/raw-engine.js';
+import { cleanEnv } from '../support/environment.js';
+import { RawClient } from '../support/fakes/raw-client.js';
+import { answerAll, RawEngine } from '../support/fakes/raw-engine.js';
 import { waitFor } from '../support/wait-for.js';
 
 interface Connection {

@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { afterAll, expect, test } from 'vitest';
-import { cleanEnv } from '../support/python.js';
-import { RawClient } from '../support/raw-client.js';
-import { answerAll, RawEngine } from '../support/raw-engine.js';
+import { cleanEnv } from '../support/environment.js';
+import { RawClient } from '../support/fakes/raw-client.js';
+import { answerAll, RawEngine } from '../support/fakes/raw-engine.js';
 import { waitFor } from '../support/wait-for.js';
 
 const kills = Number(process.env.KILLS ?? 8);

@@ -4,8 +4,8 @@ import { type Dict, parseWireDate } from '@ipyparallel-js/protocol';
 import { isDict, parseQuery, recordPredicate } from '@ipyparallel-js/protocol/internal';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Closing } from '../support/closing.js';
-import { FakeHub } from '../support/fake-hub.js';
-import { taskNo } from '../support/paging-suite.js';
+import { FakeHub } from '../support/fakes/fake-hub.js';
+import { taskNo } from '../support/suites/paging.js';
 
 const closing = new Closing();
 afterEach(async () => {

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import type { ControllerOptions } from '@ipyparallel-js/hub';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { describeMongo, MongoServer } from '../support/mongo-server.js';
-import { RawClient } from '../support/raw-client.js';
-import { answerAll } from '../support/raw-engine.js';
-import { RawSubscriber } from '../support/raw-subscriber.js';
-import { TestController } from '../support/test-controller.js';
+import { describeMongo, MongoServer } from '../support/clusters/mongo-server.js';
+import { TestController } from '../support/clusters/test-controller.js';
+import { RawClient } from '../support/fakes/raw-client.js';
+import { answerAll } from '../support/fakes/raw-engine.js';
+import { RawSubscriber } from '../support/fakes/raw-subscriber.js';
 import { waitFor } from '../support/wait-for.js';
 
 type Database = NonNullable<ControllerOptions['db']>;

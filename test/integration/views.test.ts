@@ -16,8 +16,8 @@ import {
   UsageError,
 } from '@ipyparallel-js/client';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { EngineProcess } from '../support/engine-process.js';
-import { TestController } from '../support/test-controller.js';
+import { EngineProcess } from '../support/clusters/engine-process.js';
+import { TestController } from '../support/clusters/test-controller.js';
 import { waitFor } from '../support/wait-for.js';
 
 const patience = { timeout: 60_000 };

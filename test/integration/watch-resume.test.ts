@@ -7,11 +7,11 @@ import type { ControllerOptions } from '@ipyparallel-js/hub';
 import { firstValueFrom } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { Closing } from '../support/closing.js';
-import type { RawTask } from '../support/raw-engine.js';
-import { TestController } from '../support/test-controller.js';
+import { TestController } from '../support/clusters/test-controller.js';
+import type { RawTask } from '../support/fakes/raw-engine.js';
+import { WatcherProcess } from '../support/programs/watcher-process.js';
 import { waitFor } from '../support/wait-for.js';
 import { WatchReplay } from '../support/watch-replay.js';
-import { WatcherProcess } from '../support/watcher-process.js';
 
 const KEYS = ['engine_uuid', 'completed', 'result_content', 'resubmitted', 'label', 'stdout'] as const;
 const OPEN: TaskQuery = { completed: null };

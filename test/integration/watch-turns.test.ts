@@ -2,7 +2,7 @@
 import { Client } from '@ipyparallel-js/client';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { expect, it, onTestFinished } from 'vitest';
-import { FakeHub } from '../support/fake-hub.js';
+import { FakeHub } from '../support/fakes/fake-hub.js';
 import { WatchReplay } from '../support/watch-replay.js';
 
 /** What a stock hub has left from a controller before: tasks that will never end. */

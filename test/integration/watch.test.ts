@@ -14,9 +14,9 @@ import type { ControllerOptions } from '@ipyparallel-js/hub';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Closing } from '../support/closing.js';
-import type { RawClient } from '../support/raw-client.js';
-import type { RawEngine, RawTask } from '../support/raw-engine.js';
-import { TestController } from '../support/test-controller.js';
+import { TestController } from '../support/clusters/test-controller.js';
+import type { RawClient } from '../support/fakes/raw-client.js';
+import type { RawEngine, RawTask } from '../support/fakes/raw-engine.js';
 import { waitFor } from '../support/wait-for.js';
 import { WatchReplay } from '../support/watch-replay.js';
 

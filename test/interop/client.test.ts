@@ -16,9 +16,9 @@ import {
 import { firstValueFrom, from, lastValueFrom, take, toArray } from 'rxjs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Closing } from '../support/closing.js';
-import { describeStock } from '../support/describe-stock.js';
-import { type PythonTasks, submitFromPython } from '../support/python-tasks.js';
-import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.js';
+import { describeStock } from '../support/python/describe-stock.js';
+import { type PythonTasks, submitFromPython } from '../support/python/python-tasks.js';
 import { waitFor } from '../support/wait-for.js';
 
 const sleepUntil = (path: string): string =>

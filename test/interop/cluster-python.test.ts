@@ -5,10 +5,10 @@ import { Cluster } from '@ipyparallel-js/cluster';
 import { belongingTo, listProcesses } from '@ipyparallel-js/cluster/internal';
 import { LanguageMismatchError } from '@ipyparallel-js/protocol';
 import { expect, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { holdCluster, untilNothingIsLeft } from '../support/held-cluster.js';
+import { holdCluster, untilNothingIsLeft } from '../support/clusters/held-cluster.js';
 import { isAlive } from '../support/processes.js';
-import { requirePythonEnv, stockVersions } from '../support/python.js';
+import { describeStock } from '../support/python/describe-stock.js';
+import { requirePythonEnv, stockVersions } from '../support/python/python.js';
 import { waitFor } from '../support/wait-for.js';
 
 for (const version of stockVersions) {

@@ -1,8 +1,8 @@
 // Python engines behind a controller of ours that is killed and started again.
 import { expect, test } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { OurController } from '../support/our-controller.js';
-import { executeContent, RawClient } from '../support/raw-client.js';
+import { OurController } from '../support/clusters/our-controller.js';
+import { executeContent, RawClient } from '../support/fakes/raw-client.js';
+import { describeStock } from '../support/python/describe-stock.js';
 import { waitFor } from '../support/wait-for.js';
 
 for (const version of ['7.1', '9'] as const)

@@ -1,7 +1,7 @@
 import { describe, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { questionsOfRun, runDifferential, seedOfRun } from '../support/differential/run.js';
-import { StockSubject } from '../support/differential/stock-subject.js';
+import { questionsOfRun, runDifferential, seedOfRun } from '../support/generators/differential/run.js';
+import { StockSubject } from '../support/generators/differential/stock-subject.js';
+import { describeStock } from '../support/python/describe-stock.js';
 
 const questions = questionsOfRun(400);
 

@@ -1,10 +1,10 @@
 // The first program of the readme, on a Python cluster that it finds as a user's program does.
 import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { codeDirectory, documentedCode, runBlock } from '../support/documented-code.js';
-import { cleanEnv } from '../support/python.js';
-import { StockCluster } from '../support/stock-cluster.js';
+import { StockCluster } from '../support/clusters/stock-cluster.js';
+import { codeDirectory, documentedCode, runBlock } from '../support/documents/documented-code.js';
+import { cleanEnv } from '../support/environment.js';
+import { describeStock } from '../support/python/describe-stock.js';
 
 describeStock('9', "the readme's first program", () => {
   test('maps, follows, asks and ends, with nothing to complain of', async () => {

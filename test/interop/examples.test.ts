@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { examples, runExample } from '../support/run-example.js';
-import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.js';
+import { examples, runExample } from '../support/programs/run-example.js';
+import { describeStock } from '../support/python/describe-stock.js';
 
 for (const version of stockVersions) {
   for (const db of ['dictdb', 'sqlitedb'] as const) {

@@ -1,8 +1,8 @@
 import { Client } from '@ipyparallel-js/client';
 import { RemoteError } from '@ipyparallel-js/protocol';
 import { expect, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.js';
+import { describeStock } from '../support/python/describe-stock.js';
 
 for (const version of stockVersions) {
   describeStock(version, `a task that fails on ipyparallel ${version}`, () => {

@@ -14,8 +14,8 @@ import {
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { curveKeyPair } from 'zeromq';
 import { Closing } from '../support/closing.js';
-import { describeStock } from '../support/describe-stock.js';
-import { StockCluster, type StockClusterOptions } from '../support/stock-cluster.js';
+import { StockCluster, type StockClusterOptions } from '../support/clusters/stock-cluster.js';
+import { describeStock } from '../support/python/describe-stock.js';
 import { waitFor } from '../support/wait-for.js';
 
 type Info = { readonly [key: string]: unknown };
@@ -131,7 +131,7 @@ for (const version of ['7.1', '9'] as const) {
         [
           '--import',
           'tsx',
-          join(import.meta.dirname, '../support/outlive-controller.ts'),
+          join(import.meta.dirname, '../support/programs/outlive-controller.ts'),
           cluster.connectionFile,
         ],
         { stdio: ['ignore', 'pipe', 'inherit'] },

@@ -1,7 +1,7 @@
 import { parseQuery, recordPredicate } from '@ipyparallel-js/protocol/internal';
 import { expect, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { runPython } from '../support/python.js';
+import { describeStock } from '../support/python/describe-stock.js';
+import { runPython } from '../support/python/python.js';
 
 interface Sample {
   readonly pattern: string;

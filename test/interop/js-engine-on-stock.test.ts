@@ -1,11 +1,11 @@
 import type { Dict } from '@ipyparallel-js/protocol';
 import { decodeJsResult, decodeTaskData, encodeJsCall } from '@ipyparallel-js/protocol/internal';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { EngineProcess, untilGone } from '../support/engine-process.js';
+import { EngineProcess, untilGone } from '../support/clusters/engine-process.js';
+import { StockCluster, type StockClusterOptions, stockVersions } from '../support/clusters/stock-cluster.js';
+import { executeContent, RawClient, type Submitted } from '../support/fakes/raw-client.js';
 import { isAlive } from '../support/processes.js';
-import { executeContent, RawClient, type Submitted } from '../support/raw-client.js';
-import { StockCluster, type StockClusterOptions, stockVersions } from '../support/stock-cluster.js';
+import { describeStock } from '../support/python/describe-stock.js';
 import { waitFor } from '../support/wait-for.js';
 
 const taskMetadata = { after: [], follow: [], timeout: 0, targets: [], retries: 0 };

@@ -1,3 +1,3 @@
-import { stockKills } from '../support/kills/stock-kill-tests.js';
+import { stockKills } from '../support/suites/kills/stock-kill-tests.js';
 
 stockKills({ version: '9', db: 'dictdb' }, 'full');

@@ -1,10 +1,10 @@
 import { Cluster } from '@ipyparallel-js/cluster';
 import { expect, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { expectTheStory } from '../support/main-job-story.js';
-import { requirePythonEnv } from '../support/python.js';
-import { runStart } from '../support/run-example.js';
-import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.js';
+import { expectTheStory } from '../support/programs/main-job-output.js';
+import { runStart } from '../support/programs/run-example.js';
+import { describeStock } from '../support/python/describe-stock.js';
+import { requirePythonEnv } from '../support/python/python.js';
 
 for (const version of stockVersions) {
   for (const db of ['dictdb', 'sqlitedb'] as const) {

@@ -1,13 +1,13 @@
 import { Client } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { describe, expect, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { cases } from '../support/operators/cases.js';
-import { operatorTests, type Selections, setUp } from '../support/operators/suite.js';
-import { runWorkload } from '../support/operators/workload.js';
-import { requirePythonEnv } from '../support/python.js';
-import { RawClient } from '../support/raw-client.js';
-import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.js';
+import { RawClient } from '../support/fakes/raw-client.js';
+import { describeStock } from '../support/python/describe-stock.js';
+import { requirePythonEnv } from '../support/python/python.js';
+import { cases } from '../support/suites/operators/cases.js';
+import { operatorTests, type Selections, setUp } from '../support/suites/operators/suite.js';
+import { runWorkload } from '../support/suites/operators/workload.js';
 
 const hubs = new Map<string, Selections>();
 

@@ -2,10 +2,10 @@ import { Client } from '@ipyparallel-js/client';
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import { afterAll, beforeAll } from 'vitest';
 import { Closing } from '../support/closing.js';
-import { describeStock } from '../support/describe-stock.js';
-import { StockRecords } from '../support/differential/stock-records.js';
-import { type PagingSubject, pagingTests } from '../support/paging-suite.js';
-import { stockVersions } from '../support/stock-cluster.js';
+import { stockVersions } from '../support/clusters/stock-cluster.js';
+import { StockRecords } from '../support/generators/differential/stock-records.js';
+import { describeStock } from '../support/python/describe-stock.js';
+import { type PagingSubject, pagingTests } from '../support/suites/paging.js';
 
 for (const version of stockVersions) {
   for (const db of ['dictdb', 'sqlitedb'] as const) {

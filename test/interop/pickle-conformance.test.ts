@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { inspect, isDeepStrictEqual } from 'node:util';
 import { type PickleProtocol, readPickle, writePickle } from '@ipyparallel-js/protocol';
 import { afterAll, expect, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { runPython, stockVersions } from '../support/python.js';
-import { pythonValues, Random, sample } from '../support/python-values.js';
+import { pythonValues, Random, sample } from '../support/generators/python-values.js';
+import { describeStock } from '../support/python/describe-stock.js';
+import { runPython, stockVersions } from '../support/python/python.js';
 
 const PROTOCOLS: readonly PickleProtocol[] = [2, 3, 4, 5];
 const COUNT = Number(process.env.FUZZ ?? 400);

@@ -3,9 +3,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
+import { StockCluster } from '../support/clusters/stock-cluster.js';
 import { isAlive } from '../support/processes.js';
-import { StockCluster } from '../support/stock-cluster.js';
+import { describeStock } from '../support/python/describe-stock.js';
 import { waitFor } from '../support/wait-for.js';
 
 describeStock('7.1', 'a stock cluster under a test', () => {
@@ -39,7 +39,7 @@ describeStock('7.1', 'a stock cluster under a test', () => {
   it('ends with the test run that started it, even one that was killed', async () => {
     const run = spawn(
       process.execPath,
-      ['--import', 'tsx', join(import.meta.dirname, '../support/hold-stock-cluster.ts')],
+      ['--import', 'tsx', join(import.meta.dirname, '../support/programs/hold-stock-cluster.ts')],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     const closed = new Promise<void>((resolve) => run.once('close', () => resolve()));

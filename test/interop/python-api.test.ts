@@ -1,9 +1,9 @@
 // docs/python-api.md says where every public name of ipyparallel's client classes and every parameter of their methods is.
 // Compared with the real classes here, and with ours in test/unit/python-api.test.ts, it cannot drift from either.
 import { expect, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { runPython } from '../support/python.js';
-import { parametersOf, readApiTable } from '../support/python-api-table.js';
+import { parametersOf, readApiTable } from '../support/documents/python-api-table.js';
+import { describeStock } from '../support/python/describe-stock.js';
+import { runPython } from '../support/python/python.js';
 
 const script = `
   import inspect, json

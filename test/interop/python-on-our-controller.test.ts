@@ -1,9 +1,9 @@
 // Unmodified Python clients and engines on our controller.
 import { Client } from '@ipyparallel-js/client';
 import { expect, test } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { OurController } from '../support/our-controller.js';
-import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+import { OurController } from '../support/clusters/our-controller.js';
+import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.js';
+import { describeStock } from '../support/python/describe-stock.js';
 
 const prelude = `
 import sys, os, json, time, signal

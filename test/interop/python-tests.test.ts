@@ -1,9 +1,9 @@
-// Every test of ipyparallel's modules on its client is retold in test/support/scenarios, or stands with its reason in
+// Every test of ipyparallel's modules on its client is retold in test/support/suites/scenarios, or stands with its reason in
 // docs/python-tests.md: compared with the modules of the real package.
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { runPython } from '../support/python.js';
+import { describeStock } from '../support/python/describe-stock.js';
+import { runPython } from '../support/python/python.js';
 
 const modules = [
   'test_client',
@@ -31,7 +31,7 @@ const root = new URL('../../', import.meta.url);
 
 /** The names in the titles of scenarios. */
 function retold(): Set<string> {
-  const folder = new URL('test/support/scenarios/', root);
+  const folder = new URL('test/support/suites/scenarios/', root);
   const texts = readdirSync(folder).map((file) => readFileSync(new URL(file, folder), 'utf8'));
   const titles = texts.flatMap((text) => [...text.matchAll(/\btest\(\s*(['"`])(.*?)\1,/gs)]);
   return new Set(titles.flatMap(([, , title = '']) => title.match(/\btest_\w+/g) ?? []));

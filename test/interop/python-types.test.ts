@@ -26,9 +26,9 @@ import {
 import { taskError } from '@ipyparallel-js/protocol/internal';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Closing } from '../support/closing.js';
-import { describeStock } from '../support/describe-stock.js';
-import { RawClient } from '../support/raw-client.js';
-import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.js';
+import { RawClient } from '../support/fakes/raw-client.js';
+import { describeStock } from '../support/python/describe-stock.js';
 
 /** What the engine knows beforehand. */
 const definitions = `

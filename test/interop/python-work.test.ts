@@ -22,11 +22,11 @@ import {
 import { taskError } from '@ipyparallel-js/protocol/internal';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Closing } from '../support/closing.js';
-import { describeStock } from '../support/describe-stock.js';
-import { OurController } from '../support/our-controller.js';
-import { pythonValues, Random, type Sample, sample } from '../support/python-values.js';
-import { RawClient } from '../support/raw-client.js';
-import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+import { OurController } from '../support/clusters/our-controller.js';
+import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.js';
+import { RawClient } from '../support/fakes/raw-client.js';
+import { pythonValues, Random, type Sample, sample } from '../support/generators/python-values.js';
+import { describeStock } from '../support/python/describe-stock.js';
 
 /** Sets what the engine pickles its results with. */
 const pickleWith = py`

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { Client, type ConnectionStatus, TaskLostError } from '@ipyparallel-js/client';
 import { expect, it } from 'vitest';
-import { CutProxy } from '../support/cut-proxy.js';
-import { describeStock } from '../support/describe-stock.js';
-import { StockCluster } from '../support/stock-cluster.js';
+import { StockCluster } from '../support/clusters/stock-cluster.js';
+import { CutProxy } from '../support/fakes/cut-proxy.js';
+import { describeStock } from '../support/python/describe-stock.js';
 import { waitFor } from '../support/wait-for.js';
 
 const WAIT = { timeout: 60_000 };

@@ -1,4 +1,4 @@
-import { onGround } from '../support/scenarios/ground.js';
-import { scenarios } from '../support/scenarios/index.js';
+import { onGround } from '../support/suites/scenarios/ground.js';
+import { scenarios } from '../support/suites/scenarios/index.js';
 
 onGround('stock', '9', scenarios);

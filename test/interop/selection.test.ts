@@ -1,10 +1,10 @@
 import { Client } from '@ipyparallel-js/client';
 import { afterAll, beforeAll } from 'vitest';
 import { Closing } from '../support/closing.js';
-import { describeStock } from '../support/describe-stock.js';
-import { RawClient } from '../support/raw-client.js';
-import { type SelectionSubject, selectionTests } from '../support/selection-suite.js';
-import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.js';
+import { RawClient } from '../support/fakes/raw-client.js';
+import { describeStock } from '../support/python/describe-stock.js';
+import { type SelectionSubject, selectionTests } from '../support/suites/selection.js';
 
 for (const version of stockVersions) {
   for (const db of ['dictdb', 'sqlitedb'] as const) {

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
+import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.js';
 import { isAlive } from '../support/processes.js';
-import { StockCluster, stockVersions } from '../support/stock-cluster.js';
+import { describeStock } from '../support/python/describe-stock.js';
 
 const onePlusOne = `
   import json, sys, time

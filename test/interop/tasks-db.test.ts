@@ -7,10 +7,10 @@ import { type Dict, parseWireDate, type TaskKey } from '@ipyparallel-js/protocol
 import { parseQuery } from '@ipyparallel-js/protocol/internal';
 import { createLogger, type Logger } from '@ipyparallel-js/wire';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { runPython, type StockVersion } from '../support/python.js';
-import { submitFromPython } from '../support/python-tasks.js';
-import { StockCluster } from '../support/stock-cluster.js';
+import { StockCluster } from '../support/clusters/stock-cluster.js';
+import { describeStock } from '../support/python/describe-stock.js';
+import { runPython, type StockVersion } from '../support/python/python.js';
+import { submitFromPython } from '../support/python/python-tasks.js';
 import { waitFor } from '../support/wait-for.js';
 
 // The check compares declared types, which SQLite from 3.37 on tells in capitals.

@@ -14,11 +14,11 @@ import {
   requireModules,
 } from '@ipyparallel-js/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { describeStock } from '../support/describe-stock.js';
-import { EngineProcess } from '../support/engine-process.js';
+import { EngineProcess } from '../support/clusters/engine-process.js';
+import { OurController } from '../support/clusters/our-controller.js';
+import { StockCluster, type StockVersion } from '../support/clusters/stock-cluster.js';
 import { Gate } from '../support/gate.js';
-import { OurController } from '../support/our-controller.js';
-import { StockCluster, type StockVersion } from '../support/stock-cluster.js';
+import { describeStock } from '../support/python/describe-stock.js';
 import { waitFor } from '../support/wait-for.js';
 
 const patience = { timeout: 60_000 };

@@ -2,9 +2,9 @@ import { Client, NoDatabaseError, type TaskQuery, untilDone } from '@ipyparallel
 import { lastValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Closing } from '../support/closing.js';
-import { describeStock } from '../support/describe-stock.js';
+import { StockCluster } from '../support/clusters/stock-cluster.js';
 import { Gate } from '../support/gate.js';
-import { StockCluster } from '../support/stock-cluster.js';
+import { describeStock } from '../support/python/describe-stock.js';
 import { WatchReplay } from '../support/watch-replay.js';
 
 const KEYS = [

@@ -1,5 +1,7 @@
 // For the other packages of this project and its tests; no promise of stability.
 
+export { type Connection, type ConnectionOptions, openConnection } from './connection/connection.js';
+export { parseSshServer } from './connection/ssh-server.js';
 export { type HubPlan, type HubTraits, planQuery } from './hub/query-planner.js';
 export type { Row } from './hub/record-query.js';
 export { ConflatedQueue } from './live/conflated-queue.js';

@@ -1,0 +1,37 @@
+// Our controller with its tasks in MongoDB: as fast as its tasks need it, and apart from others in the same database.
+import { Client } from '@ipyparallel-js/client';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Closing } from '../../support/closing.js';
+import { describeMongo, MongoServer } from '../../support/clusters/mongo-server.js';
+import { TestController } from '../../support/clusters/test-controller.js';
+import { answerAll } from '../../support/fakes/raw-engine.js';
+import { waitFor } from '../../support/wait-for.js';
+
+describeMongo('a controller with its tasks in MongoDB', () => {
+  const closing = new Closing();
+  let server: MongoServer;
+  beforeAll(async () => {
+    server = closing.use(await MongoServer.start());
+  });
+  afterAll(() => closing.close());
+
+  const start = (database: string): Promise<TestController> =>
+    TestController.start({ db: { type: 'mongodb', uri: server.uri, database } });
+
+  // FerretDB stands still for ever when a command has a hundred updates: its own limit of connections.
+  test('300 quick tasks at once are all there soon, ended', async () => {
+    await using ours = await start(server.newDatabase());
+    for (let i = 0; i < 2; i++) await ours.engine({ onTask: (task) => answerAll(task) });
+    const submitter = await ours.client();
+    await using rc = await Client.connect({ connectionFile: ours.controller.clientFile });
+    const ids = Array.from({ length: 300 }, (_, i) => submitter.submit('task', 'apply_request', { i }).id);
+    await waitFor(async () => (await rc.dbQuery({ completed: { $ne: null } }).count()) === 300, {
+      timeout: 120_000,
+      what: 'all tasks to be ended in the database',
+    });
+    const records = await rc.dbQuery({}, ['msg_id', 'content', 'engine_uuid', 'result_content']);
+    expect(records.map((record) => record.msg_id).sort()).toEqual(ids.sort());
+    expect(records.filter((record) => record.result_content === null || !record.engine_uuid)).toEqual([]);
+    expect(ours.log.filter((line) => /out of reach|could not/.test(line))).toEqual([]);
+  }, 150_000);
+});

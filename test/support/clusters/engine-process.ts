@@ -1,0 +1,120 @@
+// The engine's command line as a process of its own, for tests of how it starts, ends and is killed.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { cleanEnv } from '../environment.js';
+import { isAlive } from '../processes.js';
+import { root } from '../repository.js';
+import { waitFor } from '../wait-for.js';
+
+export const engineMain = join(root, 'packages', 'engine', 'dist', 'main.js');
+
+export interface EngineProcessOptions {
+  args?: readonly string[];
+  env?: NodeJS.ProcessEnv;
+  cwd?: string;
+  nodeArgs?: readonly string[];
+}
+
+export class EngineProcess {
+  readonly child: ChildProcess;
+  /** Exit code, or the signal's name. */
+  readonly exited: Promise<number | string>;
+  stdout = '';
+  stderr = '';
+  registered: { id: number; uuid: string; pid: number } | undefined;
+  #kernels: number[] = [];
+
+  constructor(options: EngineProcessOptions = {}) {
+    const { args = [], env = {}, cwd = '/', nodeArgs = [] } = options;
+    this.child = spawn(process.execPath, [...nodeArgs, engineMain, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: cleanEnv(env),
+      cwd,
+    });
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+    });
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+    this.child.on('message', (message) => {
+      const notice = message as { type: string; id: number; uuid: string; pid: number };
+      if (notice.type === 'registered') this.registered = notice;
+    });
+    // Not 'close': a process that was disconnected from never gives it.
+    const ended = (['stdout', 'stderr'] as const).map(
+      (name) => new Promise((resolve) => this.child[name]?.once('close', resolve)),
+    );
+    this.exited = new Promise((resolve) => {
+      this.child.once('exit', (code, signal) => {
+        void Promise.all(ended).then(() => resolve(signal ?? code ?? -1));
+      });
+    });
+  }
+
+  /** Starts an engine and waits for its notice. */
+  static async start(options: EngineProcessOptions): Promise<EngineProcess> {
+    const engine = new EngineProcess(options);
+    await engine.untilRegistered();
+    return engine;
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  get uuid(): string {
+    return this.registered?.uuid ?? '';
+  }
+
+  /** The kernel process, by what the system says. */
+  get kernelPid(): number {
+    const [kernel = 0] = childrenOf(this.pid);
+    if (kernel !== 0) this.#kernels.push(kernel);
+    return kernel;
+  }
+
+  async untilRegistered(): Promise<void> {
+    await waitFor(
+      () => {
+        if (this.child.exitCode !== null) throw new Error(`the engine ended: ${this.stderr}`);
+        return this.registered;
+      },
+      { timeout: 45_000, what: () => `the engine to register: ${this.stderr}` },
+    );
+    // Asked once, so that stop() knows it whatever the test does to the engine.
+    void this.kernelPid;
+  }
+
+  /** Kills what is left of the engine and its kernels. */
+  stop(): void {
+    for (const pid of [this.pid, ...childrenOf(this.pid), ...this.#kernels]) {
+      if (pid !== 0 && isAlive(pid)) process.kill(pid, 'SIGKILL');
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.stop();
+    await this.exited;
+  }
+}
+
+/** Process ids of the children of a process; on Linux only. */
+export function childrenOf(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid;
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+export async function untilGone(pid: number, timeout = 30_000): Promise<void> {
+  await waitFor(() => !isAlive(pid), { timeout, what: `process ${pid} to be gone` });
+}

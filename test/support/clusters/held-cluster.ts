@@ -1,0 +1,54 @@
+// Runs hold-cluster.ts as a child and tells what it holds and how it ended.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { ClusterOptions } from '@ipyparallel-js/cluster';
+import { isAlive } from '../processes.js';
+import { waitFor } from '../wait-for.js';
+
+export interface HeldCluster {
+  readonly program: ChildProcess;
+  /** Every process below the program: controller, engines, their children, the guard. */
+  readonly pids: readonly number[];
+  /** Those that are neither controller nor engine nor below one: the guard. */
+  readonly others: readonly number[];
+  readonly directory: string;
+  readonly connectionFile: string;
+  /** How the program ended. */
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+}
+
+export async function holdCluster(
+  options: ClusterOptions & { end?: 'exit' | 'throw' },
+): Promise<HeldCluster> {
+  const program = spawn(
+    process.execPath,
+    ['--import', 'tsx', join(import.meta.dirname, '../programs/hold-cluster.ts'), JSON.stringify(options)],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  let errors = '';
+  program.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
+    program.once('exit', (code, signal) => resolve({ code, signal }));
+  });
+  const line = await new Promise<string>((resolve, reject) => {
+    createInterface({ input: program.stdout }).once('line', resolve);
+    void ended.then(() => reject(new Error(`the program ended without a cluster:\n${errors}`)));
+  });
+  const held = JSON.parse(line) as Pick<HeldCluster, 'pids' | 'others' | 'directory' | 'connectionFile'>;
+  return { program, ended, ...held };
+}
+
+/** Waits until every process and the directory of a cluster are gone. */
+export async function untilNothingIsLeft({
+  pids,
+  directory,
+}: Pick<HeldCluster, 'pids' | 'directory'>): Promise<void> {
+  await waitFor(() => !pids.some(isAlive) && !existsSync(directory), {
+    timeout: 45_000,
+    what: () => `processes ${pids.filter(isAlive).join(', ') || '(none)'} and ${directory} to go`,
+  });
+}

@@ -1,0 +1,126 @@
+// A server that speaks MongoDB's protocol: the one of MONGODB_URI, else a FerretDB of the test's own.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { MongoClient } from 'mongodb';
+import { describe } from 'vitest';
+import { isCI } from '../environment.js';
+import { root } from '../repository.js';
+
+const program = join(root, '.tools/ferretdb', process.platform === 'win32' ? 'ferretdb.exe' : 'ferretdb');
+const configured = process.env['MONGODB_URI'] || undefined;
+
+/** The reason in one line why no server can be had. */
+export function missingMongo(): string | undefined {
+  if (configured !== undefined || existsSync(program)) return undefined;
+  return 'no MongoDB server: build one with node scripts/ferretdb.mjs (needs Go), or name one in MONGODB_URI';
+}
+
+/**
+ * A `describe` of tests that need a MongoDB server. Where there is none, they fail if CI is set, and are left out with
+ * one line otherwise. `own` ones need a server that they may kill.
+ */
+export function describeMongo(name: string, body: () => void, options: { own?: boolean } = {}): void {
+  const missing = options.own === true && !existsSync(program) ? `${program} is not built` : missingMongo();
+  const leaveOut = missing !== undefined && !isCI();
+  if (leaveOut) console.warn(`skipped: ${name}: ${missing}`);
+  describe.skipIf(leaveOut)(name, body);
+}
+
+export class MongoServer {
+  readonly uri: string;
+  readonly #directory: string | undefined;
+  readonly #databases = new Set<string>();
+  #child: ChildProcess | undefined;
+
+  private constructor(uri: string, directory?: string, child?: ChildProcess) {
+    this.uri = uri;
+    this.#directory = directory;
+    this.#child = child;
+  }
+
+  /** With `own` never the one of MONGODB_URI: this one will be killed. */
+  static async start(options: { own?: boolean } = {}): Promise<MongoServer> {
+    if (configured !== undefined && options.own !== true) return new MongoServer(configured);
+    const directory = mkdtempSync(join(tmpdir(), 'ippjs-mongo-'));
+    try {
+      const { child, uri } = await spawnServer(directory, '127.0.0.1:0');
+      return new MongoServer(uri, directory, child);
+    } catch (error) {
+      rmSync(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** A name that no other test uses; the database is dropped at the end. */
+  newDatabase(): string {
+    const name = `ippjs_test_${randomBytes(6).toString('hex')}`;
+    this.#databases.add(name);
+    return name;
+  }
+
+  /** Ends the server as a crash does. */
+  async kill(): Promise<void> {
+    await end(this.#child, 'SIGKILL');
+    this.#child = undefined;
+  }
+
+  /** Starts it again, at the same address and with the same data. */
+  async restart(): Promise<void> {
+    if (this.#directory === undefined) throw new Error('this server is not ours');
+    await this.kill();
+    const { child } = await spawnServer(this.#directory, new URL(this.uri).host);
+    this.#child = child;
+  }
+
+  /** Lets it neither answer nor end, or go on. */
+  freeze(frozen: boolean): void {
+    this.#child?.kill(frozen ? 'SIGSTOP' : 'SIGCONT');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#directory === undefined) {
+      const client = new MongoClient(this.uri);
+      try {
+        for (const name of this.#databases) await client.db(name).dropDatabase();
+      } finally {
+        await client.close();
+      }
+      return;
+    }
+    await this.kill();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+async function spawnServer(
+  directory: string,
+  address: string,
+): Promise<{ child: ChildProcess; uri: string }> {
+  // It ends when its standard input does: a test run that is killed leaves nothing behind.
+  const child = spawn(program, ['-dir', directory, '-listen', address, '-remove'], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  let log = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log = (log + text).slice(-10_000);
+  });
+  child.stdin.on('error', () => undefined);
+  const uri = await new Promise<string>((resolve, reject) => {
+    createInterface({ input: child.stdout }).once('line', resolve);
+    child.once('error', reject);
+    child.once('exit', (code, signal) => reject(new Error(`ferretdb ended (${code ?? signal}): ${log}`)));
+  });
+  return { child, uri };
+}
+
+async function end(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  await exited;
+}

@@ -1,0 +1,153 @@
+// A controller of ours as a process, with unmodified Python engines, in a directory of its own; for interop tests.
+import { existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cleanEnv } from '../environment.js';
+import { type RunPythonOptions, requirePythonEnv, runPython, type StockVersion } from '../python/python.js';
+import { waitFor } from '../wait-for.js';
+import { type GuardedProcess, ProcessGuard } from './guard.js';
+
+const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
+
+export interface OurControllerOptions {
+  /** Whose engines and clients it serves. */
+  readonly version: StockVersion;
+  /** How many engines to start; a script waits for them with `wait_for_engines`. */
+  readonly engines: number;
+  readonly controllerArgs?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export class OurController {
+  readonly directory: string;
+  readonly connectionFile: string;
+  readonly #engineFile: string;
+  readonly #options: OurControllerOptions;
+  readonly #guard: ProcessGuard;
+  #controller: GuardedProcess | undefined;
+  #started = 0;
+
+  private constructor(options: OurControllerOptions) {
+    this.#options = options;
+    this.directory = mkdtempSync(join(tmpdir(), 'ippjs-interop-'));
+    const security = join(this.directory, 'profile', 'security');
+    this.connectionFile = join(security, 'ipcontroller-client.json');
+    this.#engineFile = join(security, 'ipcontroller-engine.json');
+    this.#guard = new ProcessGuard(requirePythonEnv(options.version).python, this.directory);
+  }
+
+  static async start(options: OurControllerOptions): Promise<OurController> {
+    const cluster = new OurController(options);
+    try {
+      await cluster.#start();
+      return cluster;
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    await this.#startController([]);
+    for (let i = 0; i < this.#options.engines; i++) await this.startEngine();
+  }
+
+  /** Ends the controller as a crash does; its engines stay. */
+  async killController(): Promise<void> {
+    if (this.#controller?.exitCode !== undefined) return;
+    if (this.#controller !== undefined) await this.#guard.kill(this.#controller.pid, { tree: false });
+  }
+
+  /** Starts it again where it was: the same ports, key and engines, and more arguments than at first. */
+  async restartController(args: readonly string[] = []): Promise<void> {
+    await this.killController();
+    await this.#startController(['--restore', ...args]);
+  }
+
+  async #startController(more: readonly string[]): Promise<void> {
+    const profile = join(this.directory, 'profile');
+    const args = [
+      '--profile-dir',
+      profile,
+      '--ping=250',
+      '--max-misses=40',
+      ...(this.#options.controllerArgs ?? []),
+      ...more,
+    ];
+    const lives = this.#lives();
+    this.#controller = await this.#spawn([process.execPath, main, ...args], 'controller.log');
+    const there = (): boolean => existsSync(this.connectionFile) && existsSync(this.#engineFile);
+    await waitFor(() => there() && this.#lives() > lives, {
+      timeout: 60_000,
+      what: () => `the controller to serve; its log:\n${this.log}`,
+    });
+  }
+
+  /** How often a controller has begun to serve here, by its log; the files are there from the first time on. */
+  #lives(): number {
+    return this.log.split('serving; connection files').length - 1;
+  }
+
+  /** Starts one more engine; does not wait until it is registered. */
+  async startEngine(): Promise<GuardedProcess> {
+    const n = this.#started++;
+    const profile = join(this.directory, `engine-${n}`);
+    mkdirSync(profile);
+    const { python } = requirePythonEnv(this.#options.version);
+    const argv = [
+      python,
+      '-m',
+      'ipyparallel.engine',
+      `--file=${this.#engineFile}`,
+      `--profile-dir=${profile}`,
+    ];
+    return await this.#spawn(argv, `engine-${n}.log`);
+  }
+
+  async #spawn(argv: readonly string[], log: string): Promise<GuardedProcess> {
+    return await this.#guard.spawn({
+      argv,
+      env: cleanEnv({ IPYTHONDIR: join(this.directory, 'ipython'), ...this.#options.env }),
+      cwd: this.directory,
+      log: join(this.directory, log),
+    });
+  }
+
+  get log(): string {
+    const file = join(this.directory, 'controller.log');
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  }
+
+  /** The controller's exit code once it has ended. */
+  get ended(): Promise<number> {
+    if (this.#controller === undefined) throw new Error('the controller was not started');
+    return this.#controller.exited;
+  }
+
+  /** Runs a Python script; `sys.argv[1]` is the client's connection file. */
+  async runPython<T>(
+    script: string,
+    { args = [], ...options }: RunPythonOptions & { args?: readonly string[] } = {},
+  ): Promise<T> {
+    const env = { IPYTHONDIR: join(this.directory, 'ipython'), ...this.#options.env };
+    try {
+      return await runPython<T>(this.#options.version, script, [this.connectionFile, ...args], {
+        ...{ cwd: this.directory, env, timeout: 90_000 },
+        ...options,
+      });
+    } catch (error) {
+      throw new Error(`${error instanceof Error ? error.message : error}\ncontroller:\n${this.log}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#guard.stop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}

@@ -1,0 +1,68 @@
+// A controller of ours in a process of its own that is killed and started again with --reuse or --restore.
+import { type ChildProcess, fork } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cleanEnv } from '../environment.js';
+
+const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
+
+export class RestartableController {
+  readonly directory: string;
+  readonly profileDir: string;
+  readonly clientFile: string;
+  readonly engineFile: string;
+  /** What all its lives logged. */
+  log = '';
+  readonly #args: readonly string[];
+  #child: ChildProcess | undefined;
+
+  private constructor(args: readonly string[]) {
+    this.directory = mkdtempSync(join(tmpdir(), 'ippjs-restart-'));
+    this.profileDir = join(this.directory, 'profile');
+    this.clientFile = join(this.profileDir, 'security', 'ipcontroller-client.json');
+    this.engineFile = join(this.profileDir, 'security', 'ipcontroller-engine.json');
+    this.#args = args;
+  }
+
+  /** `args` are those of every life. */
+  static async start(args: readonly string[] = ['--restore']): Promise<RestartableController> {
+    const controller = new RestartableController(args);
+    try {
+      await controller.start();
+    } catch (error) {
+      await controller[Symbol.asyncDispose]();
+      throw error;
+    }
+    return controller;
+  }
+
+  /** Starts it (again), with more arguments for this life; resolves when it serves. */
+  async start(args: readonly string[] = []): Promise<void> {
+    const argv = ['--profile-dir', this.profileDir, '--ping=200', ...this.#args, ...args];
+    const child = fork(main, argv, { env: cleanEnv({}), stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    this.#child = child;
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.log += text;
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once('message', () => resolve());
+      child.once('exit', () => reject(new Error(`the controller ended:\n${this.log}`)));
+    });
+  }
+
+  /** Ends it as a crash does, or in good order. */
+  async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,339 @@
+// A real Python cluster for a test: a stock ipcontroller with stock ipengines, in a directory of its own.
+//
+//     await using cluster = await StockCluster.start({ version: '9', db: 'sqlitedb', engines: 2 });
+//     const rc = await Client.connect({ connectionFile: cluster.connectionFile });
+//     const record = await cluster.runPython(`
+//       import sys, json, ipyparallel
+//       rc = ipyparallel.Client(sys.argv[1])
+//       print(json.dumps(rc.ids))
+//     `);
+//     await cluster.killEngine(0);               // and its nanny; { nanny: 'spare' } leaves that to tell the hub
+//     const id = await cluster.startEngine();
+//     await cluster.killController(); await cluster.restartController();
+//
+// start() resolves when the connection file is whole and every engine is registered at the hub. stop(), the end of
+// `await using`, and the end of this process (SIGKILL included) end every process and remove the directory.
+// Put describeStock(version, name, body) of ./describe-stock.js around tests that need it.
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cleanEnv } from '../environment.js';
+import { type RunPythonOptions, requirePythonEnv, runPython, type StockVersion } from '../python/python.js';
+import { waitFor } from '../wait-for.js';
+import { type GuardedProcess, ProcessGuard } from './guard.js';
+import { acceptConnections, PortBlock } from './ports.js';
+
+export { type PythonEnv, pythonEnv, runPython, type StockVersion, stockVersions } from '../python/python.js';
+
+export type StockDatabase = 'dictdb' | 'sqlitedb' | 'mongodb' | 'nodb';
+
+export interface StockClusterOptions {
+  version: StockVersion;
+  /** `dictdb` by default. */
+  db?: StockDatabase;
+  /** How many engines to start; 0 by default. */
+  engines?: number;
+  /** The packer, as ipcontroller's `--Session.packer` takes it: `json`, `orjson`, `msgpack.packb`, ... */
+  pack?: string;
+  /** Names the connection files `ipcontroller-ID-client.json`. */
+  clusterId?: string;
+  controllerArgs?: readonly string[];
+  engineArgs?: readonly string[];
+  /** Python text that the controller runs first, as its `ipcontroller_config.py`. */
+  config?: string;
+  /** Added to the environment of controller and engines. */
+  env?: NodeJS.ProcessEnv;
+  /** How long controller and engines may take to be ready, in ms; 60,000 by default. */
+  timeout?: number;
+}
+
+export interface StockEngine {
+  /** The id that the hub gave it. */
+  id: number;
+  /** The process that runs the tasks. */
+  pid: number;
+  /** The child of the engine that passes signals on and tells the hub when the engine is gone. */
+  nannyPid: number;
+  /** Where its output goes. */
+  log: string;
+}
+
+// A beat every 200 ms registers an engine at the first one. 25 misses are 5 s: enough for a machine that is busy.
+const heartbeat = ['--HeartMonitor.period=200', '--HeartMonitor.max_heartmonitor_misses=25'];
+// A controller needs 16 ports. One that is restarted keeps those in its files and needs new ones for itself.
+const portsOfOneStart = 31;
+const attempts = 3;
+
+export class StockCluster {
+  readonly version: StockVersion;
+  /** Holds everything below; gone after stop(). */
+  readonly directory: string;
+  readonly ipythonDir: string;
+  readonly profileDir: string;
+  /** The client's connection file. */
+  readonly connectionFile: string;
+  readonly engineConnectionFile: string;
+  readonly controllerLog: string;
+  readonly #options: StockClusterOptions;
+  readonly #python: string;
+  readonly #ports: PortBlock;
+  readonly #guard: ProcessGuard;
+  readonly #engines = new Map<number, StockEngine>();
+  #controller: GuardedProcess | undefined;
+  #startedEngines = 0;
+  #env: NodeJS.ProcessEnv | undefined;
+
+  private constructor(options: StockClusterOptions, ports: PortBlock) {
+    const { python } = requirePythonEnv(options.version);
+    this.#ports = ports;
+    this.version = options.version;
+    this.#options = options;
+    this.#env = options.env;
+    this.#python = python;
+    this.directory = mkdtempSync(join(tmpdir(), 'ipp-stock-'));
+    this.ipythonDir = join(this.directory, 'ipython');
+    this.profileDir = join(this.ipythonDir, 'profile_default');
+    mkdirSync(this.profileDir, { recursive: true });
+    if (options.config !== undefined)
+      writeFileSync(join(this.profileDir, 'ipcontroller_config.py'), options.config);
+    const name = options.clusterId ? `ipcontroller-${options.clusterId}` : 'ipcontroller';
+    this.connectionFile = join(this.profileDir, 'security', `${name}-client.json`);
+    this.engineConnectionFile = join(this.profileDir, 'security', `${name}-engine.json`);
+    this.controllerLog = join(this.directory, 'controller.log');
+    this.#guard = new ProcessGuard(python, this.directory);
+  }
+
+  /** Starts the controller, then all engines at once, and waits until the hub knows them. */
+  static async start(options: StockClusterOptions): Promise<StockCluster> {
+    requirePythonEnv(options.version);
+    for (let attempt = 1; ; attempt++) {
+      const ports = await PortBlock.claim(2 * portsOfOneStart + 2);
+      const cluster = new StockCluster(options, ports);
+      try {
+        await cluster.#startController(ports.range(1, portsOfOneStart), []);
+        await Promise.all(Array.from({ length: options.engines ?? 0 }, () => cluster.startEngine()));
+        checkPorts(readText(cluster.controllerLog));
+        return cluster;
+      } catch (error) {
+        await cluster.stop();
+        if (attempt < attempts && error instanceof PortTakenError) continue;
+        throw error;
+      }
+    }
+  }
+
+  get controllerPid(): number {
+    if (this.#controller === undefined) throw new Error('the controller is not running');
+    return this.#controller.pid;
+  }
+
+  /** The engines that were started and not killed by killEngine(), by id. */
+  get engines(): StockEngine[] {
+    return [...this.#engines.values()].sort((a, b) => a.id - b.id);
+  }
+
+  get enginePids(): number[] {
+    return this.engines.map((engine) => engine.pid);
+  }
+
+  /** Everything that runs for this cluster: controller, schedulers, heart monitor, engines, nannies. */
+  async pids(): Promise<number[]> {
+    return (await this.#guard.descendants()).map(({ pid }) => pid);
+  }
+
+  /** The children of the controller: its schedulers and its heart monitor. */
+  async controllerChildren(): Promise<number[]> {
+    return (await this.#guard.descendants(this.controllerPid)).map(({ pid }) => pid);
+  }
+
+  /** Starts one more engine, waits until the hub knows it, and gives its id. */
+  async startEngine(args: readonly string[] = []): Promise<number> {
+    const log = join(this.directory, `engine-${this.#startedEngines++}.log`);
+    const controllerLogBefore = readText(this.controllerLog).length;
+    const child = await this.#spawn(
+      'ipyparallel.engine',
+      [...(this.#options.engineArgs ?? []), ...args],
+      log,
+    );
+    const id = await this.#untilReady('the engine', child, log, () => {
+      const given = /Completed registration with id (\d+)/.exec(readText(log))?.[1];
+      if (given === undefined) return undefined;
+      const hubLog = readText(this.controllerLog).slice(controllerLogBefore);
+      return hubLog.includes(`finished registering engine ${given}:`) ? Number(given) : undefined;
+    });
+    const nannyPid = Number(/nanny pid=(\d+)/.exec(readText(log))?.[1]);
+    this.#engines.set(id, { id, pid: child.pid, nannyPid, log });
+    return id;
+  }
+
+  /**
+   * SIGKILL to an engine, and by default to its nanny: the hub then learns of it by missed heartbeats, after 5 s. With
+   * `nanny: 'spare'` the nanny tells the hub within a second. Resolves when the killed processes are gone.
+   */
+  async killEngine(id: number, { nanny = 'kill' }: { nanny?: 'kill' | 'spare' } = {}): Promise<void> {
+    const engine = this.#engines.get(id);
+    if (engine === undefined) throw new Error(`no engine ${id} runs`);
+    this.#engines.delete(id);
+    await this.#guard.kill(engine.pid, { tree: nanny === 'kill' });
+  }
+
+  /** Kills the controller with all its children; engines stay. With SIGTERM it may remove its connection files. */
+  async killController(signal: 'SIGKILL' | 'SIGTERM' | 'SIGINT' = 'SIGKILL'): Promise<void> {
+    const pid = this.controllerPid;
+    this.#controller = undefined;
+    await this.#guard.kill(pid, { signal, tree: true });
+  }
+
+  /**
+   * Starts the controller anew with `--reuse`: the same ports and key; or `anew`, with others. Kills the old one if it
+   * still runs.
+   */
+  async restartController(
+    args: readonly string[] = [],
+    { anew = false, env }: { readonly anew?: boolean; readonly env?: NodeJS.ProcessEnv } = {},
+  ): Promise<void> {
+    if (this.#controller !== undefined) await this.killController();
+    if (env !== undefined) this.#env = env;
+    const ports = this.#ports.range(portsOfOneStart + 1, 2 * portsOfOneStart);
+    await this.#startController(ports, anew ? args : ['--reuse', ...args]);
+  }
+
+  /** Runs a Python script with this cluster's ipyparallel; `sys.argv[1]` is the client's connection file. */
+  async runPython<T = unknown>(
+    script: string,
+    args: readonly string[] = [],
+    options: RunPythonOptions = {},
+  ): Promise<T> {
+    return await runPython<T>(this.version, script, [this.connectionFile, ...args], {
+      cwd: this.directory,
+      ...options,
+      env: { IPYTHONDIR: this.ipythonDir, ...this.#options.env, ...options.env },
+    });
+  }
+
+  /** Kills every process of the cluster, waits until they are gone and removes the directory. */
+  async stop(): Promise<void> {
+    this.#controller = undefined;
+    this.#engines.clear();
+    await this.#guard.stop();
+    await this.#ports.release();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #startController(ports: { from: number; to: number }, moreArgs: readonly string[]): Promise<void> {
+    const { db = 'dictdb', pack, controllerArgs = [] } = this.#options;
+    const args = [...controllerArgs, ...moreArgs];
+    const logBefore = readText(this.controllerLog).length;
+    // traitlets refuses an option that is given twice.
+    const given = (option: string): boolean =>
+      args.some((arg) => arg.startsWith(option.slice(0, option.indexOf('=') + 1)));
+    const beats = heartbeat.filter((option) => !given(option));
+    const packers = pack ? [`--Session.packer=${pack}`, `--Session.unpacker=${unpackerOf(pack)}`] : [];
+    const child = await this.#spawn(
+      'ipyparallel.controller',
+      [`--${db}`, `--ports=${ports.from}-${ports.to}`, ...beats, ...packers, ...args],
+      this.controllerLog,
+    );
+    this.#controller = child;
+    const depth = Number(/broadcast_scheduler_depth=(\d+)/.exec(args.join(' '))?.[1] ?? 1);
+    const broadcastSchedulers = 2 ** (depth + 1) - 1;
+    await this.#untilReady('the controller', child, this.controllerLog, async () => {
+      const log = readText(this.controllerLog).slice(logBefore);
+      checkPorts(log);
+      // Its children bind their ports after the files are written, and the broadcast schedulers some of their own.
+      const started = log.match(/BroadcastScheduler \S+ started/g)?.length ?? 0;
+      if (started < broadcastSchedulers || !log.includes('Heartmonitor beating')) return undefined;
+      const files = [this.connectionFile, this.engineConnectionFile].map(readConnectionFile);
+      for (const file of files) {
+        if (file === undefined || !(await acceptConnections(portsOf(file)))) return undefined;
+      }
+      return true;
+    });
+  }
+
+  async #spawn(module: string, args: readonly string[], log: string): Promise<GuardedProcess> {
+    const { clusterId } = this.#options;
+    const env = this.#env;
+    return await this.#guard.spawn({
+      argv: [
+        this.#python,
+        '-m',
+        module,
+        `--profile-dir=${this.profileDir}`,
+        ...(clusterId ? [`--cluster-id=${clusterId}`] : []),
+        ...args,
+      ],
+      env: cleanEnv({ IPYTHONDIR: this.ipythonDir, ...env }),
+      cwd: this.directory,
+      log,
+    });
+  }
+
+  async #untilReady<T>(
+    what: string,
+    child: GuardedProcess,
+    log: string,
+    ready: () => T | undefined | Promise<T | undefined>,
+  ): Promise<T> {
+    const check = async (): Promise<T | undefined> => {
+      const answer = await ready();
+      if (answer === undefined && child.exitCode !== undefined) {
+        throw new Error(`${what} ended with code ${child.exitCode} before it was ready:\n${tail(log)}`);
+      }
+      return answer;
+    };
+    return await waitFor(check, {
+      timeout: this.#options.timeout ?? 60_000,
+      what: () => `${what} to be ready; its log ends:\n${tail(log)}`,
+    });
+  }
+}
+
+function unpackerOf(packer: string): string {
+  return packer.replace(/packb$/, 'unpackb').replace(/\.dumps$/, '.loads');
+}
+
+/**
+ * A child of ipcontroller that finds its port taken dies, and the rest goes on without it. The ports were free a moment
+ * before and hardly anybody takes them, but nothing forbids it.
+ */
+class PortTakenError extends Error {}
+
+function checkPorts(controllerLog: string): void {
+  if (controllerLog.includes('Address already in use')) {
+    throw new PortTakenError('a port of the controller was taken before it could bind it');
+  }
+}
+
+function readConnectionFile(file: string): Record<string, unknown> | undefined {
+  try {
+    const info: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    if (typeof info !== 'object' || info === null || !('key' in info)) return undefined;
+    return info as Record<string, unknown>;
+  } catch {
+    // Not there yet, or half written.
+    return undefined;
+  }
+}
+
+function portsOf(info: Record<string, unknown>): number[] {
+  if (!String(info.interface).startsWith('tcp:')) return [];
+  return Object.values(info)
+    .flat()
+    .filter((value) => typeof value === 'number');
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function tail(file: string): string {
+  return readText(file).trimEnd().split('\n').slice(-20).join('\n');
+}

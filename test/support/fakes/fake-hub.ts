@@ -1,0 +1,224 @@
+// The client's side of a controller, on real sockets: it answers what a test tells it to, well or badly.
+import {
+  type AnyMessage,
+  type Dict,
+  MalformedMessageError,
+  type NewMessage,
+  newId,
+  Session,
+  SignatureError,
+} from '@ipyparallel-js/protocol';
+import { pause } from '@ipyparallel-js/wire';
+import { Router, XPublisher } from 'zeromq';
+import { waitFor } from '../wait-for.js';
+
+/** How long a hub that is to stop waits for somebody to hear what it has published. */
+const SUBSCRIBERS_MS = 2_000;
+
+const asked = ['registration', 'control', 'mux', 'task', 'broadcast'] as const;
+const heard = ['iopub', 'notification'] as const;
+type Asked = (typeof asked)[number];
+type Heard = (typeof heard)[number];
+
+/** A request that verified. */
+export interface Request {
+  readonly channel: Asked;
+  readonly ident: Buffer;
+  readonly message: AnyMessage;
+}
+
+/** What a fake hub does with a request; undefined for what it does by itself, false for nothing. */
+export type Answer = (request: Request, hub: FakeHub) => Dict | false | undefined;
+
+export interface FakeHubOptions {
+  /** The key that it signs with, where that is not the one of its connection file. */
+  readonly signingKey?: string;
+  readonly answer?: Answer;
+  /** Whether it answers a lone delimiter; true by default. */
+  readonly answersProbes?: boolean;
+  /** A hub that has stopped, whose ports and key this one takes over. */
+  readonly like?: FakeHub;
+}
+
+export class FakeHub {
+  readonly key: string;
+  /** Makes and signs what the hub says. */
+  readonly session: Session;
+  readonly requests: Request[] = [];
+  /** How often a lone delimiter came. */
+  probes = 0;
+  readonly #reading: Session;
+  readonly #options: FakeHubOptions;
+  readonly #routers = new Map<Asked, Router>();
+  readonly #publishers = new Map<Heard, XPublisher>();
+  /** That somebody has subscribed: what is published before is heard by nobody. */
+  readonly #subscriptions = new Map<Heard, Promise<void>>();
+  readonly #ports = new Map<string, number>();
+  #sending: Promise<void> = Promise.resolve();
+
+  private constructor(options: FakeHubOptions) {
+    this.#options = options;
+    this.key = options.like?.key ?? newId();
+    const now = (): Date => new Date();
+    this.session = new Session({ key: options.signingKey ?? this.key, now });
+    this.#reading = new Session({ key: this.key, now });
+  }
+
+  static async start(options: FakeHubOptions = {}): Promise<FakeHub> {
+    const hub = new FakeHub(options);
+    for (const channel of asked) {
+      const router = new Router({ linger: 0 });
+      hub.#routers.set(channel, router);
+      await bind(router, options.like?.port(channel));
+      hub.#ports.set(channel, portOf(router.lastEndpoint));
+      void hub.#read(channel, router);
+    }
+    for (const channel of heard) {
+      const publisher = new XPublisher({ linger: 0 });
+      hub.#publishers.set(channel, publisher);
+      hub.#subscriptions.set(channel, hub.#untilSubscribed(publisher));
+      await bind(publisher, options.like?.port(channel));
+      hub.#ports.set(channel, portOf(publisher.lastEndpoint));
+    }
+    return hub;
+  }
+
+  port(channel: Asked | Heard): number | undefined {
+    return this.#ports.get(channel);
+  }
+
+  /** What its connection file would hold. */
+  get info(): { readonly [key: string]: unknown } {
+    return {
+      ...Object.fromEntries(this.#ports),
+      ...{ interface: 'tcp://127.0.0.1', location: '', ssh: '', key: this.key, curve_serverkey: null },
+      ...{ pack: 'json', unpack: 'json', signature_scheme: 'hmac-sha256', task_scheme: 'leastload' },
+    };
+  }
+
+  get address(): string {
+    return `tcp://127.0.0.1:${this.#ports.get('registration')}`;
+  }
+
+  /** The frames of a reply, without the identity. */
+  reply(request: Request, content: Dict, msgType = replyType(request)): Buffer[] {
+    const message = this.session.rawMessage(msgType, content, { parent: request.message.header });
+    return this.session.encode(message);
+  }
+
+  /** Frames to the peer of a request. */
+  send(request: Request, frames: readonly (Buffer | string)[]): void {
+    this.#queue(this.#routers.get(request.channel), [request.ident, ...frames]);
+  }
+
+  /** Frames to everybody who listens, once there is anybody. */
+  publish(channel: Heard, frames: readonly (Buffer | string)[]): void {
+    this.#sending = this.#sending.then(() => this.#subscriptions.get(channel));
+    this.#queue(this.#publishers.get(channel), [...frames]);
+  }
+
+  notify(message: NewMessage): void {
+    this.publish('notification', this.session.encode(message, ['topic']));
+  }
+
+  async stop(): Promise<void> {
+    const timer = new AbortController();
+    await Promise.race([this.#sending, pause(SUBSCRIBERS_MS, timer.signal)]);
+    timer.abort();
+    for (const socket of [...this.#routers.values(), ...this.#publishers.values()]) socket.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  #queue(socket: Router | XPublisher | undefined, frames: (Buffer | string)[]): void {
+    if (socket === undefined) throw new Error('no such socket');
+    this.#sending = this.#sending.then(() => (socket.closed ? undefined : socket.send(frames)));
+  }
+
+  async #untilSubscribed(publisher: XPublisher): Promise<void> {
+    try {
+      await publisher.receive();
+    } catch (error) {
+      if (!publisher.closed) throw error;
+    }
+  }
+
+  async #read(channel: Asked, router: Router): Promise<void> {
+    try {
+      for await (const frames of router) this.#take(channel, frames);
+    } catch (error) {
+      if (!router.closed) throw error;
+    }
+  }
+
+  #take(channel: Asked, frames: Buffer[]): void {
+    const [ident = Buffer.alloc(0), second] = frames;
+    if (frames.length === 2 && String(second) === '<IDS|MSG>') {
+      this.probes++;
+      if (this.#options.answersProbes === false) return;
+      const error = this.session.rawMessage('hub_error', {
+        status: 'error',
+        ename: 'ValueError',
+        evalue: '',
+      });
+      this.#queue(this.#routers.get(channel), [ident, ...this.session.encode(error)]);
+      return;
+    }
+    let message: AnyMessage;
+    try {
+      message = this.#reading.decode(frames);
+    } catch (error) {
+      // As a stock hub: what does not verify gets no answer.
+      if (error instanceof SignatureError || error instanceof MalformedMessageError) return;
+      throw error;
+    }
+    const request = { channel, ident, message };
+    this.requests.push(request);
+    const content = this.#options.answer?.(request, this);
+    if (content === false) return;
+    const said = content ?? byItself(message);
+    if (said !== undefined) this.send(request, this.reply(request, said));
+  }
+}
+
+function replyType({ message }: Request): string {
+  return message.msg_type.replace(/_request$/, '_reply');
+}
+
+function byItself(message: AnyMessage): Dict | undefined {
+  switch (message.msg_type) {
+    case 'connection_request':
+      return { status: 'ok', engines: {} };
+    case 'db_request':
+      return { status: 'ok', records: [], buffer_lens: null, result_buffer_lens: null };
+    case 'history_request':
+      return { status: 'ok', history: [] };
+    default:
+      return undefined;
+  }
+}
+
+function portOf(endpoint: string | null): number {
+  return Number(endpoint?.split(':').at(-1));
+}
+
+/** A port that another hub has just left may not be free at once. */
+async function bind(socket: Router | XPublisher, port: number | undefined): Promise<void> {
+  if (port === undefined) {
+    await socket.bind('tcp://127.0.0.1:*');
+    return;
+  }
+  await waitFor(
+    async () => {
+      try {
+        await socket.bind(`tcp://127.0.0.1:${port}`);
+        return true;
+      } catch {
+        return false;
+      }
+    },
+    { what: `port ${port} to be free` },
+  );
+}

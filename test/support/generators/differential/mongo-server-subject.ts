@@ -1,0 +1,180 @@
+// A server that speaks MongoDB's protocol as a subject: asked through the official driver, without any code of ours
+// between the question and the server but the names that MongoDB does not have.
+import { randomUUID } from 'node:crypto';
+import type { StoredTask } from '@ipyparallel-js/hub/internal';
+import type { Dict } from '@ipyparallel-js/protocol';
+import { isDict } from '@ipyparallel-js/protocol/internal';
+import { type Collection, Long, MongoClient } from 'mongodb';
+import { ferretDeparture, storableInFerret } from './ferretdb-departures.js';
+import type { Question, Subject } from './subject.js';
+
+export class MongoServerSubject implements Subject {
+  readonly name: string;
+  readonly atOnce = 4;
+  readonly #client: MongoClient;
+  readonly #records: Collection;
+  readonly #isFerret: boolean;
+
+  private constructor(client: MongoClient, server: string, isFerret: boolean) {
+    this.name = `${server} asked through the official driver`;
+    this.#client = client;
+    this.#records = client.db(`differential-${randomUUID().slice(0, 8)}`).collection('task_records');
+    this.#isFerret = isFerret;
+  }
+
+  static async start(uri: string): Promise<MongoServerSubject> {
+    const client = await MongoClient.connect(uri);
+    const info = await client.db('admin').command({ buildInfo: 1 });
+    const ferret: unknown = info['ferretdbVersion'] ?? info['ferretdb']?.version;
+    const server = ferret === undefined ? `MongoDB ${info['version']}` : 'FerretDB 1';
+    return new MongoServerSubject(client, server, ferret !== undefined);
+  }
+
+  async load(tasks: readonly StoredTask[]): Promise<readonly StoredTask[]> {
+    const kept = this.#isFerret ? tasks.map(storableInFerret) : tasks;
+    await this.#records.deleteMany({});
+    if (kept.length > 0) await this.#records.insertMany(kept.map(documentOf));
+    return kept;
+  }
+
+  async ids({ query, sort, skip = 0, limit = 0 }: Question): Promise<readonly string[]> {
+    const order = sort ?? [
+      ['submitted', 1],
+      ['msg_id', 1],
+    ];
+    const sorted = new Map(order.map(([name, direction]) => [name, direction]));
+    if (!sorted.has('msg_id')) sorted.set('msg_id', 1);
+    const found = this.#records
+      .find(inMongoWords(query))
+      .sort(sorted)
+      .skip(skip)
+      .limit(limit)
+      .project<{ msg_id: string }>({ _id: 0, msg_id: 1 });
+    return (await found.toArray()).map(({ msg_id }) => msg_id);
+  }
+
+  departure({ query }: Question, tasks: readonly StoredTask[], given: readonly string[] | string) {
+    const asked = inMongoWords(query);
+    if (this.#isFerret)
+      return ferretDeparture({ query: asked, tasks, refusal: typeof given === 'string' ? given : undefined });
+    const patterns = JSON.stringify(asked, (_, value: unknown) =>
+      value instanceof RegExp ? { $regex: '' } : value,
+    );
+    return patterns.includes('"$regex"') ? 'regular expressions are PCRE, not RE2' : undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#client.db(this.#records.dbName).dropDatabase();
+    await this.#client.close();
+  }
+}
+
+const DATES = ['submitted', 'started', 'completed', 'received'] as const;
+
+// As Python's hub writes it: dates as dates, whole numbers as integers; `label` and what was displayed only where
+// there are any.
+function documentOf(task: StoredTask): Dict {
+  const { label, display_data, ...rest } = task;
+  const dates = DATES.map((key) => {
+    const text = task[key];
+    // The driver takes milliseconds; what Date.parse reads beyond them it drops.
+    return [key, text === null ? null : new Date(text)] as const;
+  });
+  return {
+    ...(bson(rest) as Dict),
+    ...Object.fromEntries(dates),
+    ...(label === null ? {} : { label }),
+    ...(display_data === null ? {} : { display_data: bson(display_data) }),
+  };
+}
+
+function bson(value: unknown): unknown {
+  if (
+    typeof value === 'number' &&
+    Number.isInteger(value) &&
+    Math.abs(value) < 2 ** 63 &&
+    value !== (value | 0)
+  )
+    return Long.fromNumber(value);
+  if (Array.isArray(value)) return value.map(bson);
+  if (!isDict(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, bson(item)]));
+}
+
+const NAMES: { readonly [name: string]: string } = {
+  pyin: 'execute_input',
+  pyout: 'execute_result',
+  pyerr: 'error',
+};
+const OPERATORS: { readonly [name: string]: string } = { $ge: '$gt', $le: '$lt', $glob: '$regex' };
+
+/** The same question without the older names of keys and operators, and with shell patterns as regular expressions. */
+export function inMongoWords(query: Dict): Dict {
+  const words = new Map<string, unknown>();
+  const beside: Dict[] = [];
+  for (const [name, condition] of Object.entries(query)) {
+    const [root = '', ...path] = name.split('.');
+    const said = [NAMES[root] ?? root, ...path].join('.');
+    const junction = name.startsWith('$') && Array.isArray(condition);
+    const meant = junction
+      ? condition.map((item) => inMongoWords(item as Dict))
+      : inMongoOperators(condition);
+    // An older name and today's may stand side by side.
+    if (words.has(said)) beside.push({ [said]: meant });
+    else words.set(said, meant);
+  }
+  const plain = Object.fromEntries(words);
+  return beside.length === 0 ? plain : { $and: [plain, ...beside] };
+}
+
+function inMongoOperators(condition: unknown): unknown {
+  if (!isDict(condition) || !Object.keys(condition).some((name) => name.startsWith('$'))) return condition;
+  return Object.fromEntries(
+    Object.entries(condition).map(([name, operand]) => {
+      if (name === '$glob') return ['$regex', globAsRegex(String(operand))];
+      if (name === '$not') return [name, inMongoOperators(operand)];
+      if (name === '$elemMatch' && isDict(operand)) {
+        const onItem = Object.keys(operand).some((inner) => inner.startsWith('$'));
+        return [name, onItem ? inMongoOperators(operand) : inMongoWords(operand)];
+      }
+      return [OPERATORS[name] ?? name, operand];
+    }),
+  );
+}
+
+/** What Python's fnmatch means by a pattern. */
+function globAsRegex(glob: string): string {
+  const chars = Array.from(glob);
+  let regex = '';
+  for (let i = 0; i < chars.length; i++) {
+    const char = chars[i] as string;
+    if (char === '*') regex += '.*';
+    else if (char === '?') regex += '.';
+    else if (char === '[') {
+      const negated = chars[i + 1] === '!';
+      const from = i + (negated ? 2 : 1);
+      const to = chars.indexOf(']', from + 1);
+      if (to === -1) {
+        regex += '\\[';
+        continue;
+      }
+      regex += setAsRegex(chars.slice(from, to), negated);
+      i = to;
+    } else regex += quoted(char);
+  }
+  return `(?s)^${regex}\\z`;
+}
+
+function setAsRegex(members: readonly string[], negated: boolean): string {
+  let set = '';
+  for (let i = 0; i < members.length; i++) {
+    const low = members[i] as string;
+    const high = members[i + 1] === '-' && i + 2 < members.length ? (members[i + 2] as string) : low;
+    if (members[i + 1] === '-' && i + 2 < members.length) i += 2;
+    if ((low.codePointAt(0) ?? 0) <= (high.codePointAt(0) ?? 0)) set += `${quoted(low)}-${quoted(high)}`;
+  }
+  if (set === '') return negated ? '.' : '[^\\x{0}-\\x{10ffff}]';
+  return `[${negated ? '^' : ''}${set}]`;
+}
+
+const quoted = (char: string): string => `\\x{${(char.codePointAt(0) ?? 0).toString(16)}}`;

@@ -1,0 +1,122 @@
+// Records for stock hubs. None can be inserted over the wire, so the controller's configuration has its Task Database
+// take them from a file, through the database's own add_record, whenever the file was replaced.
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { StoredTask } from '@ipyparallel-js/hub/internal';
+import type { Dict } from '@ipyparallel-js/protocol';
+import { StockCluster, type StockVersion } from '../../clusters/stock-cluster.js';
+
+export type RecordingStock = 'dictdb' | 'sqlitedb';
+
+// The database looks at the file before each search. Dates become what the hub makes of a message's: datetimes with
+// all their digits, in the columns and in the two headers. The controller starts in the cluster's directory.
+const configuration = `
+import base64, json, os
+from ipyparallel.controller import dictdb, sqlitedb
+from jupyter_client.jsonutil import extract_dates, parse_date
+
+FILE = os.path.abspath('records.json')
+DATES = ('submitted', 'started', 'completed', 'received')
+HEADERS = ('header', 'result_header')
+BUFFERS = ('buffers', 'result_buffers')
+
+def revive(record):
+    for key in DATES:
+        record[key] = parse_date(record[key])
+    for key in HEADERS:
+        record[key] = extract_dates(record[key])
+    for key in BUFFERS:
+        if record[key] is not None:
+            record[key] = [base64.b64decode(text) for text in record[key]]
+    return record
+
+def follow(cls, clear):
+    def wrapped(search):
+        def searching(self, *args, **kwargs):
+            if not os.path.exists(FILE):
+                return search(self, *args, **kwargs)
+            now = os.stat(FILE)
+            now = (now.st_ino, now.st_mtime_ns, now.st_size)
+            if now != getattr(self, 'preloaded', None):
+                with open(FILE, encoding='utf8') as f:
+                    records = json.load(f)
+                clear(self)
+                for record in records:
+                    self.add_record(record['msg_id'], revive(record))
+                self.preloaded = now
+            return search(self, *args, **kwargs)
+        return searching
+    cls.find_records = wrapped(cls.find_records)
+    cls.get_history = wrapped(cls.get_history)
+
+def clear_dict(db):
+    db._records.clear()
+    db._buffer_bytes = 0
+
+follow(dictdb.DictDB, clear_dict)
+follow(sqlitedb.SQLiteDB, lambda db: db._db.execute('DELETE FROM "%s"' % db.table))
+c = get_config()
+c.DictDB.record_limit = 1000000
+`;
+
+/** A stock controller whose Task Database holds the records that it was given last. */
+export class StockRecords {
+  readonly version: StockVersion;
+  readonly db: RecordingStock;
+  readonly cluster: StockCluster;
+
+  private constructor(version: StockVersion, db: RecordingStock, cluster: StockCluster) {
+    this.version = version;
+    this.db = db;
+    this.cluster = cluster;
+  }
+
+  static async start(version: StockVersion, db: RecordingStock): Promise<StockRecords> {
+    const cluster = await StockCluster.start({ version, db, config: configuration });
+    return new StockRecords(version, db, cluster);
+  }
+
+  /** From the next question on the hub has these records, and gives what it keeps of them. */
+  load(tasks: readonly StoredTask[]): StoredTask[] {
+    const next = join(this.cluster.directory, 'next.json');
+    writeFileSync(next, JSON.stringify(tasks.map((task) => this.#forPython(task))));
+    renameSync(next, join(this.cluster.directory, 'records.json'));
+    return tasks.map((task) => this.#kept(task));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cluster.stop();
+  }
+
+  get #keepsLabel(): boolean {
+    return this.version !== '7.1';
+  }
+
+  #forPython({ label, display_data, ...task }: StoredTask): Dict {
+    const base64 = (buffers: readonly Uint8Array[] | null) =>
+      buffers?.map((buffer) => Buffer.from(buffer).toString('base64')) ?? null;
+    return {
+      ...task,
+      buffers: base64(task.buffers),
+      result_buffers: base64(task.result_buffers),
+      ...(this.#keepsLabel ? { label } : {}),
+      // A hub with DictDB adds this key where a task displayed something.
+      ...(this.db === 'dictdb' && display_data !== null ? { display_data } : {}),
+    };
+  }
+
+  // 7.1.0 has no label, SQLiteDB no display_data; and it keeps no buffers as it does an empty list of them.
+  #kept(task: StoredTask): StoredTask {
+    return {
+      ...task,
+      ...(this.#keepsLabel ? {} : { label: null }),
+      ...(this.db === 'dictdb'
+        ? {}
+        : {
+            display_data: null,
+            buffers: task.buffers ?? [],
+            result_buffers: task.result_buffers ?? [],
+          }),
+    };
+  }
+}

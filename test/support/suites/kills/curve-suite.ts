@@ -1,0 +1,91 @@
+// A controller with CURVE that a client has to find again: encrypted, so that nothing gets through under another key.
+import { readFileSync } from 'node:fs';
+import { Client, type ConnectionStatus } from '@ipyparallel-js/client';
+import { expect, it } from 'vitest';
+import { curveKeyPair } from 'zeromq';
+import { Closing } from '../../closing.js';
+import { CutProxy } from '../../fakes/cut-proxy.js';
+import { waitFor } from '../../wait-for.js';
+import type { KillGround } from './kill-ground.js';
+import { Outstanding } from './outstanding.js';
+
+const WAIT = { timeout: 60_000 };
+
+/** Starts a cluster with one engine in this environment. */
+export type StartEncrypted = (env: NodeJS.ProcessEnv) => Promise<KillGround>;
+
+export function curveReconnection(start: StartEncrypted): void {
+  it('with CURVE, after a cut, a restart under the same keys and one under others', {
+    timeout: 240_000,
+  }, async () => {
+    await using closing = new Closing();
+    const ground = closing.use(await start(newKeys()));
+    const info = (): Record<string, unknown> =>
+      JSON.parse(readFileSync(ground.connectionFile, 'utf8')) as Record<string, unknown>;
+    const first = info();
+    expect(first['curve_serverkey']).toMatch(/^.{40}$/);
+    const proxy = closing.use(await CutProxy.start(first));
+    const cut = await connect(closing, proxy.info);
+    const direct = await connect(closing, ground.connectionFile);
+    const [id = -1] = await direct.rc.waitForEngines(1, WAIT);
+    await cut.rc.waitForEngines(1, WAIT);
+
+    // A cut of which nobody is told, with a task under way and one submitted meanwhile.
+    const outstanding = new Outstanding(ground);
+    outstanding.add('under way', 1_000, (code) => cut.rc.directView(id).execute(code));
+    await waitFor(async () => (await direct.rc.hubHistory()).length === 1, WAIT);
+    proxy.pause();
+    await waitFor(() => !cut.rc.connected, { ...WAIT, what: 'the cut to be noticed' });
+    outstanding.add('meanwhile', 0, (code) => cut.rc.loadBalancedView().execute(code));
+    proxy.resume();
+    await valuesOf(outstanding);
+    expect(cut.states.at(-1)).toMatchObject({ state: 'connected', incarnation: 2 });
+
+    // The same keys on the same ports: both clients go on, with the engine that was there.
+    await ground.killController();
+    for (const { rc } of [cut, direct]) await waitFor(() => !rc.connected, WAIT);
+    const restarted = new Outstanding(ground);
+    restarted.add('while there is none', 0, (code) => direct.rc.loadBalancedView().execute(code));
+    await ground.restartController();
+    expect(info()).toEqual(first);
+    restarted.add('at once', 0, (code) => cut.rc.directView(id).execute(code));
+    await valuesOf(restarted);
+
+    // Other keys: who reads the file again follows, who has the old key is not let in.
+    await ground.killController();
+    await waitFor(() => !direct.rc.connected, WAIT);
+    const renewed = new Outstanding(ground);
+    renewed.add('for another', 0, (code) => direct.rc.loadBalancedView().execute(code));
+    await ground.restartController({ anew: true, env: newKeys() });
+    expect(info()['curve_serverkey']).not.toBe(first['curve_serverkey']);
+    await waitFor(() => direct.rc.connected, { ...WAIT, what: 'the new keys to be found' });
+    const newId = await ground.startEngine();
+    await direct.rc.waitForEngines(1, WAIT);
+    renewed.add('at the new engine', 0, (code) => direct.rc.directView(newId).execute(code));
+    await valuesOf(renewed);
+    expect(cut.rc.connected).toBe(false);
+    for (const { rc } of [cut, direct])
+      expect(rc.stats).toMatchObject({ malformed: 0, forged: 0, replayed: 0 });
+  });
+}
+
+function newKeys(): NodeJS.ProcessEnv {
+  const { publicKey, secretKey } = curveKeyPair();
+  return { IPP_ENABLE_CURVE: '1', IPP_CURVE_PUBLICKEY: publicKey, IPP_CURVE_SECRETKEY: secretKey };
+}
+
+async function connect(
+  closing: Closing,
+  connectionFile: string | Readonly<Record<string, unknown>>,
+): Promise<{ rc: Client; states: ConnectionStatus[] }> {
+  const options = { heartbeatInterval: 500, reconnectTimeout: 120_000, ...WAIT };
+  const rc = closing.use(await Client.connect({ connectionFile, ...options }));
+  const states: ConnectionStatus[] = [];
+  rc.connection$.subscribe((status) => states.push(status));
+  return { rc, states };
+}
+
+async function valuesOf(outstanding: Outstanding): Promise<void> {
+  for (const { name, value, message } of (await outstanding.settled(60_000)).values())
+    expect(value, `${name}: ${message}`).toBe(`'${name}'`);
+}

@@ -1,0 +1,119 @@
+// A controller of ours as a process, with JavaScript engines that outlive it.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EngineProcess } from '../../clusters/engine-process.js';
+import { cleanEnv } from '../../environment.js';
+import { RawClient } from '../../fakes/raw-client.js';
+import { waitFor } from '../../wait-for.js';
+import { ending, type KillGround, type NewLife, runsFile } from './kill-ground.js';
+
+const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
+
+export interface OurKillGroundOptions {
+  readonly engines: number;
+  readonly controllerArgs?: readonly string[];
+  /** Added to the environment of controller and engines. */
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export class OurKillGround implements KillGround {
+  readonly directory = mkdtempSync(join(tmpdir(), 'ippjs-kills-'));
+  readonly connectionFile = join(this.directory, 'security', 'ipcontroller-client.json');
+  readonly remembers = true;
+  readonly #engineFile = join(this.directory, 'security', 'ipcontroller-engine.json');
+  readonly #args: readonly string[];
+  readonly #engines: EngineProcess[] = [];
+  #controller: ChildProcess | undefined;
+  #ended: Promise<unknown> = Promise.resolve();
+  #log = '';
+  #env: NodeJS.ProcessEnv | undefined;
+
+  private constructor(options: OurKillGroundOptions) {
+    this.#args = options.controllerArgs ?? [];
+    this.#env = options.env;
+  }
+
+  static async start(options: OurKillGroundOptions): Promise<OurKillGround> {
+    const ground = new OurKillGround(options);
+    try {
+      await ground.#startController([]);
+      for (let i = 0; i < options.engines; i++) await ground.startEngine();
+      return ground;
+    } catch (error) {
+      await ground[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** What the controllers logged. */
+  get log(): string {
+    return this.#log;
+  }
+
+  async startEngine(): Promise<number> {
+    const engine = await EngineProcess.start({
+      args: ['--file', this.#engineFile],
+      cwd: this.directory,
+      env: this.#env ?? {},
+    });
+    this.#engines.push(engine);
+    await using client = RawClient.fromFile(this.connectionFile);
+    await waitFor(async () => [...(await client.engines()).values()].includes(engine.uuid), {
+      what: `the hub to know engine ${engine.registered?.id}`,
+    });
+    return engine.registered?.id ?? -1;
+  }
+
+  async killEngine(id: number): Promise<void> {
+    const engine = this.#engines.find(({ registered }) => registered?.id === id);
+    if (engine === undefined) throw new Error(`no engine ${id} runs`);
+    engine.child.kill('SIGKILL');
+    await engine.exited;
+  }
+
+  async killController(): Promise<void> {
+    this.#controller?.kill('SIGKILL');
+    await this.#ended;
+  }
+
+  async restartController({ anew = false, env }: NewLife = {}): Promise<void> {
+    await this.killController();
+    if (env !== undefined) this.#env = env;
+    if (anew) for (const file of [this.connectionFile, this.#engineFile]) rmSync(file, { force: true });
+    await this.#startController(anew ? [] : ['--reuse', '--restore']);
+  }
+
+  task(name: string, ms: number): string {
+    const file = JSON.stringify(runsFile(this.directory));
+    const note = (line: string): string => `require('node:fs').appendFileSync(${file}, '${line}\\n');`;
+    return `${note(name)} await new Promise((go) => setTimeout(go, ${ms})); ${note(ending(name))} '${name}'`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.killController();
+    await Promise.all(this.#engines.map((engine) => engine[Symbol.asyncDispose]()));
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  async #startController(args: readonly string[]): Promise<void> {
+    const child = spawn(
+      process.execPath,
+      // An engine that is gone without a word is missed after 10 s.
+      [main, '--profile-dir', this.directory, '--ping=200', '--max-misses=50', ...this.#args, ...args],
+      { env: cleanEnv(this.#env), stdio: ['ignore', 'ignore', 'pipe'] },
+    );
+    this.#controller = child;
+    this.#ended = new Promise((resolve) => child.once('exit', resolve));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#log += text;
+    });
+    await waitFor(() => existsSync(this.connectionFile) && existsSync(this.#engineFile), {
+      what: () => `connection files; ${this.#log}`,
+    });
+    await using client = RawClient.fromFile(this.connectionFile);
+    await client.engines();
+  }
+}

@@ -1,0 +1,54 @@
+// A stock ipcontroller with Python engines that outlive it.
+
+import { StockCluster, type StockClusterOptions } from '../../clusters/stock-cluster.js';
+import { RawClient } from '../../fakes/raw-client.js';
+import { ending, type KillGround, type NewLife, runsFile } from './kill-ground.js';
+
+export class StockKillGround implements KillGround {
+  readonly remembers = false;
+  readonly #cluster: StockCluster;
+
+  private constructor(cluster: StockCluster) {
+    this.#cluster = cluster;
+  }
+
+  static async start(options: StockClusterOptions): Promise<StockKillGround> {
+    return new StockKillGround(await StockCluster.start(options));
+  }
+
+  get connectionFile(): string {
+    return this.#cluster.connectionFile;
+  }
+
+  get directory(): string {
+    return this.#cluster.directory;
+  }
+
+  async killEngine(id: number): Promise<void> {
+    await this.#cluster.killEngine(id, { nanny: 'spare' });
+  }
+
+  async killController(): Promise<void> {
+    await this.#cluster.killController('SIGKILL');
+  }
+
+  async restartController(as: NewLife = {}): Promise<void> {
+    await this.#cluster.restartController(as.anew === true ? [] : ['--restore'], as);
+    await using client = RawClient.fromFile(this.connectionFile);
+    await client.engines();
+  }
+
+  async startEngine(): Promise<number> {
+    return await this.#cluster.startEngine();
+  }
+
+  task(name: string, ms: number): string {
+    const file = JSON.stringify(runsFile(this.directory));
+    const note = (line: string): string => `with open(${file}, 'a') as runs: _ = runs.write('${line}\\n')`;
+    return [note(name), `import time; time.sleep(${ms / 1000})`, note(ending(name)), `'${name}'`].join('\n');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#cluster.stop();
+  }
+}

@@ -1,0 +1,98 @@
+// The tests of one hub: every case, and as many generated queries as there is time for.
+import type { Client } from '@ipyparallel-js/client';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Closing } from '../../closing.js';
+import { generateQueries, holds, Random } from '../../generators/operator-queries.js';
+import { type Case, cases } from './cases.js';
+import type { Workload } from './workload.js';
+
+/** A hub that holds the workload. */
+export interface Subject {
+  readonly rc: Client;
+  readonly workload: Workload;
+}
+
+/** Selected records by case, under names that are the same on every hub. */
+export type Selections = Map<string, readonly string[]>;
+
+/** `OPERATORS_QUERIES` and `OPERATORS_SEED` ask for more, or for the same again. */
+const generated = Number(process.env.OPERATORS_QUERIES ?? 3_000);
+const seed = Number(process.env.OPERATORS_SEED ?? Date.now() % 2 ** 32);
+const atOnce = 20;
+
+/** Makes a subject before the tests of a describe, and closes what it is made of after them. */
+export function setUp(make: (closing: Closing) => Promise<Subject>): () => Subject {
+  let subject: Subject | undefined;
+  const closing = new Closing();
+  beforeAll(async () => {
+    subject = await make(closing);
+  });
+  afterAll(async () => {
+    await closing.close();
+  });
+  return () => {
+    if (subject === undefined) throw new Error('there is nothing to ask: it could not be set up');
+    return subject;
+  };
+}
+
+export function operatorTests(subject: () => Subject): Selections {
+  const selections: Selections = new Map();
+
+  it('answers every query of the table of operators as a plain predicate does', async () => {
+    const { rc, workload } = subject();
+    const wrong: string[] = [];
+    for (const one of cases) {
+      const wanted = workload.records
+        .filter((record) => one.keep(record, workload))
+        .map(({ msg_id }) => msg_id)
+        .sort();
+      const answer = await selected(rc, one, workload);
+      if (JSON.stringify(answer) !== JSON.stringify(wanted)) {
+        wrong.push(`${one.name}: ${String(answer)}; a plain predicate: ${String(wanted)}`);
+      }
+      if (Array.isArray(answer)) selections.set(one.name, answer.map(workload.nameOf).sort());
+    }
+    expect(wrong).toEqual([]);
+    // A comparison with a workload on which everything or nothing holds would show little.
+    const sizes = new Set([...selections.values()].map((ids) => ids.length));
+    expect(sizes.size).toBeGreaterThan(8);
+  });
+
+  it(`answers ${generated} generated queries likewise`, { timeout: 60_000 + generated * 30 }, async () => {
+    const { rc, workload } = subject();
+    console.info(`OPERATORS_SEED=${seed}`);
+    const queries = generateQueries(workload.records, new Random(seed));
+    for (let done = 0; done < generated; done += atOnce) {
+      const chunk = Array.from({ length: Math.min(atOnce, generated - done) }, () => queries.next().value);
+      await Promise.all(
+        chunk.map(async (query) => {
+          const wanted = workload.records
+            .filter((record) => holds(query, record))
+            .map(({ msg_id }) => msg_id);
+          const rows = await rc.dbQuery(query, 'msg_id').then(
+            (answer) => answer.map(({ msg_id }) => msg_id),
+            (error: unknown) => [String(error)],
+          );
+          expect(rows.sort(), `seed ${seed}: ${short(query)}`).toEqual(wanted.sort());
+        }),
+      );
+    }
+  });
+
+  return selections;
+}
+
+async function selected(rc: Client, one: Case, workload: Workload): Promise<string[] | Error> {
+  try {
+    const rows = await rc.dbQuery(one.query(workload), 'msg_id');
+    return rows.map(({ msg_id }) => msg_id).sort();
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+function short(query: unknown): string {
+  const text = JSON.stringify(query);
+  return text.length > 2_000 ? `${text.slice(0, 2_000)}…` : text;
+}

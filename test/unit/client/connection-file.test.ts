@@ -1,0 +1,497 @@
+import { spawnSync } from 'node:child_process';
+import { getEventListeners } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import {
+  type Connection,
+  type ConnectionOptions,
+  openConnection,
+  parseSshServer,
+} from '@ipyparallel-js/client/internal';
+import {
+  ConnectionFileError,
+  IpyparallelError,
+  TimeoutError,
+  TransportError,
+  UsageError,
+} from '@ipyparallel-js/protocol';
+import type { Machine } from '@ipyparallel-js/wire';
+import { startDeadline } from '@ipyparallel-js/wire';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const info = {
+  ssh: '',
+  interface: 'tcp://127.0.0.1',
+  registration: 20_001,
+  control: 20_002,
+  mux: 20_003,
+  task: 20_004,
+  task_scheme: 'leastload',
+  iopub: 20_005,
+  notification: 20_006,
+  broadcast: 20_007,
+  key: 'a-key',
+  curve_serverkey: null,
+  location: 'localhost',
+  pack: 'json',
+  unpack: 'json',
+  signature_scheme: 'hmac-sha256',
+};
+const text = JSON.stringify(info);
+
+/** Knows two names, and resolves nothing through the network. */
+const machine: Machine = {
+  hostname: () => 'desk',
+  addresses: () => ['127.0.0.1', '::1', '192.0.2.10'],
+  lookUp: async (name) => {
+    const known: Record<string, string[]> = {
+      'desk.example': ['192.0.2.10'],
+      node17: ['192.0.2.17'],
+      six: ['2001:db8::6'],
+    };
+    const addresses = known[name];
+    if (addresses === undefined) throw Object.assign(new Error('no such name'), { code: 'ENOTFOUND' });
+    return addresses;
+  },
+};
+
+let home = '';
+let env: NodeJS.ProcessEnv = {};
+
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'ipp-connection-'));
+  env = { HOME: home, USERPROFILE: home };
+});
+afterEach(() => rmSync(home, { recursive: true, force: true }));
+
+interface Within {
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+}
+
+function open(options: ConnectionOptions = {}, wait: Within = {}): Promise<Connection> {
+  return openConnection(options, startDeadline(wait, 5_000), env, machine);
+}
+
+/** A file below the home directory. */
+function write(path: string, content = text): string {
+  const file = join(home, path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, content);
+  return file;
+}
+
+async function failure(promise: Promise<unknown>): Promise<IpyparallelError> {
+  const error: unknown = await promise.then(
+    () => new Error('did not fail'),
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(IpyparallelError);
+  return error as IpyparallelError;
+}
+
+async function fileError(promise: Promise<unknown>): Promise<ConnectionFileError> {
+  const error = await failure(promise);
+  expect(error).toBeInstanceOf(ConnectionFileError);
+  expect(error.code).toBe('CONNECTION_FILE');
+  return error as ConnectionFileError;
+}
+
+describe('finding the file', () => {
+  it('takes a path, a path below ~, a file: URL, and what the file holds', async () => {
+    const file = write('here.json');
+    expect((await open({ connectionFile: file })).path).toBe(file);
+    expect((await open({ connectionFile: '~/here.json' })).path).toBe(file);
+    expect((await open({ connectionFile: pathToFileURL(file) })).path).toBe(file);
+    expect((await open({ connectionFile: pathToFileURL(file).href })).path).toBe(file);
+    const given = await open({ connectionFile: info });
+    expect(given.path).toBe('(object)');
+    expect(given.info.key).toBe('a-key');
+    expect(given.addresses).toEqual({
+      registration: 'tcp://127.0.0.1:20001',
+      control: 'tcp://127.0.0.1:20002',
+      mux: 'tcp://127.0.0.1:20003',
+      task: 'tcp://127.0.0.1:20004',
+      broadcast: 'tcp://127.0.0.1:20007',
+      iopub: 'tcp://127.0.0.1:20005',
+      notification: 'tcp://127.0.0.1:20006',
+    });
+    expect(given.tunnelled).toBe(false);
+    await given.close();
+    await given.close();
+  });
+
+  it('has the default profile below ~/.ipython by default', async () => {
+    const file = write('.ipython/profile_default/security/ipcontroller-client.json');
+    expect((await open()).path).toBe(file);
+    expect((await open({ profile: 'default', clusterId: '' })).path).toBe(file);
+  });
+
+  it('knows profiles, cluster ids, profile directories, and where profiles are', async () => {
+    const profile = write('.ipython/profile_mpi/security/ipcontroller-client.json');
+    const id = write('.ipython/profile_mpi/security/ipcontroller-two-client.json');
+    const other = write('elsewhere/profile_mpi/security/ipcontroller-client.json');
+    const loose = write('loose/security/ipcontroller-two-client.json');
+    expect((await open({ profile: 'mpi' })).path).toBe(profile);
+    expect((await open({ profile: 'mpi', clusterId: 'two' })).path).toBe(id);
+    expect((await open({ profile: 'mpi', ipythonDir: '~/elsewhere' })).path).toBe(other);
+    expect((await open({ profile: 'mpi', profileDir: join(home, 'loose'), clusterId: 'two' })).path).toBe(
+      loose,
+    );
+    env.IPYTHONDIR = '~/elsewhere';
+    expect((await open({ profile: 'mpi' })).path).toBe(other);
+  });
+
+  it('takes profile directory and cluster id from the environment, behind what is asked for', async () => {
+    const fromEnv = write('env/security/ipcontroller-e-client.json');
+    const asked = write('.ipython/profile_asked/security/ipcontroller-client.json');
+    const askedId = write('.ipython/profile_asked/security/ipcontroller-e-client.json');
+    const idOnly = write('env/security/ipcontroller-x-client.json');
+    env.IPP_CLUSTER_ID = 'e';
+    expect((await open({ profile: 'asked' })).path).toBe(askedId);
+    env.IPP_PROFILE_DIR = join(home, 'env');
+    expect((await open()).path).toBe(fromEnv);
+    expect((await open({ clusterId: 'x' })).path).toBe(idOnly);
+    expect((await open({ profile: 'asked' })).path).toBe(asked);
+    expect((await open({ profileDir: '~/.ipython/profile_asked' })).path).toBe(asked);
+    env.IPP_PROFILE_DIR = '';
+    env.IPP_CLUSTER_ID = '';
+    const plain = write('.ipython/profile_default/security/ipcontroller-client.json');
+    expect((await open()).path).toBe(plain);
+  });
+
+  it('refuses names that would lead out of the directory, and addresses', async () => {
+    for (const options of [
+      { profile: '../x' },
+      { clusterId: 'a/b' },
+      { profileDir: '' },
+      { connectionFile: '' },
+      { connectionFile: 'tcp://127.0.0.1:5555' },
+      { connectionFile: new URL('https://example.org/x.json') },
+    ]) {
+      const error = await failure(open(options));
+      expect(error).toBeInstanceOf(UsageError);
+      expect(error.code).toBe('USAGE');
+    }
+  });
+});
+
+describe('waiting for the file', () => {
+  it('waits until it appears, the profile directory included', async () => {
+    const opening = open({ profile: 'late' });
+    const timer = setTimeout(() => write('.ipython/profile_late/security/ipcontroller-client.json'), 60);
+    expect((await opening).info.registration).toBe(20_001);
+    clearTimeout(timer);
+  });
+
+  it('waits until it is whole', async () => {
+    const file = write('growing.json', '');
+    const opening = open({ connectionFile: file });
+    const timers = [
+      setTimeout(() => writeFileSync(file, text.slice(0, 40)), 40),
+      setTimeout(() => writeFileSync(file, text), 100),
+    ];
+    expect((await opening).info.notification).toBe(20_006);
+    for (const timer of timers) clearTimeout(timer);
+  });
+
+  it('says what is missing, for how long it waited, what else there is, and what to do', async () => {
+    write('.ipython/profile_default/security/ipcontroller-b-client.json');
+    write('.ipython/profile_other/security/ipcontroller-client.json');
+    const byProfile = await fileError(open({}, { timeout: 50 }));
+    expect(byProfile.path).toBe(join(home, '.ipython/profile_default/security/ipcontroller-client.json'));
+    expect(byProfile.message).toContain(byProfile.path);
+    expect(byProfile.message).toMatch(/no such file \(waited \d+ ms\)/);
+    expect(byProfile.message).toMatch(/profile_default exists; it has ipcontroller-b-client\.json; start/);
+
+    const absent = await fileError(open({ profile: 'gone', clusterId: 'q' }, { timeout: 50 }));
+    expect(absent.message).toMatch(/profile_gone does not exist/);
+    expect(absent.message).toContain(join('profile_other', 'security', 'ipcontroller-client.json'));
+    expect(absent.message).toContain('ipcontroller --profile=gone --cluster-id=q');
+
+    const byPath = await fileError(open({ connectionFile: join(home, 'no.json') }, { timeout: 0 }));
+    expect(byPath.message).toMatch(/no\.json: no such file .*is a controller running\?/);
+  });
+
+  it('looks once even when there is no time', async () => {
+    const file = write('there.json');
+    expect((await open({ connectionFile: file }, { timeout: 0 })).path).toBe(file);
+  });
+
+  it('says that it is truncated, or empty, when it stays so', async () => {
+    const cut = await fileError(
+      open({ connectionFile: write('cut.json', text.slice(0, 99)) }, { timeout: 60 }),
+    );
+    expect(cut.message).toMatch(/is truncated: its JSON breaks off after 99 characters \(waited \d+ ms/);
+    const empty = await fileError(open({ connectionFile: write('empty.json', '\n') }, { timeout: 60 }));
+    expect(empty.message).toMatch(/is empty/);
+  });
+
+  it('ends with the reason of the signal, and takes its listener away', async () => {
+    const controller = new AbortController();
+    const reason = new Error('changed my mind');
+    const opening = open(
+      { profile: 'none' },
+      { timeout: Number.POSITIVE_INFINITY, signal: controller.signal },
+    );
+    const timer = setTimeout(() => controller.abort(reason), 40);
+    await expect(opening).rejects.toBe(reason);
+    clearTimeout(timer);
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
+    await expect(open({ connectionFile: info }, { signal: controller.signal })).rejects.toBe(reason);
+  });
+});
+
+describe('a file that can never do', () => {
+  const cases: readonly (readonly [string, string, RegExp])[] = [
+    ['is not JSON', 'hello', /is not JSON/],
+    ['is broken JSON', '{"interface": nope}', /is not JSON/],
+    ['is a list', '[1, 2]', /does not hold a JSON object/],
+    ['is a number', '12', /does not hold a JSON object/],
+    ['is something else of JSON', '{"name": "left-pad", "version": "1.0.0"}', /field "interface" is missing/],
+    ['lacks a field', JSON.stringify({ ...info, mux: undefined }), /field "mux" is missing/],
+    [
+      'has a port that is none',
+      JSON.stringify({ ...info, task: 70_000 }),
+      /field "task" is not a port: 70000/,
+    ],
+    ['lacks its key', JSON.stringify({ ...info, key: undefined }), /field "key" is missing/],
+    ['is for engines', JSON.stringify({ ...info, hb_ping: 1, hb_pong: 2 }), /is for engines.*-client\.json/],
+    ['has no host', JSON.stringify({ ...info, interface: 'tcp://-x y' }), /field "interface" has no host/],
+    ['has a port too many', JSON.stringify({ ...info, interface: 'tcp://1.2.3.4:5' }), /has no host/],
+    [
+      'describes a Cluster',
+      JSON.stringify({ cluster: { profile_dir: '/p', cluster_id: 'c1' }, controller: {} }),
+      /describes a Cluster.*profileDir "\/p" and clusterId "c1"/,
+    ],
+    ['hides a prototype', '{"__proto__": {"interface": "tcp://127.0.0.1"}}', /field "interface" is missing/],
+    ['has no CURVE key', JSON.stringify({ ...info, curve_serverkey: 'short' }), /curve_serverkey/],
+    ['has a CURVE key of other letters', JSON.stringify({ ...info, curve_serverkey: '~'.repeat(40) }), /Z85/],
+    ['is too large', `${' '.repeat(1_000_001)}${text}`, /too large/],
+  ];
+  for (const [what, content, message] of cases) {
+    it(`says at once that it ${what}`, async () => {
+      const file = write('bad.json', content);
+      const started = performance.now();
+      const error = await fileError(open({ connectionFile: file }, { timeout: 30_000 }));
+      expect(performance.now() - started).toBeLessThan(20_000);
+      expect(error.path).toBe(file);
+      expect(error.message).toContain(file);
+      expect(error.message).toMatch(message);
+    });
+  }
+
+  it('says that an object lacks a field', async () => {
+    const error = await fileError(open({ connectionFile: { ...info, iopub: undefined } }));
+    expect(error.message).toMatch(/\(object\): field "iopub" is missing/);
+  });
+
+  it('says at once that it is a directory, a pipe, or below a file', async () => {
+    expect((await fileError(open({ connectionFile: home }))).message).toMatch(/is a directory/);
+    const file = write('file.json');
+    expect((await fileError(open({ connectionFile: join(file, 'x.json') }))).message).toMatch(/ENOTDIR/);
+    const pipe = join(home, 'pipe');
+    expect(spawnSync('mkfifo', [pipe]).status).toBe(0);
+    expect((await fileError(open({ connectionFile: pipe }))).message).toMatch(/not a regular file/);
+  });
+
+  it('says at once that it may not be read', async () => {
+    const file = write('secret.json');
+    chmodSync(file, 0);
+    const isRoot = process.geteuid?.() === 0;
+    // Nothing is forbidden to root.
+    if (isRoot) chmodSync(home, 0o755);
+    if (isRoot) process.seteuid?.(65_534);
+    try {
+      const error = await fileError(open({ connectionFile: file }));
+      expect(error.message).toMatch(/permission denied \(EACCES\)/);
+    } finally {
+      if (isRoot) process.seteuid?.(0);
+    }
+  });
+});
+
+describe('the address', () => {
+  const at = async (change: object): Promise<string | undefined> =>
+    (await open({ connectionFile: { ...info, ...change } })).addresses.registration;
+
+  it('of a wildcard is 127.0.0.1 for a controller on this machine', async () => {
+    for (const wildcard of ['tcp://*', 'tcp://0.0.0.0', 'tcp://[::]']) {
+      for (const location of [
+        '',
+        'localhost',
+        'desk',
+        'DESK',
+        '127.0.1.1',
+        '::1',
+        '192.0.2.10',
+        'desk.example',
+      ]) {
+        expect(await at({ interface: wildcard, location })).toBe('tcp://127.0.0.1:20001');
+      }
+      expect(await at({ interface: wildcard, location: undefined })).toBe('tcp://127.0.0.1:20001');
+    }
+  });
+
+  it('of a wildcard is the location of a controller elsewhere', async () => {
+    expect(await at({ interface: 'tcp://*', location: 'node17' })).toBe('tcp://node17:20001');
+    expect(await at({ interface: 'tcp://0.0.0.0', location: '192.0.2.99' })).toBe('tcp://192.0.2.99:20001');
+    expect(await at({ interface: 'tcp://[::]', location: '2001:db8::1' })).toBe('tcp://[2001:db8::1]:20001');
+    const six = await open({ connectionFile: { ...info, interface: 'tcp://*', location: 'six' } });
+    expect(six.addresses.registration).toBe('tcp://[2001:db8::6]:20001');
+    expect(six.ipv6).toBe(true);
+  });
+
+  it('stays when it is one, ipc too', async () => {
+    expect(await at({ interface: 'tcp://192.0.2.7', location: 'node17' })).toBe('tcp://192.0.2.7:20001');
+    expect(await at({ interface: 'tcp://node17' })).toBe('tcp://node17:20001');
+    expect(await at({ interface: 'tcp://[::1]' })).toBe('tcp://[::1]:20001');
+    expect(await at({ interface: 'ipc:///tmp/x/ipc', location: 'nowhere' })).toBe('ipc:///tmp/x/ipc-20001');
+  });
+
+  it('has no broadcast socket for a controller before 7', async () => {
+    const { addresses } = await open({ connectionFile: { ...info, broadcast: undefined } });
+    expect(addresses.broadcast).toBeUndefined();
+  });
+
+  it('fails clearly when the name of the machine is not known here', async () => {
+    for (const change of [{ interface: 'tcp://*', location: 'nowhere' }, { interface: 'tcp://nowhere' }]) {
+      const file = write('remote.json', JSON.stringify({ ...info, ...change }));
+      const error = await failure(open({ connectionFile: file }));
+      expect(error).toBeInstanceOf(TransportError);
+      expect(error.code).toBe('HOST_NOT_FOUND');
+      expect(error.message).toContain(file);
+      expect(error.message).toMatch(/is on nowhere .*ENOTFOUND/);
+    }
+    const odd = { ...info, interface: 'tcp://*', location: 'a b;c' };
+    expect((await fileError(open({ connectionFile: odd }))).message).toMatch(
+      /field "location" is not a host/,
+    );
+  });
+
+  it('is not waited for longer than the deadline', async () => {
+    const silent: Machine = { ...machine, lookUp: () => new Promise(() => undefined) };
+    const options = { connectionFile: { ...info, interface: 'tcp://*', location: 'slow' } };
+    const error = await failure(openConnection(options, startDeadline({ timeout: 50 }, 0), env, silent));
+    expect(error).toBeInstanceOf(TimeoutError);
+    expect(error.message).toMatch(/host name slow was not resolved within \d+ ms/);
+  });
+
+  it("of another machine's loopback comes with a hint", async () => {
+    const elsewhere = await open({ connectionFile: { ...info, location: 'node17' } });
+    expect(elsewhere.addresses.registration).toBe('tcp://127.0.0.1:20001');
+    expect(elsewhere.hint()).toMatch(/listens on 127\.0\.0\.1 of node17.*sshServer: 'user@node17'/);
+    expect((await open({ connectionFile: { ...info, location: 'desk' } })).hint()).toBe('');
+  });
+});
+
+describe('CURVE', () => {
+  const serverKey = 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7';
+  const publicKey = 'Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID';
+  const secretKey = 'D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs';
+
+  it('is off without a key', async () => {
+    expect((await open({ connectionFile: info })).curve).toBeNull();
+  });
+
+  it('takes the server key of the file, and makes a pair of its own', async () => {
+    env.IPP_CURVE_SERVERKEY = publicKey;
+    env.IPP_CURVE_PUBLICKEY = publicKey;
+    const first = (await open({ connectionFile: { ...info, curve_serverkey: serverKey } })).curve;
+    const second = (await open({ connectionFile: { ...info, curve_serverkey: serverKey } })).curve;
+    expect(first?.serverKey).toBe(serverKey);
+    expect(first?.publicKey).toHaveLength(40);
+    expect(first?.secretKey).toHaveLength(40);
+    expect(second?.secretKey).not.toBe(first?.secretKey);
+  });
+
+  it('takes keys from the environment', async () => {
+    env.IPP_CURVE_SERVERKEY = serverKey;
+    env.IPP_CURVE_PUBLICKEY = publicKey;
+    env.IPP_CURVE_SECRETKEY = secretKey;
+    expect((await open({ connectionFile: info })).curve).toEqual({ serverKey, publicKey, secretKey });
+  });
+
+  it('names the variable that holds no key, and not its value', async () => {
+    env.IPP_CURVE_SERVERKEY = serverKey;
+    env.IPP_CURVE_PUBLICKEY = publicKey;
+    env.IPP_CURVE_SECRETKEY = 'hush';
+    const error = await failure(open({ connectionFile: info }));
+    expect(error).toBeInstanceOf(UsageError);
+    expect(error.message).toContain('IPP_CURVE_SECRETKEY');
+    expect(error.message).not.toContain('hush');
+  });
+});
+
+describe('the ssh server', () => {
+  const parse = (server: string) =>
+    parseSshServer(server, (problem) => {
+      throw new UsageError(problem);
+    });
+
+  it('is user, host and port', () => {
+    expect(parse('node17')).toEqual({ user: undefined, host: 'node17', port: undefined });
+    expect(parse('me@node17.example:2222')).toEqual({ user: 'me', host: 'node17.example', port: 2222 });
+    expect(parse('me@corp@node17')).toEqual({ user: 'me@corp', host: 'node17', port: undefined });
+    expect(parse('me@[2001:db8::1]:22')).toEqual({ user: 'me', host: '2001:db8::1', port: 22 });
+    expect(parse('2001:db8::1')).toEqual({ user: undefined, host: '2001:db8::1', port: undefined });
+  });
+
+  const bad = [
+    '',
+    '-oProxyCommand=touch x',
+    'me@-oProxyCommand=x',
+    '-lroot@node17',
+    'node 17',
+    'node17\n',
+    'node17\t-v',
+    'me@',
+    '@node17',
+    'me@node17:',
+    'me@node17:0',
+    'me@node17:99999',
+    'me@node17:-v',
+    'ssh://node17',
+    '$(reboot)@node17',
+    '`reboot`',
+    'me;reboot@node17',
+    '[::1',
+    '[-x]:22',
+  ];
+  for (const server of bad) {
+    it(`is never ${JSON.stringify(server)}`, async () => {
+      expect((await failure(open({ connectionFile: info, sshServer: server }))).code).toBe('USAGE');
+      if (server === '') return;
+      const file = { ...info, interface: 'tcp://*', location: 'node17', ssh: server };
+      expect((await fileError(open({ connectionFile: file }))).message).toContain('field "ssh"');
+    });
+  }
+
+  it('of the file is left aside for a controller on this machine', async () => {
+    const local = await open({ connectionFile: { ...info, ssh: 'me@nowhere', location: 'desk.example' } });
+    expect(local.tunnelled).toBe(false);
+    expect(local.addresses.registration).toBe('tcp://127.0.0.1:20001');
+  });
+
+  it('is not for ipc, nor with options or keys that cannot be', async () => {
+    const sshServer = 'me@node17';
+    const ipc = { ...info, interface: 'ipc:///tmp/x' };
+    expect((await failure(open({ connectionFile: ipc, sshServer }))).message).toMatch(/tunnel leads to tcp/);
+    const sshKey = join(home, 'no-key');
+    expect((await failure(open({ connectionFile: info, sshServer, sshKey }))).message).toContain('no-key');
+    for (const option of ['-v', 'UserKnownHostsFile=/x\nProxyCommand=y', '']) {
+      const error = await failure(open({ connectionFile: info, sshServer, sshOptions: [option] }));
+      expect(error.message).toMatch(/sshOptions/);
+    }
+  });
+
+  it('needs the program', async () => {
+    env.PATH = home;
+    const error = await failure(open({ connectionFile: info, sshServer: 'me@node17' }));
+    expect(error).toBeInstanceOf(TransportError);
+    expect(error.code).toBe('SSH_TUNNEL');
+    expect(error.message).toMatch(/me@node17 needs the program ssh/);
+  });
+});

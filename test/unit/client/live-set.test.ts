@@ -1,0 +1,259 @@
+import type { WatchEvent } from '@ipyparallel-js/client';
+import {
+  ConflatedQueue,
+  type Difference,
+  type LiveChange,
+  LiveSet,
+  RecheckSchedule,
+  type Row,
+} from '@ipyparallel-js/client/internal';
+import { describe, expect, it } from 'vitest';
+import { WatchReplay } from '../../support/watch-replay.js';
+
+type Record = { readonly msg_id: string; readonly stdout: string | null };
+
+const KEYS = [
+  { name: 'msg_id', column: 'msg_id' },
+  { name: 'stdout', column: 'stdout' },
+] as const;
+
+function row(msg_id: string, more: Partial<Row> = {}): Row {
+  return { msg_id, stdout: '', engine_uuid: null, completed: null, result_content: null, ...more };
+}
+
+const set = (msg_id: string, more?: Partial<Row>): LiveChange => ({ op: 'set', row: row(msg_id, more) });
+const OK = { engine_uuid: 'e', completed: new Date(5), result_content: { status: 'ok' } };
+
+/** A difference as a subscriber is told it. */
+function told({ type, now, ...rest }: Difference): WatchEvent<Record> {
+  const event = { status: now.status, begun: now.begun, sequence: '' };
+  const record = now.record as Record;
+  if (type === 'entered') return { type, record, ...event };
+  const { previous } = rest as Extract<Difference, { type: 'changed' | 'left' }>;
+  return { type, record, ...event, previous: previous.record as Record };
+}
+
+function snapshot(live: LiveSet): WatchEvent<Record> {
+  const rows = [...live.rows];
+  return {
+    type: 'snapshot',
+    records: rows.map(({ record }) => record as Record),
+    statuses: rows.map(({ status }) => status),
+    begun: rows.map(({ begun }) => begun),
+    sequence: '',
+  };
+}
+
+describe('a live set', () => {
+  it('tells each difference once, with what was told before', () => {
+    const live = new LiveSet({ keys: KEYS });
+    const events = live
+      .apply([
+        set('a'),
+        set('a'),
+        set('a', { engine_uuid: 'e' }),
+        { op: 'begun', msgId: 'a', begun: new Date(1) },
+        { op: 'begun', msgId: 'a', begun: new Date(1) },
+        set('a', { engine_uuid: 'e', stdout: 'x' }),
+        set('a', { ...OK, stdout: 'x' }),
+        { op: 'begun', msgId: 'a', begun: new Date(2) },
+        { op: 'out', msgId: 'a', row: row('a', { ...OK, stdout: 'xy' }) },
+        { op: 'gone', msgId: 'a' },
+        { op: 'out', msgId: 'b' },
+      ])
+      .map(told);
+    const was = { msg_id: 'a', stdout: '' };
+    const printed = { msg_id: 'a', stdout: 'x' };
+    const begun = new Date(1);
+    const sequence = '';
+    expect(events).toEqual([
+      { type: 'entered', record: was, status: 'unassigned', begun: null, sequence },
+      { type: 'changed', record: was, previous: was, status: 'assigned', begun: null, sequence },
+      { type: 'changed', record: was, previous: was, status: 'assigned', begun, sequence },
+      { type: 'changed', record: printed, previous: was, status: 'assigned', begun, sequence },
+      { type: 'changed', record: printed, previous: printed, status: 'completed', begun, sequence },
+      {
+        ...{ type: 'left', record: { msg_id: 'a', stdout: 'xy' }, previous: printed },
+        ...{ status: 'completed', begun, sequence },
+      },
+    ]);
+  });
+
+  it('tells a record that is gone as it was, purged', () => {
+    const live = new LiveSet({ keys: KEYS });
+    live.apply([set('a', OK)]);
+    expect(live.apply([{ op: 'gone', msgId: 'a' }]).map(told)).toMatchObject([
+      { type: 'left', status: 'purged', record: { msg_id: 'a' }, previous: { msg_id: 'a' } },
+    ]);
+    expect(live.size).toBe(0);
+  });
+
+  it('keeps a lost task lost until it ends after all', () => {
+    const live = new LiveSet({ keys: KEYS });
+    live.apply([set('a'), set('b', OK)]);
+    const lost: LiveChange[] = [
+      { op: 'lost', msgId: 'a' },
+      { op: 'lost', msgId: 'b' },
+      { op: 'lost', msgId: 'c' },
+    ];
+    expect(live.apply(lost).map(told)).toMatchObject([{ type: 'changed', status: 'lost' }]);
+    expect(live.apply([set('a')])).toEqual([]);
+    expect(live.apply([set('a', OK)]).map(told)).toMatchObject([{ type: 'changed', status: 'completed' }]);
+  });
+
+  it('keeps of a record what was asked for', () => {
+    const live = new LiveSet({ keys: KEYS });
+    live.apply([set('a', { ...OK, content: { large: 'x' } })]);
+    expect(live.get('a')).toEqual({ record: { msg_id: 'a', stdout: '' }, status: 'completed', begun: null });
+    const whole = new LiveSet({ keys: undefined });
+    whole.apply([set('a', { content: { large: 'x' } })]);
+    expect(whole.get('a')?.record).toMatchObject({ content: { large: 'x' }, header: null });
+    expect(whole.get('a')?.record).not.toHaveProperty('buffers');
+  });
+
+  it('compares dates, dicts and bytes by what they are', () => {
+    const keys = (['msg_id', 'completed', 'header', 'result_buffers'] as const).map((name) => ({
+      name,
+      column: name,
+    }));
+    const live = new LiveSet({ keys });
+    const of = (byte: number, time: number) =>
+      set('a', { completed: new Date(time), header: { a: [1] }, result_buffers: [Buffer.from([byte])] });
+    expect(live.apply([of(1, 1), of(1, 1), of(2, 1), of(2, 1), of(2, 2)]).map(({ type }) => type)).toEqual([
+      'entered',
+      'changed',
+      'changed',
+    ]);
+  });
+});
+
+/** The same numbers on each run. */
+function random(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+describe('a conflated queue', () => {
+  it('brings a reader that takes now and then to the same records, with nothing that does not follow', () => {
+    for (let seed = 1; seed <= 50; seed++) {
+      const next = random(seed);
+      const live = new LiveSet({ keys: KEYS });
+      const queue = new ConflatedQueue();
+      const replay = new WatchReplay<Record>();
+      live.apply([set('0'), set('1')]);
+      replay.take(snapshot(live));
+      const take = (): void => {
+        const difference = queue.shift();
+        if (difference !== undefined) replay.take(told(difference));
+      };
+      for (let step = 0; step < 400; step++) {
+        const id = String(next(8));
+        const change: LiveChange =
+          next(3) === 0
+            ? { op: next(2) === 0 ? 'out' : 'gone', msgId: id }
+            : set(id, { stdout: 'x'.repeat(next(3)), ...(next(2) === 0 ? OK : {}) });
+        for (const difference of live.apply([change])) queue.push(difference);
+        if (next(4) === 0) take();
+        expect(queue.size).toBeLessThanOrEqual(16);
+      }
+      while (queue.size > 0) take();
+      expect(replay.faults).toEqual([]);
+      expect([...replay.known].sort()).toEqual([...live.ids].map((id) => [id, live.get(id)]).sort());
+    }
+  });
+
+  it('tells nothing of what came and went, or is again as it was told', () => {
+    const live = new LiveSet({ keys: KEYS });
+    const queue = new ConflatedQueue();
+    live.apply([set('a')]);
+    const changes = [
+      set('b'),
+      { op: 'gone', msgId: 'b' } as const,
+      set('a', { stdout: 'x' }),
+      set('a'),
+      { op: 'out', msgId: 'a' } as const,
+      set('a'),
+    ];
+    for (const difference of live.apply(changes)) queue.push(difference);
+    expect(queue.size).toBe(0);
+  });
+});
+
+describe('signs of change', () => {
+  const signs = (outputMatters = true): RecheckSchedule => new RecheckSchedule(outputMatters);
+  const open = row('a');
+  const over = row('a', OK);
+  const printed = (length: number) =>
+    ({ kind: 'output', msgId: 'a', output: { column: 'stdout', length } }) as const;
+
+  it('asks for an ended task until its record says so', () => {
+    const schedule = signs(false);
+    schedule.note({ kind: 'ended', msgId: 'a' }, 0);
+    expect(schedule.due(0)).toEqual(['a']);
+    schedule.resolve('a', open, 0, 2);
+    expect(schedule.due(2)).toEqual([]);
+    const again = schedule.next;
+    expect(again).toBeGreaterThan(2);
+    expect(again).toBeLessThan(20);
+    schedule.resolve('a', over, again, again + 2);
+    expect(schedule.next).toBe(Number.POSITIVE_INFINITY);
+    expect(schedule.has('a')).toBe(false);
+  });
+
+  it('takes no answer to what was asked before it was heard of', () => {
+    const schedule = signs(false);
+    schedule.note({ kind: 'begun', msgId: 'a', at: new Date(0) }, 0);
+    schedule.note({ kind: 'ended', msgId: 'a' }, 5);
+    schedule.resolve('a', over, 3, 8);
+    expect(schedule.due(8)).toEqual(['a']);
+  });
+
+  it('gives up on a task that never has a record, never ends, or lacks its output for ever', () => {
+    const output = [printed(3)];
+    for (const [answer, signals] of [
+      [undefined, []],
+      [open, []],
+      [over, output],
+    ] as const) {
+      const schedule = signs();
+      for (const signal of signals) schedule.note(signal, 0);
+      schedule.note({ kind: 'ended', msgId: 'a' }, 0);
+      let asked = 0;
+      for (; schedule.next < 600_000; asked++)
+        schedule.resolve('a', answer, schedule.next, schedule.next + 1);
+      expect(asked).toBeGreaterThan(3);
+      expect(asked).toBeLessThan(100);
+    }
+  });
+
+  it('asks until the record has what was printed, however long before', () => {
+    const schedule = signs();
+    schedule.note(printed(2), 0);
+    schedule.resolve('a', row('a', { stdout: 'xx' }), 1_000, 1_001);
+    expect(schedule.next).toBe(Number.POSITIVE_INFINITY);
+    schedule.note(printed(3), 5_000);
+    schedule.note({ kind: 'ended', msgId: 'a' }, 5_001);
+    schedule.resolve('a', row('a', { ...OK, stdout: 'xx' }), 8_000, 8_001);
+    expect(schedule.next).toBeLessThan(8_100);
+    schedule.resolve('a', row('a', { ...OK, stdout: 'xxyyy' }), 9_000, 9_001);
+    expect(schedule.has('a')).toBe(false);
+  });
+
+  it('looks once more after the end where output matters, and not for each line of it', () => {
+    const schedule = signs();
+    schedule.note(printed(0), 100);
+    expect(schedule.due(100)).toEqual([]);
+    expect(schedule.next).toBeLessThan(200);
+    schedule.note({ kind: 'ended', msgId: 'a' }, 110);
+    expect(schedule.due(110)).toEqual(['a']);
+    schedule.resolve('a', over, 110.5, 115);
+    const again = schedule.next;
+    expect(again).toBeLessThan(1_000);
+    schedule.resolve('a', over, again, again + 1);
+    expect(schedule.next).toBe(Number.POSITIVE_INFINITY);
+    expect(signs(false).note(printed(1), 0)).toBe(false);
+  });
+});

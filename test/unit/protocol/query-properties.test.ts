@@ -1,0 +1,93 @@
+// What holds for every query, tried on generated ones. `QUERY_SEED` asks for the same again, `QUERY_COUNT` for more.
+import { planQuery } from '@ipyparallel-js/client/internal';
+import type { Dict } from '@ipyparallel-js/protocol';
+import { formatWireDate, InvalidQueryError } from '@ipyparallel-js/protocol';
+import { parseQuery, type QueryNode, recordPredicate, toWireQuery } from '@ipyparallel-js/protocol/internal';
+import { expect, it } from 'vitest';
+import { generateQuestion } from '../../support/generators/differential/generate-questions.js';
+import { generateTasks } from '../../support/generators/differential/generate-tasks.js';
+import { recordsOf } from '../../support/generators/differential/reference.js';
+import { smallerValues } from '../../support/generators/differential/shrink.js';
+import { naivelyMatches } from '../../support/generators/naive-evaluator.js';
+import { Random } from '../../support/generators/operator-queries.js';
+
+const count = Number(process.env.QUERY_COUNT ?? 3_000);
+// The same queries each time, unless their number is given.
+const seed = Number(
+  process.env.QUERY_SEED ?? (process.env.QUERY_COUNT === undefined ? 1 : Date.now() % 2 ** 32),
+);
+
+/** Runs a check on generated queries; what fails is made small. */
+function forAll(
+  salt: number,
+  check: (query: Dict, node: QueryNode, records: readonly Dict[]) => string | undefined,
+): void {
+  const random = new Random(seed + salt);
+  let checked = 0;
+  for (let i = 0; i < count; ) {
+    const tasks = generateTasks(random, 40);
+    const records = recordsOf(tasks) as unknown as readonly Dict[];
+    for (let n = 0; n < 100 && i < count; n++, i++) {
+      const { query } = generateQuestion(random, tasks);
+      const failure = (candidate: unknown): string | undefined => {
+        let node: QueryNode;
+        try {
+          node = parseQuery(candidate);
+        } catch (error) {
+          if (error instanceof InvalidQueryError) return undefined;
+          throw error;
+        }
+        checked++;
+        return check(candidate as Dict, node, records);
+      };
+      if (failure(query) === undefined) continue;
+      let worst: unknown = query;
+      for (let smaller: unknown = query; smaller !== undefined; ) {
+        worst = smaller;
+        smaller = [...smallerValues(worst)].find((candidate) => failure(candidate) !== undefined);
+      }
+      expect.fail(`QUERY_SEED=${seed}: ${JSON.stringify(worst, readable)}: ${failure(worst)}`);
+    }
+  }
+  // Few generated queries may be refused.
+  expect(checked).toBeGreaterThan(count * 0.9);
+}
+
+const readable = (_: string, value: unknown): unknown => (value instanceof RegExp ? String(value) : value);
+
+it(`${count} queries mean to the evaluator what they mean to a naive one`, { timeout: 120_000 }, () => {
+  forAll(1, (query, node, records) => {
+    const matches = recordPredicate(node);
+    const wrong = records.find((record) => matches(record) !== naivelyMatches(query, record));
+    return wrong && `${matches(wrong)} for ${JSON.stringify(wrong)}`;
+  });
+});
+
+it(`${count} queries are read from their wire form as they were`, { timeout: 120_000 }, () => {
+  forAll(2, (_, node) => {
+    const wire = toWireQuery(node);
+    try {
+      expect(parseQuery(wire)).toEqual(node);
+      const text = JSON.stringify(wire, function (key, value: unknown) {
+        const raw: unknown = (this as Dict)[key];
+        // Dates farther away than four-digit years are written as JavaScript writes them.
+        return raw instanceof Date && raw.toISOString().length === 24 ? formatWireDate(raw) : value;
+      });
+      expect(parseQuery(JSON.parse(text), { dates: 'text' })).toEqual(node);
+      return undefined;
+    } catch (error) {
+      return String(error);
+    }
+  });
+});
+
+it(`the requests for ${count} queries to a stock hub bring every match`, { timeout: 120_000 }, () => {
+  forAll(3, (_, node, records) => {
+    const matches = recordPredicate(node);
+    const plan = planQuery(node, { kind: 'stock', label: true }).queries;
+    if (plan.length > 200) return `${plan.length} requests`;
+    const requests = plan.map((query) => recordPredicate(parseQuery(query)));
+    const missed = records.find((record) => matches(record) && !requests.some((asked) => asked(record)));
+    return missed && `${JSON.stringify(plan)} misses ${JSON.stringify(missed)}`;
+  });
+});
