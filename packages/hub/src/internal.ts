@@ -18,7 +18,7 @@ export {
   emptyTask,
   type FindOptions,
   type FoundTask,
-  type Removed,
+  type RemovalResult,
   type StoredTask,
   type TaskChange,
   type TaskDatabase,

@@ -106,7 +106,7 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
     });
 
     test('gives pages of JSON, where it has them, that say what the records do', async () => {
-      if (db.page === undefined) return;
+      if (db.readPage === undefined) return;
       const odd = {
         header: { __x: 1.5, list: [null, 'é😀\\"'] },
         stdout: 'a\u0000"\\\n\u2028',
@@ -141,7 +141,7 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
         const found: unknown[] = [];
         let skip = 0;
         for (let more = true; more; skip = found.length) {
-          const { json, last } = await db.page(query, fields, { sort: DEFAULT_SORT, limit, bytes, skip });
+          const { json, last } = await db.readPage(query, fields, { sort: DEFAULT_SORT, limit, bytes, skip });
           const records = JSON.parse(`[${json.map((part) => Buffer.from(part).toString('utf8')).join(',')}]`);
           found.push(...records);
           more = last !== undefined;

@@ -9,13 +9,14 @@ import {
   type SortKeys,
   sortRecords,
 } from '@ipyparallel-js/protocol/internal';
+import { nextTurn } from './event-loop.js';
 import { MemoryOrder } from './memory-order.js';
 import { MemoryRecord } from './memory-record.js';
 import {
   emptyTask,
   type FindOptions,
   type FoundTask,
-  type Removed,
+  type RemovalResult,
   type Selection,
   type StoredTask,
   type TaskChange,
@@ -23,33 +24,32 @@ import {
   type WriteOutcome,
 } from './task-database.js';
 
-/** The bounds of a memory store. Mirrors the traits of ipyparallel's DictDB. */
+/** Limits of the memory store. Mirrors the traits of ipyparallel's `DictDB`. */
 export interface MemoryDatabaseOptions {
-  /** Records kept; 1024 by default. */
+  /** Maximum number of records; 1024 by default. */
   readonly recordLimit?: number;
-  /** Bytes kept, by estimate; 1 GiB by default. */
+  /** Maximum size of the records in bytes, estimated; 1 GiB by default. */
   readonly sizeLimit?: number;
-  /** How long after its submission a task is kept, in ms; for ever by default. */
+  /** Time after its submission at which a task is removed, in ms; unlimited by default. */
   readonly maxAge?: number;
-  /** How much of a limit is freed when it is exceeded; 0.1 by default. */
+  /** Fraction of a limit that is freed when the limit is exceeded; 0.1 by default. */
   readonly cullFraction?: number;
 }
 
-/** How long a scan may hold the thread, in ms. */
-const SLICE = 4;
-const CHUNK = 256;
+/** Longest time a scan may hold the thread, in ms. */
+const MAX_SCAN_TIME = 4;
+const CHUNK_RECORDS = 256;
+const RECORDS_PER_CHECK = 32;
 
-/** How often age is looked at, in ms. */
+/** Longest interval between two checks of `maxAge`, in ms. */
 const AGE_INTERVAL = 5000;
 
-/** No text in JavaScript can be longer than half a gigabyte; output beyond this is dropped. */
+/** Longest output that is stored, in characters; JavaScript limits strings to about 2^29. */
 const MAX_OUTPUT = 1 << 28;
 
-const yieldToOthers = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
 /**
- * Tasks in memory, for as long as the controller lives. Past its bounds those go that have been finished for longest;
- * a task whose result is still to come stays, whatever the bounds.
+ * Stores tasks in memory until the controller ends. When a limit is exceeded, the store removes the tasks that ended
+ * first. It never removes a pending task, even if that exceeds the limit.
  */
 export class MemoryDatabase implements TaskDatabase {
   readonly kind = 'memory';
@@ -57,7 +57,7 @@ export class MemoryDatabase implements TaskDatabase {
   readonly #sizeLimit: number;
   readonly #cullFraction: number;
   readonly #records = new Map<string, MemoryRecord>();
-  /** Those that may be culled, the longest finished first. */
+  /** Ids of the tasks that may be culled, in the order in which they ended. */
   readonly #finished = new Set<string>();
   readonly #order = new MemoryOrder((record) => this.#records.get(record.task.msg_id) === record);
   #bytes = 0;
@@ -72,7 +72,7 @@ export class MemoryDatabase implements TaskDatabase {
     const { maxAge = Number.POSITIVE_INFINITY } = options;
     if (!Number.isFinite(maxAge)) return;
     const interval = Math.max(100, Math.min(AGE_INTERVAL, maxAge));
-    this.#timer = setInterval(() => this.#expire(Date.now() - maxAge), interval);
+    this.#timer = setInterval(() => this.#removeExpired(Date.now() - maxAge), interval);
     this.#timer.unref();
   }
 
@@ -82,7 +82,7 @@ export class MemoryDatabase implements TaskDatabase {
     for (const change of changes) {
       if (change.op === 'add') this.#add(change.task);
       else this.#update(change);
-      this.#cull(culled);
+      this.#removeExcess(culled);
     }
     return { culled: culled.map(({ msg_id }) => msg_id), culledTasks: culled };
   }
@@ -99,43 +99,43 @@ export class MemoryDatabase implements TaskDatabase {
   async *find(query: QueryNode, options: FindOptions = {}): AsyncGenerator<readonly FoundTask[]> {
     const { keys, sort, after, skip = 0, limit = Number.POSITIVE_INFINITY } = options;
     if (limit === 0) return;
-    let at = 0;
-    for await (const records of this.#inOrder(query, sort, after)) {
-      const wanted = records.slice(Math.max(0, skip - at), Math.max(0, skip + limit - at));
-      at += records.length;
+    let position = 0;
+    for await (const records of this.#findSorted(query, sort, after)) {
+      const wanted = records.slice(Math.max(0, skip - position), Math.max(0, skip + limit - position));
+      position += records.length;
       if (wanted.length > 0) yield wanted.map((record) => record.project(keys));
-      if (at >= skip + limit) return;
+      if (position >= skip + limit) return;
     }
   }
 
   async count(query: QueryNode): Promise<number> {
     let count = 0;
-    for await (const records of this.#matches(query)) count += records.length;
+    for await (const records of this.#findMatches(query)) count += records.length;
     return count;
   }
 
   async history(): Promise<string[]> {
     const submitted: StoredTask[] = [];
     for (const { task } of this.#records.values()) if (task.submitted !== null) submitted.push(task);
-    // The texts are of one form, so their order is that of the moments, to the microsecond.
+    // All texts have the same format, so text order is time order, to the microsecond.
     submitted.sort(
       (a, b) => compareText(a.submitted ?? '', b.submitted ?? '') || compareText(a.msg_id, b.msg_id),
     );
     return submitted.map((task) => task.msg_id);
   }
 
-  async remove(selection: Selection, options: { readonly dryRun?: boolean } = {}): Promise<Removed> {
+  async remove(selection: Selection, options: { readonly dryRun?: boolean } = {}): Promise<RemovalResult> {
     const ids: string[] = [];
     if ('msgIds' in selection) {
       ids.push(...new Set(selection.msgIds));
     } else {
-      for await (const records of this.#matches(selection.query))
+      for await (const records of this.#findMatches(selection.query))
         for (const { task } of records) ids.push(task.msg_id);
     }
     const records = ids.flatMap((id) => this.#records.get(id) ?? []);
     const bytes = records.reduce((sum, record) => sum + record.bytes, 0);
     const msgIds = records.map(({ task }) => task.msg_id);
-    if (options.dryRun !== true) for (const id of msgIds) this.#drop(id);
+    if (options.dryRun !== true) for (const id of msgIds) this.#delete(id);
     return { count: msgIds.length, bytes, msgIds };
   }
 
@@ -153,8 +153,8 @@ export class MemoryDatabase implements TaskDatabase {
       this.#insert(task);
       return;
     }
-    const fresh = Object.entries(task).filter(([, value]) => value !== null && value !== '');
-    this.#change(existing, Object.fromEntries(fresh));
+    const setFields = Object.entries(task).filter(([, value]) => value !== null && value !== '');
+    this.#change(existing, Object.fromEntries(setFields));
   }
 
   #update({ msgId, set = {}, append, orAdd }: Extract<TaskChange, { op: 'update' }>): void {
@@ -167,8 +167,8 @@ export class MemoryDatabase implements TaskDatabase {
     for (const name of ['stdout', 'stderr'] as const) {
       const text = append?.[name];
       if (text === undefined) continue;
-      const whole = record.task[name] + text;
-      fields[name] = whole.length > MAX_OUTPUT ? whole.slice(0, MAX_OUTPUT) : whole;
+      const output = record.task[name] + text;
+      fields[name] = output.length > MAX_OUTPUT ? output.slice(0, MAX_OUTPUT) : output;
     }
     this.#change(record, fields);
   }
@@ -178,7 +178,7 @@ export class MemoryDatabase implements TaskDatabase {
     this.#records.set(task.msg_id, record);
     this.#order.add(record);
     this.#bytes += record.bytes;
-    if (!record.pending) this.#finished.add(task.msg_id);
+    if (!record.isPending) this.#finished.add(task.msg_id);
     return record;
   }
 
@@ -187,96 +187,99 @@ export class MemoryDatabase implements TaskDatabase {
     const submitted = Number(record.read('submitted') ?? Number.NaN);
     record.set(fields);
     if (!Object.is(Number(record.read('submitted') ?? Number.NaN), submitted)) {
-      this.#order.remove();
+      this.#order.markStale();
       this.#order.add(record);
     }
     this.#bytes += record.bytes;
-    if (record.pending) this.#finished.delete(record.task.msg_id);
+    if (record.isPending) this.#finished.delete(record.task.msg_id);
     else this.#finished.add(record.task.msg_id);
   }
 
-  #drop(msgId: string): void {
+  #delete(msgId: string): void {
     const record = this.#records.get(msgId);
     if (record === undefined) return;
     this.#bytes -= record.bytes;
     this.#records.delete(msgId);
     this.#finished.delete(msgId);
-    this.#order.remove();
+    this.#order.markStale();
   }
 
-  #cull(culled: StoredTask[]): void {
-    const room = 1 - this.#cullFraction;
-    const tooMany = this.#records.size > this.#recordLimit;
-    const tooMuch = this.#bytes > this.#sizeLimit;
-    if (!tooMany && !tooMuch) return;
+  #removeExcess(culled: StoredTask[]): void {
+    const remaining = 1 - this.#cullFraction;
+    const exceedsCount = this.#records.size > this.#recordLimit;
+    const exceedsSize = this.#bytes > this.#sizeLimit;
+    if (!exceedsCount && !exceedsSize) return;
     for (const msgId of this.#finished) {
-      const enoughRecords = !tooMany || this.#records.size <= Math.floor(this.#recordLimit * room);
-      if (enoughRecords && (!tooMuch || this.#bytes <= this.#sizeLimit * room)) return;
+      const countIsFreed = !exceedsCount || this.#records.size <= Math.floor(this.#recordLimit * remaining);
+      if (countIsFreed && (!exceedsSize || this.#bytes <= this.#sizeLimit * remaining)) return;
       const record = this.#records.get(msgId);
-      this.#drop(msgId);
+      this.#delete(msgId);
       if (record !== undefined) culled.push(record.task);
     }
   }
 
-  #expire(before: number): void {
-    for (const record of this.#order.from()) {
+  #removeExpired(before: number): void {
+    for (const record of this.#order.recordsAfter()) {
       const submitted = record.read('submitted');
-      if (!(submitted instanceof Date) || record.pending) continue;
+      if (!(submitted instanceof Date) || record.isPending) continue;
       if (submitted.getTime() >= before) return;
-      this.#drop(record.task.msg_id);
+      this.#delete(record.task.msg_id);
       this.#expired.push(record.task);
     }
   }
 
-  async *#inOrder(
+  async *#findSorted(
     query: QueryNode,
     sort: Sort | undefined,
     after: SortKeys | undefined,
   ): AsyncGenerator<readonly MemoryRecord[]> {
     if (sort === undefined) {
-      yield* this.#matches(query);
+      yield* this.#findMatches(query);
       return;
     }
-    if (isDefault(sort) && namedIds(query) === undefined) {
-      yield* this.#matches(query, this.#order.from(after === undefined ? undefined : placeOf(after)));
+    if (isDefaultSort(sort) && namedIds(query) === undefined) {
+      yield* this.#findMatches(
+        query,
+        this.#order.recordsAfter(after === undefined ? undefined : positionOf(after)),
+      );
       return;
     }
     const isAfter = after === undefined ? undefined : isAfterKeys<MemoryRecord>(sort, after, readColumn);
-    const all: MemoryRecord[] = [];
-    for await (const records of this.#matches(query)) {
-      for (const record of records) if (isAfter?.(record) !== false) all.push(record);
+    const unsorted: MemoryRecord[] = [];
+    for await (const records of this.#findMatches(query)) {
+      for (const record of records) if (isAfter?.(record) !== false) unsorted.push(record);
     }
-    const sorted = sortRecords(all, sort, readColumn);
-    for (let i = 0; i < sorted.length; i += CHUNK) yield sorted.slice(i, i + CHUNK);
+    const sorted = sortRecords(unsorted, sort, readColumn);
+    for (let i = 0; i < sorted.length; i += CHUNK_RECORDS) yield sorted.slice(i, i + CHUNK_RECORDS);
   }
 
-  async *#matches(
+  async *#findMatches(
     query: QueryNode,
     candidates = this.#candidates(query),
   ): AsyncGenerator<readonly MemoryRecord[]> {
     const matches = compilePredicate<MemoryRecord>(query, readColumn);
     let chunk: MemoryRecord[] = [];
-    let since = performance.now();
-    let sinceCheck = 0;
+    let sliceStart = performance.now();
+    let uncheckedRecords = 0;
     for (const record of candidates) {
       if (matches(record)) chunk.push(record);
-      const full = chunk.length >= CHUNK;
-      if (full) {
+      const isFull = chunk.length >= CHUNK_RECORDS;
+      if (isFull) {
         yield chunk;
         chunk = [];
       }
-      if (full || ++sinceCheck >= 32) {
-        sinceCheck = 0;
-        if (performance.now() - since > SLICE) {
-          await yieldToOthers();
-          since = performance.now();
+      if (isFull || ++uncheckedRecords >= RECORDS_PER_CHECK) {
+        uncheckedRecords = 0;
+        if (performance.now() - sliceStart > MAX_SCAN_TIME) {
+          await nextTurn();
+          sliceStart = performance.now();
         }
       }
     }
     if (chunk.length > 0) yield chunk;
   }
 
-  /** All records, or those of the ids that the query names. */
+  /** Returns the records whose ids the query names, or all records if it names none. */
   #candidates(query: QueryNode): Iterable<MemoryRecord> {
     const ids = namedIds(query);
     if (ids === undefined) return this.#records.values();
@@ -285,7 +288,7 @@ export class MemoryDatabase implements TaskDatabase {
   }
 }
 
-/** The ids that every match must be among, if the query names any. */
+/** Returns the ids to which the query limits its matches, or undefined if it does not limit them. */
 function namedIds(query: QueryNode): Set<string> | undefined {
   if (query.kind === 'and') {
     for (const node of query.nodes) {
@@ -305,13 +308,16 @@ function namedIds(query: QueryNode): Set<string> | undefined {
 
 const readColumn = (record: MemoryRecord, column: TaskKey): unknown => record.read(column);
 
-function isDefault(sort: Sort): boolean {
+function isDefaultSort(sort: Sort): boolean {
   return (
     sort.length === DEFAULT_SORT.length &&
     sort.every(({ field, descending }, i) => field.name === DEFAULT_SORT[i]?.field.name && !descending)
   );
 }
 
-function placeOf([submitted, msgId]: SortKeys): { readonly submitted: Date | null; readonly msgId: string } {
+function positionOf([submitted, msgId]: SortKeys): {
+  readonly submitted: Date | null;
+  readonly msgId: string;
+} {
   return { submitted: submitted instanceof Date ? submitted : null, msgId: String(msgId) };
 }

@@ -1,88 +1,93 @@
 import { compareText } from '@ipyparallel-js/protocol/internal';
 import type { MemoryRecord } from './memory-record.js';
 
-/** A record at the place that it had when it was put in. */
+/** A record with its sort keys at the time it was added. */
 interface Entry {
   readonly ms: number;
   readonly msgId: string;
   readonly record: MemoryRecord;
 }
 
-type Place = Pick<Entry, 'ms' | 'msgId'>;
+type Position = Pick<Entry, 'ms' | 'msgId'>;
 
-/** This many stale entries are always borne with. */
-const SLACK = 1_000;
+/** Number of stale entries below which the list is not compacted. */
+const MAX_STALE_ENTRIES = 1_000;
 
 /**
- * Records in the default order: by `submitted` (unknown first), then `msg_id`. Most are added at the end. What is
- * removed or moved is only skipped until there is much of it, so that a big purge costs no more than its records.
+ * Records in the default order: by `submitted` (null first), then by `msg_id`. Most records are added at the end.
+ * Entries of removed or moved records remain as stale entries, which readers skip. The list is compacted when more than
+ * half of it is stale, so the cost of a large purge is proportional to the number of its records.
  */
 export class MemoryOrder {
-  readonly #isAlive: (record: MemoryRecord) => boolean;
+  readonly #isStored: (record: MemoryRecord) => boolean;
   #entries: Entry[] = [];
-  #alive = 0;
+  #recordCount = 0;
 
-  constructor(isAlive: (record: MemoryRecord) => boolean) {
-    this.#isAlive = isAlive;
+  constructor(isStored: (record: MemoryRecord) => boolean) {
+    this.#isStored = isStored;
   }
 
-  /** Puts a record in, or in its new place. */
+  /** Adds a record; adds a moved record at its new position. */
   add(record: MemoryRecord): void {
-    this.#alive++;
+    this.#recordCount++;
     const entry = { ms: submittedOf(record), msgId: record.task.msg_id, record };
     const last = this.#entries.at(-1);
-    if (last === undefined || comparePlaces(last, entry) < 0) this.#entries.push(entry);
-    else this.#entries.splice(this.#firstAfter(entry), 0, entry);
+    if (last === undefined || comparePositions(last, entry) < 0) this.#entries.push(entry);
+    else this.#entries.splice(this.#firstIndexAfter(entry), 0, entry);
   }
 
-  /** To be called when a record goes, or before it is put in its new place. */
-  remove(): void {
-    this.#alive--;
-    if (this.#entries.length > 2 * this.#alive + SLACK) this.#entries = this.#entries.filter(this.#isTrue);
+  /** Counts one entry as stale. Call it when a record is removed, and before adding a moved record again. */
+  markStale(): void {
+    this.#recordCount--;
+    if (this.#entries.length > 2 * this.#recordCount + MAX_STALE_ENTRIES)
+      this.#entries = this.#entries.filter(this.#isCurrent);
   }
 
   clear(): void {
     this.#entries = [];
-    this.#alive = 0;
+    this.#recordCount = 0;
   }
 
-  /** The records after a place, or all; each step is taken from what is there then. */
-  *from(place?: { readonly submitted: Date | null; readonly msgId: string }): Generator<MemoryRecord> {
+  /** Iterates over the records after a position, or over all. Reflects changes that are made during the iteration. */
+  *recordsAfter(position?: {
+    readonly submitted: Date | null;
+    readonly msgId: string;
+  }): Generator<MemoryRecord> {
     let entries = this.#entries;
-    let at =
-      place === undefined
+    let index =
+      position === undefined
         ? 0
-        : this.#firstAfter({
-            ms: place.submitted?.getTime() ?? Number.NEGATIVE_INFINITY,
-            msgId: place.msgId,
+        : this.#firstIndexAfter({
+            ms: position.submitted?.getTime() ?? Number.NEGATIVE_INFINITY,
+            msgId: position.msgId,
           });
     let length = entries.length;
-    let before: MemoryRecord | undefined;
+    let previous: MemoryRecord | undefined;
     for (;;) {
-      const entry = entries[at];
+      const entry = entries[index];
       if (entry === undefined) return;
-      // One that was moved away and back stands there twice.
-      if (entry.record !== before && this.#isTrue(entry)) yield entry.record;
-      before = entry.record;
-      // Whoever reads may pause, and records come and go meanwhile.
-      if (entries === this.#entries && length === entries.length) at++;
+      // A record that was moved and moved back has two entries at the same position.
+      if (entry.record !== previous && this.#isCurrent(entry)) yield entry.record;
+      previous = entry.record;
+      // The reader may pause between two records, and the list may change meanwhile.
+      if (entries === this.#entries && length === entries.length) index++;
       else {
         entries = this.#entries;
         length = entries.length;
-        at = this.#firstAfter(entry);
+        index = this.#firstIndexAfter(entry);
       }
     }
   }
 
-  readonly #isTrue = (entry: Entry): boolean =>
-    this.#isAlive(entry.record) && submittedOf(entry.record) === entry.ms;
+  readonly #isCurrent = (entry: Entry): boolean =>
+    this.#isStored(entry.record) && submittedOf(entry.record) === entry.ms;
 
-  #firstAfter(place: Place): number {
+  #firstIndexAfter(position: Position): number {
     let low = 0;
     let high = this.#entries.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (comparePlaces(this.#entries[middle] as Entry, place) > 0) high = middle;
+      if (comparePositions(this.#entries[middle] as Entry, position) > 0) high = middle;
       else low = middle + 1;
     }
     return low;
@@ -94,6 +99,6 @@ function submittedOf(record: MemoryRecord): number {
   return date instanceof Date ? date.getTime() : Number.NEGATIVE_INFINITY;
 }
 
-function comparePlaces(a: Place, b: Place): number {
+function comparePositions(a: Position, b: Position): number {
   return a.ms < b.ms ? -1 : a.ms > b.ms ? 1 : compareText(a.msgId, b.msgId);
 }

@@ -7,9 +7,9 @@ const ALL_BUT_BUFFERS = (Object.keys(TASK_COLUMNS) as TaskKey[]).filter(
   (key) => TASK_COLUMNS[key] !== 'buffers',
 );
 
-/** One task in memory: the record, never changed in place, and what is worth knowing of it beforehand. */
+/** A task in memory: an immutable record, its estimated size and its parsed dates. */
 export class MemoryRecord {
-  /** Position in the order of arrival. */
+  /** Number of the record in the order of arrival. */
   readonly sequence: number;
   #task: StoredTask;
   #bytes: number;
@@ -17,7 +17,7 @@ export class MemoryRecord {
 
   constructor(task: StoredTask, sequence: number) {
     this.sequence = sequence;
-    this.#task = ownBuffers(task);
+    this.#task = copyBufferViews(task);
     this.#bytes = sizeOf(this.#task);
   }
 
@@ -25,35 +25,35 @@ export class MemoryRecord {
     return this.#task;
   }
 
-  /** An estimate of the memory that the record takes. */
+  /** Estimated size of the record in memory, in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Whether a result is still to come. What was only ever seen by its output is not waited for. */
-  get pending(): boolean {
+  /** Whether the task may still get a result. False for a record that was created by output alone. */
+  get isPending(): boolean {
     return this.#task.completed === null && this.#task.submitted !== null;
   }
 
   set(fields: TaskFields): void {
     for (const key of Object.keys(fields)) this.#bytes -= sizeOfValue(this.#task[key as TaskKey]);
-    this.#task = ownBuffers({ ...this.#task, ...fields });
+    this.#task = copyBufferViews({ ...this.#task, ...fields });
     for (const key of Object.keys(fields)) this.#bytes += sizeOfValue(this.#task[key as TaskKey]);
     this.#dates = {};
   }
 
-  /** A field as queries compare it: dates as Dates. */
+  /** Returns a field as queries compare it: dates as `Date`s. */
   read(key: TaskKey): unknown {
     if (TASK_COLUMNS[key] !== 'date') return this.#task[key];
-    const known = this.#dates[key];
-    if (known !== undefined) return known;
+    const cached = this.#dates[key];
+    if (cached !== undefined) return cached;
     const text = this.#task[key];
     const date = typeof text === 'string' ? (parseWireDate(text)?.date ?? null) : null;
     this.#dates[key] = date;
     return date;
   }
 
-  /** The fields asked for; all but the buffers without `keys`. */
+  /** Returns the given fields and `msg_id`; by default all fields except the two buffers. */
   project(keys: readonly TaskKey[] = ALL_BUT_BUFFERS): FoundTask {
     const found: Record<string, unknown> = { msg_id: this.#task.msg_id };
     for (const key of keys) found[key] = this.#task[key];
@@ -61,17 +61,17 @@ export class MemoryRecord {
   }
 }
 
-// Buffers arrive as views of whole batches: a small result must not keep a megabyte of others' alive.
-function ownBuffers(task: StoredTask): StoredTask {
+// Buffers arrive as views of a batch's memory. Copy them, or a small result keeps the complete batch in memory.
+function copyBufferViews(task: StoredTask): StoredTask {
   const { buffers, result_buffers } = task;
   if (!buffers?.some(isView) && !result_buffers?.some(isView)) return task;
-  return { ...task, buffers: owned(buffers), result_buffers: owned(result_buffers) };
+  return { ...task, buffers: copyViews(buffers), result_buffers: copyViews(result_buffers) };
 }
 
 function isView(buffer: Uint8Array): boolean {
   return buffer.buffer.byteLength !== buffer.byteLength;
 }
 
-function owned(buffers: readonly Uint8Array[] | null): readonly Uint8Array[] | null {
+function copyViews(buffers: readonly Uint8Array[] | null): readonly Uint8Array[] | null {
   return buffers?.map((buffer) => (isView(buffer) ? Uint8Array.from(buffer) : buffer)) ?? null;
 }

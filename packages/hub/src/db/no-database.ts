@@ -1,14 +1,14 @@
 import { ReportedError } from '../common/errors.js';
-import type { FoundTask, Removed, TaskDatabase, WriteOutcome } from './task-database.js';
+import type { FoundTask, RemovalResult, TaskDatabase, WriteOutcome } from './task-database.js';
 
-function noData(): ReportedError {
+function noDatabaseError(): ReportedError {
   return new ReportedError(
     'NoData',
-    'this controller keeps no Task Database; start it with one (without --nodb) to query, resubmit or fetch results later',
+    'this controller has no Task Database; start it without --nodb to query, resubmit or fetch earlier results',
   );
 }
 
-/** Remembers nothing, and says so when asked. Mirrors ipyparallel's NoDB. */
+/** Stores nothing; reads fail with `NoData`. Mirrors ipyparallel's `NoDB`. */
 export class NoDatabase implements TaskDatabase {
   readonly kind = 'none';
 
@@ -17,23 +17,23 @@ export class NoDatabase implements TaskDatabase {
   }
 
   async get(): Promise<Map<string, FoundTask>> {
-    throw noData();
+    throw noDatabaseError();
   }
 
   // biome-ignore lint/correctness/useYield: there is nothing to yield
   async *find(): AsyncGenerator<readonly FoundTask[]> {
-    throw noData();
+    throw noDatabaseError();
   }
 
   async count(): Promise<number> {
-    throw noData();
+    throw noDatabaseError();
   }
 
   async history(): Promise<string[]> {
-    throw noData();
+    throw noDatabaseError();
   }
 
-  async remove(): Promise<Removed> {
+  async remove(): Promise<RemovalResult> {
     return { count: 0, bytes: 0, msgIds: [] };
   }
 

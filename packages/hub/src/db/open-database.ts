@@ -5,21 +5,20 @@ import { NoDatabase } from './no-database.js';
 import type { SqliteDatabaseOptions } from './sqlite/sqlite-database.js';
 import type { TaskDatabase } from './task-database.js';
 
-/** Which Task Database a controller keeps. */
+/** Selects and configures the Task Database of a controller. */
 export type DatabaseOptions =
   | ({ readonly type: 'memory' } & MemoryDatabaseOptions)
   | ({ readonly type: 'sqlite' } & SqliteDatabaseOptions)
   | ({ readonly type: 'mongodb' } & MongoDatabaseOptions)
   | { readonly type: 'none' };
 
-/** What a store is told of its hub. */
 export interface DatabaseContext {
   readonly log: Logger;
-  /** The hub's session id. */
+  /** The session id of the hub. */
   readonly session: string;
 }
 
-/** Opens a store. One with a driver of its own is imported on demand. */
+/** Opens a store. A store that needs a driver is imported only when it is selected. */
 export async function openDatabase(
   options: DatabaseOptions,
   context: DatabaseContext,

@@ -1,7 +1,7 @@
 import type { Dict, TaskKey } from '@ipyparallel-js/protocol';
 import type { QueryNode, Sort, SortKeys } from '@ipyparallel-js/protocol/internal';
 
-/** A task as it is stored: what travels in a `db_reply`. Dates are ISO 8601 texts in UTC with all their digits. */
+/** A task as it is stored and sent in a `db_reply`. Dates are ISO 8601 texts in UTC with microseconds. */
 export interface StoredTask {
   readonly msg_id: string;
   readonly header: Dict | null;
@@ -29,113 +29,108 @@ export interface StoredTask {
   readonly display_data: Dict | null;
 }
 
-/** The fields of a task that a change sets. */
+/** Fields of a task and their new values. */
 export type TaskFields = { readonly [K in Exclude<keyof StoredTask, 'msg_id'>]?: StoredTask[K] };
 
-/** One change of the Task Database. */
 export type TaskChange =
-  /** A new task. Where output made a record of it before, what only that has is kept. */
+  /** Adds a task. If its output has already created a record, a field that is null or empty here keeps its value there. */
   | { readonly op: 'add'; readonly task: StoredTask }
-  /** New values of a task's fields, and text to append to its output. Nothing, if there is no such task. */
+  /** Sets fields of a task and appends to its output. Ignored if there is no such task, unless `orAdd` is set. */
   | {
       readonly op: 'update';
       readonly msgId: string;
       readonly set?: TaskFields;
       readonly append?: { readonly stdout?: string; readonly stderr?: string };
-      /** Make a record of it if there is none: its output came before its request. */
+      /** Creates the record if there is none, because output may arrive before the request. */
       readonly orAdd?: boolean;
     };
 
-/** What came of a write. */
 export interface WriteOutcome {
-  /** Tasks that had to go to make room. */
+  /** Ids of the tasks that the limits of the store have removed. */
   readonly culled: readonly string[];
-  /** As they were, where the store has them at hand. */
+  /** The removed records, if the store has them in memory. */
   readonly culledTasks?: readonly StoredTask[];
 }
 
-/** How records are to come. */
 export interface FindOptions {
-  /** The fields wanted; `msg_id` always comes along. All but the two buffers by default. */
+  /** The fields to read, always with `msg_id`; by default all except the two buffers. */
   readonly keys?: readonly TaskKey[];
-  /** The order, which ends with `msg_id`; of arrival when not given. */
+  /** The order; its last field is `msg_id`. Order of arrival by default. */
   readonly sort?: Sort;
-  /** Only what comes after this place in the order of `sort`, whether or not a record is there. Goes with `sort`. */
+  /** Returns only the records after this position in the order of `sort`; no record needs to be there. Requires `sort`. */
   readonly after?: SortKeys;
   readonly skip?: number;
   readonly limit?: number;
 }
 
-/** A record with the fields that were asked for. */
+/** A record with the requested fields. */
 export type FoundTask = Partial<StoredTask> & { readonly msg_id: string };
 
-/** A field of a record as it is to be written into a message. */
+/** A field of a record in a JSON message. */
 export interface JsonField {
   readonly name: string;
-  /** Not one of the two buffers: those travel beside a message. */
+  /** Any column except the two buffers, which are sent as frames of their own. */
   readonly column: TaskKey;
-  /** Leave it out where it is null. */
+  /** Omits the field if it is null. */
   readonly optional?: boolean;
 }
 
-/** Which records a page is to have. */
 export interface PageOptions extends Pick<FindOptions, 'after' | 'skip'> {
   readonly sort: Sort;
-  /** At most so many records. */
+  /** Maximum number of records. */
   readonly limit: number;
-  /** The page ends soon after it has so many bytes. */
+  /** Size in bytes at which the page ends. The last records may exceed it. */
   readonly bytes: number;
 }
 
-/** A page of records that are ready to be sent. */
+/** A page of records as JSON, ready to be sent. */
 export interface JsonPage {
-  /** Some JSON objects each, with commas between them. */
+  /** Pieces with one or more JSON objects each, separated by commas. */
   readonly json: readonly Uint8Array[];
-  /** The last record's sort fields, where the page ended before the matches did; then there may be more. */
+  /** The sort fields of the last record, if more matches may follow. */
   readonly last?: FoundTask;
 }
 
-/** Which tasks are meant. */
+/** Selects tasks by query or by id. */
 export type Selection = { readonly query: QueryNode } | { readonly msgIds: readonly string[] };
 
-/** What a removal took. */
-export interface Removed {
+export interface RemovalResult {
   readonly count: number;
-  /** Bytes that became free, as far as the store knows. */
+  /** Freed bytes, as far as the store knows them. */
   readonly bytes: number;
-  /** The ids of those removed. */
+  /** Ids of the removed tasks. */
   readonly msgIds: readonly string[];
 }
 
 /**
- * Where tasks are remembered. All methods are asynchronous; none may hold its thread for long. One call's changes are
- * applied in order, and a read sees every write that was awaited before it.
+ * Contract of a store of tasks. All methods are asynchronous and must not block their thread for long. The changes of one
+ * call are applied in order. A read sees every write that was awaited before it.
  */
 export interface TaskDatabase {
-  /** A word for logs: `memory`, `none`. */
+  /** Name of the kind of store for logs: `memory`, `none`. */
   readonly kind: string;
   write(changes: readonly TaskChange[]): Promise<WriteOutcome>;
-  /** The tasks that exist among these, by id. */
+  /** Returns the tasks that exist, by id. */
   get(msgIds: readonly string[], keys?: readonly TaskKey[]): Promise<Map<string, FoundTask>>;
-  /** Every match, a chunk at a time. */
+  /** Yields all matches in chunks. */
   find(query: QueryNode, options?: FindOptions): AsyncIterable<readonly FoundTask[]>;
   /**
-   * One page of the matches as JSON, dates as the wire has them. Only of a store that keeps JSON: it need not be read and
-   * written anew.
+   * Returns one page of the matches as JSON, with dates in wire format. Only a store that holds JSON implements it, because
+   * such a store need not parse and serialize its records.
    */
-  page?(query: QueryNode, fields: readonly JsonField[], options: PageOptions): Promise<JsonPage>;
+  readPage?(query: QueryNode, fields: readonly JsonField[], options: PageOptions): Promise<JsonPage>;
   count(query: QueryNode): Promise<number>;
-  /** All ids in the order of submission; without those of unknown submission. */
+  /** Returns all ids in the order of submission, except those without a submission time. */
   history(): Promise<string[]>;
   /**
-   * Removes by query or by id. Unknown ids are no error. With `dryRun` nothing is removed, and the answer is what the
-   * same removal would give, bytes included.
+   * Removes tasks by query or by id. Unknown ids are ignored. With `dryRun`, nothing is removed and the result is that of
+   * the real removal, bytes included.
    */
-  remove(selection: Selection, options?: { readonly dryRun?: boolean }): Promise<Removed>;
+  remove(selection: Selection, options?: { readonly dryRun?: boolean }): Promise<RemovalResult>;
   close(): Promise<void>;
 }
 
-/** A record of which nothing is known yet but its id. */
+/** Returns a record that has an id only. */
 export function emptyTask(msgId: string): StoredTask {
   return {
     msg_id: msgId,

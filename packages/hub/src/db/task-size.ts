@@ -2,14 +2,14 @@ import type { StoredTask } from './task-database.js';
 
 const RECORD_OVERHEAD = 512;
 
-/** An estimate of what a task, or what was read of it, takes in memory and in a message. */
+/** Estimates the bytes that a task, or a part of its fields, takes in memory and in a message. */
 export function sizeOfTask(task: Partial<StoredTask>): number {
   let bytes = RECORD_OVERHEAD;
   for (const value of Object.values(task)) bytes += sizeOfValue(value);
   return bytes;
 }
 
-/** The same of one value. */
+/** Estimates the bytes that a value takes in memory and in a message. */
 export function sizeOfValue(value: unknown): number {
   if (typeof value === 'string') return value.length;
   if (typeof value !== 'object' || value === null) return 8;

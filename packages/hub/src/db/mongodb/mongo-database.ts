@@ -5,7 +5,7 @@ import { ReportedError } from '../../common/errors.js';
 import type {
   FindOptions,
   FoundTask,
-  Removed,
+  RemovalResult,
   Selection,
   TaskChange,
   TaskDatabase,
@@ -127,7 +127,7 @@ export class MongoDatabase implements TaskDatabase {
     return this.#finder.history();
   }
 
-  remove(selection: Selection, options: { readonly dryRun?: boolean } = {}): Promise<Removed> {
+  remove(selection: Selection, options: { readonly dryRun?: boolean } = {}): Promise<RemovalResult> {
     return this.#remover.remove(selection, options.dryRun === true);
   }
 

@@ -1,4 +1,4 @@
-import type { Removed, Selection } from '../task-database.js';
+import type { RemovalResult, Selection } from '../task-database.js';
 import { EXTRAS, extrasOf, type OutsideValue, type TaskDocument } from './document.js';
 import type { TaskFinder } from './find-tasks.js';
 import type { MongoConnection } from './mongo-connection.js';
@@ -30,7 +30,7 @@ export class TaskRemover {
     this.#onRemoved = onRemoved;
   }
 
-  async remove(selection: Selection, dryRun: boolean): Promise<Removed> {
+  async remove(selection: Selection, dryRun: boolean): Promise<RemovalResult> {
     const tasks: Leaving[] = [];
     for await (const task of this.#selected(selection)) tasks.push(task);
     const bytes = await this.#bytesOf(tasks);

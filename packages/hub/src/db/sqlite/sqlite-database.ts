@@ -8,7 +8,7 @@ import type {
   JsonField,
   JsonPage,
   PageOptions,
-  Removed,
+  RemovalResult,
   Selection,
   TaskChange,
   TaskDatabase,
@@ -154,7 +154,7 @@ export class SqliteDatabase implements TaskDatabase {
     }
   }
 
-  async page(query: QueryNode, fields: readonly JsonField[], options: PageOptions): Promise<JsonPage> {
+  async readPage(query: QueryNode, fields: readonly JsonField[], options: PageOptions): Promise<JsonPage> {
     await this.#queue.upToDate();
     const search = { query, fields, ...options };
     const page = namesFew(query) ? await this.#reader.page(search) : await this.#readers.page(search);
@@ -175,7 +175,7 @@ export class SqliteDatabase implements TaskDatabase {
     return rows === undefined ? [] : Array.from(this.#tasks(rows, ['msg_id']), ({ msg_id }) => msg_id);
   }
 
-  async remove(selection: Selection, options: { readonly dryRun?: boolean } = {}): Promise<Removed> {
+  async remove(selection: Selection, options: { readonly dryRun?: boolean } = {}): Promise<RemovalResult> {
     // Not held up by changes that cannot be written: what is removed makes room for them.
     if (!this.#queue.isBehind) await this.#queue.upToDate();
     const ids = 'msgIds' in selection ? [...new Set(selection.msgIds)] : await this.#idsOf(selection.query);

@@ -98,8 +98,8 @@ async function jsonPage(
   fields: readonly JsonField[] | undefined,
   { sort, after, skip, limit }: Page,
 ): Promise<Reply | undefined> {
-  if (db.page === undefined || fields === undefined) return undefined;
-  const { json, last } = await db.page(query, fields, {
+  if (db.readPage === undefined || fields === undefined) return undefined;
+  const { json, last } = await db.readPage(query, fields, {
     ...{ sort, bytes: PAGE_BYTES, limit: Math.min(limit, PAGE_RECORDS) },
     ...(after === undefined ? {} : { after }),
     ...(skip === 0 ? {} : { skip }),
