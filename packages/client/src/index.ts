@@ -68,16 +68,17 @@ export type { WaitOptions } from '@ipyparallel-js/wire';
 export { Client } from './client.js';
 export type { ConnectionOptions } from './connection/connection.js';
 export type { ConnectionStatus } from './connection/connection-state.js';
+export type { TrafficStats } from './connection/traffic-stats.js';
 export type { CommandOptions, ShutdownOptions } from './engines/engine-commands.js';
 export type { EngineLanguage } from './engines/engine-languages.js';
 export type { EngineInfo } from './engines/engine-registry.js';
-export type { PerTarget, Targets } from './engines/targets.js';
+export type { Targets } from './engines/targets.js';
 export type { PlannedRequest, QueryPlan } from './hub/explain.js';
 export type { EngineQueueStatus, QueueStatus, ResultStatus } from './hub/hub-operations.js';
 export type { PurgeReport } from './hub/purge.js';
 export type { ClientOptions } from './link/client-options.js';
 export type { EnginesOptions } from './link/engine-progress.js';
-export type { ClientStats, TrafficStats } from './link/stats.js';
+export type { ClientStats } from './link/stats.js';
 export { groupByStatus, progress, records, untilDone } from './live/operators.js';
 export { Watch } from './live/watch.js';
 export type {
@@ -108,11 +109,10 @@ export type { PartialResult } from './results/partials.js';
 export type { ProgressBarOptions } from './results/progress-bar.js';
 export type { Reassembly } from './results/reassembly.js';
 export type { OutputOptions, OutputStream } from './results/stream-output.js';
-export type { OutputOfTask } from './results/task-group.js';
 export type { Moments, TimedeltaOptions, TimeKey } from './results/timing.js';
 export type { Progress } from './tasks/progress.js';
 export type { ResultCacheLimits } from './tasks/result-cache.js';
-export type { TaskMetadata, TaskOutput } from './tasks/task-metadata.js';
+export type { OutputOfTask, TaskMetadata, TaskOutput } from './tasks/task-metadata.js';
 export type { ExecuteReply } from './tasks/task-outcome.js';
 export { BroadcastView } from './views/broadcast-view.js';
 export {
@@ -140,4 +140,5 @@ export type { ParallelFunction, ParallelOptions, RemoteFunction } from './views/
 export { type PerTargetStatus, View, type ViewJobs } from './views/view.js';
 export type { ExecuteOptions } from './views/view-calls.js';
 export type { BalancedFlags, BroadcastFlags, DirectFlags, ViewFlags } from './views/view-flags.js';
+export type { PerTarget } from './views/view-result.js';
 export { type Callable, type JsFunction, Kwargs, kwargs } from './views/work.js';

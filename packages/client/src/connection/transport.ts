@@ -7,10 +7,10 @@ import {
   TransportError,
 } from '@ipyparallel-js/protocol';
 import type { MessageSocket } from '@ipyparallel-js/wire';
-import { newCounters, type StatsCounters } from '../link/stats.js';
 import type { Connection } from './connection.js';
 import { type HeldWork, Outbox, taskIds } from './outbox.js';
 import { type SendingChannel, Sockets } from './sockets.js';
+import { newCounters, type StatsCounters } from './traffic-stats.js';
 
 /** What the transport passes on. */
 export interface TransportListener {

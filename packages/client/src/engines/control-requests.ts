@@ -9,7 +9,7 @@ import {
 import { taskError } from '@ipyparallel-js/protocol/internal';
 import { startDeadline, timeoutError, type WaitOptions, waitFor } from '@ipyparallel-js/wire';
 import type { Transport } from '../connection/transport.js';
-import { engineDied } from '../tasks/task-outcome.js';
+import { engineDied } from './engine-died.js';
 import type { EngineInfo } from './engine-registry.js';
 
 /** What engines are asked beside their work. */

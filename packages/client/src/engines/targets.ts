@@ -1,20 +1,9 @@
 import { UsageError } from '@ipyparallel-js/protocol';
-import type { AsyncMapResult } from '../results/async-map-result.js';
-import type { AsyncResult } from '../results/async-result.js';
 import type { EngineInfo, EngineRegistry } from './engine-registry.js';
 import type { ReturningEngines } from './returning-engines.js';
 
 /** Engines: one id, several, or all that are registered at each call. A negative id counts from the last: -1 is it. */
 export type Targets = number | readonly number[] | 'all';
-
-/** One engine gives one result, several give a list. */
-export type PerTarget<T extends Targets, R> = T extends number ? R : R[];
-
-/** The results of the same work on each of some engines. */
-export type ViewResult<T extends Targets, R> = AsyncResult<PerTarget<T, R>, R>;
-
-/** The results of a map: a list of elements, in chunks. */
-export type MapResult<R> = AsyncMapResult<R>;
 
 /** Finds engines by id. */
 export class TargetFinder {

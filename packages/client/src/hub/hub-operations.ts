@@ -8,11 +8,9 @@ import {
   TaskPendingError,
   type TaskStatus,
   taskStatus,
-  UsageError,
 } from '@ipyparallel-js/protocol';
 import { isDict, type OptionNames, parseQuery } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
-import type { EngineRegistry } from '../engines/engine-registry.js';
 import { chunked, type HubDatabase } from './hub-database.js';
 import type { HubRequests } from './hub-requests.js';
 import type { PurgeReport } from './purge.js';
@@ -63,14 +61,12 @@ export interface Resubmission {
 export class HubOperations {
   readonly #requests: HubRequests;
   readonly #database: HubDatabase;
-  readonly #registry: EngineRegistry;
 
   #hub: HubInfo | undefined;
 
-  constructor(requests: HubRequests, database: HubDatabase, registry: EngineRegistry) {
+  constructor(requests: HubRequests, database: HubDatabase) {
     this.#requests = requests;
     this.#database = database;
-    this.#registry = registry;
   }
 
   /** What the hub says of itself; undefined for a stock one. Told at each connection. */
@@ -226,13 +222,7 @@ export class HubOperations {
   }
 
   /** The ids of all that has ended on these engines: stock hubs purge nothing when asked by engine. */
-  async endedOn(engineIds: readonly number[], options: WaitOptions): Promise<string[]> {
-    const uuids = engineIds.map((id) => {
-      const uuid = this.#registry.engines.get(id);
-      if (uuid === undefined)
-        throw new UsageError(`no engine ${id}; registered: ${this.#registry.ids.join(', ')}`);
-      return uuid;
-    });
+  async endedOn(uuids: readonly string[], options: WaitOptions): Promise<string[]> {
     const node = parseQuery({ engine_uuid: { $in: uuids }, completed: { $ne: null } });
     const deadline = this.#requests.deadline(options);
     return this.#database.ids({ ...WHOLE_RANGE, node }, () => deadline);

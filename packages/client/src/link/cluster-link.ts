@@ -19,7 +19,7 @@ import { ChangeSignals } from '../live/change-signals.js';
 import { LiveQueries } from '../live/live-queries.js';
 import { TaskActions } from '../query/task-actions.js';
 import { ClientResults } from '../results/result-finder.js';
-import { ClientKeeper } from '../tasks/client-task-owner.js';
+import { ClientTaskOwner } from '../tasks/client-task-owner.js';
 import { EngineChanges } from '../tasks/engine-changes.js';
 import { HubTasks } from '../tasks/hub-tasks.js';
 import { OwnTasks } from '../tasks/own-tasks.js';
@@ -56,7 +56,7 @@ export class ClusterLink {
   readonly control: ControlRequests;
   readonly languages: EngineLanguages;
   /** What tasks ask of this client. */
-  readonly keeper: ClientKeeper;
+  readonly owner: ClientTaskOwner;
   /** The tasks submitted here. */
   readonly own: OwnTasks;
   readonly submitter: Submitter;
@@ -95,10 +95,10 @@ export class ClusterLink {
     this.requests = new HubRequests(this.transport, options.requestTimeout ?? REQUEST_TIMEOUT);
     this.control = new ControlRequests(this.transport, this.requests.defaultTimeout);
     this.languages = new EngineLanguages(this.control);
-    this.keeper = new ClientKeeper(this);
+    this.owner = new ClientTaskOwner(this);
     this.own = new OwnTasks({
       registry: this.registry,
-      keeper: this.keeper,
+      owner: this.owner,
       ...(options.resultCache === undefined ? {} : { limits: options.resultCache }),
       ...(options.pickleLimits === undefined ? {} : { pickleLimits: options.pickleLimits }),
       onUnreadable: () => this.transport.stats.unreadable++,
@@ -122,14 +122,14 @@ export class ClusterLink {
     });
     this.commands = new EngineCommands(this, (ids, wait) => this.operations.queueStatus(ids, true, wait));
     this.database = new HubDatabase(this.requests);
-    this.operations = new HubOperations(this.requests, this.database, this.registry);
+    this.operations = new HubOperations(this.requests, this.database);
     const lane = new RequestLane();
     this.others = new HubTasks({
       lane,
       database: this.database,
       requests: this.requests,
       registry: this.registry,
-      keeper: this.keeper,
+      owner: this.owner,
       connected: () => this.connection.connected,
       interval: pollInterval,
       ...(options.pickleLimits === undefined ? {} : { pickleLimits: options.pickleLimits }),

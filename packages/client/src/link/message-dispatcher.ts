@@ -1,4 +1,5 @@
 import { type AnyMessage, type ClientChannel, isMessageOf } from '@ipyparallel-js/protocol';
+import type { StatsCounters } from '../connection/traffic-stats.js';
 import type { ControlRequests } from '../engines/control-requests.js';
 import type { HubRequests } from '../hub/hub-requests.js';
 import type { ChangeSignals } from '../live/change-signals.js';
@@ -7,7 +8,6 @@ import type { EngineChanges } from '../tasks/engine-changes.js';
 import type { HubTasks } from '../tasks/hub-tasks.js';
 import type { OwnTasks } from '../tasks/own-tasks.js';
 import type { Submitter } from '../views/submitter.js';
-import type { StatsCounters } from './stats.js';
 
 /** Who gets what a client hears. */
 export interface Receivers {

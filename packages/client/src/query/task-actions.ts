@@ -1,3 +1,4 @@
+import { UsageError } from '@ipyparallel-js/protocol';
 import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
 import type { Targets } from '../engines/targets.js';
 import { Purge, type PurgeReport } from '../hub/purge.js';
@@ -64,8 +65,13 @@ export class TaskActions implements Selections {
   ): Promise<void> {
     const { operations, registry, signals } = this.#link;
     const { targets } = options;
-    const engines = targets === undefined ? [] : targets === 'all' ? registry.ids : [targets].flat();
-    const ended = engines.length === 0 ? [] : await operations.endedOn(engines, options);
+    const ids = targets === undefined ? [] : targets === 'all' ? registry.ids : [targets].flat();
+    const uuids = ids.map((id) => {
+      const uuid = registry.engines.get(id);
+      if (uuid === undefined) throw new UsageError(`no engine ${id}; registered: ${registry.ids.join(', ')}`);
+      return uuid;
+    });
+    const ended = uuids.length === 0 ? [] : await operations.endedOn(uuids, options);
     if (msgIds.length + ended.length > 0) await operations.purgeIds([...msgIds, ...ended], options);
     signals.onUnspecified();
   }

@@ -2,8 +2,7 @@ import { UsageError } from '@ipyparallel-js/protocol';
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
-import { OutputPrinter } from './output-printer.js';
-import { OUTPUT_OPTIONS, type OutputOptions } from './stream-output.js';
+import { OUTPUT_OPTIONS, type OutputOptions, OutputPrinter } from './stream-output.js';
 
 /** How output that has come is printed. */
 export interface DisplayOptions extends OutputOptions {

@@ -1,6 +1,6 @@
 import { partialResults } from '@ipyparallel-js/protocol/internal';
 import { concatMap, filter, map, type Observable } from 'rxjs';
-import type { OutputOfTask } from './task-group.js';
+import type { OutputOfTask } from '../tasks/task-metadata.js';
 
 /** A value that the generator of a task has yielded. */
 export interface PartialResult<Y = unknown> {

@@ -3,8 +3,7 @@ import { Observable } from 'rxjs';
 import type { Transport } from '../connection/transport.js';
 import type { HubTasks } from '../tasks/hub-tasks.js';
 import type { OwnTasks } from '../tasks/own-tasks.js';
-import type { Task } from '../tasks/task.js';
-import type { TaskKeeper } from '../tasks/task-keeper.js';
+import type { Task, TaskOwner } from '../tasks/task.js';
 import type { TaskMetadata } from '../tasks/task-metadata.js';
 import { AsyncMapResult } from './async-map-result.js';
 import { AsyncResult } from './async-result.js';
@@ -14,7 +13,7 @@ import { assertCluster, parseHandle } from './handle.js';
 interface ResultsLink {
   readonly own: OwnTasks;
   readonly others: HubTasks;
-  readonly keeper: TaskKeeper;
+  readonly owner: TaskOwner;
   readonly transport: Transport;
   assertOpen(): void;
 }
@@ -47,10 +46,10 @@ export class ClientResults {
   attach(value: unknown, options: { readonly anyCluster?: boolean }): AsyncResult<unknown> {
     this.#link.assertOpen();
     const handle = parseHandle(value);
-    const { keeper, transport } = this.#link;
+    const { owner, transport } = this.#link;
     // A result of no tasks is of no cluster.
     if (options.anyCluster !== true && handle.msgIds.length > 0)
-      assertCluster(handle, keeper.cluster, transport.address('registration'));
+      assertCluster(handle, owner.cluster, transport.address('registration'));
     const tasks = handle.msgIds.map((id) => this.#task(id));
     if (handle.reassembly !== undefined) return new AsyncMapResult<unknown>(tasks, handle.reassembly);
     return new AsyncResult(tasks, { single: handle.single });

@@ -13,7 +13,7 @@ import { defer, map, merge, type Observable } from 'rxjs';
 import { countProgress, type Progress } from '../tasks/progress.js';
 import { statusChanges } from '../tasks/status-changes.js';
 import type { Task } from '../tasks/task.js';
-import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
+import type { OutputOfTask, TaskMetadata } from '../tasks/task-metadata.js';
 import { DISPLAY_OPTIONS, type DisplayOptions, displayOutputs } from './display-outputs.js';
 import { makeHandle, type ResultHandle } from './handle.js';
 import { type PartialResult, partialsOf } from './partials.js';
@@ -36,13 +36,6 @@ export interface ResultShape {
   readonly reassembly?: Reassembly;
   /** What a resubmission lost, by the new ids. */
   readonly dropped?: ReadonlyMap<string, readonly string[]>;
-}
-
-/** A piece of output, and whose it is. */
-export interface OutputOfTask {
-  readonly msgId: string;
-  readonly engineId: number | null;
-  readonly output: TaskOutput;
 }
 
 /** Several tasks together: how far they are, what is known of them, and what they put out; not their values. */
@@ -234,11 +227,11 @@ export class TaskGroup {
     const open = this.tasks.filter((task) => task.outcome === undefined);
     if (open.length === 0) throw new UsageError('there is nothing to abort: every task has ended');
     // Joined results may be of several clients.
-    const keepers = new Set(open.map(({ keeper }) => keeper));
+    const owners = new Set(open.map(({ owner }) => owner));
     await Promise.all(
-      [...keepers].map((keeper) =>
-        keeper?.abort(
-          open.filter((task) => task.keeper === keeper),
+      [...owners].map((owner) =>
+        owner?.abort(
+          open.filter((task) => task.owner === owner),
           options,
         ),
       ),
@@ -262,7 +255,7 @@ export class TaskGroup {
   /** A handle for `JSON.stringify`, by which another process gets at the result: `rc.attach(handle)`. */
   toJSON(): ResultHandle {
     const { single, reassembly } = this.shape;
-    const clusters = new Set(this.tasks.map(({ keeper }) => keeper?.cluster ?? null));
+    const clusters = new Set(this.tasks.map(({ owner }) => owner?.cluster ?? null));
     if (clusters.size > 1) throw new UsageError('a handle is of one cluster, and these tasks are of several');
     const [cluster = null] = clusters;
     return makeHandle({

@@ -4,12 +4,11 @@ import type { Transport } from '../connection/transport.js';
 import type { ControlRequests } from '../engines/control-requests.js';
 import type { EngineInfo, EngineRegistry } from '../engines/engine-registry.js';
 import type { OwnTasks } from './own-tasks.js';
-import type { Task } from './task.js';
-import type { TaskKeeper } from './task-keeper.js';
+import type { Task, TaskOwner } from './task.js';
 import type { WaitingWork } from './unsent-work.js';
 
 /** The parts of a client that its tasks reach. */
-interface KeeperLink {
+interface OwnerParts {
   readonly transport: Transport;
   readonly registry: EngineRegistry;
   readonly control: ControlRequests;
@@ -18,11 +17,11 @@ interface KeeperLink {
 }
 
 /** What tasks ask of their client. */
-export class ClientKeeper implements TaskKeeper {
-  readonly #link: KeeperLink;
+export class ClientTaskOwner implements TaskOwner {
+  readonly #link: OwnerParts;
   #known: { readonly secret: string; readonly digest: string | null } | undefined;
 
-  constructor(link: KeeperLink) {
+  constructor(link: OwnerParts) {
     this.#link = link;
   }
 

@@ -20,8 +20,7 @@ import { LostTasks, type OpenTask } from './lost-tasks.js';
 import { describeFromRecord, FACT_COLUMNS } from './metadata-of-record.js';
 import { PublishedSigns } from './observed-output.js';
 import { dateOf, readOutput } from './read-output.js';
-import { Task } from './task.js';
-import type { TaskKeeper } from './task-keeper.js';
+import { Task, type TaskOwner } from './task.js';
 import { readOutcome } from './task-outcome.js';
 
 const STATUS_COLUMNS: readonly TaskKey[] = ['engine_uuid', 'completed', 'result_content'];
@@ -45,7 +44,7 @@ export interface HubTasksContext {
   readonly registry: EngineRegistry;
   /** In which questions are asked that can wait. */
   readonly lane: RequestLane;
-  readonly keeper?: TaskKeeper;
+  readonly owner?: TaskOwner;
   /** Whether there is a connection; without one what is followed waits. */
   readonly connected?: () => boolean;
   /** How often the hub is asked, in ms. */
@@ -204,10 +203,10 @@ export class HubTasks {
   #follow(msgId: string): Followed {
     const known = this.#pending.get(msgId);
     if (known !== undefined) return known;
-    const { keeper, registry } = this.#context;
+    const { owner, registry } = this.#context;
     const task = new Task(msgId, {
       engineId: (uuid) => registry.idOf(uuid),
-      ...(keeper === undefined ? {} : { keeper }),
+      ...(owner === undefined ? {} : { owner }),
     });
     return this.#add(msgId, {
       ...{ task, adopted: false, exists: false, earlier: false },

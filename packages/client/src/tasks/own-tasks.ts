@@ -6,13 +6,13 @@ import {
   parentId,
 } from '@ipyparallel-js/protocol';
 import { getOwnString, getOwn as ownValue } from '@ipyparallel-js/protocol/internal';
+import { engineDied } from '../engines/engine-died.js';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import { dateIn, dateOf, idsIn, readOutput } from './read-output.js';
 import { ResultCache, type ResultCacheLimits } from './result-cache.js';
 import { SubmissionHistory } from './submission-history.js';
-import { Task } from './task.js';
-import type { TaskKeeper } from './task-keeper.js';
-import { engineDied, neverRan, readOutcome, replyStatus } from './task-outcome.js';
+import { Task, type TaskOwner } from './task.js';
+import { neverRan, readOutcome, replyStatus } from './task-outcome.js';
 
 interface OwnTask {
   readonly task: Task;
@@ -41,7 +41,7 @@ export interface TaskRequest {
 /** What own tasks need of their surroundings. */
 export interface OwnTasksContext {
   readonly registry: EngineRegistry;
-  readonly keeper?: TaskKeeper;
+  readonly owner?: TaskOwner;
   readonly limits?: ResultCacheLimits;
   readonly pickleLimits?: Partial<PickleLimits>;
   /** Output that could not be read. */
@@ -73,11 +73,11 @@ export class OwnTasks {
 
   /** Follows a task from before it is sent. `engineUuid` makes it a direct one; the request says the rest of it. */
   add(msgId: string, engineUuid?: string, request?: TaskRequest): Task {
-    const { keeper } = this.#context;
+    const { owner } = this.#context;
     const task = new Task(msgId, {
       sent: false,
       engineId: (uuid) => this.#registry.idOf(uuid),
-      ...(keeper === undefined ? {} : { keeper }),
+      ...(owner === undefined ? {} : { owner }),
       ...(engineUuid === undefined ? {} : { status: 'assigned', engineUuid }),
     });
     task.describe({ submitted: new Date() });

@@ -6,6 +6,7 @@ import {
   TransportError,
 } from '@ipyparallel-js/protocol';
 import { pause } from '@ipyparallel-js/wire';
+import { engineDied } from '../engines/engine-died.js';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import { chunked, type HubDatabase } from '../hub/hub-database.js';
 import type { HubRequests } from '../hub/hub-requests.js';
@@ -13,7 +14,6 @@ import type { Row } from '../hub/record-query.js';
 import type { HubTasks } from './hub-tasks.js';
 import type { OwnTasks } from './own-tasks.js';
 import type { Task } from './task.js';
-import { engineDied } from './task-outcome.js';
 
 /** What a reconciliation works with. */
 export interface Reconciled {

@@ -54,6 +54,13 @@ export type TaskOutput =
   | { readonly type: 'data'; readonly data: Dict }
   | { readonly type: 'error'; readonly error: RemoteError };
 
+/** A piece of output, and whose it is. */
+export interface OutputOfTask {
+  readonly msgId: string;
+  readonly engineId: number | null;
+  readonly output: TaskOutput;
+}
+
 /** Nothing known yet. */
 export function newMetadata(msgId: string): MutableMetadata {
   return {

@@ -1,8 +1,6 @@
 import {
   type Dict,
-  EngineError,
   type PickleLimits,
-  type RemoteError,
   type TaskStatus,
   type UnpackOptions,
   unpackResult,
@@ -114,15 +112,4 @@ function executeReply(task: FinishedTask): ExecuteReply {
     engineUuid: task.engineUuid ?? null,
     engineId: task.engineId ?? null,
   };
-}
-
-/** The error of a task whose engine went away. */
-export function engineDied(msgId: string, engineUuid: string, engineId: number | undefined): RemoteError {
-  return new EngineError({
-    ename: 'EngineError',
-    evalue: `the engine died while it had task ${msgId}`,
-    traceback: [],
-    engineUuid,
-    ...(engineId === undefined ? {} : { engineId }),
-  });
 }

@@ -1,7 +1,7 @@
 import { isDone, TaskNotFoundError, type TaskStatus } from '@ipyparallel-js/protocol';
+import type { WaitOptions } from '@ipyparallel-js/wire';
 import { concat, defer, from, type Observable, ReplaySubject, Subject } from 'rxjs';
 import { OutputStore } from './output-store.js';
-import type { TaskKeeper } from './task-keeper.js';
 import { type MutableMetadata, newMetadata, type TaskMetadata, type TaskOutput } from './task-metadata.js';
 
 /** What a task takes beside its result and output, about. */
@@ -12,6 +12,16 @@ export type Outcome =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly error: Error };
 
+/** What a task needs of the client that follows it. */
+export interface TaskOwner {
+  /** Which cluster it belongs to: a digest that is the same for all of the cluster's clients; null when it has no key. */
+  readonly cluster: string | null;
+  /** Aborts tasks that wait at an engine. */
+  abort(tasks: readonly Task[], options: WaitOptions): Promise<void>;
+  /** The result of a task was read. */
+  read(task: Task): void;
+}
+
 /** What is known of a task when it is first followed. */
 export interface TaskStart {
   readonly status?: TaskStatus;
@@ -19,7 +29,7 @@ export interface TaskStart {
   /** True by default; false for a task that is about to be sent from here. */
   readonly sent?: boolean;
   /** The client's side of it. */
-  readonly keeper?: TaskKeeper;
+  readonly owner?: TaskOwner;
   /** The engine's id by its uuid, asked whenever an engine becomes known. */
   readonly engineId?: (uuid: string) => number | undefined;
 }
@@ -32,7 +42,7 @@ export class Task {
   /** Resolves when nothing more of its output is expected; never before `done`. */
   readonly outputDone: Promise<void>;
   /** What it can ask of the client that follows it. */
-  readonly keeper: TaskKeeper | undefined;
+  readonly owner: TaskOwner | undefined;
   readonly #metadata: MutableMetadata;
   readonly #engineId: (uuid: string) => number | undefined;
   // Made when somebody listens: most tasks of a large map are only waited for. Replays its last value also when it is
@@ -50,7 +60,7 @@ export class Task {
 
   constructor(msgId: string, start: TaskStart = {}) {
     this.msgId = msgId;
-    this.keeper = start.keeper;
+    this.owner = start.owner;
     this.#metadata = newMetadata(msgId);
     this.#store = new OutputStore(this.#metadata);
     this.#engineId = start.engineId ?? (() => undefined);

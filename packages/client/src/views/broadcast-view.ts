@@ -1,11 +1,12 @@
 import type { EngineInfo } from '../engines/engine-registry.js';
-import type { Targets, ViewResult } from '../engines/targets.js';
+import type { Targets } from '../engines/targets.js';
 import type { Task } from '../tasks/task.js';
 import type { ExecuteReply } from '../tasks/task-outcome.js';
 import { DirectView } from './direct-view.js';
 import type { ViewParts } from './view.js';
 import type { ExecuteOptions } from './view-calls.js';
 import type { BroadcastFlags } from './view-flags.js';
+import type { ViewResult } from './view-result.js';
 import { executeWork, type WorkFor } from './work.js';
 
 const FLAGS = ['targets', 'label', 'language', 'coalescing'];

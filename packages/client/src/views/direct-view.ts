@@ -2,7 +2,7 @@ import { type NdArray, type TypedArray, UsageError } from '@ipyparallel-js/proto
 import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { EngineInfo } from '../engines/engine-registry.js';
-import type { MapResult, PerTarget, Targets, ViewResult } from '../engines/targets.js';
+import type { Targets } from '../engines/targets.js';
 import { AsyncMapResult } from '../results/async-map-result.js';
 import { AsyncResult } from '../results/async-result.js';
 import type { Task } from '../tasks/task.js';
@@ -12,6 +12,7 @@ import { pullWork, pushWork } from './namespace-work.js';
 import { checkDistribution, type Distribution, part, shortest, sliceable } from './partition.js';
 import { View, type ViewParts } from './view.js';
 import type { BroadcastFlags, DirectFlags } from './view-flags.js';
+import type { MapResult, PerTarget, ViewResult } from './view-result.js';
 import { type Callable, type WorkFor, workOfCall, workOfEach } from './work.js';
 
 /** Values by the names that they get on the engines. */

@@ -1,10 +1,11 @@
 import type { PyCallable, PyReference } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
-import type { Targets, ViewResult } from '../engines/targets.js';
+import type { Targets } from '../engines/targets.js';
 import type { OneResult } from './map-arguments.js';
 import type { View } from './view.js';
 import type { ViewFlags } from './view-flags.js';
+import type { ViewResult } from './view-result.js';
 
 /** A view in the words of Python's `concurrent.futures`. Mirrors ipyparallel `ViewExecutor`. */
 export class ViewExecutor<T extends Targets, F extends ViewFlags> {

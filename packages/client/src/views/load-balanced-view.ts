@@ -1,5 +1,5 @@
 import { UsageError } from '@ipyparallel-js/protocol';
-import type { MapResult, Targets, ViewResult } from '../engines/targets.js';
+import type { Targets } from '../engines/targets.js';
 import { AsyncMapResult } from '../results/async-map-result.js';
 import { AsyncResult } from '../results/async-result.js';
 import type { Task } from '../tasks/task.js';
@@ -8,6 +8,7 @@ import { checkCount, type MapOptions } from './map-arguments.js';
 import { part, shortest } from './partition.js';
 import { View, type ViewParts } from './view.js';
 import type { BalancedFlags } from './view-flags.js';
+import type { MapResult, ViewResult } from './view-result.js';
 import { type Callable, type Work, type WorkFor, workOfCall, workOfEach } from './work.js';
 
 const FLAGS = ['targets', 'label', 'language', 'retries', 'after', 'follow', 'timeout'];

@@ -1,5 +1,6 @@
-import type { MapResult, Targets, ViewResult } from '../engines/targets.js';
+import type { Targets } from '../engines/targets.js';
 import { MAP_OPTIONS, type MapOptions, readMapArguments } from './map-arguments.js';
+import type { MapResult, ViewResult } from './view-result.js';
 import { type Callable, nameOf } from './work.js';
 
 /** A function that runs on engines. Mirrors ipyparallel `RemoteFunction`. */

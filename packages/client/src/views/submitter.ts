@@ -8,6 +8,7 @@ import {
 } from '@ipyparallel-js/protocol';
 import type { ConnectionState } from '../connection/connection-state.js';
 import type { Transport } from '../connection/transport.js';
+import { engineDied } from '../engines/engine-died.js';
 import {
   type EngineLanguage,
   type EngineLanguages,
@@ -20,7 +21,6 @@ import { TargetFinder } from '../engines/targets.js';
 import type { Row } from '../hub/record-query.js';
 import type { OwnTasks } from '../tasks/own-tasks.js';
 import type { Task } from '../tasks/task.js';
-import { engineDied } from '../tasks/task-outcome.js';
 import { CoalescedReplies } from './coalesced-replies.js';
 import { labelled, schedulerMetadata } from './routing.js';
 import { inSlices } from './slices.js';

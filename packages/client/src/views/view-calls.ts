@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type PyCallable, type PyReference, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
-import type { MapResult, PerTarget, Targets, ViewResult } from '../engines/targets.js';
+import type { Targets } from '../engines/targets.js';
 import type { ExecuteReply } from '../tasks/task-outcome.js';
 import { LAZY_MAP_OPTIONS, type LazyMap, type LazyMapOptions } from './lazy-map.js';
 import {
@@ -19,6 +19,7 @@ import {
   remoteFunction,
 } from './remote-function.js';
 import type { ViewFlags } from './view-flags.js';
+import type { MapResult, PerTarget, ViewResult } from './view-result.js';
 import { type Callable, executeWork, type WorkFor, workOfCall } from './work.js';
 
 /** Options of `execute`. */
