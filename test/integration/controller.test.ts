@@ -280,7 +280,7 @@ describe('what is not to be trusted', () => {
     );
     expect(answers).toHaveLength(1);
     expect(engine.refused).toBeGreaterThan(0);
-    expect(c.log.filter((line) => line.includes('a request: the signature does not fit'))).toHaveLength(1);
+    expect(c.log.filter((line) => line.includes('a request: the signature does not match'))).toHaveLength(1);
   }, 120_000);
 
   test('keys named like parts of an object are keys', async () => {

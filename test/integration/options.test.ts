@@ -108,7 +108,7 @@ test('the nearest right name is said, or all of them', async () => {
   const ar = rc.directView().apply(() => 1);
   await expect(ar.get(typo)).rejects.toThrow('get has no option "timeuot", did you mean "timeout"?');
   await expect(ar.wait(wrong({ zzzzzz: 1 }))).rejects.toThrow(
-    'wait has no option "zzzzzz"; there are timeout, signal, returnWhen',
+    'wait has no option "zzzzzz"; its options are timeout, signal, returnWhen',
   );
   expect(() => rc.loadBalancedView(wrong({ retires: 1 }))).toThrow('did you mean "retries"?');
 });
@@ -116,7 +116,7 @@ test('the nearest right name is said, or all of them', async () => {
 test('options are an object: a bare time-out would be none', async () => {
   const ar = rc.directView().apply(() => 1);
   await expect(ar.get(wrong(500))).rejects.toThrow(
-    'get takes its options as an object, such as { timeout: … }; not 500',
+    'options of get must be an object such as { timeout: … }, got 500',
   );
   await expect(ar.wait(wrong(null))).rejects.toThrow('not null');
   expect(await ar.get()).toEqual([1]);

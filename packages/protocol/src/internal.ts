@@ -1,4 +1,4 @@
-// What the other packages of this project need and users do not. No promise of stability.
+// Used by the other packages of this project only. This entry point carries no promise of stability.
 
 export { BoundedSet } from './common/bounded-set.js';
 export { checkOptions, type OptionNames } from './common/check-options.js';

@@ -255,7 +255,7 @@ describe('a file that can never do', () => {
     [
       'has a port that is none',
       JSON.stringify({ ...info, task: 70_000 }),
-      /field "task" is not a port: 70000/,
+      /field "task" must be a port from 1 to 65535, got 70000/,
     ],
     ['lacks its key', JSON.stringify({ ...info, key: undefined }), /field "key" is missing/],
     ['is for engines', JSON.stringify({ ...info, hb_ping: 1, hb_pong: 2 }), /is for engines.*-client\.json/],

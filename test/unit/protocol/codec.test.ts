@@ -145,7 +145,7 @@ describe('packers', () => {
     expect(packerFor('msgpack.packb', 'msgpack.unpackb').name).toBe('msgpack');
     expect(() => packerFor('pickle')).toThrow(/run any code/);
     expect(() => packerFor('xml')).toThrow(UnsupportedPackerError);
-    expect(() => packerFor('json', 'msgpack')).toThrow(/not one format/);
+    expect(() => packerFor('json', 'msgpack')).toThrow(/must be the same format/);
   });
 
   it('write the same values by either format', () => {

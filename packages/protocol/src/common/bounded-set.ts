@@ -1,7 +1,7 @@
-/** A set of texts that forgets its oldest members past a size. */
+/** A set of strings with a size limit: adding past the limit removes the oldest member. */
 export class BoundedSet {
   readonly #members = new Set<string>();
-  /** Goes on where it was: whoever starts anew passes the places of all that were deleted since the set last grew. */
+  /** Kept open on purpose: a new iterator would scan the slots of all members deleted since the set last grew. */
   readonly #oldest = this.#members.values();
   readonly #limit: number;
 
@@ -9,7 +9,7 @@ export class BoundedSet {
     this.#limit = limit;
   }
 
-  /** Adds a member as the newest. */
+  /** Adds a member, or makes it the newest if it is already there. */
   add(member: string): void {
     this.#members.delete(member);
     this.#members.add(member);

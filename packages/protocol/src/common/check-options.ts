@@ -1,26 +1,28 @@
 import { UsageError } from './errors.js';
 import { didYouMean } from './suggest.js';
 
-/** The names of all options of `O`; the compiler sees to it that none is missing or too many. */
+/** The names of all options of `O`; the compiler rejects a list with a missing or an extra name. */
 export type OptionNames<O> = { readonly [K in keyof Required<O>]: true };
 
 /**
- * Refuses options that are no object, and names that there are not: a misspelt option would be a silent default.
- * `what` takes them. @throws UsageError with the nearest right name, or all
+ * Rejects unknown option names, because a misspelt option would silently have no effect.
+ * @param method the method that accepts the options, as named in the error
+ * @throws {UsageError} when `options` is not an object, or has a name that is not in `names`; the message suggests
+ * the nearest name or lists all
  */
-export function checkOptions(options: unknown, names: Readonly<Record<string, true>>, what: string): void {
+export function checkOptions(options: unknown, names: Readonly<Record<string, true>>, method: string): void {
   if (options === undefined) return;
   const known = Object.keys(names);
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    const given = options === null ? 'null' : Array.isArray(options) ? 'a list' : describe(options);
-    throw new UsageError(`${what} takes its options as an object, such as { ${known[0]}: … }; not ${given}`);
+    const given = options === null ? 'null' : Array.isArray(options) ? 'an array' : describe(options);
+    throw new UsageError(`options of ${method} must be an object such as { ${known[0]}: … }, got ${given}`);
   }
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(names, name)) continue;
     const clipped = name.slice(0, 60);
     const near = didYouMean(clipped, known);
     throw new UsageError(
-      `${what} has no option "${clipped}"${near === '' ? `; there are ${known.join(', ')}` : near}`,
+      `${method} has no option "${clipped}"${near === '' ? `; its options are ${known.join(', ')}` : near}`,
     );
   }
 }

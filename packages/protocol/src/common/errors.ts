@@ -1,9 +1,9 @@
 /**
- * The error tree. Every error of ours derives from {@link IpyparallelError} and has a stable `code`.
- * Misuse, protocol, transport, time-out and remote failures are its five branches.
+ * The base class of all errors of ipyparallel-js. Its main branches are {@link UsageError}, {@link ProtocolError},
+ * {@link TransportError}, {@link TimeoutError} and {@link RemoteError}.
  */
 export class IpyparallelError extends Error {
-  /** Stable, machine-readable name of the failure, for example `INVALID_QUERY`. */
+  /** Machine-readable name of the failure, for example `INVALID_QUERY`. Codes are stable, messages are not. */
   readonly code: string;
 
   constructor(code: string, message: string, options?: ErrorOptions) {
@@ -13,22 +13,23 @@ export class IpyparallelError extends Error {
   }
 }
 
-/** The caller asked for something that cannot be: a wrong option, a closed client, an unknown engine. */
+/** The call was wrong: for example an invalid option, a closed client or an unknown engine. */
 export class UsageError extends IpyparallelError {
   constructor(message: string, options?: ErrorOptions & { code?: string }) {
     super(options?.code ?? 'USAGE', message, options);
   }
 }
 
-/** A query that no Task Database can answer; thrown before anything is sent. */
+/** The query is invalid; thrown before anything is sent. */
 export class InvalidQueryError extends UsageError {
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'INVALID_QUERY' });
   }
 }
 
-/** A connection file that is missing, unreadable, truncated, foreign or incomplete; `path` names it. */
+/** The connection file is missing, unreadable, truncated, incomplete or of another program. */
 export class ConnectionFileError extends UsageError {
+  /** The path of the connection file. */
   readonly path: string;
 
   constructor(path: string, problem: string, options?: ErrorOptions) {
@@ -37,71 +38,72 @@ export class ConnectionFileError extends UsageError {
   }
 }
 
-/** What an engine of one language was asked to do can only be done by an engine of another. */
+/** The work needs an engine of another language than its targets have. */
 export class LanguageMismatchError extends UsageError {
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'LANGUAGE_MISMATCH' });
   }
 }
 
-/** Bytes from the wire that are not a message we accept. */
+/** A received message was rejected: malformed, unsigned, replayed or in an unsupported format. */
 export class ProtocolError extends IpyparallelError {
   constructor(message: string, options?: ErrorOptions & { code?: string }) {
     super(options?.code ?? 'PROTOCOL', message, options);
   }
 }
 
-/** Frames that do not form a message: too few, no delimiter, not the packer's format, a field missing. */
+/** The frames do not form a message: too few frames, no delimiter, the wrong format or a missing field. */
 export class MalformedMessageError extends ProtocolError {
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'MALFORMED_MESSAGE' });
   }
 }
 
-/** A signature that is missing or does not fit the key. */
+/** The signature of a message is missing, or was not made with this key. */
 export class SignatureError extends ProtocolError {
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'BAD_SIGNATURE' });
   }
 }
 
-/** A message whose signature was seen before on the same receiver. */
+/** The same receiver already accepted a message with this signature. */
 export class ReplayError extends ProtocolError {
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'REPLAYED_MESSAGE' });
   }
 }
 
-/** A packer that we do not speak (`pickle` on purpose: unpickling a message runs code). */
+/** The connection file names an unsupported packer. `pickle` is refused because unpickling a message can run code. */
 export class UnsupportedPackerError extends ProtocolError {
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'UNSUPPORTED_PACKER' });
   }
 }
 
-/** The connection itself failed or has ended. */
+/** The connection failed or was closed. */
 export class TransportError extends IpyparallelError {
   constructor(message: string, options?: ErrorOptions & { code?: string }) {
     super(options?.code ?? 'TRANSPORT', message, options);
   }
 }
 
-/** The client was closed, or the hub said that it is shutting down, while something was outstanding. */
+/** The client was closed, the hub shut down, or the controller stayed out of reach, while a request was outstanding. */
 export class ConnectionClosedError extends TransportError {
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'CONNECTION_CLOSED' });
   }
 }
 
-/** The key of the connection file is not the hub's. */
+/** The key of the connection file differs from the key of the hub. */
 export class AuthenticationError extends TransportError {
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'AUTHENTICATION' });
   }
 }
 
-/** Nothing came in time; the message names the address and the time waited (`waitedMs`). */
+/** No reply or result arrived in time; the message names the address and the time waited. */
 export class TimeoutError extends IpyparallelError {
+  /** The time waited, in ms. */
   readonly waitedMs: number;
 
   constructor(message: string, waitedMs: number, options?: ErrorOptions) {
@@ -110,23 +112,34 @@ export class TimeoutError extends IpyparallelError {
   }
 }
 
-/** What a hub, scheduler or engine says about a failure; the `content` of a reply with status error. */
+/** The failure that a hub, scheduler or engine reports in a reply with status `error` or `aborted`. */
 export interface RemoteErrorInfo {
+  /** The class of the remote exception, for example `ZeroDivisionError`. */
   readonly ename: string;
+  /** The message of the remote exception. */
   readonly evalue: string;
   readonly traceback: readonly string[];
+  /** The uuid of the engine where it failed, if known. */
   readonly engineUuid?: string;
+  /** The id of the engine where it failed, if known. */
   readonly engineId?: number;
+  /** `apply` or `execute`, if the engine reported it. */
   readonly method?: string;
 }
 
-/** An error raised elsewhere: `ename`, `evalue` and `traceback` are the remote side's own words. */
+/** A task or a request failed on the remote side. */
 export class RemoteError extends IpyparallelError {
+  /** The class of the remote exception, for example `ZeroDivisionError`. */
   readonly ename: string;
+  /** The message of the remote exception. */
   readonly evalue: string;
+  /** The remote traceback, one entry per line or frame. */
   readonly traceback: readonly string[];
+  /** The uuid of the engine where it failed, if known. */
   readonly engineUuid: string | undefined;
+  /** The id of the engine where it failed, if known. */
   readonly engineId: number | undefined;
+  /** `apply` or `execute`, if the engine reported it. */
   readonly method: string | undefined;
 
   constructor(info: RemoteErrorInfo, options?: ErrorOptions & { code?: string; message?: string }) {
@@ -140,14 +153,14 @@ export class RemoteError extends IpyparallelError {
   }
 }
 
-/** The engine died, or was unregistered, while it had the task. */
+/** The engine died, or was unregistered, before it finished the task. */
 export class EngineError extends RemoteError {
   constructor(info: RemoteErrorInfo, options?: ErrorOptions & { message?: string }) {
     super(info, { ...options, code: 'ENGINE_DIED' });
   }
 }
 
-/** The task was aborted: before it ran or, on a JavaScript engine, by its signal. */
+/** The task was aborted before it ran or, on a JavaScript engine, while it ran, through its `task.signal`. */
 export class TaskAbortedError extends RemoteError {
   constructor(info: RemoteErrorInfo, options?: ErrorOptions & { message?: string }) {
     super(info, { ...options, code: 'TASK_ABORTED' });
@@ -155,40 +168,47 @@ export class TaskAbortedError extends RemoteError {
 }
 
 /**
- * Nobody will ever say how these tasks ended: the controller that had them ended, and no record tells. They may have
- * run. The message says what is known.
+ * The outcome of these tasks cannot be known, because their controller ended and no record has their result. They may
+ * have run. The message explains what is known.
  */
 export class TaskLostError extends RemoteError {
+  /** The ids of the lost tasks. */
   readonly msgIds: readonly string[];
 
   constructor(msgIds: readonly string[], why: string, options?: ErrorOptions) {
     const ids = msgIds.map((id) => JSON.stringify(id)).join(', ');
     super(
       { ename: 'TaskLost', evalue: why, traceback: [] },
-      { ...options, code: 'TASK_LOST', message: `no result will come of ${ids}: ${why}` },
+      {
+        ...options,
+        code: 'TASK_LOST',
+        message: `no result will arrive for ${msgIds.length === 1 ? 'task' : 'tasks'} ${ids}: ${why}`,
+      },
     );
     this.msgIds = msgIds;
   }
 }
 
-/** The hub refused or failed a request; `ename` and `evalue` are its own. */
+/** The hub rejected a request, or failed while it processed one; `ename` and `evalue` are from its reply. */
 export class HubError extends RemoteError {
   constructor(info: RemoteErrorInfo, options?: ErrorOptions & { code?: string; message?: string }) {
     super(info, { ...options, code: options?.code ?? 'HUB' });
   }
 }
 
-/** The hub has no record of these tasks; `reason` tells a purged or culled one where the hub says so. */
+/** The hub has no record of these tasks. */
 export class TaskNotFoundError extends HubError {
+  /** The ids of the missing tasks. */
   readonly msgIds: readonly string[];
+  /** `purged` when the hub reports that it had a record; `unknown` otherwise. */
   readonly reason: 'unknown' | 'purged';
 
   constructor(msgIds: readonly string[], reason: 'unknown' | 'purged', info?: RemoteErrorInfo) {
     const ids = msgIds.map((id) => JSON.stringify(id)).join(', ');
     const why =
       reason === 'purged'
-        ? 'purged from, or culled by, the Task Database'
-        : 'the hub has never heard of it, or its record was purged';
+        ? 'its record was purged or culled from the Task Database'
+        : 'the id is unknown to the hub, or its record was purged';
     super(info ?? { ename: 'KeyError', evalue: ids, traceback: [] }, {
       code: 'TASK_NOT_FOUND',
       message: `no such task: ${ids} (${why})`,
@@ -198,15 +218,16 @@ export class TaskNotFoundError extends HubError {
   }
 }
 
-/** A purge that names a task which has not finished: nothing was purged. */
+/** A purge was refused because it names an unfinished task; nothing was purged. */
 export class TaskPendingError extends HubError {
+  /** The ids of the unfinished tasks. */
   readonly msgIds: readonly string[];
 
   constructor(msgIds: readonly string[], info?: RemoteErrorInfo) {
     const ids = msgIds.map((id) => JSON.stringify(id)).join(', ');
     super(info ?? { ename: 'IndexError', evalue: `msg pending: ${ids}`, traceback: [] }, {
       code: 'TASK_PENDING',
-      message: `cannot purge a task that is still pending: ${ids}; nothing was purged. Wait for it or abort it first`,
+      message: `cannot purge unfinished task ${ids}; nothing was purged. Wait for it or abort it first`,
     });
     this.msgIds = msgIds;
   }
@@ -218,40 +239,44 @@ export class NoDatabaseError extends HubError {
     super(info, {
       code: 'NO_DATABASE',
       message:
-        'this controller keeps no Task Database (it was started with --nodb): queries, history, results of other clients and resubmission need one',
+        'this controller has no Task Database (it was started with --nodb); queries, history, results of other clients and resubmission need one',
     });
   }
 }
 
-/** One of several failures: which task, and where it ran as far as is known. */
+/** The failure of one task in a {@link CompositeError}. */
 export interface TaskFailure {
   readonly error: Error;
+  /** The id of the failed task. */
   readonly msgId: string;
+  /** The id of the engine where it ran; null when unknown. */
   readonly engineId: number | null;
 }
 
-/** Failures that the message of a {@link CompositeError} lists. */
-const MOST_LISTED = 8;
+/** The number of failures listed in the message of a {@link CompositeError}. */
+const LISTED_FAILURES = 8;
 
-/** Several tasks failed; `errors` and `failures` list each, in the order of the tasks. */
+/** At least one of several tasks failed. */
 export class CompositeError extends IpyparallelError {
+  /** The error of each failed task, in the order of the tasks. */
   readonly errors: readonly Error[];
   readonly #failures: readonly TaskFailure[];
 
   constructor(failures: readonly TaskFailure[]) {
-    const lines = failures.slice(0, MOST_LISTED).map(({ error, msgId, engineId }) => {
-      const place = engineId === null ? '' : ` on engine ${engineId}`;
-      return `\n  ${msgId}${place}: ${error.message.split('\n', 1)[0]}`;
+    const lines = failures.slice(0, LISTED_FAILURES).map(({ error, msgId, engineId }) => {
+      const engine = engineId === null ? '' : ` on engine ${engineId}`;
+      return `\n  ${msgId}${engine}: ${error.message.split('\n', 1)[0]}`;
     });
-    if (failures.length > MOST_LISTED) lines.push(`\n  and ${failures.length - MOST_LISTED} more`);
+    if (failures.length > LISTED_FAILURES) lines.push(`\n  and ${failures.length - LISTED_FAILURES} more`);
     const count = failures.length === 1 ? '1 task' : `${failures.length} tasks`;
     super('COMPOSITE', `${count} failed:${lines.join('')}`, { cause: failures[0]?.error });
     this.#failures = failures;
     this.errors = failures.map(({ error }) => error);
   }
 
-  // No property of its own: what prints an error would print each of these errors a second time.
+  /** The failure of each failed task, with its ids, in the order of the tasks. */
   get failures(): readonly TaskFailure[] {
+    // Not an own property, because console.log prints own properties and would print each error twice.
     return this.#failures;
   }
 }

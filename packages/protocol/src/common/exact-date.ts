@@ -5,22 +5,22 @@ const ISO =
 const HOUR_MICROS = 3_600_000_000;
 const MINUTE_MICROS = 60_000_000;
 
-/** A time of Python's: the digits of a calendar and a clock, and how far that clock is ahead of UTC. */
+/** A Python datetime: local date and time, and the offset of its zone. */
 export interface ExactTime {
-  /** The digits read as UTC, at the whole second, in ms. */
+  /** The local date and time read as if it were UTC, cut to the second, in ms. */
   readonly localMs: number;
-  /** 0 to 999,999; what is finer is left out. */
+  /** The fraction of the second, 0 to 999,999 microseconds. */
   readonly micros: number;
-  /** In microseconds; null where the time has no zone. */
+  /** How far local time is ahead of UTC, in microseconds; null when the datetime has no zone. */
   readonly offsetMicros: number | null;
 }
 
-/** A Date that remembers Python's text of it, beside its ms and out of sight. */
+/** Creates a Date that carries Python's text in a hidden property; the text is more precise than milliseconds. */
 export function dateWithText(ms: number, text: string): Date {
   return Object.defineProperty(new Date(ms), EXACT, { value: text });
 }
 
-/** That text; null where the Date has none, or was changed since. */
+/** The text attached by {@link dateWithText}; null when there is none, or when the Date was changed since. */
 export function textOfDate(date: Date): string | null {
   const text = (date as { readonly [EXACT]?: string })[EXACT];
   const time = text === undefined ? undefined : parseExactTime(text);
@@ -28,13 +28,13 @@ export function textOfDate(date: Date): string | null {
 }
 
 function msOf({ localMs, micros, offsetMicros }: ExactTime): number {
-  // A zone may be off by microseconds, and a date in ms has no bits for the sum in microseconds.
+  // An offset may have microseconds. The sum is not computed in microseconds because it would exceed a safe integer.
   const offset = offsetMicros ?? 0;
   const wholeMs = Math.floor(offset / 1000);
   return localMs - wholeMs + Math.floor((micros - (offset - wholeMs * 1000)) / 1000);
 }
 
-/** What a text of {@link exactText} says. */
+/** Parses a text written by {@link exactText}; undefined when it has another format. */
 export function parseExactTime(text: string): ExactTime | undefined {
   const parts = ISO.exec(text);
   if (parts === null) return undefined;
@@ -48,7 +48,7 @@ export function parseExactTime(text: string): ExactTime | undefined {
   return { localMs, micros: micros ?? 0, offsetMicros: sign === '-' ? -offset : offset };
 }
 
-/** As `datetime.isoformat` has it; `nanos` are what pandas has below the microsecond. */
+/** Formats like Python's `datetime.isoformat`; `nanos` are the three digits that pandas adds after the microseconds. */
 export function exactText({ localMs, micros, offsetMicros }: ExactTime, nanos = 0): string {
   const digits = new Date(localMs).toISOString().slice(0, 19);
   const fine = nanos === 0 ? '' : String(nanos).padStart(3, '0');

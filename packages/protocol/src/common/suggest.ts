@@ -1,10 +1,10 @@
 import { distance } from 'fastest-levenshtein';
 
-/** The known name nearest to a misspelt one, or undefined when none is near. */
-export function nearest(word: string, known: Iterable<string>): string | undefined {
+/** The known name nearest to a misspelt one; undefined when every known name differs too much. */
+export function nearest(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
-  const folded = word.toLowerCase();
+  let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
+  const folded = name.toLowerCase();
   for (const candidate of known) {
     const d = distance(folded, candidate.toLowerCase());
     if (d < bestDistance) {
@@ -15,8 +15,8 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
   return best;
 }
 
-/** `, did you mean "x"?` for the nearest known name, or an empty text. */
-export function didYouMean(word: string, known: Iterable<string>): string {
-  const near = nearest(word, known);
+/** `, did you mean "x"?` with the nearest known name, or an empty string. */
+export function didYouMean(name: string, known: Iterable<string>): string {
+  const near = nearest(name, known);
   return near === undefined ? '' : `, did you mean "${near}"?`;
 }

@@ -5,19 +5,23 @@ import type { Packer } from './packers.js';
 import type { ReplayHistory } from './replay-history.js';
 import type { Signer } from './signing.js';
 
-/** The frame between the routing identities and the message. */
+/** The frame that separates the routing identities from the message. */
 export const DELIMITER: Buffer = Buffer.from('<IDS|MSG>', 'latin1');
 
 const MAX_IDENTITIES = 16;
 
-/** A multipart message cut at the delimiter: identities before it, signature and the rest after it. */
+/** The frames of a multipart message, split at the delimiter. */
 export interface SplitFrames {
+  /** The routing identities, which precede the delimiter. */
   readonly idents: readonly Buffer[];
-  /** signature, header, parent_header, metadata, content, ...buffers; possibly fewer when malformed. */
+  /** signature, header, parent_header, metadata, content, ...buffers; a malformed message may have fewer. */
   readonly body: readonly Buffer[];
 }
 
-/** Cuts frames at the delimiter. @throws MalformedMessageError when there is none. */
+/**
+ * Splits frames at the delimiter.
+ * @throws {MalformedMessageError} when there is no delimiter
+ */
 export function splitFrames(frames: readonly Buffer[]): SplitFrames {
   const end = Math.min(frames.length, MAX_IDENTITIES + 1);
   for (let i = 0; i < end; i++) {
@@ -26,27 +30,27 @@ export function splitFrames(frames: readonly Buffer[]): SplitFrames {
       return { idents: frames.slice(0, i), body: frames.slice(i + 1) };
     }
   }
-  throw new MalformedMessageError(`no delimiter among ${frames.length} frames`);
+  throw new MalformedMessageError(`none of the ${frames.length} frames is the delimiter <IDS|MSG>`);
 }
 
-/** What encoding and decoding need to know of a connection. */
+/** How the messages of a connection are packed and signed. */
 export interface Codec {
   readonly packer: Packer;
   readonly signer: Signer;
 }
 
-/** A message on its way out: what {@link encodeMessage} needs of it. */
+/** A message to be encoded by {@link encodeMessage}. */
 export interface OutgoingMessage {
   readonly header: Header;
   readonly parent_header: Header | Dict;
   readonly metadata: Dict;
   readonly content: Dict;
-  /** The content as it goes out, where it is packed already; `content` is not looked at then. */
+  /** The content if it is already packed; `content` is then ignored. */
   readonly packedContent?: Buffer;
   readonly buffers: readonly Uint8Array[];
 }
 
-/** The frames of a message: identities, delimiter, signature, four dicts, buffers. Buffers are not signed. */
+/** Encodes a message as identities, delimiter, signature, four dicts and buffers. The signature does not cover buffers. */
 export function encodeMessage(
   codec: Codec,
   message: OutgoingMessage,
@@ -68,8 +72,11 @@ export function encodeMessage(
 }
 
 /**
- * Reads one message in this order: count the frames, verify the signature, refuse a repeat, then parse.
- * @throws MalformedMessageError, SignatureError or ReplayError; nothing of a refused message is used.
+ * Decodes one message: counts the frames, verifies the signature, checks for a replay and only then parses.
+ * @param history the signatures accepted so far; without it, replays are not detected
+ * @throws {MalformedMessageError} when the frames do not form a message
+ * @throws {SignatureError} when the signature is missing or wrong
+ * @throws {ReplayError} when `history` already has the signature
  */
 export function decodeMessage(codec: Codec, frames: readonly Buffer[], history?: ReplayHistory): AnyMessage {
   const { idents, body } = splitFrames(frames);
@@ -81,15 +88,15 @@ export function decodeMessage(codec: Codec, frames: readonly Buffer[], history?:
     metadata === undefined ||
     content === undefined
   ) {
-    throw new MalformedMessageError(`${body.length} frames after the delimiter, at least 5 expected`);
+    throw new MalformedMessageError(`expected at least 5 frames after the delimiter, got ${body.length}`);
   }
   if (codec.signer.enabled) {
     if (signature.length === 0) throw new SignatureError('the message is not signed');
     if (!codec.signer.verify(signature, [header, parent, metadata, content])) {
-      throw new SignatureError('the signature does not fit the key');
+      throw new SignatureError('the signature does not match the key');
     }
     if (history !== undefined && !history.remember(signature.toString('latin1'))) {
-      throw new ReplayError('the same message came before');
+      throw new ReplayError('a message with this signature was already received');
     }
   }
   return {
@@ -106,7 +113,7 @@ function headerParts(header: unknown): { header: Header; msg_id: string; msg_typ
   if (!isDict(header)) throw new MalformedMessageError('the header is not an object');
   const { msg_id, msg_type, session, date, username, version } = header;
   if (typeof msg_id !== 'string' || typeof msg_type !== 'string') {
-    throw new MalformedMessageError('the header lacks msg_id or msg_type');
+    throw new MalformedMessageError('the header has no msg_id or no msg_type');
   }
   return {
     header: {

@@ -1,19 +1,20 @@
 import { type Dict, isDict } from '../common/dict.js';
 import { ConnectionFileError } from '../common/errors.js';
 
+/** The fields of both connection files; numbers are ports. */
 interface CommonConnectionInfo {
-  /** `tcp://127.0.0.1`, `tcp://*`, `ipc:///path`. */
+  /** Where the controller listens, for example `tcp://127.0.0.1`, `tcp://*` or `ipc:///path`. */
   readonly interface: string;
   readonly registration: number;
   readonly control: number;
   readonly mux: number;
   readonly task: number;
   readonly iopub: number;
-  /** HMAC key; empty under CURVE. */
+  /** HMAC key; empty under CURVE, where messages are not signed. */
   readonly key: string;
-  /** Z85 public key of a CURVE server, or null. */
+  /** Public key of the CURVE server in Z85; null without CURVE. */
   readonly curve_serverkey: string | null;
-  /** Host name or address of the controller's machine, for when the interface is a wildcard. */
+  /** Host name or address of the controller's machine; used when the interface is a wildcard. */
   readonly location: string;
   readonly pack: string;
   readonly unpack: string;
@@ -22,23 +23,23 @@ interface CommonConnectionInfo {
   readonly ssh: string;
 }
 
-/** What `ipcontroller-client.json` says. */
+/** The content of `ipcontroller-client.json`. */
 export interface ClientConnectionInfo extends CommonConnectionInfo {
   readonly notification: number;
-  /** Undefined for controllers before 7. */
+  /** Undefined for controllers before ipyparallel 7. */
   readonly broadcast: number | undefined;
   readonly task_scheme: string;
 }
 
-/** What `ipcontroller-engine.json` says. */
+/** The content of `ipcontroller-engine.json`. */
 export interface EngineConnectionInfo extends CommonConnectionInfo {
   readonly hb_ping: number;
   readonly hb_pong: number;
-  /** The broadcast scheduler's leaves; an engine's id modulo their number picks one. */
+  /** Ports of the broadcast scheduler's leaves; an engine connects to the one at its id modulo their number. */
   readonly broadcast: readonly number[];
 }
 
-/** The sockets of a client's connection file. */
+/** The channels of a client; each is a port in its connection file. */
 export type ClientChannel =
   | 'registration'
   | 'control'
@@ -48,24 +49,25 @@ export type ClientChannel =
   | 'iopub'
   | 'notification';
 
+const FOREIGN_FILE_HINT = 'is this a connection file of ipyparallel?';
+
 function fieldReader(raw: Dict, path: string) {
   const fail = (problem: string): never => {
     throw new ConnectionFileError(path, problem);
   };
   const port = (name: string): number => {
     const value = raw[name];
-    if (value === undefined)
-      return fail(`field "${name}" is missing; is it a connection file of ipyparallel?`);
+    if (value === undefined) return fail(`field "${name}" is missing; ${FOREIGN_FILE_HINT}`);
     if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 65_535) {
-      return fail(`field "${name}" is not a port: ${JSON.stringify(value)}`);
+      return fail(`field "${name}" must be a port from 1 to 65535, got ${JSON.stringify(value)}`);
     }
     return value;
   };
   const text = (name: string, fallback?: string): string => {
     const value = raw[name] ?? fallback;
-    if (value === undefined)
-      return fail(`field "${name}" is missing; is it a connection file of ipyparallel?`);
-    if (typeof value !== 'string') return fail(`field "${name}" is not a text: ${JSON.stringify(value)}`);
+    if (value === undefined) return fail(`field "${name}" is missing; ${FOREIGN_FILE_HINT}`);
+    if (typeof value !== 'string')
+      return fail(`field "${name}" must be a string, got ${JSON.stringify(value)}`);
     return value;
   };
   return { fail, port, text };
@@ -75,11 +77,11 @@ function common(raw: Dict, path: string): CommonConnectionInfo {
   const { fail, port, text } = fieldReader(raw, path);
   const url = text('interface');
   if (!/^(tcp|ipc):\/\/.+/.test(url)) {
-    fail(`field "interface" is not a tcp:// or ipc:// address: ${JSON.stringify(url)}`);
+    fail(`field "interface" must be a tcp:// or ipc:// address, got ${JSON.stringify(url)}`);
   }
   const curve = raw['curve_serverkey'] ?? null;
   if (curve !== null && (typeof curve !== 'string' || curve.length !== 40)) {
-    fail('field "curve_serverkey" is not a Z85 key of 40 characters');
+    fail('field "curve_serverkey" must be a Z85 key of 40 characters');
   }
   return {
     interface: url,
@@ -99,13 +101,14 @@ function common(raw: Dict, path: string): CommonConnectionInfo {
 }
 
 function asDict(raw: unknown, path: string): Dict {
-  if (!isDict(raw)) throw new ConnectionFileError(path, 'does not hold a JSON object');
+  if (!isDict(raw)) throw new ConnectionFileError(path, 'must contain a JSON object');
   return raw;
 }
 
 /**
- * Checks what a client connection file holds. `path` is only for the error.
- * @throws ConnectionFileError naming the field that is missing or wrong
+ * Validates the content of a client connection file.
+ * @param path the path of the file, for error messages
+ * @throws {ConnectionFileError} when a field is missing or invalid
  */
 export function validateClientConnectionInfo(value: unknown, path: string): ClientConnectionInfo {
   const raw = asDict(value, path);
@@ -124,7 +127,11 @@ export function validateClientConnectionInfo(value: unknown, path: string): Clie
   };
 }
 
-/** Checks what an engine connection file holds. @throws ConnectionFileError */
+/**
+ * Validates the content of an engine connection file.
+ * @param path the path of the file, for error messages
+ * @throws {ConnectionFileError} when a field is missing or invalid
+ */
 export function validateEngineConnectionInfo(value: unknown, path: string): EngineConnectionInfo {
   const raw = asDict(value, path);
   if (raw['notification'] !== undefined) {
@@ -137,12 +144,16 @@ export function validateEngineConnectionInfo(value: unknown, path: string): Engi
   const leaves = raw['broadcast'] ?? [];
   const ports = Array.isArray(leaves) ? leaves : [leaves];
   if (!ports.every((p) => typeof p === 'number' && Number.isInteger(p) && p > 0 && p < 65_536)) {
-    fail('field "broadcast" is not a list of ports');
+    fail(`field "broadcast" must be a list of ports, got ${JSON.stringify(leaves)}`);
   }
   return { ...common(raw, path), hb_ping: port('hb_ping'), hb_pong: port('hb_pong'), broadcast: ports };
 }
 
-/** Parses a connection file's text. @throws ConnectionFileError when it is truncated or not JSON */
+/**
+ * Parses the text of a connection file.
+ * @param path the path of the file, for error messages
+ * @throws {ConnectionFileError} when the text is empty or not JSON
+ */
 export function parseConnectionFile(text: string, path: string): unknown {
   try {
     return JSON.parse(text);
@@ -153,7 +164,7 @@ export function parseConnectionFile(text: string, path: string): unknown {
   }
 }
 
-/** The address of one port: `tcp://host:port`, or `ipc://path-port`. */
+/** The ZeroMQ address of one port: `tcp://host:port` or `ipc://path-port`. */
 export function channelAddress(interfaceUrl: string, port: number): string {
   return interfaceUrl.startsWith('ipc://') ? `${interfaceUrl}-${port}` : `${interfaceUrl}:${port}`;
 }

@@ -1,13 +1,14 @@
 import type { Dict } from '../common/dict.js';
 
-/** A message header, as on the wire. */
+/** A message header. */
 export interface Header {
   readonly msg_id: string;
   readonly msg_type: string;
   readonly session: string;
   readonly username: string;
-  /** ISO 8601, six digits. */
+  /** The time of creation: ISO 8601 with six fractional digits. */
   readonly date: string;
+  /** The version of the Jupyter messaging protocol. */
   readonly version: string;
   readonly [key: string]: unknown;
 }
@@ -18,46 +19,50 @@ export interface ErrorContent {
   readonly ename?: string;
   readonly evalue?: string;
   readonly traceback?: readonly string[];
-  /** Empty, or complete. */
+  /** The engine that failed: `engine_uuid`, `engine_id` and `method`, or empty. */
   readonly engine_info?: Dict;
 }
 
-/** A reply's content: what it is when all went well, or an error. */
+/** The content of a reply: a result with status `ok`, or an error. */
 export type ReplyContent<T> = (T & { readonly status: 'ok' }) | ErrorContent;
 
-/** What our own hub says of itself in `connection_reply`; stock hubs say nothing. */
+/** The `hub` field of a `connection_reply`. The hub of ipyparallel-js sends it, Python hubs do not. */
 export interface HubInfo {
   readonly name: string;
   readonly version: string;
-  /** Capabilities that a client may rely on, for example `query` (MongoDB's meaning on every key and path). */
+  /** The extensions that the hub supports, for example `query` (MongoDB's semantics on every key and path). */
   readonly features: readonly string[];
-  /** An id of this hub's life: another one, and it has been started anew. */
+  /** The id of this run of the hub; it changes when the hub restarts. */
   readonly epoch?: string;
 }
 
-/** One change of a {@link MessageContents.subscription_update}; applied by `msg_id`, in order. */
+/** One change of a {@link MessageContents.subscription_update}. Changes apply in order, by `msg_id`. */
 export type SubscriptionChange = {
-  /** Its place: everything up to here has been told with it. */
+  /** The position of this change; a subscriber that has it has everything up to here. */
   readonly seq?: number;
-} /**
- * The record matches and is now this: the keys asked for, and `engine_uuid`, `completed` and `result_content`, of
- * which its status is derived. `begun` is when its engine began with it, where the hub was told and it has not ended.
- */ & (
-  | { readonly op: 'set'; readonly record: Dict; readonly begun?: string }
-  /** It exists, but does not match (any more); also said of records that never did. */
+} & (
+  | {
+      /** The record matches. */
+      readonly op: 'set';
+      /** The requested keys, and `engine_uuid`, `completed` and `result_content`, which determine its status. */
+      readonly record: Dict;
+      /** When the engine began the task; missing when the engine did not report it, or when the task has ended. */
+      readonly begun?: string;
+    }
+  /** The record exists but does not match; also sent for records that never matched. */
   | { readonly op: 'out'; readonly msg_id: string }
-  /** It is purged or culled. */
+  /** The record was purged or culled. */
   | { readonly op: 'gone'; readonly msg_id: string }
 );
 
-/** One engine's line of a `queue_reply`: counts, or msg_ids when verbose. */
+/** One engine's entry of a `queue_reply`: counts, or msg_ids when `verbose`. */
 export interface QueueStatusContent {
   readonly queue: number | readonly string[];
   readonly completed: number | readonly string[];
   readonly tasks: number | readonly string[];
 }
 
-/** Every message of the ipyparallel wire that is read or written here: its content by `msg_type`. */
+/** The content of every supported message of the ipyparallel protocol, by `msg_type`. */
 export interface MessageContents {
   // client and hub
   connection_request: Dict;
@@ -71,32 +76,32 @@ export interface MessageContents {
   result_reply: ReplyContent<{
     readonly pending: readonly string[];
     readonly completed: readonly string[];
-    /** Of those completed: what is unfinished and nowhere to be found. Our hub's (feature `lost`). */
+    /** Those of `completed` that are unfinished and that no engine has. Only from our hub (feature `lost`). */
     readonly lost?: readonly string[];
   }>;
   history_request: Dict;
   history_reply: ReplyContent<{ readonly history: readonly string[] }>;
-  /** What comes after `keys` is our hub's (feature `page`): with any of it the answer comes in pages of bounded size. */
+  /** The fields after `keys` are for our hub only (feature `page`). With any of them the hub replies in bounded pages. */
   db_request: {
     readonly query: Dict;
     readonly keys: readonly string[] | null;
     readonly sort?: readonly (readonly [string, 1 | -1])[];
     readonly skip?: number;
     readonly limit?: number;
-    /** The `next` of the page before. */
+    /** The `next` of the previous page. */
     readonly after?: string;
-    /** Asks how many match, for no records. */
+    /** Requests the number of matches instead of records. */
     readonly count?: boolean;
   };
   db_reply: ReplyContent<{
     readonly records: readonly Dict[];
     readonly buffer_lens: readonly number[] | null;
     readonly result_buffer_lens: readonly number[] | null;
-    /** Where the next page begins; null when there is none. */
+    /** The cursor of the next page; null on the last page. */
     readonly next?: string | null;
     readonly count?: number;
   }>;
-  /** `query` and `dry_run` are our hub's (feature `purge-query`): what matches and has ended goes. */
+  /** `query` and `dry_run` are for our hub only (feature `purge-query`): it purges the finished tasks that match. */
   purge_request: {
     readonly msg_ids: readonly string[] | 'all';
     readonly engine_ids: readonly number[];
@@ -109,52 +114,53 @@ export interface MessageContents {
   resubmit_request: { readonly msg_ids: readonly string[] };
   resubmit_reply: ReplyContent<{ readonly resubmitted: { readonly [msgId: string]: string } }>;
   /**
-   * Our hub's (feature `subscribe`): what changes of the query's matches from now on, or since `after`, is pushed to the
-   * asker's routing identity in `subscription_update`s, whose parent is this request. The rest is in ARCHITECTURE.md.
+   * Subscribes to a query; our hub only (feature `subscribe`). The hub sends the changes of its matches from now on, or
+   * since `after`, to the routing identity of the subscriber, as `subscription_update`s whose parent is this request.
    */
   subscribe_request: {
     readonly query: Dict;
     /** As in `db_request`. */
     readonly keys: readonly string[] | null;
+    /** The position to resume from. */
     readonly after?: { readonly epoch: string; readonly seq: number };
-    /** Somebody may resume who has none of the records: remember what was told, also when nobody subscribes any more. */
+    /** Keeps the history of sent changes, even without subscribers, for a client that resumes without any records. */
     readonly resumable?: boolean;
   };
   subscribe_reply: ReplyContent<{
     readonly subscription: string;
     readonly epoch: string;
-    /** Everything written after this is pushed. */
+    /** The hub sends every change after this position. */
     readonly seq: number;
-    /** Whether `after` could be gone on from; if not, a snapshot taken from now on is the ground to build on. */
+    /** Whether the subscription resumed at `after`; if not, the subscriber must take a snapshot after this reply. */
     readonly resumed: boolean;
-    /** How long a subscriber may say nothing before it is given up, in ms. */
+    /** The hub ends the subscription after this time without a renewal or an acknowledgement, in ms. */
     readonly silence?: number;
   }>;
   subscription_update: {
     readonly subscription: string;
-    /** Everything written up to this has been told: the `seq` to acknowledge, and to resume from. */
+    /** The subscriber has every change up to this position: acknowledge it, and resume from it. */
     readonly seq: number;
     readonly changes: readonly SubscriptionChange[];
-    /** How many buffers each `set` has, in their order; null where they were not asked for. */
+    /** The number of buffers of each `set`, in order; null when buffers were not requested. */
     readonly buffer_lens: readonly number[] | null;
     readonly result_buffer_lens: readonly number[] | null;
-    /** Nothing is held back: of every task the latest up to `seq` has been told. */
+    /** The hub holds nothing back: the latest state of every task up to `seq` was sent. */
     readonly complete?: boolean;
-    /** More has changed than the hub remembers: take a new snapshot. */
+    /** The changes exceed the hub's history: take a new snapshot. */
     readonly reset?: boolean;
-    /** The subscription has ended, or there is none such, and why; the last update. */
+    /** Why the subscription ended or does not exist; set on the last update. */
     readonly ended?: string;
   };
-  /** Gives credit for further updates; no reply. Two may be unacknowledged. Of one subscription, or of several. */
+  /** Allows further updates, of one or of several subscriptions; no reply. Two updates may be unacknowledged. */
   subscription_ack:
     | { readonly subscription: string; readonly seq: number }
     | { readonly acks: readonly (readonly [subscription: string, seq: number])[] };
-  /** Says that somebody still listens; no reply. Without it or an acknowledgement a subscription ends after a while (`silence`). */
+  /** Keeps a subscription open; no reply. Without it or an acknowledgement, the subscription ends after `silence` ms. */
   subscription_renew: { readonly subscription: string };
   /**
-   * Answered when everything written before it has been evaluated; an update up to there follows, if need be an empty one.
-   * `after` asks what one was told who had all up to `base` and, of a complete update from there up to `upTo`, what came up
-   * to `seq`.
+   * The hub replies after it has evaluated every earlier change, then sends an update up to that position, which may be
+   * empty. `after` requests the changes for a subscriber that has everything up to `base` and, of the complete update
+   * from there up to `upTo`, the changes up to `seq`.
    */
   subscription_sync_request: {
     readonly subscription: string;
@@ -163,12 +169,12 @@ export interface MessageContents {
   subscription_sync_reply: ReplyContent<{
     readonly seq: number;
     /**
-     * First what was told of whatever has changed since `base`, so many as `told` says; then the rest of that update. Null
-     * where that is not known.
+     * The changes requested with `after`: first the `told` changes that were already sent since `base`, then the rest of
+     * that update. Null when the history does not reach back that far.
      */
     readonly changes?: readonly SubscriptionChange[] | null;
     readonly told?: number;
-    /** Unfinished tasks that have begun, and when. */
+    /** When each running task began, by `msg_id`. */
     readonly begun?: { readonly [msgId: string]: string };
   }>;
   unsubscribe_request: { readonly subscription: string };
@@ -195,7 +201,7 @@ export interface MessageContents {
     readonly store_history?: boolean;
     readonly user_expressions?: Dict;
     readonly allow_stdin?: boolean;
-    /** Whether a failure aborts what else the engine has queued; ipykernel's default is true. */
+    /** Whether a failure aborts the other tasks in the engine's queue; ipykernel's default is true. */
     readonly stop_on_error?: boolean;
   };
   execute_reply: ReplyContent<{ readonly execution_count?: number; readonly user_expressions?: Dict }>;
@@ -224,7 +230,7 @@ export interface MessageContents {
   execute_input: { readonly code: string; readonly execution_count: number };
   execute_result: { readonly data: Dict; readonly metadata: Dict; readonly execution_count?: number };
   display_data: { readonly data: Dict; readonly metadata: Dict };
-  /** Published by a task; buffers hold the data: `decodeTaskData`. */
+  /** Data published by a task; the buffers hold it, see `decodeTaskData`. */
   data_message: { readonly keys?: readonly string[]; readonly [key: string]: unknown };
   error: { readonly ename: string; readonly evalue: string; readonly traceback: readonly string[] };
 }
@@ -232,9 +238,9 @@ export interface MessageContents {
 /** The message types of {@link MessageContents}. */
 export type MsgType = keyof MessageContents;
 
-/** A received message whose `msg_type` is not (yet) known: the signed dicts and the buffers. */
+/** A received message of any type. */
 export interface AnyMessage {
-  /** Routing identities, and the topic on iopub. */
+  /** Routing identities; on iopub, the topic. */
   readonly idents: readonly Buffer[];
   readonly header: Header;
   readonly msg_id: string;
@@ -242,7 +248,7 @@ export interface AnyMessage {
   readonly parent_header: Header | Dict;
   readonly metadata: Dict;
   readonly content: Dict;
-  /** Not covered by the signature. */
+  /** The buffers; the signature does not cover them. */
   readonly buffers: readonly Buffer[];
 }
 
@@ -252,10 +258,10 @@ export type MessageOf<T extends MsgType> = AnyMessage & {
   readonly content: MessageContents[T];
 };
 
-/** Every known message: a union that `msg_type` discriminates. */
+/** A received message of a known type: a union discriminated by `msg_type`. */
 export type Message = { [T in MsgType]: MessageOf<T> }[MsgType];
 
-const KNOWN: Record<MsgType, true> = {
+const KNOWN_TYPES: Record<MsgType, true> = {
   connection_request: true,
   connection_reply: true,
   queue_request: true,
@@ -311,12 +317,12 @@ const KNOWN: Record<MsgType, true> = {
   error: true,
 };
 
-/** Narrows a received message to the union of known ones. Contents are typed as their senders promise. */
+/** Narrows a received message to a known type. The content is typed but not checked. */
 export function isKnownMessage(message: AnyMessage | Message): message is Message {
-  return Object.hasOwn(KNOWN, message.msg_type);
+  return Object.hasOwn(KNOWN_TYPES, message.msg_type);
 }
 
-/** Narrows a received message to one type. */
+/** Narrows a received message to one type. The content is typed but not checked. */
 export function isMessageOf<T extends MsgType>(
   message: AnyMessage | Message,
   msgType: T,
@@ -324,7 +330,7 @@ export function isMessageOf<T extends MsgType>(
   return message.msg_type === msgType;
 }
 
-/** The msg_id of the request that a reply answers, or undefined. */
+/** The msg_id of the request that a message replies to; undefined when it has none. */
 export function parentId(message: Pick<AnyMessage, 'parent_header'>): string | undefined {
   const id = message.parent_header['msg_id'];
   return typeof id === 'string' ? id : undefined;

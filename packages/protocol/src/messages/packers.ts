@@ -1,17 +1,19 @@
 import { Packr } from 'msgpackr';
 import { MalformedMessageError, UnsupportedPackerError } from '../common/errors.js';
 
-/** How the four dict frames of a message become bytes and come back. */
+/** Converts the four dicts of a message to frames and back. */
 export interface Packer {
-  /** The name family: `json` or `msgpack`. */
   readonly name: 'json' | 'msgpack';
-  /** Packs a JSON-like value; dates become ISO text. */
+  /** Packs a JSON-like value; dates become ISO 8601 strings. */
   pack(value: unknown): Buffer;
-  /** Unpacks one frame. @throws MalformedMessageError when it is not this format or nests too deep. */
+  /**
+   * Unpacks one frame.
+   * @throws {MalformedMessageError} when the frame has another format or nests too deep
+   */
   unpack(frame: Uint8Array): unknown;
 }
 
-/** Deeper nesting than this is refused: nothing real nests so, and recursive code must stay safe. */
+/** The maximum nesting of a frame. Real messages stay far below; the limit protects recursive code. */
 export const MAX_DEPTH = 200;
 
 const OPEN_BRACE = 0x7b;
@@ -22,7 +24,7 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
 function jsonDepthWithin(frame: Uint8Array, limit: number): boolean {
-  // A frame with few openings, wherever they stand, needs no careful reading.
+  // Fast path: a frame with few opening brackets, counted in strings too, cannot nest too deep.
   let openings = 0;
   for (let i = 0; i < frame.length && openings <= limit; i++) {
     const byte = frame[i];
@@ -57,7 +59,7 @@ const jsonPacker: Packer = {
     try {
       return JSON.parse(buffer.toString('utf8'));
     } catch (cause) {
-      throw new MalformedMessageError('a frame is not JSON', { cause });
+      throw new MalformedMessageError('a frame is not valid JSON', { cause });
     }
   },
 };
@@ -70,7 +72,7 @@ const packr = new Packr({
   int64AsType: 'number',
 });
 
-/** What JSON would carry: dates as text, integers past 32 bits as integers (msgpackr alone writes floats). */
+/** Converts a value as JSON would, and large integers to bigint because msgpackr writes them as floats otherwise. */
 function toPlain(value: unknown, depth: number): unknown {
   if (depth > MAX_DEPTH) throw new MalformedMessageError(`a value nests deeper than ${MAX_DEPTH} levels`);
   if (typeof value === 'number') {
@@ -98,7 +100,7 @@ function assertPlain(value: unknown, depth: number): void {
   if (value instanceof Uint8Array) return;
   const proto: unknown = Object.getPrototypeOf(value);
   if (proto !== Object.prototype && proto !== null) {
-    throw new MalformedMessageError('msgpack carries an extension type, and this wire has none');
+    throw new MalformedMessageError('msgpack extension types are not supported');
   }
   for (const item of Object.values(value)) assertPlain(item, depth + 1);
 }
@@ -113,7 +115,7 @@ const msgpackPacker: Packer = {
     try {
       value = packr.unpack(frame);
     } catch (cause) {
-      throw new MalformedMessageError('a frame is not msgpack', { cause });
+      throw new MalformedMessageError('a frame is not valid msgpack', { cause });
     }
     assertPlain(value, 0);
     return value;
@@ -135,9 +137,10 @@ const PACKERS: ReadonlyMap<string, Packer> = new Map([
 ]);
 
 /**
- * The packer that a connection file's `pack` and `unpack` name: `json`, `orjson`, `msgpack`,
- * `msgpack.packb`/`msgpack.unpackb`.
- * @throws UnsupportedPackerError for `pickle` (it would run code) and for names not known here.
+ * Returns the packer for `pack` and `unpack` of a connection file: `json`, `orjson`, `msgpack`, or
+ * `msgpack.packb` and `msgpack.unpackb`.
+ * @throws {UnsupportedPackerError} when a name is unknown, the two are different formats, or the packer is `pickle`,
+ * which can run code
  */
 export function packerFor(pack = 'json', unpack = pack): Packer {
   const packer = PACKERS.get(pack);
@@ -149,13 +152,15 @@ export function packerFor(pack = 'json', unpack = pack): Packer {
     if (found !== undefined) continue;
     if (/pickle/i.test(name)) {
       throw new UnsupportedPackerError(
-        `packer "${name}" is refused: unpickling a message can run any code. Start the controller with --Session.packer=json`,
+        `packer "${name}" is not supported because unpickling a message can run any code; start the controller with --Session.packer=json`,
       );
     }
-    throw new UnsupportedPackerError(`unknown packer "${name}"; this side speaks json, orjson and msgpack`);
+    throw new UnsupportedPackerError(`unknown packer "${name}"; json, orjson and msgpack are supported`);
   }
   if (packer === undefined || packer !== unpacker) {
-    throw new UnsupportedPackerError(`pack "${pack}" and unpack "${unpack}" are not one format`);
+    throw new UnsupportedPackerError(
+      `pack and unpack must be the same format, got "${pack}" and "${unpack}"`,
+    );
   }
   return packer;
 }

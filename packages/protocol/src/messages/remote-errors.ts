@@ -11,7 +11,7 @@ import {
   TaskPendingError,
 } from '../common/errors.js';
 
-/** The `ename`, `evalue`, `traceback` and engine of a reply with status `error` or `aborted`. */
+/** Reads the failure from the content of a reply with status `error` or `aborted`. */
 export function remoteErrorInfo(content: Dict): RemoteErrorInfo {
   const traceback = getOwn(content, 'traceback');
   const info = getOwn(content, 'engine_info');
@@ -24,23 +24,23 @@ export function remoteErrorInfo(content: Dict): RemoteErrorInfo {
     evalue: getOwnString(content, 'evalue') ?? '',
     traceback: Array.isArray(traceback) ? traceback.map(String) : [],
     ...(engineUuid === undefined ? {} : { engineUuid }),
-    // Stock engines say -1 where they do not know their own id.
+    // Python engines send -1 when they do not know their id.
     ...(typeof engineId === 'number' && engineId >= 0 ? { engineId } : {}),
     ...(method === undefined ? {} : { method }),
   };
 }
 
-/** Where a task ran, where the error itself does not say. */
+/** The engine of a task, for errors that do not name it. */
 export interface TaskEngine {
   readonly engineUuid?: string;
   readonly engineId?: number;
 }
 
-/** The error that a failed task's reply stands for: {@link EngineError}, {@link TaskAbortedError}, {@link TaskLostError}, … */
-export function taskError(content: Dict, place: TaskEngine = {}): RemoteError {
-  const info = { ...place, ...remoteErrorInfo(content) };
+/** Creates the error for a failed task's reply: {@link EngineError}, {@link TaskAbortedError}, {@link TaskLostError}, … */
+export function taskError(content: Dict, engine: TaskEngine = {}): RemoteError {
+  const info = { ...engine, ...remoteErrorInfo(content) };
   if (info.ename === 'EngineError') return new EngineError(info);
-  // Our hub ends the record of a task that a restart has lost with these words.
+  // Our hub writes this ename and evalue into the record of a task that a restart lost.
   if (info.ename === 'TaskLost') {
     const id = /^task '([^']+)'/.exec(info.evalue)?.[1];
     return new TaskLostError(id === undefined ? [] : [id], info.evalue);
@@ -50,8 +50,9 @@ export function taskError(content: Dict, place: TaskEngine = {}): RemoteError {
 }
 
 /**
- * The error that a failed hub request stands for. `msgIds` are those of the request, so that an unknown or
- * pending task can be named. Stock hubs answer with `hub_error` or with their reply type; both come here.
+ * Creates the error for a failed hub request, from a `hub_error` or from a reply with status `error`: Python hubs send
+ * either.
+ * @param msgIds the msg_ids of the request, to name the unknown or unfinished tasks
  */
 export function hubError(content: Dict, msgIds: readonly string[] = []): HubError {
   const info = remoteErrorInfo(content);
@@ -63,7 +64,7 @@ export function hubError(content: Dict, msgIds: readonly string[] = []): HubErro
       return new TaskNotFoundError(named.length > 0 ? named : msgIds, 'purged', info);
     case 'KeyError':
       if (named.length > 0) {
-        // A stock hub that once saw the task fails on the missing record itself: the bare id is all it says.
+        // A Python hub that had the task raises KeyError for the missing record, so the evalue is the id alone.
         const bare = named.length === 1 && info.evalue === `'${named[0]}'`;
         return new TaskNotFoundError(named, bare ? 'purged' : 'unknown', info);
       }

@@ -1,8 +1,8 @@
 import { BoundedSet } from '../common/bounded-set.js';
 
 /**
- * Signatures that one receiver has accepted, to refuse a repeated message.
- * Bounded: past `size` the oldest is forgotten. Empty signatures (under CURVE) are not kept.
+ * The signatures that one receiver has accepted, to detect replayed messages.
+ * Past `size` signatures the oldest is removed. Empty signatures, as under CURVE, are not stored.
  */
 export class ReplayHistory {
   readonly #seen: BoundedSet;
@@ -11,7 +11,7 @@ export class ReplayHistory {
     this.#seen = new BoundedSet(size);
   }
 
-  /** Remembers a verified signature; false when it was known already. */
+  /** Stores a verified signature. @returns false when it was already stored, so the message is a replay */
   remember(signature: string): boolean {
     if (signature === '') return true;
     if (this.#seen.has(signature)) return false;
@@ -19,7 +19,7 @@ export class ReplayHistory {
     return true;
   }
 
-  /** How many signatures are remembered. */
+  /** The number of stored signatures. */
   get length(): number {
     return this.#seen.size;
   }

@@ -7,50 +7,56 @@ import { packerFor } from './packers.js';
 import { ReplayHistory } from './replay-history.js';
 import { createSigner } from './signing.js';
 
-/** The version of the Jupyter messaging protocol that our headers carry. */
+/** The version of the Jupyter messaging protocol in the headers of this library. */
 export const PROTOCOL_VERSION = '5.3';
 
-/** A fresh identifier in Jupyter's form: 8 and 24 hexadecimal digits, for sessions, engines and keys. */
+/** Creates an identifier in Jupyter's format, 8 and 24 hexadecimal digits, for sessions, engines and keys. */
 export function newId(): string {
   const hex = uuid().replaceAll('-', '');
   return `${hex.slice(0, 8)}-${hex.slice(8)}`;
 }
 
-/** What a Session is made of. */
+/** Options of a {@link Session}. */
 export interface SessionOptions {
-  /** The HMAC key of the connection file; empty signs nothing, as under CURVE. */
+  /** The HMAC key of the connection file. With an empty key, as under CURVE, messages are not signed. */
   readonly key: string;
-  /** `hmac-sha256` by default. */
+  /** The signature scheme of the connection file; `hmac-sha256` by default. */
   readonly signatureScheme?: string;
-  /** Packer names of the connection file; `json` by default. */
+  /** The name of the packer in the connection file; `json` by default. */
   readonly pack?: string;
+  /** The name of the unpacker in the connection file; that of `pack` by default. */
   readonly unpack?: string;
-  /** The clock that dates messages. */
+  /** The clock for the dates of messages. */
   readonly now: () => Date;
-  /** Session id; a fresh one by default. */
+  /** The session id; a new one by default. */
   readonly session?: string;
+  /** The user name in headers; `username` by default. */
   readonly username?: string;
-  /** Process id that msg_ids carry, 0 by default. */
+  /** The process id in msg_ids; 0 by default. */
   readonly pid?: number;
 }
 
-/** A message that this side made and has not yet sent. */
+/** A message created by {@link Session.message}, ready to be encoded. */
 export interface NewMessage<T extends string = string> extends OutgoingMessage {
   readonly header: Header & { readonly msg_type: T };
   readonly msg_id: string;
   readonly msg_type: T;
 }
 
-/** What may stand beside a message's content. */
+/** The parts of a message other than its content. */
 export interface MessageParts {
+  /** The header of the request that this message replies to; empty by default. */
   readonly parent?: Header | Dict;
   readonly metadata?: Dict;
   readonly buffers?: readonly Uint8Array[];
-  /** The content's bytes by this session's packer, instead of the content. */
+  /** The content if this session's packer has already packed it; `content` is then ignored. */
   readonly packedContent?: Buffer;
 }
 
-/** A session identity: makes, signs and reads messages. Mirrors jupyter_client's `Session`, without its sockets. */
+/**
+ * Creates, signs and verifies the messages of one session. It opens no socket.
+ * Mirrors `Session` of jupyter_client.
+ */
 export class Session {
   /** The session id; the `client_uuid` of the tasks submitted under it. */
   readonly session: string;
@@ -68,27 +74,27 @@ export class Session {
     this.#pid = options.pid ?? 0;
   }
 
-  /** How messages are packed and signed now. */
+  /** The current packer and signer. */
   get codec(): Codec {
     return this.#codec;
   }
 
-  /** Packs and signs otherwise from now on, as a controller that came back with another key wants it. */
+  /** Replaces the packer and the signer, for a controller that restarted with another key. */
   changeSigning(signing: Pick<SessionOptions, 'key' | 'signatureScheme' | 'pack' | 'unpack'>): void {
     this.#codec = codecOf(signing);
   }
 
-  /** The session id, by its other name. */
+  /** Same as {@link session}. */
   get id(): string {
     return this.session;
   }
 
-  /** A new message of a known type, with a fresh msg_id and the clock's date. */
+  /** Creates a message of a known type, with a new msg_id and the current date. */
   message<T extends MsgType>(msgType: T, content: MessageContents[T], parts?: MessageParts): NewMessage<T> {
     return this.rawMessage(msgType, content as Dict, parts);
   }
 
-  /** A new message of any type; for relays and tests. */
+  /** Creates a message of any type; for relays and tests. */
   rawMessage<T extends string>(msgType: T, content: Dict, parts: MessageParts = {}): NewMessage<T> {
     const header = this.header(msgType);
     return {
@@ -103,7 +109,7 @@ export class Session {
     };
   }
 
-  /** A fresh header of this session. */
+  /** Creates a header with a new msg_id and the current date. */
   header<T extends string>(msgType: T): Header & { readonly msg_type: T } {
     return {
       msg_id: `${this.session}_${this.#pid}_${this.#count++}`,
@@ -115,17 +121,21 @@ export class Session {
     };
   }
 
-  /** The frames of a message, behind the given identities. */
+  /** Encodes and signs a message; its frames follow the given identities. */
   encode(message: OutgoingMessage, idents?: readonly (Uint8Array | string)[]): Buffer[] {
     return encodeMessage(this.#codec, message, idents);
   }
 
-  /** Reads and verifies a message; pass one history per receiver. @throws ProtocolError */
+  /**
+   * Verifies and decodes a message.
+   * @param history the history of this receiver; without it, replays are not detected
+   * @throws {ProtocolError} when the message is malformed, has no valid signature or is a replay
+   */
   decode(frames: readonly Buffer[], history?: ReplayHistory): AnyMessage {
     return decodeMessage(this.#codec, frames, history);
   }
 
-  /** A new history for one receiver. */
+  /** Creates a replay history for one receiver. */
   newHistory(size?: number): ReplayHistory {
     return new ReplayHistory(size);
   }

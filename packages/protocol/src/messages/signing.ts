@@ -1,8 +1,9 @@
 import { createHmac, createSecretKey, getHashes, timingSafeEqual } from 'node:crypto';
 import { ProtocolError } from '../common/errors.js';
 
-/** Signs and checks the four dict frames of a message. An empty key signs nothing, as under CURVE. */
+/** Signs and verifies the four dict frames of a message. */
 export interface Signer {
+  /** False for an empty key, as under CURVE: signatures are then empty and every message passes. */
   readonly enabled: boolean;
   sign(frames: readonly Uint8Array[]): Buffer;
   verify(signature: Uint8Array, frames: readonly Uint8Array[]): boolean;
@@ -11,16 +12,18 @@ export interface Signer {
 const EMPTY = Buffer.alloc(0);
 
 /**
- * A signer for a connection file's `key` and `signature_scheme` (`hmac-sha256` by default).
- * @throws ProtocolError for a scheme that is not `hmac-` and a hash that Node knows.
+ * Creates a signer for the `key` and `signature_scheme` of a connection file.
+ * @throws {ProtocolError} when the scheme is not `hmac-` and the name of a hash that Node supports
  */
 export function createSigner(key: string, scheme = 'hmac-sha256'): Signer {
   if (key === '') return { enabled: false, sign: () => EMPTY, verify: () => true };
   const hash = scheme.startsWith('hmac-') ? scheme.slice('hmac-'.length) : '';
   if (!getHashes().includes(hash)) {
-    throw new ProtocolError(`unknown signature scheme "${scheme}"; expected hmac-sha256 or its like`);
+    throw new ProtocolError(
+      `unknown signature scheme "${scheme}"; it must be hmac- and a hash, such as hmac-sha256`,
+    );
   }
-  // Made once: of a text a key is made for each signature, which takes longer than signing a small message.
+  // A string key would be converted for each signature, which takes longer than signing a small message.
   const secret = createSecretKey(Buffer.from(key, 'utf8'));
   const sign = (frames: readonly Uint8Array[]): Buffer => {
     const hmac = createHmac(hash, secret);
