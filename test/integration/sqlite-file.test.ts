@@ -94,8 +94,12 @@ describe('at the start a file that cannot be used is named with what is wrong', 
       () => writeFileSync(file, `SQLite format 3\0${'\xff'.repeat(500)}`, 'latin1'),
       /tasks\.db: (this is not an SQLite database|it is damaged)/,
     ],
-    ['a directory', () => mkdirSync(file), /tasks\.db: this is not a file/],
-    ['no directory', () => rmSync(location, { recursive: true }), /tasks\.db: there is no directory/],
+    ['a directory', () => mkdirSync(file), /tasks\.db: it is not a regular file/],
+    [
+      'no directory',
+      () => rmSync(location, { recursive: true }),
+      /tasks\.db: the directory .* does not exist/,
+    ],
     [
       'a read-only file',
       () => {
@@ -313,7 +317,7 @@ describe('retention', () => {
     const before = statSync(file).size;
     expect(before).toBeGreaterThan(8_000_000);
     const bySize = await open({ sizeLimit: 4_000_000 });
-    const removed = () => lines.filter((line) => line.includes('old tasks were removed')).length;
+    const removed = () => lines.filter((line) => line.includes('tasks to keep the limits')).length;
     await waitFor(() => removed() === 1, { timeout: 60_000 });
     expect(await bySize.count(parseQuery({}))).toBeLessThan(200);
     await bySize.close();
@@ -338,14 +342,14 @@ describe('in operation', () => {
     expect(performance.now() - since).toBeLessThan(20_000);
     await add(db, ended(2));
     await expect(db.count(parseQuery({}))).rejects.toThrow(
-      /tasks\.db: it has taken nothing for .* 2 changes are held/,
+      /tasks\.db: writes have failed for .* 2 changes are held/,
     );
     await expect(db.get(['t00000'])).rejects.toMatchObject({ code: 'TASK_DATABASE' });
     expect(lines.filter((line) => line.startsWith('error'))).toHaveLength(1);
     other.exec('COMMIT');
     other.close();
     await waitFor(async () => (await db.count(parseQuery({}))) === 3, { timeout: 60_000 });
-    expect(lines.at(-1)).toContain('takes changes again');
+    expect(lines.at(-1)).toContain('can be written again');
     await db.close();
   });
 
@@ -413,7 +417,7 @@ describe('in operation', () => {
           { timeout: 60_000, interval: 100, what: () => `the store to catch up: ${errors}` },
         );
         expect(records).toHaveLength(replies);
-        expect(errors).toContain('takes changes again');
+        expect(errors).toContain('can be written again');
       } finally {
         client.close();
         engine.close();

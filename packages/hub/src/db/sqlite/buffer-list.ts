@@ -1,6 +1,6 @@
 import { readPickle } from '@ipyparallel-js/protocol';
 
-// The opcodes of a pickled list of bytes, which is all that ipyparallel's SQLiteDB writes.
+// Opcodes of a pickled list of bytes, which is the only form that ipyparallel's SQLiteDB writes.
 const PROTO = 0x80;
 const FRAME = 0x95;
 const MEMOIZE = 0x94;
@@ -15,7 +15,7 @@ const BINBYTES8 = 0x8e;
 const BINGET = 0x68;
 const LONG_BINGET = 0x6a;
 
-/** Buffers as ipyparallel's SQLiteDB keeps them: a pickled list of bytes, by a protocol that every Python 3.4 reads. */
+/** Encodes buffers as ipyparallel's SQLiteDB stores them: a list of bytes, pickled with protocol 4. */
 export function encodeBuffers(buffers: readonly Uint8Array[]): Buffer {
   const parts: Uint8Array[] = [Uint8Array.of(PROTO, 4, EMPTY_LIST, MARK)];
   for (const buffer of buffers) parts.push(bytesHeader(buffer.byteLength), buffer);
@@ -36,20 +36,23 @@ function bytesHeader(length: number): Uint8Array {
   return header;
 }
 
-/** Reads what Python or {@link encodeBuffers} wrote; views of `data`. @throws when it is no list of bytes */
+/**
+ * Decodes buffers that Python or {@link encodeBuffers} wrote. The buffers are views of `data`.
+ * @throws Error when `data` is not a pickled list of bytes
+ */
 export function decodeBuffers(data: Buffer): Uint8Array[] {
-  return readPlain(data) ?? readAny(data);
+  return decodeCommonForm(data) ?? decodeAnyPickle(data);
 }
 
-/** The list, if the pickle is as today's Pythons write it. */
-function readPlain(data: Buffer): Uint8Array[] | undefined {
+/** Decodes the opcodes that current Pythons write; returns undefined for any other pickle. */
+function decodeCommonForm(data: Buffer): Uint8Array[] | undefined {
   const list: Uint8Array[] = [];
-  // The list itself is remembered first, so places in the memo are one ahead of those in the list.
+  // The list itself has memo index 0, so the memo index of a buffer is its list index + 1.
   const memo: (Uint8Array | undefined)[] = [];
   let last: Uint8Array | undefined;
   let at = 0;
-  let lists = 0;
-  const take = (size: number, length: number): boolean => {
+  let listCount = 0;
+  const readBuffer = (size: number, length: number): boolean => {
     const end = at + size + length;
     if (!Number.isSafeInteger(end) || end > data.length) return false;
     last = data.subarray(at + size, end);
@@ -57,10 +60,10 @@ function readPlain(data: Buffer): Uint8Array[] | undefined {
     at = end;
     return true;
   };
-  const again = (index: number): boolean => {
-    const known = memo[index];
-    if (known === undefined) return false;
-    list.push(known);
+  const readMemo = (index: number): boolean => {
+    const buffer = memo[index];
+    if (buffer === undefined) return false;
+    list.push(buffer);
     return true;
   };
   while (at < data.length) {
@@ -73,8 +76,8 @@ function readPlain(data: Buffer): Uint8Array[] | undefined {
         at += 8;
         break;
       case EMPTY_LIST:
-        // A list inside the list is for the careful way.
-        if (++lists > 1) return undefined;
+        // The general unpickler handles nested lists.
+        if (++listCount > 1) return undefined;
         break;
       case MARK:
       case APPEND:
@@ -84,20 +87,20 @@ function readPlain(data: Buffer): Uint8Array[] | undefined {
         memo.push(last);
         break;
       case SHORT_BINBYTES:
-        if (at + 1 > data.length || !take(1, data.readUInt8(at))) return undefined;
+        if (at + 1 > data.length || !readBuffer(1, data.readUInt8(at))) return undefined;
         break;
       case BINBYTES:
-        if (at + 4 > data.length || !take(4, data.readUInt32LE(at))) return undefined;
+        if (at + 4 > data.length || !readBuffer(4, data.readUInt32LE(at))) return undefined;
         break;
       case BINBYTES8:
-        if (at + 8 > data.length || !take(8, Number(data.readBigUInt64LE(at)))) return undefined;
+        if (at + 8 > data.length || !readBuffer(8, Number(data.readBigUInt64LE(at)))) return undefined;
         break;
       case BINGET:
-        if (at + 1 > data.length || !again(data.readUInt8(at))) return undefined;
+        if (at + 1 > data.length || !readMemo(data.readUInt8(at))) return undefined;
         at += 1;
         break;
       case LONG_BINGET:
-        if (at + 4 > data.length || !again(data.readUInt32LE(at))) return undefined;
+        if (at + 4 > data.length || !readMemo(data.readUInt32LE(at))) return undefined;
         at += 4;
         break;
       case STOP:
@@ -109,9 +112,9 @@ function readPlain(data: Buffer): Uint8Array[] | undefined {
   return undefined;
 }
 
-function readAny(data: Buffer): Uint8Array[] {
+function decodeAnyPickle(data: Buffer): Uint8Array[] {
   const value = readPickle(data);
   if (!Array.isArray(value) || !value.every((item) => item instanceof Uint8Array))
-    throw new Error('the pickle is no list of bytes');
+    throw new Error('the pickle is not a list of bytes');
   return value;
 }

@@ -1,26 +1,26 @@
 import type { Logger } from '@ipyparallel-js/wire';
+import { nextTurn } from '../event-loop.js';
 import type { TaskChange, TaskFields } from '../task-database.js';
 import { mergeChanges } from './merge-changes.js';
 import { TaskFileError } from './task-file-error.js';
 import { messageOf } from './task-reader.js';
 import type { TaskWriter } from './task-writer.js';
 
-/** How long a file that takes nothing is waited for before others are told, in ms. */
-const PATIENCE = 1500;
-const FIRST_RETRY = 20;
-const LAST_RETRY = 2000;
+/** Time after the first failed write for which callers wait for the file, in ms. */
+const WRITE_TIMEOUT = 1500;
+/** Bounds of the delay between two attempts, in ms. */
+const MIN_RETRY_DELAY = 20;
+const MAX_RETRY_DELAY = 2000;
 
-/** What is held while the file takes nothing, by estimate. */
-const MOST_BYTES = 256 * 1024 ** 2;
+/** Maximum size of the changes that are held while writes fail, in bytes, estimated. */
+const MAX_HELD_BYTES = 256 * 1024 ** 2;
 
-/** Bytes written between two checkpoints, by estimate. */
+/** Bytes written between two checkpoints, estimated. */
 const CHECKPOINT_BYTES = 8 * 1024 ** 2;
 
-const pause = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
 /**
- * Changes on their way into the file. When it cannot take them (a full disk, a lock) they are held, within a bound, and
- * written as soon as it can; until then questions are answered with an error, since the answer would be wrong.
+ * Queues changes and writes them to the file. While writes fail (the disk is full, the file is locked), the queue holds up
+ * to 256 MiB of changes and retries; meanwhile reads must fail, because their results would lack the held changes.
  */
 export class ChangeQueue {
   readonly #writer: TaskWriter;
@@ -29,18 +29,19 @@ export class ChangeQueue {
   readonly #checkpoint: () => Promise<void>;
   #changes: TaskChange[] = [];
   #sizes: number[] = [];
-  /** How many changes have left, and which number the last change of each task that waits has. */
-  #left = 0;
-  readonly #last = new Map<string, number>();
+  /** Number of changes removed from the queue so far; the number of a queued change is this plus its index. */
+  #removedCount = 0;
+  /** Number of the last queued change of each task. */
+  readonly #lastNumbers = new Map<string, number>();
   #bytes = 0;
-  #written = 0;
-  #draining: Promise<void> | undefined;
+  #uncheckpointedBytes = 0;
+  #drainPromise: Promise<void> | undefined;
   #failingSince: number | undefined;
   #problem = '';
-  #retry = FIRST_RETRY;
+  #retryDelay = MIN_RETRY_DELAY;
   #timer: NodeJS.Timeout | undefined;
-  #lost = 0;
-  #checkpointing = false;
+  #lostCount = 0;
+  #isCheckpointing = false;
 
   constructor(writer: TaskWriter, path: string, log: Logger, checkpoint: () => Promise<void>) {
     this.#writer = writer;
@@ -49,34 +50,37 @@ export class ChangeQueue {
     this.#checkpoint = checkpoint;
   }
 
-  /** Whether there are changes that the file has refused so far. */
-  get isBehind(): boolean {
+  /** Whether the last write failed, so that changes are held. */
+  get isFailing(): boolean {
     return this.#failingSince !== undefined;
   }
 
-  /** Resolves when the changes are on disk, or are held because the disk does not take them. */
+  /** Adds changes. Resolves when they are committed, or when writes have failed for longer than the timeout. */
   async push(changes: readonly TaskChange[]): Promise<void> {
-    for (const change of changes) this.#hold(change);
-    this.#forgetSome();
-    await this.#settled();
+    for (const change of changes) this.#enqueue(change);
+    this.#dropExcess();
+    await this.#waitUntilEmpty();
   }
 
-  /** @throws TaskFileError when changes wait that the file has refused for a while */
-  async upToDate(): Promise<void> {
-    await this.#settled();
+  /**
+   * Waits until all queued changes are committed.
+   * @throws {TaskFileError} when writes have failed for longer than the timeout
+   */
+  async flush(): Promise<void> {
+    await this.#waitUntilEmpty();
     if (this.#failingSince === undefined) return;
     const seconds = ((performance.now() - this.#failingSince) / 1000).toFixed(1);
     throw new TaskFileError(
       this.#path,
-      `it has taken nothing for ${seconds} s (${this.#problem}); ${this.#changes.length} changes are held until it does`,
+      `writes have failed for ${seconds} s (${this.#problem}); ${this.#changes.length} changes are held until they succeed`,
     );
   }
 
   async close(): Promise<void> {
     clearTimeout(this.#timer);
-    await this.#draining;
+    await this.#drainPromise;
     try {
-      while (this.#changes.length > 0) this.#step();
+      while (this.#changes.length > 0) this.#writeSome();
     } catch (error) {
       this.#log.error(
         `${this.#changes.length} changes could not be written to ${this.#path} and are lost`,
@@ -85,123 +89,128 @@ export class ChangeQueue {
     }
   }
 
-  /** Waits for the file, but no longer than its patience since it began to refuse. */
-  async #settled(): Promise<void> {
+  /** Waits until the queue is empty, at most until the timeout after the first failed write. */
+  async #waitUntilEmpty(): Promise<void> {
     while (this.#changes.length > 0) {
-      this.#draining ??= this.#drain();
-      await this.#draining;
+      this.#drainPromise ??= this.#drain();
+      await this.#drainPromise;
       if (this.#failingSince === undefined) continue;
-      if (performance.now() - this.#failingSince > PATIENCE) return;
-      await new Promise((resolve) => setTimeout(resolve, this.#retry));
+      if (performance.now() - this.#failingSince > WRITE_TIMEOUT) return;
+      await new Promise((resolve) => setTimeout(resolve, this.#retryDelay));
     }
   }
 
   async #drain(): Promise<void> {
     clearTimeout(this.#timer);
     try {
-      // What else this turn of the loop brings goes into the same transaction.
+      // Changes that are pushed in the same turn of the event loop share the transaction.
       await Promise.resolve();
       while (this.#changes.length > 0) {
-        this.#step();
-        this.#worked();
-        if (this.#changes.length > 0) await pause();
+        this.#writeSome();
+        this.#onSuccess();
+        if (this.#changes.length > 0) await nextTurn();
       }
     } catch (error) {
-      this.#failed(error);
+      this.#onFailure(error);
     } finally {
-      this.#draining = undefined;
+      this.#drainPromise = undefined;
     }
-    this.#maybeCheckpoint();
+    this.#checkpointIfDue();
   }
 
-  #step(): void {
-    this.#written += this.#drop(this.#writer.apply(this.#changes, 0));
+  #writeSome(): void {
+    this.#uncheckpointedBytes += this.#dequeue(this.#writer.apply(this.#changes, 0));
   }
 
-  // Under load a task is submitted, assigned and finished before its row is written: that is one row then.
-  #hold(change: TaskChange): void {
+  // Under load a task is submitted, assigned and finished before its row is written. Merge these changes into one write.
+  #enqueue(change: TaskChange): void {
     const msgId = change.op === 'add' ? change.task.msg_id : change.msgId;
-    const bytes = sizeOf(change);
+    const bytes = sizeOfChange(change);
     this.#bytes += bytes;
-    const at = (this.#last.get(msgId) ?? -1) - this.#left;
-    const earlier = this.#changes[at];
+    const index = (this.#lastNumbers.get(msgId) ?? -1) - this.#removedCount;
+    const earlier = this.#changes[index];
     const merged = earlier === undefined ? undefined : mergeChanges(earlier, change);
     if (merged !== undefined) {
-      this.#changes[at] = merged;
-      this.#sizes[at] = (this.#sizes[at] ?? 0) + bytes;
+      this.#changes[index] = merged;
+      this.#sizes[index] = (this.#sizes[index] ?? 0) + bytes;
       return;
     }
-    this.#last.set(msgId, this.#left + this.#changes.length);
+    this.#lastNumbers.set(msgId, this.#removedCount + this.#changes.length);
     this.#changes.push(change);
     this.#sizes.push(bytes);
   }
 
-  /** Takes the first changes away, and says how many bytes they were. */
-  #drop(count: number): number {
+  /** Removes the first changes from the queue; returns their size in bytes. */
+  #dequeue(count: number): number {
     let bytes = 0;
     for (const size of this.#sizes.splice(0, count)) bytes += size;
     for (const change of this.#changes.splice(0, count)) {
       const msgId = change.op === 'add' ? change.task.msg_id : change.msgId;
-      if (this.#last.get(msgId) === this.#left) this.#last.delete(msgId);
-      this.#left++;
+      if (this.#lastNumbers.get(msgId) === this.#removedCount) this.#lastNumbers.delete(msgId);
+      this.#removedCount++;
     }
     this.#bytes -= bytes;
     return bytes;
   }
 
-  #worked(): void {
+  #onSuccess(): void {
     if (this.#failingSince === undefined) return;
     const seconds = ((performance.now() - this.#failingSince) / 1000).toFixed(1);
-    this.#log.warn(`${this.#path} takes changes again after ${seconds} s; ${this.#lost} were lost`);
+    this.#log.warn(
+      `${this.#path} can be written again after ${seconds} s; ${this.#lostCount} changes were lost`,
+    );
     this.#failingSince = undefined;
-    this.#retry = FIRST_RETRY;
-    this.#lost = 0;
+    this.#retryDelay = MIN_RETRY_DELAY;
+    this.#lostCount = 0;
   }
 
-  #failed(error: unknown): void {
+  #onFailure(error: unknown): void {
     this.#problem = messageOf(error);
     if (this.#failingSince === undefined) {
       this.#failingSince = performance.now();
-      this.#log.error(`${this.#path} cannot be written to; changes are held and tried again`, error);
+      this.#log.error(`${this.#path} cannot be written to; changes are held and retried`, error);
     }
-    this.#retry = Math.min(this.#retry * 2, LAST_RETRY);
+    this.#retryDelay = Math.min(this.#retryDelay * 2, MAX_RETRY_DELAY);
     this.#timer = setTimeout(() => {
-      this.#draining ??= this.#drain();
-    }, this.#retry);
+      this.#drainPromise ??= this.#drain();
+    }, this.#retryDelay);
     this.#timer.unref();
   }
 
-  // The oldest go: what came last is what somebody waits for.
-  #forgetSome(): void {
-    if (this.#bytes <= MOST_BYTES || this.#failingSince === undefined) return;
+  // Drop the oldest changes, because callers wait for the newest ones.
+  #dropExcess(): void {
+    if (this.#bytes <= MAX_HELD_BYTES || this.#failingSince === undefined) return;
     let count = 0;
-    let kept = this.#bytes;
-    while (kept > MOST_BYTES / 2 && count < this.#sizes.length) kept -= this.#sizes[count++] ?? 0;
-    this.#drop(count);
-    this.#lost += count;
-    this.#log.error(`${count} changes that ${this.#path} did not take are lost: more than can be held`);
+    let heldBytes = this.#bytes;
+    while (heldBytes > MAX_HELD_BYTES / 2 && count < this.#sizes.length)
+      heldBytes -= this.#sizes[count++] ?? 0;
+    this.#dequeue(count);
+    this.#lostCount += count;
+    this.#log.error(`${count} changes of ${this.#path} are lost: the limit of held changes is exceeded`);
   }
 
-  #maybeCheckpoint(): void {
-    if (this.#written < CHECKPOINT_BYTES || this.#checkpointing) return;
-    this.#written = 0;
-    this.#checkpointing = true;
+  #checkpointIfDue(): void {
+    if (this.#uncheckpointedBytes < CHECKPOINT_BYTES || this.#isCheckpointing) return;
+    this.#uncheckpointedBytes = 0;
+    this.#isCheckpointing = true;
     this.#checkpoint()
-      .catch((error: unknown) => this.#log.warn(`the write-ahead log of ${this.#path} stays`, error))
+      .catch((error: unknown) =>
+        this.#log.warn(`the checkpoint of ${this.#path} failed; its write-ahead log is not reduced`, error),
+      )
       .finally(() => {
-        this.#checkpointing = false;
+        this.#isCheckpointing = false;
       });
   }
 }
 
-function sizeOf(change: TaskChange): number {
-  if (change.op === 'add') return 512 + bytesOf(change.task);
+function sizeOfChange(change: TaskChange): number {
+  if (change.op === 'add') return 512 + sizeOfFields(change.task);
   const { set, append } = change;
   const appended = (append?.stdout?.length ?? 0) + (append?.stderr?.length ?? 0);
-  return 512 + appended + (set === undefined ? 0 : bytesOf(set));
+  return 512 + appended + (set === undefined ? 0 : sizeOfFields(set));
 }
 
-function bytesOf(fields: TaskFields): number {
+function sizeOfFields(fields: TaskFields): number {
   let bytes = 0;
   for (const value of Object.values(fields)) {
     if (typeof value === 'string') bytes += value.length;

@@ -1,7 +1,7 @@
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import { TASK_COLUMNS, TASK_KEYS } from '@ipyparallel-js/protocol/internal';
 
-// The columns of ipyparallel's SQLiteDB in their order, with the types as it writes them: it compares the two texts.
+// The columns of ipyparallel's SQLiteDB in its order and with its type texts, because it compares both with its own.
 const COLUMNS_7: readonly (readonly [TaskKey, string])[] = [
   ['msg_id', 'text PRIMARY KEY'],
   ['header', 'dict text'],
@@ -28,75 +28,77 @@ const COLUMNS_7: readonly (readonly [TaskKey, string])[] = [
 ];
 const COLUMNS_9: typeof COLUMNS_7 = [...COLUMNS_7, ['label', 'text']];
 
-/** Names of the columns, by the release of ipyparallel that made the table. */
+/** Column names, by the release of ipyparallel that created the table. */
 export const LAYOUTS: { readonly 7: readonly TaskKey[]; readonly 9: readonly TaskKey[] } = {
   7: COLUMNS_7.map(([name]) => name),
   9: COLUMNS_9.map(([name]) => name),
 };
 
-/** A name as SQL quotes it. */
-export function quoted(name: string): string {
+/** Quotes a name for SQL. */
+export function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
-/** What makes a table of 9.x. */
-export function createTable(table: string): string {
+/** Returns the statement that creates a table as ipyparallel 9 does. */
+export function createTableSql(table: string): string {
   const columns = COLUMNS_9.map(([name, type]) => `${name} ${type}`);
-  return `CREATE TABLE ${quoted(table)}\n(${columns.join(',\n')})`;
+  return `CREATE TABLE ${quoteName(table)}\n(${columns.join(',\n')})`;
 }
 
-/** A date at the millisecond, as a text that sorts: `2026-11-22T14:29:40.384`, whether or not it had a fraction. */
-export function millisecondOf(column: string): string {
+/** Returns SQL for a date as a sortable text in milliseconds, `2026-11-22T14:29:40.384`, with or without a stored fraction. */
+export function millisecondSql(column: string): string {
   return `substr(replace(${column}, '+00:00', '.000'), 1, 23)`;
 }
 
-/** Which rows have a date that {@link millisecondOf} cannot read: written in another zone, or by another hand. */
-export const ODD_DATES = (['submitted', 'started', 'completed', 'received'] as const)
+/** SQL condition: a date of the row has a form that {@link millisecondSql} cannot read, such as another time zone. */
+export const NONSTANDARD_DATES = (['submitted', 'started', 'completed', 'received'] as const)
   .map((key) => `(length(${key}) NOT IN (25, 32) OR substr(${key}, -6) <> '+00:00')`)
   .join(' OR ');
 
 /**
- * A Task Database's table: its columns are ipyparallel's, so that its hubs can use the file; what ours knows beyond
- * them is in a table beside it.
+ * The table of a Task Database. Its columns are those of ipyparallel, so that Python hubs can use the file. The fields that
+ * this table does not have are in a side table.
  */
 export class Layout {
   readonly table: string;
-  readonly side: string;
-  /** The columns of the table itself. */
+  /** Quoted name of the side table. */
+  readonly sideTable: string;
+  /** Columns of the main table. */
   readonly columns: readonly TaskKey[];
-  /** The fields that are kept in the table beside it. */
+  /** Columns of the side table. */
   readonly sideColumns: readonly TaskKey[];
 
   constructor(table: string, columns: readonly TaskKey[]) {
-    this.table = quoted(table);
-    this.side = quoted(sideName(table));
+    this.table = quoteName(table);
+    this.sideTable = quoteName(sideTableName(table));
     this.columns = columns;
     this.sideColumns = TASK_KEYS.filter((key) => !columns.includes(key));
   }
 
-  /** A field of the row `t`. */
-  column(key: TaskKey): string {
-    if (this.columns.includes(key)) return `t.${quoted(key)}`;
-    return `(SELECT s.${quoted(key)} FROM ${this.side} s WHERE s.msg_id = t.msg_id)`;
+  /** Returns SQL for the cell of a field of the row `t`. */
+  cellSql(key: TaskKey): string {
+    if (this.columns.includes(key)) return `t.${quoteName(key)}`;
+    return `(SELECT s.${quoteName(key)} FROM ${this.sideTable} s WHERE s.msg_id = t.msg_id)`;
   }
 
-  /** What a field of the row `t` is compared and sorted by. */
-  comparable(key: TaskKey): string {
-    return TASK_COLUMNS[key] === 'date' ? millisecondOf(this.column(key)) : this.column(key);
+  /** Returns SQL for the value by which a field of the row `t` is compared and sorted. */
+  sortKeySql(key: TaskKey): string {
+    return TASK_COLUMNS[key] === 'date' ? millisecondSql(this.cellSql(key)) : this.cellSql(key);
   }
 
   /**
-   * Selects fields of the row `t` as two values: the lengths of the cells (-1 for null) as a text, and the cells behind
-   * one another as a blob. A value each would take three times as long, and the driver ends the process at a text
-   * that is not UTF-8 and cuts one at its first NUL.
+   * Returns SQL that selects fields of the row `t` as two values: the lengths of the cells (-1 for NULL) as a text, and the
+   * concatenated cells as a blob. Selecting each cell takes three times as long. Also, the driver ends the process at a
+   * text that is not UTF-8, and truncates a text at its first NUL.
    */
-  packed(keys: readonly TaskKey[]): string {
-    const cells = keys.map((key) => this.column(key));
+  packedCellsSql(keys: readonly TaskKey[]): string {
+    const cells = keys.map((key) => this.cellSql(key));
     const lengths = cells.map((cell) => `coalesce(octet_length(${cell}), -1)`).join(" || ',' || ");
     return `'' || ${lengths}, CAST(concat(${cells.join(', ')}) AS BLOB)`;
   }
 }
 
-export function sideName(table: string): string {
+/** Returns the name of the side table of a table. */
+export function sideTableName(table: string): string {
   return `ippjs-${table}`;
 }

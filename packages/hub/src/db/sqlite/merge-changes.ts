@@ -2,14 +2,14 @@ import type { TaskChange } from '../task-database.js';
 
 type Update = Extract<TaskChange, { op: 'update' }>;
 
-/** One change that does what two changes of the same task do one after the other; undefined where none does. */
+/** Merges two consecutive changes of a task into one with the same effect; returns undefined if there is none. */
 export function mergeChanges(earlier: TaskChange, later: TaskChange): TaskChange | undefined {
   if (later.op === 'add') return undefined;
   const set = later.set ?? {};
   if (earlier.op === 'add') {
-    // Where there is a row already, an added task gives it no empty values; a later change would have.
-    const isPlain = Object.values(set).every((value) => value !== null && value !== '');
-    if (!isPlain || later.append !== undefined) return undefined;
+    // `add` does not overwrite an existing row with empty values, but an update does: such changes cannot be merged.
+    const hasNoEmptyValue = Object.values(set).every((value) => value !== null && value !== '');
+    if (!hasNoEmptyValue || later.append !== undefined) return undefined;
     return { op: 'add', task: { ...earlier.task, ...set } };
   }
   if (later.orAdd === true && earlier.orAdd !== true) return undefined;

@@ -3,13 +3,13 @@ import { dirname } from 'node:path';
 import { parseWireDate, type TaskKey } from '@ipyparallel-js/protocol';
 import { isTaskKey } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
-import { pythonDate } from './cells.js';
+import { formatPythonDate } from './cells.js';
 import { type Connection, type OpenConnection, sqliteCode } from './driver.js';
-import { createTable, LAYOUTS, Layout, millisecondOf, ODD_DATES, quoted } from './layout.js';
+import { createTableSql, LAYOUTS, Layout, millisecondSql, NONSTANDARD_DATES, quoteName } from './layout.js';
 import { TaskFileError } from './task-file-error.js';
 import { messageOf } from './task-reader.js';
 
-/** How long another process may keep the file locked when it is opened, in ms: a Python hub commits every 2 s. */
+/** Time to wait for another process's lock when the file is opened, in ms. A Python hub commits every 2 s. */
 const OPEN_TIMEOUT = 5000;
 
 const MAGIC = 'SQLite format 3\0';
@@ -20,32 +20,33 @@ export interface OpenFile {
 }
 
 /**
- * Opens a Task Database's file, makes the table if there is none, and makes one history of what the restarts of a
- * Python hub have left.
- * @throws TaskFileError naming the file and what is wrong with it
+ * Opens the file of a Task Database, creates the table if it is missing, and merges the tables that restarts of a Python
+ * hub have created.
+ * @throws {TaskFileError} when the file cannot be used
  */
 export function openTaskFile(open: OpenConnection, file: string, table: string, log: Logger): OpenFile {
   const isNew = checkFile(file);
   let connection: Connection | undefined;
   try {
     connection = open(file, { timeout: OPEN_TIMEOUT });
-    // Before anything is in the file; later it would take a copy of the whole.
+    // Only possible while the file is empty; later it would need a copy of the complete file.
     if (isNew) connection.exec('PRAGMA auto_vacuum = INCREMENTAL');
     const [mode] = connection.prepare('PRAGMA journal_mode = WAL').pluck().all();
-    if (mode !== 'wal') throw new Error(`its journal cannot be a write-ahead log (it is "${String(mode)}")`);
+    if (mode !== 'wal')
+      throw new Error(`it does not support a write-ahead log (its journal mode is "${String(mode)}")`);
     const layout = prepareTable(connection, table, log);
     return { connection, layout };
   } catch (error) {
     connection?.close();
     if (error instanceof TaskFileError) throw error;
-    throw new TaskFileError(file, problemOf(error), { cause: error });
+    throw new TaskFileError(file, describeProblem(error), { cause: error });
   }
 }
 
-function problemOf(error: unknown): string {
+function describeProblem(error: unknown): string {
   const code = sqliteCode(error) ?? '';
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED'))
-    return `another process has locked it for ${OPEN_TIMEOUT / 1000} s; a controller that still runs?`;
+    return `another process has locked it for ${OPEN_TIMEOUT / 1000} s; is another controller still running?`;
   if (code.startsWith('SQLITE_NOTADB')) return 'this is not an SQLite database';
   if (code.startsWith('SQLITE_READONLY')) return 'it cannot be written to';
   if (code.startsWith('SQLITE_FULL')) return 'the disk is full';
@@ -53,20 +54,21 @@ function problemOf(error: unknown): string {
   return `it cannot be opened: ${messageOf(error)}`;
 }
 
-/** Finds what the driver would not say plainly; true when there is nothing in the file yet. */
+/** Checks the file for problems that the driver reports unclearly. Returns whether the file is missing or empty. */
 function checkFile(file: string): boolean {
   const stats = statSync(file, { throwIfNoEntry: false });
   if (stats === undefined) {
     const directory = dirname(file);
     if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true)
-      throw new TaskFileError(file, `there is no directory ${directory}`);
-    if (!allows(directory, constants.W_OK)) throw new TaskFileError(file, `${directory} is read-only`);
+      throw new TaskFileError(file, `the directory ${directory} does not exist`);
+    if (!hasAccess(directory, constants.W_OK)) throw new TaskFileError(file, `${directory} is read-only`);
     return true;
   }
-  if (!stats.isFile()) throw new TaskFileError(file, 'this is not a file');
-  if (!allows(file, constants.R_OK)) throw new TaskFileError(file, 'there is no permission to read it');
-  // To root everything is writable; who took the right away from everybody meant it.
-  if (!allows(file, constants.W_OK) || (process.platform !== 'win32' && (stats.mode & 0o222) === 0))
+  if (!stats.isFile()) throw new TaskFileError(file, 'it is not a regular file');
+  if (!hasAccess(file, constants.R_OK))
+    throw new TaskFileError(file, 'this user has no permission to read it');
+  // Root may write every file, so also check whether the mode denies writing to everybody.
+  if (!hasAccess(file, constants.W_OK) || (process.platform !== 'win32' && (stats.mode & 0o222) === 0))
     throw new TaskFileError(file, 'it is read-only');
   if (stats.size === 0) return true;
   const head = Buffer.alloc(MAGIC.length);
@@ -80,7 +82,7 @@ function checkFile(file: string): boolean {
   return false;
 }
 
-function allows(path: string, mode: number): boolean {
+function hasAccess(path: string, mode: number): boolean {
   try {
     accessSync(path, mode);
     return true;
@@ -94,22 +96,22 @@ function prepareTable(connection: Connection, table: string, log: Logger): Layou
   try {
     let columns = columnsOf(connection, table);
     if (columns.length === 0) {
-      connection.exec(createTable(table));
+      connection.exec(createTableSql(table));
       columns = [...LAYOUTS[9]];
     }
     const known = Object.values(LAYOUTS).find((names) => names.join() === columns.join());
     if (known === undefined)
       throw new Error(`its table "${table}" is not one of ipyparallel 7 to 9 (it has ${columns.join(', ')})`);
     const layout = new Layout(table, known);
-    const side = layout.sideColumns.map((key) => `${quoted(key)} text`);
+    const sideColumns = layout.sideColumns.map((key) => `${quoteName(key)} text`);
     connection.exec(
-      `CREATE TABLE IF NOT EXISTS ${layout.side} (msg_id text PRIMARY KEY, ${side.join(', ')})`,
+      `CREATE TABLE IF NOT EXISTS ${layout.sideTable} (msg_id text PRIMARY KEY, ${sideColumns.join(', ')})`,
     );
-    adoptRestarts(connection, table, layout, log);
+    mergeRestartTables(connection, table, layout, log);
     createIndexes(connection, table, layout, log);
-    correctDates(connection, layout);
+    normalizeDates(connection, layout);
     connection.exec(
-      `DELETE FROM ${layout.side} WHERE msg_id NOT IN (SELECT msg_id FROM ${layout.table} WHERE msg_id IS NOT NULL)`,
+      `DELETE FROM ${layout.sideTable} WHERE msg_id NOT IN (SELECT msg_id FROM ${layout.table} WHERE msg_id IS NOT NULL)`,
     );
     connection.exec('COMMIT');
     return layout;
@@ -117,18 +119,18 @@ function prepareTable(connection: Connection, table: string, log: Logger): Layou
     try {
       connection.exec('ROLLBACK');
     } catch {
-      // A full disk has rolled it back already.
+      // SQLite has already rolled back, for example because the disk is full.
     }
     throw error;
   }
 }
 
 function columnsOf(connection: Connection, table: string): string[] {
-  return namesFrom(connection, 'SELECT CAST(name AS BLOB) FROM pragma_table_info(?)', table);
+  return selectNames(connection, 'SELECT CAST(name AS BLOB) FROM pragma_table_info(?)', table);
 }
 
-// As bytes: the driver ends the process at a text that is not UTF-8.
-function textsFrom(connection: Connection, sql: string, ...values: readonly string[]): string[][] {
+// Selects bytes, because the driver ends the process at a text that is not UTF-8.
+function selectTexts(connection: Connection, sql: string, ...values: readonly string[]): string[][] {
   const rows = connection
     .prepare(sql)
     .raw()
@@ -136,102 +138,108 @@ function textsFrom(connection: Connection, sql: string, ...values: readonly stri
   return rows.map((row) => row.map((text) => Buffer.from(text).toString('utf8')));
 }
 
-function namesFrom(connection: Connection, sql: string, ...values: readonly string[]): string[] {
-  return textsFrom(connection, sql, ...values).flat();
+function selectNames(connection: Connection, sql: string, ...values: readonly string[]): string[] {
+  return selectTexts(connection, sql, ...values).flat();
 }
 
 /**
- * A Python hub whose check of its table fails begins a new one, `NAME_1`, `NAME_2`, at each start. They become part of
- * the one, in that order.
+ * Merges the tables `NAME_1`, `NAME_2` into the table `NAME`, in this order. A Python hub creates such a table at each start
+ * if its check of the existing table fails.
  */
-function adoptRestarts(connection: Connection, table: string, layout: Layout, log: Logger): void {
-  const names = namesFrom(connection, "SELECT CAST(name AS BLOB) FROM sqlite_schema WHERE type = 'table'");
+function mergeRestartTables(connection: Connection, table: string, layout: Layout, log: Logger): void {
+  const names = selectNames(connection, "SELECT CAST(name AS BLOB) FROM sqlite_schema WHERE type = 'table'");
   const restarts = names
     .filter((name) => name.startsWith(`${table}_`) && /^[1-9]\d*$/.test(name.slice(table.length + 1)))
     .sort((a, b) => Number(a.slice(table.length + 1)) - Number(b.slice(table.length + 1)));
   for (const name of restarts) {
     const columns = columnsOf(connection, name);
     if (!columns.includes('msg_id') || !columns.every(isTaskKey)) {
-      log.warn(`the table "${name}" holds no tasks; it is left alone`);
+      log.warn(`the table "${name}" has other columns than tasks; it is not merged`);
       continue;
     }
     const keys: TaskKey[] = columns.filter(isTaskKey);
-    const count = adopt(connection, name, layout, keys);
-    log.info(`${count} tasks of the table "${name}", which a restart had begun, are in "${table}" now`);
+    const count = mergeTable(connection, name, layout, keys);
+    log.info(`${count} tasks of the table "${name}", created by a restart, were merged into "${table}"`);
   }
 }
 
-function adopt(connection: Connection, name: string, layout: Layout, columns: readonly TaskKey[]): number {
-  const own = columns.filter((key) => layout.columns.includes(key)).map(quoted);
-  const merged = own.map(
+function mergeTable(
+  connection: Connection,
+  name: string,
+  layout: Layout,
+  columns: readonly TaskKey[],
+): number {
+  const mainColumns = columns.filter((key) => layout.columns.includes(key)).map(quoteName);
+  const assignments = mainColumns.map(
     (column) => `${column} = coalesce(nullif(${layout.table}.${column}, ''), excluded.${column})`,
   );
   const { changes } = connection
     .prepare(
-      `INSERT INTO ${layout.table} (${own.join(', ')}) SELECT ${own.join(', ')} FROM ${quoted(name)}
-        WHERE msg_id IS NOT NULL ORDER BY rowid ON CONFLICT (msg_id) DO UPDATE SET ${merged.join(', ')}`,
+      `INSERT INTO ${layout.table} (${mainColumns.join(', ')}) SELECT ${mainColumns.join(', ')} FROM ${quoteName(name)}
+        WHERE msg_id IS NOT NULL ORDER BY rowid ON CONFLICT (msg_id) DO UPDATE SET ${assignments.join(', ')}`,
     )
     .run();
   for (const key of columns.filter((column) => layout.sideColumns.includes(column))) {
-    const column = quoted(key);
+    const column = quoteName(key);
     connection.exec(
-      `INSERT INTO ${layout.side} (msg_id, ${column}) SELECT msg_id, ${column} FROM ${quoted(name)}
+      `INSERT INTO ${layout.sideTable} (msg_id, ${column}) SELECT msg_id, ${column} FROM ${quoteName(name)}
         WHERE ${column} IS NOT NULL AND msg_id IS NOT NULL
         ON CONFLICT (msg_id) DO UPDATE SET ${column} = excluded.${column}`,
     );
   }
-  connection.exec(`DROP TABLE ${quoted(name)}`);
+  connection.exec(`DROP TABLE ${quoteName(name)}`);
   return changes;
 }
 
-// Python's hubs keep these up to date without knowing of them.
+// Uses columns and plain expressions only, so that a Python hub keeps the indexes current without knowing them.
 function createIndexes(connection: Connection, table: string, layout: Layout, log: Logger): void {
-  const submitted = millisecondOf('submitted');
-  // Only the default order has its second key: a record costs each index what it is long, and few share a millisecond.
+  const submitted = millisecondSql('submitted');
+  // Only the index of the default order ends in msg_id: each index stores its keys once more for every record, and few
+  // records share a millisecond.
   const indexes: Record<string, string> = {
     submitted: `(${submitted}, msg_id)`,
     client: `(client_uuid, ${submitted})`,
-    // SQLite takes an index of equal values before one of a range: the tasks of a client that began in the last hour
-    // would be looked for among all that it ever had.
-    'client-started': `(client_uuid, ${millisecondOf('started')})`,
+    // SQLite prefers an index on equality to one on a range. Without this index it would scan all tasks of a client to
+    // find those that started in the last hour.
+    'client-started': `(client_uuid, ${millisecondSql('started')})`,
     engine: `(engine_uuid, ${submitted})`,
-    started: `(${millisecondOf('started')})`,
-    completed: `(${millisecondOf('completed')})`,
-    odd: `(msg_id) WHERE (${ODD_DATES})`,
+    started: `(${millisecondSql('started')})`,
+    completed: `(${millisecondSql('completed')})`,
+    odd: `(msg_id) WHERE (${NONSTANDARD_DATES})`,
   };
   if (layout.columns.includes('label')) indexes['label'] = '(label) WHERE label IS NOT NULL';
   const wanted = new Map(
     Object.entries(indexes).map(([name, on]) => {
-      const index = quoted(`${table}:${name}`);
+      const index = quoteName(`${table}:${name}`);
       return [index, `CREATE INDEX ${index} ON ${layout.table} ${on}`] as const;
     }),
   );
-  const known = textsFrom(
+  const existing = selectTexts(
     connection,
     "SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL",
   );
-  const [rows] = connection.prepare(`SELECT max(rowid) FROM ${layout.table}`).pluck().all() as (
+  const [maxRowid] = connection.prepare(`SELECT max(rowid) FROM ${layout.table}`).pluck().all() as (
     | number
     | null
   )[];
-  const there = new Set(known.map(([, sql]) => sql));
-  const missing = [...wanted.values()].filter((sql) => !there.has(sql));
-  if (Number(rows) > 0 && missing.length > 0)
-    log.info(`"${table}" gets its indexes; with many tasks this takes a while, once`);
-  // Those that an earlier release made otherwise are only a burden.
-  for (const [name = '', sql] of known) {
-    if (name.startsWith(`${table}:`) && wanted.get(quoted(name)) !== sql)
-      connection.exec(`DROP INDEX ${quoted(name)}`);
+  const existingSql = new Set(existing.map(([, sql]) => sql));
+  const missing = [...wanted.values()].filter((sql) => !existingSql.has(sql));
+  if (Number(maxRowid) > 0 && missing.length > 0)
+    log.info(`creating ${missing.length} indexes of "${table}"; with many tasks this takes a while, once`);
+  // Drop the indexes of earlier releases that differ: each costs time and space at every write.
+  for (const [name = '', sql] of existing) {
+    if (name.startsWith(`${table}:`) && wanted.get(quoteName(name)) !== sql)
+      connection.exec(`DROP INDEX ${quoteName(name)}`);
   }
   for (const sql of missing) connection.exec(sql);
 }
 
-/** Dates of other zones are written as the same moments in UTC: queries and indexes compare texts. */
-function correctDates(connection: Connection, layout: Layout): void {
+/** Rewrites dates of other time zones in UTC, because queries and indexes compare texts. */
+function normalizeDates(connection: Connection, layout: Layout): void {
   const keys = ['submitted', 'started', 'completed', 'received'] as const;
   const cells = keys.map((key) => `CAST(${key} AS BLOB)`).join(', ');
   const rows = connection
-    .prepare(`SELECT rowid, ${cells} FROM ${layout.table} WHERE (${ODD_DATES})`)
+    .prepare(`SELECT rowid, ${cells} FROM ${layout.table} WHERE (${NONSTANDARD_DATES})`)
     .raw()
     .all() as [number, ...(ArrayBuffer | null)[]][];
   for (const [rowid, ...values] of rows) {
@@ -240,11 +248,11 @@ function correctDates(connection: Connection, layout: Layout): void {
       if (cell === null || cell === undefined) return;
       const text = Buffer.from(cell).toString('utf8');
       const exact = parseWireDate(text)?.exact;
-      // What is no date stays: the row is reported when it is read.
-      if (exact === undefined || pythonDate(exact) === text) return;
+      // Keep a value that is not a date: reading the row reports it.
+      if (exact === undefined || formatPythonDate(exact) === text) return;
       connection
         .prepare(`UPDATE ${layout.table} SET ${key} = ? WHERE rowid = ?`)
-        .run(pythonDate(exact), rowid);
+        .run(formatPythonDate(exact), rowid);
     });
   }
 }

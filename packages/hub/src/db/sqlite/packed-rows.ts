@@ -2,17 +2,17 @@ import type { TaskKey } from '@ipyparallel-js/protocol';
 import type { FoundTask } from '../task-database.js';
 import { decodeCell } from './cells.js';
 
-/** A row as {@link Layout.packed} selects it, and its rowid. */
+/** A row as {@link Layout.packedCellsSql} selects it, and its rowid. */
 export type PackedRow = readonly [lengths: string, cells: ArrayBuffer | Uint8Array, rowid: number];
 
-/** Rows as they go from one thread to another: the cells of all behind one another. */
+/** Rows in the form that threads exchange: the concatenated cells of all rows. */
 export interface PackedRows {
   readonly lengths: readonly string[];
   readonly cells: Uint8Array<ArrayBuffer>;
 }
 
 export function packRows(rows: readonly PackedRow[]): PackedRows {
-  const parts = rows.map(([, cells]) => bytesOf(cells));
+  const parts = rows.map(([, cells]) => toUint8Array(cells));
   const cells = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
   let at = 0;
   for (const part of parts) {
@@ -22,30 +22,33 @@ export function packRows(rows: readonly PackedRow[]): PackedRows {
   return { lengths: rows.map(([lengths]) => lengths), cells };
 }
 
-function bytesOf(cells: ArrayBuffer | Uint8Array): Uint8Array {
+function toUint8Array(cells: ArrayBuffer | Uint8Array): Uint8Array {
   return cells instanceof Uint8Array ? cells : new Uint8Array(cells);
 }
 
-/** The cells of each row. */
-export function* cellsOf({ lengths, cells }: PackedRows): Generator<(Buffer | null)[]> {
-  const whole = Buffer.from(cells.buffer, cells.byteOffset, cells.byteLength);
+/** Yields the cells of each row. */
+export function* unpackRows({ lengths, cells }: PackedRows): Generator<(Buffer | null)[]> {
+  const buffer = Buffer.from(cells.buffer, cells.byteOffset, cells.byteLength);
   let at = 0;
   for (const text of lengths) {
     yield text.split(',').map((length) => {
       const size = Number(length);
       if (size < 0) return null;
       at += size;
-      return whole.subarray(at - size, at);
+      return buffer.subarray(at - size, at);
     });
   }
 }
 
-/** A row's fields. @throws when a cell cannot be what it should be */
-export function taskOf(keys: readonly TaskKey[], cells: readonly (Buffer | null)[]): FoundTask {
+/**
+ * Decodes the cells of a row.
+ * @throws Error when a cell has no valid value of its column
+ */
+export function decodeTask(keys: readonly TaskKey[], cells: readonly (Buffer | null)[]): FoundTask {
   const task: Record<string, unknown> = {};
   keys.forEach((key, i) => {
     task[key] = decodeCell(key, cells[i] ?? null);
   });
-  if (typeof task['msg_id'] !== 'string') throw new Error('it has no msg_id');
+  if (typeof task['msg_id'] !== 'string') throw new Error('its msg_id is not a text');
   return task as FoundTask;
 }

@@ -2,85 +2,87 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import { loadDriver, sqliteCode } from './driver.js';
 import { Layout } from './layout.js';
-import type { ReaderAnswer, ReaderData, ReaderRequest } from './reader-thread.js';
+import type { ReaderData, ReaderReply, ReaderRequest } from './reader-pool.js';
 import { messageOf, TaskReader } from './task-reader.js';
 
-/** About how many bytes a chunk of rows is to have, and how many rows at most. */
+/** Target size of a chunk of rows in bytes, and limits of its number of rows. */
 const CHUNK_BYTES = 1 << 19;
-const CHUNK_ROWS = 512;
+const MAX_ROWS = 512;
 const FIRST_ROWS = 64;
 
 interface Cursor {
   readonly rowids: readonly number[];
   readonly keys: readonly TaskKey[];
-  at: number;
-  rows: number;
+  /** Index of the next rowid to read. */
+  position: number;
+  /** Number of rows of the next chunk. */
+  chunkRows: number;
 }
 
 const port = parentPort;
-if (port === null) throw new Error('reader-worker runs as a worker thread only');
+if (port === null) throw new Error('reader-worker must run in a worker thread');
 
 const { file, table, columns, timeout, cacheKiB } = workerData as ReaderData;
 const open = await loadDriver();
 const connection = open(file, { timeout });
 connection.exec(`PRAGMA query_only = 1; PRAGMA cache_size = -${cacheKiB}`);
-const tell = (answer: ReaderAnswer): void => {
-  const cells = answer.rows?.cells.buffer;
-  port.postMessage(answer, cells === undefined ? [] : [cells]);
+const post = (reply: ReaderReply): void => {
+  const cells = reply.rows?.cells.buffer;
+  port.postMessage(reply, cells === undefined ? [] : [cells]);
 };
 const reader = new TaskReader(connection, new Layout(table, columns), (row, problem) =>
-  tell({ id: 0, bad: { row, problem } }),
+  post({ id: 0, unreadable: { row, problem } }),
 );
 const cursors = new Map<number, Cursor>();
 
-function next(id: number): void {
+function postChunk(id: number): void {
   const cursor = cursors.get(id);
-  const ids = cursor?.rowids.slice(cursor.at, cursor.at + cursor.rows) ?? [];
+  const ids = cursor?.rowids.slice(cursor.position, cursor.position + cursor.chunkRows) ?? [];
   if (cursor === undefined || ids.length === 0) {
     cursors.delete(id);
-    tell({ id });
+    post({ id });
     return;
   }
-  cursor.at += ids.length;
-  const rows = reader.rows(ids, cursor.keys);
-  const each = rows.cells.byteLength / ids.length;
-  cursor.rows = Math.max(1, Math.min(CHUNK_ROWS, Math.floor(CHUNK_BYTES / Math.max(each, 1))));
-  tell({ id, rows });
+  cursor.position += ids.length;
+  const rows = reader.readRows(ids, cursor.keys);
+  const rowBytes = rows.cells.byteLength / ids.length;
+  cursor.chunkRows = Math.max(1, Math.min(MAX_ROWS, Math.floor(CHUNK_BYTES / Math.max(rowBytes, 1))));
+  post({ id, rows });
 }
 
-async function answer(request: ReaderRequest): Promise<void> {
+async function handleRequest(request: ReaderRequest): Promise<void> {
   const { id } = request;
   switch (request.op) {
     case 'search': {
-      const rowids = await reader.matches(request.search);
-      cursors.set(id, { rowids, keys: request.keys, at: 0, rows: FIRST_ROWS });
-      next(id);
+      const rowids = await reader.findRowids(request.search);
+      cursors.set(id, { rowids, keys: request.keys, position: 0, chunkRows: FIRST_ROWS });
+      postChunk(id);
       return;
     }
     case 'next':
-      next(id);
+      postChunk(id);
       return;
     case 'end':
       cursors.delete(id);
       return;
     case 'page': {
-      const page = await reader.page(request.search);
-      const own = page.json.flatMap(({ buffer }) => (buffer instanceof ArrayBuffer ? [buffer] : []));
-      port?.postMessage({ id, page } satisfies ReaderAnswer, [...new Set(own)]);
+      const page = await reader.readPage(request.search);
+      const transferable = page.json.flatMap(({ buffer }) => (buffer instanceof ArrayBuffer ? [buffer] : []));
+      port?.postMessage({ id, page } satisfies ReaderReply, [...new Set(transferable)]);
       return;
     }
     case 'count':
-      tell({ id, count: await reader.count(request.query) });
+      post({ id, count: await reader.count(request.query) });
       return;
     case 'tasks':
-      tell({ id, rows: reader.tasks(request.msgIds, request.keys) });
+      post({ id, rows: reader.readTasks(request.msgIds, request.keys) });
       return;
     case 'history':
-      tell({ id, rows: reader.history() });
+      post({ id, rows: reader.readHistory() });
       return;
     case 'checkpoint':
       reader.checkpoint();
-      tell({ id });
+      post({ id });
       return;
     case 'close':
       reader.close();
@@ -89,8 +91,8 @@ async function answer(request: ReaderRequest): Promise<void> {
 }
 
 port.on('message', (request: ReaderRequest) => {
-  answer(request).catch((error: unknown) => {
+  handleRequest(request).catch((error: unknown) => {
     cursors.delete(request.id);
-    tell({ id: request.id, failure: { code: sqliteCode(error), message: messageOf(error) } });
+    post({ id: request.id, failure: { code: sqliteCode(error), message: messageOf(error) } });
   });
 });

@@ -1,53 +1,50 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import type { Logger } from '@ipyparallel-js/wire';
+import { nextTurn } from '../event-loop.js';
 import type { Connection } from './driver.js';
-import { type Layout, millisecondOf } from './layout.js';
+import { type Layout, millisecondSql } from './layout.js';
 import type { TaskWriter } from './task-writer.js';
 
-/** What is kept; all of it by default. A task whose result this controller still waits for always is. */
+/** Limits of a store; none by default. A task that may still get a result from this controller is never removed. */
 export interface RetentionOptions {
-  /** How long after its submission a task is kept, in ms. */
+  /** Time after its submission at which a task is removed, in ms. */
   readonly maxAge?: number;
-  /** Records kept. */
+  /** Maximum number of records. */
   readonly recordLimit?: number;
-  /** Bytes that the records may take in the file. */
+  /** Maximum size of the records in the file, in bytes. */
   readonly sizeLimit?: number;
-  /** How much of a limit is freed when it is exceeded; 0.1 by default. */
+  /** Fraction of a limit that is freed when the limit is exceeded; 0.1 by default. */
   readonly cullFraction?: number;
 }
 
-/** @throws UsageError naming the limit that cannot be */
+/** @throws {UsageError} when a limit is not a valid number */
 export function checkRetention(options: RetentionOptions): void {
   for (const name of ['maxAge', 'recordLimit', 'sizeLimit', 'cullFraction'] as const) {
     const value = options[name];
-    const most = name === 'cullFraction' ? 1 : Number.POSITIVE_INFINITY;
-    if (value !== undefined && !(value > 0 && value <= most))
-      throw new UsageError(
-        `${name} must be a number above 0${most === 1 ? ', at most 1' : ''}, not ${value}`,
-      );
+    const maximum = name === 'cullFraction' ? 1 : Number.POSITIVE_INFINITY;
+    if (value !== undefined && !(value > 0 && value <= maximum))
+      throw new UsageError(`${name} must be a number > 0${maximum === 1 ? ' and <= 1' : ''}, got ${value}`);
   }
 }
 
-/** How often the limits are looked at, in ms. */
-const PERIOD = 5000;
-/** Rows removed, and pages given back, in one transaction. */
-const ROWS = 200;
-const PAGES = 256;
+/** Interval between two checks of the limits, in ms. */
+const CHECK_INTERVAL = 5000;
+/** Rows removed, and pages released, in one transaction. */
+const MAX_ROWS = 200;
+const MAX_PAGES = 256;
 
-const pause = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Removes what is older or more than is to be kept, the oldest first, and gives the space back. */
+/** Removes the tasks that exceed the limits, the oldest first, and releases their space. */
 export class Retention {
   readonly #options: RetentionOptions;
   readonly #connection: Connection;
   readonly #layout: Layout;
   readonly #writer: TaskWriter;
   readonly #log: Logger;
-  readonly #opened = new Date().toISOString().slice(0, 23);
+  readonly #openedAt = new Date().toISOString().slice(0, 23);
   readonly #timer: NodeJS.Timeout | undefined;
   #culled: string[] = [];
-  #working: Promise<void> | undefined;
-  #stopped = false;
+  #culling: Promise<void> | undefined;
+  #isStopped = false;
 
   constructor(
     options: RetentionOptions,
@@ -64,41 +61,41 @@ export class Retention {
     const { maxAge, recordLimit, sizeLimit } = options;
     if (maxAge === undefined && recordLimit === undefined && sizeLimit === undefined) return;
     void this.cull();
-    this.#timer = setInterval(() => void this.cull(), PERIOD);
+    this.#timer = setInterval(() => void this.cull(), CHECK_INTERVAL);
     this.#timer.unref();
   }
 
-  /** The tasks removed since the last call. */
+  /** Returns the ids of the tasks removed since the last call. */
   takeCulled(): string[] {
     const culled = this.#culled;
     this.#culled = [];
     return culled;
   }
 
-  /** Resolves when nothing of it uses the file any more. */
+  /** Stops the checks. Resolves when none of them uses the file any more. */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#isStopped = true;
     clearInterval(this.#timer);
-    await this.#working;
+    await this.#culling;
   }
 
-  /** Removes what is too old or too much now. */
+  /** Checks the limits now and removes the tasks that exceed them. */
   cull(): Promise<void> {
-    this.#working ??= this.#cull()
-      .catch((error: unknown) => this.#log.warn('old tasks could not be removed', error))
+    this.#culling ??= this.#cull()
+      .catch((error: unknown) => this.#log.warn('cannot remove the tasks that exceed the limits', error))
       .finally(() => {
-        this.#working = undefined;
+        this.#culling = undefined;
       });
-    return this.#working;
+    return this.#culling;
   }
 
-  /** Returns unused pages to the file system, where the file was made for it; other files use them again. */
-  async giveBack(): Promise<void> {
-    if (this.#pragma('auto_vacuum') !== 2) return;
-    // A few are left for what comes next.
-    while (!this.#stopped && this.#pragma('freelist_count') > PAGES) {
-      this.#connection.prepare(`PRAGMA incremental_vacuum(${PAGES})`).all();
-      await pause();
+  /** Releases unused pages to the file system if the file was created for it; other files reuse these pages. */
+  async releasePages(): Promise<void> {
+    if (this.#readPragma('auto_vacuum') !== 2) return;
+    // Leave some free pages for the next writes.
+    while (!this.#isStopped && this.#readPragma('freelist_count') > MAX_PAGES) {
+      this.#connection.prepare(`PRAGMA incremental_vacuum(${MAX_PAGES})`).all();
+      await nextTurn();
     }
   }
 
@@ -107,44 +104,44 @@ export class Retention {
     const before = this.#culled.length;
     if (maxAge !== undefined) {
       const bound = new Date(Date.now() - maxAge).toISOString().slice(0, 23);
-      while (this.#removeOldest(ROWS, bound) === ROWS && !this.#stopped) await pause();
+      while (this.#removeOldest(MAX_ROWS, bound) === MAX_ROWS && !this.#isStopped) await nextTurn();
     }
     if (recordLimit !== undefined) {
-      const count = this.#count();
+      const count = this.#countRecords();
       let surplus = count > recordLimit ? count - Math.floor(recordLimit * (1 - cullFraction)) : 0;
-      while (surplus > 0 && !this.#stopped) {
-        const removed = this.#removeOldest(Math.min(surplus, ROWS));
+      while (surplus > 0 && !this.#isStopped) {
+        const removed = this.#removeOldest(Math.min(surplus, MAX_ROWS));
         if (removed === 0) break;
         surplus -= removed;
-        await pause();
+        await nextTurn();
       }
     }
-    if (sizeLimit !== undefined && this.#bytes() > sizeLimit) {
-      let count = this.#count();
-      while (!this.#stopped) {
-        const bytes = this.#bytes();
+    if (sizeLimit !== undefined && this.#readUsedBytes() > sizeLimit) {
+      let count = this.#countRecords();
+      while (!this.#isStopped) {
+        const bytes = this.#readUsedBytes();
         const surplus = bytes - sizeLimit * (1 - cullFraction);
         if (surplus <= 0) break;
-        // Half of what would do if all were of one size: the oldest may be the largest.
-        const rows = Math.max(1, Math.min(ROWS, Math.floor((count * surplus) / bytes / 2)));
+        // Half of the rows that average-sized records would require, because the oldest records may be the largest.
+        const rows = Math.max(1, Math.min(MAX_ROWS, Math.floor((count * surplus) / bytes / 2)));
         const removed = this.#removeOldest(rows);
         if (removed === 0) break;
         count -= removed;
-        await pause();
+        await nextTurn();
       }
     }
     if (this.#culled.length === before) return;
     const count = this.#culled.length - before;
-    await this.giveBack();
-    this.#log.info(`${count} old tasks were removed`);
+    await this.releasePages();
+    this.#log.info(`removed ${count} tasks to keep the limits`);
   }
 
-  // A task without a result that an earlier run submitted will never have one; one of this run may.
+  // An unfinished task of an earlier run never gets a result, so it may be removed; one of this run may still get one.
   #removeOldest(count: number, before?: string): number {
-    const submitted = millisecondOf('t.submitted');
+    const submitted = millisecondSql('t.submitted');
     const condition = {
       sql: `(t.completed IS NOT NULL OR ${submitted} IS NULL OR ${submitted} < ?)`,
-      params: [this.#opened],
+      params: [this.#openedAt],
     };
     const rowids = this.#connection
       .prepare(
@@ -159,15 +156,17 @@ export class Retention {
     return removed.length;
   }
 
-  #count(): number {
+  #countRecords(): number {
     return Number(this.#connection.prepare(`SELECT count(*) FROM ${this.#layout.table}`).pluck().all()[0]);
   }
 
-  #bytes(): number {
-    return (this.#pragma('page_count') - this.#pragma('freelist_count')) * this.#pragma('page_size');
+  #readUsedBytes(): number {
+    return (
+      (this.#readPragma('page_count') - this.#readPragma('freelist_count')) * this.#readPragma('page_size')
+    );
   }
 
-  #pragma(name: 'auto_vacuum' | 'freelist_count' | 'page_count' | 'page_size'): number {
+  #readPragma(name: 'auto_vacuum' | 'freelist_count' | 'page_count' | 'page_size'): number {
     return Number(this.#connection.prepare(`PRAGMA ${name}`).pluck().all()[0]);
   }
 }

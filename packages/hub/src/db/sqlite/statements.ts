@@ -1,60 +1,60 @@
 import type { Connection, Statement } from './driver.js';
 
-/** Statements kept of each form; queries have no end of texts. */
-const KEPT = 100;
+/** Maximum number of cached statements per form, because queries produce any number of different SQL texts. */
+const CACHE_SIZE = 100;
 
-/** The statements of one connection, prepared once; those not used for long go. */
+/** Prepared statements of one connection, cached by their SQL text. The least recently used ones are dropped. */
 export class Statements {
-  readonly #run: PreparedTexts;
-  readonly #rows: PreparedTexts;
-  readonly #column: PreparedTexts;
+  readonly #runStatements: StatementCache;
+  readonly #rowStatements: StatementCache;
+  readonly #columnStatements: StatementCache;
 
   constructor(connection: Connection) {
-    this.#run = new PreparedTexts((sql) => connection.prepare(sql));
-    this.#rows = new PreparedTexts((sql) => connection.prepare(sql).raw());
-    this.#column = new PreparedTexts((sql) => connection.prepare(sql).pluck());
+    this.#runStatements = new StatementCache((sql) => connection.prepare(sql));
+    this.#rowStatements = new StatementCache((sql) => connection.prepare(sql).raw());
+    this.#columnStatements = new StatementCache((sql) => connection.prepare(sql).pluck());
   }
 
-  /** Runs a statement that gives no rows; how many it changed. */
+  /** Runs a statement that returns no rows; returns the number of changed rows. */
   run(sql: string, values: readonly unknown[] = []): number {
-    return this.#run.get(sql).run(values).changes;
+    return this.#runStatements.get(sql).run(values).changes;
   }
 
-  /** Rows as lists. */
-  rows(sql: string, values: readonly unknown[] = []): unknown[][] {
-    return this.#rows.get(sql).all(values) as unknown[][];
+  /** Returns all rows as lists. */
+  selectRows(sql: string, values: readonly unknown[] = []): unknown[][] {
+    return this.#rowStatements.get(sql).all(values) as unknown[][];
   }
 
-  /** The first row, as a list; undefined where there is none. */
-  row(sql: string, values: readonly unknown[] = []): unknown[] | undefined {
-    return this.#rows.get(sql).get(values) as unknown[] | undefined;
+  /** Returns the first row as a list, or undefined if there is none. */
+  selectRow(sql: string, values: readonly unknown[] = []): unknown[] | undefined {
+    return this.#rowStatements.get(sql).get(values) as unknown[] | undefined;
   }
 
-  /** The first column of each row. */
-  column(sql: string, values: readonly unknown[] = []): unknown[] {
-    return this.#column.get(sql).all(values);
+  /** Returns the first column of each row. */
+  selectColumn(sql: string, values: readonly unknown[] = []): unknown[] {
+    return this.#columnStatements.get(sql).all(values);
   }
 }
 
-// Texts are long: whoever asks often keeps the same one, whose hash is known then. Two generations, so that a hit costs
-// one look and moves nothing.
-class PreparedTexts {
+// SQL texts are long, so frequent callers should pass the same string object, whose hash V8 caches. The cache has two
+// generations so that a hit costs one lookup and moves no entry.
+class StatementCache {
   readonly #prepare: (sql: string) => Statement;
-  #young = new Map<string, Statement>();
-  #old = new Map<string, Statement>();
+  #recent = new Map<string, Statement>();
+  #older = new Map<string, Statement>();
 
   constructor(prepare: (sql: string) => Statement) {
     this.#prepare = prepare;
   }
 
   get(sql: string): Statement {
-    const known = this.#young.get(sql);
-    if (known !== undefined) return known;
-    const statement = this.#old.get(sql) ?? this.#prepare(sql);
-    this.#young.set(sql, statement);
-    if (this.#young.size > KEPT / 2) {
-      this.#old = this.#young;
-      this.#young = new Map();
+    const recent = this.#recent.get(sql);
+    if (recent !== undefined) return recent;
+    const statement = this.#older.get(sql) ?? this.#prepare(sql);
+    this.#recent.set(sql, statement);
+    if (this.#recent.size > CACHE_SIZE / 2) {
+      this.#older = this.#recent;
+      this.#recent = new Map();
     }
     return statement;
   }

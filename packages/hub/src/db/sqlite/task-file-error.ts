@@ -1,6 +1,6 @@
 import { IpyparallelError } from '@ipyparallel-js/protocol';
 
-/** A Task Database's file that cannot be used: no database, locked, read-only, on a full disk; `path` names it. */
+/** The file of a Task Database cannot be used: it is not a database, locked, read-only, or on a full disk. */
 export class TaskFileError extends IpyparallelError {
   readonly path: string;
 

@@ -2,32 +2,32 @@ import type { TaskKey } from '@ipyparallel-js/protocol';
 import { emptyTask, type StoredTask, type TaskChange } from '../task-database.js';
 import { encodeCell } from './cells.js';
 import { type Connection, sqliteCode } from './driver.js';
-import { type Layout, quoted } from './layout.js';
+import { type Layout, quoteName } from './layout.js';
 import { Statements } from './statements.js';
 
 type Update = Extract<TaskChange, { op: 'update' }>;
 
-/** No text in JavaScript can be longer than half a gigabyte; output beyond this is dropped. */
+/** Longest output that is stored, in bytes; JavaScript limits strings to about 2^29 characters. */
 const MAX_OUTPUT = 1 << 28;
 
-/** How long one transaction may hold the thread, in ms. */
-const SLICE = 5;
+/** Time after which a transaction takes no further change, in ms. */
+const TRANSACTION_TIME = 5;
 
 const OUTPUTS = ['stdout', 'stderr'] as const;
 
-/** How one kind of update is written. */
+/** The statement for one kind of update. */
 interface UpdatePlan {
-  /** The columns that it sets. */
+  /** The columns of the main table that it sets. */
   readonly keys: readonly TaskKey[];
-  /** Those that are in the table beside. */
-  readonly besides: readonly TaskKey[];
-  /** What it appends to. */
+  /** The columns of the side table that it sets. */
+  readonly sideKeys: readonly TaskKey[];
+  /** The outputs to which it appends. */
   readonly outputs: readonly (typeof OUTPUTS)[number][];
   readonly sql: string;
 }
 
-/** Kinds of updates remembered; real ones are a dozen. */
-const MOST_PLANS = 256;
+/** Maximum number of cached kinds of updates. A hub uses about a dozen. */
+const MAX_PLANS = 256;
 
 /** A row that was removed. */
 export interface RemovedRow {
@@ -35,44 +35,51 @@ export interface RemovedRow {
   readonly bytes: number;
 }
 
-/** Changes a Task Database's file; each call is one transaction, which is on disk when it returns. */
+/** Writes changes to the file. Each call is one transaction, which is committed when the call returns. */
 export class TaskWriter {
   readonly #connection: Connection;
   readonly #layout: Layout;
-  readonly #onBadChange: (msgId: string, error: unknown) => void;
+  readonly #onInvalidChange: (msgId: string, error: unknown) => void;
   readonly #statements: Statements;
   readonly #insert: string;
   readonly #plans = new Map<string, UpdatePlan>();
 
-  constructor(connection: Connection, layout: Layout, onBadChange: (msgId: string, error: unknown) => void) {
+  constructor(
+    connection: Connection,
+    layout: Layout,
+    onInvalidChange: (msgId: string, error: unknown) => void,
+  ) {
     this.#connection = connection;
     this.#statements = new Statements(connection);
     this.#layout = layout;
-    this.#onBadChange = onBadChange;
+    this.#onInvalidChange = onInvalidChange;
     const { table, columns } = layout;
-    const names = columns.map(quoted);
-    // Where output made a row before, what only that has is kept.
-    const kept = names.map((name) => `${name} = coalesce(nullif(excluded.${name}, ''), ${table}.${name})`);
+    const names = columns.map(quoteName);
+    // If output has already created the row, keep its values where the added task has none.
+    const assignments = names.map(
+      (name) => `${name} = coalesce(nullif(excluded.${name}, ''), ${table}.${name})`,
+    );
     this.#insert = `INSERT INTO ${table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})
-      ON CONFLICT (msg_id) DO UPDATE SET ${kept.join(', ')}`;
+      ON CONFLICT (msg_id) DO UPDATE SET ${assignments.join(', ')}`;
   }
 
   /**
-   * Applies changes from the first on, as many as a short time allows, and says how many.
-   * @throws the driver's error when the file cannot take them now; then none is applied
+   * Applies changes from index `from` on, for about 5 ms, in one transaction.
+   * @returns the number of applied changes
+   * @throws the driver's error when the file cannot be written now; then no change is applied
    */
   apply(changes: readonly TaskChange[], from: number): number {
-    const until = performance.now() + SLICE;
-    let at = from;
+    const deadline = performance.now() + TRANSACTION_TIME;
+    let index = from;
     this.transaction(() => {
       do {
-        const change = changes[at];
+        const change = changes[index];
         if (change === undefined) return;
-        this.#applyOne(change);
-        at++;
-      } while (performance.now() < until);
+        this.#applyChange(change);
+        index++;
+      } while (performance.now() < deadline);
     });
-    return at - from;
+    return index - from;
   }
 
   transaction<T>(body: () => T): T {
@@ -85,24 +92,24 @@ export class TaskWriter {
       try {
         this.#connection.exec('ROLLBACK');
       } catch {
-        // Some failures have rolled it back already.
+        // SQLite has already rolled back after some errors.
       }
       throw error;
     }
   }
 
-  /** Removes rows that (still) meet a condition on the row `t`. */
+  /** Removes the given rows, except those that no longer meet a condition on the row `t`. */
   remove(
     column: 'rowid' | 'msg_id',
     values: readonly (number | string)[],
     condition: { readonly sql: string; readonly params: readonly unknown[] },
   ): RemovedRow[] {
-    const { table, side } = this.#layout;
+    const { table, sideTable } = this.#layout;
     const list = JSON.stringify(values);
     return this.transaction(() => {
-      const rows = this.#statements.rows(
+      const rows = this.#statements.selectRows(
         `DELETE FROM ${table} AS t WHERE t.${column} IN (SELECT value FROM json_each(?)) AND (${condition.sql})
-          RETURNING CAST(msg_id AS BLOB), ${this.bytes()}`,
+          RETURNING CAST(msg_id AS BLOB), ${this.rowBytesSql()}`,
         [list, ...condition.params],
       ) as [ArrayBuffer | null, number][];
       const removed = rows.map(([id, bytes]) => ({
@@ -110,26 +117,28 @@ export class TaskWriter {
         bytes,
       }));
       const ids = JSON.stringify(removed.map(({ msgId }) => msgId));
-      this.#statements.run(`DELETE FROM ${side} WHERE msg_id IN (SELECT value FROM json_each(?))`, [ids]);
+      this.#statements.run(`DELETE FROM ${sideTable} WHERE msg_id IN (SELECT value FROM json_each(?))`, [
+        ids,
+      ]);
       return removed;
     });
   }
 
-  /** What the cells of a row take. */
-  bytes(): string {
-    return this.#layout.columns.map((key) => `coalesce(octet_length(${quoted(key)}), 0)`).join(' + ');
+  /** Returns SQL for the size of the cells of a row in bytes. */
+  rowBytesSql(): string {
+    return this.#layout.columns.map((key) => `coalesce(octet_length(${quoteName(key)}), 0)`).join(' + ');
   }
 
-  #applyOne(change: TaskChange): void {
+  #applyChange(change: TaskChange): void {
     try {
       if (change.op === 'add') this.#add(change.task);
       else this.#update(change);
     } catch (error) {
-      // One that can never be written must not keep the others out; whatever else is wrong may pass.
+      // Skip a change that can never be written, so that it does not block the others. Retry after any other error.
       const code = sqliteCode(error);
-      const hopeless = code === undefined || /^SQLITE_(TOOBIG|MISMATCH|CONSTRAINT|RANGE)/.test(code);
-      if (!hopeless) throw error;
-      this.#onBadChange(change.op === 'add' ? change.task.msg_id : change.msgId, error);
+      const isPermanent = code === undefined || /^SQLITE_(TOOBIG|MISMATCH|CONSTRAINT|RANGE)/.test(code);
+      if (!isPermanent) throw error;
+      this.#onInvalidChange(change.op === 'add' ? change.task.msg_id : change.msgId, error);
     }
   }
 
@@ -140,14 +149,14 @@ export class TaskWriter {
       columns.map((key) => encodeCell(key, task[key])),
     );
     for (const key of sideColumns) {
-      if (task[key] !== null) this.#setBeside(task.msg_id, key, task[key]);
+      if (task[key] !== null) this.#setSideCell(task.msg_id, key, task[key]);
     }
   }
 
   #update(change: Update): void {
     const { msgId, set = {}, append, orAdd } = change;
     const fields = set as { readonly [K in TaskKey]?: unknown };
-    const { keys, besides, outputs, sql } = this.#planOf(fields, append);
+    const { keys, sideKeys, outputs, sql } = this.#planOf(fields, append);
     const values: unknown[] = keys.map((key) => encodeCell(key, fields[key]));
     for (const name of outputs) {
       const text = append?.[name] ?? '';
@@ -160,18 +169,18 @@ export class TaskWriter {
       changes = this.#statements.run(sql, values);
     }
     if (changes === 0) return;
-    for (const key of besides) this.#setBeside(msgId, key, fields[key]);
+    for (const key of sideKeys) this.#setSideCell(msgId, key, fields[key]);
   }
 
-  // Updates are of a few kinds, by the fields that they have: the text of each is made once.
+  // Updates with the same fields share one SQL text, which is built once.
   #planOf(fields: object, append: Update['append']): UpdatePlan {
     const outputs = OUTPUTS.filter((name) => append?.[name] !== undefined && append[name] !== '');
     const kind = `${Object.keys(fields).join()} ${outputs.join()}`;
-    const known = this.#plans.get(kind);
-    if (known !== undefined) return known;
+    const cached = this.#plans.get(kind);
+    if (cached !== undefined) return cached;
     const { table, columns, sideColumns } = this.#layout;
     const keys = columns.filter((key) => key !== 'msg_id' && Object.hasOwn(fields, key));
-    const sets = keys.map((key) => `${quoted(key)} = ?`);
+    const sets = keys.map((key) => `${quoteName(key)} = ?`);
     for (const name of outputs) {
       sets.push(
         `${name} = CASE WHEN coalesce(octet_length(${name}), 0) <= ? THEN coalesce(${name}, '') || ? ELSE ${name} END`,
@@ -180,19 +189,19 @@ export class TaskWriter {
     if (sets.length === 0) sets.push('msg_id = msg_id');
     const plan: UpdatePlan = {
       keys,
-      besides: sideColumns.filter((key) => Object.hasOwn(fields, key)),
+      sideKeys: sideColumns.filter((key) => Object.hasOwn(fields, key)),
       outputs,
       sql: `UPDATE ${table} SET ${sets.join(', ')} WHERE msg_id = ?`,
     };
-    if (this.#plans.size >= MOST_PLANS) this.#plans.clear();
+    if (this.#plans.size >= MAX_PLANS) this.#plans.clear();
     this.#plans.set(kind, plan);
     return plan;
   }
 
-  #setBeside(msgId: string, key: TaskKey, value: unknown): void {
-    const name = quoted(key);
+  #setSideCell(msgId: string, key: TaskKey, value: unknown): void {
+    const name = quoteName(key);
     this.#statements.run(
-      `INSERT INTO ${this.#layout.side} (msg_id, ${name}) VALUES (?, ?)
+      `INSERT INTO ${this.#layout.sideTable} (msg_id, ${name}) VALUES (?, ?)
         ON CONFLICT (msg_id) DO UPDATE SET ${name} = excluded.${name}`,
       [msgId, encodeCell(key, value)],
     );
