@@ -158,7 +158,7 @@ describe('a connection that is reset', () => {
     expect(await found).toEqual([]);
     const error = await purge;
     expect(error).toBeInstanceOf(ConnectionClosedError);
-    expect(String(error)).toMatch(/purge_request.*whether that took place is unknown/);
+    expect(String(error)).toMatch(/purge_request.*whether the hub carried out the request is unknown/);
     expect(requests(hub, 'purge_request')).toHaveLength(1);
     expect(requests(hub, 'history_request').length).toBeGreaterThanOrEqual(3);
   });

@@ -163,7 +163,7 @@ export class Client implements AsyncDisposable {
     const keys = options.keys === undefined ? undefined : parseKeys(options.keys);
     const context = {
       database: this.#link.database,
-      selections: this.#link.recorded,
+      actions: this.#link.recorded,
       live: this.#link.live,
       defaultTimeout: this.#link.requests.defaultTimeout,
     };

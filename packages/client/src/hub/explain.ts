@@ -2,83 +2,94 @@ import type { Dict } from '@ipyparallel-js/protocol';
 import { type Comparison, type QueryNode, TASK_COLUMNS, toWireSort } from '@ipyparallel-js/protocol/internal';
 import type { HubPlan, HubTraits } from './query-planner.js';
 import type { RecordQuery } from './record-query.js';
-import type { Extent } from './stock/stock-records.js';
 
-/** What a hub would be asked for a query, and what would be left to do here. */
+/** How a query is executed: the requests to the hub, and the work that the client does itself. */
 export interface QueryPlan {
-  /** `ours` has the whole language; `stock` is a Python hub. */
+  /** `ours` answers the whole query language; `stock` is a Python hub. */
   readonly hub: 'ours' | 'stock';
-  /** The requests for records, in this order; none when nothing can match. In slices, each of them is made per slice. */
+  /** The requests for records, in this order; none when no record can match. Sliced requests are repeated per slice. */
   readonly requests: readonly PlannedRequest[];
-  /** The conditions that are finished here, and why each is. */
+  /** The conditions that the client checks itself, each with the reason. */
   readonly residual: readonly { readonly condition: string; readonly why: string }[];
-  /** What of the order and the range is done here. */
+  /** The parts of the order and the range that the client applies itself. */
   readonly here: readonly ('sort' | 'skip' | 'limit')[];
-  /** Ids that the hub has, or that the query names, where that decides how it is asked. */
+  /** The number of ids that the hub has or the query names; undefined where the plan does not depend on it. */
   readonly ids: number | undefined;
-  /** How often the requests are made, by an estimate; 1 where that is up to our hub's pages. */
+  /** How often the requests are repeated, estimated; 1 where the hub pages the reply itself. */
   readonly passes: number;
-  /** The plan as text of some lines. */
+  /** Formats the plan as text of several lines. */
   toString(): string;
 }
 
 /** One request of a plan. */
 export interface PlannedRequest {
   readonly query: Dict;
-  /** Null for all but the buffers. */
+  /** Null for all keys except the buffers. */
   readonly keys: readonly string[] | null;
   readonly sort?: readonly (readonly [string, 1 | -1])[];
   readonly skip?: number;
   readonly limit?: number;
 }
 
-/** Ids per slice once the pace is found, for the estimate: what a stock SQLite gives of full records in 100 ms. */
-const SLICE = 400;
+/** The known size of a query on a hub that does not page its replies. */
+export interface Extent {
+  /** The number of ids that the hub has, or that the query names. */
+  readonly ids: number;
+  /** Whether the ids are requested in slices. */
+  readonly sliced: boolean;
+}
 
-/** Describes how a question is asked. */
+/** Where a query is executed: by a hub that sorts, skips, limits and pages, or by requests that the client completes. */
+export type Execution =
+  | { readonly paged: true }
+  | { readonly paged: false; readonly extent: Extent | undefined };
+
+/** Ids per slice, for the estimate: a Python hub with SQLite returns so many full records in about 100 ms. */
+const TYPICAL_SLICE = 400;
+
+/** Describes how a query is executed. */
 export function describePlan(
-  question: RecordQuery,
+  query: RecordQuery,
   traits: HubTraits,
   plan: HubPlan,
-  paged: boolean,
-  extent: Extent | undefined,
+  execution: Execution,
 ): QueryPlan {
-  const { node, keys, sort, skip, limit } = question;
+  const { node, keys, sort, skip, limit } = query;
   const range = {
     ...(skip > 0 ? { skip } : {}),
     ...(limit === Number.POSITIVE_INFINITY ? {} : { limit }),
   };
   const names = keys?.map(({ column }) => column) ?? null;
-  const requests = plan.queries.map((query) => ({
-    ...{ query, keys: names },
-    ...(paged ? { sort: toWireSort(sort), ...range } : {}),
+  const requests = plan.queries.map((wireQuery) => ({
+    ...{ query: wireQuery, keys: names },
+    ...(execution.paged ? { sort: toWireSort(sort), ...range } : {}),
   }));
-  const ids = extent?.ids;
-  const known = {
+  const extent = execution.paged ? undefined : execution.extent;
+  const description = {
     hub: traits.kind,
     requests,
     residual: plan.residual && requests.length > 0 ? [...residualOf(node, traits)] : [],
-    here: paged ? [] : (['sort', ...(['skip', 'limit'] as const).filter((name) => name in range)] as const),
-    ids,
-    passes: requests.length === 0 ? 0 : extent?.sliced === true ? Math.ceil(extent.ids / SLICE) : 1,
+    here: execution.paged
+      ? []
+      : (['sort', ...(['skip', 'limit'] as const).filter((name) => name in range)] as const),
+    ids: extent?.ids,
+    passes: requests.length === 0 ? 0 : extent?.sliced === true ? Math.ceil(extent.ids / TYPICAL_SLICE) : 1,
   };
-  return Object.defineProperty(known as QueryPlan, 'toString', {
-    value: () => textOf(known),
+  return Object.defineProperty(description as QueryPlan, 'toString', {
+    value: () => format(description),
     enumerable: false,
   });
 }
 
-type Known = Omit<QueryPlan, 'toString'>;
-
-function textOf({ hub, requests, residual, here, ids, passes }: Known): string {
-  const many = passes > 1 ? `, about ${passes} times, in slices of ${ids} ids` : '';
+function format({ hub, requests, residual, here, ids, passes }: Omit<QueryPlan, 'toString'>): string {
+  const repetition = passes > 1 ? `, about ${passes} times, in slices of ${ids} ids` : '';
   return [
-    `hub: ${hub === 'ours' ? 'ours' : 'a stock one'}`,
-    requests.length === 0 ? 'asked: nothing, for nothing can match' : `asked${many}:`,
+    `hub: ${hub === 'ours' ? 'ipyparallel-js' : 'Python'}`,
+    requests.length === 0 ? 'requests: none, because no record can match' : `requests${repetition}:`,
     ...requests.map((request) => `  ${JSON.stringify(request)}`),
-    ...(residual.length === 0 ? [] : ['finished here:']),
+    ...(residual.length === 0 ? [] : ['checked by the client:']),
     ...residual.map(({ condition, why }) => `  ${condition}: ${why}`),
-    ...(here.length === 0 ? [] : [`done here: ${here.join(', ')}`]),
+    ...(here.length === 0 ? [] : [`applied by the client: ${here.join(', ')}`]),
   ].join('\n');
 }
 
@@ -91,7 +102,7 @@ function* residualOf(
   } else if (node.kind !== 'test') {
     yield {
       condition: `$${node.kind} of ${node.nodes.length}`,
-      why: 'stock hubs answer it with nothing, or refuse it; its branches are asked for',
+      why: 'Python hubs find no record for it or refuse it; each branch is requested separately',
     };
   } else {
     const why = reasonOf(node.field.column, node.field.path, node.comparison, traits);
@@ -105,26 +116,26 @@ function reasonOf(
   comparison: Comparison,
   traits: HubTraits,
 ): string | undefined {
-  if (path.length > 0) return 'stock hubs do not look inside dicts';
-  if (column === 'display_data') return 'stock hubs keep it in some records only';
+  if (path.length > 0) return 'Python hubs cannot query inside dicts';
+  if (column === 'display_data') return 'Python hubs store it in some records only';
   if (column === 'label' && traits.kind === 'stock' && !traits.label)
-    return 'this hub has no such key; it reads as missing';
+    return 'this hub has no such key; it counts as missing';
   switch (TASK_COLUMNS[column]) {
     case 'buffers':
-      return 'stock hubs show empty buffers and none alike';
+      return 'Python hubs return the same for an empty list of buffers and for none';
     case 'dict':
       return isNullTest(comparison)
         ? undefined
-        : 'stock hubs compare dicts as text, or without the order of keys';
+        : 'Python hubs compare dicts as text, or without the order of keys';
   }
   switch (comparison.op) {
     case '$ne':
     case '$nin':
-      return isNullTest(comparison) ? undefined : 'SQLite drops nulls from it, so they are asked for apart';
+      return isNullTest(comparison) ? undefined : 'SQLite omits nulls, so they are requested separately';
     case '$gt':
-      return 'DictDB has it reversed; asked as $gte';
+      return 'DictDB inverts $gt, so $gte is sent';
     case '$glob':
-      return 'the pattern is matched here; its beginning is asked for';
+      return 'the client matches the pattern; the hub receives its literal prefix';
     case '$regex':
     case '$not':
     case '$all':
@@ -133,10 +144,10 @@ function reasonOf(
     case '$type':
     case '$exists':
     case '$elemMatch':
-      return `stock hubs have no ${comparison.op}, or another`;
+      return `Python hubs have no ${comparison.op}, or one with another meaning`;
     case '$in':
       return TASK_COLUMNS[column] === 'date'
-        ? 'asked as the span from the first to the last date'
+        ? 'requested as the range from the first to the last date'
         : undefined;
     default:
       return undefined;

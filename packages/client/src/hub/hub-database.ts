@@ -1,134 +1,103 @@
-import type { Dict, HubInfo, TaskKey } from '@ipyparallel-js/protocol';
-import { columnsOf, type QueryNode } from '@ipyparallel-js/protocol/internal';
+import type { Dict, TaskKey } from '@ipyparallel-js/protocol';
+import type { QueryNode } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
-import { describePlan, type QueryPlan } from './explain.js';
+import type { QueryPlan } from './explain.js';
+import type { HubProfile } from './hub-profile.js';
 import type { HubRequests } from './hub-requests.js';
 import { PagedRecords } from './paged-records.js';
-import { neverMatches, planQuery } from './query-planner.js';
-import {
-  byIds,
-  type ProjectedRow,
-  projectAll,
-  type RecordQuery,
-  type Row,
-  WHOLE_RANGE,
-} from './record-query.js';
+import { byIds, type ProjectedRow, projectRows, type RecordQuery, type Row } from './record-query.js';
+import type { RecordReader } from './record-reader.js';
 import { RecordRequests } from './record-requests.js';
 import { MAX_LIST } from './stock/stock-plan.js';
 import { StockRecords } from './stock/stock-records.js';
 
-/** The hub's Task Database as a client sees it: one meaning of a query, whatever the hub makes of it. */
+/** The parts that know one connected hub; another hub gets new ones. */
+interface Readers {
+  readonly requests: RecordRequests;
+  readonly reader: RecordReader;
+  /** The reader of a hub that pages its replies; undefined for other hubs. */
+  readonly paged: PagedRecords | undefined;
+}
+
+/** The hub's Task Database. A query has the same meaning on every hub. */
 export class HubDatabase {
-  readonly #hubRequests: HubRequests;
-  #requests: RecordRequests;
-  #whole: StockRecords;
-  #paged: PagedRecords | undefined;
+  #readers: Readers;
 
-  constructor(requests: HubRequests) {
-    this.#hubRequests = requests;
-    this.#requests = new RecordRequests(requests, undefined);
-    this.#whole = new StockRecords(this.#requests);
+  constructor(requests: HubRequests, profile: HubProfile) {
+    this.#readers = createReaders(requests, profile);
+    profile.onUpdate(() => {
+      this.#readers = createReaders(requests, profile);
+    });
   }
 
-  /** What the hub says of itself; undefined for a stock one. Told at each connection, since another may be there. */
-  setHub(hub: HubInfo | undefined): void {
-    const records = new RecordRequests(this.#hubRequests, hub);
-    this.#requests = records;
-    this.#whole = new StockRecords(records);
-    const { ours } = records;
-    this.#paged = ours?.features.includes('page') === true ? new PagedRecords(records, ours) : undefined;
-  }
-
-  /** The matches that a question wants, in its order. */
-  async find(question: RecordQuery, deadline: Deadline): Promise<ProjectedRow[]> {
+  /** Reads the matches that a query selects, in its order. */
+  async find(query: RecordQuery, deadline: Deadline): Promise<ProjectedRow[]> {
     const all: ProjectedRow[][] = [];
-    for await (const rows of this.pages(question, () => deadline)) all.push(rows);
+    for await (const rows of this.pages(query, () => deadline)) all.push(rows);
     return all.flat();
   }
 
-  /** The same, some at a time, so that neither side holds all of them. */
+  /** Yields the same records in portions, so that neither side holds all of them. */
   async *pages(
-    question: RecordQuery,
+    query: RecordQuery,
     newDeadline: () => Deadline,
   ): AsyncGenerator<ProjectedRow[], void, undefined> {
-    for await (const rows of this.#records(question.node).pages(question, newDeadline))
-      yield projectAll(rows, question);
+    for await (const rows of this.#readers.reader.pages(query, newDeadline)) yield projectRows(rows, query);
   }
 
-  /** How many records match, whatever the range. */
-  async count(node: QueryNode, newDeadline: () => Deadline): Promise<number> {
-    return this.#records(node).count(node, newDeadline);
+  /** Counts the matches of a condition. */
+  count(node: QueryNode, newDeadline: () => Deadline): Promise<number> {
+    return this.#readers.reader.count(node, newDeadline);
   }
 
-  /** The ids of the matches, in order. */
-  async ids(question: Omit<RecordQuery, 'keys'>, newDeadline: () => Deadline): Promise<string[]> {
+  /** Reads the ids of the matches, in order. */
+  async ids(query: Omit<RecordQuery, 'keys'>, newDeadline: () => Deadline): Promise<string[]> {
     const ids: string[] = [];
     const keys = [{ name: 'msg_id', column: 'msg_id' }] as const;
-    for await (const rows of this.pages({ ...question, keys }, newDeadline))
+    for await (const rows of this.pages({ ...query, keys }, newDeadline))
       for (const row of rows) ids.push(String(row.msg_id));
     return ids;
   }
 
-  /** A query as our hub takes it whole; undefined for a stock hub, or one that would leave something to do here. */
-  sendable(node: QueryNode): Dict | undefined {
-    return this.#paged?.takes(node) === true ? this.#paged.query(node) : undefined;
+  /** The condition in wire form for a hub that executes whole queries; undefined for others, and when nothing can match. */
+  wireQuery(node: QueryNode): Dict | undefined {
+    return this.#readers.paged?.wireQuery(node);
   }
 
-  /** How a question would be asked; asks for no records. */
-  async explain(question: RecordQuery, deadline: Deadline): Promise<QueryPlan> {
-    const { node } = question;
-    const traits = await this.#requests.traits(columnsOf(node).has('label'), deadline);
-    const plan = planQuery(node, traits);
-    const paged = this.#records(node) === this.#paged;
-    const asked = neverMatches(node) ? { ...plan, queries: [] } : plan;
-    const extent = paged || asked.queries.length === 0 ? undefined : await this.#whole.extent(node, deadline);
-    return describePlan(question, traits, asked, paged, extent);
+  /** Describes how a query is executed, without requesting records. */
+  explain(query: RecordQuery, deadline: Deadline): Promise<QueryPlan> {
+    return this.#readers.reader.explain(query, deadline);
   }
 
-  /** Records by id: those that exist, in no particular order. */
+  /** Reads records by id; ids without a record are missing from the result. */
   async byId(
     ids: readonly string[],
     columns: readonly TaskKey[],
     deadline: Deadline,
   ): Promise<Map<string, Row>> {
-    const found = new Map<string, Row>();
-    if (this.#paged !== undefined) {
-      const keys = columns.map((column) => ({ name: column, column }));
-      const question = {
-        ...WHOLE_RANGE,
-        node: byIds(ids),
-        keys: [{ name: 'msg_id', column: 'msg_id' } as const, ...keys],
-      };
-      for await (const rows of this.#paged.pages(question, () => deadline))
-        for (const row of rows) found.set(row.msg_id, row);
-    } else {
-      for (const row of await this.#whole.matches(byIds(ids), columns, false, deadline))
-        found.set(row.msg_id, row);
-    }
-    return found;
+    const rows = await this.#readers.reader.matches(byIds(ids), columns, deadline);
+    return new Map(rows.map((row) => [row.msg_id, row]));
   }
 
-  /** The matches with these columns, in no order. */
-  async matches(node: QueryNode, columns: readonly TaskKey[], deadline: Deadline): Promise<Row[]> {
-    if (this.#paged?.takes(node) !== true) return this.#whole.matches(node, columns, false, deadline);
-    const keys = columns.map((column) => ({ name: column, column }));
-    const rows: Row[] = [];
-    for await (const page of this.#paged.pages({ ...WHOLE_RANGE, node, keys }, () => deadline))
-      rows.push(...page);
-    return rows;
+  /** Reads the given columns of all matches, in no particular order. */
+  matches(node: QueryNode, columns: readonly TaskKey[], deadline: Deadline): Promise<Row[]> {
+    return this.#readers.reader.matches(node, columns, deadline);
   }
 
-  /** All ids in the order of submission. Cheap on every hub; records known by their output alone may be missing. */
+  /** Reads all ids in the order of submission: cheap on every hub. Records known by their output alone may be missing. */
   history(deadline: Deadline): Promise<string[]> {
-    return this.#requests.history(deadline);
-  }
-
-  #records(node: QueryNode): PagedRecords | StockRecords {
-    return this.#paged?.takes(node) === true ? this.#paged : this.#whole;
+    return this.#readers.requests.history(deadline);
   }
 }
 
-/** Splits ids into lists that every hub takes. */
+function createReaders(hubRequests: HubRequests, profile: HubProfile): Readers {
+  const answersQueries = profile.supports('query');
+  const requests = new RecordRequests(hubRequests, answersQueries);
+  const paged = answersQueries && profile.supports('page') ? new PagedRecords(requests) : undefined;
+  return { requests, paged, reader: paged ?? new StockRecords(requests) };
+}
+
+/** Splits ids into lists that every hub accepts. */
 export function chunked(ids: readonly string[]): string[][] {
   const chunks: string[][] = [];
   for (let i = 0; i < ids.length; i += MAX_LIST) chunks.push(ids.slice(i, i + MAX_LIST));

@@ -1,6 +1,5 @@
 import {
   type Dict,
-  type HubInfo,
   ProtocolError,
   type QueueStatusContent,
   type TaskKey,
@@ -12,33 +11,32 @@ import {
 import { isDict, type OptionNames, parseQuery } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import { chunked, type HubDatabase } from './hub-database.js';
+import type { HubProfile } from './hub-profile.js';
 import type { HubRequests } from './hub-requests.js';
-import type { PurgeReport } from './purge.js';
-import { type Row, WHOLE_RANGE } from './record-query.js';
-import { left } from './record-requests.js';
+import { FULL_RANGE, type Row } from './record-query.js';
+import { remainingWait } from './record-requests.js';
 import { MAX_LIST } from './stock/stock-plan.js';
 
-/** Where tasks are. */
+/** The status of several tasks, as returned by `Client.resultStatus`. */
 export interface ResultStatus {
-  /** Those that have not ended. */
+  /** Tasks that have not ended. */
   readonly pending: readonly string[];
-  /** Those that have, well or not. */
+  /** Tasks that have ended, successfully or not. */
   readonly completed: readonly string[];
-  /** The status of each. */
   readonly statuses: { readonly [msgId: string]: TaskStatus };
 }
 
-/** What one engine has to do: counts, or msg_ids when verbose. */
+/** The work of one engine: counts, or msg_ids with `verbose`. */
 export interface EngineQueueStatus<V = number> {
   /** Direct tasks that wait or run. */
   readonly queue: V;
   /** Load-balanced tasks that wait or run. */
   readonly tasks: V;
-  /** What has ended. */
+  /** Tasks that have ended. */
   readonly completed: V;
 }
 
-/** What the engines have to do, and what no engine has yet. */
+/** The work of all engines, and the tasks that no engine has received. */
 export interface QueueStatus<V = number> {
   readonly engines: { readonly [id: number]: EngineQueueStatus<V> };
   readonly unassigned: V;
@@ -49,29 +47,37 @@ export const QUEUE_STATUS_OPTIONS: OptionNames<WaitOptions & { verbose?: boolean
   ...WAIT_OPTIONS,
 };
 
-/** What a resubmission made. */
+/** The result of a purge by query, or of its dry run. */
+export interface PurgeReport {
+  /** The number of purged records. */
+  readonly count: number;
+  /** Their estimated size: as stored on a hub of this project, as sent by a Python hub. */
+  readonly bytes: number;
+  /** The number of matches that stay because their tasks have not ended. */
+  readonly pending: number;
+  /** The ids of the purged records; missing where the hub purged more than it lists (10,000). */
+  readonly msgIds?: readonly string[];
+  readonly dryRun: boolean;
+}
+
+/** The result of a resubmission. */
 export interface Resubmission {
-  /** Old id → new id. */
+  /** The new id of each old id. */
   readonly renamed: ReadonlyMap<string, string>;
-  /** What was lost, by new id. */
+  /** The parts of a task's metadata that the hub dropped, by new id. */
   readonly dropped: ReadonlyMap<string, readonly string[]>;
 }
 
-/** What is asked of the hub beside queries. Each method keeps clear of what stock hubs get wrong. */
+/** Sends hub requests other than queries. Each method works around known bugs of Python hubs. */
 export class HubOperations {
   readonly #requests: HubRequests;
   readonly #database: HubDatabase;
+  readonly #profile: HubProfile;
 
-  #hub: HubInfo | undefined;
-
-  constructor(requests: HubRequests, database: HubDatabase) {
+  constructor(requests: HubRequests, database: HubDatabase, profile: HubProfile) {
     this.#requests = requests;
     this.#database = database;
-  }
-
-  /** What the hub says of itself; undefined for a stock one. Told at each connection. */
-  setHub(hub: HubInfo | undefined): void {
-    this.#hub = hub;
+    this.#profile = profile;
   }
 
   async queueStatus(
@@ -79,7 +85,7 @@ export class HubOperations {
     verbose: boolean,
     options: WaitOptions,
   ): Promise<QueueStatus<unknown>> {
-    // Asked without targets, since a stock hub then lists dead engines too and fails on none.
+    // With explicit targets a Python hub fails on dead engines; without, it lists them too, so they are filtered here.
     const { content } = await this.#requests.request('queue_request', { targets: null, verbose }, options);
     const reply = content as Dict;
     const engines: Record<number, EngineQueueStatus<unknown>> = {};
@@ -94,7 +100,8 @@ export class HubOperations {
 
   async history(options: WaitOptions): Promise<string[]> {
     const { content } = await this.#requests.request('history_request', {}, options);
-    if (!Array.isArray(content.history)) throw new ProtocolError('a history_reply holds no list');
+    if (!Array.isArray(content.history))
+      throw new ProtocolError('history of a history_reply must be a list of msg_ids');
     return content.history.map(String);
   }
 
@@ -115,11 +122,14 @@ export class HubOperations {
     return { pending, completed, statuses };
   }
 
-  /** Runs tasks again. All or none: an unknown id is found before anything is sent again. */
+  /**
+   * Runs tasks again under new ids: all of them, or none.
+   * @throws {TaskNotFoundError} when an id is unknown, before any task is sent
+   */
   async resubmit(ids: readonly string[], options: WaitOptions): Promise<Resubmission> {
     const deadline = this.#requests.deadline(options);
     const chunks = chunked([...new Set(ids)]);
-    const lost = this.keepsMetadata ? undefined : await this.#losses(ids, deadline);
+    const lost = this.keepsMetadata ? undefined : await this.#droppedMetadata(ids, deadline);
     if (lost === undefined && chunks.length > 1) {
       const rows = await this.#database.byId(ids, ['msg_id'], deadline);
       const missing = ids.filter((id) => !rows.has(id));
@@ -131,21 +141,25 @@ export class HubOperations {
       const { content } = await this.#requests.request(
         'resubmit_request',
         { msg_ids: msgIds },
-        { ...left(deadline), msgIds },
+        { ...remainingWait(deadline), msgIds },
       );
-      if (!isDict(content.resubmitted)) throw new ProtocolError('a resubmit_reply holds no ids');
-      for (const [old, fresh] of Object.entries(content.resubmitted)) {
-        renamed.set(old, String(fresh));
-        const names = lost?.get(old) ?? [];
-        if (names.length > 0) dropped.set(String(fresh), names);
+      if (!isDict(content.resubmitted))
+        throw new ProtocolError('resubmitted of a resubmit_reply must map old ids to new ones');
+      for (const [oldId, newId] of Object.entries(content.resubmitted)) {
+        renamed.set(oldId, String(newId));
+        const names = lost?.get(oldId) ?? [];
+        if (names.length > 0) dropped.set(String(newId), names);
       }
     }
     return { renamed, dropped };
   }
 
-  /** What is needed to submit tasks once more. @throws TaskNotFoundError when one of them has no request on record */
+  /**
+   * Reads the columns from which the client can submit tasks again itself.
+   * @throws {TaskNotFoundError} when a task has no request on record
+   */
   async requestsOf(ids: readonly string[], options: WaitOptions): Promise<Row[]> {
-    const rows = await this.#rows(ids, this.#requests.deadline(options), [
+    const rows = await this.#rowsOf(ids, this.#requests.deadline(options), [
       ...(['header', 'metadata', 'content', 'buffers', 'queue', 'engine_uuid'] as const),
     ]);
     const missing = ids.filter((id) => (rows.get(id)?.header ?? null) === null);
@@ -153,56 +167,34 @@ export class HubOperations {
     return ids.flatMap((id) => rows.get(id) ?? []);
   }
 
-  /** Whether the hub runs a task again with all that its metadata said. */
+  /** Whether the hub keeps the metadata of the tasks that it resubmits. */
   get keepsMetadata(): boolean {
-    return this.#hub?.features.includes('resubmit-metadata') === true;
+    return this.#profile.supports('resubmit-metadata');
   }
 
-  async #losses(ids: readonly string[], deadline: Deadline): Promise<Map<string, readonly string[]>> {
-    const rows = await this.#rows(ids, deadline, ['metadata', 'queue']);
-    const missing = ids.filter((id) => !rows.has(id));
-    if (missing.length > 0) {
-      // One of them: the hub itself says whether it was purged.
-      if (ids.length <= MAX_LIST) return new Map();
-      throw new TaskNotFoundError(missing, 'unknown');
-    }
-    return new Map([...rows.values()].map((row) => [row.msg_id, lossesOf(row)]));
-  }
-
-  async #rows(
-    ids: readonly string[],
-    deadline: Deadline,
-    keys: readonly TaskKey[],
-  ): Promise<Map<string, Row>> {
-    const all = new Map<string, Row>();
-    const unique = [...new Set(ids)];
-    for (let at = 0; at < unique.length; at += ROWS_AT_ONCE) {
-      const some = await this.#database.byId(unique.slice(at, at + ROWS_AT_ONCE), keys, deadline);
-      for (const [id, row] of some) all.set(id, row);
-    }
-    return all;
-  }
-
-  /** Purges the matches of a query that have ended, on a hub of ours. */
+  /** Purges the ended matches of a query, on a hub with the feature `purge-query`. */
   async purgeQuery(query: Dict, dryRun: boolean, deadline: Deadline): Promise<PurgeReport> {
     const { content } = await this.#requests.request(
       'purge_request',
       { msg_ids: [], engine_ids: [], query, dry_run: dryRun },
-      left(deadline),
+      remainingWait(deadline),
     );
     const { count, bytes, pending, msg_ids } = content as Dict;
     if (![count, bytes, pending].every(Number.isSafeInteger))
-      throw new ProtocolError('a purge_reply does not say how many records went');
+      throw new ProtocolError('count, bytes and pending of a purge_reply must be integers');
     const msgIds = Array.isArray(msg_ids) ? { msgIds: msg_ids.map(String) } : {};
     return { count: Number(count), bytes: Number(bytes), pending: Number(pending), ...msgIds, dryRun };
   }
 
-  /** Purges records by id; what is unknown is no error. */
+  /**
+   * Purges records by id and ignores unknown ids.
+   * @throws {TaskPendingError} when a task has not ended
+   */
   async purgeIds(ids: readonly string[], options: WaitOptions): Promise<void> {
     const deadline = this.#requests.deadline(options);
     const chunks = chunked([...new Set(ids)]);
     if (chunks.length > 1) {
-      // The hub checks each request by itself; only all of them together are all or nothing.
+      // The hub checks each request separately, so the client checks all of them before it sends the first.
       const rows = await this.#database.byId(ids, ['completed'], deadline);
       const pending = [...rows.values()].filter((row) => row.completed === null).map((row) => row.msg_id);
       if (pending.length > 0) throw new TaskPendingError(pending);
@@ -211,37 +203,65 @@ export class HubOperations {
       await this.#requests.request(
         'purge_request',
         { msg_ids: msgIds, engine_ids: [] },
-        { ...left(deadline), msgIds },
+        { ...remainingWait(deadline), msgIds },
       );
     }
   }
 
-  /** Purges every record that has ended. */
+  /** Purges every record whose task has ended. */
   async purgeAll(options: WaitOptions): Promise<void> {
     await this.#requests.request('purge_request', { msg_ids: 'all', engine_ids: [] }, options);
   }
 
-  /** The ids of all that has ended on these engines: stock hubs purge nothing when asked by engine. */
-  async endedOn(uuids: readonly string[], options: WaitOptions): Promise<string[]> {
-    const node = parseQuery({ engine_uuid: { $in: uuids }, completed: { $ne: null } });
+  /** Reads the ids of all tasks that ended on the given engines, because Python hubs purge nothing by engine. */
+  async endedOn(engineUuids: readonly string[], options: WaitOptions): Promise<string[]> {
+    const node = parseQuery({ engine_uuid: { $in: engineUuids }, completed: { $ne: null } });
     const deadline = this.#requests.deadline(options);
-    return this.#database.ids({ ...WHOLE_RANGE, node }, () => deadline);
+    return this.#database.ids({ ...FULL_RANGE, node }, () => deadline);
+  }
+
+  async #droppedMetadata(
+    ids: readonly string[],
+    deadline: Deadline,
+  ): Promise<Map<string, readonly string[]>> {
+    const rows = await this.#rowsOf(ids, deadline, ['metadata', 'queue']);
+    const missing = ids.filter((id) => !rows.has(id));
+    if (missing.length > 0) {
+      // A single request fails as a whole, and the hub's error reports whether the record was purged.
+      if (ids.length <= MAX_LIST) return new Map();
+      throw new TaskNotFoundError(missing, 'unknown');
+    }
+    return new Map([...rows.values()].map((row) => [row.msg_id, metadataNamesOf(row)]));
+  }
+
+  async #rowsOf(
+    ids: readonly string[],
+    deadline: Deadline,
+    columns: readonly TaskKey[],
+  ): Promise<Map<string, Row>> {
+    const all = new Map<string, Row>();
+    const unique = [...new Set(ids)];
+    for (let at = 0; at < unique.length; at += ROWS_PER_REQUEST) {
+      const rows = await this.#database.byId(unique.slice(at, at + ROWS_PER_REQUEST), columns, deadline);
+      for (const [id, row] of rows) all.set(id, row);
+    }
+    return all;
   }
 }
 
-/** Records read at a time where they may be big. */
-const ROWS_AT_ONCE = 200;
+/** Records per request where each may be large. */
+const ROWS_PER_REQUEST = 200;
 
-/** What is lost when only header, content and buffers of a task are sent again. */
-function lossesOf({ metadata, queue }: Row): string[] {
-  const said = Object.entries(metadata ?? {}).filter(([, value]) => saysSomething(value));
-  return [...(queue === 'mux' ? ['engine'] : []), ...said.map(([name]) => name)];
+/** The names of the settings that are lost when only header, content and buffers of a task are sent again. */
+function metadataNamesOf({ metadata, queue }: Row): string[] {
+  const settings = Object.entries(metadata ?? {}).filter(([, value]) => isSet(value));
+  return [...(queue === 'mux' ? ['engine'] : []), ...settings.map(([name]) => name)];
 }
 
-function saysSomething(value: unknown): boolean {
+function isSet(value: unknown): boolean {
   if (Array.isArray(value)) return value.length > 0;
-  // Dependencies that depend on nothing.
-  if (isDict(value) && 'dependencies' in value) return saysSomething(value.dependencies);
+  // A dependency object without tasks has no effect.
+  if (isDict(value) && 'dependencies' in value) return isSet(value.dependencies);
   if (isDict(value)) return Object.keys(value).length > 0;
   return Boolean(value);
 }

@@ -19,7 +19,7 @@ import {
 } from '@ipyparallel-js/wire';
 import type { Transport } from '../connection/transport.js';
 
-/** A successful reply of the hub: its content without the error alternative, and its buffers. */
+/** A successful reply of the hub: the content without the error alternative, and the buffers. */
 export interface HubReply<C> {
   readonly content: C;
   readonly buffers: readonly Buffer[];
@@ -29,7 +29,7 @@ type RequestType = Extract<MsgType, `${string}_request`>;
 type ReplyType<T extends RequestType> = T extends `${infer Name}_request`
   ? Extract<MsgType, `${Name}_reply`>
   : never;
-/** The content of a request's reply when it is no error. */
+/** The content of a successful reply to a request. */
 export type OkContent<T extends RequestType> = Extract<
   MessageContents[ReplyType<T>],
   { readonly status: 'ok' }
@@ -38,16 +38,16 @@ export type OkContent<T extends RequestType> = Extract<
 interface Pending {
   readonly msgType: MsgType;
   readonly content: Dict;
-  /** Asked to find out whether there is a connection: it belongs to one life of it, and leaves without a connection. */
-  readonly opening: boolean;
+  /** Whether the request establishes the connection: it is sent before the client is connected, and never repeated. */
+  readonly handshake: boolean;
   readonly resolve: (message: AnyMessage) => void;
   readonly reject: (reason: unknown) => void;
-  /** What it was sent as; undefined while it waits for a connection. */
+  /** The id of the sent message; undefined while the request waits for a connection. */
   msgId: string | undefined;
 }
 
-/** What changes nothing at the hub, so that it may be asked again. */
-const READS: ReadonlySet<MsgType> = new Set<MsgType>([
+/** Requests that change nothing at the hub, so they may be repeated after a reconnection. */
+const READ_REQUESTS: ReadonlySet<MsgType> = new Set<MsgType>([
   'connection_request',
   'queue_request',
   'result_request',
@@ -56,21 +56,21 @@ const READS: ReadonlySet<MsgType> = new Set<MsgType>([
   'load_request',
 ]);
 
-/** After this long without an answer, it is asked whether the key is wrong. */
+/** How long to wait for the first reply before probing for a wrong key. */
 const PROBE_AFTER_MS = 1_000;
 
 /**
- * Requests to the hub on its query socket: correlation, deadlines, errors, and the probe for a wrong key. Asked while
- * there is no connection, they wait for it; those that only read are asked again on the next one.
+ * Sends requests to the hub on its query socket, matches the replies, and applies deadlines. Requests made without a
+ * connection wait for one; requests that only read are repeated on the next connection.
  */
 export class HubRequests {
-  /** The time-out of a request that names none, in ms. */
+  /** The timeout of a request that specifies none, in ms. */
   readonly defaultTimeout: number;
   readonly #transport: Transport;
   readonly #pending = new Set<Pending>();
   readonly #sent = new Map<string, Pending>();
   #connected = false;
-  /** Whether a reply of this hub has ever verified: then the key is right. */
+  /** Whether the signature of any message of this hub was valid, which proves that the key is right. */
   #trusted = false;
 
   constructor(transport: Transport, defaultTimeout: number) {
@@ -78,25 +78,31 @@ export class HubRequests {
     this.defaultTimeout = defaultTimeout;
   }
 
-  /** Asks the hub. `msgIds` are those the request is about, to name them in an error. */
+  /**
+   * Sends a request and waits for its reply. `msgIds` are the tasks that the request concerns, for error messages.
+   * @throws {HubError} or a subclass when the hub replies with an error
+   * @throws {TimeoutError} when the hub does not reply in time
+   * @throws {ConnectionClosedError} when the client is closed, or the connection breaks during a request that changes something
+   * @throws {AuthenticationError} when the hub signs with another key or refuses the CURVE handshake
+   */
   async request<T extends RequestType>(
     msgType: T,
     content: MessageContents[T],
-    options: WaitOptions & { readonly msgIds?: readonly string[]; readonly opening?: boolean } = {},
+    options: WaitOptions & { readonly msgIds?: readonly string[]; readonly handshake?: boolean } = {},
   ): Promise<HubReply<OkContent<T>>> {
     const deadline = startDeadline(options, this.defaultTimeout);
     if (this.#transport.closed) throw new ConnectionClosedError('the client is closed');
-    const opening = options.opening === true;
+    const handshake = options.handshake === true;
     const reply = await waitFor<AnyMessage>(
       deadline,
       (waited) => this.#timedOut(msgType, waited),
       (resolve, reject) => {
         const pending: Pending = {
-          ...{ msgType, content: content as Dict, opening, resolve, reject, msgId: undefined },
+          ...{ msgType, content: content as Dict, handshake, resolve, reject, msgId: undefined },
         };
         this.#pending.add(pending);
-        const probe = opening && !this.#trusted ? this.#probeForWrongKey(reject) : undefined;
-        if (this.#connected || opening) this.#send(pending);
+        const probe = handshake && !this.#trusted ? this.#probeForWrongKey(reject) : undefined;
+        if (this.#connected || handshake) this.#send(pending);
         return () => {
           this.#pending.delete(pending);
           if (pending.msgId !== undefined) this.#sent.delete(pending.msgId);
@@ -108,18 +114,18 @@ export class HubRequests {
     return { content: reply.content as unknown as OkContent<T>, buffers: reply.buffers };
   }
 
-  /** Says something that has no reply; not at all while there is no connection. */
-  tell<T extends MsgType>(msgType: T, content: MessageContents[T]): void {
+  /** Sends a message that has no reply, unless there is no connection. */
+  notify<T extends MsgType>(msgType: T, content: MessageContents[T]): void {
     if (this.#connected && !this.#transport.closed)
       this.#transport.send('registration', this.#transport.session.message(msgType, content));
   }
 
-  /** A deadline for several requests in a row. */
+  /** Starts a deadline that several requests share. */
   deadline(options: WaitOptions): Deadline {
     return startDeadline(options, this.defaultTimeout);
   }
 
-  /** Takes a message of the query socket; false when nothing waits for it. */
+  /** Resolves the request that a message of the query socket replies to. @returns false when no request waits for it */
   settle(message: AnyMessage): boolean {
     this.#trusted = true;
     const id = parentId(message);
@@ -129,7 +135,7 @@ export class HubRequests {
     return true;
   }
 
-  /** There is a connection: what waits for one is asked. */
+  /** Sends the requests that waited for the connection. */
   onConnected(): void {
     this.#connected = true;
     for (const pending of [...this.#pending]) {
@@ -137,27 +143,27 @@ export class HubRequests {
     }
   }
 
-  /** The connection broke: what only reads waits for the next one, the rest fails. */
+  /** Keeps the requests that only read for the next connection, and rejects the others. */
   onDisconnected(): void {
     this.#connected = false;
-    // The next connection may be another controller's.
+    // The next connection may lead to another controller.
     this.#trusted = false;
     for (const pending of [...this.#pending]) {
-      if (pending.msgId === undefined || pending.opening) continue;
+      if (pending.msgId === undefined || pending.handshake) continue;
       this.#sent.delete(pending.msgId);
       pending.msgId = undefined;
-      if (READS.has(pending.msgType)) continue;
+      if (READ_REQUESTS.has(pending.msgType)) continue;
       pending.reject(
         new ConnectionClosedError(
-          `the connection to the hub at ${this.#transport.address('registration')} broke before its answer to ${pending.msgType} came; whether that took place is unknown`,
+          `the connection to the hub at ${this.#transport.address('registration')} broke before its reply to ${pending.msgType} arrived; whether the hub carried out the request is unknown`,
         ),
       );
     }
   }
 
-  /** Fails everything that waits; what asks whether there is a connection goes on. */
+  /** Rejects all pending requests except those that establish the connection. */
   failAll(error: Error): void {
-    for (const pending of [...this.#pending]) if (!pending.opening) pending.reject(error);
+    for (const pending of [...this.#pending]) if (!pending.handshake) pending.reject(error);
   }
 
   #send(pending: Pending): void {
@@ -171,19 +177,19 @@ export class HubRequests {
     const at = this.#transport.address('registration');
     if (this.#transport.handshakeRefused) {
       return new AuthenticationError(
-        `the hub at ${at} refused the security handshake (waited ${formatMs(waited)}); the CURVE key of the connection file is not the hub's, or only one side uses CURVE`,
+        `the hub at ${at} refused the security handshake (waited ${formatMs(waited)}); the connection file has another CURVE key than the hub, or only one side uses CURVE`,
       );
     }
     const cause = this.#transport.hubLinked
-      ? 'something accepts connections there but does not answer; the hub may be stopped or busy with a long query'
+      ? 'something accepts connections there but does not reply; the hub may be stopped or busy with a long query'
       : 'nothing accepts connections there; is the controller running, and is this its connection file?';
-    const known = this.#transport.connection.hint();
-    const hint = known === '' ? cause : `${cause} ${known}`;
-    return timeoutError(`no answer to ${msgType} from the hub at ${at}`, waited, hint);
+    const connectionHint = this.#transport.connection.hint();
+    const hint = connectionHint === '' ? cause : `${cause} ${connectionHint}`;
+    return timeoutError(`no reply to ${msgType} from the hub at ${at}`, waited, hint);
   }
 
-  // A stock hub never answers a message whose signature is wrong, but it answers a lone delimiter with an error
-  // signed with its own key. If that does not verify, our key is wrong.
+  // A Python hub ignores messages with an invalid signature, but it replies to a lone delimiter with an error that it
+  // signs with its own key. If that signature is invalid here, this client has another key.
   #probeForWrongKey(reject: (reason: unknown) => void): () => void {
     let close = (): void => undefined;
     const timer = setTimeout(() => {
@@ -196,7 +202,7 @@ export class HubRequests {
           const { path } = this.#transport.connection;
           reject(
             new AuthenticationError(
-              `the hub at ${this.#transport.address('registration')} signs with another key than ${path} has; is the file of an earlier controller?`,
+              `the hub at ${this.#transport.address('registration')} signs with another key than ${path} has; is the file from a previous controller?`,
               { cause },
             ),
           );
@@ -210,9 +216,4 @@ export class HubRequests {
       close();
     };
   }
-}
-
-/** A reply's content as a dict, for the keys that depend on the request (engine ids, msg_ids). */
-export function asDict(content: object): Dict {
-  return content as Dict;
 }

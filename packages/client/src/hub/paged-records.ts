@@ -1,97 +1,97 @@
-import type { Dict, HubInfo, TaskKey } from '@ipyparallel-js/protocol';
+import type { Dict, TaskKey } from '@ipyparallel-js/protocol';
 import { type QueryNode, toWireSort } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
-import { type HubPlan, neverMatches, planQuery } from './query-planner.js';
-import { columnsAsked, type RecordQuery, type Row } from './record-query.js';
+import { describePlan, type QueryPlan } from './explain.js';
+import { OUR_TRAITS, planQuery } from './query-planner.js';
+import { FULL_RANGE, keysOf, type RecordQuery, type Row, requestedColumns } from './record-query.js';
+import type { RecordReader } from './record-reader.js';
 import type { RecordPage, RecordRequests } from './record-requests.js';
 
-/** Records of a hub of ours: it sorts, skips, limits and counts, and answers in pages whose size it bounds itself. */
-export class PagedRecords {
+/** Reads records of a hub that sorts, skips, limits and counts, and that returns pages whose size it limits itself. */
+export class PagedRecords implements RecordReader {
   readonly #requests: RecordRequests;
 
-  readonly #info: HubInfo;
-
-  constructor(requests: RecordRequests, info: HubInfo) {
+  constructor(requests: RecordRequests) {
     this.#requests = requests;
-    this.#info = info;
-  }
-
-  /** Whether nothing of a query is left to be done here: only then can the hub cut the answer. */
-  takes(node: QueryNode): boolean {
-    return !this.#plan(node).residual;
   }
 
   /**
-   * The matches in order, a page at a time, the next one under way while one is read. Each begins after the last record
-   * of the one before, so that none is missed or repeated when others come or go.
+   * Yields the matches in order, a page at a time, and requests the next page while one is being read. Each page begins
+   * after the last record of the previous one, so no record is missed or repeated when others are added or removed.
    */
-  async *pages(question: RecordQuery, newDeadline: () => Deadline): AsyncGenerator<Row[], void, undefined> {
-    const query = this.query(question.node);
-    if (query === undefined) return;
-    const { skip, limit, sort } = question;
-    const everything = question.keys === undefined;
-    const asked = columnsAsked(question);
-    const columns = everything ? asked : [...new Set<TaskKey>(['msg_id', 'submitted', ...asked])];
-    // What is sorted by may change while it is read: such a record would come again.
-    const fixed = sort.every(({ field }) => FIXED.has(field.column));
+  async *pages(query: RecordQuery, newDeadline: () => Deadline): AsyncGenerator<Row[], void, undefined> {
+    const wireQuery = this.wireQuery(query.node);
+    if (wireQuery === undefined) return;
+    const { skip, limit, sort } = query;
+    const everything = query.keys === undefined;
+    const requested = requestedColumns(query);
+    const columns = everything ? requested : [...new Set<TaskKey>(['msg_id', 'submitted', ...requested])];
+    // A record whose sort key changes between two pages can be returned twice.
+    const stableOrder = sort.every(({ field }) => IMMUTABLE_COLUMNS.has(field.column));
     const seen = new Set<string>();
-    // Nobody can leave before the first page is there.
+    // The caller cannot leave the generator before the first page, so that request needs no signal of its own.
     let abort: AbortController | undefined;
-    const ask = (left: number, after: string | undefined): Promise<RecordPage> => {
+    const requestPage = (remaining: number, after: string | undefined): Promise<RecordPage> => {
       const deadline = newDeadline();
       if (after !== undefined) abort ??= new AbortController();
-      const signals = [abort?.signal, deadline.signal].filter((given) => given !== undefined);
+      const signals = [abort?.signal, deadline.signal].filter((signal) => signal !== undefined);
       const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
       const page = this.#requests.page(
         {
-          ...{ query, keys: everything ? null : columns, sort: toWireSort(sort) },
+          ...{ query: wireQuery, keys: everything ? null : columns, sort: toWireSort(sort) },
           ...(after === undefined ? (skip > 0 ? { skip } : {}) : { after }),
-          ...(left === Number.POSITIVE_INFINITY ? {} : { limit: left }),
+          ...(remaining === Number.POSITIVE_INFINITY ? {} : { limit: remaining }),
         },
         columns,
         { ...deadline, signal },
       );
-      // Nobody may ever wait for it.
+      // A caller that leaves early never awaits this promise; its rejection must not count as unhandled.
       page.catch(() => undefined);
       return page;
     };
-    let left = limit;
-    let coming: Promise<RecordPage> | undefined = ask(left, undefined);
+    let remaining = limit;
+    let nextPage: Promise<RecordPage> | undefined = requestPage(remaining, undefined);
     try {
-      while (coming !== undefined) {
-        const { rows, next }: RecordPage = await coming;
-        left -= rows.length;
-        coming = next === undefined || left <= 0 ? undefined : ask(left, next);
-        const fresh = rows.filter((row) => {
+      while (nextPage !== undefined) {
+        const { rows, next }: RecordPage = await nextPage;
+        remaining -= rows.length;
+        nextPage = next === undefined || remaining <= 0 ? undefined : requestPage(remaining, next);
+        const newRows = rows.filter((row) => {
           const known = seen.has(row.msg_id);
-          if (!fixed || row.submitted === null) seen.add(row.msg_id);
+          if (!stableOrder || row.submitted === null) seen.add(row.msg_id);
           return !known;
         });
-        if (fresh.length > 0) yield fresh;
+        if (newRows.length > 0) yield newRows;
       }
     } finally {
-      if (coming !== undefined) abort?.abort();
+      if (nextPage !== undefined) abort?.abort();
     }
   }
 
-  /** How many match. */
   async count(node: QueryNode, newDeadline: () => Deadline): Promise<number> {
-    const query = this.query(node);
-    return query === undefined ? 0 : this.#requests.count(query, newDeadline());
+    const wireQuery = this.wireQuery(node);
+    return wireQuery === undefined ? 0 : this.#requests.count(wireQuery, newDeadline());
   }
 
-  /** The query as the hub is asked it; undefined when nothing can match. */
-  query(node: QueryNode): Dict | undefined {
-    return neverMatches(node) ? undefined : this.#plan(node).queries[0];
+  async matches(node: QueryNode, columns: readonly TaskKey[], deadline: Deadline): Promise<Row[]> {
+    const rows: Row[] = [];
+    const query = { ...FULL_RANGE, node, keys: keysOf(columns) };
+    for await (const page of this.pages(query, () => deadline)) rows.push(...page);
+    return rows;
   }
 
-  #plan(node: QueryNode): HubPlan {
-    return planQuery(node, { kind: 'ours', info: this.#info });
+  async explain(query: RecordQuery): Promise<QueryPlan> {
+    return describePlan(query, OUR_TRAITS, planQuery(query.node, OUR_TRAITS), { paged: true });
+  }
+
+  /** The condition in wire form; undefined when no record can match. */
+  wireQuery(node: QueryNode): Dict | undefined {
+    return planQuery(node, OUR_TRAITS).queries[0];
   }
 }
 
-/** What never changes once it is there; `submitted` is unknown as long as only output of a task has come. */
-const FIXED: ReadonlySet<TaskKey> = new Set<TaskKey>([
+/** Columns that never change once set. `submitted` is null while the hub has seen only output of a task. */
+const IMMUTABLE_COLUMNS: ReadonlySet<TaskKey> = new Set<TaskKey>([
   ...(['msg_id', 'submitted', 'client_uuid', 'queue', 'header', 'metadata', 'content'] as const),
   ...(['execute_input', 'label'] as const),
 ]);

@@ -2,27 +2,14 @@ import type { TaskKey } from '@ipyparallel-js/protocol';
 import { allOf, TASK_KEYS } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
 import type { HubDatabase } from './hub-database.js';
-import type { HubOperations } from './hub-operations.js';
-import { byIds, type RecordQuery, type Row, WHOLE_RANGE } from './record-query.js';
-import { left } from './record-requests.js';
+import type { HubOperations, PurgeReport } from './hub-operations.js';
+import { byIds, isUnlimited, keysOf, type RecordQuery, type Row } from './record-query.js';
+import { remainingWait } from './record-requests.js';
 
-/** What a purge by query did, or would do. */
-export interface PurgeReport {
-  /** How many records went. */
-  readonly count: number;
-  /** Their size, estimated: as they are kept by our hub, as they travel from a stock one. */
-  readonly bytes: number;
-  /** Matches that stay, since they have not ended. */
-  readonly pending: number;
-  /** The ids of those that went; missing where they are more than our hub lists (10,000). */
-  readonly msgIds?: readonly string[];
-  readonly dryRun: boolean;
-}
-
-/** Ids in one request to purge, and records that are measured at a time. */
+/** Ids per purge request, and records that are measured at a time. */
 const CHUNK = 200;
 
-/** Purges what a question selects. */
+/** Purges the records that a query selects. */
 export class Purge {
   readonly #database: HubDatabase;
   readonly #operations: HubOperations;
@@ -32,17 +19,17 @@ export class Purge {
     this.#operations = operations;
   }
 
-  /** Purges the matches that have ended. */
-  async run(question: RecordQuery, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport> {
-    const query = this.#database.sendable(question.node);
-    if (query === undefined) return this.#byId(question, dryRun, newDeadline);
-    if (isWhole(question)) return this.#operations.purgeQuery(query, dryRun, newDeadline());
-    // The hub knows no range in a purge.
-    const ids = await this.#database.ids(question, newDeadline);
+  /** Purges the selected records whose tasks have ended; with `dryRun` only reports them. */
+  async run(query: RecordQuery, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport> {
+    const wireQuery = this.#database.wireQuery(query.node);
+    if (wireQuery === undefined) return this.#purgeById(query, dryRun, newDeadline);
+    if (isUnlimited(query)) return this.#operations.purgeQuery(wireQuery, dryRun, newDeadline());
+    // A purge request has no range, so the ids are read first.
+    const ids = await this.#database.ids(query, newDeadline);
     const total = { count: 0, bytes: 0, pending: 0 };
     const msgIds: string[] = [];
     for (let at = 0; at < ids.length; at += CHUNK) {
-      const part = this.#database.sendable(allOf([byIds(ids.slice(at, at + CHUNK)), question.node]));
+      const part = this.#database.wireQuery(allOf([byIds(ids.slice(at, at + CHUNK)), query.node]));
       if (part === undefined) continue;
       const report = await this.#operations.purgeQuery(part, dryRun, newDeadline());
       total.count += report.count;
@@ -53,14 +40,14 @@ export class Purge {
     return { ...total, msgIds, dryRun };
   }
 
-  // A stock hub purges ids only, and measures nothing.
-  async #byId(question: RecordQuery, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport> {
+  // A Python hub purges by id only and reports no sizes.
+  async #purgeById(query: RecordQuery, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport> {
     const ended: string[] = [];
     let pending = 0;
-    const keys = (['msg_id', 'submitted', 'completed'] as const).map((column) => ({ name: column, column }));
-    for await (const rows of this.#database.pages({ ...question, keys }, newDeadline)) {
+    const keys = keysOf(['msg_id', 'submitted', 'completed']);
+    for await (const rows of this.#database.pages({ ...query, keys }, newDeadline)) {
       for (const { msg_id, submitted, completed } of rows) {
-        // What is known by its output alone will never end.
+        // A record that was created from output alone never ends.
         if (completed !== null || submitted === null) ended.push(String(msg_id));
         else pending++;
       }
@@ -68,11 +55,11 @@ export class Purge {
     let bytes = 0;
     for (let at = 0; at < ended.length; at += CHUNK) {
       const found = await this.#database.byId(ended.slice(at, at + CHUNK), ALL_COLUMNS, newDeadline());
-      for (const row of found.values()) bytes += sizeOf(row);
+      for (const row of found.values()) bytes += estimateSize(row);
     }
     if (!dryRun) {
       for (let at = 0; at < ended.length; at += CHUNK)
-        await this.#operations.purgeIds(ended.slice(at, at + CHUNK), left(newDeadline()));
+        await this.#operations.purgeIds(ended.slice(at, at + CHUNK), remainingWait(newDeadline()));
     }
     return { count: ended.length, bytes, pending, msgIds: ended, dryRun };
   }
@@ -80,11 +67,7 @@ export class Purge {
 
 const ALL_COLUMNS: readonly TaskKey[] = TASK_KEYS;
 
-function isWhole({ skip, limit }: RecordQuery): boolean {
-  return skip === WHOLE_RANGE.skip && limit === WHOLE_RANGE.limit;
-}
-
-function sizeOf({ buffers, result_buffers, ...record }: Row): number {
+function estimateSize({ buffers, result_buffers, ...record }: Row): number {
   let bytes = Buffer.byteLength(JSON.stringify(record));
   for (const buffer of [...(buffers ?? []), ...(result_buffers ?? [])]) bytes += buffer.byteLength;
   return bytes;

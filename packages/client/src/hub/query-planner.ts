@@ -1,28 +1,29 @@
-import type { Dict, HubInfo } from '@ipyparallel-js/protocol';
+import type { Dict } from '@ipyparallel-js/protocol';
 import { type Comparison, type QueryNode, toWireQuery } from '@ipyparallel-js/protocol/internal';
 import { planForStockHub, type StockTraits } from './stock/stock-plan.js';
 
-/** What a hub is asked, and what is left to do here. */
+/** How a query is executed: the queries to send, and whether the client must filter the replies. */
 export interface HubPlan {
-  /** The queries to send, in this order; none when nothing can match. */
+  /** The queries to send, in this order; none when no record can match. */
   readonly queries: readonly Dict[];
-  /** Whether the answers must still be filtered by the query here. */
+  /** Whether the client must apply the query to the replies, because they hold a superset of the matches. */
   readonly residual: boolean;
 }
 
-/** What is known of the hub at hand. */
-export type HubTraits =
-  | { readonly kind: 'ours'; readonly info: HubInfo }
-  | ({ readonly kind: 'stock' } & StockTraits);
+/** The facts about the hub that a plan depends on. */
+export type HubTraits = { readonly kind: 'ours' } | ({ readonly kind: 'stock' } & StockTraits);
+
+/** The traits of a hub of this project, which answers the whole query language. */
+export const OUR_TRAITS: HubTraits = { kind: 'ours' };
 
 /** Plans a validated query for a hub. */
 export function planQuery(node: QueryNode, traits: HubTraits): HubPlan {
+  if (neverMatches(node)) return { queries: [], residual: false };
   if (traits.kind === 'stock') return { queries: planForStockHub(node, traits), residual: true };
-  // Our hub answers the whole language.
   return { queries: [toWireQuery(node)], residual: false };
 }
 
-/** Whether no record can match: then nothing is asked. */
+/** Whether no record can match, so that no request is needed. */
 export function neverMatches(node: QueryNode): boolean {
   switch (node.kind) {
     case 'and':
@@ -32,11 +33,11 @@ export function neverMatches(node: QueryNode): boolean {
     case 'nor':
       return false;
     case 'test':
-      return isNever(node.comparison);
+      return isUnsatisfiable(node.comparison);
   }
 }
 
-function isNever(comparison: Comparison): boolean {
+function isUnsatisfiable(comparison: Comparison): boolean {
   switch (comparison.op) {
     case '$in':
     case '$all':

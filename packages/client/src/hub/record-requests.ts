@@ -1,7 +1,6 @@
 import {
   type Dict,
   HubError,
-  type HubInfo,
   type MessageContents,
   NoDatabaseError,
   ProtocolError,
@@ -16,41 +15,41 @@ import {
 } from '@ipyparallel-js/protocol/internal';
 import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
 import type { HubRequests, OkContent } from './hub-requests.js';
-import type { HubTraits } from './query-planner.js';
+import { type HubTraits, OUR_TRAITS } from './query-planner.js';
 import type { Row } from './record-query.js';
 
-/** What a request for records brought. */
+/** The decoded reply to one `db_request`. */
 export interface RecordPage {
   readonly rows: Row[];
-  /** Where the next page begins; undefined when there is none. */
+  /** The cursor at which the next page begins; undefined after the last page. */
   readonly next: string | undefined;
 }
 
-/** `db_request` and `history_request` with their replies decoded, and what must be known of a hub to ask well. */
+/** Sends `db_request` and `history_request`, decodes their replies, and probes a Python hub where its kind matters. */
 export class RecordRequests {
-  /** What our hub says of itself; undefined for a stock one. */
-  readonly ours: HubInfo | undefined;
   readonly #requests: HubRequests;
-  #label: Promise<boolean> | undefined;
-  #empties: boolean | undefined;
+  readonly #answersQueries: boolean;
+  #hasLabel: Promise<boolean> | undefined;
+  #hasIndex: boolean | undefined;
 
-  constructor(requests: HubRequests, hub: HubInfo | undefined) {
+  /** `answersQueries`: whether the hub answers the whole query language. */
+  constructor(requests: HubRequests, answersQueries: boolean) {
     this.#requests = requests;
-    this.ours = hub?.features.includes('query') === true ? hub : undefined;
+    this.#answersQueries = answersQueries;
   }
 
-  /** What is known of the hub. A stock one is asked, once, whether its records have `label`, if that matters. */
+  /** The hub's traits. Probes a Python hub once for `label`, if the query depends on that key. */
   async traits(needLabel: boolean, deadline: Deadline): Promise<HubTraits> {
-    if (this.ours !== undefined) return { kind: 'ours', info: this.ours };
+    if (this.#answersQueries) return OUR_TRAITS;
     if (!needLabel) return { kind: 'stock', label: false };
-    this.#label ??= this.#probeLabel(deadline).catch((error) => {
-      this.#label = undefined;
+    this.#hasLabel ??= this.#probeLabel(deadline).catch((error) => {
+      this.#hasLabel = undefined;
       throw error;
     });
-    return { kind: 'stock', label: await this.#label };
+    return { kind: 'stock', label: await this.#hasLabel };
   }
 
-  /** The records that a hub gives for a query of its own language, with these columns. */
+  /** Reads the given columns of the records that the hub finds for a query in wire form. */
   async records(
     query: Dict,
     columns: readonly TaskKey[],
@@ -58,77 +57,80 @@ export class RecordRequests {
     traits: HubTraits,
     deadline: Deadline,
   ): Promise<Row[]> {
-    const ask = async (keys: readonly TaskKey[] | null, read: readonly TaskKey[]): Promise<Row[]> =>
-      (await this.page({ query, keys }, read, deadline)).rows;
-    if (traits.kind === 'ours') return ask(everything ? null : columns, columns);
-    // Stock hubs refuse a key that not every record has; asking for everything brings it where it is.
+    const read = async (keys: readonly TaskKey[] | null, decoded: readonly TaskKey[]): Promise<Row[]> =>
+      (await this.page({ query, keys }, decoded, deadline)).rows;
+    if (traits.kind === 'ours') return read(everything ? null : columns, columns);
+    // Python hubs refuse a key that some record lacks; a request for all keys returns it where it exists.
     const buffers = columns.filter((column) => TASK_COLUMNS[column] === 'buffers');
     const plain = columns.filter((column) => !buffers.includes(column));
     const all = everything || columns.includes('display_data');
-    const wanted = columns.filter((column) => traits.label || column !== 'label');
-    if (!all) return ask(wanted, columns);
-    const rows = await ask(null, plain);
+    const supported = columns.filter((column) => traits.label || column !== 'label');
+    if (!all) return read(supported, columns);
+    const rows = await read(null, plain);
     if (buffers.length === 0) return rows;
-    const beside = new Map<string, Row>();
-    for (const row of await ask(buffers, ['msg_id', ...buffers])) beside.set(row.msg_id, row);
-    return rows.map((row) => ({ ...beside.get(row.msg_id), ...row }));
+    const bufferRows = new Map<string, Row>();
+    for (const row of await read(buffers, ['msg_id', ...buffers])) bufferRows.set(row.msg_id, row);
+    return rows.map((row) => ({ ...bufferRows.get(row.msg_id), ...row }));
   }
 
-  /** One request for records. */
+  /** Sends one `db_request` and decodes its reply. */
   async page(
     request: MessageContents['db_request'],
     columns: readonly TaskKey[],
     deadline: Deadline,
   ): Promise<RecordPage> {
-    const { content, buffers } = await this.#requests.request('db_request', request, left(deadline));
+    const { content, buffers } = await this.#requests.request('db_request', request, remainingWait(deadline));
     const { buffer_lens: lens = null, result_buffer_lens: resultLens = null } = content;
-    const take = bufferReader(lens, resultLens, buffers);
-    const plain = lens === null && resultLens === null ? recordDecoder(columns) : undefined;
+    const readBuffers = bufferReader(lens, resultLens, buffers);
+    const decodePlain = lens === null && resultLens === null ? recordDecoder(columns) : undefined;
     const rows = recordsOf(content).map((wire: unknown, i) => {
       if (!isDict(wire) || typeof wire.msg_id !== 'string')
-        throw new ProtocolError('a db_reply holds a record without msg_id');
-      return (plain === undefined ? decodeRecord(wire, columns, take(i)) : plain(wire)) as Row;
+        throw new ProtocolError('a record of a db_reply has no msg_id');
+      return (
+        decodePlain === undefined ? decodeRecord(wire, columns, readBuffers(i)) : decodePlain(wire)
+      ) as Row;
     });
     return { rows, next: typeof content.next === 'string' ? content.next : undefined };
   }
 
-  /** How many records match, by our hub's count. */
+  /** Lets the hub count the matches of a query. */
   async count(query: Dict, deadline: Deadline): Promise<number> {
     const { content } = await this.#requests.request(
       'db_request',
       { query, keys: ['msg_id'], count: true },
-      left(deadline),
+      remainingWait(deadline),
     );
     if (!Number.isSafeInteger(content.count))
-      throw new ProtocolError('a db_reply to a count holds no number of records');
+      throw new ProtocolError(`count of a db_reply must be an integer, got ${String(content.count)}`);
     return Number(content.count);
   }
 
-  /** All ids in the order of submission. Cheap on every hub: no record is copied for it. */
+  /** Reads all ids in the order of submission. Cheap on every hub: no record is copied. */
   async history(deadline: Deadline): Promise<string[]> {
-    const { content } = await this.#requests.request('history_request', {}, left(deadline));
-    if (!Array.isArray(content.history)) throw new ProtocolError('a history_reply holds no list of msg_ids');
+    const { content } = await this.#requests.request('history_request', {}, remainingWait(deadline));
+    if (!Array.isArray(content.history))
+      throw new ProtocolError('history of a history_reply must be a list of msg_ids');
     return content.history.map(String);
   }
 
   /**
-   * Whether the stock hub's database looks up ids by an index, as SQLite does; DictDB goes through every record, and
-   * copies each match. Told by an empty list of keys: SQLite gives records that have not even their id then.
+   * Whether the Python hub's database finds ids by an index, as SQLite does; DictDB scans all records and copies each
+   * match. A request with an empty list of keys tells them apart: SQLite then returns records without their id.
    */
   async hasIndex(someId: string, deadline: Deadline): Promise<boolean> {
-    if (this.#empties !== undefined) return this.#empties;
+    if (this.#hasIndex !== undefined) return this.#hasIndex;
     const { content } = await this.#requests.request(
       'db_request',
       { query: { msg_id: { $eq: someId } }, keys: [] },
-      left(deadline),
+      remainingWait(deadline),
     );
     const [record] = recordsOf(content);
     if (!isDict(record)) return false;
-    this.#empties = !Object.hasOwn(record, 'msg_id');
-    return this.#empties;
+    this.#hasIndex = !Object.hasOwn(record, 'msg_id');
+    return this.#hasIndex;
   }
 
-  // `label` and `$glob` came in the same release, and asking with `$glob` fails cleanly everywhere else.
+  // `label` and `$glob` arrived in the same release, and a request with `$glob` fails cleanly on older hubs.
   async #probeLabel(deadline: Deadline): Promise<boolean> {
     try {
       await this.page({ query: { msg_id: { $glob: '-' } }, keys: ['msg_id'] }, ['msg_id'], deadline);
@@ -141,38 +143,38 @@ export class RecordRequests {
 }
 
 function recordsOf(content: OkContent<'db_request'>): readonly unknown[] {
-  if (!Array.isArray(content.records)) throw new ProtocolError('a db_reply holds no list of records');
+  if (!Array.isArray(content.records)) throw new ProtocolError('records of a db_reply must be a list');
   return content.records;
 }
 
-/** What is left of a deadline, as the options of one request. */
-export function left(deadline: Deadline): WaitOptions {
+/** The remaining time of a deadline as the options of one request. */
+export function remainingWait(deadline: Deadline): WaitOptions {
   return {
     timeout: deadline.remaining(),
     ...(deadline.signal === undefined ? {} : { signal: deadline.signal }),
   };
 }
 
-/** Deals the buffers of a message out to its records, in their order. */
+/** Assigns the buffers of a message to its records. The returned function must be called for each record in order. */
 export function bufferReader(
   buffers: readonly number[] | null,
   resultBuffers: readonly number[] | null,
   frames: readonly Buffer[],
 ): (index: number) => RecordBuffers {
   let at = 0;
-  const take = (lens: readonly number[] | null, index: number): Buffer[] | undefined => {
+  const read = (lens: readonly number[] | null, index: number): Buffer[] | undefined => {
     if (lens === null) return undefined;
     const length = Array.isArray(lens) ? (lens as unknown[])[index] : undefined;
     if (typeof length !== 'number' || !(length >= 0) || length % 1 !== 0 || at + length > frames.length) {
-      throw new ProtocolError('a db_reply announces other buffers than it carries');
+      throw new ProtocolError('the buffer lengths of a db_reply do not fit the buffers that it carries');
     }
     at += length;
     return frames.slice(at - length, at);
   };
   return (index) => {
-    // Per record: first those of the request, then those of the result.
-    const request = take(buffers, index);
-    const result = take(resultBuffers, index);
+    // The buffers of a record's request precede those of its result.
+    const request = read(buffers, index);
+    const result = read(resultBuffers, index);
     return {
       ...(request === undefined ? {} : { buffers: request }),
       ...(result === undefined ? {} : { result_buffers: result }),

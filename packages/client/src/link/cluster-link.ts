@@ -13,11 +13,13 @@ import { EngineRegistry } from '../engines/engine-registry.js';
 import { ReturningEngines, type ReturnTimes } from '../engines/returning-engines.js';
 import { HubDatabase } from '../hub/hub-database.js';
 import { HubOperations } from '../hub/hub-operations.js';
+import { HubProfile } from '../hub/hub-profile.js';
 import { HubRequests } from '../hub/hub-requests.js';
 import { RequestLane } from '../hub/request-lane.js';
 import { ChangeSignals } from '../live/change-signals.js';
 import { LiveQueries } from '../live/live-queries.js';
 import { TaskActions } from '../query/task-actions.js';
+import type { AsyncResult } from '../results/async-result.js';
 import { ClientResults } from '../results/result-finder.js';
 import { ClientTaskOwner } from '../tasks/client-task-owner.js';
 import { EngineChanges } from '../tasks/engine-changes.js';
@@ -52,6 +54,8 @@ export class ClusterLink {
   readonly session: Session;
   readonly transport: Transport;
   readonly requests: HubRequests;
+  /** The facts about the connected hub. */
+  readonly profile = new HubProfile();
   readonly registry = new EngineRegistry();
   readonly control: ControlRequests;
   readonly languages: EngineLanguages;
@@ -63,7 +67,7 @@ export class ClusterLink {
   /** Results by id, by place in the history, or by handle. */
   readonly results: ClientResults = new ClientResults(this);
   /** Resubmission and purges. */
-  readonly recorded: TaskActions = new TaskActions(this);
+  readonly recorded: TaskActions;
   /** What engines are asked beside their work. */
   readonly commands: EngineCommands;
   /** Whether the controller is there, and who is told when it goes and comes. */
@@ -121,8 +125,8 @@ export class ClusterLink {
       watch: this.connection,
     });
     this.commands = new EngineCommands(this, (ids, wait) => this.operations.queueStatus(ids, true, wait));
-    this.database = new HubDatabase(this.requests);
-    this.operations = new HubOperations(this.requests, this.database);
+    this.database = new HubDatabase(this.requests, this.profile);
+    this.operations = new HubOperations(this.requests, this.database, this.profile);
     const lane = new RequestLane();
     this.others = new HubTasks({
       lane,
@@ -139,14 +143,24 @@ export class ClusterLink {
       requests: this.requests,
       signals: this.signals,
       connection: this.connection,
-      database: () => this.database,
+      database: this.database,
       registry: this.registry,
-      hub: () => this.hub,
+      profile: this.profile,
     });
-    const { transport, requests, registry, control, own, others, signals, database, operations } = this;
+    this.recorded = new TaskActions({
+      database: this.database,
+      operations: this.operations,
+      registry: this.registry,
+      signals: this.signals,
+      resultOf: (msgIds) => this.results.of(msgIds) as AsyncResult<unknown[]>,
+      follow: (msgId) => this.others.follow(msgId),
+      submitAgain: (record) => this.submitter.again(record),
+      forget: (msgIds) => this.own.forget(msgIds),
+    });
+    const { transport, requests, registry, control, own, others, signals, database, profile } = this;
     this.#lives = new Lives(
       {
-        ...{ transport, requests, registry, control, own, others, database, operations },
+        ...{ transport, requests, registry, control, own, others, database, profile },
         ...{ state: this.connection, source, engines, returning: this.returning },
       },
       grace,
@@ -193,7 +207,7 @@ export class ClusterLink {
 
   /** What the hub says of itself; undefined for a stock one. */
   get hub(): HubInfo | undefined {
-    return this.#lives.hub;
+    return this.profile.info;
   }
 
   /** @throws ConnectionClosedError once closed */

@@ -9,7 +9,7 @@ import type { Transport } from '../connection/transport.js';
 import type { ControlRequests } from '../engines/control-requests.js';
 import type { EngineInfo } from '../engines/engine-registry.js';
 import type { ReturningEngines } from '../engines/returning-engines.js';
-import type { HubOperations } from '../hub/hub-operations.js';
+import type { HubProfile } from '../hub/hub-profile.js';
 import { type EngineChanges, enginesOf } from '../tasks/engine-changes.js';
 import { type Reconciled, Reconciliation } from '../tasks/reconciliation.js';
 
@@ -26,15 +26,13 @@ export interface Survivors extends Reconciled {
   readonly state: ConnectionState;
   readonly source: ConnectionSource;
   readonly control: ControlRequests;
-  readonly operations: HubOperations;
+  readonly profile: HubProfile;
   readonly engines: EngineChanges;
   readonly returning: ReturningEngines;
 }
 
 /** The lives of a connection: what begins and what ends with each, and what is carried over. */
 export class Lives implements LifeEvents<Greeting> {
-  /** What the hub says of itself; undefined for a stock one, and until it has answered. */
-  hub: HubInfo | undefined;
   readonly #parts: Survivors;
   readonly #reconnector: Reconnector<Greeting>;
   readonly #reconciliation: Reconciliation;
@@ -49,11 +47,9 @@ export class Lives implements LifeEvents<Greeting> {
 
   /** Begins the first life: opens the sockets, waits for the hub's answer and, for a while, for all links. */
   async begin(deadline: Deadline): Promise<void> {
-    const { state, transport, requests, control, database, operations, others, engines } = this.#parts;
+    const { state, transport, requests, control, profile, others, engines } = this.#parts;
     const greeting = await this.#reconnector.first(transport.connection, deadline);
-    this.hub = greeting.hub;
-    database.setHub(greeting.hub);
-    operations.setHub(greeting.hub);
+    profile.update(greeting.hub);
     others.setHub(greeting.hub);
     engines.replace(greeting.engines);
     requests.onConnected();
@@ -115,11 +111,9 @@ export class Lives implements LifeEvents<Greeting> {
   }
 
   onUp({ engines, hub }: Greeting, before: Connection): void {
-    const { transport, requests, control, database, operations, others, returning, state } = this.#parts;
-    const newController = isNewController(this.hub, hub, before, transport.connection);
-    this.hub = hub;
-    database.setHub(hub);
-    operations.setHub(hub);
+    const { transport, requests, control, profile, others, returning, state } = this.#parts;
+    const newController = isNewController(profile.info, hub, before, transport.connection);
+    profile.update(hub);
     others.setHub(hub);
     others.onReconnected(newController);
     const gone = this.#parts.engines.replace(engines);
@@ -150,12 +144,12 @@ export class Lives implements LifeEvents<Greeting> {
     }
   }
 
-  async #ask(deadline: Deadline, opening: boolean): Promise<Greeting> {
+  async #ask(deadline: Deadline, handshake: boolean): Promise<Greeting> {
     const { signal } = deadline;
     const { content } = await this.#parts.requests.request(
       'connection_request',
       {},
-      { timeout: deadline.remaining(), opening, ...(signal === undefined ? {} : { signal }) },
+      { timeout: deadline.remaining(), handshake, ...(signal === undefined ? {} : { signal }) },
     );
     return { engines: enginesOf(content.engines), hub: content.hub };
   }

@@ -1,9 +1,10 @@
-import { ConnectionClosedError, HubError, type HubInfo, UsageError } from '@ipyparallel-js/protocol';
+import { ConnectionClosedError, HubError, UsageError } from '@ipyparallel-js/protocol';
 import type { ConnectionState } from '../connection/connection-state.js';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import type { HubDatabase } from '../hub/hub-database.js';
+import type { HubProfile } from '../hub/hub-profile.js';
 import type { HubRequests } from '../hub/hub-requests.js';
-import { type RecordQuery, WHOLE_RANGE } from '../hub/record-query.js';
+import { FULL_RANGE, type RecordQuery } from '../hub/record-query.js';
 import type { RequestLane } from '../hub/request-lane.js';
 import type { ChangeSignals } from './change-signals.js';
 import { type FeedSource, LiveFeed } from './live-feed.js';
@@ -25,10 +26,8 @@ export interface LiveContext {
   readonly connection: ConnectionState;
   /** In which a hub is asked that pushes nothing: never two questions at once. */
   readonly lane: RequestLane;
-  /** Asked anew each time: it is another one after a reconnection. */
-  database(): HubDatabase;
-  /** What the hub says of itself; undefined for a stock one. */
-  hub(): HubInfo | undefined;
+  readonly database: HubDatabase;
+  readonly profile: HubProfile;
 }
 
 const DEFAULTS = { interval: 10, slowInterval: 3_000, pace: 0 };
@@ -47,7 +46,7 @@ export class LiveQueries {
 
   /** A live query, of which nothing is asked before it is subscribed to. @throws UsageError */
   watch<R>(question: RecordQuery, options: WatchOptions): Watch<R> {
-    if (question.skip !== WHOLE_RANGE.skip || question.limit !== WHOLE_RANGE.limit)
+    if (question.skip !== FULL_RANGE.skip || question.limit !== FULL_RANGE.limit)
       throw new UsageError(
         'a live query has neither skip nor limit: which records they mean changes with every record that comes; watch all matches and pick from records()',
       );
@@ -93,17 +92,17 @@ export class LiveQueries {
   }
 
   get #pushes(): boolean {
-    return this.#context.hub()?.features.includes('subscribe') === true;
+    return this.#context.profile.supports('subscribe');
   }
 
   #open(key: string, question: RecordQuery, intervals: StockIntervals, after?: ParsedSequence): LiveFeed {
-    const { connection, requests, signals, registry, lane, database, hub } = this.#context;
+    const { connection, requests, signals, registry, lane, database, profile } = this.#context;
     const newDeadline = (signal: AbortSignal) => requests.deadline({ signal });
     const asking = new StockSource({ signals, database, lane, newDeadline }, question, intervals);
     const pushed = new PushedSource({ requests, database, inbox: this.inbox }, question);
     const source: FeedSource = {
       run: async (sink, signal) => {
-        const isOurs = () => hub() !== undefined;
+        const isOurs = () => profile.isOurs;
         const ended = new AbortController();
         const lost = findLostRows(
           { requests, registry, lane, database, isOurs },

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isDone, type TaskKey, type TaskRecord, type TaskStatus, taskStatus } from '@ipyparallel-js/protocol';
 import { STATUS_KEYS } from '@ipyparallel-js/protocol/internal';
-import { type ProjectedRow, projectAll, type RecordQuery, type Row } from '../hub/record-query.js';
+import { type ProjectedRow, projectRows, type RecordQuery, type Row } from '../hub/record-query.js';
 
 /** What a feed has learnt of one record. Rows have the columns of {@link LiveSet.columns}. */
 export type LiveChange =
@@ -124,7 +124,7 @@ export class LiveSet {
   }
 
   #live(row: Row, begun?: Date): LiveRow {
-    const [record = {}] = projectAll([row], this.#question);
+    const [record = {}] = projectRows([row], this.#question);
     const known = this.#rows.get(row.msg_id);
     const status = statusOf(row);
     return {

@@ -12,7 +12,7 @@ export interface LostContext {
   readonly requests: HubRequests;
   readonly registry: EngineRegistry;
   readonly lane: RequestLane;
-  database(): HubDatabase;
+  readonly database: HubDatabase;
   /** Whether the hub is one of ours. */
   isOurs(): boolean;
 }
@@ -54,7 +54,7 @@ async function look(
     [
       ...(
         await lane.run(() =>
-          database().byId(wanted, ['engine_uuid', 'completed'], requests.deadline({ signal })),
+          database.byId(wanted, ['engine_uuid', 'completed'], requests.deadline({ signal })),
         )
       ).values(),
     ]

@@ -12,7 +12,7 @@ import type { Deadline } from '@ipyparallel-js/wire';
 import { withChildSignal } from '@ipyparallel-js/wire';
 import type { HubDatabase } from '../hub/hub-database.js';
 import { neverMatches } from '../hub/query-planner.js';
-import { byIds, columnsAsked, type RecordQuery, type Row } from '../hub/record-query.js';
+import { byIds, type RecordQuery, type Row, requestedColumns } from '../hub/record-query.js';
 import type { RequestLane } from '../hub/request-lane.js';
 import { SliceSize } from '../hub/stock/slice-size.js';
 import { namedIds } from '../hub/stock/stock-records.js';
@@ -23,7 +23,7 @@ import { RecheckSchedule } from './recheck-schedule.js';
 
 /** What a feed that asks works with. */
 export interface StockContext {
-  database(): HubDatabase;
+  readonly database: HubDatabase;
   readonly signals: ChangeSignals;
   /** Of all feeds of the client: never two questions at once. */
   readonly lane: RequestLane;
@@ -37,7 +37,7 @@ export interface StockIntervals {
 }
 
 /** Records asked for at a time: the answer occupies a stock hub, which answers nobody else meanwhile. */
-const SLICES = { first: 50, least: 20, most: 900 };
+const SLICES = { initial: 50, min: 20, max: 900 };
 /** So many records are read again in each slow round, in turn, for what no signal ever told of. */
 const REREAD = 50;
 /** Of the time, no more than a tenth goes into slow rounds. */
@@ -102,7 +102,7 @@ export class StockRun {
     const { node } = question;
     const read = columnsOf(node);
     this.#judged = [...new Set<TaskKey>(['msg_id', 'submitted', ...STATUS_COLUMNS, ...read])];
-    this.#columns = [...new Set<TaskKey>([...this.#judged, ...columnsAsked(question)])];
+    this.#columns = [...new Set<TaskKey>([...this.#judged, ...requestedColumns(question)])];
     this.#matches = recordPredicate(node);
     const fixed = conjunctsOf(node).filter((part) =>
       [...columnsOf(part)].every((column) => FIXED.has(column)),
@@ -185,7 +185,7 @@ export class StockRun {
     }
     if (this.#named === undefined) {
       // Read first: what changes while the pages come is then found to have changed.
-      this.#seen = new Set(await this.#ask((deadline) => this.#context.database().history(deadline)));
+      this.#seen = new Set(await this.#ask((deadline) => this.#context.database.history(deadline)));
       this.#open = await this.#incomplete();
     }
     const found = await withChildSignal(this.#signal, (signal) => this.#readPages(signal));
@@ -198,7 +198,7 @@ export class StockRun {
     const { keys } = this.#question;
     const columns = this.#columns.map((column) => ({ name: column, column }));
     const question = keys === undefined ? this.#question : { ...this.#question, keys: columns };
-    const pages = this.#context.database().pages(question, () => this.#context.newDeadline(signal));
+    const pages = this.#context.database.pages(question, () => this.#context.newDeadline(signal));
     const found = new Set<string>();
     for (;;) {
       const page = await this.#ask(() => pages.next());
@@ -235,7 +235,7 @@ export class StockRun {
 
   async #suspects(): Promise<Set<string>> {
     const { set } = this.#sink;
-    const history = await this.#ask((deadline) => this.#context.database().history(deadline));
+    const history = await this.#ask((deadline) => this.#context.database.history(deadline));
     await this.#followSigns();
     const ids = new Set(history);
     const wanted = new Set(history.filter((msgId) => !this.#seen.has(msgId)));
@@ -251,7 +251,7 @@ export class StockRun {
     }
     if (this.#columns.includes('resubmitted')) {
       const rows = await this.#ask((deadline) =>
-        this.#context.database().matches(RESUBMITTED, ['msg_id'], deadline),
+        this.#context.database.matches(RESUBMITTED, ['msg_id'], deadline),
       );
       for (const { msg_id } of rows) if (!this.#resubmitted.has(msg_id)) wanted.add(msg_id);
       for (const { msg_id } of rows) this.#resubmitted.add(msg_id);
@@ -283,7 +283,7 @@ export class StockRun {
 
   async #incomplete(): Promise<Map<string, string | null>> {
     const rows = await this.#ask((deadline) =>
-      this.#context.database().matches(INCOMPLETE, ['msg_id', 'engine_uuid'], deadline),
+      this.#context.database.matches(INCOMPLETE, ['msg_id', 'engine_uuid'], deadline),
     );
     return new Map(rows.map(({ msg_id, engine_uuid }) => [msg_id, engine_uuid ?? null]));
   }
@@ -292,7 +292,7 @@ export class StockRun {
   async #askFor(wanted: Iterable<string>): Promise<void> {
     const ids = [...wanted];
     for (let at = 0; at < ids.length; ) {
-      const slice = ids.slice(at, at + this.#pace.size);
+      const slice = ids.slice(at, at + this.#pace.current);
       at += slice.length;
       const since = performance.now();
       await this.#askSlice(slice);
@@ -345,12 +345,12 @@ export class StockRun {
   }
 
   #byId(ids: readonly string[], columns: readonly TaskKey[]): Promise<Map<string, Row>> {
-    return this.#ask((deadline) => this.#context.database().byId(ids, columns, deadline));
+    return this.#ask((deadline) => this.#context.database.byId(ids, columns, deadline));
   }
 
   async #matching(ids: readonly string[]): Promise<Set<string>> {
     const node: QueryNode = allOf([byIds(ids), this.#question.node]);
-    const rows = await this.#ask((deadline) => this.#context.database().matches(node, ['msg_id'], deadline));
+    const rows = await this.#ask((deadline) => this.#context.database.matches(node, ['msg_id'], deadline));
     return new Set(rows.map(({ msg_id }) => msg_id));
   }
 

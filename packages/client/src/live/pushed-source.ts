@@ -11,7 +11,7 @@ import { pause, withChildSignal } from '@ipyparallel-js/wire';
 import type { HubDatabase } from '../hub/hub-database.js';
 import type { HubReply, HubRequests, OkContent } from '../hub/hub-requests.js';
 import { neverMatches } from '../hub/query-planner.js';
-import { byIds, columnsAsked, type RecordQuery, type Row } from '../hub/record-query.js';
+import { byIds, type RecordQuery, type Row, requestedColumns } from '../hub/record-query.js';
 import { bufferReader } from '../hub/record-requests.js';
 import type { FeedSink, FeedSource, Place } from './live-feed.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';
@@ -21,7 +21,7 @@ import type { UpdateInbox } from './update-inbox.js';
 export interface PushedContext {
   readonly requests: HubRequests;
   readonly inbox: UpdateInbox;
-  database(): HubDatabase;
+  readonly database: HubDatabase;
 }
 
 /** A hub ends a subscription of which it has heard nothing for a while, a minute by default: it hears of it so often in that. */
@@ -93,7 +93,7 @@ class PushedRun {
     this.#sink = sink;
     this.#signal = signal;
     this.place = place;
-    this.#columns = [...new Set<TaskKey>(['msg_id', ...columnsAsked(question), ...STATUS_COLUMNS])];
+    this.#columns = [...new Set<TaskKey>(['msg_id', ...requestedColumns(question), ...STATUS_COLUMNS])];
   }
 
   async run(): Promise<void> {
@@ -263,7 +263,7 @@ class PushedRun {
     const question = keys === undefined ? this.#question : { ...this.#question, keys: columns };
     await withChildSignal(this.#signal, async (signal) => {
       const newDeadline = () => this.#context.requests.deadline({ signal });
-      for await (const rows of this.#context.database().pages(question, newDeadline))
+      for await (const rows of this.#context.database.pages(question, newDeadline))
         take(rows as unknown as readonly Row[]);
     });
   }
@@ -276,7 +276,7 @@ class PushedRun {
     const node = allOf([byIds([...ids]), this.#question.node]);
     const { database, requests } = this.#context;
     const rows = await withChildSignal(this.#signal, (signal) =>
-      database().matches(node, this.#columns, requests.deadline({ signal })),
+      database.matches(node, this.#columns, requests.deadline({ signal })),
     );
     this.#sink.apply(rows.map((row) => ({ op: 'set', row })));
     const matching = new Set(rows.map(({ msg_id }) => msg_id));
@@ -335,7 +335,7 @@ class PushedRun {
   async #leaving(ids: readonly string[]): Promise<LiveChange[]> {
     const { database, requests } = this.#context;
     const rows = await withChildSignal(this.#signal, (signal) =>
-      database().byId(ids, this.#columns, requests.deadline({ signal })),
+      database.byId(ids, this.#columns, requests.deadline({ signal })),
     );
     return ids.map((msgId) => {
       const row = rows.get(msgId);
@@ -358,11 +358,11 @@ class PushedRun {
   #acknowledge(seq: number): void {
     if (this.#signal.aborted) return;
     const { inbox, requests } = this.#context;
-    inbox.acknowledge(this.#subscription, seq, (acks) => requests.tell('subscription_ack', { acks }));
+    inbox.acknowledge(this.#subscription, seq, (acks) => requests.notify('subscription_ack', { acks }));
   }
 
   #renew(): void {
-    this.#context.requests.tell('subscription_renew', { subscription: this.#subscription });
+    this.#context.requests.notify('subscription_renew', { subscription: this.#subscription });
   }
 }
 

@@ -4,19 +4,19 @@ import { type Deadline, pause, startDeadline, WAIT_OPTIONS, type WaitOptions } f
 import { Observable } from 'rxjs';
 import type { QueryPlan } from '../hub/explain.js';
 import type { HubDatabase } from '../hub/hub-database.js';
-import type { PurgeReport } from '../hub/purge.js';
+import type { PurgeReport } from '../hub/hub-operations.js';
 import type { ProjectedRow, RecordQuery } from '../hub/record-query.js';
 import type { LiveQueries } from '../live/live-queries.js';
 import type { Watch } from '../live/watch.js';
 import { WATCH_OPTIONS, type WatchOptions } from '../live/watch-event.js';
 import type { AsyncResult } from '../results/async-result.js';
 import { PURGE_OPTIONS, type PurgeOptions, RESUBMIT_OPTIONS, type ResubmitOptions } from './query-options.js';
-import type { Selections } from './task-actions.js';
+import type { TaskActions } from './task-actions.js';
 
 /** What a query object works with. */
 export interface QueryContext {
   readonly database: HubDatabase;
-  readonly selections: Selections;
+  readonly actions: TaskActions;
   readonly live: LiveQueries;
   readonly defaultTimeout: number;
 }
@@ -134,7 +134,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
 
   /** The results of all matches of now, whoever submitted them: those still running are waited for. */
   async results(): Promise<AsyncResult<unknown[]>> {
-    return this.#context.selections.results(await this.#ids());
+    return this.#context.actions.results(await this.#ids());
   }
 
   /** Waits until all matches of now have ended: true; or until `timeout` ms are over: false. Without one it waits on. */
@@ -149,7 +149,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
    */
   async resubmit(options: ResubmitOptions = {}): Promise<AsyncResult<unknown[]>> {
     checkOptions(options, RESUBMIT_OPTIONS, 'resubmit');
-    return this.#context.selections.resubmit(await this.#ids(), { ...this.#options, ...options });
+    return this.#context.actions.resubmit(await this.#ids(), { ...this.#options, ...options });
   }
 
   /**
@@ -158,11 +158,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
    */
   async purge(options: PurgeOptions = {}): Promise<PurgeReport> {
     checkOptions(options, PURGE_OPTIONS, 'purge');
-    return this.#context.selections.purge(
-      this.#question,
-      options.dryRun === true,
-      this.#newDeadline(options),
-    );
+    return this.#context.actions.purge(this.#question, options.dryRun === true, this.#newDeadline(options));
   }
 
   #ids(): Promise<string[]> {

@@ -1,84 +1,103 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
+import type { EngineRegistry } from '../engines/engine-registry.js';
 import type { Targets } from '../engines/targets.js';
-import { Purge, type PurgeReport } from '../hub/purge.js';
-import type { RecordQuery } from '../hub/record-query.js';
-import type { ClusterLink } from '../link/cluster-link.js';
+import type { HubDatabase } from '../hub/hub-database.js';
+import type { HubOperations, PurgeReport } from '../hub/hub-operations.js';
+import { Purge } from '../hub/purge.js';
+import type { RecordQuery, Row } from '../hub/record-query.js';
+import type { ChangeSignals } from '../live/change-signals.js';
 import { AsyncResult } from '../results/async-result.js';
+import type { Task } from '../tasks/task.js';
 import type { ResubmitOptions } from './query-options.js';
 
-/** What selections of tasks are for. */
-export interface Selections {
-  results(msgIds: readonly string[]): AsyncResult<unknown[]>;
-  resubmit(msgIds: readonly string[], options: ResubmitOptions): Promise<AsyncResult<unknown[]>>;
-  purge(question: RecordQuery, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport>;
+/** The parts of a client that task actions use. */
+export interface TaskActionsContext {
+  readonly database: HubDatabase;
+  readonly operations: HubOperations;
+  readonly registry: EngineRegistry;
+  /** Notified of every change that an action makes at the hub. */
+  readonly signals: ChangeSignals;
+  /** Creates the result of tasks by their ids. */
+  resultOf(msgIds: readonly string[]): AsyncResult<unknown[]>;
+  /** Follows a task by its record at the hub. */
+  follow(msgId: string): Task;
+  /** Submits a task again from its record, as a task of this client. */
+  submitAgain(record: Row): Task;
+  /** Removes tasks of this client from its history. */
+  forget(msgIds: readonly string[]): void;
 }
 
-/** What is done with tasks by their records at the hub, whether named by ids or selected by a query. */
-export class TaskActions implements Selections {
-  readonly #link: ClusterLink;
+/** Acts on tasks through their records at the hub, whether named by ids or selected by a query. */
+export class TaskActions {
+  readonly #context: TaskActionsContext;
 
-  constructor(link: ClusterLink) {
-    this.#link = link;
+  constructor(context: TaskActionsContext) {
+    this.#context = context;
   }
 
   results(msgIds: readonly string[]): AsyncResult<unknown[]> {
-    return this.#link.results.of(msgIds) as AsyncResult<unknown[]>;
+    return this.#context.resultOf(msgIds);
   }
 
-  /** Runs tasks again: by the hub, or with `restore` from here where the hub would lose what their metadata said. */
+  /** Runs tasks again: at the hub, or with `restore` from this client where the hub would drop their metadata. */
   async resubmit(
     msgIds: readonly string[],
     options: ResubmitOptions,
     single = false,
   ): Promise<AsyncResult<unknown[]>> {
-    const { operations, submitter, signals, others } = this.#link;
+    const { operations, signals } = this.#context;
     if (options.restore === true && !operations.keepsMetadata) {
-      const requests = await operations.requestsOf(msgIds, options);
+      const records = await operations.requestsOf(msgIds, options);
       return new AsyncResult(
-        requests.map((request) => submitter.again(request)),
+        records.map((record) => this.#context.submitAgain(record)),
         { single },
       );
     }
     const { renamed, dropped } = await operations.resubmit(msgIds, options);
-    for (const again of renamed.values()) signals.onSubmitted(again);
+    for (const newId of renamed.values()) signals.onSubmitted(newId);
     signals.onUnspecified();
-    const tasks = msgIds.map((id) => others.follow(renamed.get(id) ?? id));
+    const tasks = msgIds.map((id) => this.#context.follow(renamed.get(id) ?? id));
     return new AsyncResult(tasks, { single, dropped });
   }
 
-  /** Purges what a query selects. */
-  async purge(question: RecordQuery, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport> {
-    const { database, operations, own, signals } = this.#link;
-    const report = await new Purge(database, operations).run(question, dryRun, newDeadline);
+  /** Purges the records that a query selects. */
+  async purge(query: RecordQuery, dryRun: boolean, newDeadline: () => Deadline): Promise<PurgeReport> {
+    const { database, operations, signals } = this.#context;
+    const report = await new Purge(database, operations).run(query, dryRun, newDeadline);
     if (!dryRun) {
-      own.forget(report.msgIds ?? []);
+      this.#context.forget(report.msgIds ?? []);
       signals.onUnspecified();
     }
     return report;
   }
 
-  /** Purges tasks by id, and all that has ended on `targets`, at the hub alone. */
+  /** Purges tasks by id, and all tasks that ended on `targets`, at the hub only. */
   async purgeIds(
     msgIds: readonly string[],
     options: WaitOptions & { readonly targets?: Targets },
   ): Promise<void> {
-    const { operations, registry, signals } = this.#link;
+    const { operations, registry, signals } = this.#context;
     const { targets } = options;
-    const ids = targets === undefined ? [] : targets === 'all' ? registry.ids : [targets].flat();
-    const uuids = ids.map((id) => {
-      const uuid = registry.engines.get(id);
-      if (uuid === undefined) throw new UsageError(`no engine ${id}; registered: ${registry.ids.join(', ')}`);
-      return uuid;
-    });
+    const engines = targets === undefined ? [] : targets === 'all' ? registry.ids : [targets].flat();
+    const uuids = engines.map((id) => uuidOf(id, registry));
     const ended = uuids.length === 0 ? [] : await operations.endedOn(uuids, options);
     if (msgIds.length + ended.length > 0) await operations.purgeIds([...msgIds, ...ended], options);
     signals.onUnspecified();
   }
 
-  /** Purges all that has ended, at the hub alone. */
+  /** Purges all tasks that have ended, at the hub only. */
   async purgeAll(options: WaitOptions): Promise<void> {
-    await this.#link.operations.purgeAll(options);
-    this.#link.signals.onUnspecified();
+    await this.#context.operations.purgeAll(options);
+    this.#context.signals.onUnspecified();
   }
+}
+
+function uuidOf(engineId: number, registry: EngineRegistry): string {
+  const uuid = registry.engines.get(engineId);
+  if (uuid === undefined)
+    throw new UsageError(
+      `no engine ${engineId} is registered; registered engines: ${registry.ids.join(', ')}`,
+    );
+  return uuid;
 }

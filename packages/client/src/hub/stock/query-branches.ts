@@ -4,12 +4,12 @@ import type { Comparison, QueryNode, TestNode } from '@ipyparallel-js/protocol/i
 /** Tests that must all hold. */
 export type Branch = readonly TestNode[];
 
-/** More branches than these are not asked for one by one; then the client filters. */
+/** The highest number of branches that are requested separately; beyond it the client filters instead. */
 const MAX_BRANCHES = 16;
 
 /**
- * Takes a query apart into branches: every match passes all tests of one of them (and other records may, too). No
- * branch: nothing matches. A branch of no tests: anything may.
+ * Splits a query into branches: every match passes all tests of at least one branch. Other records may pass, too. No
+ * branch means that no record can match; a branch without tests means that any record may match.
  */
 export function branchesOf(node: QueryNode): readonly Branch[] {
   switch (node.kind) {
@@ -24,11 +24,11 @@ export function branchesOf(node: QueryNode): readonly Branch[] {
   }
 }
 
-const ANYTHING: readonly Branch[] = [[]];
+const UNRESTRICTED: readonly Branch[] = [[]];
 
 function product(nodes: readonly QueryNode[]): readonly Branch[] {
-  let branches = ANYTHING;
-  // Those with few branches first: of what would be too many, as little as possible is left out.
+  let branches = UNRESTRICTED;
+  // Parts with few branches come first, so that the fewest tests are dropped when the product exceeds the limit.
   const parts = nodes.map(branchesOf).sort((a, b) => a.length - b.length);
   for (const part of parts) {
     if (part.length > 1 && branches.length * part.length > MAX_BRANCHES) continue;
@@ -39,11 +39,11 @@ function product(nodes: readonly QueryNode[]): readonly Branch[] {
 
 function union(nodes: readonly QueryNode[]): readonly Branch[] {
   const branches = merged(nodes).flatMap(branchesOf);
-  if (branches.length > MAX_BRANCHES || branches.some((tests) => tests.length === 0)) return ANYTHING;
+  if (branches.length > MAX_BRANCHES || branches.some((tests) => tests.length === 0)) return UNRESTRICTED;
   return branches;
 }
 
-/** One `$in` for all branches that compare one column with values. */
+/** Merges all alternatives that compare the same column with values into one `$in`. */
 function merged(nodes: readonly QueryNode[]): QueryNode[] {
   const lists = new Map<TaskKey, { readonly test: TestNode; readonly values: unknown[] }>();
   const others: QueryNode[] = [];

@@ -1,38 +1,38 @@
-/** How long one answer may occupy a stock hub, in ms: it answers nobody else meanwhile. */
+/** How long one reply may occupy a Python hub, in ms. The hub serves nobody else meanwhile. */
 const TARGET_MS = 100;
 
-/** The limits of what is asked for at a time. */
+/** The bounds of a slice size, in records. */
 export interface SliceLimits {
-  readonly first: number;
-  readonly least: number;
-  readonly most: number;
+  readonly initial: number;
+  readonly min: number;
+  readonly max: number;
 }
 
-/** How many records to ask for at a time, so that each answer takes the hub about {@link TARGET_MS}. */
+/** Adapts the number of records per request so that each reply occupies the hub for about {@link TARGET_MS}. */
 export class SliceSize {
   readonly #limits: SliceLimits;
-  #size: number;
-  /** The fastest answer so far: what the way to the hub and back takes, whatever is asked. */
-  #way: number;
+  #current: number;
+  /** The time of the fastest reply so far, an upper bound of the round trip without any work of the hub. */
+  #roundTrip: number;
 
-  /** `way` is what a small answer took, in ms, where that is known. */
-  constructor(limits: SliceLimits, way = Number.POSITIVE_INFINITY) {
+  /** `roundTrip`: the time of a small reply in ms, if measured. */
+  constructor(limits: SliceLimits, roundTrip = Number.POSITIVE_INFINITY) {
     this.#limits = limits;
-    this.#size = limits.first;
-    this.#way = way;
+    this.#current = limits.initial;
+    this.#roundTrip = roundTrip;
   }
 
-  get size(): number {
-    return this.#size;
+  get current(): number {
+    return this.#current;
   }
 
-  /** Learns from an answer: how many records were asked for, and how long it took. */
-  record(asked: number, ms: number): void {
-    this.#way = Math.min(this.#way, ms);
-    // The last slice of a list says little of a full one.
-    if (asked < this.#size) return;
-    const fitting = (asked * TARGET_MS) / Math.max(1, ms - this.#way);
-    const { least, most } = this.#limits;
-    this.#size = Math.round(Math.min(most, asked * 2, Math.max(least, asked / 4, fitting)));
+  /** Records the number of requested records and the time of the reply, and adapts the size. */
+  record(requested: number, ms: number): void {
+    this.#roundTrip = Math.min(this.#roundTrip, ms);
+    // The last slice of a list is shorter and does not represent a full one.
+    if (requested < this.#current) return;
+    const ideal = (requested * TARGET_MS) / Math.max(1, ms - this.#roundTrip);
+    const { min, max } = this.#limits;
+    this.#current = Math.round(Math.min(max, requested * 2, Math.max(min, requested / 4, ideal)));
   }
 }

@@ -10,36 +10,36 @@ import {
 } from '@ipyparallel-js/protocol/internal';
 import { branchesOf } from './query-branches.js';
 
-// What a stock hub can be asked. DictDB, SQLiteDB and MongoDB each get some of the language wrong or refuse it, so
-// a query becomes requests that none of them refuses and that together bring a superset of the answer; the client
-// then applies the query itself. Every rule below avoids a fault that was measured on a real hub:
-// - every condition is an operator object: DictDB compares all plain values with the last one;
-// - `$ne: null` comes first: DictDB raises when it orders null;
-// - `$gt` is `$gte` without the value itself: DictDB has it reversed;
-// - dates go as half-open ranges of milliseconds: hubs keep microseconds;
-// - `$ne`/`$nin` of a value is asked in two requests: SQLite drops nulls from it;
-// - no list is empty or longer than 900: SQLite refuses both;
-// - `$or` becomes a request for each of its branches: DictDB answers nothing to it, SQLite refuses it.
+// Plans queries for Python hubs. DictDB, SQLiteDB and MongoDB each misinterpret or refuse a part of the query language.
+// A query therefore becomes requests that none of them refuses and that together return a superset of the matches; the
+// client then applies the query itself. Each rule avoids a bug that was measured on a real hub:
+// - every condition is an operator object, because DictDB compares all plain values with the last one;
+// - `$ne: null` comes first, because DictDB raises when it orders null;
+// - `$gt` becomes `$gte`, and the client drops the value itself, because DictDB inverts `$gt`;
+// - dates become half-open ranges of milliseconds, because hubs store microseconds;
+// - `$ne` and `$nin` of a value become two requests, because SQLite omits nulls;
+// - no list is empty or longer than 900, because SQLite refuses both;
+// - `$or` becomes one request per branch, because DictDB finds nothing for it and SQLite refuses it.
 
-/** What differs between stock hubs and is known of the one at hand. */
+/** The differences between Python hubs that a plan depends on. */
 export interface StockTraits {
   /** Whether records have `label` (ipyparallel 9 and later). */
   readonly label: boolean;
 }
 
-/** SQLite allows 999 values in one expression. */
+/** The longest list in a request: SQLite allows 999 values in one expression. */
 export const MAX_LIST = 900;
 
 type Condition = Dict;
 
-/** The alternatives of one column: requests are made for each. None: nothing can match. */
+/** The alternative conditions of one column, each of which becomes a request. None means that no record can match. */
 type Alternatives = readonly Condition[];
 
 const EVERYTHING: Dict = { msg_id: { $ne: null } };
 
 /**
- * The requests whose answers together hold every match; none when nothing can match. A record that changes while they
- * are asked one after another is in the answer of one of them: those that want nulls come first.
+ * Plans the requests that together return every match; none when no record can match. Requests for nulls come first, so
+ * that a record which changes between two requests is in the reply to at least one of them.
  */
 export function planForStockHub(node: QueryNode, traits: StockTraits): Dict[] {
   const requests = new Map<string, Dict>();
@@ -52,16 +52,16 @@ export function planForStockHub(node: QueryNode, traits: StockTraits): Dict[] {
   return nullsFirst([...requests.values()]);
 }
 
-// Of tests that must all hold.
+/** Plans the requests for tests that must all hold. */
 function planBranch(tests: readonly TestNode[], traits: StockTraits): Dict[] {
   const columns = new Map<TaskKey, Comparison[]>();
   for (const { field, comparison } of tests) {
-    // Inside dicts, and what this hub does not keep, only the client can look.
+    // Only the client can test paths inside dicts and keys that this hub does not store.
     if (field.path.length > 0 || field.column === 'display_data') continue;
     if (field.column === 'label' && !traits.label) continue;
-    // SQLite keeps an empty list of buffers as null, and a reply shows null as an empty list.
+    // SQLite stores an empty list of buffers as null, and a reply returns null as an empty list.
     if (TASK_COLUMNS[field.column] === 'buffers') continue;
-    columns.set(field.column, [...(columns.get(field.column) ?? []), simplified(comparison)]);
+    columns.set(field.column, [...(columns.get(field.column) ?? []), simplify(comparison)]);
   }
   const conditions: [TaskKey, Condition][] = [];
   let split: [TaskKey, Alternatives] | undefined;
@@ -71,7 +71,7 @@ function planBranch(tests: readonly TestNode[], traits: StockTraits): Dict[] {
     const [only, ...more] = alternatives;
     if (only === undefined) return [];
     if (more.length === 0) conditions.push([column, only]);
-    // One column may multiply the requests; a further one is left to the client.
+    // Only one column may multiply the requests; the client tests any other.
     else if (split === undefined || alternatives.length < split[1].length) split = [column, alternatives];
   }
   const base = Object.fromEntries(conditions);
@@ -80,33 +80,39 @@ function planBranch(tests: readonly TestNode[], traits: StockTraits): Dict[] {
   return alternatives.map((condition) => ({ ...base, [column]: condition }));
 }
 
-// A value may be filled in between two requests, never emptied. So of two requests between which a record can move,
-// the one that it moves out of is asked first.
+/**
+ * Orders requests so that a record which moves from one to another is requested first where it leaves: a hub fills a
+ * column in, and never empties it.
+ */
 function nullsFirst(requests: readonly Dict[]): Dict[] {
-  // Requests that differ in values alone have no order among them, and may be many.
-  const kinds = new Map<string, Dict[]>();
+  // Requests that differ in their values alone need no order, and may be many, so they are ordered as one group.
+  const groups = new Map<string, Dict[]>();
   for (const request of requests) {
-    const kind = JSON.stringify(Object.entries(request).map(([column, asked]) => [column, wantsNull(asked)]));
-    kinds.set(kind, [...(kinds.get(kind) ?? []), request]);
-  }
-  const waiting = [...kinds.values()];
-  const ordered: Dict[] = [];
-  while (waiting.length > 0) {
-    const free = waiting.findIndex(
-      ([kind = {}]) => !waiting.some(([other = {}]) => leadsTo(other, kind) && !leadsTo(kind, other)),
+    const kind = JSON.stringify(
+      Object.entries(request).map(([column, condition]) => [column, requiresNull(condition)]),
     );
-    for (const next of waiting.splice(Math.max(free, 0), 1)) ordered.push(...next);
+    groups.set(kind, [...(groups.get(kind) ?? []), request]);
+  }
+  const remaining = [...groups.values()];
+  const ordered: Dict[] = [];
+  while (remaining.length > 0) {
+    const next = remaining.findIndex(
+      ([request = {}]) =>
+        !remaining.some(([other = {}]) => precedes(other, request) && !precedes(request, other)),
+    );
+    for (const group of remaining.splice(Math.max(next, 0), 1)) ordered.push(...group);
   }
   return ordered;
 }
 
-function leadsTo(from: Dict, to: Dict): boolean {
+/** Whether a record can move from one request to the other: where a column is null in one, and has a value in the other. */
+function precedes(from: Dict, to: Dict): boolean {
   return Object.keys(from).some(
-    (column) => wantsNull(from[column]) && isDict(to[column]) && !wantsNull(to[column]),
+    (column) => requiresNull(from[column]) && isDict(to[column]) && !requiresNull(to[column]),
   );
 }
 
-const wantsNull = (condition: unknown): boolean => isDict(condition) && condition['$eq'] === null;
+const requiresNull = (condition: unknown): boolean => isDict(condition) && condition['$eq'] === null;
 
 function planColumn(column: TaskKey, comparisons: readonly Comparison[]): Alternatives | 'any' {
   switch (TASK_COLUMNS[column]) {
@@ -119,15 +125,15 @@ function planColumn(column: TaskKey, comparisons: readonly Comparison[]): Altern
   }
 }
 
-/** What a comparison that some value other than null satisfies asks of such values; null is handled apart. */
+/** Derives the condition on non-null values from a comparison; nulls are planned separately. */
 type Bounds = (comparison: Comparison) => Condition | 'any';
 
 const isNull = (value: unknown): boolean => value === null;
 
-/** Takes away what negations can be taken away from without a change of meaning. */
-function simplified(comparison: Comparison): Comparison {
+/** Removes negations where the meaning stays the same. */
+function simplify(comparison: Comparison): Comparison {
   if (comparison.op !== '$not' || comparison.comparisons.length !== 1) return comparison;
-  const inner = simplified(comparison.comparisons[0] as Comparison);
+  const inner = simplify(comparison.comparisons[0] as Comparison);
   switch (inner.op) {
     case '$eq':
       return { op: '$ne', value: inner.value };
@@ -138,7 +144,7 @@ function simplified(comparison: Comparison): Comparison {
     case '$nin':
       return { op: '$in', values: inner.values };
     case '$not':
-      return inner.comparisons.length === 1 ? simplified(inner.comparisons[0] as Comparison) : comparison;
+      return inner.comparisons.length === 1 ? simplify(inner.comparisons[0] as Comparison) : comparison;
     default:
       return { op: '$not', comparisons: [inner] };
   }
@@ -146,8 +152,8 @@ function simplified(comparison: Comparison): Comparison {
 
 const OPPOSITES = { $gt: '$lte', $gte: '$lt', $lt: '$gte', $lte: '$gt' } as const;
 
-/** What a comparison asks of values other than null: what is not greater is less or equal, in a column of one type. */
-function ofValues(comparison: Comparison): Comparison {
+/** The comparison of non-null values: in a column of one type, a value that is not greater is less or equal. */
+function onValues(comparison: Comparison): Comparison {
   const [inner, ...more] = comparison.op === '$not' ? comparison.comparisons : [];
   if (more.length > 0) return comparison;
   switch (inner?.op) {
@@ -161,7 +167,7 @@ function ofValues(comparison: Comparison): Comparison {
   }
 }
 
-/** Whether null (and so a missing value) satisfies a comparison. */
+/** Whether null, and therefore a missing value, satisfies a comparison. */
 function acceptsNull(comparison: Comparison): boolean {
   switch (comparison.op) {
     case '$eq':
@@ -181,7 +187,7 @@ function acceptsNull(comparison: Comparison): boolean {
   }
 }
 
-/** Whether anything but null can satisfy a comparison. */
+/** Whether a value other than null can satisfy a comparison. */
 function acceptsValues(comparison: Comparison): boolean {
   switch (comparison.op) {
     case '$ne':
@@ -203,7 +209,7 @@ function acceptsValues(comparison: Comparison): boolean {
 
 function plan(comparisons: readonly Comparison[], boundsOf: Bounds): Alternatives | 'any' {
   const alternatives: Condition[] = [];
-  // First the nulls: a value may be filled in between two requests, never emptied.
+  // Nulls come first, because a hub fills a column in between two requests, and never empties it.
   const nulls = comparisons.every(acceptsNull);
   if (nulls) alternatives.push({ $eq: null });
 
@@ -211,13 +217,13 @@ function plan(comparisons: readonly Comparison[], boundsOf: Bounds): Alternative
   const all: Record<string, unknown> = { $ne: null };
   let list: readonly unknown[] | undefined;
   for (const comparison of comparisons) {
-    const bounds = boundsOf(ofValues(comparison));
+    const bounds = boundsOf(onValues(comparison));
     if (bounds === 'any') continue;
     for (const [operator, operand] of Object.entries(bounds)) {
       if (operator === '$in') {
         const values = operand as readonly unknown[];
         if (list === undefined || values.length < list.length) list = values;
-        // A second bound of one kind cannot stand in the same object; the client applies it.
+        // An object has room for one bound per operator; the client applies a second one.
       } else if (!Object.hasOwn(all, operator)) all[operator] = operand;
     }
   }
@@ -227,63 +233,63 @@ function plan(comparisons: readonly Comparison[], boundsOf: Bounds): Alternative
     }
     return alternatives;
   }
-  // Nothing was said of values, and nulls are wanted too: no condition at all.
+  // Nulls match and values are unrestricted, so the column needs no condition.
   if (nulls && Object.keys(all).length === 1) return 'any';
   alternatives.push(all);
   return alternatives;
 }
 
-// A hub turns what looks like a date into one, whatever the column and the script of its digits; and SQLite and
-// orjson refuse half a character. Such texts are not sent.
-const UNFIT = /^\p{Nd}{4}-\p{Nd}{2}-\p{Nd}{2}[T ]|\p{Cs}/u;
+// A hub converts any text that looks like a date, in every column and with digits of any script. SQLite and orjson refuse
+// lone surrogates. Such texts are not sent.
+const UNSENDABLE = /^\p{Nd}{4}-\p{Nd}{2}-\p{Nd}{2}[T ]|\p{Cs}/u;
 
-const sendable = (value: unknown): value is string => typeof value === 'string' && !UNFIT.test(value);
+const isSendable = (value: unknown): value is string => typeof value === 'string' && !UNSENDABLE.test(value);
 
 const textBounds: Bounds = (comparison) => {
   switch (comparison.op) {
     case '$eq':
-      return sendable(comparison.value) ? { $eq: comparison.value } : 'any';
+      return isSendable(comparison.value) ? { $eq: comparison.value } : 'any';
     case '$ne':
-      return sendable(comparison.value) ? { $nin: [comparison.value] } : 'any';
+      return isSendable(comparison.value) ? { $nin: [comparison.value] } : 'any';
     case '$gte':
     case '$gt':
-      return sendable(comparison.value) ? { $gte: comparison.value } : 'any';
+      return isSendable(comparison.value) ? { $gte: comparison.value } : 'any';
     case '$lt':
     case '$lte':
-      return sendable(comparison.value) ? { [comparison.op]: comparison.value } : 'any';
+      return isSendable(comparison.value) ? { [comparison.op]: comparison.value } : 'any';
     case '$in': {
       const values = comparison.values.filter((value) => !isNull(value));
-      return values.every(sendable) ? { $in: [...new Set(values)] } : 'any';
+      return values.every(isSendable) ? { $in: [...new Set(values)] } : 'any';
     }
     case '$nin': {
-      const values = comparison.values.filter(sendable);
+      const values = comparison.values.filter(isSendable);
       return values.length > 0 && values.length <= MAX_LIST ? { $nin: values } : 'any';
     }
     case '$glob':
-      return beginningWith(globPrefix(comparison.pattern));
+      return withPrefix(globPrefix(comparison.pattern));
     case '$regex':
-      return beginningWith(regexPrefix(comparison.pattern, comparison.flags));
+      return withPrefix(regexPrefix(comparison.pattern, comparison.flags));
     default:
       return 'any';
   }
 };
 
-/** The texts with a beginning; what is left over the client filters. */
-function beginningWith(prefix: string): Condition | 'any' {
-  if (prefix === '' || !sendable(prefix)) return 'any';
+/** Selects the texts with a prefix; the client matches the rest of the pattern. */
+function withPrefix(prefix: string): Condition | 'any' {
+  if (prefix === '' || !isSendable(prefix)) return 'any';
   const chars = [...prefix];
   const last = chars.pop()?.codePointAt(0) ?? 0;
-  // The next code point is no half of a character, and is one at all.
+  // The next code point must be no surrogate, and must exist.
   const next = last === 0xd7ff ? 0xe000 : last + 1;
   const until = next > 0x10ffff ? undefined : chars.join('') + String.fromCodePoint(next);
-  return until === undefined || !sendable(until) ? { $gte: prefix } : { $gte: prefix, $lt: until };
+  return until === undefined || !isSendable(until) ? { $gte: prefix } : { $gte: prefix, $lt: until };
 }
 
-// Hubs read years of four digits, and convert between zones; dates at the ends of that range are not sent.
+// Hubs read years of four digits and convert between time zones, so dates near the ends of that range are not sent.
 const EARLIEST = Date.UTC(1000, 0);
 const LATEST = Date.UTC(9000, 0);
 
-/** The moments from a millisecond on, and before another; what cannot be sent is left out. */
+/** Selects the dates from one millisecond up to another, exclusive; a bound that cannot be sent is omitted. */
 function between(from: number | undefined, until: number | undefined): Condition | 'any' {
   const bounds: Record<string, Date> = {};
   const fits = (ms: number | undefined): ms is number => ms !== undefined && ms >= EARLIEST && ms <= LATEST;
@@ -306,7 +312,7 @@ const dateBounds: Bounds = (comparison) => {
       return between(undefined, msOf(comparison.value) + 1);
     case '$in': {
       const dates = comparison.values.filter((value) => value instanceof Date).map(msOf);
-      // Not Math.min(...dates): a call takes only so many arguments.
+      // Math.min(...dates) fails for long lists, because a call has a limited number of arguments.
       const first = dates.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
       const last = dates.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
       return between(first, last + 1);
