@@ -288,7 +288,7 @@ describe('a JavaScript engine', () => {
     await using other = await RawEngine.start(controller.engineFile, { id: 0 });
     expect(other.id).toBe(0);
     await engine.exited;
-    expect(engine.stderr).toMatch(/has given id 0 to another engine/);
+    expect(engine.stderr).toMatch(/has assigned id 0 to another engine/);
     await using again = RawClient.fromFile(controller.clientFile);
     await engineThere(again, other);
   }, 120_000);

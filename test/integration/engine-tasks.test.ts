@@ -197,13 +197,13 @@ describe('modules', () => {
     expect(await content(fromModule('no-such-package', 'x'))).toMatchObject({
       ename: 'ModuleNotFoundError',
       evalue: expect.stringContaining(
-        `no package "no-such-package" to be found from the engine's working directory`,
+        `cannot resolve package "no-such-package" from the engine's working directory`,
       ),
     });
     const exports = file('exports.mjs', 'export const a = 1, b = () => 2;');
     expect(await content(fromModule(exports, 'c'))).toMatchObject({
       ename: 'TypeError',
-      evalue: expect.stringMatching(/exports no function "c"; functions there: b/),
+      evalue: expect.stringMatching(/exports no function "c"; exported functions: b/),
     });
     expect((await content(fromModule(exports, 'a'))).evalue).toMatch(/"a", which is 1/);
     const broken = file('broken.mjs', 'export const a = () => {');
@@ -284,7 +284,7 @@ describe('published data', () => {
     expect(await evalue(fromText('() => ipyparallel.task.progress("half")'))).toMatch(
       /number between 0 and 1/,
     );
-    expect(await evalue(fromText('() => ipyparallel.task.publish(5)'))).toMatch(/dict of data/);
+    expect(await evalue(fromText('() => ipyparallel.task.publish(5)'))).toMatch(/object of data/);
   });
 });
 

@@ -77,7 +77,7 @@ describe('registration', () => {
     const { engine, lines } = await engineOn(controller, { id: 7 });
     expect(controller.of('registration_request')[0]?.content).toEqual({ uuid: engine.uuid, id: 7 });
     expect(engine.id).toBe(0);
-    expect(lines).toContain('warn: asked for id 7, was given 0');
+    expect(lines).toContain('warn: requested id 7, but the hub assigned 0');
   });
 
   test('CURVE and msgpack', async () => {

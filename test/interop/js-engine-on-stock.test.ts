@@ -303,7 +303,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       await rc.execute(engine.uuid, 'globalThis.kept = 41');
       const { kernelPid } = engine;
       await cluster.killController();
-      const broken = /a link to the controller at \S+ broke/;
+      const broken = /link to the controller at \S+ broke/;
       await waitFor(() => broken.test(engine.stderr), { what: () => `the break: ${engine.stderr}` });
       // The engine stands still, so that it has no link when the hub lists it again, as stock hubs do at once.
       engine.child.kill('SIGSTOP');

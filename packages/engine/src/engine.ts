@@ -1,87 +1,62 @@
-import {
-  type AnyMessage,
-  channelAddress,
-  DELIMITER,
-  type EngineConnectionInfo,
-  newId,
-  type Session,
-  UsageError,
-} from '@ipyparallel-js/protocol';
+import { type EngineConnectionInfo, newId, UsageError } from '@ipyparallel-js/protocol';
 import {
   createLogger,
-  createSession,
   curveKeys,
   type Deadline,
-  type DropReason,
-  Intake,
-  type LinkState,
   type Logger,
-  MessageSocket,
+  type MessageSocket,
   pause,
   reachableInterface,
   startDeadline,
   thisMachine,
-  timeoutError,
   watchParent,
-  type ZmqSocket,
 } from '@ipyparallel-js/wire';
 import { VERSION } from './common/version.js';
-import { type LoadedInfo, loadConnectionInfo } from './connection/connection-info.js';
+import { loadConnectionInfo } from './connection/connection-info.js';
+import { ControllerLinks, type EngineStats } from './connection/controller-links.js';
 import { Heart } from './connection/heart.js';
-import { Links } from './connection/links.js';
-import { Reunion } from './connection/re-registration.js';
-import { type Registration, register } from './connection/registration.js';
-import { SocketFactory } from './connection/sockets.js';
-import type { Farewell } from './kernel/messages.js';
+import { ReRegistration } from './connection/re-registration.js';
+import { Registrar } from './connection/registrar.js';
+import type { Registration } from './connection/registration.js';
 import { type EngineOptions, type ResolvedEngineOptions, resolveEngineOptions } from './options/options.js';
-import { ControlHandler } from './tasks/control.js';
-import type { EngineStats } from './tasks/engine-stats.js';
+import { ControlHandler } from './tasks/control-handler.js';
 import { KernelProcess } from './tasks/kernel-process.js';
-import { LostWork } from './tasks/lost-work.js';
+import { LostTaskDetector } from './tasks/lost-tasks.js';
 import { Publisher } from './tasks/publisher.js';
 import { TaskRunner } from './tasks/task-runner.js';
 
 /** Why an engine has ended. */
 export interface EngineEnd {
   readonly reason: 'stopped' | 'shutdown' | 'kernel-died' | 'controller-lost' | 'parent-gone';
-  /** The same in words. */
+  /** A description of the reason. */
   readonly detail: string;
 }
 
 type WorkChannel = 'mux' | 'task' | 'broadcast';
 
-/** How long what is queued may take to leave when the engine ends, in ms. */
+/** How long queued messages may take to leave when the engine ends, in ms. */
 const FLUSH_TIMEOUT = 500;
 
-/** How long the controller's first subscription to our output may take, in ms. */
+/** How long to wait for the controller's first subscription to iopub, in ms. */
 const SUBSCRIPTION_WAIT = 10_000;
 
 /**
- * A JavaScript engine: registered with a controller, it runs `execute` and `apply` in a process of its own, whose
- * context persists. Works with stock `ipcontroller`s from 7.1 on.
+ * A JavaScript engine: registers with a controller and runs `execute` and `apply` requests in a separate process, whose
+ * context persists. Works with Python's `ipcontroller` from 7.1 on.
  */
 export class Engine {
-  /** The engine's uuid: its routing id and session id. */
-  readonly uuid: string = newId();
-  /** Resolves with the reason when the engine has ended, however it did. */
+  /** The engine's uuid, which is also its routing id and session id. */
+  readonly uuid: string;
+  /** Resolves with the reason when the engine has ended for any reason. */
   readonly closed: Promise<EngineEnd>;
   readonly #options: ResolvedEngineOptions;
   readonly #info: EngineConnectionInfo;
-  /** The info's interface, with a host that can be reached from here. */
-  readonly #interface: string;
+  readonly #links: ControllerLinks;
+  readonly #registrar: Registrar;
   readonly #log: Logger;
-  readonly #session: Session;
-  readonly #intake: Intake;
-  readonly #sockets: SocketFactory;
-  readonly #links: MessageSocket[] = [];
-  readonly #state: Links;
   readonly #work = new Map<string, MessageSocket>();
-  readonly #dropped: { -readonly [R in DropReason]: number } = { malformed: 0, forged: 0, replayed: 0 };
   readonly #cleanups: (() => void)[] = [];
-  #registrar: MessageSocket | undefined;
   #registration: Registration | undefined;
-  #reunion: Reunion | undefined;
-  #lostWork: LostWork | undefined;
   #runner: TaskRunner | undefined;
   #control: ControlHandler | undefined;
   #ending: Promise<void> | undefined;
@@ -89,49 +64,47 @@ export class Engine {
 
   private constructor(
     options: ResolvedEngineOptions,
-    { info, path }: LoadedInfo,
-    reachable: string,
+    info: EngineConnectionInfo,
+    uuid: string,
+    links: ControllerLinks,
     log: Logger,
   ) {
     this.#options = options;
     this.#info = info;
-    this.#interface = reachable;
+    this.uuid = uuid;
+    this.#links = links;
+    this.#registrar = new Registrar(links, info.registration);
     this.#log = log;
-    this.#session = createSession(info, { session: this.uuid });
-    this.#intake = new Intake(this.#session, (reason, channel, error) => {
-      if (this.#dropped[reason]++ > 0) return;
-      log.warn(`dropped a ${reason} message on ${channel}: ${error.message}; later ones are only counted`);
-    });
-    this.#sockets = new SocketFactory(
-      this.uuid,
-      curveKeys(info, path, options.env),
-      reachable.startsWith('tcp://['),
-    );
-    this.#state = new Links(info.interface, log, (links) => this.#reunion?.linksAre(links));
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
   }
 
   /**
-   * Registers with the controller of a connection file and starts to work. Mirrors `ipengine`. Resolves when every
-   * socket is connected; the hub announces the engine at the first heartbeat after that.
-   * @throws ConnectionFileError, TimeoutError naming the address, AuthenticationError, HubError, UsageError
+   * Registers with the controller of a connection file and starts to work. Resolves when every socket is connected; the
+   * hub announces the engine at its next heartbeat. Mirrors `ipengine`.
+   * @throws {UsageError} when an option is invalid.
+   * @throws {ConnectionFileError} when the connection file is missing or invalid.
+   * @throws {AuthenticationError} when the controller uses another key.
+   * @throws {HubError} when the hub refuses the registration.
+   * @throws {TimeoutError} when the controller does not reply in time; the message names its address.
    */
   static async start(options: EngineOptions = {}): Promise<Engine> {
     const resolved = resolveEngineOptions(options);
     const log = createLogger(resolved.logLevel, resolved.log);
     const deadline = (): Deadline =>
       startDeadline(resolved.signal === undefined ? {} : { signal: resolved.signal }, resolved.timeout);
-    const loaded = await loadConnectionInfo(resolved.source, deadline(), log);
-    const { info, path } = loaded;
+    const { info, path } = await loadConnectionInfo(resolved.source, deadline(), log);
     if (info.ssh !== '') {
       throw new UsageError(
-        `the connection file asks for an ssh tunnel through ${info.ssh}, which this engine does not make; tunnel its ports yourself, or start the controller without --enginessh`,
+        `the connection file requires an ssh tunnel through ${info.ssh}, which the JavaScript engine does not open; forward its ports yourself, or start the controller without --enginessh`,
       );
     }
     const reachable = await reachableInterface(info, path, thisMachine, deadline());
-    const engine = new Engine(resolved, loaded, reachable, log);
+    const uuid = newId();
+    const curve = curveKeys(info, path, resolved.env);
+    const links = new ControllerLinks({ info, reachable, uuid, curve, log });
+    const engine = new Engine(resolved, info, uuid, links, log);
     try {
       await engine.#open(deadline());
     } catch (error) {
@@ -141,22 +114,22 @@ export class Engine {
     return engine;
   }
 
-  /** The id that the hub gave. */
+  /** The id that the hub assigned. */
   get id(): number {
     return this.#registration?.id ?? -1;
   }
 
-  /** Process id of the kernel, which runs the code; another one after a `clear`. */
+  /** The process id of the kernel, which runs the code. A `clear` replaces that process. */
   get kernelPid(): number {
     return this.#runner?.kernelPid ?? 0;
   }
 
-  /** What was dropped so far. */
+  /** The number of messages dropped so far. */
   get stats(): EngineStats {
-    return { ...this.#dropped };
+    return this.#links.dropped;
   }
 
-  /** Answers what is outstanding with an EngineError, unregisters and ends the kernel; idempotent. */
+  /** Fails outstanding tasks with an EngineError, unregisters and ends the kernel process; idempotent. */
   async stop(): Promise<void> {
     await this.#end({ reason: 'stopped', detail: 'was stopped' });
   }
@@ -166,95 +139,61 @@ export class Engine {
   }
 
   async #open(deadline: Deadline): Promise<void> {
-    const { timeout, signal, id: wantedId } = this.#options;
-    this.#registration = await this.#register(wantedId, deadline);
+    const { signal, id: requestedId } = this.#options;
+    this.#registration = await this.#registrar.register(requestedId, deadline);
+    this.#links.trackStates();
     const { id, hbPeriod } = this.#registration;
-    if (wantedId !== undefined && wantedId !== id)
-      this.#log.warn(`asked for id ${wantedId}, was given ${id}`);
+    if (requestedId !== undefined && requestedId !== id)
+      this.#log.warn(`requested id ${requestedId}, but the hub assigned ${id}`);
 
     let subscribed = (): void => {};
     const subscription = new Promise<void>((resolve) => {
       subscribed = resolve;
     });
-    const iopub = this.#link('iopub', this.#sockets.publisher(), this.#info.iopub, () => subscribed());
-    const publisher = new Publisher(this.#session, iopub, id);
+    const { sockets } = this.#links;
+    const iopub = this.#links.open('iopub', sockets.publisher(), this.#info.iopub, () => subscribed());
+    await this.#startKernel(new Publisher(this.#links.session, iopub, id), id);
+    signal?.throwIfAborted();
+
+    const links = [iopub, this.#openControl(), ...this.#openWork(id)];
+    const pong = this.#links.open('hb_pong', sockets.dealer(), this.#info.hb_pong, () => {});
+    await this.#links.untilConnected([...links, pong], deadline);
+    const late = pause(SUBSCRIPTION_WAIT, signal).then(() => 'late');
+    if ((await Promise.race([subscription, late])) === 'late') {
+      signal?.throwIfAborted();
+      this.#log.warn(
+        `the controller has not subscribed to iopub at ${iopub.address}; the first output may be lost`,
+      );
+    }
+    this.#startHeart(pong, hbPeriod);
+    this.#watchRestarts(id, hbPeriod);
+    this.#watchParent();
+    this.#log.info(`registered as engine ${id} (${this.uuid}) with ${this.#links.controller}`);
+  }
+
+  async #startKernel(publisher: Publisher, id: number): Promise<void> {
+    const { session, sockets } = this.#links;
     const engine = { id, uuid: this.uuid };
+    const common = { session, publisher, engine, log: this.#log };
     this.#runner = await TaskRunner.start({
-      session: this.#session,
-      publisher,
-      engine,
-      log: this.#log,
+      ...common,
       now: () => new Date(),
       startKernel: (events) =>
         KernelProcess.start({
           cwd: this.#options.cwd,
           nodeArgs: this.#options.nodeArgs,
-          farewell: this.#farewell(id),
-          timeout,
+          unregistration: { ...this.#registrar.unregistrationRequest(id), socket: sockets.curve },
+          timeout: this.#options.timeout,
           events,
         }),
       onKernelDeath: (how) => void this.#end({ reason: 'kernel-died', detail: `its kernel process ${how}` }),
     });
-    signal?.throwIfAborted();
     this.#control = new ControlHandler({
-      session: this.#session,
-      publisher,
-      engine,
+      ...common,
       runner: this.#runner,
-      log: this.#log,
       version: VERSION,
-      onShutdown: () => void this.#end({ reason: 'shutdown', detail: 'was asked to shut down' }),
+      onShutdown: () => void this.#end({ reason: 'shutdown', detail: 'received a shutdown request' }),
     });
-
-    const links = [iopub, this.#openControl(), ...this.#openWork(id)];
-    const pong = this.#link('hb_pong', this.#sockets.dealer(), this.#info.hb_pong, () => {});
-    await Promise.all([...links, pong].map((link) => connected(link, deadline)));
-    const late = pause(SUBSCRIPTION_WAIT, signal).then(() => 'late');
-    if ((await Promise.race([subscription, late])) === 'late') {
-      signal?.throwIfAborted();
-      this.#log.warn(
-        `the controller has not subscribed to iopub at ${iopub.address}; first output may be lost`,
-      );
-    }
-    this.#startHeart(pong, hbPeriod);
-    this.#awaitRestarts(id, hbPeriod);
-    this.#watchParent();
-    this.#log.info(`registered as engine ${id} (${this.uuid}) with ${this.#info.interface}`);
-  }
-
-  async #register(id: number | undefined, deadline: Deadline): Promise<Registration> {
-    let take = (_message: AnyMessage | undefined): void => {};
-    const receive = (frames: Buffer[]): void => {
-      const message = this.#intake.decode('registration', frames);
-      if (message === undefined || message.msg_type === 'registration_reply') take(message);
-      if (message === undefined) return;
-      this.#reunion?.take(message);
-      this.#lostWork?.take(message);
-    };
-    const port = this.#info.registration;
-    const link = this.#link('registration', this.#sockets.dealer(), port, receive);
-    this.#registrar = link;
-    return await register({
-      session: this.#session,
-      link,
-      id,
-      // A bare delimiter draws a hub_error, signed with the hub's own key, from every hub.
-      probe: () => this.#link('probe', this.#sockets.anonymous(), port, receive).send([DELIMITER]),
-      deadline,
-      nextMessage: () =>
-        new Promise((resolve) => {
-          take = resolve;
-        }),
-    });
-  }
-
-  /** Made anew for each kernel: a hub takes each message once. */
-  #farewell(id: number): Farewell {
-    return {
-      address: this.#address(this.#info.registration),
-      frames: this.#session.encode(this.#session.message('unregistration_request', { id })),
-      socket: this.#sockets.curve,
-    };
   }
 
   #openWork(id: number): MessageSocket[] {
@@ -269,8 +208,9 @@ export class Engine {
   }
 
   #openWorkLink(name: WorkChannel, port: number): MessageSocket {
-    const link = this.#link(name, this.#sockets.dealer(), port, (frames) => {
-      const request = this.#intake.decode(name, frames);
+    const { intake, sockets } = this.#links;
+    const link = this.#links.open(name, sockets.dealer(), port, (frames) => {
+      const request = intake.decode(name, frames);
       if (request === undefined) return;
       const reply = (answer: Buffer[]): void => link.send(answer);
       switch (request.msg_type) {
@@ -279,7 +219,7 @@ export class Engine {
           this.#runner?.push({ request, reply });
           break;
         case 'kernel_info_request':
-          this.#control?.kernelInfo(request, reply);
+          this.#control?.replyKernelInfo(request, reply);
           break;
         default:
           this.#log.debug(`ignored a ${request.msg_type} on ${name}`);
@@ -290,88 +230,74 @@ export class Engine {
   }
 
   #openControl(): MessageSocket {
-    const link = this.#link('control', this.#sockets.dealer(), this.#info.control, (frames) => {
-      const request = this.#intake.decode('control', frames);
-      if (request !== undefined) void this.#control?.handle(request, (answer) => link.send(answer));
+    const { intake, sockets } = this.#links;
+    const link = this.#links.open('control', sockets.dealer(), this.#info.control, (frames) => {
+      const request = intake.decode('control', frames);
+      if (request !== undefined) void this.#control?.handle(request, (reply) => link.send(reply));
     });
     return link;
   }
 
   #startHeart(pong: MessageSocket, period: number): void {
+    const { sockets, states, controller } = this.#links;
     const heart = new Heart(pong, {
       period,
       maxMisses: this.#options.maxHeartbeatMisses,
       onMiss: (misses, ms) =>
-        this.#log.warn(`no heartbeat of the controller for ${ms} ms, ${misses} times in a row`),
+        this.#log.warn(`received no heartbeat from the controller for ${ms} ms, ${misses} times in a row`),
       onSilence: (ms) => {
-        const detail = `lost its controller: no heartbeat from ${this.#info.interface} for ${ms} ms`;
+        const detail = `lost its controller: no heartbeat from ${controller} for ${ms} ms`;
         void this.#end({ reason: 'controller-lost', detail });
       },
     });
     this.#cleanups.push(() => heart.stop());
-    this.#link('hb_ping', this.#sockets.subscriber(), this.#info.hb_ping, (frames) =>
-      heart.beat(frames, this.#state.mayBeat),
+    this.#links.open('hb_ping', sockets.subscriber(), this.#info.hb_ping, (frames) =>
+      heart.beat(frames, states.heartbeatAllowed),
     );
   }
 
-  /** From now on a controller that starts anew on the same ports gets this engine back. */
-  #awaitRestarts(id: number, hbPeriod: number): void {
-    const link = this.#registrar;
-    if (link === undefined) return;
-    const common = { session: this.#session, id, link, log: this.#log };
-    const lostWork = new LostWork({
+  /** Makes this engine return to a controller that is restarted on the same ports. */
+  #watchRestarts(id: number, hbPeriod: number): void {
+    const common = { id, registrar: this.#registrar, log: this.#log };
+    const lostTasks = new LostTaskDetector({
       ...common,
-      missing: (msgIds) => this.#runner?.missing(msgIds) ?? [],
-      fail: (queue, request) => {
+      notReceived: (msgIds) => this.#runner?.notReceived(msgIds) ?? [],
+      failTask: (queue, request) => {
         const work = this.#work.get(queue);
-        if (work !== undefined) this.#runner?.giveUp(request, (frames) => work.send(frames));
+        if (work !== undefined) this.#runner?.failLost(request, (frames) => work.send(frames));
       },
     });
-    this.#lostWork = lostWork;
-    const reunion = new Reunion({
+    const reRegistration = new ReRegistration({
       ...common,
-      onBack: (stock) => {
-        // Our own controller sees to it by itself.
-        if (stock) lostWork.look();
+      uuid: this.uuid,
+      onReconnect: (stock) => {
+        // Controllers of this project detect lost tasks themselves.
+        if (stock) lostTasks.check();
       },
-      onOtherId: (given) => {
-        // So that it is this id that is given back.
-        this.#registration = { id: given, hbPeriod };
-        const detail = `lost its controller: the one that took its place has given id ${id} to another engine`;
+      onIdMismatch: (assigned) => {
+        // The engine must unregister under the id that the hub has assigned now.
+        this.#registration = { id: assigned, hbPeriod };
+        const detail = `lost its controller: the restarted controller has assigned id ${id} to another engine`;
         void this.#end({ reason: 'controller-lost', detail });
       },
     });
-    this.#reunion = reunion;
+    this.#links.states.onChange((states) => reRegistration.handleLinkChange(states));
+    this.#registrar.onMessage((message) => {
+      reRegistration.handleMessage(message);
+      lostTasks.handleMessage(message);
+    });
     this.#cleanups.push(
-      () => reunion.stop(),
-      () => lostWork.stop(),
+      () => reRegistration.stop(),
+      () => lostTasks.stop(),
     );
   }
 
   #watchParent(): void {
     const { parentPid } = this.#options;
     if (parentPid === undefined) return;
-    const gone = (): void =>
+    const onExit = (): void =>
       void this.#end({ reason: 'parent-gone', detail: `lost its parent process ${parentPid}` });
-    this.#cleanups.push(watchParent(parentPid, gone));
-  }
-
-  #link(name: string, socket: ZmqSocket, port: number, onFrames: (frames: Buffer[]) => void): MessageSocket {
-    const link = new MessageSocket(name, socket, {
-      onFailure: (doing, error) => this.#log.error(`${doing} at ${link.address} failed`, error),
-      // A link that never was is not one that broke.
-      onLink: (state: LinkState) => {
-        if (this.#registration !== undefined && name !== 'probe') this.#state.set(name, state);
-      },
-    });
-    link.connect(this.#address(port));
-    link.read(onFrames);
-    this.#links.push(link);
-    return link;
-  }
-
-  #address(port: number): string {
-    return channelAddress(this.#interface, port);
+    this.#cleanups.push(watchParent(parentPid, onExit));
   }
 
   #end(end: EngineEnd): Promise<void> {
@@ -380,29 +306,17 @@ export class Engine {
   }
 
   async #close(end: EngineEnd): Promise<void> {
-    if (this.#registration !== undefined) {
+    const registration = this.#registration;
+    if (registration !== undefined) {
       const line = `engine ${this.id} (${this.uuid}) ends: ${end.detail}`;
       if (end.reason === 'kernel-died' || end.reason === 'controller-lost') this.#log.error(line);
       else this.#log.info(line);
     }
     for (const cleanup of this.#cleanups.splice(0)) cleanup();
     this.#runner?.stop(end.detail);
-    if (this.#registration !== undefined) {
-      const farewell = this.#session.message('unregistration_request', { id: this.#registration.id });
-      this.#registrar?.send(this.#session.encode(farewell));
-    }
-    await Promise.all([this.#runner?.dispose(), ...this.#links.map((link) => link.flush(FLUSH_TIMEOUT))]);
-    await Promise.all(this.#links.map((link) => link.close()));
+    if (registration !== undefined) this.#registrar.unregister(registration.id);
+    await Promise.all([this.#runner?.dispose(), this.#links.flush(FLUSH_TIMEOUT)]);
+    await this.#links.close();
     this.#resolveClosed(end);
   }
-}
-
-function connected(link: MessageSocket, deadline: Deadline): Promise<void> {
-  return link.waitUntilLinked(deadline, (waited) =>
-    timeoutError(
-      `no connection to the controller's ${link.name} socket at ${link.address}`,
-      waited,
-      'is it running, and is its CURVE key right?',
-    ),
-  );
 }

@@ -1,9 +1,9 @@
-// What the other packages and the tests of this project need and users do not. No promise of stability.
+// For the other packages of this project and its tests, not for users. May change in any release.
 
+export { rewriteDynamicImports } from './kernel/dynamic-imports.js';
 export { describeFailure } from './kernel/failures.js';
 export { runGenerator } from './kernel/generators.js';
-export { rewriteDynamicImports } from './kernel/imports.js';
-export { OutputBatcher } from './kernel/output.js';
+export { OutputBatcher } from './kernel/output-batcher.js';
 export { RunningTask } from './kernel/running-task.js';
 export { type EngineArguments, HELP, parseEngineArguments } from './options/arguments.js';
 export { resolveEngineOptions } from './options/options.js';

@@ -4,7 +4,7 @@ import { VERSION } from './common/version.js';
 import { Engine, type EngineEnd } from './engine.js';
 import { type EngineArguments, HELP, parseEngineArguments } from './options/arguments.js';
 
-/** What an engine forked with an IPC channel sends to its parent. */
+/** The message that an engine forked with an IPC channel sends to its parent. */
 export interface RegisteredNotice {
   readonly type: 'registered';
   readonly id: number;

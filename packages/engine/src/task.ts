@@ -1,10 +1,10 @@
-// What modules that engines import use: `import { task } from '@ipyparallel-js/engine/task'`. Its types know the
-// global `ipyparallel` of the engines, too.
+// For modules that engines import: `import { task } from '@ipyparallel-js/engine/task'`. Also declares the engines'
+// global `ipyparallel`.
 import type { EngineGlobal } from '@ipyparallel-js/protocol';
 
 export { type EngineGlobal, type TaskContext, type TaskProgress, task } from '@ipyparallel-js/protocol';
 
 declare global {
-  /** On a JavaScript engine: the running task. Not defined elsewhere. */
+  /** The running task. Defined on JavaScript engines only. */
   var ipyparallel: EngineGlobal;
 }

@@ -8,7 +8,7 @@ function batcher(options: { limit?: number } = {}) {
   const output = new OutputBatcher({
     emit: (name, text) => emitted.push(`${name}:${text}`),
     now: () => clock.now,
-    later: (callback, ms) => timers.push({ callback, at: clock.now + ms }),
+    schedule: (callback, ms) => timers.push({ callback, at: clock.now + ms }),
     ...options,
   });
   return { output, emitted, timers, clock };

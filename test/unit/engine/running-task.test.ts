@@ -10,10 +10,10 @@ function taskAt() {
   const timers: { at: number; act: () => void }[] = [];
   const task = new RunningTask({
     msgId: 'the-task',
-    abortAsked: () => asked,
+    abortRequested: () => asked,
     send: (payload) => sent.push(payload),
     now: () => time,
-    later: (act, ms) => timers.push({ at: time + ms, act }),
+    schedule: (act, ms) => timers.push({ at: time + ms, act }),
   });
   return {
     task,
@@ -95,11 +95,11 @@ test('an abort is seen when it is looked for, and told to who listens', () => {
   expect(task.signal.aborted).toBe(true);
   expect(told).toBe(1);
   expect(signal.reason).toMatchObject({ name: 'TaskAborted', code: 'TASK_ABORTED' });
-  expect(task.endedBy(signal.reason)).toBe(true);
-  expect(task.endedBy(new Error('x', { cause: signal.reason }))).toBe(true);
-  expect(task.endedBy(new DOMException('x', 'AbortError'))).toBe(true);
-  expect(task.endedBy(new Error('x'))).toBe(false);
-  expect(task.endedBy('x')).toBe(false);
+  expect(task.wasAbortedBy(signal.reason)).toBe(true);
+  expect(task.wasAbortedBy(new Error('x', { cause: signal.reason }))).toBe(true);
+  expect(task.wasAbortedBy(new DOMException('x', 'AbortError'))).toBe(true);
+  expect(task.wasAbortedBy(new Error('x'))).toBe(false);
+  expect(task.wasAbortedBy('x')).toBe(false);
 });
 
 test('an interrupt aborts the signal, and is no abort of the task', () => {
@@ -107,7 +107,7 @@ test('an interrupt aborts the signal, and is no abort of the task', () => {
   task.interrupt();
   expect(task.signal.reason).toMatchObject({ name: 'KeyboardInterrupt' });
   expect(task.aborted).toBe(false);
-  expect(task.endedBy(task.signal.reason)).toBe(false);
+  expect(task.wasAbortedBy(task.signal.reason)).toBe(false);
 });
 
 test('a generator that yields much waits until it has left, and yields each value once', async () => {

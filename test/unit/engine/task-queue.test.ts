@@ -61,9 +61,9 @@ test('a task that was given up as lost does not run when it comes after all', ()
   const queue = new TaskQueue();
   const late = task();
   const { msg_id: id } = late.request;
-  expect(queue.missing([id, 'another'])).toEqual([id, 'another']);
-  queue.lose(id);
-  expect(queue.missing([id, 'another'])).toEqual(['another']);
+  expect(queue.notReceived([id, 'another'])).toEqual([id, 'another']);
+  queue.markLost(id);
+  expect(queue.notReceived([id, 'another'])).toEqual(['another']);
   expect(queue.push(late)).toBe('lost');
   expect(queue.length).toBe(0);
 });
@@ -72,5 +72,5 @@ test('what waits is not missing, however many wait', () => {
   const queue = new TaskQueue();
   const tasks = Array.from({ length: 10_001 }, () => task());
   for (const each of tasks) queue.push(each);
-  expect(queue.missing(tasks.map(({ request }) => request.msg_id))).toEqual([]);
+  expect(queue.notReceived(tasks.map(({ request }) => request.msg_id))).toEqual([]);
 });

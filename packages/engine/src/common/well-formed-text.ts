@@ -1,4 +1,4 @@
-/** Text as UTF-8 can carry it: a lone surrogate, which Python's databases refuse, becomes U+FFFD. */
-export function wireText(text: string): string {
+/** Replaces lone surrogates, which Python's databases refuse, by U+FFFD. */
+export function toWellFormedText(text: string): string {
   return /[\ud800-\udfff]/.test(text) ? Buffer.from(text, 'utf8').toString('utf8') : text;
 }

@@ -6,16 +6,17 @@ import {
 import { type Deadline, type Logger, readConnectionFile } from '@ipyparallel-js/wire';
 import type { ConnectionSource } from '../options/options.js';
 
-/** Connection information that was checked, and where it is from. */
+/** Validated connection information and its source. */
 export interface LoadedInfo {
   readonly info: EngineConnectionInfo;
-  /** The file, or the name of what stood in for it; for messages. */
+  /** The file, or the name of the option or variable; for messages. */
   readonly path: string;
 }
 
 /**
- * Reads and checks the connection information. A file that is not there yet, or not yet whole, is waited for.
- * @throws ConnectionFileError naming the file and what is wrong; the signal's reason
+ * Reads and validates the connection information. Waits for a file that is missing or incomplete.
+ * @throws {ConnectionFileError} naming the file and the problem.
+ * @throws The signal's reason when it aborts.
  */
 export async function loadConnectionInfo(
   source: ConnectionSource,

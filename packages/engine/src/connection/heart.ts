@@ -1,20 +1,19 @@
 import type { MessageSocket } from '@ipyparallel-js/wire';
 
-/** What a {@link Heart} stands on. */
 export interface HeartOptions {
-  /** The controller's beat, in ms. */
+  /** The period of the controller's heartbeats, in ms. */
   readonly period: number;
-  /** So many checks in a row without a beat end the controller's life for us; 0 for no check. */
+  /** How many checks in a row without a heartbeat mean that the controller is lost; 0 disables the check. */
   readonly maxMisses: number;
   readonly onMiss: (misses: number, checkPeriod: number) => void;
-  /** The controller is gone; called once. */
+  /** The controller is lost; called once. */
   readonly onSilence: (silentMs: number) => void;
 }
 
-/** Checks come a little slower than beats, as in Python's engines, so that none is missed by a hair. */
-const GRACE = 500;
+/** How much longer than the heartbeat period the check period is, in ms, as in Python's engines. */
+const CHECK_MARGIN = 500;
 
-/** Echoes the controller's heartbeats, and notices when they stay away. */
+/** Echoes the controller's heartbeats and detects when they stop. */
 export class Heart {
   readonly #options: HeartOptions;
   readonly #pong: MessageSocket;
@@ -26,15 +25,15 @@ export class Heart {
     this.#pong = pong;
     this.#options = options;
     if (options.maxMisses > 0) {
-      const checkPeriod = options.period + GRACE;
+      const checkPeriod = options.period + CHECK_MARGIN;
       this.#timer = setInterval(() => this.#check(checkPeriod), checkPeriod);
     }
   }
 
-  /** A ping came: the same frames go back, unless the engine is not to be taken for ready. */
-  beat(frames: Buffer[], ready = true): void {
+  /** Handles a ping: sends the same frames back unless `reply` is false. */
+  beat(frames: Buffer[], reply = true): void {
     this.#beats++;
-    if (ready) this.#pong.send(frames);
+    if (reply) this.#pong.send(frames);
   }
 
   stop(): void {

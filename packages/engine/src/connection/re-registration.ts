@@ -1,75 +1,74 @@
-import type { AnyMessage, Session } from '@ipyparallel-js/protocol';
+import type { AnyMessage } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
-import type { Logger, MessageSocket } from '@ipyparallel-js/wire';
-import type { Links } from './links.js';
+import type { Logger } from '@ipyparallel-js/wire';
+import type { LinkStates } from './link-states.js';
+import type { Registrar } from './registrar.js';
 
-/** What a {@link Reunion} stands on. */
-export interface ReunionOptions {
-  readonly session: Session;
+export interface ReRegistrationOptions {
   readonly id: number;
-  /** The link to the hub's registration socket. */
-  readonly link: MessageSocket;
+  readonly uuid: string;
+  readonly registrar: Pick<Registrar, 'send'>;
   readonly log: Logger;
-  /** The controller that is there now has given our id to another engine. */
-  readonly onOtherId: (id: number) => void;
-  /** All links are up again, and the hub knows this engine; `stock` for one that is not ours. */
-  readonly onBack: (stock: boolean) => void;
+  /** The restarted controller has given this engine's id to another engine, and `id` to this one. */
+  readonly onIdMismatch: (id: number) => void;
+  /** All links are up again, and the hub lists this engine; `stock` for a Python hub. */
+  readonly onReconnect: (stock: boolean) => void;
 }
 
-/** A hub that takes its engines back does so at their first beats, so it is asked a little later, in ms. */
-const PATIENCE = 3000;
+/** How long after a reconnect to query the hub, in ms. A hub that restores its engines lists them at their first beats. */
+const QUERY_DELAY = 3000;
 
 /**
- * Registers an engine anew with a controller that was restarted on the same ports and does not know it: ZeroMQ connects
- * its sockets again by itself, but a hub that started empty would never use it.
+ * Registers an engine again with a controller that was restarted on the same ports and does not know it. ZeroMQ
+ * reconnects the sockets by itself, but a hub that started empty would never send work to this engine.
  */
-export class Reunion {
-  readonly #options: ReunionOptions;
-  #wasDown = false;
-  #complete = true;
+export class ReRegistration {
+  readonly #options: ReRegistrationOptions;
+  #linkChanged = false;
+  #allUp = true;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(options: ReunionOptions) {
+  constructor(options: ReRegistrationOptions) {
     this.#options = options;
   }
 
-  /** A link broke, or is up again. */
-  linksAre(links: Links): void {
-    this.#wasDown = true;
-    this.#complete = links.complete;
+  /** Handles a link that broke or was restored. */
+  handleLinkChange(states: LinkStates): void {
+    this.#linkChanged = true;
+    this.#allUp = states.allUp;
     clearTimeout(this.#timer);
-    if (links.isUp('registration')) this.#timer = setTimeout(() => this.#ask(), PATIENCE);
+    if (states.isUp('registration')) this.#timer = setTimeout(() => this.#queryEngines(), QUERY_DELAY);
   }
 
-  /** A message from the hub. */
-  take({ msg_type: type, content }: AnyMessage): void {
-    const { session, id, link, log, onOtherId, onBack } = this.#options;
+  /** Handles a message from the hub. */
+  handleMessage({ msg_type: type, content }: AnyMessage): void {
+    const { id, uuid, registrar, log, onIdMismatch, onReconnect } = this.#options;
     if (type === 'connection_reply' && isDict(content['engines'])) {
-      if (!this.#wasDown) return;
-      this.#wasDown = false;
+      if (!this.#linkChanged) return;
+      this.#linkChanged = false;
       clearTimeout(this.#timer);
-      if (Object.values(content['engines']).includes(session.session)) {
-        if (this.#complete) onBack(!isDict(content['hub']));
+      if (Object.values(content['engines']).includes(uuid)) {
+        if (this.#allUp) onReconnect(!isDict(content['hub']));
         return;
       }
-      log.warn('the controller was restarted and does not know this engine; it registers anew');
-      link.send(session.encode(session.message('registration_request', { uuid: session.session, id })));
+      log.warn('the controller was restarted and does not know this engine; registering again');
+      registrar.send('registration_request', { uuid, id });
       return;
     }
     if (type !== 'registration_reply') return;
-    const given = content['id'];
-    if (content['status'] !== 'ok') log.info(`not registered anew: ${String(content['evalue'])}`);
-    else if (typeof given === 'number' && given !== id) onOtherId(given);
-    else log.info(`registered anew as engine ${id}`);
+    const assigned = content['id'];
+    if (content['status'] !== 'ok')
+      log.info(`the hub refused to register the engine again: ${String(content['evalue'])}`);
+    else if (typeof assigned === 'number' && assigned !== id) onIdMismatch(assigned);
+    else log.info(`registered again as engine ${id}`);
   }
 
   stop(): void {
     clearTimeout(this.#timer);
   }
 
-  #ask(): void {
-    const { session, link } = this.#options;
-    link.send(session.encode(session.message('connection_request', {})));
-    this.#timer = setTimeout(() => this.#ask(), 10 * PATIENCE);
+  #queryEngines(): void {
+    this.#options.registrar.send('connection_request', {});
+    this.#timer = setTimeout(() => this.#queryEngines(), 10 * QUERY_DELAY);
   }
 }

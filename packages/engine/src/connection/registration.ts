@@ -8,33 +8,35 @@ import {
 import { hubError } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, type MessageSocket, timeoutError, withinDeadline } from '@ipyparallel-js/wire';
 
-/** What the hub gave an engine. */
+/** The hub's reply to a registration. */
 export interface Registration {
   readonly id: number;
-  /** The controller's heartbeat, in ms. */
+  /** The period of the controller's heartbeats, in ms. */
   readonly hbPeriod: number;
 }
 
-/** What {@link register} needs. */
 export interface RegistrationOptions {
   readonly session: Session;
   /** The link to the hub's registration socket. */
   readonly link: MessageSocket;
-  /** Resolves with the next message from the hub, or with undefined when one came that does not verify. */
+  /** Resolves with the next message from the hub, or with undefined for a message that does not verify. */
   readonly nextMessage: () => Promise<AnyMessage | undefined>;
-  /** The id to ask for. */
+  /** The requested id. */
   readonly id: number | undefined;
-  /** Asks the hub, on a socket of its own, for an answer that shows its key. */
+  /** Makes the hub send any signed message, which shows whether its key is the expected one. */
   readonly probe: () => void;
   readonly deadline: Deadline;
 }
 
-/** How long the hub may be silent before its key is doubted, in ms: it never answers what is signed with another. */
+/** How long to wait before probing the hub's key, in ms. A hub does not reply to messages signed with another key. */
 const PROBE_AFTER = 1000;
 
 /**
- * Asks the hub for an id. The hub counts the engine as registered from its first heartbeat on.
- * @throws TimeoutError naming the address, AuthenticationError, HubError when it refuses, the signal's reason
+ * Requests an id from the hub. The hub lists the engine from its first heartbeat on.
+ * @throws {TimeoutError} naming the address when the hub does not reply in time.
+ * @throws {AuthenticationError} when the hub uses another key.
+ * @throws {HubError} when the hub refuses.
+ * @throws The signal's reason when it aborts.
  */
 export async function register(options: RegistrationOptions): Promise<Registration> {
   const { session, link, id, deadline } = options;
@@ -44,23 +46,23 @@ export async function register(options: RegistrationOptions): Promise<Registrati
   });
   const reply = options.nextMessage();
   link.send(session.encode(request));
-  const silence = setTimeout(options.probe, PROBE_AFTER);
+  const probeTimer = setTimeout(options.probe, PROBE_AFTER);
   const message = await withinDeadline(deadline, reply, (waited) =>
     timeoutError(
-      `no answer to the registration request from ${link.address}`,
+      `no reply to the registration request from ${link.address}`,
       waited,
-      'is a controller running there, and is the connection file of this run of it?',
+      'is a controller running there, and is the connection file from its current run?',
     ),
-  ).finally(() => clearTimeout(silence));
+  ).finally(() => clearTimeout(probeTimer));
   if (message === undefined) {
     throw new AuthenticationError(
-      `the answer from ${link.address} does not verify with the connection file's key: the file is another controller's`,
+      `the reply from ${link.address} does not verify with the connection file's key: the file belongs to another controller`,
     );
   }
-  return registrationOf(message.content, link.address);
+  return parseRegistration(message.content, link.address);
 }
 
-function registrationOf(content: Dict, address: string): Registration {
+function parseRegistration(content: Dict, address: string): Registration {
   if (content.status !== 'ok') throw hubError(content);
   const { id, hb_period: hbPeriod } = content;
   if (typeof id !== 'number' || !Number.isInteger(id) || typeof hbPeriod !== 'number' || !(hbPeriod > 0)) {

@@ -1,23 +1,25 @@
 import type { CurveKeys } from '@ipyparallel-js/wire';
 import { Dealer, Subscriber, XPublisher } from 'zeromq';
 
-/** How long what was sent may take to leave after a socket is closed, in ms. */
+/** How long a closed socket may take to send its queue, in ms (`ZMQ_LINGER`). */
 const LINGER = 1000;
 
-/** How long one attempt to connect may take, in ms: the system's own patience outlasts a network that was cut. */
+/**
+ * How long one connection attempt may take, in ms (`ZMQ_CONNECT_TIMEOUT`). The system's default is longer than most
+ * network outages.
+ */
 const CONNECT_TIMEOUT = 3000;
 
-/** The CURVE keys of a socket; empty without CURVE. */
+/** The CURVE options of a socket; empty without CURVE. */
 type CurveOptions = {
   readonly curveServerKey?: string;
   readonly curvePublicKey?: string;
   readonly curveSecretKey?: string;
 };
 
-/** Makes the sockets of one engine: no high-water mark, its uuid as routing id, CURVE when the controller has it. */
+/** Creates the sockets of one engine: no high-water mark, its uuid as routing id, CURVE if the controller uses it. */
 export class SocketFactory {
   readonly #routingId: string;
-  /** What any socket to this controller needs. */
   readonly curve: CurveOptions;
   readonly #common: CurveOptions & {
     readonly linger: number;
@@ -34,7 +36,7 @@ export class SocketFactory {
     this.#common = { linger: LINGER, connectTimeout: CONNECT_TIMEOUT, ipv6, ...this.curve };
   }
 
-  /** A dealer under the engine's routing id. */
+  /** A dealer with the engine's routing id. */
   dealer(): Dealer {
     const dealer = this.anonymous();
     dealer.routingId = this.#routingId;
@@ -45,7 +47,7 @@ export class SocketFactory {
     return new Dealer({ ...this.#common, sendHighWaterMark: 0, receiveHighWaterMark: 0 });
   }
 
-  /** Receives everything. */
+  /** A subscriber to all topics. */
   subscriber(): Subscriber {
     const socket = new Subscriber({ ...this.#common, receiveHighWaterMark: 0 });
     socket.subscribe('');

@@ -1,45 +1,45 @@
-import { quietly } from './process-warnings.js';
+import { withoutProcessWarnings } from './process-warnings.js';
 
-// Code that V8 terminates inside a callback leaves its frames on Node's async stack. Node takes that for corruption
-// and aborts, unless told otherwise: by a flag (see KernelProcess) where no async hooks are in use, and where they
-// are, as with AsyncLocalStorage, by no documented means. So the two fields of its internals that the checks read are
-// set aside until the stack is clear again. Where Node has no such internals, nothing is done.
+// Code that V8 terminates inside a callback leaves its frames on Node's async stack. Node treats that as corruption and
+// aborts the process. A flag turns this check off where no async hooks are in use (see KernelProcess). Where hooks are
+// in use, as with AsyncLocalStorage, no documented option exists: this file clears the two internal fields that the
+// check reads until the stack is clear again. On a Node without these internals it does nothing.
 
 interface AsyncWrap {
   readonly async_hook_fields: Uint32Array;
   readonly constants: { readonly kCheck: number; readonly kTotals: number };
 }
 
-const SET_ASIDE = 'ipyparallel: set the async stack aside';
-const CLEAR = Symbol('clear the async stack');
+const SUSPEND_HOOKS = 'ipyparallel: suspend async hooks';
+const CLEAR_STACK = Symbol('clear the async stack');
 
-/** What the guard thread evaluates in the main thread, inside the code that it is about to terminate. */
-export const SET_ASIDE_EXPRESSION: string = `globalThis[Symbol.for(${JSON.stringify(SET_ASIDE)})]?.()`;
+/** The guard thread evaluates this in the main thread, inside the code that it is about to terminate. */
+export const SUSPEND_HOOKS_EXPRESSION: string = `globalThis[Symbol.for(${JSON.stringify(SUSPEND_HOOKS)})]?.()`;
 
 let hooks: AsyncWrap | undefined;
 let totals = 0;
 
-/** Makes {@link SET_ASIDE_EXPRESSION} work in this thread. */
+/** Makes {@link SUSPEND_HOOKS_EXPRESSION} work in this thread. */
 export async function prepareAsyncStack(): Promise<void> {
-  hooks = await quietly(asyncWrap);
-  Object.defineProperty(globalThis, Symbol.for(SET_ASIDE), { value: setAside });
+  hooks = await withoutProcessWarnings(readAsyncWrap);
+  Object.defineProperty(globalThis, Symbol.for(SUSPEND_HOOKS), { value: suspendHooks });
 }
 
-/** Clears the async stack after code was terminated, and lets async hooks work again. */
+/** Clears the async stack after code was terminated, and resumes async hooks. */
 export function clearAsyncStack(): void {
-  // Only an uncaught exception makes Node clear the stack.
+  // Node clears the stack only for an uncaught exception.
   setImmediate(() => {
-    setImmediate(restore);
-    throw CLEAR;
+    setImmediate(resumeHooks);
+    throw CLEAR_STACK;
   });
 }
 
-/** Whether an uncaught exception is the one that {@link clearAsyncStack} throws. */
-export function isClearing(error: unknown): boolean {
-  return error === CLEAR;
+/** Whether {@link clearAsyncStack} threw this uncaught exception. */
+export function isStackClearing(error: unknown): boolean {
+  return error === CLEAR_STACK;
 }
 
-function setAside(): void {
+function suspendHooks(): void {
   if (hooks === undefined) return;
   const { async_hook_fields: fields, constants } = hooks;
   fields[constants.kCheck] = 0;
@@ -47,23 +47,23 @@ function setAside(): void {
   fields[constants.kTotals] = 0;
 }
 
-function restore(): void {
+function resumeHooks(): void {
   if (hooks === undefined) return;
   const { async_hook_fields: fields, constants } = hooks;
   fields[constants.kTotals] = (fields[constants.kTotals] ?? 0) + totals;
   totals = 0;
 }
 
-function asyncWrap(): AsyncWrap | undefined {
+function readAsyncWrap(): AsyncWrap | undefined {
   try {
     const { binding } = process as { readonly binding?: (name: string) => unknown };
-    const found = binding?.('async_wrap') as Partial<AsyncWrap> | undefined;
-    const { async_hook_fields: fields, constants } = found ?? {};
+    const asyncWrap = binding?.('async_wrap') as Partial<AsyncWrap> | undefined;
+    const { async_hook_fields: fields, constants } = asyncWrap ?? {};
     if (!(fields instanceof Uint32Array) || constants === undefined) return undefined;
-    const known = [constants.kCheck, constants.kTotals].every(
+    const valid = [constants.kCheck, constants.kTotals].every(
       (at) => Number.isInteger(at) && at < fields.length,
     );
-    return known ? { async_hook_fields: fields, constants } : undefined;
+    return valid ? { async_hook_fields: fields, constants } : undefined;
   } catch {
     return undefined;
   }

@@ -1,13 +1,13 @@
 import { Script } from 'node:vm';
 import type { TaskContext } from '@ipyparallel-js/protocol';
 import { type DecodedCall, getOwn, isBindable, type WireFunction } from '@ipyparallel-js/protocol/internal';
+import { rewriteDynamicImports } from './dynamic-imports.js';
 import type { Completion, Evaluator } from './evaluator.js';
-import { rewriteDynamicImports } from './imports.js';
-import type { ModuleLoader } from './modules.js';
+import type { ModuleLoader } from './module-loader.js';
 
-type Built = (...args: unknown[]) => unknown;
+type AnyFunction = (...args: unknown[]) => unknown;
 
-/** Makes the functions of a call, captured ones first. */
+/** Creates the functions of a call, captured ones first. */
 export class CallBuilder {
   readonly #evaluator: Evaluator;
   readonly #modules: ModuleLoader;
@@ -18,58 +18,60 @@ export class CallBuilder {
   }
 
   /**
-   * Gives what makes the called function, which the evaluator is to call as it may run the task's code; or the completion
-   * that none came of. As with the evaluator, never anything when the code was terminated after its first await.
-   * @throws SyntaxError for a captured name that is none
+   * Calls `onBuilt` with a factory of the called function, or `onFailed` with the completion of the code that failed.
+   * The evaluator must call the factory, because it may run the task's code. Like the evaluator, calls neither when the
+   * code was terminated after its first await.
+   * @throws {SyntaxError} when a captured name is not an identifier.
    */
   build(
     call: DecodedCall,
     scriptName: string,
     task: TaskContext,
-    done: (make: () => Built) => void,
-    failed: (completion: Completion) => void,
+    onBuilt: (make: () => AnyFunction) => void,
+    onFailed: (completion: Completion) => void,
   ): void {
-    // Before anything runs: what is thrown in a completion would end no job.
+    // Checked before anything runs: an error thrown in a completion callback would not end the job.
     const names = call.functions.flatMap((wire) =>
       Object.keys('module' in wire ? {} : (wire.captures ?? {})),
     );
-    const unfit = names.find((name) => !isBindable(name));
-    if (unfit !== undefined) throw new SyntaxError(`cannot bind ${JSON.stringify(unfit)}: it is no name`);
-    const scripts = call.functions.map((_, place) =>
-      place === call.functions.length - 1 ? scriptName : scriptName.replace(/\.js$/, `-helper-${place}.js`),
+    const invalid = names.find((name) => !isBindable(name));
+    if (invalid !== undefined)
+      throw new SyntaxError(`cannot bind ${JSON.stringify(invalid)}: it is not an identifier`);
+    const scripts = call.functions.map((_, index) =>
+      index === call.functions.length - 1 ? scriptName : scriptName.replace(/\.js$/, `-helper-${index}.js`),
     );
-    const built: Built[] = [];
-    const boundAt =
-      (place: number) =>
+    const built: AnyFunction[] = [];
+    const captureValue =
+      (index: number) =>
       (name: string, ref: unknown): unknown => {
         if (ref === 'task') return task;
-        return typeof ref === 'number' ? built[ref] : getOwn(call.values[place] ?? {}, name);
+        return typeof ref === 'number' ? built[ref] : getOwn(call.values[index] ?? {}, name);
       };
     const compiled = compileAll(call.functions, scripts);
     if (compiled !== undefined) {
-      done(() => {
-        for (const [place, { script, captures }] of compiled.entries()) {
-          const made: unknown = script.runInThisContext();
-          const values = captures.map(([name, ref]) => boundAt(place)(name, ref));
-          built.push(asFunction(captures.length === 0 ? made : asFunction(made)(...values)));
+      onBuilt(() => {
+        for (const [index, { script, captures }] of compiled.entries()) {
+          const result: unknown = script.runInThisContext();
+          const values = captures.map(([name, ref]) => captureValue(index)(name, ref));
+          built.push(asFunction(captures.length === 0 ? result : asFunction(result)(...values)));
         }
         return asFunction(built.at(-1));
       });
       return;
     }
     const next = (): void => {
-      const place = built.length;
-      const wire = call.functions[place];
+      const index = built.length;
+      const wire = call.functions[index];
       if (wire === undefined) {
-        done(() => asFunction(built.at(-1)));
+        onBuilt(() => asFunction(built.at(-1)));
         return;
       }
-      this.#one(wire, scripts[place] ?? scriptName, boundAt(place), (completion) => {
-        if (completion.kind !== 'value') failed(completion);
+      this.#buildOne(wire, scripts[index] ?? scriptName, captureValue(index), (completion) => {
+        if (completion.kind !== 'value') onFailed(completion);
         else if (typeof completion.value !== 'function') {
-          failed({ kind: 'thrown', thrown: noFunction(), location: undefined });
+          onFailed({ kind: 'thrown', thrown: notAFunction(), location: undefined });
         } else {
-          built.push(completion.value as Built);
+          built.push(completion.value as AnyFunction);
           next();
         }
       });
@@ -77,26 +79,26 @@ export class CallBuilder {
     next();
   }
 
-  #one(
+  #buildOne(
     wire: WireFunction,
     scriptName: string,
-    bound: (name: string, ref: unknown) => unknown,
+    captureValue: (name: string, ref: unknown) => unknown,
     done: (completion: Completion) => void,
   ): void {
     if ('module' in wire) {
-      this.#evaluator.call(() => this.#modules.functionOf(wire.module, wire.name), done);
+      this.#evaluator.call(() => this.#modules.importFunction(wire.module, wire.name), done);
       return;
     }
-    const { code, captures } = textOf(wire);
+    const { code, captures } = sourceOf(wire);
     if (captures.length === 0) {
       this.#evaluator.evaluate(code, scriptName, done);
       return;
     }
-    const values = captures.map(([name, ref]) => bound(name, ref));
+    const values = captures.map(([name, ref]) => captureValue(name, ref));
     this.#evaluator.evaluate(code, scriptName, (completion) => {
       if (completion.kind !== 'value') done(completion);
-      // What the evaluator gives for an arrow function is one.
-      else this.#evaluator.call(() => (completion.value as Built)(...values), done);
+      // The code is an arrow function, so its value is a function.
+      else this.#evaluator.call(() => (completion.value as AnyFunction)(...values), done);
     });
   }
 }
@@ -108,8 +110,8 @@ interface Compiled {
   readonly captures: readonly (readonly [string, unknown])[];
 }
 
-/** The code that gives a function; one with captures comes from a function of these. */
-function textOf(wire: SourceFunction): {
+/** The code of a function. Captures are the parameters of an arrow function around it. */
+function sourceOf(wire: SourceFunction): {
   readonly code: string;
   readonly captures: readonly (readonly [string, unknown])[];
 } {
@@ -120,17 +122,17 @@ function textOf(wire: SourceFunction): {
 }
 
 /**
- * Compiles all functions at once, which costs far less than the inspector's way; undefined where one is not a text that
- * compiles: then that way finds out what is to be said of it.
+ * Compiles all functions at once, which costs far less than evaluating them through the inspector. Returns undefined
+ * when one is a module's function or does not compile: the inspector then reports the error.
  */
 function compileAll(functions: readonly WireFunction[], scripts: readonly string[]): Compiled[] | undefined {
   const compiled: Compiled[] = [];
-  for (const [place, wire] of functions.entries()) {
+  for (const [index, wire] of functions.entries()) {
     if ('module' in wire) return undefined;
-    const { code, captures } = textOf(wire);
-    const filename = scripts[place] ?? '';
+    const { code, captures } = sourceOf(wire);
+    const filename = scripts[index] ?? '';
     try {
-      // A comment of the same kind in the function would else name the script.
+      // Overrides a sourceURL comment inside the function.
       compiled.push({ script: new Script(`${code}\n//# sourceURL=${filename}`, { filename }), captures });
     } catch {
       return undefined;
@@ -139,9 +141,9 @@ function compileAll(functions: readonly WireFunction[], scripts: readonly string
   return compiled;
 }
 
-function asFunction(value: unknown): Built {
-  if (typeof value !== 'function') throw noFunction();
-  return value as Built;
+function asFunction(value: unknown): AnyFunction {
+  if (typeof value !== 'function') throw notAFunction();
+  return value as AnyFunction;
 }
 
-const noFunction = (): TypeError => new TypeError('the call does not carry a function');
+const notAFunction = (): TypeError => new TypeError('the call does not carry a function');

@@ -5,24 +5,24 @@ import { StringDecoder } from 'node:string_decoder';
 import vm from 'node:vm';
 import type { EngineGlobal, TaskContext } from '@ipyparallel-js/protocol';
 import { NO_TASK } from '@ipyparallel-js/protocol/internal';
-import { IMPORT_NAME } from './imports.js';
-import type { OutputBatcher, StreamName } from './output.js';
-import { quietly } from './process-warnings.js';
+import { IMPORT_NAME } from './dynamic-imports.js';
+import type { OutputBatcher, StreamName } from './output-batcher.js';
+import { withoutProcessWarnings } from './process-warnings.js';
 
 /**
- * Gives the global object what scripts and called functions expect: `require`, imports, a console, `__name`, and
+ * Defines the globals that scripts and called functions expect: `require`, imports, a console, `__name`, and
  * `ipyparallel` with the running task.
  */
-export function furnishContext(
+export function installGlobals(
   output: OutputBatcher,
   importer: (specifier: string) => Promise<unknown>,
   currentTask: () => TaskContext,
 ): void {
   captureStream(process.stdout, 'stdout', output);
   captureStream(process.stderr, 'stderr', output);
-  // Node's own console also keeps what it logged for an inspector that might ask.
+  // Node's own console also stores logged values for an inspector that may connect.
   define('console', new Console({ stdout: process.stdout, stderr: process.stderr }));
-  defineGetter('require', requireFromHere());
+  defineGetter('require', requireFromCwd());
   define(IMPORT_NAME, importer);
   const engine: EngineGlobal = Object.defineProperty({ task: NO_TASK }, 'task', { get: currentTask });
   define('ipyparallel', engine);
@@ -30,7 +30,7 @@ export function furnishContext(
   define('__name', (target: object, value: string) =>
     Object.defineProperty(target, 'name', { value, configurable: true }),
   );
-  // The channel to the engine is not the code's: libraries take a process with send() for a worker of theirs.
+  // Hides the engine's IPC channel: libraries treat a process with send() as one of their own workers.
   Object.assign(process, { send: undefined, disconnect: undefined });
 }
 
@@ -47,28 +47,28 @@ function defineGetter<T>(name: string, get: () => T): void {
   });
 }
 
-/** `require` as a script in the current directory has it, also after `process.chdir()`. */
-function requireFromHere(): () => NodeJS.Require {
+/** Returns a getter of the `require` of a script in the current directory, also after `process.chdir()`. */
+function requireFromCwd(): () => NodeJS.Require {
   let directory: string | undefined;
-  let found: NodeJS.Require | undefined;
+  let cached: NodeJS.Require | undefined;
   return () => {
-    const here = process.cwd();
-    if (found === undefined || here !== directory) {
-      directory = here;
-      found = createRequire(join(here, 'engine.js'));
+    const cwd = process.cwd();
+    if (cached === undefined || cwd !== directory) {
+      directory = cwd;
+      cached = createRequire(join(cwd, 'engine.js'));
     }
-    return found;
+    return cached;
   };
 }
 
-/** `import()` relative to the current directory: Node resolves so for scripts without a file name. */
-export async function importFromHere(): Promise<(specifier: string) => Promise<unknown>> {
+/** Returns an `import()` relative to the current directory, as Node resolves it for scripts without a file name. */
+export async function createImporter(): Promise<(specifier: string) => Promise<unknown>> {
   const script = new vm.Script('(specifier, options) => import(specifier, options)', {
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
   const importer: (specifier: string) => Promise<unknown> = script.runInThisContext();
-  // Node 20 calls this loader experimental at its first use.
-  await quietly(() => importer('node:path'));
+  // Node 20 warns at the first use that this loader is experimental.
+  await withoutProcessWarnings(() => importer('node:path'));
   return importer;
 }
 

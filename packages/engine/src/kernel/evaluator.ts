@@ -4,10 +4,10 @@ import { isThenable } from './thenable.js';
 /** How an evaluation ended. */
 export type Completion =
   | { readonly kind: 'value'; readonly value: unknown }
-  /** `location` is where a syntax error was found, `script:line:column`. */
+  /** `location` is the position of a syntax error, `script:line:column`. */
   | { readonly kind: 'thrown'; readonly thrown: unknown; readonly location: string | undefined }
   | { readonly kind: 'terminated' }
-  /** V8 gave up, for example on a promise that was garbage-collected before anything settled it. */
+  /** V8 returned an error, for example for a promise that was garbage-collected before it settled. */
   | { readonly kind: 'refused'; readonly reason: string };
 
 interface RemoteObject {
@@ -17,7 +17,7 @@ interface RemoteObject {
   readonly objectId?: string;
 }
 
-interface EvaluationAnswer {
+interface EvaluationReply {
   readonly result: RemoteObject;
   readonly exceptionDetails?: {
     readonly exception?: RemoteObject;
@@ -27,40 +27,40 @@ interface EvaluationAnswer {
 }
 
 interface Holder {
-  held: unknown;
+  value: unknown;
   call: () => unknown;
 }
 
 const JOB_OBJECTS = 'job';
 
 /**
- * Runs code in this process's own context through V8's inspector in REPL mode: declarations persist and may be
- * repeated, `await` works at top level, the last expression is the value. The same boundary makes code that was
- * terminated by an interrupt end here, and not somewhere in Node's event loop.
+ * Runs code in this process's context through V8's inspector in REPL mode: declarations persist and may be repeated,
+ * `await` works at top level, and the last expression is the value. Code that an interrupt terminates ends at this
+ * boundary instead of somewhere in Node's event loop.
  */
 export class Evaluator {
   readonly #session = new Session();
-  readonly #holder: Holder = { held: undefined, call: () => undefined };
+  readonly #holder: Holder = { value: undefined, call: () => undefined };
   readonly #holderId: string;
-  #gaveObjects = false;
+  #hasRemoteObjects = false;
 
   constructor() {
     this.#session.connect();
-    // The inspector names objects by ids: one for the holder, through which values pass, is asked for once.
+    // The inspector refers to objects by id. Values pass through one holder, whose id is requested once.
     const key = '__ipyparallel_holder';
     Object.defineProperty(globalThis, key, { value: this.#holder, configurable: true });
     let id: string | undefined;
-    this.#post('Runtime.evaluate', { expression: key, objectGroup: 'engine' }, (_error, answer) => {
-      id = answer?.result.objectId;
+    this.#post('Runtime.evaluate', { expression: key, objectGroup: 'engine' }, (_error, reply) => {
+      id = reply?.result.objectId;
     });
     Reflect.deleteProperty(globalThis, key);
-    if (id === undefined) throw new Error('the inspector does not evaluate code');
+    if (id === undefined) throw new Error("V8's inspector cannot evaluate code in this process");
     this.#holderId = id;
   }
 
   /**
-   * Evaluates a script and, where it awaits at top level, waits for it. `done` is called once, or never when the code
-   * was terminated after its first await.
+   * Evaluates a script and waits for its top-level awaits. Calls `done` once, or never when the code was terminated after
+   * its first await.
    */
   evaluate(code: string, scriptName: string, done: (completion: Completion) => void): void {
     this.#post(
@@ -72,20 +72,20 @@ export class Evaluator {
         objectGroup: JOB_OBJECTS,
         silent: true,
       },
-      (error, answer) => done(this.#completion(error, answer, scriptName)),
+      (error, reply) => done(this.#completion(error, reply, scriptName)),
     );
   }
 
-  /** Calls a function and waits for its promise, if it gives one. `done` is called as for {@link evaluate}. */
+  /** Calls a function and waits for its promise, if it returns one. Calls `done` like {@link evaluate}. */
   call(fn: () => unknown, done: (completion: Completion) => void): void {
     let value: unknown;
-    // The value stays on this side: to ask the inspector for it would take a round trip, and another to let go of it.
-    const keep = (given: unknown): void => {
-      value = given;
+    // The value does not pass through the inspector, which would cost one request to read it and one to release it.
+    const store = (returned: unknown): void => {
+      value = returned;
     };
     this.#holder.call = () => {
-      const given = fn();
-      return isThenable(given) ? Promise.resolve(given).then(keep) : keep(given);
+      const returned = fn();
+      return isThenable(returned) ? Promise.resolve(returned).then(store) : store(returned);
     };
     this.#post(
       'Runtime.callFunctionOn',
@@ -96,32 +96,32 @@ export class Evaluator {
         objectGroup: JOB_OBJECTS,
         silent: true,
       },
-      (error, answer) => {
-        const completion = this.#completion(error, answer, undefined);
+      (error, reply) => {
+        const completion = this.#completion(error, reply, undefined);
         done(completion.kind === 'value' ? { kind: 'value', value } : completion);
       },
     );
   }
 
-  /** Lets go of every value that evaluations have given. */
+  /** Releases the values of all evaluations. */
   release(): void {
-    this.#holder.held = undefined;
+    this.#holder.value = undefined;
     this.#holder.call = () => undefined;
-    if (!this.#gaveObjects) return;
-    this.#gaveObjects = false;
+    if (!this.#hasRemoteObjects) return;
+    this.#hasRemoteObjects = false;
     this.#post('Runtime.releaseObjectGroup', { objectGroup: JOB_OBJECTS }, () => {});
   }
 
   #completion(
     error: Error | null,
-    answer: EvaluationAnswer | undefined,
+    reply: EvaluationReply | undefined,
     scriptName: string | undefined,
   ): Completion {
-    if (error !== null || answer === undefined) {
+    if (error !== null || reply === undefined) {
       const reason = String(error?.message);
       return /terminated/i.test(reason) ? { kind: 'terminated' } : { kind: 'refused', reason };
     }
-    const { result, exceptionDetails } = answer;
+    const { result, exceptionDetails } = reply;
     if (exceptionDetails === undefined) return { kind: 'value', value: this.#valueOf(result) };
     const { exception, lineNumber, columnNumber } = exceptionDetails;
     return {
@@ -134,30 +134,28 @@ export class Evaluator {
   #valueOf(remote: RemoteObject): unknown {
     const { objectId, unserializableValue, value } = remote;
     if (objectId === undefined && unserializableValue === undefined) return value;
-    if (objectId !== undefined) this.#gaveObjects = true;
+    if (objectId !== undefined) this.#hasRemoteObjects = true;
     const argument = objectId !== undefined ? { objectId } : { unserializableValue };
     this.#post(
       'Runtime.callFunctionOn',
       {
         objectId: this.#holderId,
-        functionDeclaration: 'function (value) { this.held = value; }',
+        functionDeclaration: 'function (value) { this.value = value; }',
         arguments: [argument],
         silent: true,
       },
       () => {},
     );
-    const { held } = this.#holder;
-    this.#holder.held = undefined;
-    return held;
+    const { value: resolved } = this.#holder;
+    this.#holder.value = undefined;
+    return resolved;
   }
 
   #post(
     method: string,
     params: object,
-    done: (error: Error | null, answer: EvaluationAnswer | undefined) => void,
+    done: (error: Error | null, reply: EvaluationReply | undefined) => void,
   ): void {
-    this.#session.post(method, params, (error, answer) =>
-      done(error, answer as EvaluationAnswer | undefined),
-    );
+    this.#session.post(method, params, (error, reply) => done(error, reply as EvaluationReply | undefined));
   }
 }

@@ -1,30 +1,30 @@
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
-import type { FailureInfo } from './messages.js';
+import type { FailureInfo } from '../kernel-channel/messages.js';
 
-/** What an interrupted job reports; the name is the one that Python's engines report. */
+/** The failure of an interrupted job, under the name that Python's engines report. */
 export const INTERRUPTED: FailureInfo = {
   ename: 'KeyboardInterrupt',
   evalue: 'the running code was interrupted',
   traceback: ['KeyboardInterrupt: the running code was interrupted'],
 };
 
-// Everything from such a frame down the stack is the engine's own.
-const OWN_FRAMES = [
+// The engine hides these frames and all frames below them.
+const ENGINE_FRAMES = [
   'node:inspector:',
-  ...ownPackage(import.meta.url),
-  ...ownPackage(import.meta.resolve('@ipyparallel-js/protocol')),
+  ...packagePaths(import.meta.url),
+  ...packagePaths(import.meta.resolve('@ipyparallel-js/protocol')),
 ];
 
-/** The package of a module in `dist`, as a URL and, where source maps name the sources, as a path. */
-function ownPackage(module: string): string[] {
+/** The package directory of a module in `dist`, as a URL and as a path, which frames contain when source maps are on. */
+function packagePaths(module: string): string[] {
   const dist = module.slice(0, module.lastIndexOf('/dist/') + 1);
   return [dist, fileURLToPath(dist)];
 }
 
 /**
- * Describes whatever was thrown: an error by its name, message and stack without the engine's frames, anything else
- * as `Thrown` with the value inspected. Never throws, whatever getters the value has.
+ * Describes a thrown value: an error by its name, message and stack without the engine's frames, any other value as
+ * `Thrown` with its `util.inspect` text. Never throws, even when getters of the value throw.
  */
 export function describeFailure(thrown: unknown, location?: string): FailureInfo {
   try {
@@ -37,7 +37,7 @@ export function describeFailure(thrown: unknown, location?: string): FailureInfo
     const headline = evalue === '' ? ename : `${ename}: ${evalue}`;
     const frames = userFrames(typeof thrown.stack === 'string' ? thrown.stack : '');
     if (frames.length === 0 && location !== undefined) frames.push(`    at ${location}`);
-    return { ename, evalue, traceback: [headline, ...frames, ...particulars(thrown)] };
+    return { ename, evalue, traceback: [headline, ...frames, ...detailLines(thrown)] };
   } catch {
     return {
       ename: 'Thrown',
@@ -62,60 +62,69 @@ function isErrorLike(value: unknown): value is ErrorLike {
 
 function userFrames(stack: string): string[] {
   const frames = stack.split('\n').filter((line) => /^\s+at /.test(line));
-  const ours = frames.findIndex((line) => OWN_FRAMES.some((own) => line.includes(own)));
-  const theirs = ours === -1 ? frames : frames.slice(0, ours);
-  // What called the code: a timer's list, an emitter's loop.
-  const last = theirs.findLastIndex((line) => !line.includes('node:internal/'));
-  return theirs.slice(0, last + 1);
+  const firstOfEngine = frames.findIndex((line) => ENGINE_FRAMES.some((path) => line.includes(path)));
+  const ofUser = firstOfEngine === -1 ? frames : frames.slice(0, firstOfEngine);
+  // Drops the frames of Node that called the code, for example of a timer or an emitter.
+  const last = ofUser.findLastIndex((line) => !line.includes('node:internal/'));
+  return ofUser.slice(0, last + 1);
 }
 
-/** How deep causes and errors of errors are followed. */
+/** How many levels of causes and nested errors are reported. */
 const MAX_DEPTH = 5;
-/** How many errors of an AggregateError are told. */
+/** How many errors of an AggregateError are reported. */
 const MAX_ERRORS = 10;
 
-/** What an error holds beside name, message and stack: its own fields, its errors, its cause. */
-function particulars(error: ErrorLike, depth = 0): string[] {
+/** The lines for an error's own fields, its nested errors and its cause. */
+function detailLines(error: ErrorLike, depth = 0): string[] {
   const fields = Object.fromEntries(
     Object.entries(Object.getOwnPropertyDescriptors(error))
       .filter(
-        ([name, { enumerable, value }]) => enumerable === true && value !== undefined && !TOLD.has(name),
+        ([name, { enumerable, value }]) =>
+          enumerable === true && value !== undefined && !STANDARD_FIELDS.has(name),
       )
       .map(([name, { value }]) => [name, value as unknown]),
   );
-  const shown = Object.keys(fields).length === 0 ? [] : [`    with ${inspect(fields, SHORT)}`];
+  const shown = Object.keys(fields).length === 0 ? [] : [`    with ${inspect(fields, ONE_LINE)}`];
   if (depth > MAX_DEPTH) return shown;
   const errors = Array.isArray(error.errors) ? error.errors : [];
   const listed = errors
     .slice(0, MAX_ERRORS)
-    .flatMap((each, i) => nested(`Error ${i + 1} of ${errors.length}`, each, depth));
-  return [...shown, ...listed, ...(error.cause === undefined ? [] : nested('Caused by', error.cause, depth))];
+    .flatMap((each, i) => nestedLines(`Error ${i + 1} of ${errors.length}`, each, depth));
+  return [
+    ...shown,
+    ...listed,
+    ...(error.cause === undefined ? [] : nestedLines('Caused by', error.cause, depth)),
+  ];
 }
 
-const TOLD = new Set(['name', 'message', 'stack', 'cause', 'errors']);
+const STANDARD_FIELDS = new Set(['name', 'message', 'stack', 'cause', 'errors']);
 
-/** Fields in one line, whatever they hold. */
-const SHORT = { depth: 1, maxArrayLength: 10, maxStringLength: 200, breakLength: Number.POSITIVE_INFINITY };
+const ONE_LINE = {
+  depth: 1,
+  maxArrayLength: 10,
+  maxStringLength: 200,
+  breakLength: Number.POSITIVE_INFINITY,
+};
 
-function nested(what: string, error: unknown, depth: number): string[] {
-  if (!isErrorLike(error)) return [`${what}: ${inspect(error, SHORT)}`];
+function nestedLines(title: string, error: unknown, depth: number): string[] {
+  if (!isErrorLike(error)) return [`${title}: ${inspect(error, ONE_LINE)}`];
   return [
-    `${what}: ${String(error.name)}: ${String(error.message)}`,
+    `${title}: ${String(error.name)}: ${String(error.message)}`,
     ...userFrames(typeof error.stack === 'string' ? error.stack : ''),
-    ...particulars(error, depth + 1),
+    ...detailLines(error, depth + 1),
   ];
 }
 
 /**
- * Of a name that a function does not find on the engine, the likely reason is said: what it closes over stayed behind.
- * `script` begins the names of the scripts that calls are.
+ * Adds a hint to a ReferenceError of a called function: the likely cause is a variable of its closure, which is not sent
+ * to the engine. `script` is the prefix of the script names of calls.
  */
-export function hintAtCaptures(failure: FailureInfo, script: string): FailureInfo {
+export function addCaptureHint(failure: FailureInfo, script: string): FailureInfo {
   const [, name] = /^(\S+) is not defined$/.exec(failure.evalue) ?? [];
   const [headline, frame, ...frames] = failure.traceback;
   if (failure.ename !== 'ReferenceError' || name === undefined || frame?.includes(script) !== true)
     return failure;
-  const hint = `; a function travels without what it closes over: name it with capture(fn, { ${name} }), or pass it as an argument`;
+  const hint = `; the variables of a function's closure are not sent to engines: add it with capture(fn, { ${name} }), or pass it as an argument`;
   return {
     ename: failure.ename,
     evalue: `${failure.evalue}${hint}`,

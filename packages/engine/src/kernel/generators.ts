@@ -3,13 +3,13 @@ import type { RunningTask } from './running-task.js';
 
 type AnyGenerator = Generator<unknown, unknown, undefined> | AsyncGenerator<unknown, unknown, undefined>;
 
-/** A list of more values is no result any more. */
+/** The longest list of yielded values that can be a result. */
 const MAX_VALUES = 1_000_000;
 
-/** How long a generator may run without the event loop having its turn, in ms. */
-const TURN = 50;
+/** How long a generator may block the event loop, in ms. */
+const MAX_BLOCKING = 50;
 
-/** Whether a call gave a generator, sync or async. */
+/** Whether a value is a generator, sync or async. */
 export function isGenerator(value: unknown): value is AnyGenerator {
   if (typeof value !== 'object' || value === null) return false;
   const tag = Object.prototype.toString.call(value);
@@ -17,13 +17,14 @@ export function isGenerator(value: unknown): value is AnyGenerator {
 }
 
 /**
- * Runs a generator to its end and publishes what it yields. The result is what it returns; where that is undefined, the
- * list of all that it yielded. Between two values an abort ends it, through its `finally`.
- * @throws RangeError for a list of more than a million values
+ * Runs a generator to its end and publishes the values that it yields. An abort ends it between two values and runs its
+ * `finally` blocks.
+ * @returns The generator's return value, or the list of all yielded values if that is undefined.
+ * @throws {RangeError} when that list would have more than a million values.
  */
 export async function runGenerator(generator: AnyGenerator, task: RunningTask): Promise<unknown> {
   let values: unknown[] | undefined = [];
-  let turn = performance.now();
+  let resumed = performance.now();
   try {
     for (;;) {
       if (task.aborted) throw task.signal.reason;
@@ -32,20 +33,20 @@ export async function runGenerator(generator: AnyGenerator, task: RunningTask): 
         if (step.value !== undefined) return step.value;
         if (values !== undefined) return values;
         throw new RangeError(
-          `the generator yielded more than ${MAX_VALUES} values, too many for a list as its result; let it return something`,
+          `the generator yielded more than ${MAX_VALUES} values, which is too many for a result list; return a value from it instead`,
         );
       }
       // A sync generator may yield promises.
-      const sent = task.yielded(await step.value);
+      const sent = task.publishYielded(await step.value);
       if (values !== undefined && values.push(sent) > MAX_VALUES) values = undefined;
       const wait = task.congestion;
       if (wait >= 1) await setTimeout(wait);
-      else if (performance.now() - turn > TURN) await setImmediate();
+      else if (performance.now() - resumed > MAX_BLOCKING) await setImmediate();
       else continue;
-      turn = performance.now();
+      resumed = performance.now();
     }
   } finally {
-    // After its end this does nothing; before it, its own `finally` runs.
+    // Runs the generator's `finally` blocks if it has not ended.
     await generator.return(undefined);
   }
 }

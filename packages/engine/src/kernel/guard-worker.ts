@@ -1,46 +1,41 @@
-// A thread beside the user's code, which stays awake when that code never yields. It watches the pipe to the engine,
-// on which lines ask for an interrupt or for the abort of a job. Its end means that the engine is gone: the hub is told, in its stead and at once rather
-// than by missed heartbeats, and this process ends.
+// The guard thread runs next to the user's code and stays responsive when that code never yields. It reads the guard
+// pipe, on which the engine sends interrupts and aborts. When the pipe closes, the engine has ended: the guard sends the
+// hub the engine's unregistration, which is faster than missed heartbeats, and kills this process.
 import { Session } from 'node:inspector';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { parentPort, workerData } from 'node:worker_threads';
-import { SET_ASIDE_EXPRESSION } from './async-stack.js';
-import {
-  type Farewell,
-  type GuardData,
-  type GuardNotice,
-  INTERRUPT_LINE,
-  LIFELINE_FD,
-  SEEN,
-} from './messages.js';
+import { GUARD_PIPE_FD, INTERRUPT_LINE, type Unregistration } from '../kernel-channel/messages.js';
+import { SUSPEND_HOOKS_EXPRESSION } from './async-stack.js';
+import { ACKNOWLEDGED, type GuardData, type GuardNotice, type GuardRequest } from './guard-messages.js';
 
-/** How long the main thread may take to answer before its code is terminated, in ms. */
-const PATIENCE = 50;
+/** How long the main thread may take to acknowledge an interrupt before its code is terminated, in ms. */
+const ACKNOWLEDGE_TIMEOUT = 50;
 const REPEAT = 20;
-/** How long a kernel may live on to tell the hub that its engine is gone, in ms. */
-const FAREWELL_TIME = 1000;
+/** How long a kernel may outlive its engine to unregister it, in ms. */
+const UNREGISTRATION_TIMEOUT = 1000;
 
 const port = parentPort;
-if (port === null) throw new Error('this file runs as a worker thread of the kernel');
+if (port === null) throw new Error('this file must run as a worker thread of the kernel');
 
 const { aborts } = workerData as GuardData;
 const notify = (notice: GuardNotice): void => port.postMessage(notice);
 
-let farewell: Farewell | undefined;
+let unregistration: Unregistration | undefined;
 let interrupting = false;
-let patience: NodeJS.Timeout | undefined;
-let repeating: NodeJS.Timeout | undefined;
+let acknowledgeTimer: NodeJS.Timeout | undefined;
+let repeatTimer: NodeJS.Timeout | undefined;
 
-/** Takes {@link FAREWELL_TIME} at most, and no time when nobody listens any more. */
-async function sayFarewell(): Promise<void> {
-  setTimeout(dieWithEngine, FAREWELL_TIME);
-  if (farewell === undefined) return;
-  const { address, frames, socket: options } = farewell;
+/** Takes at most {@link UNREGISTRATION_TIMEOUT}; returns at once when no hub listens. */
+async function unregisterEngine(): Promise<void> {
+  setTimeout(killProcess, UNREGISTRATION_TIMEOUT);
+  if (unregistration === undefined) return;
+  const { address, frames, socket: options } = unregistration;
+  // Loaded only here: the kernel process needs no sockets while its engine lives.
   const { Dealer } = await import('zeromq');
   const socket = new Dealer(options);
   const over = new Promise<void>((resolve) => {
-    // A closed socket ends when it has sent what it was given.
+    // A closed socket emits `end` when it has sent its queue.
     socket.events.on('end', () => resolve());
     socket.events.on('connect:retry', () => resolve());
     socket.events.on('disconnect', () => resolve());
@@ -51,55 +46,55 @@ async function sayFarewell(): Promise<void> {
   await over;
 }
 
-function dieWithEngine(): void {
+function killProcess(): void {
   for (const target of [-process.pid, process.pid]) {
     try {
       process.kill(target, 'SIGKILL');
     } catch {
-      // Not the leader of a process group (Windows has none): the second target is this process alone.
+      // This process does not lead a process group (Windows has none): the second target is this process alone.
     }
   }
 }
 
 /**
- * First asks politely: a main thread that awaits something answers at once. One that does not is busy, and V8
- * terminates what it runs. A termination that comes too late hits the next callback instead, hence the repeated notice.
+ * Asks the main thread first: if it awaits something, it acknowledges at once. Otherwise it is busy, and V8 terminates
+ * the running code. A termination that comes too late hits the next callback instead, so the notice is repeated.
  */
 function interrupt(): void {
   if (interrupting) return;
   interrupting = true;
   notify('interrupt');
-  patience = setTimeout(() => {
+  acknowledgeTimer = setTimeout(() => {
     const session = new Session();
     session.connectToMainThread();
-    session.post('Runtime.evaluate', { expression: SET_ASIDE_EXPRESSION, silent: true });
+    session.post('Runtime.evaluate', { expression: SUSPEND_HOOKS_EXPRESSION, silent: true });
     session.post('Runtime.terminateExecution', () => {
       session.disconnect();
-      if (interrupting) repeating = setInterval(() => notify('terminated'), REPEAT);
+      if (interrupting) repeatTimer = setInterval(() => notify('terminated'), REPEAT);
     });
-  }, PATIENCE);
+  }, ACKNOWLEDGE_TIMEOUT);
 }
 
-/** Code that never yields sees the number; code that awaits is told. */
+/** Code that never yields reads the job number from shared memory; code that awaits receives the notice. */
 function abort(job: number): void {
   Atomics.store(aborts, 0, job);
   notify('abort');
 }
 
-port.on('message', (message: typeof SEEN | Farewell) => {
-  if (message !== SEEN) {
-    farewell = message;
+port.on('message', (message: GuardRequest) => {
+  if (message !== ACKNOWLEDGED) {
+    unregistration = message;
     return;
   }
   interrupting = false;
-  clearTimeout(patience);
-  clearInterval(repeating);
+  clearTimeout(acknowledgeTimer);
+  clearInterval(repeatTimer);
 });
 
-const lifeline = new Socket({ fd: LIFELINE_FD, readable: true, writable: false });
-createInterface({ input: lifeline }).on('line', (line) => {
+const pipe = new Socket({ fd: GUARD_PIPE_FD, readable: true, writable: false });
+createInterface({ input: pipe }).on('line', (line) => {
   if (line === INTERRUPT_LINE) interrupt();
   else abort(Number(line.slice(1)));
 });
-lifeline.on('error', () => {});
-lifeline.on('close', () => void sayFarewell().finally(dieWithEngine));
+pipe.on('error', () => {});
+pipe.on('close', () => void unregisterEngine().finally(killProcess));

@@ -1,38 +1,33 @@
-// The kernel process: runs the user's code for an engine, which keeps the sockets. Forked by KernelProcess.
+// The kernel process: runs the user's code for an engine, which owns the sockets. KernelProcess forks it.
 import { Worker } from 'node:worker_threads';
-import { clearAsyncStack, isClearing, prepareAsyncStack } from './async-stack.js';
-import { furnishContext, importFromHere } from './context.js';
+import type { KernelMessage, KernelRequest } from '../kernel-channel/messages.js';
+import { clearAsyncStack, isStackClearing, prepareAsyncStack } from './async-stack.js';
+import { createImporter, installGlobals } from './context.js';
 import { Evaluator } from './evaluator.js';
 import { describeFailure } from './failures.js';
-import { JobRunner } from './jobs.js';
-import {
-  type GuardData,
-  type GuardNotice,
-  type KernelMessage,
-  type KernelRequest,
-  SEEN,
-} from './messages.js';
-import { ModuleLoader } from './modules.js';
-import { OutputBatcher } from './output.js';
+import { ACKNOWLEDGED, type GuardData, type GuardNotice } from './guard-messages.js';
+import { JobRunner } from './job-runner.js';
+import { ModuleLoader } from './module-loader.js';
+import { OutputBatcher } from './output-batcher.js';
 
 const channel = process.send?.bind(process);
-if (channel === undefined) throw new Error('the kernel is started by an engine, not by hand');
+if (channel === undefined) throw new Error('an engine must start the kernel; start ippjs-engine instead');
 
 const send = (message: KernelMessage): void => {
-  // A failed send means that the engine is gone; the guard thread ends this process then.
+  // A failed send means that the engine has ended; the guard thread then ends this process.
   channel(message, undefined, undefined, () => {});
 };
 
 const clock = {
   now: () => performance.now(),
-  later: (callback: () => void, ms: number) => {
+  schedule: (callback: () => void, ms: number) => {
     setTimeout(callback, ms).unref();
   },
 };
 
 const output = new OutputBatcher({ emit: (name, text) => send({ type: 'stream', name, text }), ...clock });
 
-const importer = await importFromHere();
+const importer = await createImporter();
 const aborts = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 const guard = new Worker(new URL('./guard-worker.js', import.meta.url), {
   workerData: { aborts } satisfies GuardData,
@@ -44,7 +39,7 @@ const runner = new JobRunner({
   modules: new ModuleLoader(importer),
   send,
   flush: () => output.flush(),
-  abortAsked: (job) => Atomics.load(aborts, 0) === job,
+  abortRequested: (job) => Atomics.load(aborts, 0) === job,
   ...clock,
 });
 
@@ -53,26 +48,26 @@ guard.on('message', (notice: GuardNotice) => {
     runner.checkAbort();
     return;
   }
-  guard.postMessage(SEEN);
-  const abortSignal = runner.interrupt();
+  guard.postMessage(ACKNOWLEDGED);
+  const abortTaskSignal = runner.interrupt();
   output.flush();
   if (notice === 'terminated') clearAsyncStack();
   send({ type: 'interrupted' });
-  abortSignal();
+  abortTaskSignal();
 });
 
 process.on('uncaughtException', (error: unknown, origin) => {
-  if (isClearing(error)) return;
+  if (isStackClearing(error)) return;
   const what = origin === 'unhandledRejection' ? 'Unhandled rejection' : 'Uncaught exception';
   output.write('stderr', `${what}: ${describeFailure(error).traceback.join('\n')}\n`);
 });
 process.on('SIGINT', () => runner.interrupt()());
 process.on('exit', () => output.flush());
 process.on('message', (request: KernelRequest) => {
-  if (request.type === 'farewell') guard.postMessage(request.farewell);
+  if (request.type === 'unregistration') guard.postMessage(request.unregistration);
   else runner.run(request);
 });
 
 await prepareAsyncStack();
-furnishContext(output, importer, () => runner.task);
+installGlobals(output, importer, () => runner.task);
 send({ type: 'ready' });

@@ -1,9 +1,9 @@
-/** Does something once without the warning that Node prints about it: it would be no news for the user. */
-export async function quietly<T>(act: () => T | Promise<T>): Promise<T> {
+/** Runs `action` without printing the process warnings that Node emits for it: they do not concern the user. */
+export async function withoutProcessWarnings<T>(action: () => T | Promise<T>): Promise<T> {
   const { emitWarning } = process;
   process.emitWarning = () => {};
   try {
-    return await act();
+    return await action();
   } finally {
     process.emitWarning = emitWarning;
   }

@@ -1,39 +1,41 @@
+import { inspect } from 'node:util';
 import { type TaskContext, type TaskProgress, UsageError } from '@ipyparallel-js/protocol';
 import { encodeTaskData, type JsPayload } from '@ipyparallel-js/protocol/internal';
 
-/** What a {@link RunningTask} stands on. */
 export interface RunningTaskOptions {
   readonly msgId: string;
-  /** Whether an abort of the task has been asked for: known also while the code never yields. */
-  readonly abortAsked: () => boolean;
+  /** Whether the task has been aborted. Works while the code never yields. */
+  readonly abortRequested: () => boolean;
   readonly send: (payload: JsPayload) => void;
   /** Milliseconds; a monotonic clock. */
   readonly now: () => number;
-  /** Calls back after so many milliseconds, and must not keep the process alive. */
-  readonly later: (callback: () => void, ms: number) => void;
+  /** Calls `callback` after `ms` milliseconds; must not keep the process alive. */
+  readonly schedule: (callback: () => void, ms: number) => void;
 }
 
-/** How long published data may wait for more, in ms. */
-const INTERVAL = 50;
-/** Yielded values leave when so many wait. */
-const BATCH = 1_000;
-/** What is published faster than this waits longer, so that it does not pile up on its way; in bytes per ms. */
-const RATE = 100_000;
+const ONE_LINE = { depth: 0, maxStringLength: 100, breakLength: Number.POSITIVE_INFINITY };
 
-/** Why the signal of an aborted task is aborted, and what a task that ends by it fails with. */
+/** How long published data may be buffered, in ms. */
+const INTERVAL = 50;
+/** How many yielded values may be buffered. */
+const BATCH = 1_000;
+/** The fastest rate at which data is sent, so that it does not accumulate in queues; in bytes per ms. */
+const MAX_RATE = 100_000;
+
+/** The abort reason of an aborted task's signal, and the failure of a task that rethrows it. */
 export class TaskAborted extends Error {
   override readonly name = 'TaskAborted';
   readonly code = 'TASK_ABORTED';
 }
 
-/** Why the signal of an interrupted task is aborted. */
+/** The abort reason of an interrupted task's signal. */
 export class KeyboardInterrupt extends Error {
   override readonly name = 'KeyboardInterrupt';
 }
 
 /**
- * The task that runs, as its code sees it. What it publishes is joined: the first at once, the rest every 50 ms, also out
- * of code that never yields as long as it goes on publishing. Once the task has ended it does nothing any more.
+ * The running task, as its code sees it. Joins published data: sends the first data at once and the rest every 50 ms,
+ * also from code that never yields but continues to publish. Does nothing after the task has ended.
  */
 export class RunningTask implements TaskContext {
   readonly msgId: string;
@@ -41,12 +43,13 @@ export class RunningTask implements TaskContext {
   readonly #controller = new AbortController();
   #pending: { [name: string]: unknown } = {};
   #yielded: unknown[] = [];
-  #yieldedBefore = 0;
-  #waiting = false;
-  #last = Number.NEGATIVE_INFINITY;
-  /** How long what left last is on its way at most, in ms. */
-  #lasts = 0;
-  #armed = false;
+  /** The number of yielded values sent so far. */
+  #yieldedSent = 0;
+  #hasPending = false;
+  #sentAt = Number.NEGATIVE_INFINITY;
+  /** How long the transfer of the last message takes at most, in ms. */
+  #transferTime = 0;
+  #timerSet = false;
   #ended = false;
 
   constructor(options: RunningTaskOptions) {
@@ -64,16 +67,18 @@ export class RunningTask implements TaskContext {
       typeof value !== 'number' &&
       (typeof value !== 'object' || value === null || !Number.isFinite(value.done))
     ) {
-      throw new UsageError('progress is a number between 0 and 1, or { done, total }');
+      throw new UsageError(
+        `progress must be a number between 0 and 1, or { done, total }, got ${inspect(value, ONE_LINE)}`,
+      );
     }
     this.publish({ progress: value });
   };
 
   readonly publish = (data: Readonly<Record<string, unknown>>): void => {
     if (typeof data !== 'object' || data === null)
-      throw new UsageError('publish takes a dict of data by name');
+      throw new UsageError(`publish requires an object of data by name, got ${inspect(data, ONE_LINE)}`);
     if (this.#ended) return;
-    // Cloned now: what waits must not change, and what cannot be sent fails here and not in a timer.
+    // Cloned now, so that buffered data cannot change and unsendable data fails here instead of in a timer.
     for (const [name, value] of Object.entries(data)) {
       Object.defineProperty(this.#pending, name, {
         value: clone(value),
@@ -81,39 +86,39 @@ export class RunningTask implements TaskContext {
         configurable: true,
       });
     }
-    this.#wake();
+    this.#scheduleFlush();
   };
 
-  /** Publishes a value that the task's generator has yielded; none of those is left out. Gives the value as sent. */
-  yielded(value: unknown): unknown {
+  /** Publishes a value that the task's generator has yielded. @returns The value as sent. */
+  publishYielded(value: unknown): unknown {
     const sent = clone(value);
     this.#yielded.push(sent);
-    this.#wake();
+    this.#scheduleFlush();
     return sent;
   }
 
-  /** Looks whether an abort was asked for. */
+  /** Aborts the signal if the task has been aborted. */
   checkAbort(): void {
-    if (!this.#controller.signal.aborted && this.#options.abortAsked()) {
+    if (!this.#controller.signal.aborted && this.#options.abortRequested()) {
       this.#controller.abort(new TaskAborted('the task was aborted'));
     }
   }
 
-  /** The running code is being interrupted: what it waits for may end, too. */
+  /** Aborts the signal because the running code is interrupted. */
   interrupt(): void {
     if (!this.#controller.signal.aborted) {
       this.#controller.abort(new KeyboardInterrupt('the running code was interrupted'));
     }
   }
 
-  /** Whether the task was aborted, and not just interrupted. */
+  /** Whether the task was aborted, as opposed to interrupted. */
   get aborted(): boolean {
     this.checkAbort();
     return this.#controller.signal.reason instanceof TaskAborted;
   }
 
-  /** Whether this was thrown because the task was aborted: the signal's reason, or an error made of it. */
-  endedBy(thrown: unknown): boolean {
+  /** Whether `thrown` results from an abort: it is the signal's reason, an AbortError, or caused by one. */
+  wasAbortedBy(thrown: unknown): boolean {
     const { signal } = this.#controller;
     if (!this.aborted) return false;
     let error = thrown;
@@ -126,33 +131,33 @@ export class RunningTask implements TaskContext {
     return false;
   }
 
-  /** Sends all that waits. */
+  /** Sends all buffered data. */
   flush(): void {
-    if (!this.#waiting || this.#ended) return;
-    this.#waiting = false;
-    this.#last = this.#options.now();
+    if (!this.#hasPending || this.#ended) return;
+    this.#hasPending = false;
+    this.#sentAt = this.#options.now();
     const data = this.#pending;
     this.#pending = {};
     if (this.#yielded.length > 0) {
       const values = this.#yielded;
       this.#yielded = [];
       Object.defineProperty(data, 'partial', {
-        value: { from: this.#yieldedBefore, values },
+        value: { from: this.#yieldedSent, values },
         enumerable: true,
       });
-      this.#yieldedBefore += values.length;
+      this.#yieldedSent += values.length;
     }
     const payload = encodeTaskData(data);
-    this.#lasts = payload.buffers.reduce((sum, { byteLength }) => sum + byteLength, 0) / RATE;
+    this.#transferTime = payload.buffers.reduce((sum, { byteLength }) => sum + byteLength, 0) / MAX_RATE;
     this.#options.send(payload);
   }
 
-  /** How long a generator should wait before its next value, in ms: what has left must get away first. */
+  /** How long a generator should wait before its next value, in ms, so that sent data can be transferred. */
   get congestion(): number {
-    return Math.max(0, this.#last + this.#lasts - this.#options.now());
+    return Math.max(0, this.#sentAt + this.#transferTime - this.#options.now());
   }
 
-  /** Sends what waits; nothing after it counts. Gives what went wrong with that, if something did. */
+  /** Sends buffered data and ends publishing. @returns The error of the send, if it failed. */
   end(): { readonly thrown: unknown } | undefined {
     try {
       this.flush();
@@ -164,16 +169,16 @@ export class RunningTask implements TaskContext {
     }
   }
 
-  #wake(): void {
-    const { now, later } = this.#options;
-    this.#waiting = true;
-    const due = this.#last + Math.max(INTERVAL, this.#lasts) - now();
+  #scheduleFlush(): void {
+    const { now, schedule } = this.#options;
+    this.#hasPending = true;
+    const due = this.#sentAt + Math.max(INTERVAL, this.#transferTime) - now();
     if (due <= 0 || this.#yielded.length >= BATCH) this.flush();
-    else if (!this.#armed) {
-      this.#armed = true;
-      later(() => {
-        // An interrupt may cut this off anywhere: the next call then looks at the clock itself.
-        this.#armed = false;
+    else if (!this.#timerSet) {
+      this.#timerSet = true;
+      schedule(() => {
+        // An interrupt may terminate this callback at any point; the next call then compares the clock itself.
+        this.#timerSet = false;
         this.flush();
       }, due);
     }

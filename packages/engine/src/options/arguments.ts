@@ -3,7 +3,7 @@ import { UsageError } from '@ipyparallel-js/protocol';
 import { parseLogLevel } from '@ipyparallel-js/wire';
 import type { EngineOptions } from './options.js';
 
-/** What the command line of `ippjs-engine` asks for. */
+/** The parsed command line of `ippjs-engine`. */
 export type EngineArguments =
   | { readonly kind: 'help' }
   | { readonly kind: 'version' }
@@ -14,22 +14,22 @@ export const HELP = `Usage: ippjs-engine [options]
 A JavaScript engine for an ipyparallel controller.
 
   --file PATH            connection file (ipcontroller-engine.json)
-  --profile NAME         profile whose security directory has that file (default)
-  --profile-dir DIR      profile directory itself; $IPP_PROFILE_DIR
+  --profile NAME         profile whose security directory contains the file (default)
+  --profile-dir DIR      profile directory; $IPP_PROFILE_DIR
   --cluster-id ID        cluster id, part of the file's name; $IPP_CLUSTER_ID
-  --ipython-dir DIR      where profiles are; $IPYTHONDIR, ~/.ipython
-  --id N                 engine id to ask for
-  --timeout SECONDS      for the file to appear, and for registration (10)
+  --ipython-dir DIR      directory that contains the profiles; $IPYTHONDIR, ~/.ipython
+  --id N                 requested engine id
+  --timeout SECONDS      how long to wait for the file, and then for registration (10)
   --max-heartbeat-misses N
-                         controller heartbeats that may stay away; 0 for any number (50)
+                         missed controller heartbeats that end the engine; 0 for no limit (50)
   --parent-pid PID       end when this process ends
   --log-level LEVEL      error, warn, info, debug, or Python's number (info)
   --version, --help
 
-$IPP_CONNECTION_INFO may hold the connection file's JSON itself.
+$IPP_CONNECTION_INFO may contain the connection file's JSON.
 `;
 
-/** Reads the command line; an empty cluster id is allowed. @throws UsageError naming the argument that is wrong */
+/** Parses the command line; accepts an empty cluster id. @throws {UsageError} naming the invalid argument. */
 export function parseEngineArguments(argv: readonly string[]): EngineArguments {
   const values = parse(argv);
   if (values.help === true) return { kind: 'help' };
@@ -48,7 +48,8 @@ export function parseEngineArguments(argv: readonly string[]): EngineArguments {
   const level = values['log-level'];
   if (level !== undefined) {
     const logLevel = parseLogLevel(level);
-    if (logLevel === undefined) throw new UsageError(`--log-level: no such level: ${level}`);
+    if (logLevel === undefined)
+      throw new UsageError(`--log-level must be error, warn, info, debug or a number, got ${level}`);
     options.logLevel = logLevel;
   }
   return { kind: 'run', options };
@@ -82,6 +83,6 @@ function parse(argv: readonly string[]) {
 
 function number(name: string, text: string): number {
   const value = text.trim() === '' ? Number.NaN : Number(text);
-  if (Number.isNaN(value)) throw new UsageError(`--${name}: not a number: ${text}`);
+  if (Number.isNaN(value)) throw new UsageError(`--${name} must be a number, got ${text}`);
   return value;
 }

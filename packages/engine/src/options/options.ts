@@ -8,47 +8,46 @@ import {
   stderrSink,
 } from '@ipyparallel-js/wire';
 
-/** How to start an engine. Without any option it looks where Python's `ipengine` looks. */
+/** Options of {@link Engine.start}. Without options it finds the connection file as Python's `ipengine` does. */
 export interface EngineOptions {
-  /** Path of an `ipcontroller-engine.json`. */
+  /** The path of an `ipcontroller-engine.json`. */
   connectionFile?: string;
-  /** What such a file holds, as an object; nothing is read from disk then. */
+  /** The content of such a file as an object, which replaces the file. */
   connectionInfo?: unknown;
-  /** Name of the profile whose `security` directory has the file; `default` by default. */
+  /** The name of the profile whose `security` directory contains the file; `default` by default. */
   profile?: string;
-  /** Path of the profile directory; `$IPP_PROFILE_DIR` by default. */
+  /** The path of the profile directory; `$IPP_PROFILE_DIR` by default. */
   profileDir?: string;
-  /** Cluster id, part of the file's name; `$IPP_CLUSTER_ID` by default, else none. */
+  /** The cluster id, part of the file's name; `$IPP_CLUSTER_ID`, or none, by default. */
   clusterId?: string;
-  /** Where profiles are; `$IPYTHONDIR`, else `~/.ipython`, by default. */
+  /** The directory that contains the profiles; `$IPYTHONDIR`, or `~/.ipython`, by default. */
   ipythonDir?: string;
-  /** The engine id to ask for; the controller's choice by default, and when it is taken. */
+  /** The requested engine id. The controller chooses by default, and when the id is in use. */
   id?: number;
-  /** How long the connection file may take to appear, and registration after that, in ms; 10,000 by default. */
+  /** How long to wait for the connection file, and then for the registration, in ms; 10,000 by default. */
   timeout?: number;
-  /** How many controller heartbeats may stay away before the engine ends; 50 by default, 0 for any number. */
+  /** How many missed controller heartbeats in a row end the engine; 50 by default, 0 disables the check. */
   maxHeartbeatMisses?: number;
-  /** The engine ends when this process does; none by default. */
+  /** The process whose end ends the engine; none by default. */
   parentPid?: number;
-  /** Working directory of the code that the engine runs; this process's by default. */
+  /** The working directory of the code; this process's by default. */
   cwd?: string;
-  /** Arguments for the `node` that runs the code, for example `--max-old-space-size=4096`; none by default. */
+  /** Arguments of the `node` process that runs the code, for example `--max-old-space-size=4096`; none by default. */
   nodeArgs?: readonly string[];
   /** `info` by default. */
   logLevel?: LogLevel;
-  /** Where log lines go; standard error by default. */
+  /** Receives log lines; writes to standard error by default. */
   log?: LogSink;
-  /** Aborts the start: it rejects with the signal's reason. A started engine is ended by `stop()`. */
+  /** Aborts the start, which then rejects with the signal's reason. Use `stop()` to end a started engine. */
   signal?: AbortSignal;
 }
 
-/** Where the connection information is. */
 export type ConnectionSource =
   | { readonly kind: 'info'; readonly info: unknown; readonly name: string }
   | { readonly kind: 'text'; readonly text: string; readonly name: string }
   | { readonly kind: 'file'; readonly place: ConnectionFileLocation };
 
-/** {@link EngineOptions} with every default in place. */
+/** {@link EngineOptions} with all defaults. */
 export interface ResolvedEngineOptions {
   readonly source: ConnectionSource;
   readonly id: number | undefined;
@@ -60,7 +59,7 @@ export interface ResolvedEngineOptions {
   readonly logLevel: LogLevel;
   readonly log: LogSink;
   readonly signal: AbortSignal | undefined;
-  /** Where CURVE keys may stand. */
+  /** May contain CURVE keys. */
   readonly env: NodeJS.ProcessEnv;
 }
 
@@ -82,7 +81,7 @@ const OPTIONS: OptionNames<EngineOptions> = {
   signal: true,
 };
 
-/** Fills in every default. @throws UsageError for a value that cannot be */
+/** Resolves all defaults. @throws {UsageError} when a value is invalid. */
 export function resolveEngineOptions(
   options: EngineOptions,
   env: NodeJS.ProcessEnv = process.env,
@@ -90,14 +89,15 @@ export function resolveEngineOptions(
   checkOptions(options, OPTIONS, 'Engine.start');
   const { id, timeout = 10_000, maxHeartbeatMisses = 50, parentPid } = options;
   if (id !== undefined && (!Number.isInteger(id) || id < 0)) {
-    throw new UsageError(`an engine id is an integer from 0, not ${id}`);
+    throw new UsageError(`id must be an integer >= 0, got ${id}`);
   }
-  if (Number.isNaN(timeout) || timeout <= 0) throw new UsageError(`timeout ${timeout} is not a number of ms`);
+  if (Number.isNaN(timeout) || timeout <= 0)
+    throw new UsageError(`timeout must be a number of milliseconds > 0, got ${timeout}`);
   if (!Number.isInteger(maxHeartbeatMisses) || maxHeartbeatMisses < 0) {
-    throw new UsageError(`maxHeartbeatMisses ${maxHeartbeatMisses} is not a count`);
+    throw new UsageError(`maxHeartbeatMisses must be an integer >= 0, got ${maxHeartbeatMisses}`);
   }
   if (parentPid !== undefined && (!Number.isInteger(parentPid) || parentPid <= 0)) {
-    throw new UsageError(`parentPid ${parentPid} is not a process id`);
+    throw new UsageError(`parentPid must be a process id, got ${parentPid}`);
   }
   return {
     source: connectionSource(options, env),

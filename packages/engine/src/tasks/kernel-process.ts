@@ -6,58 +6,56 @@ import { type Dict, EngineError } from '@ipyparallel-js/protocol';
 import { startDeadline, timeoutError, withinDeadline } from '@ipyparallel-js/wire';
 import {
   abortLine,
-  type Farewell,
   INTERRUPT_LINE,
   type JobOutcome,
   type KernelJob,
   type KernelMessage,
   type KernelRequest,
-} from '../kernel/messages.js';
+  type Unregistration,
+} from '../kernel-channel/messages.js';
 
-/** What a kernel process tells its engine. */
 export interface KernelEvents {
   readonly onStream: (name: 'stdout' | 'stderr', text: string) => void;
   readonly onResult: (job: number, text: string) => void;
   readonly onData: (job: number, content: Dict, buffers: readonly Uint8Array[]) => void;
   readonly onDone: (job: number, outcome: JobOutcome) => void;
-  /** The process has ended without having been asked to; `how` says so in words. */
+  /** The process has ended unexpectedly; `how` completes "its kernel process …". */
   readonly onDeath: (how: string) => void;
 }
 
-/** How to start a kernel process. */
 export interface KernelOptions {
   /** Working directory of the code. */
   readonly cwd: string;
   /** Arguments for `node` itself. */
   readonly nodeArgs: readonly string[];
-  /** What it says for us if this process is killed. */
-  readonly farewell: Farewell;
-  /** How long it may take to be ready, in ms. */
+  /** The kernel sends this to the hub if this process is killed. */
+  readonly unregistration: Unregistration;
+  /** How long the process may take to be ready, in ms. */
   readonly timeout: number;
   readonly events: KernelEvents;
 }
 
 const ENTRY = fileURLToPath(new URL('../kernel/main.js', import.meta.url));
 
-// Interrupting code inside a callback leaves Node's async stack short, which it would take for corruption and abort.
+// An interrupt inside a callback leaves Node's async stack inconsistent, and Node would abort the process.
 const REQUIRED_ARGS = ['--no-force-async-hooks-checks'];
 
-/** How much of its native stderr is kept, to tell why it ended: V8's report of a full heap is some kilobytes. */
-const LAST_WORDS = 16_384;
+/** How many characters of native stderr are stored to explain a death. V8's report of a full heap is a few kilobytes. */
+const STDERR_TAIL = 16_384;
 
-/** How long the channel of a process that has ended may take to end too, in ms. */
+/** How long to wait for the remaining messages of a process that has ended, in ms. */
 const DRAIN_WAIT = 500;
 
-/** The child process with the user's code. It cannot outlive this process: see kernel/guard-worker.ts. */
+/** The child process that runs the user's code. kernel/guard-worker.ts ends it when this process ends. */
 export class KernelProcess {
   readonly #child: ChildProcess;
   readonly #events: KernelEvents;
   readonly #exited: Promise<void>;
   #ready: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
   #interrupting = false;
-  #waiting: KernelJob | undefined;
-  /** The end of what the process itself wrote on stderr. */
-  #lastWords = '';
+  /** A job to send when the kernel has handled the current interrupt. */
+  #heldJob: KernelJob | undefined;
+  #stderrTail = '';
   #ended = false;
   #expected = false;
 
@@ -68,16 +66,16 @@ export class KernelProcess {
       execArgv: [...options.nodeArgs, ...REQUIRED_ARGS],
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'],
-      // A process group of its own: Ctrl-C at the terminal is the engine's affair, and killing it takes all it started.
+      // A separate process group: the engine handles Ctrl-C, and a kill of the group reaches the code's child processes.
       detached: process.platform !== 'win32',
     });
     this.#exited = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
         resolve();
-        // Its last messages may still be in the channel, which ends after them.
-        this.#onceDrained(() => {
+        // The channel may still hold messages; it disconnects after the last one.
+        this.#afterLastMessage(() => {
           const how = signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
-          this.#end(outOfMemory(this.#lastWords) ?? how);
+          this.#end(describeOutOfMemory(this.#stderrTail) ?? how);
         });
       });
       this.#child.once('error', (error) => {
@@ -86,20 +84,24 @@ export class KernelProcess {
       });
     });
     this.#child.on('message', (message) => this.#receive(message as KernelMessage));
-    this.#child.once('disconnect', () => this.#signal('SIGKILL'));
-    // What native code and child processes write past the kernel's own streams.
+    this.#child.once('disconnect', () => this.#signalGroup('SIGKILL'));
+    // Native code and child processes write to these pipes directly.
     for (const name of ['stdout', 'stderr'] as const) {
       const decoder = new StringDecoder('utf8');
       this.#child[name]?.on('data', (bytes: Buffer) => {
         const text = decoder.write(bytes);
-        if (name === 'stderr') this.#lastWords = `${this.#lastWords}${text}`.slice(-LAST_WORDS);
+        if (name === 'stderr') this.#stderrTail = `${this.#stderrTail}${text}`.slice(-STDERR_TAIL);
         if (text !== '') this.#events.onStream(name, text);
       });
     }
-    this.#lifeline?.on('error', () => {});
+    this.#guardPipe?.on('error', () => {});
   }
 
-  /** Forks a kernel and waits until it takes jobs. @throws EngineError when it dies before that, TimeoutError */
+  /**
+   * Forks a kernel and waits until it accepts jobs.
+   * @throws {EngineError} when it dies before that.
+   * @throws {TimeoutError} when it is not ready in time.
+   */
   static async start(options: KernelOptions): Promise<KernelProcess> {
     const kernel = new KernelProcess(options);
     const ready = new Promise<void>((resolve, reject) => {
@@ -113,7 +115,7 @@ export class KernelProcess {
       await kernel.dispose();
       throw error;
     }
-    kernel.#send({ type: 'farewell', farewell: options.farewell });
+    kernel.#send({ type: 'unregistration', unregistration: options.unregistration });
     return kernel;
   }
 
@@ -121,23 +123,23 @@ export class KernelProcess {
     return this.#child.pid ?? 0;
   }
 
-  /** Runs one job; the one before it must be done. */
+  /** Runs one job; the previous job must be done. */
   run(job: KernelJob): void {
-    // An interrupt still on its way would hit this job instead of the one that it was meant for.
-    if (this.#interrupting) this.#waiting = job;
+    // A pending interrupt would hit this job instead of the previous one.
+    if (this.#interrupting) this.#heldJob = job;
     else this.#send(job);
   }
 
-  /** Interrupts what runs, if anything does. */
+  /** Interrupts the running job, if there is one. */
   interrupt(): void {
     if (this.#interrupting || this.#ended) return;
     this.#interrupting = true;
-    this.#lifeline?.write(`${INTERRUPT_LINE}\n`);
+    this.#guardPipe?.write(`${INTERRUPT_LINE}\n`);
   }
 
-  /** Aborts the signal of a job, whether it runs or is on its way. */
+  /** Aborts the signal of a job that runs or has been sent. */
   abort(job: number): void {
-    if (!this.#ended) this.#lifeline?.write(`${abortLine(job)}\n`);
+    if (!this.#ended) this.#guardPipe?.write(`${abortLine(job)}\n`);
   }
 
   /** Sends a signal to the kernel process itself. */
@@ -145,25 +147,25 @@ export class KernelProcess {
     this.#child.kill(signal);
   }
 
-  /** Kills the process and all that it started, and waits for its end; idempotent. */
+  /** Kills the process and its children and waits for its end; idempotent. */
   async dispose(): Promise<void> {
     this.#expected = true;
     this.#ready = undefined;
-    this.#signal('SIGKILL');
+    this.#signalGroup('SIGKILL');
     await this.#exited;
   }
 
-  get #lifeline(): Writable | undefined {
+  get #guardPipe(): Writable | undefined {
     const pipe = this.#child.stdio[4];
     return pipe !== null && pipe !== undefined && 'write' in pipe ? pipe : undefined;
   }
 
   #send(request: KernelRequest): void {
-    // A kernel that is gone is reported by its exit.
+    // The exit event reports a kernel that has ended.
     if (this.#child.connected) this.#child.send(request, () => {});
   }
 
-  #signal(signal: NodeJS.Signals): void {
+  #signalGroup(signal: NodeJS.Signals): void {
     if (this.#ended || this.#child.pid === undefined) return;
     try {
       process.kill(process.platform === 'win32' ? this.#child.pid : -this.#child.pid, signal);
@@ -189,35 +191,35 @@ export class KernelProcess {
         this.#events.onData(message.job, message.content, message.buffers);
         break;
       case 'done':
-        // What native code wrote before came through a pipe, which is read in this same turn of the event loop.
+        // The pipe with native output is read in this same turn of the event loop, before the immediate.
         setImmediate(() => this.#events.onDone(message.job, message.outcome));
         break;
       case 'interrupted': {
         this.#interrupting = false;
-        const job = this.#waiting;
-        this.#waiting = undefined;
+        const job = this.#heldJob;
+        this.#heldJob = undefined;
         if (job !== undefined) this.#send(job);
         break;
       }
     }
   }
 
-  #onceDrained(act: () => void): void {
+  #afterLastMessage(action: () => void): void {
     if (!this.#child.connected) {
-      setImmediate(act);
+      setImmediate(action);
       return;
     }
-    const timer = setTimeout(act, DRAIN_WAIT);
+    const timer = setTimeout(action, DRAIN_WAIT);
     this.#child.once('disconnect', () => {
       clearTimeout(timer);
-      setImmediate(act);
+      setImmediate(action);
     });
   }
 
   #end(how: string): void {
     if (this.#ended) return;
-    // What the code itself started is in its process group, and goes with it.
-    this.#signal('SIGKILL');
+    // Processes that the code started are in the same process group.
+    this.#signalGroup('SIGKILL');
     this.#ended = true;
     this.#ready?.reject(
       new EngineError({
@@ -230,10 +232,10 @@ export class KernelProcess {
   }
 }
 
-/** Says that a process ended because its memory was full, if its last words do. */
-function outOfMemory(lastWords: string): string | undefined {
-  const [, report] = /^FATAL ERROR: (.*out of memory.*)$/im.exec(lastWords) ?? [];
+/** Describes a death by a full heap, if stderr reports one. */
+function describeOutOfMemory(stderr: string): string | undefined {
+  const [, report] = /^FATAL ERROR: (.*out of memory.*)$/im.exec(stderr) ?? [];
   return report === undefined
     ? undefined
-    : `ran out of memory: ${report.trim()}; --max-old-space-size=MB among its node arguments, or in $NODE_OPTIONS, gives it more`;
+    : `ran out of memory: ${report.trim()}; raise the limit with --max-old-space-size=MB in nodeArgs or $NODE_OPTIONS`;
 }

@@ -1,11 +1,11 @@
 import type { Dict, Header, MessageContents, MsgType, Session } from '@ipyparallel-js/protocol';
 import type { MessageSocket } from '@ipyparallel-js/wire';
-import { wireText } from '../common/well-formed-text.js';
+import { toWellFormedText } from '../common/well-formed-text.js';
 
 type IopubType = MsgType &
   ('status' | 'stream' | 'execute_input' | 'execute_result' | 'error' | 'data_message' | 'shutdown_reply');
 
-/** Publishes on iopub as one engine, under `engine.<id>.<topic>`. */
+/** Publishes one engine's messages on iopub, under `engine.<id>.<topic>`. */
 export class Publisher {
   readonly #session: Session;
   readonly #link: MessageSocket;
@@ -22,7 +22,7 @@ export class Publisher {
   }
 
   stream(name: 'stdout' | 'stderr', text: string, parent: Header | Dict): void {
-    this.#publish(name, 'stream', { name, text: wireText(text) }, parent);
+    this.#publish(name, 'stream', { name, text: toWellFormedText(text) }, parent);
   }
 
   executeInput(code: string, count: number, parent: Header | Dict): void {
@@ -30,7 +30,7 @@ export class Publisher {
   }
 
   executeResult(text: string, count: number, parent: Header | Dict): void {
-    const content = { data: { 'text/plain': wireText(text) }, metadata: {}, execution_count: count };
+    const content = { data: { 'text/plain': toWellFormedText(text) }, metadata: {}, execution_count: count };
     this.#publish('execute_result', 'execute_result', content, parent);
   }
 
@@ -38,12 +38,12 @@ export class Publisher {
     this.#publish('error', 'error', content, parent);
   }
 
-  /** Data that a task publishes while it runs. */
+  /** Publishes data of a running task. */
   data(content: Dict, buffers: readonly Uint8Array[], parent: Header | Dict): void {
     this.#publish('data', 'data_message', content, parent, buffers);
   }
 
-  /** Stock hubs unregister the engine on seeing it. */
+  /** Stock hubs unregister the engine when they receive this. */
   shutdownReply(restart: boolean, parent: Header | Dict): void {
     this.#publish('shutdown', 'shutdown_reply', { status: 'ok', restart }, parent);
   }

@@ -1,71 +1,72 @@
 import type { AnyMessage } from '@ipyparallel-js/protocol';
 import { BoundedSet, getOwnString } from '@ipyparallel-js/protocol/internal';
 
-/** A task that has come in, and the way back for its reply. */
+/** A received task, and a function that sends its reply. */
 export interface Task {
   readonly request: AnyMessage;
   readonly reply: (frames: Buffer[]) => void;
 }
 
-/** How many ids are remembered: of aborted tasks that have not come yet, of tasks that have, of lost ones. */
+/** How many ids each set holds. */
 const MAX_REMEMBERED = 10_000;
 
-/** The tasks of all schedulers in one line, in the order of their arrival. */
+/** One queue for the tasks of all schedulers, in the order of their arrival. */
 export class TaskQueue {
-  #waiting: Task[] = [];
+  #queued: Task[] = [];
+  /** Tasks that were aborted before they arrived. */
   readonly #aborted = new BoundedSet(MAX_REMEMBERED);
-  readonly #came = new BoundedSet(MAX_REMEMBERED);
+  readonly #received = new BoundedSet(MAX_REMEMBERED);
   readonly #lost = new BoundedSet(MAX_REMEMBERED);
 
   get length(): number {
-    return this.#waiting.length;
+    return this.#queued.length;
   }
 
-  /** Queues a task, unless it was aborted before it came, or was given up as lost and has been answered. */
+  /** Queues a task, unless it was aborted before it arrived, or was failed as lost. */
   push(task: Task): 'queued' | 'aborted' | 'lost' {
     const { msg_id: id } = task.request;
-    this.#came.add(id);
+    this.#received.add(id);
     if (this.#lost.has(id)) return 'lost';
     if (this.#aborted.delete(id)) return 'aborted';
-    this.#waiting.push(task);
+    this.#queued.push(task);
     return 'queued';
   }
 
-  /** Those of these ids that have not come and were not given up, as far as that is remembered. */
-  missing(msgIds: readonly string[]): string[] {
-    // More may wait than is remembered of what came.
-    const waiting = new Set(this.#waiting.map(({ request }) => request.msg_id));
-    return msgIds.filter((id) => !this.#came.has(id) && !this.#lost.has(id) && !waiting.has(id));
+  /** Returns those of these ids that were neither received nor marked as lost, among the last 10,000 of each. */
+  notReceived(msgIds: readonly string[]): string[] {
+    // The queue may be longer than the set of received ids.
+    const queued = new Set(this.#queued.map(({ request }) => request.msg_id));
+    return msgIds.filter((id) => !this.#received.has(id) && !this.#lost.has(id) && !queued.has(id));
   }
 
-  /** Gives up a task that has not come: it must not run if it comes after all. */
-  lose(msgId: string): void {
+  /** Marks a task that has not arrived as lost: it must not run if it arrives later. */
+  markLost(msgId: string): void {
     this.#lost.add(msgId);
   }
 
   shift(): Task | undefined {
-    return this.#waiting.shift();
+    return this.#queued.shift();
   }
 
-  /** Takes the waiting tasks with these ids out; an id that has not come yet is remembered for when it does. */
+  /** Removes and returns the queued tasks with these ids. Tasks that arrive later are aborted on arrival. */
   abort(msgIds: readonly string[]): Task[] {
-    const wanted = new Set(msgIds);
+    const requested = new Set(msgIds);
     const aborted: Task[] = [];
-    this.#waiting = this.#waiting.filter((task) => {
-      if (!isOneOf(task, wanted)) return true;
+    this.#queued = this.#queued.filter((task) => {
+      if (!isOneOf(task, requested)) return true;
       aborted.push(task);
       return false;
     });
-    for (const id of wanted) {
-      if (!this.#came.has(id)) this.#aborted.add(id);
+    for (const id of requested) {
+      if (!this.#received.has(id)) this.#aborted.add(id);
     }
     return aborted;
   }
 
-  /** Takes all waiting tasks out. */
+  /** Removes and returns all queued tasks. */
   drain(): Task[] {
-    const all = this.#waiting;
-    this.#waiting = [];
+    const all = this.#queued;
+    this.#queued = [];
     return all;
   }
 }
@@ -73,7 +74,7 @@ export class TaskQueue {
 /** Whether a task has one of these ids. */
 export function isOneOf({ request }: Task, msgIds: ReadonlySet<string>): boolean {
   const { msg_id: id, metadata } = request;
-  // A broadcast's parts have ids of their own; the client knows the original one.
+  // Each part of a broadcast has its own id; the client knows only the original id.
   const original = getOwnString(metadata, 'original_msg_id');
   return msgIds.has(id) || (original !== undefined && msgIds.has(original));
 }

@@ -1,24 +1,23 @@
 import type { AnyMessage, Dict, Header, Session } from '@ipyparallel-js/protocol';
 import { getOwn, getOwnString, isDict } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
-import { wireText } from '../common/well-formed-text.js';
-import type { FailureInfo, JobOutcome, KernelJob } from '../kernel/messages.js';
+import { toWellFormedText } from '../common/well-formed-text.js';
+import type { FailureInfo, JobOutcome, KernelJob } from '../kernel-channel/messages.js';
 import type { KernelEvents, KernelProcess } from './kernel-process.js';
-import type { LostRequest } from './lost-work.js';
+import type { LostRequest } from './lost-tasks.js';
 import type { Publisher } from './publisher.js';
-import { type Ending, type EngineIdentity, errorPlace, replyMetadata } from './reply-metadata.js';
+import { type EngineIdentity, engineInfo, replyMetadata, type TaskOutcome } from './reply-metadata.js';
 import { isOneOf, type Task, TaskQueue } from './task-queue.js';
 
-/** What a {@link TaskRunner} stands on. */
 export interface TaskRunnerOptions {
   readonly session: Session;
   readonly publisher: Publisher;
   readonly engine: EngineIdentity;
   readonly log: Logger;
   readonly now: () => Date;
-  /** Forks a kernel that reports to these events. */
+  /** Forks a kernel that reports to `events`. */
   readonly startKernel: (events: KernelEvents) => Promise<KernelProcess>;
-  /** The kernel has died by itself. All tasks have been answered by then. */
+  /** The kernel has died unexpectedly. All tasks have received a reply by then. */
   readonly onKernelDeath: (how: string) => void;
 }
 
@@ -30,7 +29,7 @@ interface RunningTask {
   readonly started: Date;
 }
 
-/** Runs tasks in the kernel, one at a time in the order of their arrival, and answers them. */
+/** Runs tasks in the kernel, one at a time in the order of their arrival, and sends their replies. */
 export class TaskRunner {
   readonly #options: TaskRunnerOptions;
   readonly #queue = new TaskQueue();
@@ -38,6 +37,7 @@ export class TaskRunner {
   #generation = 0;
   #kernels = 0;
   #running: RunningTask | undefined;
+  /** The resolvers of outstanding `clear` calls. */
   #clears: (() => void)[] = [];
   #clearing = false;
   #stopped = false;
@@ -49,38 +49,37 @@ export class TaskRunner {
     this.#options = options;
   }
 
-  /** Starts the first kernel. @throws EngineError when it dies before it is ready */
+  /** Starts the first kernel. @throws {EngineError} when it dies before it is ready. */
   static async start(options: TaskRunnerOptions): Promise<TaskRunner> {
     const runner = new TaskRunner(options);
-    await runner.#adoptKernel();
+    await runner.#startKernel();
     return runner;
   }
 
-  /** Process id of the kernel. */
   get kernelPid(): number {
     return this.#kernel?.pid ?? 0;
   }
 
   push(task: Task): void {
     if (this.#stopped) return;
-    const taken = this.#queue.push(task);
-    if (taken === 'queued') this.#next();
-    else if (taken === 'aborted') this.#answerAborted(task);
+    const state = this.#queue.push(task);
+    if (state === 'queued') this.#startNext();
+    else if (state === 'aborted') this.#replyAborted(task);
   }
 
-  /** Those of these ids that have not come, as far as the last ten thousand of them are remembered. */
-  missing(msgIds: readonly string[]): string[] {
+  /** Returns those of these ids that the engine has not received, among the last 10,000 received ids. */
+  notReceived(msgIds: readonly string[]): string[] {
     const running = this.#running?.task.request.msg_id;
-    return this.#queue.missing(msgIds).filter((id) => id !== running);
+    return this.#queue.notReceived(msgIds).filter((id) => id !== running);
   }
 
-  /** Answers a task that never came with an EngineError; it is not run if it comes after all. */
-  giveUp(request: LostRequest, reply: Task['reply']): void {
+  /** Replies to a task that never arrived with an EngineError. The task does not run if it arrives later. */
+  failLost(request: LostRequest, reply: Task['reply']): void {
     const { session, engine, now, publisher } = this.#options;
     const { header, client } = request;
     const msgId = String(header['msg_id']);
-    this.#queue.lose(msgId);
-    const evalue = `task ${msgId} was sent to engine ${engine.id} (${engine.uuid}) while that was not connected to its controller; it was lost on the way and did not run`;
+    this.#queue.markLost(msgId);
+    const evalue = `task ${msgId} was sent to engine ${engine.id} (${engine.uuid}) while the engine was not connected to its controller; the message was lost and the task did not run`;
     const failure = { ename: 'EngineError', evalue, traceback: [`EngineError: ${evalue}`] };
     const method = header['msg_type'] === 'execute_request' ? 'execute' : 'apply';
     const metadata = replyMetadata(request, engine, now(), { status: 'error', ename: failure.ename });
@@ -91,14 +90,14 @@ export class TaskRunner {
     publisher.status('idle', header);
   }
 
-  /** Aborts tasks: those with these ids, or all. Waiting ones are answered; the running one's signal is aborted. */
+  /** Aborts the tasks with these ids, or all. Replies to queued tasks; aborts the signal of the running task. */
   abort(msgIds: readonly string[] | undefined): void {
     const running = this.#running;
     if (running !== undefined && (msgIds === undefined || isOneOf(running.task, new Set(msgIds)))) {
       this.#kernel?.abort(running.job);
     }
     const tasks = msgIds === undefined ? this.#queue.drain() : this.#queue.abort(msgIds);
-    for (const task of tasks) this.#answerAborted(task);
+    for (const task of tasks) this.#replyAborted(task);
   }
 
   /** Interrupts the running task. */
@@ -111,20 +110,20 @@ export class TaskRunner {
     this.#kernel?.kill(signal);
   }
 
-  /** Kills the kernel; what it ran should have been answered by {@link stop}. */
+  /** Kills the kernel. Call {@link stop} first, which replies to the running task. */
   async dispose(): Promise<void> {
     await this.#kernel?.dispose();
   }
 
-  /** Gives the tasks that wait a fresh context, as soon as the running one is done. Resolves when it is there. */
+  /** Replaces the context as soon as the running task is done. Resolves when the new context is ready. */
   clear(): Promise<void> {
     return new Promise((resolve) => {
       this.#clears.push(resolve);
-      this.#next();
+      this.#startNext();
     });
   }
 
-  /** Answers the running and all waiting tasks with an EngineError and takes no more; idempotent. */
+  /** Fails the running and all queued tasks with an EngineError and accepts no more tasks; idempotent. */
   stop(why: string): void {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -144,17 +143,17 @@ export class TaskRunner {
     for (const resolve of this.#clears.splice(0)) resolve();
   }
 
-  /** Starts a kernel and lets it be the one whose events count. */
-  async #adoptKernel(): Promise<void> {
+  /** Starts a kernel and makes it the current one. Events of earlier kernels are ignored. */
+  async #startKernel(): Promise<void> {
     const generation = ++this.#kernels;
-    const ifCurrent = (act: () => void): void => {
-      if (generation === this.#generation) act();
+    const ifCurrent = (action: () => void): void => {
+      if (generation === this.#generation) action();
     };
     this.#kernel = await this.#options.startKernel({
       onStream: (name, text) => ifCurrent(() => this.#publishStream(name, text)),
       onResult: (job, text) => ifCurrent(() => this.#publishResult(job, text)),
       onData: (job, content, buffers) => ifCurrent(() => this.#publishData(job, content, buffers)),
-      onDone: (job, outcome) => ifCurrent(() => this.#done(job, outcome)),
+      onDone: (job, outcome) => ifCurrent(() => this.#finish(job, outcome)),
       onDeath: (how) =>
         ifCurrent(() => {
           this.stop(`died (its kernel process ${how})`);
@@ -164,7 +163,7 @@ export class TaskRunner {
     this.#generation = generation;
   }
 
-  #next(): void {
+  #startNext(): void {
     if (this.#stopped || this.#running !== undefined || this.#clearing) return;
     if (this.#clears.length > 0) {
       void this.#replaceKernel();
@@ -199,18 +198,19 @@ export class TaskRunner {
     this.#running = { task, job, method: 'execute', silent, started };
     const execute = executeJob(request, job, silent, this.#executions);
     if (execute === undefined) {
-      const evalue = 'the execute_request carries no code';
-      this.#done(job, { ok: false, failure: { ename: 'TypeError', evalue, traceback: [] } });
+      const evalue = 'the execute_request contains no code';
+      this.#finish(job, { ok: false, failure: { ename: 'TypeError', evalue, traceback: [] } });
       return;
     }
     if (!silent) publisher.executeInput(execute.code, this.#executions, request.header);
     this.#kernel?.run(execute);
   }
 
-  /** Output belongs to the task that runs, or to the last one that ran, as with Python's engines. */
+  /** Output belongs to the running task, or to the last task that ran, as with Python's engines. */
   #publishStream(name: 'stdout' | 'stderr', text: string): void {
     const { publisher, log } = this.#options;
-    if (this.#lastParent === undefined) log.info(`kernel ${name} before the first task: ${text.trimEnd()}`);
+    if (this.#lastParent === undefined)
+      log.info(`the kernel wrote to ${name} before the first task: ${text.trimEnd()}`);
     else publisher.stream(name, text, this.#lastParent);
   }
 
@@ -224,9 +224,9 @@ export class TaskRunner {
     this.#options.publisher.data(content, buffers, this.#running.task.request.header);
   }
 
-  #done(job: number, outcome: JobOutcome): void {
+  #finish(job: number, outcome: JobOutcome): void {
     const running = this.#running;
-    // An interrupt and a completion can cross: the first of them was the answer.
+    // An interrupt and a completion can cross; only the first one ends the job.
     if (running === undefined || running.job !== job) return;
     this.#running = undefined;
     const { task, method, started } = running;
@@ -235,14 +235,14 @@ export class TaskRunner {
     if (outcome.ok) {
       const content =
         method === 'execute'
-          ? { status: 'ok', ...outcome.content, ...this.#executeParts(outcome.content) }
+          ? { status: 'ok', ...outcome.content, ...this.#executeFields(outcome.content) }
           : outcome.content;
       this.#reply(task, started, content, outcome.buffers, { status: 'ok' });
     } else if (outcome.aborted === true) {
       const { engine } = this.#options;
       this.#reply(task, started, { ...abortedContent(engine, method) }, [], { status: 'aborted' });
     } else {
-      const failure = wireFailure(outcome.failure);
+      const failure = toWellFormedFailure(outcome.failure);
       const { ename, evalue } = failure;
       log.debug(`${task.request.msg_id} failed: ${ename}: ${evalue}`);
       publisher.error(failure, header);
@@ -250,7 +250,7 @@ export class TaskRunner {
       this.#reply(
         task,
         started,
-        method === 'execute' ? { ...content, ...this.#executeParts({}) } : content,
+        method === 'execute' ? { ...content, ...this.#executeFields({}) } : content,
         [],
         {
           status: 'error',
@@ -259,10 +259,10 @@ export class TaskRunner {
       );
     }
     publisher.status('idle', header);
-    this.#next();
+    this.#startNext();
   }
 
-  #executeParts(content: Dict): Dict {
+  #executeFields(content: Dict): Dict {
     return {
       execution_count: this.#executions,
       user_expressions: getOwn(content, 'user_expressions') ?? {},
@@ -273,10 +273,10 @@ export class TaskRunner {
   #errorContent(failure: FailureInfo, method: 'execute' | 'apply'): Dict {
     const { ename, evalue, traceback } = failure;
     const { engine } = this.#options;
-    return { status: 'error', ename, evalue, traceback, engine_info: errorPlace(engine, method) };
+    return { status: 'error', ename, evalue, traceback, engine_info: engineInfo(engine, method) };
   }
 
-  #answerAborted(task: Task): void {
+  #replyAborted(task: Task): void {
     this.#reply(task, this.#options.now(), { status: 'aborted' }, [], { status: 'aborted' });
   }
 
@@ -285,11 +285,11 @@ export class TaskRunner {
     started: Date,
     content: Dict,
     buffers: readonly Uint8Array[],
-    ending: Ending,
+    outcome: TaskOutcome,
   ): void {
     const { session, engine } = this.#options;
     const msgType = request.msg_type.replace(/_request$/, '_reply');
-    const metadata = replyMetadata(request, engine, started, ending);
+    const metadata = replyMetadata(request, engine, started, outcome);
     const message = session.rawMessage(msgType, content, { parent: request.header, metadata, buffers });
     reply(session.encode(message, request.idents));
   }
@@ -297,27 +297,27 @@ export class TaskRunner {
   async #replaceKernel(): Promise<void> {
     const { log, onKernelDeath } = this.#options;
     this.#clearing = true;
-    const served = this.#clears.splice(0);
-    const old = this.#kernel;
+    const resolvers = this.#clears.splice(0);
+    const previous = this.#kernel;
     try {
-      // Nothing of JavaScript's global scope can be taken back one by one: a clear context is a new process.
-      await this.#adoptKernel();
-      await old?.dispose();
+      // Declarations in JavaScript's global scope cannot be removed, so a clear context needs a new process.
+      await this.#startKernel();
+      await previous?.dispose();
       if (this.#stopped) await this.dispose();
-      for (const resolve of served) resolve();
+      for (const resolve of resolvers) resolve();
     } catch (error) {
-      log.error(`no new kernel for a clear context: ${String(error)}`);
+      log.error(`cannot start a new kernel to clear the context: ${String(error)}`);
       this.stop('died (its kernel process could not be replaced)');
-      for (const resolve of served) resolve();
+      for (const resolve of resolvers) resolve();
       onKernelDeath('could not be replaced');
     } finally {
       this.#clearing = false;
-      this.#next();
+      this.#startNext();
     }
   }
 }
 
-/** The content of the reply of a task that ended because it was aborted while it ran. */
+/** The reply content of a task that was aborted while it ran. */
 function abortedContent(engine: EngineIdentity, method: 'execute' | 'apply'): Dict {
   const evalue = 'the task was aborted while it ran';
   const traceback = [`TaskAborted: ${evalue}`];
@@ -326,12 +326,16 @@ function abortedContent(engine: EngineIdentity, method: 'execute' | 'apply'): Di
     ename: 'TaskAborted',
     evalue,
     traceback,
-    engine_info: errorPlace(engine, method),
+    engine_info: engineInfo(engine, method),
   };
 }
 
-function wireFailure({ ename, evalue, traceback }: FailureInfo): FailureInfo {
-  return { ename: wireText(ename), evalue: wireText(evalue), traceback: traceback.map(wireText) };
+function toWellFormedFailure({ ename, evalue, traceback }: FailureInfo): FailureInfo {
+  return {
+    ename: toWellFormedText(ename),
+    evalue: toWellFormedText(evalue),
+    traceback: traceback.map(toWellFormedText),
+  };
 }
 
 function executeJob(

@@ -3,23 +3,21 @@ import type { AnyMessage, Dict, Session } from '@ipyparallel-js/protocol';
 import { getOwn } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
 import type { Publisher } from './publisher.js';
-import { type EngineIdentity, errorPlace } from './reply-metadata.js';
+import { type EngineIdentity, engineInfo } from './reply-metadata.js';
 import type { TaskRunner } from './task-runner.js';
 
-/** What a {@link ControlHandler} stands on. */
 export interface ControlOptions {
   readonly session: Session;
   readonly publisher: Publisher;
   readonly engine: EngineIdentity;
   readonly runner: TaskRunner;
   readonly log: Logger;
-  /** This package's version. */
   readonly version: string;
-  /** Ends the engine; called once the reply to a shutdown_request is on its way. */
+  /** Ends the engine; called after the reply to a shutdown_request is sent. */
   readonly onShutdown: () => void;
 }
 
-/** Answers what comes on the control socket, at once, also while code runs. */
+/** Handles control requests immediately, also while code runs. */
 export class ControlHandler {
   readonly #options: ControlOptions;
 
@@ -29,15 +27,15 @@ export class ControlHandler {
 
   async handle(request: AnyMessage, send: (frames: Buffer[]) => void): Promise<void> {
     const { publisher, log } = this.#options;
-    const answer = this.#answer(request);
-    if (answer === undefined) {
+    const execute = this.#handlerOf(request);
+    if (execute === undefined) {
       log.debug(`ignored a ${request.msg_type} on control`);
       return;
     }
     publisher.status('busy', request.header);
     let content: Dict;
     try {
-      content = await answer();
+      content = await execute();
     } catch (error) {
       content = this.#failure(error, request.msg_type);
     }
@@ -49,19 +47,19 @@ export class ControlHandler {
     if (request.msg_type === 'shutdown_request') this.#options.onShutdown();
   }
 
-  /** Answers a kernel_info_request; on any socket. */
-  kernelInfo(request: AnyMessage, send: (frames: Buffer[]) => void): void {
+  /** Replies to a kernel_info_request, on any socket. */
+  replyKernelInfo(request: AnyMessage, send: (frames: Buffer[]) => void): void {
     this.#reply(request, kernelInfo(this.#options.version), send);
   }
 
-  #answer({ msg_type: msgType, content }: AnyMessage): (() => Dict | Promise<Dict>) | undefined {
+  #handlerOf({ msg_type: msgType, content }: AnyMessage): (() => Dict | Promise<Dict>) | undefined {
     const { runner, version } = this.#options;
     switch (msgType) {
       case 'kernel_info_request':
         return () => kernelInfo(version);
       case 'abort_request':
         return () => {
-          runner.abort(abortedIds(content));
+          runner.abort(requestedIds(content));
           return { status: 'ok' };
         };
       case 'clear_request':
@@ -80,7 +78,7 @@ export class ControlHandler {
     }
   }
 
-  /** SIGINT interrupts the running code; every other signal goes to the kernel process, and may end the engine. */
+  /** SIGINT interrupts the running code. Any other signal goes to the kernel process and may end the engine. */
   #signal(sig: unknown): Dict {
     const number = signalNumber(sig);
     if (number === constants.signals.SIGINT) this.#options.runner.interrupt();
@@ -97,7 +95,7 @@ export class ControlHandler {
       ename,
       evalue,
       traceback: [`${ename}: ${evalue}`],
-      engine_info: errorPlace(this.#options.engine, method),
+      engine_info: engineInfo(this.#options.engine, method),
     };
   }
 
@@ -111,8 +109,8 @@ export class ControlHandler {
   }
 }
 
-/** Undefined, for all, when none are named: as Python's engines take it. */
-function abortedIds(content: Dict): readonly string[] | undefined {
+/** Returns undefined, which means all tasks, when the request lists no ids, as Python's engines do. */
+function requestedIds(content: Dict): readonly string[] | undefined {
   const ids = getOwn(content, 'msg_ids');
   const list = (Array.isArray(ids) ? ids : [ids]).filter(
     (id): id is string => typeof id === 'string' && id !== '',

@@ -2,12 +2,12 @@ import { initSync, parse } from 'es-module-lexer';
 
 initSync();
 
-/** The name under which the context offers `import()`. */
+/** The global function that replaces `import()`. */
 export const IMPORT_NAME = '__import';
 
 /**
- * Replaces `import(…)` by a call of {@link IMPORT_NAME}: V8's REPL mode compiles code that has no host to import for
- * it. Code that does not lex as JavaScript is left alone; V8 then says what is wrong with it.
+ * Replaces `import(…)` by a call of {@link IMPORT_NAME}, because V8's REPL mode compiles code without a host that can
+ * import. Returns code with a syntax error unchanged; V8 then reports the error.
  */
 export function rewriteDynamicImports(code: string): string {
   if (!code.includes('import')) return code;

@@ -4,15 +4,15 @@ import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 
-/** A module that a task needs and this machine does not have. */
+/** A task needs a module that this machine does not have. */
 class ModuleNotFoundError extends Error {
   override readonly name = 'ModuleNotFoundError';
 }
 
 type Exports = Readonly<Record<string, unknown>>;
 
-interface Loaded {
-  /** Tells one state of the file from another. */
+interface LoadedModule {
+  /** Identifies a version of the file. */
   readonly stamp: string;
   readonly specifier: string;
 }
@@ -20,26 +20,30 @@ interface Loaded {
 const STAMP_PARAMETER = 'ipyparallel-js';
 
 /**
- * Imports modules for calls. A module is imported once; a file that has changed since (time or size) is imported anew,
- * while what it imports itself stays as it was until the context is cleared.
+ * Imports modules for calls. A module is imported once, and again after its file has changed (time or size). The modules
+ * that it imports stay cached until the context is cleared.
  */
 export class ModuleLoader {
   readonly #import: (specifier: string) => Promise<unknown>;
-  readonly #loaded = new Map<string, Loaded>();
+  readonly #loaded = new Map<string, LoadedModule>();
 
   /** `importer` imports relative to the current directory. */
   constructor(importer: (specifier: string) => Promise<unknown>) {
     this.#import = importer;
   }
 
-  /** The function that a module exports. @throws ModuleNotFoundError, TypeError when it exports no such function */
-  async functionOf(module: string, name: string): Promise<unknown> {
+  /**
+   * Returns an exported function of a module.
+   * @throws {ModuleNotFoundError} when this machine does not have the module.
+   * @throws {TypeError} when the module exports no such function.
+   */
+  async importFunction(module: string, name: string): Promise<unknown> {
     const exports = await this.#load(module);
     const fn = Object.hasOwn(exports, name) ? exports[name] : undefined;
     if (typeof fn === 'function') return fn;
-    const there = Object.keys(exports).filter((key) => typeof exports[key] === 'function');
+    const available = Object.keys(exports).filter((key) => typeof exports[key] === 'function');
     throw new TypeError(
-      `${module} exports no function "${name}"${fn === undefined ? '' : `, which is ${inspect(fn, { depth: 0 })}`}; functions there: ${there.length === 0 ? 'none' : there.join(', ')}`,
+      `${module} exports no function "${name}"${fn === undefined ? '' : `, which is ${inspect(fn, { depth: 0 })}`}; exported functions: ${available.length === 0 ? 'none' : available.join(', ')}`,
     );
   }
 
@@ -50,7 +54,7 @@ export class ModuleLoader {
       if (!isMissing(error) || module.startsWith('file:') || !error.message.includes(`'${module}'`))
         throw error;
       throw new ModuleNotFoundError(
-        `the engine's machine (${hostname()}) has no package "${module}" to be found from the engine's working directory ${process.cwd()}`,
+        `the engine's machine (${hostname()}) cannot resolve package "${module}" from the engine's working directory ${process.cwd()}`,
         { cause: error },
       );
     }
@@ -61,12 +65,12 @@ export class ModuleLoader {
     const path = fileURLToPath(module);
     const { mtimeMs, size, ino } = fileStats(path);
     const stamp = `${mtimeMs}-${size}-${ino}`;
-    const before = this.#loaded.get(module);
-    if (before?.stamp === stamp) return before.specifier;
-    // The first time by its own name, so that others who import it have the same instance.
-    const specifier = before === undefined ? module : stamped(module, stamp);
-    // A CommonJS module is cached by its path.
-    if (before !== undefined) delete createRequire(path).cache[path];
+    const loaded = this.#loaded.get(module);
+    if (loaded?.stamp === stamp) return loaded.specifier;
+    // The first import uses the plain URL, so that other importers of the module share its instance.
+    const specifier = loaded === undefined ? module : withStamp(module, stamp);
+    // Node caches a CommonJS module by its path.
+    if (loaded !== undefined) delete createRequire(path).cache[path];
     this.#loaded.set(module, { stamp, specifier });
     return specifier;
   }
@@ -77,13 +81,13 @@ function fileStats(path: string): Stats {
     return statSync(path);
   } catch (cause) {
     throw new ModuleNotFoundError(
-      `the engine's machine (${hostname()}) cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}; fromModule names files as the client's machine has them`,
+      `the engine's machine (${hostname()}) cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}; fromModule sends paths of the client's machine`,
       { cause },
     );
   }
 }
 
-function stamped(module: string, stamp: string): string {
+function withStamp(module: string, stamp: string): string {
   const url = new URL(module);
   url.searchParams.set(STAMP_PARAMETER, stamp);
   return url.href;

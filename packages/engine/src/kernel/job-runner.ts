@@ -7,32 +7,38 @@ import {
   NO_TASK,
   setCurrentTask,
 } from '@ipyparallel-js/protocol/internal';
-import { wireText } from '../common/well-formed-text.js';
+import { toWellFormedText } from '../common/well-formed-text.js';
+import type {
+  ApplyJob,
+  ExecuteJob,
+  FailureInfo,
+  JobOutcome,
+  KernelJob,
+  KernelMessage,
+} from '../kernel-channel/messages.js';
 import { CallBuilder } from './call-builder.js';
+import { rewriteDynamicImports } from './dynamic-imports.js';
 import type { Completion, Evaluator } from './evaluator.js';
-import { describeFailure, hintAtCaptures, INTERRUPTED } from './failures.js';
+import { addCaptureHint, describeFailure, INTERRUPTED } from './failures.js';
 import { callFunction } from './function-call.js';
 import { isGenerator, runGenerator } from './generators.js';
-import { rewriteDynamicImports } from './imports.js';
-import type { ApplyJob, ExecuteJob, FailureInfo, JobOutcome, KernelJob, KernelMessage } from './messages.js';
-import type { ModuleLoader } from './modules.js';
+import type { ModuleLoader } from './module-loader.js';
 import { RunningTask } from './running-task.js';
 
-/** What a {@link JobRunner} stands on. */
 export interface JobRunnerOptions {
   readonly evaluator: Evaluator;
   readonly modules: ModuleLoader;
   readonly send: (message: KernelMessage) => void;
-  /** Sends all output that still waits. */
+  /** Sends all buffered output. */
   readonly flush: () => void;
-  /** Whether the abort of a job has been asked for. */
-  readonly abortAsked: (job: number) => boolean;
+  /** Whether the engine has aborted a job. */
+  readonly abortRequested: (job: number) => boolean;
   readonly now: () => number;
-  /** Calls back after so many milliseconds, and must not keep the process alive. */
-  readonly later: (callback: () => void, ms: number) => void;
+  /** Calls `callback` after `ms` milliseconds; must not keep the process alive. */
+  readonly schedule: (callback: () => void, ms: number) => void;
 }
 
-/** Runs one job at a time and reports its end once, whichever comes first: its completion or an interrupt. */
+/** Runs one job at a time and reports its end once: at its completion or at an interrupt, whichever comes first. */
 export class JobRunner {
   readonly #options: JobRunnerOptions;
   readonly #calls: CallBuilder;
@@ -51,7 +57,7 @@ export class JobRunner {
 
   run(job: KernelJob): void {
     this.#current = job.job;
-    const task = this.#taskOf(job);
+    const task = this.#createTask(job);
     this.#task = task;
     setCurrentTask(task);
     try {
@@ -62,25 +68,25 @@ export class JobRunner {
     }
   }
 
-  #taskOf(job: KernelJob): RunningTask {
-    const { send, abortAsked, now, later } = this.#options;
+  #createTask(job: KernelJob): RunningTask {
+    const { send, abortRequested, now, schedule } = this.#options;
     return new RunningTask({
       msgId: job.msgId,
-      abortAsked: () => abortAsked(job.job),
+      abortRequested: () => abortRequested(job.job),
       send: ({ content, buffers }) => send({ type: 'data', job: job.job, content, buffers }),
       now,
-      later,
+      schedule,
     });
   }
 
-  /** Aborts the running job's signal if that was asked for. What the job makes of it is its affair. */
+  /** Aborts the running job's signal if the engine has aborted the job. The job may ignore its signal. */
   checkAbort(): void {
     this.#task?.checkAbort();
   }
 
   /**
-   * Ends the running job as interrupted. What it still awaits goes on unobserved, unless it heeds its signal, which what
-   * is given here aborts: that runs the code's listeners, so it comes last.
+   * Ends the running job as interrupted. Work that the job still awaits continues unobserved unless it heeds the job's
+   * signal. @returns A function that aborts the signal. The caller calls it last, because it runs listeners of the code.
    */
   interrupt(): () => void {
     const task = this.#task;
@@ -106,7 +112,7 @@ export class JobRunner {
         }
         const [name, expression] = entry;
         evaluator.evaluate(rewriteDynamicImports(expression), `${name}.js`, (completion) => {
-          this.#guarded(job, () => {
+          this.#runContinuation(job, () => {
             Object.defineProperty(results, name, {
               value: expressionResult(completion),
               enumerable: true,
@@ -124,55 +130,55 @@ export class JobRunner {
       this.#fail(job.job, {
         ename: 'LanguageMismatchError',
         evalue:
-          'this engine runs JavaScript and was sent a Python call; send it to a Python engine, or send JavaScript code to execute',
+          'this engine runs JavaScript and received a Python call; send it to a Python engine, or send JavaScript code to execute',
         traceback: [],
       });
       return;
     }
     const { evaluator } = this.#options;
     const decoded = decodeJsCall(job.content, job.buffers);
-    const then = (value: unknown): void => {
+    const finish = (value: unknown): void => {
       const { content, buffers } = encodeJsResult(value);
       this.#finish(job.job, { ok: true, content, buffers });
     };
     const call = (make: () => (...args: unknown[]) => unknown): void =>
       evaluator.call(
         () => callFunction(make(), decoded, task),
-        this.#continued(job, (value) => {
-          if (!isGenerator(value)) then(value);
-          else evaluator.call(() => runGenerator(value, task), this.#continued(job, then));
+        this.#continuation(job, (value) => {
+          if (!isGenerator(value)) finish(value);
+          else evaluator.call(() => runGenerator(value, task), this.#continuation(job, finish));
         }),
       );
     this.#calls.build(
       decoded,
       job.scriptName,
       task,
-      // In a microtask: what is terminated right inside of a callback of Node's leaves its async stack unclear.
+      // In a microtask: code terminated directly inside a callback of Node would corrupt Node's async stack.
       (make) => void Promise.resolve().then(() => call(make)),
-      this.#continued(job, () => undefined),
+      this.#continuation(job, () => undefined),
     );
   }
 
   #evaluate(job: KernelJob, code: string, scriptName: string, then: (value: unknown) => void): void {
-    this.#options.evaluator.evaluate(code, scriptName, this.#continued(job, then));
+    this.#options.evaluator.evaluate(code, scriptName, this.#continuation(job, then));
   }
 
-  /** What follows a completion: the continuation with its value, or the job's failure. */
-  #continued(job: KernelJob, then: (value: unknown) => void): (completion: Completion) => void {
+  /** Returns the callback of an evaluation: calls `then` with the value, or fails the job. */
+  #continuation(job: KernelJob, then: (value: unknown) => void): (completion: Completion) => void {
     return (completion) =>
-      this.#guarded(job, () => {
+      this.#runContinuation(job, () => {
         if (completion.kind === 'value') then(completion.value);
         else {
-          const aborted = completion.kind === 'thrown' && this.#task?.endedBy(completion.thrown);
+          const aborted = completion.kind === 'thrown' && this.#task?.wasAbortedBy(completion.thrown);
           const failure = failureOf(completion);
-          const told = job.type === 'apply' ? hintAtCaptures(failure, `apply-${job.job}`) : failure;
-          this.#fail(job.job, told, aborted === true);
+          const reported = job.type === 'apply' ? addCaptureHint(failure, `apply-${job.job}`) : failure;
+          this.#fail(job.job, reported, aborted === true);
         }
       });
   }
 
-  /** Runs a continuation of a job unless the job has ended; what it throws fails the job. */
-  #guarded(job: KernelJob, continuation: () => void): void {
+  /** Runs a continuation unless its job has ended; an error that it throws fails the job. */
+  #runContinuation(job: KernelJob, continuation: () => void): void {
     if (this.#current !== job.job) return;
     try {
       continuation();
@@ -216,5 +222,5 @@ function failureOf(completion: Exclude<Completion, { kind: 'value' }>): FailureI
 
 function expressionResult(completion: Completion): unknown {
   if (completion.kind !== 'value') return { status: 'error', ...failureOf(completion) };
-  return { status: 'ok', data: { 'text/plain': wireText(inspect(completion.value)) }, metadata: {} };
+  return { status: 'ok', data: { 'text/plain': toWellFormedText(inspect(completion.value)) }, metadata: {} };
 }

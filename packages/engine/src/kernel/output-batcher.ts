@@ -1,29 +1,27 @@
-/** A standard stream's name. */
 export type StreamName = 'stdout' | 'stderr';
 
-/** What an {@link OutputBatcher} stands on. */
 export interface OutputBatcherOptions {
   readonly emit: (name: StreamName, text: string) => void;
   /** Milliseconds; a monotonic clock. */
   readonly now: () => number;
-  /** Calls back after so many milliseconds, and must not keep the process alive. */
-  readonly later: (callback: () => void, ms: number) => void;
-  /** How long output may wait, in ms; 50 by default. */
+  /** Calls `callback` after `ms` milliseconds; must not keep the process alive. */
+  readonly schedule: (callback: () => void, ms: number) => void;
+  /** How long output may be buffered, in ms; 50 by default. */
   readonly interval?: number;
-  /** How many characters may wait; 65,536 by default. */
+  /** How many characters may be buffered; 65,536 by default. */
   readonly limit?: number;
 }
 
 /**
- * Joins writes into few messages: what was written leaves after 50 ms at the latest, also out of code that never
- * yields as long as it goes on writing. The order across both streams is kept.
+ * Joins writes into few messages. Output is sent within 50 ms, also from code that never yields but continues to write.
+ * Preserves the order across both streams.
  */
 export class OutputBatcher {
   readonly #options: Required<OutputBatcherOptions>;
   #pending: { readonly name: StreamName; text: string }[] = [];
   #size = 0;
-  #since = 0;
-  #armed = false;
+  #bufferedSince = 0;
+  #timerSet = false;
 
   constructor(options: OutputBatcherOptions) {
     this.#options = { interval: 50, limit: 65_536, ...options };
@@ -31,22 +29,22 @@ export class OutputBatcher {
 
   write(name: StreamName, text: string): void {
     if (text === '') return;
-    const { now, later, interval, limit } = this.#options;
+    const { now, schedule, interval, limit } = this.#options;
     const last = this.#pending.at(-1);
-    if (last === undefined) this.#since = now();
+    if (last === undefined) this.#bufferedSince = now();
     if (last?.name === name) last.text += text;
     else this.#pending.push({ name, text });
     this.#size += text.length;
-    if (this.#size >= limit || now() - this.#since >= interval) this.flush();
-    else if (!this.#armed) {
-      this.#armed = true;
-      later(() => this.flush(), interval);
+    if (this.#size >= limit || now() - this.#bufferedSince >= interval) this.flush();
+    else if (!this.#timerSet) {
+      this.#timerSet = true;
+      schedule(() => this.flush(), interval);
     }
   }
 
   flush(): void {
-    // An interrupt may have cut the timer's callback off at any point: nothing here relies on its having run.
-    this.#armed = false;
+    // An interrupt may terminate the timer's callback at any point, so nothing here relies on its completion.
+    this.#timerSet = false;
     const pending = this.#pending;
     this.#pending = [];
     this.#size = 0;

@@ -1,6 +1,7 @@
 import type { Dict } from '@ipyparallel-js/protocol';
 
-// What the engine and its kernel process say to each other over Node's IPC channel (serialization: advanced).
+// Messages between the engine and its kernel process, over Node's IPC channel (serialization: advanced) and the guard
+// pipe.
 
 /** Code to run in the kernel's context. */
 export interface ExecuteJob {
@@ -15,7 +16,7 @@ export interface ExecuteJob {
   readonly scriptName: string;
 }
 
-/** A JavaScript call, as it came: the kernel checks the digests and unpacks the arguments. */
+/** A JavaScript call as received: the kernel checks the digests and decodes the arguments. */
 export interface ApplyJob {
   readonly type: 'apply';
   readonly job: number;
@@ -27,18 +28,20 @@ export interface ApplyJob {
 
 export type KernelJob = ExecuteJob | ApplyJob;
 
-/** What the kernel tells the hub when the engine is gone without having said so. */
-export interface Farewell {
+/** The kernel sends this to the hub when the engine has ended without unregistering. */
+export interface Unregistration {
   /** The hub's registration socket. */
   readonly address: string;
   /** A signed unregistration_request. */
   readonly frames: readonly Uint8Array[];
-  /** Socket options; the CURVE keys, where there are any. */
+  /** Socket options, with the CURVE keys if the controller uses CURVE. */
   readonly socket: Readonly<Record<string, string>>;
 }
 
-/** What the engine tells the kernel process. */
-export type KernelRequest = KernelJob | { readonly type: 'farewell'; readonly farewell: Farewell };
+/** A message from the engine to the kernel process. */
+export type KernelRequest =
+  | KernelJob
+  | { readonly type: 'unregistration'; readonly unregistration: Unregistration };
 
 /** A failure, as replies and iopub report it. */
 export interface FailureInfo {
@@ -50,15 +53,15 @@ export interface FailureInfo {
 /** How a job ended. */
 export type JobOutcome =
   | { readonly ok: true; readonly content: Dict; readonly buffers: readonly Uint8Array[] }
-  /** `aborted`: it ended because it was aborted while it ran. */
+  /** `aborted`: the job ended because it was aborted while it ran. */
   | { readonly ok: false; readonly failure: FailureInfo; readonly aborted?: boolean };
 
-/** What the kernel process tells the engine. */
+/** A message from the kernel process to the engine. */
 export type KernelMessage =
   | { readonly type: 'ready' }
   | { readonly type: 'stream'; readonly name: 'stdout' | 'stderr'; readonly text: string }
   | { readonly type: 'execute_result'; readonly job: number; readonly text: string }
-  /** Published data, packed as a data_message. */
+  /** Published data, encoded as a data_message. */
   | {
       readonly type: 'data';
       readonly job: number;
@@ -66,27 +69,13 @@ export type KernelMessage =
       readonly buffers: readonly Uint8Array[];
     }
   | { readonly type: 'done'; readonly job: number; readonly outcome: JobOutcome }
-  /** An interrupt has been dealt with: the kernel is ready for the next job. */
+  /** The kernel has handled an interrupt and is ready for the next job. */
   | { readonly type: 'interrupted' };
 
-/** What the main thread answers when its guard asks it to interrupt. */
-export const SEEN = 'seen';
-
-/** What the guard thread tells the main thread. */
-export type GuardNotice = 'interrupt' | 'terminated' | 'abort';
-
-/** What the guard thread is given: where it writes the number of the job that is to be aborted. */
-export interface GuardData {
-  readonly aborts: Int32Array;
-}
-
-/** The line that asks for an interrupt of whatever runs. */
+/** The guard pipe's line that interrupts the running job. */
 export const INTERRUPT_LINE = 'i';
-/** The line that asks for the abort of a job. */
+/** The guard pipe's line that aborts a job. */
 export const abortLine = (job: number): string => `a${job}`;
 
-/**
- * The descriptor of the pipe on which the engine asks for interrupts and aborts, a line each; its end is the engine's
- * end.
- */
-export const LIFELINE_FD = 4;
+/** The descriptor of the guard pipe, on which the engine sends interrupts and aborts. It closes when the engine ends. */
+export const GUARD_PIPE_FD = 4;
