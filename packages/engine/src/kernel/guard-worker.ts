@@ -31,7 +31,7 @@ async function unregisterEngine(): Promise<void> {
   setTimeout(killProcess, UNREGISTRATION_TIMEOUT);
   if (unregistration === undefined) return;
   const { address, frames, socket: options } = unregistration;
-  // Loaded only here: the kernel process needs no sockets while its engine lives.
+  // biome-ignore lint/style/noRestrictedImports: the kernel loads sockets only here, after its engine has ended
   const { Dealer } = await import('zeromq');
   const socket = new Dealer(options);
   const over = new Promise<void>((resolve) => {
