@@ -1,4 +1,4 @@
-// The first program of the readme, on a Python cluster that it finds as a user's program does.
+// The first program of docs/getting-started.md, on a Python cluster that it finds as a user's program does.
 import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { StockCluster } from '../support/clusters/stock-cluster.js';
@@ -6,9 +6,9 @@ import { codeDirectory, documentedCode, runBlock } from '../support/documents/do
 import { cleanEnv } from '../support/environment.js';
 import { describeStock } from '../support/python/describe-stock.js';
 
-describeStock('9', "the readme's first program", () => {
-  test('maps, follows, asks and ends, with nothing to complain of', async () => {
-    const [program] = documentedCode().filter(({ file }) => file === 'README.md');
+describeStock('9', 'the first program of docs/getting-started.md', () => {
+  test('maps, watches, queries and ends without an error', async () => {
+    const [program] = documentedCode().filter(({ file }) => file === 'docs/getting-started.md');
     expect(program?.code).toContain('Client.connect()');
     await using cluster = await StockCluster.start({ version: '9', engines: 2 });
     const directory = codeDirectory();
