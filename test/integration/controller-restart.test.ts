@@ -219,7 +219,7 @@ test('a file of engines that cannot be read is no reason not to start', async ()
     await writeFile(state, odd);
     await controller.start();
   }
-  expect(controller.log.match(/cannot be taken back/g)).toHaveLength(4);
+  expect(controller.log.match(/cannot read the engines of the previous run/g)).toHaveLength(4);
   // As a Python controller writes it; the same engine twice, and one whose name cannot be.
   await controller.kill();
   await writeFile(state, JSON.stringify({ engines: { 0: 'a', 1: 'a', 2: '' }, next_id: 9 }));

@@ -193,7 +193,7 @@ it('goes on exactly after its process was stopped for longer than the hub waits 
   const orders = { connection: infoOf(bench), query: {}, keys: KEYS };
   const process = closing.use(new WatcherProcess(orders, (event) => replay.take(event)));
   await process.said(1);
-  const ended = (): number => bench.log.filter((line) => line.includes('a subscription has ended')).length;
+  const ended = (): number => bench.log.filter((line) => line.includes('ended a subscription')).length;
   const before = ended();
   process.child.kill('SIGSTOP');
   submit(30);

@@ -21,7 +21,6 @@ export class BareHub implements AsyncDisposable {
     const clock = systemClock();
     const none = (): void => undefined;
     const schedulers: Schedulers = {
-      reply: (frames) => this.#reply(frames),
       ...{ notify: none, awaitHeart: none, forgetHeart: none, addEngine: none, removeEngine: none },
       ...{ submitTask: none, submitDirect: none, shutdown: none },
     };
@@ -29,6 +28,7 @@ export class BareHub implements AsyncDisposable {
       ...{
         session: new Session({ key, now: clock.now }),
         schedulers,
+        reply: (frames: Frames) => this.#reply(frames),
         db,
         connectionInfo: {},
         hbPeriod: 1_000,

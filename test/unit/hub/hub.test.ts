@@ -26,7 +26,15 @@ class Bench implements Schedulers {
 
   constructor(db = new MemoryDatabase()) {
     this.hub = new Hub({
-      ...{ session: newSession(), schedulers: this, db, connectionInfo: {}, hbPeriod: 100, clock },
+      ...{
+        session: newSession(),
+        schedulers: this,
+        reply: this.reply.bind(this),
+        db,
+        connectionInfo: {},
+        hbPeriod: 100,
+        clock,
+      },
       registrationTimeout: 60_000,
       log: createLogger('info', (_level, line) => this.lines.push(line)),
     });

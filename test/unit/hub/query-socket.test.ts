@@ -20,7 +20,7 @@ function opened() {
       abandon: () => {},
     },
     counts,
-    askForCopies: () => asked++,
+    requestCopies: () => asked++,
   });
   socket.serve((frames) => handled.push(String(frames[0])));
   const request = (text: string): void => receive([Buffer.from(text)]);

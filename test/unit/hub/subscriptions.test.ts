@@ -52,7 +52,15 @@ class Bench implements Schedulers {
 
   constructor(db: TaskDatabase = new MemoryDatabase(), subscriptions: Partial<SubscriptionLimits> = {}) {
     this.hub = new Hub({
-      ...{ session: newSession(), schedulers: this, db, connectionInfo: {}, hbPeriod: 100, clock },
+      ...{
+        session: newSession(),
+        schedulers: this,
+        reply: this.reply.bind(this),
+        db,
+        connectionInfo: {},
+        hbPeriod: 100,
+        clock,
+      },
       ...{ registrationTimeout: 60_000, subscriptions },
       log: createLogger('info', (_level, line) => this.lines.push(line)),
     });
@@ -275,7 +283,7 @@ test('one who comes back resumes where it was', async () => {
 });
 
 test('one of another life, or from before what is remembered, does not resume', async () => {
-  const bench = new Bench(undefined, { remembered: 10 });
+  const bench = new Bench(undefined, { changedTasks: 10 });
   const { epoch, seq } = await bench.subscribe({});
   for (let i = 0; i < 12; i++) bench.submit('a');
   expect(await bench.subscribe({}, { after: { epoch, seq } })).toMatchObject({ resumed: false });
@@ -285,7 +293,7 @@ test('one of another life, or from before what is remembered, does not resume', 
 });
 
 test('one that is too far behind is told to begin anew', async () => {
-  const bench = new Bench(undefined, { remembered: 10 });
+  const bench = new Bench(undefined, { changedTasks: 10 });
   const subscription = await bench.subscribe({});
   for (const label of ['a', 'b']) {
     const count = bench.updates(subscription).length;
@@ -311,7 +319,7 @@ test('a silent subscriber is forgotten, and told so when it speaks', async () =>
     renew();
     return bench.updates(silent).find((update) => update.ended !== undefined);
   });
-  expect(ended.ended).toMatch(/nothing was heard of its subscriber/);
+  expect(ended.ended).toMatch(/the subscriber sent nothing/);
   expect(bench.updates(alive).some((update) => update.ended !== undefined)).toBe(false);
   bench.request('subscription_renew', { subscription: silent['subscription'] });
   await waitFor(() => bench.updates(silent).some((update) => update.ended?.includes('no such subscription')));
@@ -375,7 +383,7 @@ test('only its own subscriber ends or acknowledges a subscription, and only what
     bench.request('subscription_ack', odd);
   bench.submit('a');
   await bench.told(subscription, 1);
-  expect(bench.lines.join('\n')).toMatch(/refused: an acknowledgement of what was not sent/);
+  expect(bench.lines.join('\n')).toMatch(/refused: an acknowledgement of an update that was not sent/);
   expect(bench.lines.join('\n')).toMatch(/refused: a subscription_ack without a subscription/);
 });
 

@@ -4,12 +4,12 @@ import {
   type EngineConnectionInfo,
   InvalidQueryError,
   newId,
-  type ReplayHistory,
   type Session,
   splitFrames,
 } from '@ipyparallel-js/protocol';
-import { type Logger, RefusalCounter } from '@ipyparallel-js/wire';
+import { type Frames, type Intake, type Logger, RefusalCounter } from '@ipyparallel-js/wire';
 import type { Clock } from '../common/clock.js';
+import { countingIntake } from '../common/counting-intake.js';
 import { errorContent, keyError, pyRepr, ReportedError } from '../common/errors.js';
 import { RateLimit } from '../common/rate-limit.js';
 import type { TaskDatabase } from '../db/task-database.js';
@@ -18,7 +18,7 @@ import { EngineRegistry } from './engines/engine-registry.js';
 import type { EngineStateFile } from './engines/engine-state.js';
 import { Registration } from './engines/registration.js';
 import { ChangeWriter } from './recording/change-writer.js';
-import { EarlierTasks } from './recording/orphaned-tasks.js';
+import { OrphanedTasks } from './recording/orphaned-tasks.js';
 import { TaskTracker } from './recording/task-tracker.js';
 import { TrafficRecorder } from './recording/traffic-recorder.js';
 import type { HubState } from './requests/hub-state.js';
@@ -30,32 +30,33 @@ import { resultRequest } from './requests/result-request.js';
 import { connectionRequest, loadRequest, queueRequest } from './requests/status-requests.js';
 import { type SubscriptionLimits, Subscriptions } from './subscriptions/subscriptions.js';
 
-/** What a hub is made of. */
 export interface HubOptions {
   readonly session: Session;
   readonly schedulers: Schedulers;
+  /** Sends a message on the query socket; its first frame is the identity of the receiver. */
+  readonly reply: (frames: Frames) => void;
   readonly db: TaskDatabase;
-  /** What a registering engine is told; engines of today go by their connection file. */
+  /** Sent to registering engines; current engines use their connection file instead. */
   readonly connectionInfo: Partial<EngineConnectionInfo>;
-  /** Between two heart beats, in ms. */
+  /** The time between two heartbeats, in ms. */
   readonly hbPeriod: number;
-  /** How long a registering engine may take to its first beat, in ms. */
+  /** How long the first heartbeat of a registering engine may take, in ms. */
   readonly registrationTimeout: number;
   readonly log: Logger;
   readonly clock: Clock;
   readonly subscriptions?: Partial<SubscriptionLimits>;
-  /** Where engines are written down, for a controller that takes them back; nowhere by default. */
+  /** Stores the registered engines for the next run; by default nothing is stored. */
   readonly engineState?: EngineStateFile;
-  /** Whether that is left there in the end, and with it the connection files. */
+  /** Whether the stored engines remain there at the end. */
   readonly reuse?: boolean;
 }
 
-/** Requests whose failure a stock hub reports as `hub_error`; the others fail in a reply of their own type. */
-const HUB_ERROR_FOR = new Set(['queue_request', 'load_request']);
+/** Requests whose failure a Python hub reports as `hub_error`; other requests get a reply of their own type. */
+const HUB_ERROR_REQUESTS = new Set(['queue_request', 'load_request']);
 
 /**
- * Registers engines, answers clients, and keeps the Task Database from copies of the traffic. It is never in the path
- * of a task. Mirrors ipyparallel's Hub.
+ * Registers engines, handles the requests of clients, and records copies of the traffic in the Task Database. Tasks do
+ * not pass through it. Mirrors ipyparallel's Hub.
  */
 export class Hub implements Monitor {
   readonly #options: HubOptions;
@@ -63,34 +64,34 @@ export class Hub implements Monitor {
   readonly #subscriptions: Subscriptions;
   readonly #recorder: TrafficRecorder;
   readonly #refusals: RefusalCounter;
-  readonly #history: ReplayHistory;
+  readonly #intake: Intake;
   readonly #probes = new RateLimit(20, 100);
   readonly #handlers: ReadonlyMap<string, RequestHandler>;
   readonly #registration: Registration;
-  readonly #earlier: EarlierTasks;
+  readonly #orphans: OrphanedTasks;
 
   constructor(options: HubOptions) {
     this.#options = options;
     const { session, db, schedulers, log, clock } = options;
     this.#refusals = new RefusalCounter(log);
-    this.#history = session.newHistory();
+    this.#intake = countingIntake(session, this.#refusals);
     const engines = new EngineRegistry();
     const tracker = new TaskTracker();
     const epoch = newId();
     const subscriptions = new Subscriptions({
       ...{ session, db, tracker, epoch, log, refusals: this.#refusals },
       send: (client, parent, type, reply) => this.#reply(client, parent, type, reply),
-      poke: () => writer.poke(),
+      flushCulled: () => writer.flushCulled(),
       ...(options.subscriptions === undefined ? {} : { limits: options.subscriptions }),
     });
     const writer = new ChangeWriter(
       db,
       {
         beforeWrite: (changes) => subscriptions.beforeWrite(changes),
-        onWritten: (changes) => subscriptions.written(changes),
+        onWritten: (changes) => subscriptions.onWritten(changes),
         onCulled: ({ culled, culledTasks }) => {
           tracker.remove(culled);
-          subscriptions.removed(culled, new Map(culledTasks?.map((task) => [task.msg_id, task])));
+          subscriptions.onRemoved(culled, new Map(culledTasks?.map((task) => [task.msg_id, task])));
         },
       },
       log,
@@ -98,21 +99,21 @@ export class Hub implements Monitor {
     const state: HubState = { engines, tracker, db, writer, schedulers, subscriptions, epoch };
     this.#state = state;
     this.#subscriptions = subscriptions;
-    this.#earlier = new EarlierTasks({
+    this.#orphans = new OrphanedTasks({
       ...{ db, tracker, session, schedulers },
       onLost: (msgId, engine) => this.#recorder.failLost(msgId, engine),
     });
     this.#recorder = new TrafficRecorder({
       ...{ session, engines, tracker, writer, refusals: this.#refusals, log, clock },
-      earlier: this.#earlier,
-      onBegun: (msgId) => subscriptions.begun(msgId),
+      orphans: this.#orphans,
+      onBegun: (msgId) => subscriptions.onStarted(msgId),
       onEngineShutdown: (uuid) => {
         this.#registration.unregister(engines.idOf(uuid));
       },
     });
     const { connectionInfo, hbPeriod, registrationTimeout, engineState } = options;
     this.#registration = new Registration({
-      ...{ engines, tracker, earlier: this.#earlier, schedulers, log },
+      ...{ engines, tracker, orphans: this.#orphans, schedulers, log },
       ...{ connectionInfo, hbPeriod, registrationTimeout, engineState },
       notify: (type, content) => this.#notify(type, content),
       failStranded: (msgId, uuid, id) => this.#recorder.failStranded(msgId, uuid, id),
@@ -133,20 +134,20 @@ export class Hub implements Monitor {
   }
 
   /**
-   * Goes on from where an earlier life ended: what is unfinished, and with `restore` the engines that it had, which
-   * count as registered again from their next beat on.
+   * Loads the unfinished tasks of the previous run and, with `restoreEngines`, awaits its engines, which are
+   * registered again from their next heartbeat on.
    */
-  takeUp({ restore }: { readonly restore: boolean }): Promise<void> {
-    return this.#registration.takeUp(restore);
+  continuePreviousRun({ restoreEngines }: { readonly restoreEngines: boolean }): Promise<void> {
+    return this.#registration.continuePreviousRun(restoreEngines);
   }
 
-  /** Ends timers and closes the Task Database once everything is written. */
+  /** Stops the timers, writes all changes, and closes the Task Database. */
   async close(): Promise<void> {
     this.#registration.close();
-    this.#earlier.close();
+    this.#orphans.close();
     const { engineState, reuse } = this.#options;
-    await (reuse === true ? engineState?.settled() : engineState?.remove());
-    await this.#state.writer.settled();
+    await (reuse === true ? engineState?.flush() : engineState?.remove());
+    await this.#state.writer.flush();
     this.#subscriptions.close();
     await this.#options.db.close();
   }
@@ -175,7 +176,8 @@ export class Hub implements Monitor {
   // Requests.
 
   query(frames: readonly Buffer[]): void {
-    const request = this.#decodeQuery(frames);
+    const request = this.#intake.decode('request', frames);
+    if (request === undefined) this.#replyToProbe(frames);
     const client = request?.idents[0];
     if (request === undefined || client === undefined) return;
     switch (request.msg_type) {
@@ -189,26 +191,18 @@ export class Hub implements Monitor {
         this.#shutdown(client, request);
         return;
       case 'subscription_ack':
+        this.#subscriptions.acknowledge(request.content, request);
+        return;
       case 'subscription_renew':
-        this.#subscriptions.heard(request.content, request);
+        this.#subscriptions.renew(request.content, request);
         return;
       default:
-        void this.#answer(client, request);
+        void this.#handle(client, request);
     }
   }
 
-  #decodeQuery(frames: readonly Buffer[]): AnyMessage | undefined {
-    try {
-      return this.#options.session.decode(frames, this.#history);
-    } catch (error) {
-      this.#refusals.count(`a request: ${error instanceof Error ? error.message : String(error)}`);
-      this.#answerProbe(frames);
-      return undefined;
-    }
-  }
-
-  /** A bare delimiter draws a signed error, by which a client tells a wrong key from a hub that is not there. */
-  #answerProbe(frames: readonly Buffer[]): void {
+  /** Replies to a bare delimiter with a signed error, by which a client distinguishes a wrong key from a missing hub. */
+  #replyToProbe(frames: readonly Buffer[]): void {
     try {
       const { idents, body } = splitFrames(frames);
       const client = idents[0];
@@ -217,21 +211,21 @@ export class Hub implements Monitor {
         content: errorContent('ValueError', 'the message has no parts'),
       });
     } catch {
-      // Not even a delimiter: counted above, and nobody to answer.
+      // There is not even a delimiter, so there is no sender to reply to.
     }
   }
 
-  async #answer(client: Buffer, request: AnyMessage): Promise<void> {
+  async #handle(client: Buffer, request: AnyMessage): Promise<void> {
     const type = request.msg_type;
     const handler = this.#handlers.get(type);
     try {
       if (handler === undefined) throw keyError(`Bad Message Type: ${pyRepr(type)}`);
-      // The copies that came before this request are in the Task Database before it is answered.
-      await this.#state.writer.settled();
+      // The handler must find the copies that arrived before this request in the Task Database.
+      await this.#state.writer.flush();
       this.#reply(client, request.header, replyType(type), await handler(request.content, request));
     } catch (error) {
       const content = this.#failure(error, type);
-      const failed = handler === undefined || HUB_ERROR_FOR.has(type) ? 'hub_error' : replyType(type);
+      const failed = handler === undefined || HUB_ERROR_REQUESTS.has(type) ? 'hub_error' : replyType(type);
       this.#reply(client, request.header, failed, { content });
     }
   }
@@ -239,15 +233,15 @@ export class Hub implements Monitor {
   #failure(error: unknown, type: string): Dict {
     if (error instanceof ReportedError) return error.content;
     if (error instanceof InvalidQueryError) return errorContent('InvalidQueryError', error.message);
-    this.#options.log.error(`a ${type} could not be answered`, error);
+    this.#options.log.error(`a ${type} failed`, error);
     const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) };
     return errorContent(name, message);
   }
 
   #reply(client: Buffer, parent: Dict, type: string, reply: Reply): void {
-    const { session, schedulers } = this.#options;
+    const { session, reply: send } = this.#options;
     const { content, ...parts } = reply;
-    schedulers.reply(session.encode(session.rawMessage(type, content, { parent, ...parts }), [client]));
+    send(session.encode(session.rawMessage(type, content, { parent, ...parts }), [client]));
   }
 
   #notify(type: string, content: Dict): void {
@@ -270,14 +264,14 @@ export class Hub implements Monitor {
       content = this.#registration.register(request);
     } catch (error) {
       content = this.#failure(error, 'registration_request');
-      this.#options.log.warn(`a registration was refused: ${String(content['evalue'])}`);
+      this.#options.log.warn(`refused a registration: ${String(content['evalue'])}`);
     }
     this.#reply(client, {}, 'registration_reply', { content });
   }
 
   #shutdown(client: Buffer, request: AnyMessage): void {
     const { log, schedulers } = this.#options;
-    log.info('a client asked for shutdown');
+    log.info('a client requested a shutdown');
     this.#reply(client, request.header, 'shutdown_reply', { content: { status: 'ok' } });
     this.#notify('shutdown_notification', { status: 'ok' });
     schedulers.shutdown();

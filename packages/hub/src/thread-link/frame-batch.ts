@@ -1,12 +1,12 @@
-/** One multipart message with a word on what it is, on its way between the two threads. */
+/** A multipart message between the two threads, with the number of the call that it stands for. */
 export interface TaggedFrames<K extends number = number> {
   readonly kind: K;
   readonly frames: readonly Uint8Array[];
 }
 
 /**
- * Packs messages into one ArrayBuffer, which a MessagePort can transfer instead of cloning frame by frame.
- * Layout of each: kind, number of frames, length of each frame (all uint32), then the bytes.
+ * Packs messages into one ArrayBuffer, which a MessagePort can transfer instead of cloning each frame.
+ * Layout of a message: kind, number of frames, length of each frame (all uint32), then the bytes of the frames.
  */
 export function packBatch(items: readonly TaggedFrames[]): ArrayBuffer {
   let size = 0;
@@ -29,7 +29,7 @@ export function packBatch(items: readonly TaggedFrames[]): ArrayBuffer {
   return packed;
 }
 
-/** Unpacks a batch; the frames are views of it, so what is kept for long must be copied. */
+/** Unpacks a batch. The frames are views of it: copy what must be kept, or the whole batch stays in memory. */
 export function* unpackBatch(packed: ArrayBuffer): Generator<{ kind: number; frames: Buffer[] }> {
   const bytes = Buffer.from(packed);
   let at = 0;

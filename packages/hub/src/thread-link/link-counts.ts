@@ -3,14 +3,15 @@ const CALLS = 1;
 const WAITING = 2;
 const ABANDONED = 3;
 
-/** Whether one count has come as far as another; both go round past 2^31. */
+/** Whether `count` is at least `until`. Both wrap around at 2^31. */
 export function reaches(count: number, until: number): boolean {
   return ((count - until) | 0) >= 0;
 }
 
 /**
- * What both threads of a controller see at once: how much one has told the other. The query socket is in the hub's
- * thread, so a question can be there before the copies that came first; by these numbers the hub knows.
+ * Counters in memory shared by the two threads of a controller: how many copies the schedulers have for the hub, and
+ * how many calls of the hub the schedulers have carried out. The hub's thread owns the query socket, so a request can
+ * arrive there before copies that were made earlier; the counters show that.
  */
 export class LinkCounts {
   readonly shared: SharedArrayBuffer;
@@ -21,7 +22,7 @@ export class LinkCounts {
     this.#values = new Int32Array(shared);
   }
 
-  /** Copies that the schedulers' thread has for the hub, sent or about to be. */
+  /** Copies made by the schedulers' thread for the hub, sent or queued. */
   get copies(): number {
     return Atomics.load(this.#values, COPIES);
   }
@@ -35,18 +36,18 @@ export class LinkCounts {
     return Atomics.load(this.#values, CALLS);
   }
 
-  /** The schedulers' thread has carried out more; true when the hub is to be told. */
+  /** Counts calls carried out by the schedulers' thread. @returns whether the hub must be notified */
   addCalls(count: number): boolean {
     Atomics.add(this.#values, CALLS, count);
     return Atomics.exchange(this.#values, WAITING, 0) === 1;
   }
 
-  /** The hub wants to be told of the next calls carried out. Those before it must be looked for after this. */
+  /** Requests a notification of the next calls carried out. The hub must read {@link calls} again after this. */
   awaitCalls(): void {
     Atomics.store(this.#values, WAITING, 1);
   }
 
-  /** The hub's thread has no socket (any more): it may be ended. */
+  /** Whether the hub's thread has closed its socket, so that the thread can be terminated. */
   get abandoned(): boolean {
     return Atomics.load(this.#values, ABANDONED) === 1;
   }
@@ -56,7 +57,7 @@ export class LinkCounts {
     Atomics.notify(this.#values, ABANDONED);
   }
 
-  /** Blocks this thread until the other has no socket, `timeout` ms at most. */
+  /** Blocks this thread until the hub's thread has closed its socket, for at most `timeout` ms. */
   blockUntilAbandoned(timeout: number): void {
     Atomics.wait(this.#values, ABANDONED, 0, timeout);
   }

@@ -1,36 +1,39 @@
 import type { Frames } from '@ipyparallel-js/wire';
 
-/** What the hub has the schedulers' side do. All of it happens in the order of the calls. */
-export interface SchedulerCalls {
-  /** Publishes on the notification socket. */
+/** The calls of the hub to the schedulers. The schedulers carry them out in the order of the calls. */
+export interface Schedulers {
+  /** Publishes a message on the notification socket. */
   notify(frames: Frames): void;
+  /** Reports the next beat of an engine's heart by {@link Monitor.newHeart}. */
   awaitHeart(uuid: string): void;
   forgetHeart(uuid: string): void;
-  /** Opens the task queue to an engine. */
+  /** Opens the task queue to an engine; the hub calls this before it announces the engine. */
   addEngine(uuid: string): void;
   removeEngine(uuid: string): void;
-  /** Hands a request to the task queue, as if a client had sent it; frames begin with a client identity. */
+  /** Submits a request to the task queue as if a client had sent it: [client, delimiter, message]. */
   submitTask(frames: Frames): void;
-  /** Hands a request to an engine; frames begin with the engine's uuid and a client identity. */
+  /** Sends a request to an engine: [engine, client, delimiter, message]. */
   submitDirect(frames: Frames): void;
   /** Ends the controller. */
   shutdown(): void;
 }
 
-/** What the hub needs of others: a reply leaves when what was told before it is done. */
-export interface Schedulers extends SchedulerCalls {
-  /** Sends on the registration socket; the first frame is the receiver's identity. */
-  reply(frames: Frames): void;
-}
-
-/** What the schedulers tell the hub: copies of the traffic, and events. The hub is never waited for. */
+/** The calls of the schedulers to the hub: copies of the traffic, and events. The schedulers never wait for the hub. */
 export interface Monitor {
+  /** [engine, client, delimiter, request] */
   directRequest(frames: readonly Uint8Array[]): void;
+  /** [client, engine, delimiter, reply] */
   directReply(frames: readonly Uint8Array[]): void;
+  /** [client, delimiter, request] */
   taskRequest(frames: readonly Uint8Array[]): void;
+  /** [client, engine, delimiter, reply]; without `engine` if the task queue itself replied. */
   taskReply(frames: readonly Uint8Array[]): void;
+  /** The task queue gave a task to an engine. */
   taskAssigned(msgId: string, engine: string): void;
+  /** [topic, delimiter, message] */
   output(frames: readonly Uint8Array[]): void;
+  /** An awaited heart beat for the first time. */
   newHeart(uuid: string): void;
+  /** A heart missed too many beats. */
   stoppedHeart(uuid: string): void;
 }

@@ -7,7 +7,7 @@ import {
   bindSocket,
   type SocketType,
 } from '../sockets/socket-factory.js';
-import type { Monitor, SchedulerCalls } from '../thread-link/schedulers.js';
+import type { Monitor, Schedulers } from '../thread-link/schedulers.js';
 import { BroadcastScheduler } from './broadcast-scheduler.js';
 import { HeartMonitor } from './heart-monitor.js';
 import { relayDirect, relayOutput, relayTasks } from './relays.js';
@@ -52,7 +52,7 @@ const FLUSH_TIMEOUT = 300;
  * queue, broadcasts, heart beats. The hub gets copies and is never waited for. Notices are published here, since
  * they speak of what the schedulers have done.
  */
-export class Traffic implements SchedulerCalls {
+export class Traffic implements Schedulers {
   readonly enginePorts: EnginePorts;
   readonly clientPorts: ClientPorts;
   /** Resolves when the hub was asked to end the controller. */

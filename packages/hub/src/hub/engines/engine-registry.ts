@@ -6,31 +6,30 @@ export interface RegisteredEngine {
   readonly uuid: string;
 }
 
-/** How many unregistered engines are remembered. */
-const DEPARTED = 1024;
+/** How many unregistered engines are stored. */
+const MAX_DEPARTED = 1024;
 
-/** A routing id has 255 bytes at most. */
+/** The maximum size of a ZeroMQ routing id, in bytes. */
 const MAX_UUID = 255;
 
-/** Who is registered, and who is about to be: an engine counts from the first beat of its heart. */
+/** Registered and registering engines. An engine is registered from its first heartbeat on. */
 export class EngineRegistry {
   readonly #byId = new Map<number, RegisteredEngine>();
   readonly #byUuid = new Map<string, RegisteredEngine>();
-  readonly #incoming = new Map<string, RegisteredEngine>();
+  readonly #registering = new Map<string, RegisteredEngine>();
   readonly #departed = new Map<string, number>();
   #nextId = 0;
 
-  /** All registered engines. */
   get all(): RegisteredEngine[] {
     return [...this.#byId.values()];
   }
 
-  /** The lowest id that was never given. */
+  /** The lowest id that was never assigned. */
   get nextId(): number {
     return this.#nextId;
   }
 
-  /** Gives no id below this of its own accord. */
+  /** Makes new ids start at `nextId` or above. */
   reserve(nextId: number): void {
     this.#nextId = Math.max(this.#nextId, nextId);
   }
@@ -43,48 +42,51 @@ export class EngineRegistry {
     return this.#byUuid.get(uuid)?.id;
   }
 
-  /** The id that an engine had which is gone. */
+  /** The id of an engine that is no longer registered. */
   departed(uuid: string): number | undefined {
     return this.#departed.get(uuid);
   }
 
-  /** Begins a registration. Ids count from 0 and are never used twice; one that is asked for is given if it is free. */
+  /**
+   * Begins a registration. Ids count from 0 and are never reused, except that an engine gets the id it requests if it is free.
+   * @throws {ReportedError} when the uuid is invalid or in use
+   */
   begin(uuid: unknown, requestedId: unknown): RegisteredEngine {
     if (typeof uuid !== 'string' || uuid === '' || Buffer.byteLength(uuid) > MAX_UUID) {
-      throw new ReportedError('ValueError', 'an engine registers with a uuid of 1 to 255 bytes');
+      throw new ReportedError('ValueError', 'the uuid of an engine must have 1 to 255 bytes');
     }
-    if (this.#byUuid.has(uuid) || this.#incoming.has(uuid)) throw keyError(`uuid ${pyRepr(uuid)} in use`);
+    if (this.#byUuid.has(uuid) || this.#registering.has(uuid)) throw keyError(`uuid ${pyRepr(uuid)} in use`);
     const engine = { id: this.#newId(requestedId), uuid };
-    this.#incoming.set(uuid, engine);
+    this.#registering.set(uuid, engine);
     return engine;
   }
 
-  /** Completes a registration; undefined when none had begun. */
+  /** Completes a registration. @returns undefined when none has begun */
   complete(uuid: string): RegisteredEngine | undefined {
-    const engine = this.#incoming.get(uuid);
+    const engine = this.#registering.get(uuid);
     if (engine === undefined) return undefined;
-    this.#incoming.delete(uuid);
+    this.#registering.delete(uuid);
     this.#departed.delete(uuid);
     this.#byId.set(engine.id, engine);
     this.#byUuid.set(uuid, engine);
     return engine;
   }
 
-  /** Ends a registration before its first beat, by id or uuid; undefined when there is none. */
-  cancel(which: number | string): RegisteredEngine | undefined {
-    const engine = [...this.#incoming.values()].find(({ id, uuid }) => id === which || uuid === which);
-    if (engine !== undefined) this.#incoming.delete(engine.uuid);
+  /** Cancels a registration before its first heartbeat, by id or uuid. @returns undefined when there is none */
+  cancel(key: number | string): RegisteredEngine | undefined {
+    const engine = [...this.#registering.values()].find(({ id, uuid }) => id === key || uuid === key);
+    if (engine !== undefined) this.#registering.delete(engine.uuid);
     return engine;
   }
 
-  /** Removes an engine; undefined when it is not registered. */
+  /** Removes an engine. @returns undefined when it is not registered */
   remove(id: number): RegisteredEngine | undefined {
     const engine = this.#byId.get(id);
     if (engine === undefined) return undefined;
     this.#byId.delete(id);
     this.#byUuid.delete(engine.uuid);
     this.#departed.set(engine.uuid, id);
-    if (this.#departed.size > DEPARTED) {
+    if (this.#departed.size > MAX_DEPARTED) {
       for (const oldest of this.#departed.keys()) {
         this.#departed.delete(oldest);
         break;
@@ -94,9 +96,10 @@ export class EngineRegistry {
   }
 
   #newId(requested: unknown): number {
-    const usable = typeof requested === 'number' && Number.isSafeInteger(requested) && requested >= 0;
-    const taken = (id: number) => this.#byId.has(id) || [...this.#incoming.values()].some((e) => e.id === id);
-    if (usable && requested < 2 ** 31 && !taken(requested)) {
+    const valid = typeof requested === 'number' && Number.isSafeInteger(requested) && requested >= 0;
+    const taken = (id: number) =>
+      this.#byId.has(id) || [...this.#registering.values()].some((e) => e.id === id);
+    if (valid && requested < 2 ** 31 && !taken(requested)) {
       this.#nextId = Math.max(this.#nextId, requested + 1);
       return requested;
     }

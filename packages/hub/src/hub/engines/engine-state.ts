@@ -5,17 +5,17 @@ import { isDict } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
 import type { RegisteredEngine } from './engine-registry.js';
 
-/** Who was registered, and which id comes next. */
+/** The registered engines, and the next free id. */
 export interface EngineState {
   readonly engines: readonly RegisteredEngine[];
   readonly nextId: number;
 }
 
-/** The file in which a controller writes down its engines; a Python controller reads and writes the same. */
+/** The file in which a controller stores its registered engines, in the format of Python controllers. */
 export class EngineStateFile {
   readonly #path: string;
   readonly #log: Logger;
-  #next: EngineState | undefined;
+  #unsaved: EngineState | undefined;
   #writing: Promise<void> | undefined;
 
   constructor(path: string, log: Logger) {
@@ -23,33 +23,34 @@ export class EngineStateFile {
     this.#log = log;
   }
 
-  /** What the file says; undefined where there is none, or none that can be read, which is told. */
+  /** Reads the file. @returns undefined if it does not exist, or cannot be read, which is logged */
   async read(): Promise<EngineState | undefined> {
     try {
       return parse(JSON.parse(await readFile(this.#path, 'utf8')));
     } catch (error) {
       const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-      if (!isMissing) this.#log.error(`the engines in ${this.#path} cannot be taken back`, error);
+      if (!isMissing)
+        this.#log.error(`cannot read the engines of the previous run from ${this.#path}`, error);
       return undefined;
     }
   }
 
-  /** Writes soon; the last state counts. */
+  /** Writes the state asynchronously; a later state replaces one that is not written yet. */
   save(state: EngineState): void {
-    this.#next = state;
+    this.#unsaved = state;
     this.#writing ??= this.#write().finally(() => {
       this.#writing = undefined;
     });
   }
 
-  /** Resolves when nothing is left to be written. */
-  async settled(): Promise<void> {
+  /** Resolves when the last state is written. */
+  async flush(): Promise<void> {
     await this.#writing;
   }
 
-  /** Once nobody will take the engines back. */
+  /** Deletes the file: no later run will restore the engines. */
   async remove(): Promise<void> {
-    this.#next = undefined;
+    this.#unsaved = undefined;
     await this.#writing;
     await rm(this.#path, { force: true });
   }
@@ -58,25 +59,25 @@ export class EngineStateFile {
     try {
       await mkdir(dirname(this.#path), { recursive: true });
       const draft = `${this.#path}.${process.pid}.tmp`;
-      while (this.#next !== undefined) {
-        const { engines, nextId } = this.#next;
-        this.#next = undefined;
+      while (this.#unsaved !== undefined) {
+        const { engines, nextId } = this.#unsaved;
+        this.#unsaved = undefined;
         const byId = Object.fromEntries(engines.map(({ id, uuid }) => [String(id), uuid]));
         await writeFile(draft, JSON.stringify({ engines: byId, next_id: nextId }), { mode: 0o600 });
         await rename(draft, this.#path);
       }
     } catch (error) {
-      this.#log.warn(`the engines cannot be written down in ${this.#path}`, error);
+      this.#log.warn(`cannot write the registered engines to ${this.#path}`, error);
     }
   }
 }
 
 function parse(value: unknown): EngineState {
   const { engines, next_id: nextId } = isDict(value) ? value : ({} as Dict);
-  if (!isDict(engines)) throw new TypeError('it has no engines');
+  if (!isDict(engines)) throw new TypeError('the file has no object "engines"');
   const list = Object.entries(engines).map(([id, uuid]) => {
     if (!/^\d{1,9}$/.test(id) || typeof uuid !== 'string')
-      throw new TypeError(`${JSON.stringify(id)} is no engine's id`);
+      throw new TypeError(`invalid engine ${JSON.stringify(id)}: ${JSON.stringify(uuid)}`);
     return { id: Number(id), uuid };
   });
   return { engines: list, nextId: Number.isSafeInteger(nextId) ? Number(nextId) : 0 };

@@ -1,15 +1,15 @@
 import type { Logger } from '@ipyparallel-js/wire';
 import type { TaskChange, TaskDatabase, WriteOutcome } from '../../db/task-database.js';
 
-/** Who is told of what a {@link ChangeWriter} does. */
+/** The callbacks of a {@link ChangeWriter}. */
 export interface ChangeEvents {
-  /** Waited for before a batch is written; must not reject. */
+  /** The write of a batch waits for this; it must not reject. */
   readonly beforeWrite?: (changes: readonly TaskChange[]) => Promise<void> | undefined;
   readonly onWritten: (changes: readonly TaskChange[]) => void;
   readonly onCulled: (outcome: WriteOutcome) => void;
 }
 
-/** Writes changes to a Task Database in their order, a batch at a time: whatever came while the last was being written. */
+/** Writes changes to a Task Database in order; changes pushed during a write form the next batch. */
 export class ChangeWriter {
   readonly #db: TaskDatabase;
   readonly #events: ChangeEvents;
@@ -18,7 +18,7 @@ export class ChangeWriter {
   #writing = false;
   #pushed = 0;
   #written = 0;
-  #waiting: { readonly until: number; readonly resolve: () => void }[] = [];
+  #flushes: { readonly until: number; readonly resolve: () => void }[] = [];
 
   constructor(db: TaskDatabase, events: ChangeEvents, log: Logger) {
     this.#db = db;
@@ -32,18 +32,18 @@ export class ChangeWriter {
     if (!this.#writing) void this.#write();
   }
 
-  /** Resolves when everything pushed so far is written; what is pushed meanwhile is not waited for. */
-  settled(): Promise<void> {
+  /** Resolves when all changes pushed before this call are written. */
+  flush(): Promise<void> {
     if (this.#written === this.#pushed) return Promise.resolve();
     const until = this.#pushed;
-    return new Promise((resolve) => this.#waiting.push({ until, resolve }));
+    return new Promise((resolve) => this.#flushes.push({ until, resolve }));
   }
 
-  /** Has the store say what it culled, where nothing else makes it. */
-  poke(): void {
+  /** Makes the store report culled tasks by an empty write, unless a write is under way. */
+  flushCulled(): void {
     if (this.#writing) return;
     this.#writeBatch([]).catch((error: unknown) =>
-      this.#log.debug(`the Task Database does not say what it culled: ${String(error)}`),
+      this.#log.debug(`the Task Database could not report culled tasks: ${String(error)}`),
     );
   }
 
@@ -57,7 +57,7 @@ export class ChangeWriter {
 
   async #write(): Promise<void> {
     this.#writing = true;
-    // What else this turn of the loop brings goes into the same batch.
+    // Changes pushed in this turn of the event loop go into the same batch.
     await Promise.resolve();
     while (this.#changes.length > 0) {
       const changes = this.#changes;
@@ -65,11 +65,11 @@ export class ChangeWriter {
       try {
         await this.#writeBatch(changes);
       } catch (error) {
-        this.#log.error(`${changes.length} changes could not be written to the Task Database`, error);
+        this.#log.error(`could not write ${changes.length} changes to the Task Database`, error);
       }
       this.#written += changes.length;
-      const done = this.#waiting.filter(({ until }) => until <= this.#written);
-      this.#waiting = this.#waiting.filter(({ until }) => until > this.#written);
+      const done = this.#flushes.filter(({ until }) => until <= this.#written);
+      this.#flushes = this.#flushes.filter(({ until }) => until > this.#written);
       for (const { resolve } of done) resolve();
     }
     this.#writing = false;

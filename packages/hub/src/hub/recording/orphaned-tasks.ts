@@ -4,65 +4,65 @@ import type { TaskDatabase } from '../../db/task-database.js';
 import type { Schedulers } from '../../thread-link/schedulers.js';
 import type { TaskTracker } from './task-tracker.js';
 
-/** Unfinished tasks of earlier lives that are looked after, the latest. */
-const MOST = 65_536;
+/** How many unfinished tasks are loaded; the latest ones if there are more. */
+const MAX_TASKS = 65_536;
 
-/** Whom answers to our questions are addressed to: nobody. The hub sees them as copies. */
-const ASKER = 'hub-probe';
-/** An engine that does not answer is asked again after so many ms, then after twice as long. */
-const FIRST_ASKED_AGAIN = 2000;
-const LAST_ASKED_AGAIN = 300_000;
-/** Answers of several sockets of an engine may overtake each other by so many ms. */
-const STRAGGLERS = 1000;
+/** The client identity of probes. No client has it: the hub sees the replies as copies of the traffic. */
+const PROBE_IDENTITY = 'hub-probe';
+/** After how many ms a probe without a reply is sent again; each further wait is twice as long, up to the maximum. */
+const FIRST_PROBE_INTERVAL = 2000;
+const MAX_PROBE_INTERVAL = 300_000;
+/** How long a reply on one socket of an engine may arrive after a later reply on another socket, in ms. */
+const REORDERING_TIME = 1000;
 
-/** What earlier tasks are made of. */
-export interface EarlierTasksOptions {
+export interface OrphanedTasksOptions {
   readonly db: TaskDatabase;
   readonly tracker: TaskTracker;
   readonly session: Session;
   readonly schedulers: Schedulers;
-  /** The engine is there, has answered everything that it had, and not this. */
+  /** Called for a task that its engine no longer has: the engine has replied to everything else. */
   readonly onLost: (msgId: string, engine: string) => void;
 }
 
 /**
- * Tasks that an earlier life of this controller left unfinished. An engine that is still there may have them, and its
- * results count; one that has none of a task any more (its result was lost with the controller) is found out by a
- * question that it answers in its turn, after all that it has.
+ * Tasks that the previous run of this controller left unfinished. Engines that are still connected may have them, and
+ * their results count. The hub finds out which tasks an engine no longer has (their results were lost with the
+ * controller) by a probe: an empty task, which the engine runs after all tasks that it has.
  */
-export class EarlierTasks {
-  readonly #options: EarlierTasksOptions;
-  /** Which engine has it, as far as is known. */
+export class OrphanedTasks {
+  readonly #options: OrphanedTasksOptions;
+  /** The engine of each task; null if the database names none. */
   readonly #tasks = new Map<string, string | null>();
-  readonly #queues = new Map<string, string>();
-  /** Engines of the earlier life of which it is not known yet what they have. */
-  readonly #awaited = new Set<string>();
-  readonly #questions = new Map<string, string>();
+  readonly #directTasks = new Set<string>();
+  /** Engines of the previous run whose tasks are not known yet. */
+  readonly #uncheckedEngines = new Set<string>();
+  /** The engine of each probe, by msg_id. */
+  readonly #probes = new Map<string, string>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
 
-  constructor(options: EarlierTasksOptions) {
+  constructor(options: OrphanedTasksOptions) {
     this.#options = options;
   }
 
-  /** Reads what is unfinished; `engines` are those that were registered when the earlier life ended. */
+  /** Loads the unfinished tasks; `engines` are those that were registered when the previous run ended. */
   async load(engines: readonly string[]): Promise<void> {
     const { db, tracker } = this.#options;
-    for (const uuid of engines) this.#awaited.add(uuid);
+    for (const uuid of engines) this.#uncheckedEngines.add(uuid);
     if (db.kind === 'none') return;
     const query = parseQuery({ completed: null, submitted: { $ne: null } });
     const options = {
       keys: ['engine_uuid', 'queue'] as const,
       sort: parseSort({ submitted: -1 }),
-      limit: MOST,
+      limit: MAX_TASKS,
     };
     for await (const tasks of db.find(query, options)) {
       for (const { msg_id: msgId, engine_uuid, queue } of tasks) {
         const engine = engine_uuid === undefined || engine_uuid === '' ? null : engine_uuid;
         this.#tasks.set(msgId, engine);
-        if (queue === 'mux') this.#queues.set(msgId, queue);
-        if (engine !== null && this.#awaited.has(engine)) tracker.pending.add(msgId);
-        // An engine may have been given it before that was written down.
-        else if (engine === null && this.#awaited.size > 0) tracker.submitTask(msgId);
+        if (queue === 'mux') this.#directTasks.add(msgId);
+        if (engine !== null && this.#uncheckedEngines.has(engine)) tracker.pending.add(msgId);
+        // The previous run may have assigned the task to an engine before it recorded that.
+        else if (engine === null && this.#uncheckedEngines.size > 0) tracker.submitTask(msgId);
       }
     }
   }
@@ -72,75 +72,75 @@ export class EarlierTasks {
     this.#timers.clear();
   }
 
-  /** A result has come; whether it is of an earlier task that was not known to have ended. */
-  take(msgId: string): boolean {
-    this.#queues.delete(msgId);
+  /** Removes a task whose result has arrived. @returns whether it was an orphaned task */
+  remove(msgId: string): boolean {
+    this.#directTasks.delete(msgId);
     return this.#tasks.delete(msgId);
   }
 
-  /** An engine is registered that was there before: what it had is its again, and it is asked what it still has. */
-  engineIsBack(uuid: string): void {
-    const own = this.#of(uuid);
-    if (own.length === 0 && !this.#awaited.has(uuid)) return;
+  /** Gives an engine that has registered again its tasks back, and probes which of them it still has. */
+  restoreEngine(uuid: string): void {
+    const msgIds = this.#tasksOf(uuid);
+    if (msgIds.length === 0 && !this.#uncheckedEngines.has(uuid)) return;
     if (this.#tasks.size === 0) {
-      this.#settle(uuid);
+      this.#markChecked(uuid);
       return;
     }
-    for (const msgId of own) this.#options.tracker.inherit(msgId, uuid, this.#queues.get(msgId) === 'mux');
-    this.#awaited.add(uuid);
-    this.#ask(uuid, FIRST_ASKED_AGAIN);
+    for (const msgId of msgIds) this.#options.tracker.restore(msgId, uuid, this.#directTasks.has(msgId));
+    this.#uncheckedEngines.add(uuid);
+    this.#probe(uuid, FIRST_PROBE_INTERVAL);
   }
 
-  /** An engine is gone, or has not come back; the tasks that it leaves. */
-  engineIsGone(uuid: string): string[] {
-    const own = this.#of(uuid);
-    for (const msgId of own) this.take(msgId);
-    this.#settle(uuid);
-    return own;
+  /** Removes an engine that was unregistered or did not return. @returns the tasks that it leaves unfinished */
+  removeEngine(uuid: string): string[] {
+    const msgIds = this.#tasksOf(uuid);
+    for (const msgId of msgIds) this.remove(msgId);
+    this.#markChecked(uuid);
+    return msgIds;
   }
 
-  /** A direct reply has come to something that is no task; whether it answers a question of ours. */
-  answered(msgId: string): boolean {
-    const uuid = this.#questions.get(msgId);
+  /** Handles the reply to a probe. @returns false when `msgId` is not a probe */
+  handleProbeReply(msgId: string): boolean {
+    const uuid = this.#probes.get(msgId);
     if (uuid === undefined) return false;
-    this.#stopAsking(uuid);
+    this.#stopProbing(uuid);
     this.#timers.set(
       uuid,
       setTimeout(() => {
         this.#timers.delete(uuid);
-        for (const lost of this.#of(uuid)) this.#options.onLost(lost, uuid);
-        this.#settle(uuid);
-      }, STRAGGLERS),
+        for (const lost of this.#tasksOf(uuid)) this.#options.onLost(lost, uuid);
+        this.#markChecked(uuid);
+      }, REORDERING_TIME),
     );
     return true;
   }
 
-  #of(uuid: string): string[] {
+  #tasksOf(uuid: string): string[] {
     return [...this.#tasks].filter(([, engine]) => engine === uuid).map(([msgId]) => msgId);
   }
 
-  #ask(uuid: string, again: number): void {
+  #probe(uuid: string, interval: number): void {
     const { session, schedulers } = this.#options;
-    const question = session.message('execute_request', {
+    const probe = session.message('execute_request', {
       ...{ code: '', silent: true, store_history: false, user_expressions: {} },
       ...{ allow_stdin: false, stop_on_error: false },
     });
-    this.#questions.set(question.msg_id, uuid);
-    schedulers.submitDirect(session.encode(question, [uuid, ASKER]));
-    const timer = setTimeout(() => this.#ask(uuid, Math.min(2 * again, LAST_ASKED_AGAIN)), again);
+    this.#probes.set(probe.msg_id, uuid);
+    schedulers.submitDirect(session.encode(probe, [uuid, PROBE_IDENTITY]));
+    const timer = setTimeout(() => this.#probe(uuid, Math.min(2 * interval, MAX_PROBE_INTERVAL)), interval);
     this.#timers.set(uuid, timer);
   }
 
-  #stopAsking(uuid: string): void {
+  #stopProbing(uuid: string): void {
     clearTimeout(this.#timers.get(uuid));
     this.#timers.delete(uuid);
-    for (const [msgId, asked] of this.#questions) if (asked === uuid) this.#questions.delete(msgId);
+    for (const [msgId, engine] of this.#probes) if (engine === uuid) this.#probes.delete(msgId);
   }
 
-  /** Once no engine is left that might have them, tasks that were given to none are known to be nowhere. */
-  #settle(uuid: string): void {
-    this.#stopAsking(uuid);
-    if (!this.#awaited.delete(uuid) || this.#awaited.size > 0) return;
+  /** Once all engines are checked, no engine has the tasks without one: they are pending no more. */
+  #markChecked(uuid: string): void {
+    this.#stopProbing(uuid);
+    if (!this.#uncheckedEngines.delete(uuid) || this.#uncheckedEngines.size > 0) return;
     const { tracker } = this.#options;
     for (const [msgId, engine] of this.#tasks) {
       if (engine !== null) continue;

@@ -1,12 +1,12 @@
 import { type AnyMessage, type Dict, type Header, parseWireDate } from '@ipyparallel-js/protocol';
 import { emptyTask, type StoredTask, type TaskFields } from '../../db/task-database.js';
 
-/** A date as it is stored: all digits kept, in UTC. */
+/** A wire date in the form in which it is stored: UTC, with all its digits. */
 export function storedDate(value: unknown): string | null {
   return typeof value === 'string' ? (parseWireDate(value)?.exact ?? null) : null;
 }
 
-/** A request that a record is made of. */
+/** The parts of a request that a record holds. */
 export interface Request {
   readonly header: Header;
   readonly metadata: Dict;
@@ -14,7 +14,7 @@ export interface Request {
   readonly buffers: readonly Uint8Array[];
 }
 
-/** The record of a task that was just submitted. */
+/** The record of a newly submitted task. */
 export function taskOfRequest(
   request: Request,
   queue: 'mux' | 'task',
@@ -29,7 +29,7 @@ export function taskOfRequest(
     metadata,
     content,
     buffers,
-    // A date that cannot be read must not leave a task that looks as if it was never submitted.
+    // Without a date, a task would look as if its request had never arrived.
     submitted: storedDate(header.date) ?? now,
     client_uuid: header.session,
     engine_uuid: engine,
@@ -38,7 +38,7 @@ export function taskOfRequest(
   };
 }
 
-/** What a reply adds to its task's record. */
+/** The fields that a reply adds to the record of its task. */
 export function fieldsOfReply(reply: AnyMessage, now: string): TaskFields {
   return {
     result_header: reply.header,
@@ -51,7 +51,7 @@ export function fieldsOfReply(reply: AnyMessage, now: string): TaskFields {
   };
 }
 
-/** What a task's record gets when its engine died with it. */
+/** The fields of a task that failed because its engine is gone or has lost it. */
 export function fieldsOfStranded(content: Dict, engine: string, now: string): TaskFields {
   return {
     result_header: { engine, date: now },

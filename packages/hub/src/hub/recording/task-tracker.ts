@@ -1,18 +1,18 @@
 import { BoundedSet } from '@ipyparallel-js/protocol/internal';
 
-/** Ids remembered of what an engine completed; its count goes on. */
-const COMPLETED_REMEMBERED = 10_000;
+/** How many ids of completed tasks are stored per engine; the count has no limit. */
+const MAX_COMPLETED_IDS = 10_000;
 
-/** How many tasks may be known to have begun; engines run one at a time each. */
-const MOST_BEGUN = 65_536;
+/** How many running tasks are stored; an engine runs one task at a time. */
+const MAX_RUNNING = 65_536;
 
 /** One engine's tasks. */
 export class EngineTasks {
-  /** Direct tasks that it has not answered, oldest first. */
+  /** Direct tasks without a reply, oldest first. */
   readonly queue = new Set<string>();
-  /** Tasks of the task queue that it has not answered. */
+  /** Tasks of the task queue without a reply. */
   readonly tasks = new Set<string>();
-  readonly #completed = new BoundedSet(COMPLETED_REMEMBERED);
+  readonly #completed = new BoundedSet(MAX_COMPLETED_IDS);
   #completedCount = 0;
 
   complete(msgId: string): void {
@@ -20,7 +20,7 @@ export class EngineTasks {
     this.#completedCount++;
   }
 
-  /** Counts, or with `verbose` the msg_ids (of those completed, the latest). */
+  /** Counts, or with `verbose` the msg_ids (the latest ones of completed tasks). */
   status(verbose: boolean): {
     queue: number | string[];
     completed: number | string[];
@@ -32,33 +32,33 @@ export class EngineTasks {
   }
 }
 
-/** Where every unfinished task is, without asking the Task Database. */
+/** The location of every unfinished task, in memory: it needs no query of the Task Database. */
 export class TaskTracker {
-  /** Tasks whose result has not come. */
+  /** Tasks without a result. */
   readonly pending = new Set<string>();
-  /** Tasks of the task queue that no engine has. */
+  /** Tasks of the task queue that are assigned to no engine. */
   readonly unassigned = new Set<string>();
-  /** Tasks that ended lately. */
+  /** Tasks that ended recently. */
   readonly completed = new BoundedSet(65_536);
-  /** Tasks that were purged or culled lately: asking for one of these is not asking for an unknown one. */
+  /** Tasks that were purged or culled recently; a request for one of them gets an error of its own. */
   readonly removed = new BoundedSet(65_536);
-  /** Direct tasks whose engine was taken for dead: a result that still comes is the truth. */
+  /** Failed tasks whose engine was taken for dead; a result that still arrives replaces the failure. */
   readonly stranded = new BoundedSet(4096);
-  /** Unfinished tasks that their engines have begun with, and when. */
-  readonly begun = new Map<string, string>();
+  /** When each running task began. */
+  readonly running = new Map<string, string>();
   readonly #engines = new Map<string, EngineTasks>();
-  /** Which engine has a task of the task queue. */
+  /** The engine of each task of the task queue. */
   readonly #assigned = new Map<string, string>();
 
   addEngine(uuid: string): void {
     this.#engines.set(uuid, new EngineTasks());
   }
 
-  /** Forgets the engine, and gives the direct tasks that it leaves unanswered. */
+  /** Removes an engine. @returns its direct tasks without a reply */
   removeEngine(uuid: string): string[] {
-    const left = [...(this.#engines.get(uuid)?.queue ?? [])];
+    const unanswered = [...(this.#engines.get(uuid)?.queue ?? [])];
     this.#engines.delete(uuid);
-    return left;
+    return unanswered;
   }
 
   engine(uuid: string): EngineTasks | undefined {
@@ -77,17 +77,17 @@ export class TaskTracker {
     this.unassigned.add(msgId);
   }
 
-  /** The task queue gave a task to an engine; a second time, if it failed at the first. */
+  /** The task queue gave a task to an engine, perhaps again after it failed on another engine. */
   assign(msgId: string, engine: string): void {
     this.unassigned.delete(msgId);
-    this.begun.delete(msgId);
+    this.running.delete(msgId);
     this.#unassign(msgId);
     this.#assigned.set(msgId, engine);
     this.#engines.get(engine)?.tasks.add(msgId);
   }
 
-  /** A task of an earlier life that a registered engine may still have. */
-  inherit(msgId: string, engine: string, direct: boolean): void {
+  /** Restores a task of the previous run that a registered engine may still have. */
+  restore(msgId: string, engine: string, direct: boolean): void {
     if (direct) {
       this.submitDirect(msgId, engine);
       return;
@@ -96,23 +96,23 @@ export class TaskTracker {
     this.assign(msgId, engine);
   }
 
-  /** An engine has begun with a task; whether that is news. */
+  /** An engine has begun to run a task. @returns whether this was not known */
   begin(msgId: string, when: string): boolean {
-    if (!this.pending.has(msgId) || this.begun.has(msgId) || this.begun.size >= MOST_BEGUN) return false;
-    this.begun.set(msgId, when);
+    if (!this.pending.has(msgId) || this.running.has(msgId) || this.running.size >= MAX_RUNNING) return false;
+    this.running.set(msgId, when);
     return true;
   }
 
-  /** A result has come. `counted` is false for what the engine did not do, as an aborted task. */
+  /** A result has arrived. `counted` is false for a task that the engine did not run, for example an aborted one. */
   finish(msgId: string, engine: string | undefined, counted: boolean): void {
     this.pending.delete(msgId);
-    this.begun.delete(msgId);
+    this.running.delete(msgId);
     this.unassigned.delete(msgId);
     this.completed.add(msgId);
     this.#unassign(msgId);
-    const at = engine === undefined ? undefined : this.#engines.get(engine);
-    at?.queue.delete(msgId);
-    if (counted) at?.complete(msgId);
+    const tasks = engine === undefined ? undefined : this.#engines.get(engine);
+    tasks?.queue.delete(msgId);
+    if (counted) tasks?.complete(msgId);
   }
 
   remove(msgIds: Iterable<string>): void {

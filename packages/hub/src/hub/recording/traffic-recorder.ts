@@ -1,17 +1,12 @@
-import {
-  type AnyMessage,
-  type Dict,
-  parentId,
-  type ReplayHistory,
-  type Session,
-} from '@ipyparallel-js/protocol';
+import { type AnyMessage, type Dict, parentId, type Session } from '@ipyparallel-js/protocol';
 import { getOwnString } from '@ipyparallel-js/protocol/internal';
-import type { Logger, RefusalCounter } from '@ipyparallel-js/wire';
+import type { Intake, Logger, RefusalCounter } from '@ipyparallel-js/wire';
 import type { Clock } from '../../common/clock.js';
+import { countingIntake } from '../../common/counting-intake.js';
 import { errorContent } from '../../common/errors.js';
 import type { TaskFields } from '../../db/task-database.js';
 import type { ChangeWriter } from './change-writer.js';
-import type { EarlierTasks } from './orphaned-tasks.js';
+import type { OrphanedTasks } from './orphaned-tasks.js';
 import { fieldsOfReply, fieldsOfStranded, storedDate, taskOfRequest } from './task-records.js';
 import type { TaskTracker } from './task-tracker.js';
 
@@ -28,53 +23,54 @@ export interface TrafficRecorderOptions {
   readonly engines: EngineIds;
   readonly tracker: TaskTracker;
   readonly writer: ChangeWriter;
-  readonly earlier: EarlierTasks;
-  /** An engine said on iopub that it has shut down. */
+  readonly orphans: OrphanedTasks;
+  /** An engine has reported on iopub that it has shut down. */
   readonly onEngineShutdown: (uuid: string) => void;
-  /** An engine has begun with a task. */
+  /** An engine has begun to run a task. */
   readonly onBegun: (msgId: string) => void;
   readonly refusals: RefusalCounter;
   readonly log: Logger;
   readonly clock: Clock;
 }
 
-/** Turns copies of the traffic into task records. Each kind of copy is a receiver with a replay history of its own. */
+/** Turns copies of the traffic into task records. Each kind of copy has its own replay history. */
 export class TrafficRecorder {
   readonly #options: TrafficRecorderOptions;
-  readonly #histories = new Map<string, ReplayHistory>();
+  readonly #intake: Intake;
 
   constructor(options: TrafficRecorderOptions) {
     this.#options = options;
+    this.#intake = countingIntake(options.session, options.refusals, 'the copy of a');
   }
 
   /** [engine, client, delimiter, request] */
   directRequest(frames: readonly Buffer[]): void {
-    const request = this.#decode(frames, 'direct request');
+    const request = this.#intake.decode('direct request', frames);
     const uuid = request?.idents[0]?.toString('utf8');
     if (request === undefined || uuid === undefined) return;
     const { engines, tracker, writer, clock } = this.#options;
-    const gone = engines.departed(uuid);
-    if (engines.idOf(uuid) === undefined && gone === undefined) {
+    const departedId = engines.departed(uuid);
+    if (engines.idOf(uuid) === undefined && departedId === undefined) {
       this.#options.refusals.count('a direct request to an engine that is not registered');
       return;
     }
     writer.push({ op: 'add', task: taskOfRequest(request, 'mux', uuid, clock.exact()) });
     tracker.submitDirect(request.msg_id, uuid);
-    // It was sent before its client could know that the engine is gone; nobody will answer it.
-    if (gone !== undefined) this.failStranded(request.msg_id, uuid, gone);
+    // The client sent the request before it was notified that the engine is gone; no reply will arrive.
+    if (departedId !== undefined) this.failStranded(request.msg_id, uuid, departedId);
   }
 
   /** [client, engine, delimiter, reply] */
   directReply(frames: readonly Buffer[]): void {
-    const reply = this.#decode(frames, 'direct reply');
+    const reply = this.#intake.decode('direct reply', frames);
     const engine = reply?.idents[1]?.toString('utf8');
     const msgId = reply === undefined ? undefined : parentId(reply);
     if (reply === undefined || msgId === undefined) return;
-    const { tracker, writer, earlier, clock, log } = this.#options;
-    const isEarlier = earlier.take(msgId);
-    if (!isEarlier && !tracker.pending.has(msgId) && !tracker.stranded.delete(msgId)) {
-      if (earlier.answered(msgId)) return;
-      log.debug(`reply to ${msgId}, which is no pending direct task`);
+    const { tracker, writer, orphans, clock, log } = this.#options;
+    const isOrphan = orphans.remove(msgId);
+    if (!isOrphan && !tracker.pending.has(msgId) && !tracker.stranded.delete(msgId)) {
+      if (orphans.handleProbeReply(msgId)) return;
+      log.debug(`ignored a reply to ${msgId}, which is not a pending direct task`);
       return;
     }
     tracker.finish(msgId, engine, true);
@@ -83,7 +79,7 @@ export class TrafficRecorder {
 
   /** [client, delimiter, request] */
   taskRequest(frames: readonly Buffer[]): void {
-    const request = this.#decode(frames, 'task request');
+    const request = this.#intake.decode('task request', frames);
     if (request === undefined) return;
     this.#options.writer.push({
       op: 'add',
@@ -92,15 +88,15 @@ export class TrafficRecorder {
     this.#options.tracker.submitTask(request.msg_id);
   }
 
-  /** [client, engine, delimiter, reply], or without engine where the task queue itself replied */
+  /** [client, engine, delimiter, reply]; without `engine` if the task queue itself replied. */
   taskReply(frames: readonly Buffer[]): void {
-    const reply = this.#decode(frames, 'task reply');
+    const reply = this.#intake.decode('task reply', frames);
     const msgId = reply === undefined ? undefined : parentId(reply);
     if (reply === undefined || msgId === undefined) return;
-    const { tracker, writer, earlier, clock, log } = this.#options;
-    const isEarlier = earlier.take(msgId);
-    if (!isEarlier && !tracker.pending.has(msgId) && !tracker.stranded.delete(msgId)) {
-      log.debug(`reply to ${msgId}, which is no pending task`);
+    const { tracker, writer, orphans, clock, log } = this.#options;
+    const isOrphan = orphans.remove(msgId);
+    if (!isOrphan && !tracker.pending.has(msgId) && !tracker.stranded.delete(msgId)) {
+      log.debug(`ignored a reply to ${msgId}, which is not a pending task`);
       return;
     }
     const engine = getOwnString(reply.metadata, 'engine') ?? '';
@@ -119,14 +115,14 @@ export class TrafficRecorder {
 
   /** [topic, delimiter, message] */
   output(frames: readonly Buffer[]): void {
-    const message = this.#decode(frames, 'output message');
+    const message = this.#intake.decode('output message', frames);
     if (message === undefined) return;
     if (message.msg_type === 'shutdown_reply') {
       this.#options.onEngineShutdown(message.header.session);
       return;
     }
     const msgId = parentId(message);
-    // Output of a task that was purged must not bring half a record back.
+    // Output of a purged task must not create a record again.
     if (msgId === undefined || this.#options.tracker.removed.has(msgId)) return;
     const { content, msg_type: type } = message;
     if (type === 'execute_input' || (type === 'status' && content['execution_state'] === 'busy')) {
@@ -148,17 +144,17 @@ export class TrafficRecorder {
     if (tracker.begin(msgId, storedDate(header.date) ?? clock.exact())) onBegun(msgId);
   }
 
-  /** Ends a task whose engine is gone. */
+  /** Fails a task whose engine is gone. */
   failStranded(msgId: string, engine: string, id: number): void {
     const content = errorContent('EngineError', `Engine ${id} died while running task '${msgId}'`);
     this.#failUnanswered(msgId, engine, content);
   }
 
-  /** Ends a task that its engine has not any more, as it was lost with the controller that passed it on. */
+  /** Fails a task that its engine no longer has, because its result was lost with the previous controller. */
   failLost(msgId: string, engine: string): void {
     const content = errorContent(
       'TaskLost',
-      `task '${msgId}' was lost when the controller was restarted: its engine has answered all that it had, but not this`,
+      `task '${msgId}' was lost when the controller was restarted: its engine has replied to all its other tasks`,
     );
     this.#failUnanswered(msgId, engine, content);
   }
@@ -168,22 +164,6 @@ export class TrafficRecorder {
     tracker.finish(msgId, undefined, false);
     tracker.stranded.add(msgId);
     writer.push({ op: 'update', msgId, set: fieldsOfStranded(content, engine, clock.exact()) });
-  }
-
-  #decode(frames: readonly Buffer[], what: string): AnyMessage | undefined {
-    let history = this.#histories.get(what);
-    if (history === undefined) {
-      history = this.#options.session.newHistory();
-      this.#histories.set(what, history);
-    }
-    try {
-      return this.#options.session.decode(frames, history);
-    } catch (error) {
-      this.#options.refusals.count(
-        `the copy of a ${what}: ${error instanceof Error ? error.message : String(error)}`,
-      );
-      return undefined;
-    }
   }
 }
 

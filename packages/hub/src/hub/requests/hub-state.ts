@@ -4,11 +4,11 @@ import type { EngineRegistry } from '../engines/engine-registry.js';
 import type { ChangeWriter } from '../recording/change-writer.js';
 import type { TaskTracker } from '../recording/task-tracker.js';
 
-/** Is notified of the removal of task records. */
+/** Receives removals of task records. */
 export interface RemovalListener {
   /** The removal waits for this. */
   beforeRemoval(selection: Selection): Promise<void>;
-  removed(msgIds: readonly string[]): void;
+  onRemoved(msgIds: readonly string[]): void;
 }
 
 /** The parts of a hub that request handlers use. */

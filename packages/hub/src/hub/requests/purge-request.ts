@@ -6,8 +6,8 @@ import type { Reply, RequestHandler } from './reply.js';
 import { msgIdsOf } from './request-arguments.js';
 
 /**
- * `purge_request`: forgets tasks by id, all that have ended, those of engines, or what has ended of a query's matches. Nothing is purged if a task is named
- * that has not ended, or an engine that is not there.
+ * `purge_request`: removes tasks by id, all ended tasks, the ended tasks of engines, or the ended matches of a query. It
+ * removes nothing if a named task has not ended or a named engine is not registered.
  */
 export function purgeRequest(state: HubState): RequestHandler {
   return async (request) => {
@@ -32,33 +32,33 @@ export function purgeRequest(state: HubState): RequestHandler {
   };
 }
 
-/** What has ended; what is known by its output alone will never end, and goes with it. */
+/** Ended tasks, and tasks known by their output alone, which will never end. */
 const ENDED: QueryNode = {
   kind: 'or',
   nodes: [parseQuery({ completed: { $ne: null } }), parseQuery({ submitted: null })],
 };
 const PENDING = parseQuery({ completed: null, submitted: { $ne: null } });
 
-/** A reply lists the ids of no more than this. */
-const IDS_TOLD = 10_000;
+/** A reply lists at most this many ids. */
+const MAX_LISTED_IDS = 10_000;
 
-/** Purges what matches a query and has ended; says what of it went, or would go, and how much is left as pending. */
+/** Purges the ended matches of a query. The reply has what was removed, or would be in a dry run, and the number of pending matches. */
 async function purgeMatches(state: HubState, request: Dict): Promise<Reply> {
   const query = parseQuery(request['query'], { dates: 'text' });
   const dryRun = request['dry_run'] === true;
-  // First, so that what ends in between is reported twice rather than not at all.
+  // Count first: a task that ends in between is then reported twice rather than not at all.
   const pending = await state.db.count(allOf([query, PENDING]));
   const selection = { query: allOf([query, ENDED]) };
   if (!dryRun) await state.subscriptions.beforeRemoval(selection);
   const { count, bytes, msgIds } = await state.db.remove(selection, { dryRun });
   if (!dryRun) forget(state, msgIds);
-  const told = msgIds.length <= IDS_TOLD ? msgIds : null;
-  return { content: { status: 'ok', count, bytes, pending, msg_ids: told } };
+  const listed = msgIds.length <= MAX_LISTED_IDS ? msgIds : null;
+  return { content: { status: 'ok', count, bytes, pending, msg_ids: listed } };
 }
 
 function forget({ tracker, subscriptions }: HubState, msgIds: readonly string[]): void {
   tracker.remove(msgIds);
-  subscriptions.removed(msgIds);
+  subscriptions.onRemoved(msgIds);
 }
 
 function enginesOf(state: HubState, ids: unknown): string[] {

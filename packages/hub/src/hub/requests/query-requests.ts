@@ -15,21 +15,21 @@ import type { FoundTask, JsonField } from '../../db/task-database.js';
 import { sizeOfTask } from '../../db/task-size.js';
 import type { HubState } from './hub-state.js';
 import {
-  askedFor,
   BUFFER_KEYS,
   DEFAULT_KEYS,
   projectTask,
   readStored,
+  requestedKeys,
   withoutEmptyDisplay,
 } from './record-projection.js';
 import type { Reply, RequestHandler } from './reply.js';
 
-/** A page ends with the record that reaches this many bytes: packing more would hold up the hub and its memory. */
+/** A page ends with the record that reaches this many bytes, because packing more would block the hub and fill its memory. */
 const PAGE_BYTES = 1 << 20;
-/** Or with this many records: those of few keys are small, but each has to be read. */
+/** A page also ends with this many records: records with few keys are small, but reading each takes time. */
 const PAGE_RECORDS = 5_000;
 
-/** What a client of ours may say of the answer beside its keys; a stock client never does. */
+/** The order and range of a page; Python clients never request one. */
 interface Page {
   readonly sort: Sort;
   readonly after: SortKeys | undefined;
@@ -38,51 +38,51 @@ interface Page {
 }
 
 /**
- * `db_request`: the records that match a query. With `sort`, `skip`, `limit` or `after` one page of them, in order,
- * and where the next begins; with `count` only how many there are; else all of them in the order of arrival, in one
- * message, as a stock hub does.
+ * `db_request`: the records that match a query. With `sort`, `skip`, `limit` or `after`, the reply is one page in order
+ * and a cursor for the next page. With `count` it is the number of matches. Otherwise it has all matches in order of
+ * arrival in one message, as in a Python hub.
  */
 export function dbRequest(state: HubState, { codec }: Session): RequestHandler {
   const isJson = codec.packer.name === 'json';
   return async (request) => {
     const query = parseQuery(request['query'] ?? {}, { dates: 'text' });
-    const asked = askedFor(request['keys']);
+    const keys = requestedKeys(request['keys']);
     const page = pageOf(request);
     if (request['count'] === true) {
-      return replyOf(new RecordList(asked), { count: await state.db.count(query) });
+      return replyOf(new RecordList(keys), { count: await state.db.count(query) });
     }
     if (page !== undefined) {
-      const fields = isJson ? jsonFieldsOf(asked) : undefined;
-      return (await jsonPage(state, query, fields, page)) ?? onePage(state, query, asked, page);
+      const fields = isJson ? jsonFieldsOf(keys) : undefined;
+      return (await jsonPage(state, query, fields, page)) ?? recordPage(state, query, keys, page);
     }
-    const list = new RecordList(asked);
+    const list = new RecordList(keys);
     for await (const tasks of state.db.find(query, { keys: list.columns })) tasks.forEach(list.add, list);
     return replyOf(list);
   };
 }
 
-/** `history_request`: all msg_ids in the order of submission. */
+/** `history_request`: all msg_ids in order of submission. */
 export function historyRequest(state: HubState): RequestHandler {
   return async () => ({ content: { status: 'ok', history: await state.db.history() } });
 }
 
-async function onePage(
+async function recordPage(
   state: HubState,
   query: QueryNode,
-  asked: readonly ProjectedKey[] | undefined,
+  keys: readonly ProjectedKey[] | undefined,
   { sort, after, skip, limit }: Page,
 ): Promise<Reply> {
-  const list = new RecordList(asked);
-  const keys = [...new Set([...list.columns, ...sort.map(({ field }) => field.column)])];
-  const most = Math.min(limit, PAGE_RECORDS);
+  const list = new RecordList(keys);
+  const columns = [...new Set([...list.columns, ...sort.map(({ field }) => field.column)])];
+  const maxRecords = Math.min(limit, PAGE_RECORDS);
   let last: FoundTask | undefined;
   let bytes = 0;
-  const options = { keys, sort, limit: most, ...(after === undefined ? {} : { after }) };
+  const options = { keys: columns, sort, limit: maxRecords, ...(after === undefined ? {} : { after }) };
   scan: for await (const tasks of state.db.find(query, skip === 0 ? options : { ...options, skip })) {
     for (const task of tasks) {
       list.add(task);
       bytes += sizeOfTask(task);
-      if (bytes < PAGE_BYTES && list.records.length < most) continue;
+      if (bytes < PAGE_BYTES && list.records.length < maxRecords) continue;
       last = task;
       break scan;
     }
@@ -91,7 +91,7 @@ async function onePage(
   return replyOf(list, { next });
 }
 
-/** The same from a store that has the records as JSON; undefined from others. */
+/** A page from a store that returns records as JSON; undefined for other stores. */
 async function jsonPage(
   { db }: HubState,
   query: QueryNode,
@@ -119,57 +119,57 @@ const DEFAULT_FIELDS: readonly JsonField[] = DEFAULT_KEYS.map((column) => ({
   ...{ name: column, column, optional: column === 'display_data' },
 }));
 
-/** What a record has in an answer; undefined when buffers are asked for, which travel beside it. */
-function jsonFieldsOf(asked: readonly ProjectedKey[] | undefined): readonly JsonField[] | undefined {
-  if (asked === undefined) return DEFAULT_FIELDS;
-  return asked.some(({ column }) => TASK_COLUMNS[column] === 'buffers') ? undefined : asked;
+/** The JSON fields of a record; undefined if buffers are requested, which JSON cannot hold. */
+function jsonFieldsOf(keys: readonly ProjectedKey[] | undefined): readonly JsonField[] | undefined {
+  if (keys === undefined) return DEFAULT_FIELDS;
+  return keys.some(({ column }) => TASK_COLUMNS[column] === 'buffers') ? undefined : keys;
 }
 
 function pageOf(request: Dict): Page | undefined {
-  const { sort: asked, after, skip, limit } = request;
-  if ([asked, after, skip, limit].every((value) => value === undefined)) return undefined;
-  const sort = parseSort(asked);
+  const { sort: sortArgument, after, skip, limit } = request;
+  if ([sortArgument, after, skip, limit].every((value) => value === undefined)) return undefined;
+  const sort = parseSort(sortArgument);
   return {
     sort,
     after: after === undefined || after === null ? undefined : decodeCursor(sort, after),
-    skip: wholeNumber('skip', skip, 0, 0),
-    limit: wholeNumber('limit', limit, 1, Number.POSITIVE_INFINITY),
+    skip: integer('skip', skip, 0, 0),
+    limit: integer('limit', limit, 1, Number.POSITIVE_INFINITY),
   };
 }
 
-function wholeNumber(name: string, value: unknown, least: number, otherwise: number): number {
-  if (value === undefined || value === null) return otherwise;
-  if (Number.isSafeInteger(value) && Number(value) >= least) return Number(value);
-  throw new InvalidQueryError(`${name} is a whole number, ${least} or more`);
+function integer(name: string, value: unknown, minimum: number, defaultValue: number): number {
+  if (value === undefined || value === null) return defaultValue;
+  if (Number.isSafeInteger(value) && Number(value) >= minimum) return Number(value);
+  throw new InvalidQueryError(`${name} must be an integer >= ${minimum}, got ${JSON.stringify(value)}`);
 }
 
-/** The records of a reply as they are being gathered. */
+/** Collects the records of a reply. */
 class RecordList {
   readonly columns: readonly TaskKey[];
   readonly records: Dict[] = [];
   readonly buffers: Uint8Array[] = [];
-  readonly #asked: readonly ProjectedKey[] | undefined;
+  readonly #keys: readonly ProjectedKey[] | undefined;
   readonly #lengths: { readonly [K in (typeof BUFFER_KEYS)[number]]: number[] } = {
     buffers: [],
     result_buffers: [],
   };
 
-  constructor(asked: readonly ProjectedKey[] | undefined) {
-    this.#asked = asked;
-    this.columns = asked?.map(({ column }) => column) ?? DEFAULT_KEYS;
+  constructor(keys: readonly ProjectedKey[] | undefined) {
+    this.#keys = keys;
+    this.columns = keys?.map(({ column }) => column) ?? DEFAULT_KEYS;
   }
 
   add(task: FoundTask): void {
     for (const key of BUFFER_KEYS) {
       if (!this.columns.includes(key)) continue;
-      const own = task[key] ?? [];
-      this.#lengths[key].push(own.length);
-      this.buffers.push(...own);
+      const taskBuffers = task[key] ?? [];
+      this.#lengths[key].push(taskBuffers.length);
+      this.buffers.push(...taskBuffers);
     }
-    this.records.push(this.#asked === undefined ? withoutEmptyDisplay(task) : projectTask(task, this.#asked));
+    this.records.push(this.#keys === undefined ? withoutEmptyDisplay(task) : projectTask(task, this.#keys));
   }
 
-  /** How many buffers each record has of a key; null when it was not asked for. */
+  /** The number of buffers of each record for a key; null if the key was not requested. */
   lengths(key: (typeof BUFFER_KEYS)[number]): readonly number[] | null {
     return this.columns.includes(key) ? this.#lengths[key] : null;
   }

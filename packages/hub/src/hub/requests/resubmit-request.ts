@@ -7,13 +7,13 @@ import type { HubState } from './hub-state.js';
 import type { RequestHandler } from './reply.js';
 import { msgIdsOf, notFound } from './request-arguments.js';
 
-/** Whom replies to the hub's own requests are addressed to: nobody. The hub sees them as copies. */
+/** The client identity of resubmitted tasks. No client has it: the hub sees the replies as copies of the traffic. */
 const HUB_IDENTITY = 'hub-resubmit';
 
 /**
- * `resubmit_request`: runs tasks again under new ids, with all that their requests carried (a stock hub drops the
- * metadata: label, retries, targets, dependencies). A direct task goes back to its engine if that still lives, any
- * other task to the task queue.
+ * `resubmit_request`: runs tasks again under new ids with their complete requests (Python hubs drop the metadata: label,
+ * retries, targets, dependencies). A direct task returns to its engine if that is still registered; all other tasks go
+ * to the task queue.
  */
 export function resubmitRequest(state: HubState, session: Session, clock: Clock): RequestHandler {
   return async (request) => {
@@ -26,7 +26,7 @@ export function resubmitRequest(state: HubState, session: Session, clock: Clock)
       'queue',
       'engine_uuid',
     ]);
-    // What is known by its output only cannot be sent again.
+    // A task known by its output alone has no request to send again.
     const missing = msgIds.filter((id) => (found.get(id)?.header ?? null) === null);
     if (missing.length > 0) {
       throw notFound(state.tracker, missing, () =>
@@ -35,18 +35,18 @@ export function resubmitRequest(state: HubState, session: Session, clock: Clock)
     }
     const resubmitted: Record<string, string> = Object.create(null);
     for (const [msgId, task] of found) {
-      const again = requestAgain(task, session, clock.exact());
-      resubmitted[msgId] = again.header.msg_id;
-      submit(state, session, task, again, clock.exact());
-      state.writer.push({ op: 'update', msgId, set: { resubmitted: again.header.msg_id } });
+      const copy = copyRequest(task, session, clock.exact());
+      resubmitted[msgId] = copy.header.msg_id;
+      submit(state, session, task, copy, clock.exact());
+      state.writer.push({ op: 'update', msgId, set: { resubmitted: copy.header.msg_id } });
     }
-    await state.writer.settled();
+    await state.writer.flush();
     return { content: { status: 'ok', resubmitted } };
   };
 }
 
-function requestAgain(task: FoundTask, session: Session, now: string): Request {
-  // A fresh msg_id and date; the session stays that of the client whose task it is.
+function copyRequest(task: FoundTask, session: Session, now: string): Request {
+  // The session remains that of the client that submitted the task.
   const header = {
     ...(task.header as Header),
     msg_id: session.header('apply_request').msg_id,

@@ -19,16 +19,16 @@ const PART_KEYS = [
 const RESULT_KEYS: readonly TaskKey[] = [...PART_KEYS, ...IO_KEYS, ...STATUS_KEYS, 'result_buffers'];
 
 /**
- * `result_request`: which tasks have ended, and unless `status_only` their results; buffers in the order of the ids.
- * What is unfinished and nowhere to be found (a controller before this one had it queued) is `lost`: completed with an
- * error, so that nobody waits for it.
+ * `result_request`: which tasks have ended and, unless `status_only`, their results, with buffers in the order of the
+ * ids. An unfinished task that no engine or queue has (a previous controller had it queued) is `lost`: it is listed as
+ * completed with an error, so that no client waits for it.
  */
 export function resultRequest(state: HubState): RequestHandler {
   return async (request) => {
     const msgIds = msgIdsOf(request).sort(compareText);
     const statusOnly = request['status_only'] === true;
     const open = msgIds.filter((id) => !state.tracker.pending.has(id));
-    // Asking for a status must work without a Task Database too.
+    // A status request must work without a Task Database, too.
     const toRead = statusOnly ? open.filter((id) => !state.tracker.completed.has(id)) : open;
     const found =
       toRead.length === 0
@@ -43,7 +43,7 @@ export function resultRequest(state: HubState): RequestHandler {
     const completed: string[] = [];
     const lost: string[] = [];
     const buffers: Uint8Array[] = [];
-    // Ids are keys here, and a peer chooses them: nothing may be inherited.
+    // Peers choose the ids, which are keys here, so the object must not inherit properties.
     const content: Record<string, unknown> = Object.create(null);
     content['status'] = 'ok';
     content['pending'] = pending;
@@ -51,7 +51,7 @@ export function resultRequest(state: HubState): RequestHandler {
     const reserved = new Set([...Object.keys(content), 'lost']);
     for (const id of msgIds) {
       const task = found.get(id);
-      const isLost = task !== undefined && isNowhere(task, state);
+      const isLost = task !== undefined && isLostTask(task, state);
       const done = task === undefined ? !state.tracker.pending.has(id) : (task.completed ?? null) !== null;
       if (isLost) lost.push(id);
       (done || isLost ? completed : pending).push(id);
@@ -65,13 +65,13 @@ export function resultRequest(state: HubState): RequestHandler {
   };
 }
 
-function isNowhere({ msg_id, submitted, completed }: FoundTask, { tracker }: HubState): boolean {
-  // What is known by its output alone may be on its way.
+function isLostTask({ msg_id, submitted, completed }: FoundTask, { tracker }: HubState): boolean {
+  // The request of a task known by its output alone may still arrive.
   return (completed ?? null) === null && (submitted ?? null) !== null && !tracker.pending.has(msg_id);
 }
 
 function lostResult(msgId: string): Pick<StoredTask, 'result_content' | 'result_header' | 'result_metadata'> {
-  const evalue = `task '${msgId}' was lost: the controller that had it has ended, and this one knows of no engine that has it`;
+  const evalue = `task '${msgId}' was lost: the controller that had it has ended, and no engine of this controller has it`;
   return { result_content: errorContent('TaskLost', evalue), result_header: {}, result_metadata: {} };
 }
 

@@ -4,33 +4,33 @@ import type { HubState } from './hub-state.js';
 import type { RequestHandler } from './reply.js';
 import { targetsOf } from './request-arguments.js';
 
-/** What this hub is and can do beyond a stock hub; clients of ours plan by it. */
+/** The identity of this hub and its features beyond those of Python hubs. The JavaScript client plans its requests by it. */
 export const HUB_INFO: HubInfo = {
   name: 'ipyparallel-js',
   version: VERSION,
   features: [
-    // Queries mean what they mean in MongoDB, on every key and path.
+    // Queries have the semantics of MongoDB on every key and path.
     'query',
-    // db_request takes sort, skip, limit, after and count, and answers in pages.
+    // db_request accepts sort, skip, limit, after and count, and replies in pages.
     'page',
-    // purge_request takes a query, and tells what it would purge.
+    // purge_request accepts a query and a dry run.
     'purge-query',
-    // A purged or culled task is told from an unknown one.
+    // A purged or culled task gets a different error than an unknown one.
     'purged',
-    // Resubmission keeps metadata, and gives a direct task back to its engine.
+    // Resubmission keeps the metadata, and returns a direct task to its engine.
     'resubmit-metadata',
-    // purge_request by engine removes what it says.
+    // purge_request by engine removes the tasks of the engine.
     'purge-engines',
-    // A direct task's EngineError is in its record as soon as the engine is unregistered.
+    // The EngineError of a direct task is in its record as soon as the engine is unregistered.
     'engine-error',
-    // What changes of a query's matches is pushed to those who subscribe to it.
+    // Changes of the matches of a query are pushed to subscribers.
     'subscribe',
-    // result_reply says which tasks are unfinished and nowhere to be found.
+    // result_reply lists unfinished tasks that no engine or queue has.
     'lost',
   ],
 };
 
-/** `connection_request`: who is registered. */
+/** `connection_request`: the registered engines. */
 export function connectionRequest(state: HubState): RequestHandler {
   return () => {
     const engines: Record<string, string> = {};
@@ -39,7 +39,7 @@ export function connectionRequest(state: HubState): RequestHandler {
   };
 }
 
-/** `queue_request`: what each engine has and has done. Unlike a stock hub, engines that are gone are not listed. */
+/** `queue_request`: the tasks of each engine. Unlike a Python hub, it does not list unregistered engines. */
 export function queueRequest(state: HubState): RequestHandler {
   return (request) => {
     const verbose = request['verbose'] === true;
@@ -53,7 +53,7 @@ export function queueRequest(state: HubState): RequestHandler {
   };
 }
 
-/** `load_request`: how many tasks each engine has not answered. */
+/** `load_request`: the number of tasks without a reply of each engine. */
 export function loadRequest(state: HubState): RequestHandler {
   return (request) => {
     const content: Record<string, unknown> = { status: 'ok' };

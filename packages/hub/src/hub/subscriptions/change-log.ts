@@ -1,4 +1,4 @@
-/** What a {@link ChangeLog} keeps of one id. */
+/** The latest change of an id in a {@link ChangeLog}. */
 export interface LogEntry<T> {
   readonly seq: number;
   readonly msgId: string;
@@ -8,13 +8,13 @@ export interface LogEntry<T> {
 interface Slot<T> {
   readonly seq: number;
   readonly weight: number;
-  /** Undefined once a later entry of the same id has taken its place, or it was forgotten: nothing holds its value then. */
+  /** Undefined after a later change of the same id, or after removal, so that the slot does not hold the value. */
   entry: LogEntry<T> | undefined;
 }
 
 /**
- * The latest change of each id, in the order of the changes. Bounded: past its limits the oldest go, and what is asked
- * for from before {@link floor} on is not all there any more.
+ * The latest change of each id, in order of the changes. Past its limits the log removes the oldest changes; it is
+ * complete after {@link floor}.
  */
 export class ChangeLog<T> {
   readonly #limit: number;
@@ -24,12 +24,12 @@ export class ChangeLog<T> {
   #weight = 0;
   #floor = 0;
 
-  /** `limit` is how many ids are kept. */
+  /** `limit` is the maximum number of ids. */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  /** Every change after this one is remembered. */
+  /** The log contains every change after this one. */
   get floor(): number {
     return this.#floor;
   }
@@ -42,19 +42,19 @@ export class ChangeLog<T> {
     return this.#latest.get(msgId)?.entry;
   }
 
-  /** Adds a change; `seq` is higher than any before. */
+  /** Adds a change; `seq` must be higher than all before. */
   add(seq: number, msgId: string, value: T, weight = 0): void {
     const before = this.#latest.get(msgId);
-    if (before !== undefined) this.#drop(before);
+    if (before !== undefined) this.#clearSlot(before);
     const slot = { seq, weight, entry: { seq, msgId, value } };
     this.#latest.set(msgId, slot);
     this.#slots.push(slot);
     this.#weight += weight;
-    // Those before the first count, too: they are only gone when the list is made anew.
+    // Slots before #first count, too: only #compact() removes them.
     if (this.#slots.length > 2 * this.#latest.size + 64) this.#compact();
   }
 
-  /** Forgets the oldest, down to so many ids (all that are kept by default) whose entries weigh so much together. */
+  /** Removes the oldest changes, down to `limit` ids with a total weight of `weightLimit`. */
   trim(limit = this.#limit, weightLimit = Number.POSITIVE_INFINITY): void {
     while (this.#latest.size > limit || this.#weight > weightLimit) {
       const oldest = this.#slots[this.#first];
@@ -62,12 +62,12 @@ export class ChangeLog<T> {
       this.#first++;
       if (oldest.entry === undefined) continue;
       this.#latest.delete(oldest.entry.msgId);
-      this.#drop(oldest);
+      this.#clearSlot(oldest);
       this.#floor = oldest.seq;
     }
   }
 
-  /** Forgets everything; what comes after `floor` is remembered again. */
+  /** Removes all changes; the log is complete after `floor`. */
   clear(floor: number): void {
     this.#latest.clear();
     this.#slots = [];
@@ -76,18 +76,18 @@ export class ChangeLog<T> {
     this.#floor = floor;
   }
 
-  /** The entries after `seq`, oldest first, `count` at most. */
+  /** At most `count` entries after `seq`, oldest first. */
   *after(seq: number, count = Number.POSITIVE_INFINITY): Generator<LogEntry<T>> {
-    let left = count;
-    for (let i = this.#find(seq); i < this.#slots.length && left > 0; i++) {
+    let remaining = count;
+    for (let i = this.#indexAfter(seq); i < this.#slots.length && remaining > 0; i++) {
       const entry = this.#slots[i]?.entry;
       if (entry === undefined) continue;
-      left--;
+      remaining--;
       yield entry;
     }
   }
 
-  #drop(slot: Slot<T>): void {
+  #clearSlot(slot: Slot<T>): void {
     slot.entry = undefined;
     this.#weight -= slot.weight;
   }
@@ -98,7 +98,7 @@ export class ChangeLog<T> {
   }
 
   /** The index of the first slot after `seq`. */
-  #find(seq: number): number {
+  #indexAfter(seq: number): number {
     let low = this.#first;
     let high = this.#slots.length;
     while (low < high) {

@@ -1,13 +1,13 @@
 import type { Dict } from '@ipyparallel-js/protocol';
 
-/** A change as all subscribers of a feed get it. */
+/** A change in the form in which all subscribers of a feed receive it. */
 export interface FeedChange {
-  /** Packed, where a message can be put together of packed parts. */
+  /** The packed change, if the packer allows to join packed parts to a message. */
   readonly packed: Buffer | undefined;
-  /** Otherwise the change itself. */
+  /** The change itself otherwise. */
   readonly change: Dict | undefined;
   readonly bytes: number;
-  /** Of a `set`: its buffers. */
+  /** The buffers of a `set`. */
   readonly buffers: Buffers | undefined;
 }
 
@@ -16,7 +16,7 @@ interface Buffers {
   readonly result_buffers: readonly Uint8Array[];
 }
 
-/** How much each feed remembers of what it told. */
+/** The limits of one history. */
 export interface HistoryLimits {
   /** ms */
   readonly time: number;
@@ -24,14 +24,17 @@ export interface HistoryLimits {
   readonly bytes: number;
 }
 
-/** What was told of a task with one change; undefined: nothing, or that it does not match. */
+/** The change that was sent for a task; undefined for none, or for a task that does not match. */
 interface Version {
   readonly seq: number;
-  readonly told: FeedChange | undefined;
+  readonly sent: FeedChange | undefined;
 }
 
-/** Where a reader was: it had all up to `base`, and of a complete update from there up to `upTo`, what came up to `seq`. */
-export interface ToldPlace {
+/**
+ * A position within an update: the reader had all changes up to `base`, and of a complete update from there to `upTo`
+ * the changes up to `seq`.
+ */
+export interface FeedPosition {
   readonly base: number;
   readonly seq: number;
   readonly upTo: number;
@@ -41,24 +44,24 @@ interface RestOfUpdate extends Version {
   readonly msgId: string;
 }
 
-/** What a reader was told of tasks last, and what the rest of its update had. */
-export interface Before {
-  readonly told: ReadonlyMap<string, FeedChange | undefined>;
+/** The last changes that a reader had received at a position, and the rest of the update there. */
+export interface KnownState {
+  readonly sent: ReadonlyMap<string, FeedChange | undefined>;
   readonly rest: readonly RestOfUpdate[];
 }
 
 interface Entry {
   readonly seq: number;
   readonly msgId: string;
-  readonly at: number;
+  readonly time: number;
 }
 
-/** Before every change. */
-const BEFORE = -1;
+/** The sequence number of a version from before all changes. */
+const INITIAL = -1;
 
 /**
- * What a feed told of each task lately, one version after the other: so that one who comes back with nothing but a place
- * can be told what was known there. Of a task without a version nothing was told, or it has not changed since the floor.
+ * The recent changes of each task in a feed, version by version, so that the hub knows what a client had received at a
+ * position. A task without versions was never sent, or has not changed since the floor.
  */
 export class FeedHistory {
   readonly #versions = new Map<string, Version[]>();
@@ -67,12 +70,11 @@ export class FeedHistory {
   #bytes = 0;
   #floor: number;
 
-  /** Nothing is known of what was before `floor`. */
   constructor(floor: number) {
     this.#floor = floor;
   }
 
-  /** From this place on all is known. */
+  /** The history is complete from this sequence number on. */
   get floor(): number {
     return this.#floor;
   }
@@ -81,26 +83,26 @@ export class FeedHistory {
     return this.#versions.has(msgId);
   }
 
-  /** What was told of a task before the change that is about to come. */
-  base(msgId: string, told: FeedChange): void {
+  /** Adds the state of a task before its first change in this history. */
+  addInitial(msgId: string, sent: FeedChange): void {
     if (this.#versions.has(msgId)) return;
-    this.#versions.set(msgId, [{ seq: BEFORE, told }]);
-    this.#bytes += told.bytes;
-    // It goes with the change that it precedes; should none come, with the next ones.
-    this.#entries.push({ seq: this.#entries.at(-1)?.seq ?? this.#floor, msgId, at: performance.now() });
+    this.#versions.set(msgId, [{ seq: INITIAL, sent }]);
+    this.#bytes += sent.bytes;
+    // It is removed together with the change that follows it; without one, together with the next changes.
+    this.#entries.push({ seq: this.#entries.at(-1)?.seq ?? this.#floor, msgId, time: performance.now() });
   }
 
-  add(seq: number, msgId: string, told: FeedChange | undefined): void {
+  add(seq: number, msgId: string, sent: FeedChange | undefined): void {
     const versions = this.#versions.get(msgId);
-    if (versions === undefined && told === undefined) return;
-    if (versions === undefined) this.#versions.set(msgId, [{ seq, told }]);
-    else versions.push({ seq, told });
-    this.#bytes += told?.bytes ?? 0;
-    this.#entries.push({ seq, msgId, at: performance.now() });
+    if (versions === undefined && sent === undefined) return;
+    if (versions === undefined) this.#versions.set(msgId, [{ seq, sent }]);
+    else versions.push({ seq, sent });
+    this.#bytes += sent?.bytes ?? 0;
+    this.#entries.push({ seq, msgId, time: performance.now() });
   }
 
-  /** Nothing from before this place can be resumed any more. */
-  forget(floor: number): void {
+  /** Removes everything: no client can resume from before `floor`. */
+  clear(floor: number): void {
     this.#versions.clear();
     this.#entries = [];
     this.#first = 0;
@@ -108,15 +110,16 @@ export class FeedHistory {
     this.#floor = Math.max(this.#floor, floor);
   }
 
+  /** Removes the oldest changes beyond the limits. */
   trim({ time, changes, bytes }: HistoryLimits): void {
     const oldest = performance.now() - time;
     for (;;) {
       const entry = this.#entries[this.#first];
       if (entry === undefined) break;
       const count = this.#entries.length - this.#first;
-      if (entry.at >= oldest && count <= changes && this.#bytes <= bytes) break;
+      if (entry.time >= oldest && count <= changes && this.#bytes <= bytes) break;
       this.#first++;
-      this.#drop(entry);
+      this.#remove(entry);
     }
     if (this.#first > 1024 && this.#first > this.#entries.length / 2) {
       this.#entries = this.#entries.slice(this.#first);
@@ -124,38 +127,38 @@ export class FeedHistory {
     }
   }
 
-  /** What was told at a place, of the tasks that have changed since. Undefined where that is not known. */
-  before({ base, seq, upTo }: ToldPlace): Before | undefined {
+  /** What a reader knew at a position of the tasks that have changed since; undefined from before the floor. */
+  stateAt({ base, seq, upTo }: FeedPosition): KnownState | undefined {
     if (base < this.#floor) return undefined;
-    const told = new Map<string, FeedChange | undefined>();
+    const sent = new Map<string, FeedChange | undefined>();
     const rest: RestOfUpdate[] = [];
     for (const [msgId, versions] of this.#versions) {
-      if ((versions.at(-1)?.seq ?? BEFORE) <= base) continue;
-      // An update has the latest of each task, in the order of those.
+      if ((versions.at(-1)?.seq ?? INITIAL) <= base) continue;
+      // An update has the latest version of each task, in the order of the versions.
       const latest = versions.findLast((version) => version.seq <= upTo);
-      const wasTold = latest === undefined || latest.seq <= seq;
-      told.set(msgId, wasTold ? latest?.told : versions.findLast((version) => version.seq <= base)?.told);
-      if (!wasTold) rest.push({ msgId, ...latest });
+      const wasSent = latest === undefined || latest.seq <= seq;
+      sent.set(msgId, wasSent ? latest?.sent : versions.findLast((version) => version.seq <= base)?.sent);
+      if (!wasSent) rest.push({ msgId, ...latest });
     }
-    return { told, rest: rest.sort((a, b) => a.seq - b.seq) };
+    return { sent, rest: rest.sort((a, b) => a.seq - b.seq) };
   }
 
-  /** Takes out what nobody can come back to from the place of this entry on. */
-  #drop({ seq, msgId }: Entry): void {
+  /** Raises the floor to an entry, and removes the versions of its task that no client can resume from. */
+  #remove({ seq, msgId }: Entry): void {
     this.#floor = Math.max(this.#floor, seq);
     const versions = this.#versions.get(msgId);
     if (versions === undefined) return;
     const last = versions.at(-1);
-    // A task that has not changed since is looked at before its next change.
-    const kept =
-      last !== undefined && last.seq > this.#floor ? keptFrom(versions, this.#floor) : versions.length;
-    for (const { told } of versions.splice(0, kept)) this.#bytes -= told?.bytes ?? 0;
+    // A task that has not changed since is read before its next change.
+    const removed =
+      last !== undefined && last.seq > this.#floor ? firstNeeded(versions, this.#floor) : versions.length;
+    for (const { sent } of versions.splice(0, removed)) this.#bytes -= sent?.bytes ?? 0;
     if (versions.length === 0) this.#versions.delete(msgId);
   }
 }
 
-/** The index of the last version up to `floor`, or of the first. */
-function keptFrom(versions: readonly Version[], floor: number): number {
+/** The index of the last version up to `floor`, or of the first version. */
+function firstNeeded(versions: readonly Version[], floor: number): number {
   return Math.max(
     0,
     versions.findLastIndex(({ seq }) => seq <= floor),

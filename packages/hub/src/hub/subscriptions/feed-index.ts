@@ -2,23 +2,24 @@ import type { TaskKey } from '@ipyparallel-js/protocol';
 import { conjunctsOf, type QueryNode } from '@ipyparallel-js/protocol/internal';
 import type { FoundTask } from '../../db/task-database.js';
 import type { LogEntry } from './change-log.js';
-import type { Feed, Touched } from './feed.js';
+import type { ChangedTask } from './changed-tasks.js';
+import type { Feed } from './feed.js';
 
-/** Texts that a request brings, of which many narrow queries name a few. */
+/** Columns that a request sets once, and that narrow queries test for a few values. */
 const KEYS = ['msg_id', 'client_uuid', 'label'] as const;
 type Key = (typeof KEYS)[number];
 
 /**
- * Which feeds a changed task may concern. A query that names its tasks, their client or their label is looked up by that
- * name, so that a hundred clients which watch their own tasks cost a change no more than one.
+ * Finds the feeds that a changed task may concern. Feeds whose queries require certain ids, clients or labels are looked
+ * up by these values, so that a change costs the same for a hundred clients that watch their own tasks as for one.
  */
 export class FeedIndex {
   readonly feeds: readonly Feed[];
-  /** All that they read of a task, buffers excepted. */
+  /** The columns that the feeds read, without buffers. */
   readonly columns: readonly TaskKey[];
-  /** Those that name nothing. */
-  readonly #wide: Feed[] = [];
-  readonly #named: { readonly [K in Key]: Map<string, Feed[]> } = {
+  /** Feeds that a change of any task may concern. */
+  readonly #unkeyed: Feed[] = [];
+  readonly #keyed: { readonly [K in Key]: Map<string, Feed[]> } = {
     msg_id: new Map(),
     client_uuid: new Map(),
     label: new Map(),
@@ -31,41 +32,43 @@ export class FeedIndex {
       for (const column of feed.columns) columns.add(column);
       this.#add(feed);
     }
-    for (const key of KEYS) if (this.#named[key].size > 0) columns.add(key);
+    for (const key of KEYS) if (this.#keyed[key].size > 0) columns.add(key);
     this.columns = [...columns];
   }
 
-  /** The feeds to which a change may be something. */
-  concerned({ msgId, value }: LogEntry<Touched>, task: FoundTask | undefined): readonly Feed[] {
-    const { msg_id, client_uuid, label } = this.#named;
+  /** The feeds that a change may concern. */
+  feedsFor({ msgId, value }: LogEntry<ChangedTask>, task: FoundTask | undefined): readonly Feed[] {
+    const { msg_id, client_uuid, label } = this.#keyed;
     const byId = msg_id.get(msgId) ?? [];
-    // Of a task that is gone, or was known by its output first, nobody knows what it was.
-    if (task === undefined || value.early || (task.submitted ?? null) === null) {
-      return [...this.#wide, ...byId, ...all(client_uuid), ...all(label)];
+    // The earlier client and label of a task that is removed, or had output before its request, are unknown.
+    if (task === undefined || value.outputFirst || (task.submitted ?? null) === null) {
+      return [...this.#unkeyed, ...byId, ...allFeeds(client_uuid), ...allFeeds(label)];
     }
-    const byClient = of(client_uuid, task.client_uuid);
-    const byLabel = of(label, task.label);
-    if (byId.length + byClient.length + byLabel.length === 0) return this.#wide;
-    return [...this.#wide, ...byId, ...byClient, ...byLabel];
+    const byClient = feedsOf(client_uuid, task.client_uuid);
+    const byLabel = feedsOf(label, task.label);
+    if (byId.length + byClient.length + byLabel.length === 0) return this.#unkeyed;
+    return [...this.#unkeyed, ...byId, ...byClient, ...byLabel];
   }
 
   #add(feed: Feed): void {
-    const name = namedBy(feed.query);
-    if (name === undefined) {
-      this.#wide.push(feed);
+    const required = requiredTexts(feed.query);
+    if (required === undefined) {
+      this.#unkeyed.push(feed);
       return;
     }
-    const map = this.#named[name.key];
-    for (const text of name.texts) {
-      const there = map.get(text);
-      if (there === undefined) map.set(text, [feed]);
-      else there.push(feed);
+    const map = this.#keyed[required.key];
+    for (const text of required.texts) {
+      const feeds = map.get(text);
+      if (feeds === undefined) map.set(text, [feed]);
+      else feeds.push(feed);
     }
   }
 }
 
-/** The texts of which one must be there for a task to match; undefined where the query names none. */
-function namedBy(query: QueryNode): { readonly key: Key; readonly texts: ReadonlySet<string> } | undefined {
+/** The values of which a matching task has one; undefined if the query requires none. */
+function requiredTexts(
+  query: QueryNode,
+): { readonly key: Key; readonly texts: ReadonlySet<string> } | undefined {
   for (const part of conjunctsOf(query)) {
     if (part.kind !== 'test' || part.field.path.length > 0) continue;
     const key = KEYS.find((each) => each === part.field.column);
@@ -78,11 +81,11 @@ function namedBy(query: QueryNode): { readonly key: Key; readonly texts: Readonl
   return undefined;
 }
 
-function of(feeds: ReadonlyMap<string, Feed[]>, text: unknown): readonly Feed[] {
+function feedsOf(feeds: ReadonlyMap<string, Feed[]>, text: unknown): readonly Feed[] {
   return typeof text === 'string' ? (feeds.get(text) ?? []) : [];
 }
 
-/** Each feed once, whatever it is named by. */
-function all(feeds: ReadonlyMap<string, Feed[]>): Set<Feed> {
+/** Each feed once. */
+function allFeeds(feeds: ReadonlyMap<string, Feed[]>): Set<Feed> {
   return new Set([...feeds.values()].flat());
 }

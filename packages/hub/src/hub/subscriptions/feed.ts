@@ -20,66 +20,58 @@ import {
   withoutEmptyDisplay,
 } from '../requests/record-projection.js';
 import { ChangeLog, type LogEntry } from './change-log.js';
+import type { ChangedTask } from './changed-tasks.js';
 import type { FeedChange, FeedHistory } from './feed-history.js';
 
-/** What is known of a changed task beside its id. */
-export interface Touched {
-  /** It was removed, and not added since. */
-  readonly gone: boolean;
-  /** Its output made a record of it before its request came. */
-  readonly early: boolean;
-  /** Where it was added, if that was seen. */
-  readonly added?: number | undefined;
-}
-
-/** What a request brings and nothing changes afterwards. */
+/** The columns that a request sets and nothing changes afterwards. */
 const FIXED: ReadonlySet<TaskKey> = new Set([
   ...(['msg_id', 'client_uuid', 'submitted', 'label', 'queue', 'header', 'metadata', 'content'] as const),
 ]);
 
-/** What a feed remembers for subscribers that are slower than others, at the most; and all feeds together, about. */
-const REMEMBERED = 8192;
-const REMEMBERED_BYTES = 4 * 1024 ** 2;
-const TOGETHER = 64 * REMEMBERED;
-const TOGETHER_BYTES = 32 * REMEMBERED_BYTES;
-/** What each of many feeds may remember all the same. */
-const LEAST = 256;
-const LEAST_BYTES = 64 * 1024;
+/** The maximum log of a feed, for subscribers that are slower than others. */
+const MAX_CHANGES = 8192;
+const MAX_BYTES = 4 * 1024 ** 2;
+/** The approximate maximum of all feeds together. */
+const TOTAL_CHANGES = 64 * MAX_CHANGES;
+const TOTAL_BYTES = 32 * MAX_BYTES;
+/** The log that each feed may have, even if there are many. */
+const MIN_CHANGES = 256;
+const MIN_BYTES = 64 * 1024;
 
-/** A distinct query with its keys: evaluated once, however many subscribe to it. */
+/** A distinct query with its keys. It is evaluated once for all its subscribers. */
 export class Feed {
-  /** Two subscriptions with the same name are of the same feed. */
+  /** Subscriptions with the same name share the feed. */
   readonly name: string;
-  /** The columns that have to be read, all but buffers. */
+  /** The columns that an evaluation reads, without buffers. */
   readonly columns: ReadonlySet<TaskKey>;
-  /** The buffers asked for. */
+  /** The requested buffers. */
   readonly bufferColumns: readonly (typeof BUFFER_KEYS)[number][];
-  /** The latest change of each task, as it was evaluated. */
-  readonly log = new ChangeLog<FeedChange>(REMEMBERED);
+  /** The latest evaluated change of each task. */
+  readonly log = new ChangeLog<FeedChange>(MAX_CHANGES);
   readonly query: QueryNode;
-  /** What it told lately, for those who come back with nothing but a place. */
+  /** The changes sent recently, for clients that resume in another process. */
   history: FeedHistory | undefined;
   /**
-   * Snapshots of its subscribers were read before this place; undefined while one may be being read. Of a task that was added
-   * since, a subscriber knows what it was told.
+   * All snapshots of the subscribers were read before this sequence number; undefined while one may still be read.
+   * Subscribers know of tasks added since only by updates.
    */
   readBefore: number | undefined;
-  /** Feeds of the same keys tell a matching task in the same words. */
-  readonly words: string;
-  readonly #asked: readonly ProjectedKey[] | undefined;
+  /** Identifies the requested keys: feeds with the same keys share packed changes. */
+  readonly keysName: string;
+  readonly #keys: readonly ProjectedKey[] | undefined;
   readonly #names: ReadonlySet<string>;
   readonly #matches: Predicate<FoundTask>;
   readonly #mayMatch: Predicate<FoundTask>;
 
-  constructor(name: string, query: QueryNode, asked: readonly ProjectedKey[] | undefined) {
+  constructor(name: string, query: QueryNode, keys: readonly ProjectedKey[] | undefined) {
     this.name = name;
     this.query = query;
-    this.#asked = asked;
-    this.words = JSON.stringify(asked?.map((key) => key.name) ?? null);
-    this.#names = new Set(asked?.map((key) => key.name));
-    const wanted = asked?.map(({ column }) => column) ?? DEFAULT_KEYS;
-    this.bufferColumns = BUFFER_KEYS.filter((key) => wanted.includes(key));
-    const columns = [...wanted, ...columnsOf(query), ...STATUS_KEYS, 'submitted' as const];
+    this.#keys = keys;
+    this.keysName = JSON.stringify(keys?.map((key) => key.name) ?? null);
+    this.#names = new Set(keys?.map((key) => key.name));
+    const requested = keys?.map(({ column }) => column) ?? DEFAULT_KEYS;
+    this.bufferColumns = BUFFER_KEYS.filter((key) => requested.includes(key));
+    const columns = [...requested, ...columnsOf(query), ...STATUS_KEYS, 'submitted' as const];
     this.columns = new Set(columns.filter((key) => TASK_COLUMNS[key] !== 'buffers'));
     this.#matches = compilePredicate(query, readStored);
     const fixed = conjunctsOf(query).filter((part) => [...columnsOf(part)].every((key) => FIXED.has(key)));
@@ -91,24 +83,24 @@ export class Feed {
   }
 
   /**
-   * What a subscriber is to be told of a task that has changed; undefined where that is nothing. Whether it matched
-   * before is mostly not known, so `out` is said unless it cannot have.
+   * The operation to send for a changed task; undefined for none. The hub mostly does not know whether the task matched
+   * before, so it sends `out` unless the task cannot have matched.
    */
   opOf(
-    { msgId, value }: LogEntry<Touched>,
+    { msgId, value }: LogEntry<ChangedTask>,
     task: FoundTask | undefined,
   ): SubscriptionChange['op'] | undefined {
-    if (task === undefined) return value.gone && !this.#neverTold(msgId, value) ? 'gone' : undefined;
+    if (task === undefined) return value.removed && !this.#neverSent(msgId, value) ? 'gone' : undefined;
     if (this.#matches(task)) return 'set';
-    const requested = (task.submitted ?? null) !== null;
-    if (requested && !value.early && !this.#mayMatch(task)) return undefined;
-    return this.#neverTold(msgId, value) ? undefined : 'out';
+    const hasRequest = (task.submitted ?? null) !== null;
+    if (hasRequest && !value.outputFirst && !this.#mayMatch(task)) return undefined;
+    return this.#neverSent(msgId, value) ? undefined : 'out';
   }
 
-  /** The words for it. */
+  /** The content of a change. */
   changeOf(
     op: SubscriptionChange['op'],
-    { msgId }: LogEntry<Touched>,
+    { msgId }: LogEntry<ChangedTask>,
     task: FoundTask | undefined,
     begun: string | undefined,
   ): Dict {
@@ -117,63 +109,65 @@ export class Feed {
     return begun === undefined ? { op, record } : { op, record, begun };
   }
 
-  #neverTold(msgId: string, { added }: Touched): boolean {
+  #neverSent(msgId: string, { addedAt }: ChangedTask): boolean {
     const { readBefore, history } = this;
     return (
       readBefore !== undefined &&
       history !== undefined &&
-      added !== undefined &&
-      added > Math.max(readBefore, history.floor) &&
+      addedAt !== undefined &&
+      addedAt > Math.max(readBefore, history.floor) &&
       !history.has(msgId)
     );
   }
 
   #record(task: FoundTask): Dict {
-    if (this.#asked === undefined) {
+    if (this.#keys === undefined) {
       const record: Record<string, unknown> = {};
       for (const key of DEFAULT_KEYS) record[key] = task[key] ?? null;
       return withoutEmptyDisplay(record as FoundTask);
     }
-    const record: Record<string, unknown> = { ...projectTask(task, this.#asked) };
+    const record: Record<string, unknown> = { ...projectTask(task, this.#keys) };
     for (const key of STATUS_KEYS) if (!this.#names.has(key)) record[key] = task[key] ?? null;
     return record;
   }
 
-  /** Forgets what is more than its share, as one of so many feeds. */
+  /** Trims the log to the share of one of `feeds` feeds. */
   trim(feeds: number): void {
     this.log.trim(
-      Math.max(LEAST, Math.min(REMEMBERED, Math.floor(TOGETHER / feeds))),
-      Math.max(LEAST_BYTES, Math.min(REMEMBERED_BYTES, Math.floor(TOGETHER_BYTES / feeds))),
+      Math.max(MIN_CHANGES, Math.min(MAX_CHANGES, Math.floor(TOTAL_CHANGES / feeds))),
+      Math.max(MIN_BYTES, Math.min(MAX_BYTES, Math.floor(TOTAL_BYTES / feeds))),
     );
   }
 
-  /** A change as it is remembered. */
+  /** Packs a change for the log. */
   pack(
     change: Dict,
     task: FoundTask | undefined,
     buffers: FoundTask | undefined,
     packer: (value: unknown) => Buffer | undefined,
   ): FeedChange {
-    const packed = exactly(packer(change));
-    const of = (key: (typeof BUFFER_KEYS)[number]): readonly Uint8Array[] =>
+    const packed = compacted(packer(change));
+    const buffersOf = (key: (typeof BUFFER_KEYS)[number]): readonly Uint8Array[] =>
       this.bufferColumns.includes(key) ? (buffers?.[key] ?? []) : [];
-    const own =
-      change['op'] === 'set' ? { buffers: of('buffers'), result_buffers: of('result_buffers') } : undefined;
-    const beside = [...(own?.buffers ?? []), ...(own?.result_buffers ?? [])];
+    const changeBuffers =
+      change['op'] === 'set'
+        ? { buffers: buffersOf('buffers'), result_buffers: buffersOf('result_buffers') }
+        : undefined;
+    const allBuffers = [...(changeBuffers?.buffers ?? []), ...(changeBuffers?.result_buffers ?? [])];
     const bytes = packed?.byteLength ?? (task === undefined ? 100 : sizeOfTask(task));
     return {
       packed,
       change: packed === undefined ? change : undefined,
-      bytes: beside.reduce((sum, { byteLength }) => sum + byteLength, bytes),
-      buffers: own,
+      bytes: allBuffers.reduce((sum, { byteLength }) => sum + byteLength, bytes),
+      buffers: changeBuffers,
     };
   }
 }
 
-/** In memory of its own: a small Buffer is a part of a large one, which lives as long as it does. */
-function exactly(packed: Buffer | undefined): Buffer | undefined {
+/** A copy with its own memory: a small Buffer is a slice of a pool, and would keep the pool in memory. */
+function compacted(packed: Buffer | undefined): Buffer | undefined {
   if (packed === undefined || packed.byteLength === packed.buffer.byteLength) return packed;
-  const own = Buffer.allocUnsafeSlow(packed.byteLength);
-  packed.copy(own);
-  return own;
+  const copy = Buffer.allocUnsafeSlow(packed.byteLength);
+  packed.copy(copy);
+  return copy;
 }

@@ -1,54 +1,51 @@
 import { BoundedSet, type Codec } from '@ipyparallel-js/protocol/internal';
 import type { FoundTask, Selection, TaskChange, TaskDatabase } from '../../db/task-database.js';
 import type { TaskTracker } from '../recording/task-tracker.js';
-import type { ChangeLog } from './change-log.js';
+import type { ChangedTask, ChangedTasks } from './changed-tasks.js';
 import type { Evaluated } from './evaluator.js';
-import type { Feed, Touched } from './feed.js';
-import { type FeedChange, FeedHistory, type ToldPlace } from './feed-history.js';
+import type { Feed } from './feed.js';
+import { type FeedChange, FeedHistory, type FeedPosition } from './feed-history.js';
 import { FeedIndex } from './feed-index.js';
 
-/** What is remembered for clients that come back as another process. */
+/** The limits of the histories by which a client resumes a live query in another process. */
 export interface ResumeLimits {
-  /** How long, in ms; 600,000 by default, 0 for not at all. */
+  /** How long changes are stored, in ms; 600,000 by default, 0 for not at all. */
   readonly resumeTime: number;
-  /** How many changes of each query; 20,000 by default. */
+  /** How many changes of each query are stored; 20,000 by default. */
   readonly resumeChanges: number;
-  /** How many bytes of all queries together, about; 64 MiB by default, 8 MiB for one query at the most. */
+  /** The approximate size of all histories together, in bytes; 64 MiB by default, at most 8 MiB for one query. */
   readonly resumeBytes: number;
-  /** How many queries that nobody watches any more; 16 by default. */
+  /** How many queries without subscribers are kept; 16 by default. */
   readonly resumeQueries: number;
 }
 
-/** What a {@link Resumption} works with. */
 export interface ResumptionOptions {
   readonly db: TaskDatabase;
   readonly tracker: TaskTracker;
   readonly codec: Codec;
-  /** The changed tasks. */
-  readonly log: ChangeLog<Touched>;
-  /** The place of the latest change. */
-  readonly latest: () => number;
-  readonly feeds: () => Iterable<Feed>;
+  readonly changed: ChangedTasks;
+  readonly table: { readonly feeds: Iterable<Feed> };
   readonly limits: ResumeLimits;
 }
 
-/** A feed that has a history. */
-type Remembering = Feed & { readonly history: FeedHistory };
+/** A feed with a history. */
+type TrackedFeed = Feed & { readonly history: FeedHistory };
 
-const QUERY_BYTES = 8 * 1024 ** 2;
-const LEAST_BYTES = 64 * 1024;
-/** More than so many records are not read before they are removed. */
-const MOST_READ = 5_000;
-const AS_IT_IS: Touched = { gone: false, early: false };
+/** The size of the history of one query, in bytes. */
+const MAX_BYTES = 8 * 1024 ** 2;
+const MIN_BYTES = 64 * 1024;
+/** If more records than this are removed at once, they are not read before. */
+const MAX_READ = 5_000;
+const UNCHANGED: ChangedTask = { removed: false, outputFirst: false };
 
 /**
- * Keeps the histories of feeds. A task that changes for the first time is read before it does, since a client may have been
- * told of it in its snapshot; those that were added while a feed was there need no reading.
+ * Keeps the histories of feeds. A task is read before its first change, because a client may have its present state
+ * from a snapshot. Tasks that were added while a feed was open need no reading.
  */
 export class Resumption {
   readonly #options: ResumptionOptions;
   /** Records that were read before their removal. */
-  readonly #looked = new BoundedSet(4 * MOST_READ);
+  readonly #readBeforeRemoval = new BoundedSet(4 * MAX_READ);
   readonly #pack: (value: unknown) => Buffer | undefined;
 
   constructor(options: ResumptionOptions) {
@@ -57,141 +54,144 @@ export class Resumption {
     this.#pack = packer.name === 'json' ? (value) => packer.pack(value) : () => undefined;
   }
 
-  /** Remembers from now on what a feed tells. Not with buffers, which may be large. */
+  /** Starts the history of a feed. Feeds with buffers have none, because buffers may be large. */
   begin(feed: Feed): void {
     if (this.#options.limits.resumeTime <= 0 || feed.bufferColumns.length > 0) return;
-    feed.history ??= new FeedHistory(this.#options.latest());
+    feed.history ??= new FeedHistory(this.#options.changed.latestSeq);
   }
 
-  /** To be waited for before these changes are written; undefined where there is nothing to do. */
-  beforeWrite(
-    changes: readonly TaskChange[],
-    isEarly: (msgId: string) => boolean,
-  ): Promise<void> | undefined {
-    const feeds = this.#remembering();
+  /** Must be awaited before these changes are written; undefined if nothing is to be read. */
+  beforeWrite(changes: readonly TaskChange[]): Promise<void> | undefined {
+    const feeds = this.#trackedFeeds();
     if (feeds.length === 0) return undefined;
-    const youngest = Math.max(...feeds.map(({ history }) => history.floor));
+    const { changed } = this.#options;
+    const highestFloor = Math.max(...feeds.map(({ history }) => history.floor));
     const added = new Set<string>();
     const ids = new Set<string>();
     for (const change of changes) {
       const msgId = change.op === 'add' ? change.task.msg_id : change.msgId;
-      if (change.op === 'add' && !isEarly(msgId)) added.add(msgId);
-      else if (!added.has(msgId) && this.#changedAt(msgId) <= youngest) ids.add(msgId);
+      if (change.op === 'add' && !changed.hasOutputOnly(msgId)) added.add(msgId);
+      else if (!added.has(msgId) && this.#changedAt(msgId) <= highestFloor) ids.add(msgId);
     }
     return ids.size === 0 ? undefined : this.#read(feeds, [...ids]);
   }
 
-  /** To be waited for before these records are removed. */
+  /** Must be awaited before these records are removed. */
   async beforeRemoval(selection: Selection): Promise<void> {
-    const feeds = this.#remembering();
+    const feeds = this.#trackedFeeds();
     if (feeds.length === 0) return;
     const ids =
       'msgIds' in selection
         ? selection.msgIds
         : (await this.#options.db.remove(selection, { dryRun: true })).msgIds;
-    const youngest = Math.max(...feeds.map(({ history }) => history.floor));
-    const unknown = ids.filter((msgId) => this.#changedAt(msgId) <= youngest);
-    if (unknown.length === 0 || unknown.length > MOST_READ) return;
+    const highestFloor = Math.max(...feeds.map(({ history }) => history.floor));
+    const unknown = ids.filter((msgId) => this.#changedAt(msgId) <= highestFloor);
+    if (unknown.length === 0 || unknown.length > MAX_READ) return;
     await this.#read(feeds, unknown);
-    for (const msgId of unknown) this.#looked.add(msgId);
+    for (const msgId of unknown) this.#readBeforeRemoval.add(msgId);
   }
 
-  /** These records have gone, and their removal is about to be noted; `tasks`: as they were, as far as is known. */
-  removed(msgIds: readonly string[], tasks: ReadonlyMap<string, FoundTask> | undefined): void {
-    const feeds = this.#remembering();
+  /**
+   * These records were removed, and the removal is not in the log of changes yet; `tasks` has their last state, as far
+   * as it is known.
+   */
+  onRemoved(msgIds: readonly string[], tasks: ReadonlyMap<string, FoundTask> | undefined): void {
+    const feeds = this.#trackedFeeds();
     if (feeds.length === 0) return;
     const index = new FeedIndex(feeds);
     for (const msgId of msgIds) {
-      if (this.#looked.delete(msgId)) continue;
+      if (this.#readBeforeRemoval.delete(msgId)) continue;
       const task = tasks?.get(msgId);
-      const entry = { seq: 0, msgId, value: AS_IT_IS };
-      for (const feed of index.concerned(entry, task)) {
-        if (!isRemembering(feed) || this.#isKnown(feed, msgId)) continue;
-        if (task !== undefined) this.#base(feed, task);
-        // Nobody knows whether it matched: whoever was told before now has to look at everything.
-        else feed.history.forget(this.#options.latest() + msgIds.length);
+      const entry = { seq: 0, msgId, value: UNCHANGED };
+      for (const feed of index.feedsFor(entry, task)) {
+        if (!isTracked(feed) || this.#isKnown(feed, msgId)) continue;
+        if (task !== undefined) this.#addInitial(feed, task);
+        // It is unknown whether the task matched, so clients cannot resume from before the removal.
+        else feed.history.clear(this.#options.changed.latestSeq + msgIds.length);
       }
     }
   }
 
-  /** Notes what a feed has told. */
-  told(feed: Feed, evaluated: readonly Evaluated[]): void {
+  /** Adds the evaluated changes of a feed to its history. */
+  record(feed: Feed, evaluated: readonly Evaluated[]): void {
     for (const { entry, change } of evaluated)
       feed.history?.add(entry.seq, entry.msgId, change.buffers === undefined ? undefined : change);
   }
 
-  /** Forgets what is too old or too much. */
+  /** Removes changes beyond the limits. */
   trim(): void {
-    const feeds = this.#remembering();
+    const feeds = this.#trackedFeeds();
     const { resumeTime, resumeChanges, resumeBytes } = this.#options.limits;
-    const least = Math.min(LEAST_BYTES, resumeBytes);
-    const share = Math.max(least, Math.min(QUERY_BYTES, resumeBytes / Math.max(1, feeds.length)));
+    const least = Math.min(MIN_BYTES, resumeBytes);
+    const share = Math.max(least, Math.min(MAX_BYTES, resumeBytes / Math.max(1, feeds.length)));
     for (const { history } of feeds) history.trim({ time: resumeTime, changes: resumeChanges, bytes: share });
   }
 
   /**
-   * What a feed told up to a place of the tasks that have changed since, then the rest of that update. With those that were
-   * not told of and have changed since `start`: who read in the meantime may have seen them match.
+   * What a client knew at a position of the tasks that have changed since, and the rest of the update there. It includes
+   * tasks that were never sent and have changed since `start`, because a client that read a snapshot in the meantime may
+   * have seen them match.
    */
-  before(
+  stateAt(
     feed: Feed,
-    place: ToldPlace,
+    position: FeedPosition,
     start: number,
-  ): { readonly told: FeedChange[]; readonly rest: FeedChange[] } | undefined {
-    const before = feed.history?.before(place);
-    if (before === undefined) return undefined;
-    const told = new Map(before.told);
-    for (const { msgId } of this.#options.log.after(start)) if (!told.has(msgId)) told.set(msgId, undefined);
+  ): { readonly sent: FeedChange[]; readonly rest: FeedChange[] } | undefined {
+    const state = feed.history?.stateAt(position);
+    if (state === undefined) return undefined;
+    const sent = new Map(state.sent);
+    for (const { msgId } of this.#options.changed.log.after(start))
+      if (!sent.has(msgId)) sent.set(msgId, undefined);
     return {
-      told: [...told].map(([msgId, change]) => change ?? this.#out(feed, msgId, place.seq)),
-      rest: before.rest.map(({ msgId, told: change, seq }) => change ?? this.#out(feed, msgId, seq)),
+      sent: [...sent].map(([msgId, change]) => change ?? this.#out(feed, msgId, position.seq)),
+      rest: state.rest.map(({ msgId, sent: change, seq }) => change ?? this.#out(feed, msgId, seq)),
     };
   }
 
-  async #read(feeds: readonly Remembering[], ids: readonly string[]): Promise<void> {
+  async #read(feeds: readonly TrackedFeed[], ids: readonly string[]): Promise<void> {
     const index = new FeedIndex(feeds);
     let found: ReadonlyMap<string, FoundTask>;
     try {
       found = await this.#options.db.get(ids, index.columns);
     } catch {
-      // Whoever evaluates says that the store cannot be read.
-      for (const { history } of feeds) history.forget(this.#options.latest());
+      // The evaluation will meet the same error, and log it.
+      for (const { history } of feeds) history.clear(this.#options.changed.latestSeq);
       return;
     }
     for (const msgId of ids) {
       const task = found.get(msgId);
       if (task === undefined) continue;
-      for (const feed of index.concerned({ seq: 0, msgId, value: AS_IT_IS }, task))
-        if (isRemembering(feed) && !this.#isKnown(feed, msgId)) this.#base(feed, task);
+      for (const feed of index.feedsFor({ seq: 0, msgId, value: UNCHANGED }, task))
+        if (isTracked(feed) && !this.#isKnown(feed, msgId)) this.#addInitial(feed, task);
     }
   }
 
-  #base(feed: Remembering, task: FoundTask): void {
-    const entry = { seq: 0, msgId: task.msg_id, value: AS_IT_IS };
+  #addInitial(feed: TrackedFeed, task: FoundTask): void {
+    const entry = { seq: 0, msgId: task.msg_id, value: UNCHANGED };
     if (feed.opOf(entry, task) !== 'set') return;
-    const change = feed.changeOf('set', entry, task, this.#options.tracker.begun.get(task.msg_id));
-    feed.history.base(task.msg_id, feed.pack(change, task, undefined, this.#pack));
+    const change = feed.changeOf('set', entry, task, this.#options.tracker.running.get(task.msg_id));
+    feed.history.addInitial(task.msg_id, feed.pack(change, task, undefined, this.#pack));
   }
 
   #out(feed: Feed, msgId: string, seq: number): FeedChange {
     return feed.pack({ op: 'out', msg_id: msgId, seq }, undefined, undefined, this.#pack);
   }
 
-  #isKnown({ history }: Remembering, msgId: string): boolean {
+  #isKnown({ history }: TrackedFeed, msgId: string): boolean {
     return history.has(msgId) || this.#changedAt(msgId) > history.floor;
   }
 
   #changedAt(msgId: string): number {
-    return this.#options.log.latest(msgId)?.seq ?? -1;
+    return this.#options.changed.log.latest(msgId)?.seq ?? -1;
   }
 
-  #remembering(): Remembering[] {
-    const feeds: Remembering[] = [];
-    for (const feed of this.#options.feeds()) if (isRemembering(feed)) feeds.push(feed);
+  #trackedFeeds(): TrackedFeed[] {
+    const feeds: TrackedFeed[] = [];
+    for (const feed of this.#options.table.feeds) if (isTracked(feed)) feeds.push(feed);
     return feeds;
   }
 }
 
-function isRemembering(feed: Feed): feed is Remembering {
+function isTracked(feed: Feed): feed is TrackedFeed {
   return feed.history !== undefined;
 }

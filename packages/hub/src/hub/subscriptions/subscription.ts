@@ -1,68 +1,75 @@
 import type { Dict } from '@ipyparallel-js/protocol';
 import type { Feed } from './feed.js';
 
-/** Updates that may be on their way without having been acknowledged. */
+/** How many updates may be sent without an acknowledgement. */
 const CREDIT = 2;
 
-/** One subscriber of a feed, and how far it has been told. */
-export class Subscription {
-  readonly id: string;
-  /** The routing identity that asked, which alone may acknowledge and end it. */
+/** The sender of a subscribe request. */
+export interface Subscriber {
   readonly client: Buffer;
   readonly session: string;
-  /** The header of its request. */
+  readonly parent: Dict;
+}
+
+/** A subscriber of a feed, and its position. */
+export class Subscription {
+  readonly id: string;
+  /** The routing identity of the subscriber; only it may acknowledge updates and end the subscription. */
+  readonly client: Buffer;
+  readonly session: string;
+  /** The header of the subscribe request. */
   readonly parent: Dict;
   readonly feed: Feed;
-  /** Where it began. */
+  /** The sequence number at which the subscription began. */
   readonly start: number;
-  /** Everything up to this change has been told, or is nothing to it. */
+  /** All changes up to this sequence number were sent, or do not concern the subscriber. */
   position: number;
-  /** The same as its client knows it. */
-  told: number;
-  /** Its client's snapshot was read before this place; undefined while it may be being read. */
+  /** The sequence number of the last update sent. */
+  sentTo: number;
+  /** The client's snapshot was read before this sequence number; undefined while it may still be read. */
   readBefore: number | undefined;
-  /** Everything up to `told` has been told: nothing was held back as too much for one update. */
+  /** Whether the last update contained all changes up to `sentTo`, with none held back because of its size. */
   complete = false;
-  /** Tasks to be told of although they have not changed since the start. */
-  extra: readonly string[] = [];
-  /** It is to be told when it has been told everything up to here. */
+  /** Tasks to send although they have not changed since the start. */
+  initialTasks: readonly string[] = [];
+  /** The subscriber must receive an update once its position reaches this. */
   syncTo: number | undefined;
-  /** It is being brought to where its feed remembers from. */
+  /** Whether the subscriber is being brought to the start of its feed's log. */
   catchingUp = false;
-  /** When its client was heard of last, by the hub's clock in ms. */
-  heard: number;
+  /** When the hub received the last message of the subscriber, by `performance.now()`. */
+  lastSeen: number;
   readonly #unacknowledged: number[] = [];
 
   constructor(
     id: string,
-    asker: { readonly client: Buffer; readonly session: string; readonly parent: Dict },
+    subscriber: Subscriber,
     feed: Feed,
-    at: { readonly seq: number; readonly now: number },
+    position: { readonly seq: number; readonly now: number },
   ) {
     this.id = id;
-    this.client = asker.client;
-    this.session = asker.session;
-    this.parent = asker.parent;
+    this.client = subscriber.client;
+    this.session = subscriber.session;
+    this.parent = subscriber.parent;
     this.feed = feed;
-    this.start = at.seq;
-    this.position = at.seq;
-    this.told = at.seq;
-    this.heard = at.now;
+    this.start = position.seq;
+    this.position = position.seq;
+    this.sentTo = position.seq;
+    this.lastSeen = position.now;
   }
 
   get hasCredit(): boolean {
     return this.#unacknowledged.length < CREDIT;
   }
 
-  /** An update up to `seq` is on its way. */
-  sent(seq: number, complete: boolean): void {
+  /** Records that an update up to `seq` was sent. */
+  recordSent(seq: number, complete: boolean): void {
     this.complete = complete;
     this.position = seq;
-    this.told = seq;
+    this.sentTo = seq;
     this.#unacknowledged.push(seq);
   }
 
-  /** Takes the credit back of what is acknowledged. */
+  /** Returns the credit of all updates up to `seq`. */
   acknowledge(seq: number): void {
     while (this.#unacknowledged[0] !== undefined && this.#unacknowledged[0] <= seq) {
       this.#unacknowledged.shift();

@@ -1,37 +1,33 @@
 import { type AnyMessage, type Dict, newId, type Session } from '@ipyparallel-js/protocol';
-import { BoundedSet, isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
+import { isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
 import type { Logger, RefusalCounter } from '@ipyparallel-js/wire';
 import { ReportedError } from '../../common/errors.js';
 import type { FoundTask, Selection, TaskChange, TaskDatabase } from '../../db/task-database.js';
 import type { TaskTracker } from '../recording/task-tracker.js';
-import { askedFor } from '../requests/record-projection.js';
+import type { RemovalListener } from '../requests/hub-state.js';
+import { requestedKeys } from '../requests/record-projection.js';
 import type { Reply } from '../requests/reply.js';
-import { ChangeLog, type LogEntry } from './change-log.js';
+import { ChangedTasks } from './changed-tasks.js';
 import { Delivery } from './delivery.js';
+import { EvaluationPump } from './evaluation-pump.js';
 import { type Evaluated, Evaluator } from './evaluator.js';
-import { Feed, type Touched } from './feed.js';
-import type { ToldPlace } from './feed-history.js';
-import { FeedIndex } from './feed-index.js';
+import { Feed } from './feed.js';
+import type { FeedPosition } from './feed-history.js';
 import { type ResumeLimits, Resumption } from './resumption.js';
 import { Subscription } from './subscription.js';
+import { SubscriptionTable, type TableLimits } from './subscription-table.js';
 import { updateMessage } from './update-message.js';
 
-/** How much a hub does for its subscribers. */
-export interface SubscriptionLimits extends ResumeLimits {
-  /** Changed tasks remembered, for those who resume or are slow; 65,536 by default. */
-  readonly remembered: number;
-  /** Subscriptions of one session; 256 by default. */
-  readonly perSession: number;
-  /** Subscriptions in all; 4,096 by default. */
-  readonly total: number;
-  /** Distinct queries; 1,024 by default. */
-  readonly queries: number;
-  /** How long a subscriber may say nothing, in ms; 60,000 by default. */
+/** The limits of a hub's subscriptions. */
+export interface SubscriptionLimits extends ResumeLimits, TableLimits {
+  /** Changed tasks in the log, for subscribers that resume or are slow; 65,536 by default. */
+  readonly changedTasks: number;
+  /** How long a subscriber may be silent before its subscription ends, in ms; 60,000 by default. */
   readonly silence: number;
 }
 
 const DEFAULT_LIMITS: SubscriptionLimits = {
-  remembered: 65_536,
+  changedTasks: 65_536,
   perSession: 256,
   total: 4096,
   queries: 1024,
@@ -42,176 +38,135 @@ const DEFAULT_LIMITS: SubscriptionLimits = {
   resumeQueries: 16,
 };
 
-/** What subscriptions work with. */
 export interface SubscriptionsOptions {
   readonly session: Session;
   readonly db: TaskDatabase;
   readonly tracker: TaskTracker;
   readonly epoch: string;
-  /** Sends to a routing identity. */
+  /** Sends a message to a routing identity. */
   readonly send: (client: Buffer, parent: Dict, type: string, reply: Reply) => void;
-  /** Has the store say what it culled lately. */
-  readonly poke: () => void;
+  /** Makes the store report the tasks that it has culled. */
+  readonly flushCulled: () => void;
   readonly refusals: RefusalCounter;
   readonly log: Logger;
   readonly limits?: Partial<SubscriptionLimits>;
 }
 
-/** Tasks evaluated at a time. */
-const CHUNK = 256;
-/** Looked after this often, in ms. */
-const PERIOD = 5000;
-/** How long a store that cannot be read is left alone, in ms. */
-const RETRY = 500;
-/** After a read that took long the thread is left to others for as long, up to so many ms. */
-const LONGEST_REST = 25;
-
-const pause = (ms: number): Promise<void> =>
-  new Promise((resolve) => (ms < 1 ? setImmediate(resolve) : setTimeout(resolve, ms)));
+/** How often silent subscriptions and old histories are removed, in ms. */
+const CLEANUP_PERIOD = 5000;
 
 /**
- * Pushes what changes to those who asked. A log has the ids of what changed, in the order of the writes; after each
- * write the newly changed are read once and shown to each distinct query. A subscriber is a place in that log: a slow
- * one costs nothing, and finds the latest state when it has credit again.
+ * Pushes changes of the Task Database to subscribers. After each write, the hub reads the changed tasks once and
+ * evaluates each distinct query on them. A subscriber is a position in the log of changed tasks: a slow one costs
+ * nothing, and receives the latest state when it has credit again.
  */
-export class Subscriptions {
+export class Subscriptions implements RemovalListener {
   readonly #options: SubscriptionsOptions;
   readonly #limits: SubscriptionLimits;
-  readonly #evaluator: Evaluator;
-  readonly #log: ChangeLog<Touched>;
+  readonly #changed: ChangedTasks;
+  readonly #table: SubscriptionTable;
+  readonly #pump: EvaluationPump;
   readonly #delivery: Delivery;
   readonly #resumption: Resumption;
-  readonly #feeds = new Map<string, Feed>();
-  /** Of all feeds; undefined when one came or went. */
-  #index: FeedIndex | undefined;
-  readonly #subscriptions = new Map<string, Subscription>();
-  /** Tasks of which output came before the request. */
-  readonly #early = new BoundedSet(4096);
   readonly #timer: NodeJS.Timeout;
-  /** Feeds that nobody subscribes to, kept for those who come back, the one that was left first first; with what was told. */
-  readonly #left = new Map<Feed, { readonly at: number; readonly told: number }>();
-  #waiting: (() => void)[] = [];
-  #seq = 0;
-  /** All feeds know of the changes up to this one. */
-  #evaluated = 0;
-  #pumping = false;
-  #failing = false;
-  #closed = false;
 
   constructor(options: SubscriptionsOptions) {
+    const { db, tracker, log, session } = options;
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#log = new ChangeLog(this.#limits.remembered);
-    this.#evaluator = new Evaluator(options.db, options.tracker, options.session.codec);
+    const changed = new ChangedTasks(tracker, this.#limits.changedTasks);
+    const table = new SubscriptionTable(this.#limits);
+    this.#changed = changed;
+    this.#table = table;
     this.#resumption = new Resumption({
-      ...{ db: options.db, tracker: options.tracker, codec: options.session.codec, log: this.#log },
-      ...{ limits: this.#limits, latest: () => this.#seq, feeds: () => this.#feeds.values() },
+      db,
+      tracker,
+      codec: session.codec,
+      changed,
+      table,
+      limits: this.#limits,
     });
+    const pump = new EvaluationPump({
+      ...{ table, changed, log, evaluator: new Evaluator(db, tracker, session.codec) },
+      onEvaluated: (results) => this.#publish(results),
+    });
+    this.#pump = pump;
     this.#delivery = new Delivery({
-      log: this.#log,
-      evaluatedTo: () => this.#evaluated,
-      evaluate: async (feed, entries) => (await this.#evaluate(new FeedIndex([feed]), entries))?.get(feed),
-      isOpen: (subscription) => this.#subscriptions.get(subscription.id) === subscription,
+      log: changed.log,
+      evaluatedTo: () => pump.evaluatedTo,
+      evaluate: (feed, entries) => pump.evaluateFor(feed, entries),
+      isOpen: (subscription) => table.has(subscription),
       send: (client, parent, reply) => options.send(client, parent, 'subscription_update', reply),
     });
-    this.#timer = setInterval(() => this.#lookAfter(), Math.min(PERIOD, this.#limits.silence / 2));
+    this.#timer = setInterval(() => this.#cleanUp(), Math.min(CLEANUP_PERIOD, this.#limits.silence / 2));
     this.#timer.unref();
   }
 
   close(): void {
-    this.#closed = true;
     clearInterval(this.#timer);
-    this.#subscriptions.clear();
-    this.#feeds.clear();
-    this.#left.clear();
-    this.#evaluatedOn();
+    this.#table.clear();
+    this.#pump.close();
   }
 
-  /** How many there are, and of how many queries. */
+  /** The numbers of subscriptions and of distinct queries. */
   get counts(): { readonly subscriptions: number; readonly queries: number } {
-    return { subscriptions: this.#subscriptions.size, queries: this.#feeds.size };
+    return { subscriptions: this.#table.subscriptionCount, queries: this.#table.feedCount };
   }
 
-  // What has changed.
+  // Changes of the Task Database.
 
-  /** These changes are about to be written: what they change is read first, where somebody may come back to it. */
+  /** Reads the tasks that these changes will change, as far as a client may resume from their present state. */
   beforeWrite(changes: readonly TaskChange[]): Promise<void> | undefined {
-    return this.#resumption.beforeWrite(changes, (msgId) => this.#early.has(msgId));
+    return this.#resumption.beforeWrite(changes);
   }
 
-  /** The same of what is about to be removed. */
+  /** Reads the tasks that will be removed, as far as a client may resume from their present state. */
   beforeRemoval(selection: Selection): Promise<void> {
     return this.#resumption.beforeRemoval(selection);
   }
 
   /** These changes are in the Task Database now. */
-  written(changes: readonly TaskChange[]): void {
-    for (const change of changes) {
-      if (change.op === 'add') {
-        const msgId = change.task.msg_id;
-        const early = this.#early.delete(msgId);
-        this.#touch(msgId, { gone: false, early, ...(early ? {} : { added: this.#seq + 1 }) });
-        continue;
-      }
-      const { msgId } = change;
-      const { pending, completed } = this.#options.tracker;
-      if (change.orAdd === true && !pending.has(msgId) && !completed.has(msgId)) this.#early.add(msgId);
-      this.#touch(msgId);
-    }
-    this.#changed();
+  onWritten(changes: readonly TaskChange[]): void {
+    this.#changed.recordWrite(changes);
+    this.#pump.start();
   }
 
-  /** These tasks are in the Task Database no more; `tasks`: as they were, where that is known. */
-  removed(msgIds: readonly string[], tasks?: ReadonlyMap<string, FoundTask>): void {
-    this.#resumption.removed(msgIds, tasks);
-    for (const msgId of msgIds) this.#touch(msgId, { gone: true, early: false });
-    this.#changed();
+  /** These tasks were removed from the Task Database; `tasks` has their last state, as far as it is known. */
+  onRemoved(msgIds: readonly string[], tasks?: ReadonlyMap<string, FoundTask>): void {
+    this.#resumption.onRemoved(msgIds, tasks);
+    this.#changed.recordRemoval(msgIds);
+    this.#pump.start();
   }
 
-  /** An engine has begun with a task. */
-  begun(msgId: string): void {
-    this.#touch(msgId);
-    this.#changed();
-  }
-
-  #touch(msgId: string, how?: Touched): void {
-    const before = this.#log.latest(msgId)?.value;
-    const value = how ?? before ?? { gone: false, early: false };
-    const early = value.early || (before?.early === true && !value.gone);
-    const added = value.added ?? before?.added;
-    this.#log.add(++this.#seq, msgId, { gone: value.gone, early, added });
-  }
-
-  #changed(): void {
-    this.#log.trim();
-    if (this.#feeds.size > 0 && !this.#pumping) void this.#pump();
+  /** An engine has begun to run a task. */
+  onStarted(msgId: string): void {
+    this.#changed.recordStart(msgId);
+    this.#pump.start();
   }
 
   // Requests.
 
   /** `subscribe_request` */
   async subscribe(content: Dict, request: AnyMessage): Promise<Reply> {
-    // A hub that remembers nothing says so.
+    // Rejects on a hub without a Task Database.
     await this.#options.db.get([], ['msg_id']);
     const client = request.idents[0];
     if (client === undefined) throw new ReportedError('ValueError', 'the request has no sender');
     const query = parseQuery(content['query'] ?? {}, { dates: 'text' });
-    const asked = askedFor(content['keys']);
+    const keys = requestedKeys(content['keys']);
     const { session } = request.header;
-    this.#makeRoom(client, session);
-    const name = JSON.stringify([content['query'] ?? {}, asked?.map((key) => key.name) ?? null]);
-    const feed = this.#feeds.get(name) ?? this.#open(new Feed(name, query, asked));
-    this.#left.delete(feed);
+    this.#table.reserve(client, session);
+    const name = JSON.stringify([content['query'] ?? {}, keys?.map((key) => key.name) ?? null]);
+    const feed = this.#table.reopenFeed(name) ?? this.#openFeed(new Feed(name, query, keys));
     if (content['resumable'] === true) this.#resumption.begin(feed);
-    const after = this.#resumable(content['after']);
+    const after = this.#resumeSeq(content['after']);
     const { tracker, epoch } = this.#options;
-    const seq = after ?? this.#seq;
-    const asker = { client: Buffer.from(client), session, parent: request.header };
-    const subscription = new Subscription(newId(), asker, feed, { seq, now: performance.now() });
-    // What an engine has begun with already is told once; a snapshot does not say it.
-    if (after === undefined) subscription.extra = [...tracker.begun.keys()];
-    this.#subscriptions.set(subscription.id, subscription);
-    this.#noteReading(feed);
+    const seq = after ?? this.#changed.latestSeq;
+    const subscriber = { client: Buffer.from(client), session, parent: request.header };
+    const subscription = new Subscription(newId(), subscriber, feed, { seq, now: performance.now() });
+    // A snapshot does not contain which tasks run, so the first updates do.
+    if (after === undefined) subscription.initialTasks = [...tracker.running.keys()];
+    this.#table.add(subscription);
     setImmediate(() => this.#delivery.deliver(subscription));
     const resumed = after !== undefined;
     const { silence } = this.#limits;
@@ -220,87 +175,77 @@ export class Subscriptions {
 
   /** `subscription_sync_request` */
   async sync(content: Dict, request: AnyMessage): Promise<Reply> {
-    const subscription = this.#own(content, request);
+    const subscription = this.#find(content, request);
     if (subscription === undefined)
-      throw new ReportedError('KeyError', 'there is no such subscription of this sender');
-    subscription.heard = performance.now();
-    // What a reader of the store may have seen is in the log after this.
+      throw new ReportedError('KeyError', 'the sender has no such subscription');
+    subscription.lastSeen = performance.now();
+    // After this read, the log contains every change that a reader of the store may have seen.
     await this.#options.db.get([], ['msg_id']);
-    const seq = this.#seq;
-    while (this.#evaluated < seq && !this.#closed && this.#subscriptions.has(subscription.id))
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    const seq = this.#changed.latestSeq;
+    await this.#pump.reach(seq, () => this.#table.has(subscription));
     subscription.syncTo = seq;
     subscription.readBefore = seq;
-    this.#noteReading(subscription.feed);
+    this.#table.updateReadBefore(subscription.feed);
     setImmediate(() => this.#delivery.deliver(subscription));
     const { after } = content;
     if (after === undefined) return { content: { status: 'ok', seq } };
     const { feed } = subscription;
-    const before = isPlace(after) ? this.#resumption.before(feed, after, subscription.start) : undefined;
-    if (before === undefined) return { content: { status: 'ok', seq, changes: null } };
-    const { told, rest } = before;
-    const begun = Object.fromEntries(this.#options.tracker.begun);
-    return updateMessage({ status: 'ok', seq, begun, told: told.length }, feed, [...told, ...rest]);
+    const state = isPosition(after) ? this.#resumption.stateAt(feed, after, subscription.start) : undefined;
+    if (state === undefined) return { content: { status: 'ok', seq, changes: null } };
+    const { sent, rest } = state;
+    const begun = Object.fromEntries(this.#options.tracker.running);
+    return updateMessage({ status: 'ok', seq, begun, told: sent.length }, feed, [...sent, ...rest]);
   }
 
-  /** A feed needs not speak of what was never told of, unless somebody may have read of it. */
-  #noteReading(feed: Feed): void {
-    let latest = 0;
-    for (const other of this.#subscriptions.values()) {
-      if (other.feed !== feed) continue;
-      if (other.readBefore === undefined) {
-        feed.readBefore = undefined;
-        return;
-      }
-      latest = Math.max(latest, other.readBefore);
-    }
-    feed.readBefore = latest;
-  }
-
-  #evaluatedOn(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
-  }
-
-  /** `unsubscribe_request`; one that is not there (any more) is no error. */
+  /** `unsubscribe_request`; an unknown subscription is not an error. */
   unsubscribe(content: Dict, request: AnyMessage): Reply {
-    const subscription = this.#own(content, request);
-    if (subscription !== undefined) this.#remove(subscription);
+    const subscription = this.#find(content, request);
+    if (subscription !== undefined) this.#table.remove(subscription);
     return { content: { status: 'ok' } };
   }
 
-  /** `subscription_ack` and `subscription_renew`, which have no reply, except that one of nothing is told so. */
-  heard(content: Dict, request: AnyMessage): void {
+  /** `subscription_ack`, which has no reply: acknowledges one update, or with `acks` several. */
+  acknowledge(content: Dict, request: AnyMessage): void {
     const { acks } = content;
-    if (request.msg_type === 'subscription_ack' && Array.isArray(acks)) {
-      for (const ack of acks as unknown[])
-        if (Array.isArray(ack)) this.#heardOne({ subscription: ack[0], seq: ack[1] }, request);
+    if (!Array.isArray(acks)) {
+      this.#acknowledgeOne(content, request);
       return;
     }
-    this.#heardOne(content, request);
+    for (const ack of acks as unknown[])
+      if (Array.isArray(ack)) this.#acknowledgeOne({ subscription: ack[0], seq: ack[1] }, request);
   }
 
-  #heardOne(content: Dict, request: AnyMessage): void {
-    const subscription = this.#own(content, request);
-    if (subscription === undefined) {
-      this.#refuseUnknown(content, request);
-      return;
-    }
-    subscription.heard = performance.now();
+  #acknowledgeOne(content: Dict, request: AnyMessage): void {
+    const subscription = this.#renewed(content, request);
+    if (subscription === undefined) return;
     const seq = content['seq'];
-    if (request.msg_type === 'subscription_ack') {
-      if (!Number.isSafeInteger(seq) || Number(seq) > subscription.told) {
-        this.#options.refusals.count('an acknowledgement of what was not sent');
-        return;
-      }
-      subscription.acknowledge(Number(seq));
+    if (!Number.isSafeInteger(seq) || Number(seq) > subscription.sentTo) {
+      this.#options.refusals.count('an acknowledgement of an update that was not sent');
+      return;
     }
+    subscription.acknowledge(Number(seq));
     this.#delivery.deliver(subscription);
-    if (request.msg_type === 'subscription_renew') this.#delivery.tellPlace(subscription);
   }
 
-  #own(content: Dict, { idents }: AnyMessage): Subscription | undefined {
+  /** `subscription_renew`, which has no reply: keeps a subscription open. */
+  renew(content: Dict, request: AnyMessage): void {
+    const subscription = this.#renewed(content, request);
+    if (subscription === undefined) return;
+    this.#delivery.deliver(subscription);
+    this.#delivery.sendPosition(subscription);
+  }
+
+  /** The subscription of a message, whose sender is alive. A message without a subscription is refused. */
+  #renewed(content: Dict, request: AnyMessage): Subscription | undefined {
+    const subscription = this.#find(content, request);
+    if (subscription === undefined) this.#refuseUnknown(content, request);
+    else subscription.lastSeen = performance.now();
+    return subscription;
+  }
+
+  #find(content: Dict, { idents }: AnyMessage): Subscription | undefined {
     const id = content['subscription'];
-    const subscription = typeof id === 'string' ? this.#subscriptions.get(id) : undefined;
+    const subscription = typeof id === 'string' ? this.#table.get(id) : undefined;
     const client = idents[0];
     return client !== undefined && subscription?.client.equals(client) === true ? subscription : undefined;
   }
@@ -312,172 +257,55 @@ export class Subscriptions {
       this.#options.refusals.count(`a ${request.msg_type} without a subscription`);
       return;
     }
-    const ended = 'there is no such subscription of this sender; it may have expired';
-    this.#delivery.tellEnd(client, {}, id, ended);
+    const reason = 'the sender has no such subscription; it may have expired';
+    this.#delivery.sendEnd(client, {}, id, reason);
   }
 
-  #resumable(after: unknown): number | undefined {
+  /** The sequence number that a client can resume from; undefined if it cannot. */
+  #resumeSeq(after: unknown): number | undefined {
     if (!isDict(after) || after['epoch'] !== this.#options.epoch) return undefined;
     const seq = after['seq'];
     if (!Number.isSafeInteger(seq)) return undefined;
-    return Number(seq) >= this.#log.floor && Number(seq) <= this.#seq ? Number(seq) : undefined;
+    const { log, latestSeq } = this.#changed;
+    return Number(seq) >= log.floor && Number(seq) <= latestSeq ? Number(seq) : undefined;
   }
 
-  #makeRoom(client: Buffer, session: string): void {
-    const own = [...this.#subscriptions.values()].filter((other) => other.session === session);
-    let count = own.length;
-    // A session has one connection at a time: those of an earlier one are heard of no more.
-    for (const other of own) {
-      if (count < this.#limits.perSession) break;
-      if (other.client.equals(client)) continue;
-      this.#remove(other);
-      count--;
-    }
-    const { perSession, total } = this.#limits;
-    if (count >= perSession)
-      throw new ReportedError(
-        'TooManySubscriptions',
-        `this session has ${count} subscriptions, and may have ${perSession}`,
-      );
-    if (this.#subscriptions.size >= total)
-      throw new ReportedError(
-        'TooManySubscriptions',
-        `this hub has ${total} subscriptions, and takes no more`,
-      );
-  }
-
-  #open(feed: Feed): Feed {
-    const { queries } = this.#limits;
-    const [oldest] = this.#left.keys();
-    if (this.#feeds.size >= queries && oldest !== undefined) this.#drop(oldest);
-    if (this.#feeds.size >= queries)
-      throw new ReportedError(
-        'TooManySubscriptions',
-        `this hub evaluates ${queries} distinct queries, and takes no more`,
-      );
-    if (this.#feeds.size === 0) this.#evaluated = this.#seq;
-    feed.log.clear(this.#seq);
-    this.#feeds.set(feed.name, feed);
-    this.#index = undefined;
+  #openFeed(feed: Feed): Feed {
+    this.#table.addFeed(feed);
+    if (this.#table.feedCount === 1) this.#pump.skipToLatest();
+    feed.log.clear(this.#changed.latestSeq);
     return feed;
   }
 
-  #remove(subscription: Subscription): void {
-    if (!this.#subscriptions.delete(subscription.id)) return;
-    const { feed } = subscription;
-    this.#noteReading(feed);
-    for (const other of this.#subscriptions.values()) if (other.feed === feed) return;
-    if (feed.history === undefined) this.#drop(feed);
-    else this.#leave(feed, subscription.told);
-  }
-
-  /** Nobody subscribes to a feed any more, but somebody may come back. */
-  #leave(feed: Feed, told: number): void {
-    this.#left.set(feed, { at: performance.now(), told });
-    for (const oldest of this.#left.keys()) {
-      if (this.#left.size <= this.#limits.resumeQueries) return;
-      this.#drop(oldest);
-    }
-  }
-
-  #drop(feed: Feed): void {
-    this.#left.delete(feed);
-    this.#feeds.delete(feed.name);
-    this.#index = undefined;
-  }
-
-  /** Forgets the feeds that nobody can come back to any more. */
-  #dropForgotten(): void {
-    const oldest = performance.now() - this.#limits.resumeTime;
-    for (const [feed, { at, told }] of this.#left)
-      if (at < oldest || (feed.history?.floor ?? 0) > told) this.#drop(feed);
-  }
-
-  #lookAfter(): void {
-    const now = performance.now();
-    for (const subscription of this.#subscriptions.values()) {
-      if (now - subscription.heard <= this.#limits.silence) continue;
-      this.#remove(subscription);
-      const { client, parent, id } = subscription;
-      const ended = `nothing was heard of its subscriber for ${this.#limits.silence / 1000} s`;
-      this.#options.log.info(`a subscription has ended: ${ended}`);
-      this.#delivery.tellEnd(client, parent, id, ended);
-    }
-    this.#resumption.trim();
-    this.#dropForgotten();
-    if (this.#feeds.size > 0) this.#options.poke();
-  }
-
-  // Evaluation.
-
-  async #pump(): Promise<void> {
-    this.#pumping = true;
-    try {
-      while (this.#feeds.size > 0 && this.#evaluated < this.#seq && !this.#closed) {
-        const since = performance.now();
-        const more = await this.#step();
-        const took = performance.now() - since;
-        if (more || took > 1) await pause(Math.min(took, LONGEST_REST));
-      }
-    } finally {
-      this.#pumping = false;
-    }
-  }
-
-  /** Shows some of the newly changed tasks to all feeds; whether there was more than that. */
-  async #step(): Promise<boolean> {
-    if (this.#evaluated < this.#log.floor) this.#skip();
-    const upTo = this.#seq;
-    const entries = [...this.#log.after(this.#evaluated, CHUNK)];
-    const last = entries.length < CHUNK ? upTo : (entries.at(-1)?.seq ?? upTo);
-    this.#index ??= new FeedIndex([...this.#feeds.values()]);
-    const index = this.#index;
-    const results = await this.#evaluate(index, entries);
-    if (results === undefined) return true;
-    this.#evaluated = Math.max(this.#evaluated, last);
+  #publish(results: ReadonlyMap<Feed, readonly Evaluated[]>): void {
     for (const [feed, evaluated] of results) {
       for (const { entry, change } of evaluated) {
         if (entry.seq > feed.log.floor) feed.log.add(entry.seq, entry.msgId, change, change.bytes);
       }
-      this.#resumption.told(feed, evaluated);
+      this.#resumption.record(feed, evaluated);
     }
-    this.#evaluatedOn();
-    for (const subscription of this.#subscriptions.values()) this.#delivery.deliver(subscription);
-    for (const [feed, evaluated] of results) if (evaluated.length > 0) feed.trim(this.#feeds.size);
+    for (const subscription of this.#table.subscriptions) this.#delivery.deliver(subscription);
+    for (const [feed, evaluated] of results) if (evaluated.length > 0) feed.trim(this.#table.feedCount);
     this.#resumption.trim();
-    this.#dropForgotten();
-    return last < this.#seq;
+    this.#table.removeExpiredFeeds();
   }
 
-  /** Undefined where the store could not be read; it is to be tried again then. */
-  async #evaluate(
-    index: FeedIndex,
-    entries: readonly LogEntry<Touched>[],
-  ): Promise<Map<Feed, Evaluated[]> | undefined> {
-    try {
-      const results = await this.#evaluator.evaluate(index, entries);
-      this.#failing = false;
-      return results;
-    } catch (error) {
-      if (this.#closed) return undefined;
-      // Not a word at each try: the store says more of it.
-      if (!this.#failing) this.#options.log.warn('what has changed cannot be read for subscribers', error);
-      this.#failing = true;
-      await pause(RETRY);
-      return undefined;
+  #cleanUp(): void {
+    const now = performance.now();
+    for (const subscription of this.#table.subscriptions) {
+      if (now - subscription.lastSeen <= this.#limits.silence) continue;
+      this.#table.remove(subscription);
+      const { client, parent, id } = subscription;
+      const reason = `the subscriber sent nothing for ${this.#limits.silence / 1000} s`;
+      this.#options.log.info(`ended a subscription: ${reason}`);
+      this.#delivery.sendEnd(client, parent, id, reason);
     }
-  }
-
-  /** So much has changed that the log has forgotten some of it: everybody begins anew. */
-  #skip(): void {
-    this.#evaluated = this.#seq;
-    for (const feed of this.#feeds.values()) {
-      feed.log.clear(this.#seq);
-      feed.history?.forget(this.#seq);
-    }
+    this.#resumption.trim();
+    this.#table.removeExpiredFeeds();
+    if (this.#table.feedCount > 0) this.#options.flushCulled();
   }
 }
 
-function isPlace(place: unknown): place is ToldPlace {
-  return isDict(place) && ['base', 'seq', 'upTo'].every((key) => Number.isSafeInteger(place[key]));
+function isPosition(value: unknown): value is FeedPosition {
+  return isDict(value) && ['base', 'seq', 'upTo'].every((key) => Number.isSafeInteger(value[key]));
 }

@@ -5,7 +5,7 @@ import type { FeedChange } from './feed-history.js';
 
 const JSON_COMMA = Buffer.from(',');
 
-/** A message of changes that were packed once for all subscribers: a `subscription_update`, or a `subscription_sync_reply`. */
+/** Makes a `subscription_update` or a `subscription_sync_reply` of changes that were packed once for all subscribers. */
 export function updateMessage(
   head: Dict & { readonly seq: number },
   feed: Feed,
@@ -13,9 +13,9 @@ export function updateMessage(
 ): Reply {
   const sets = changes.flatMap(({ buffers }) => buffers ?? []);
   const lengths = (key: 'buffers' | 'result_buffers'): number[] | null =>
-    feed.bufferColumns.includes(key) ? sets.map((own) => own[key].length) : null;
+    feed.bufferColumns.includes(key) ? sets.map((set) => set[key].length) : null;
   const lens = { buffer_lens: lengths('buffers'), result_buffer_lens: lengths('result_buffers') };
-  const buffers = sets.flatMap((own) => [...own.buffers, ...own.result_buffers]);
+  const buffers = sets.flatMap((set) => [...set.buffers, ...set.result_buffers]);
   const content: Dict = { ...head, changes: changes.map(({ change }) => change), ...lens };
   if (changes.some(({ packed }) => packed === undefined)) return { content, buffers };
   const parts: Uint8Array[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"changes":[`, 'utf8')];

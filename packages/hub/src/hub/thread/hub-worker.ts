@@ -4,23 +4,23 @@ import { createLogger } from '@ipyparallel-js/wire';
 import { systemClock } from '../../common/clock.js';
 import { openDatabase } from '../../db/open-database.js';
 import { bindSocket } from '../../sockets/socket-factory.js';
-import { receiveForHub, SchedulersLink } from '../../thread-link/hub-port.js';
 import { LinkCounts } from '../../thread-link/link-counts.js';
+import { receiveForHub, schedulersLink } from '../../thread-link/thread-link.js';
 import { EngineStateFile } from '../engines/engine-state.js';
 import { Hub } from '../hub.js';
-import type { HubThreadData, HubThreadNotice, HubThreadOrder } from './hub-thread.js';
 import { QuerySocket } from './query-socket.js';
+import type { HubThreadCommand, HubThreadData, HubThreadNotice } from './thread-messages.js';
 
-/** How long what is queued may take to leave when the controller ends, in ms. */
+/** How long queued messages may take to be sent when the controller ends, in ms. */
 const FLUSH_TIMEOUT = 300;
 
 const port = parentPort;
-if (port === null) throw new Error('hub-worker runs as a worker thread only');
+if (port === null) throw new Error('hub-worker must run as a worker thread');
 
 const data = workerData as HubThreadData;
 const counts = new LinkCounts(data.counts);
-const tell = (notice: HubThreadNotice): void => port.postMessage(notice);
-const log = createLogger(data.logLevel, (level, line) => tell({ type: 'log', level, line: `hub: ${line}` }));
+const post = (notice: HubThreadNotice): void => port.postMessage(notice);
+const log = createLogger(data.logLevel, (level, line) => post({ type: 'log', level, line: `hub: ${line}` }));
 let queries: QuerySocket | undefined;
 let hub: Hub | undefined;
 
@@ -29,11 +29,11 @@ function abandon(): void {
   counts.abandon();
 }
 
-/** An error loses its class on the way to another thread: those with a code are told as what they are. */
+/** An error loses its class on the way to another thread, so the code of an IpyparallelError is sent with it. */
 function fail(error: unknown): never {
   abandon();
-  if (error instanceof IpyparallelError) tell({ type: 'failed', code: error.code, message: error.message });
-  else tell({ type: 'failed', message: error instanceof Error ? (error.stack ?? '') : String(error) });
+  if (error instanceof IpyparallelError) post({ type: 'failed', code: error.code, message: error.message });
+  else post({ type: 'failed', message: error instanceof Error ? (error.stack ?? '') : String(error) });
   process.exit(1);
 }
 
@@ -45,8 +45,8 @@ async function bind(): Promise<void> {
     ...{ interface: at, nextPort: () => wanted, log },
     ...(curveSecretKey === undefined ? {} : { curveSecretKey }),
   });
-  queries = new QuerySocket({ socket: bound.socket, counts, askForCopies: () => tell({ type: 'copies' }) });
-  tell({ type: 'bound', port: bound.port });
+  queries = new QuerySocket({ socket: bound.socket, counts, requestCopies: () => post({ type: 'copies' }) });
+  post({ type: 'bound', port: bound.port });
 }
 
 async function begin(connectionInfo: Partial<EngineConnectionInfo>, socket: QuerySocket): Promise<void> {
@@ -54,7 +54,7 @@ async function begin(connectionInfo: Partial<EngineConnectionInfo>, socket: Quer
   const { key, pack, unpack, signatureScheme, hbPeriod, registrationTimeout, subscriptions, reuse } = data;
   const session = new Session({ key, pack, unpack, signatureScheme, now: clock.now, pid: process.pid });
   const engineState = new EngineStateFile(data.engineStateFile, log);
-  // Those of a run before that was killed are none of ours.
+  // A previous run that was killed left its engines in the file; without reuse they do not belong to this run.
   if (!reuse) await engineState.remove().catch(() => undefined);
   const started = new Hub({
     ...{
@@ -68,17 +68,14 @@ async function begin(connectionInfo: Partial<EngineConnectionInfo>, socket: Quer
       engineState,
       reuse,
     },
-    schedulers: new SchedulersLink(
-      port as NonNullable<typeof port>,
-      () => socket.onCall(),
-      (frames) => socket.reply(frames),
-    ),
+    schedulers: schedulersLink(port as NonNullable<typeof port>, () => socket.onCall()),
+    reply: (frames) => socket.reply(frames),
     db: await openDatabase(data.db, { log, session: session.session }),
   });
   hub = started;
-  if (reuse) await started.takeUp({ restore: data.restore });
+  if (reuse) await started.continuePreviousRun({ restoreEngines: data.restore });
   socket.serve((frames) => started.query(frames));
-  tell({ type: 'ready' });
+  post({ type: 'ready' });
 }
 
 async function stop(): Promise<void> {
@@ -92,9 +89,9 @@ async function stop(): Promise<void> {
   port?.close();
 }
 
-const onFailure = (error: unknown): void => log.error('a message could not be handled', error);
+const onFailure = (error: unknown): void => log.error('a copy of the traffic could not be handled', error);
 
-port.on('message', (message: ArrayBuffer | HubThreadOrder) => {
+port.on('message', (message: ArrayBuffer | HubThreadCommand) => {
   if (message instanceof ArrayBuffer) {
     if (hub !== undefined) queries?.onCopies(receiveForHub(message, hub, onFailure));
     return;

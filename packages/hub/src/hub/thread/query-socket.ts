@@ -1,40 +1,39 @@
 import { Fifo, type Frames, type MessageSocket } from '@ipyparallel-js/wire';
 import { type LinkCounts, reaches } from '../../thread-link/link-counts.js';
 
-interface Held<F> {
+interface QueuedMessage<F> {
   readonly frames: F;
-  /** The count that must be reached first. */
+  /** The message leaves the queue when the count reaches this. */
   readonly until: number;
 }
 
-/** What a query socket works with. */
 export interface QuerySocketParts {
   readonly socket: Pick<MessageSocket, 'read' | 'send' | 'flush' | 'close' | 'abandon'>;
   readonly counts: LinkCounts;
-  /** Has the schedulers' thread send the copies that it still has. */
-  readonly askForCopies: () => void;
+  /** Makes the schedulers' thread send its queued copies. */
+  readonly requestCopies: () => void;
 }
 
 /**
- * The hub's socket for requests and replies, in the hub's own thread. A request waits for the copies of traffic that were
- * made before it came, so that a client which has its result finds it in the Task Database; a reply waits until the
- * schedulers have done what the hub told them before, so that whoever hears of an engine can send it work.
+ * The hub's socket for requests and replies, in the hub's thread. A request waits for the copies of traffic that were
+ * made before it arrived, so that a client with a result finds that result in the Task Database. A reply waits until
+ * the schedulers have carried out the earlier calls of the hub, so that a client can send work to each engine it sees.
  */
 export class QuerySocket {
   readonly #parts: QuerySocketParts;
-  readonly #requests = new Fifo<Held<Buffer[]>>();
-  readonly #replies = new Fifo<Held<Frames>>();
-  #request: Held<Buffer[]> | undefined;
-  #reply: Held<Frames> | undefined;
+  readonly #requestQueue = new Fifo<QueuedMessage<Buffer[]>>();
+  readonly #replyQueue = new Fifo<QueuedMessage<Frames>>();
+  #nextRequest: QueuedMessage<Buffer[]> | undefined;
+  #nextReply: QueuedMessage<Frames> | undefined;
   #handler: ((frames: Buffer[]) => void) | undefined;
-  #copies = 0;
-  #calls = 0;
+  #recordedCopies = 0;
+  #sentCalls = 0;
 
   constructor(parts: QuerySocketParts) {
     this.#parts = parts;
   }
 
-  /** Starts to serve. */
+  /** Starts to read requests. */
   serve(handler: (frames: Buffer[]) => void): void {
     this.#handler = handler;
     this.#parts.socket.read((frames) => this.#receive(frames));
@@ -42,65 +41,65 @@ export class QuerySocket {
 
   reply(frames: Frames): void {
     const { socket, counts } = this.#parts;
-    if (this.#reply === undefined && reaches(counts.calls, this.#calls)) {
+    if (this.#nextReply === undefined && reaches(counts.calls, this.#sentCalls)) {
       socket.send(frames);
       return;
     }
-    this.#replies.push({ frames, until: this.#calls });
-    this.#reply ??= this.#replies.shift();
+    this.#replyQueue.push({ frames, until: this.#sentCalls });
+    this.#nextReply ??= this.#replyQueue.shift();
     counts.awaitCalls();
     this.onCallsDone();
   }
 
-  /** The hub has told the schedulers something. */
+  /** The hub has called the schedulers. */
   onCall(): void {
-    this.#calls = (this.#calls + 1) | 0;
+    this.#sentCalls = (this.#sentCalls + 1) | 0;
   }
 
-  /** The schedulers have done some of it. */
+  /** The schedulers have carried out some of the calls. */
   onCallsDone(): void {
     const { socket, counts } = this.#parts;
-    while (this.#reply !== undefined && reaches(counts.calls, this.#reply.until)) {
-      socket.send(this.#reply.frames);
-      this.#reply = this.#replies.shift();
+    while (this.#nextReply !== undefined && reaches(counts.calls, this.#nextReply.until)) {
+      socket.send(this.#nextReply.frames);
+      this.#nextReply = this.#replyQueue.shift();
     }
-    if (this.#reply === undefined) return;
+    if (this.#nextReply === undefined) return;
     counts.awaitCalls();
-    // What was done between the look and this word is not told.
-    if (reaches(counts.calls, this.#reply.until)) this.onCallsDone();
+    // A call carried out between the check and awaitCalls() is not notified, so check again.
+    if (reaches(counts.calls, this.#nextReply.until)) this.onCallsDone();
   }
 
-  /** The hub has taken so many copies down. */
+  /** The hub has recorded `count` copies. */
   onCopies(count: number): void {
-    this.#copies = (this.#copies + count) | 0;
-    while (this.#request !== undefined && reaches(this.#copies, this.#request.until)) {
-      const { frames } = this.#request;
-      this.#request = this.#requests.shift();
+    this.#recordedCopies = (this.#recordedCopies + count) | 0;
+    while (this.#nextRequest !== undefined && reaches(this.#recordedCopies, this.#nextRequest.until)) {
+      const { frames } = this.#nextRequest;
+      this.#nextRequest = this.#requestQueue.shift();
       this.#handler?.(frames);
     }
-    if (this.#request !== undefined) this.#parts.askForCopies();
+    if (this.#nextRequest !== undefined) this.#parts.requestCopies();
   }
 
   #receive(frames: Buffer[]): void {
     const until = this.#parts.counts.copies;
-    if (this.#request === undefined && reaches(this.#copies, until)) {
+    if (this.#nextRequest === undefined && reaches(this.#recordedCopies, until)) {
       this.#handler?.(frames);
       return;
     }
-    this.#requests.push({ frames, until });
-    if (this.#request !== undefined) return;
-    this.#request = this.#requests.shift();
-    this.#parts.askForCopies();
+    this.#requestQueue.push({ frames, until });
+    if (this.#nextRequest !== undefined) return;
+    this.#nextRequest = this.#requestQueue.shift();
+    this.#parts.requestCopies();
   }
 
-  /** Sends what is queued, within `timeout` ms, and closes. */
+  /** Sends queued messages within `timeout` ms, and closes the socket. */
   async close(timeout: number): Promise<void> {
     await this.#parts.socket.flush(timeout);
     await this.#parts.socket.close();
     this.#parts.counts.abandon();
   }
 
-  /** Closes at once, whatever waits: a thread that ends with an open socket takes the process along. */
+  /** Closes the socket immediately: zeromq.js aborts the process if a thread ends with an open socket. */
   abandon(): void {
     this.#parts.socket.abandon();
     this.#parts.counts.abandon();

@@ -1,12 +1,7 @@
-import {
-  type AnyMessage,
-  type Dict,
-  parentId,
-  type ReplayHistory,
-  type Session,
-} from '@ipyparallel-js/protocol';
-import type { Frames, Logger, RefusalCounter } from '@ipyparallel-js/wire';
+import { type Dict, parentId, type Session } from '@ipyparallel-js/protocol';
+import type { Frames, Intake, Logger, RefusalCounter } from '@ipyparallel-js/wire';
 import type { Clock } from '../../common/clock.js';
+import { countingIntake } from '../../common/counting-intake.js';
 import { errorContent } from '../../common/errors.js';
 import type { Monitor } from '../../thread-link/schedulers.js';
 import type { Dependency } from './dependency.js';
@@ -15,13 +10,12 @@ import { FinishedLog } from './finished-tasks.js';
 import { Job } from './job.js';
 import { SCHEMES, type SchemeName } from './schemes.js';
 
-/** What a task scheduler is connected to. */
 export interface TaskSchedulerOptions {
   readonly session: Session;
   readonly scheme: SchemeName;
-  /** Tasks that an engine may have at a time; 0 for any number. */
+  /** How many tasks an engine may have at a time; 0 for any number. */
   readonly hwm: number;
-  /** How long an unregistered engine's results may still arrive, in ms. */
+  /** How long the results of an unregistered engine may still arrive, in ms. */
   readonly strandedDelay: number;
   readonly toEngine: (frames: Frames) => void;
   readonly toClient: (frames: Frames) => void;
@@ -35,37 +29,36 @@ export interface TaskSchedulerOptions {
 const MAX_TIMER = 2 ** 31 - 1;
 
 /**
- * The load-balanced queue: gives each task to an engine once its dependencies are met, tries failed ones elsewhere,
- * and answers for those that cannot run. Mirrors ipyparallel's TaskScheduler; no task waits for what cannot happen.
+ * The load-balanced queue: assigns each task to an engine once its dependencies are met, retries failed tasks on other
+ * engines, and replies with an error for tasks that cannot run, instead of letting them wait. Mirrors ipyparallel's
+ * TaskScheduler.
  */
 export class TaskScheduler {
   readonly #options: TaskSchedulerOptions;
   readonly #pool: EnginePool;
   readonly #finished = new FinishedLog();
-  /** Tasks that may run as soon as an engine suits them, oldest first. */
+  /** Tasks whose dependencies are met and that wait for an engine, oldest first. */
   readonly #ready = new Map<string, Job>();
   /** Tasks whose `after` is not met. */
   readonly #waiting = new Map<string, Job>();
-  /** Who depends on a task that has not ended. */
+  /** The tasks that depend on a task that has not ended. */
   readonly #dependents = new Map<string, Set<Job>>();
-  /** Every task that has not ended. */
+  /** All tasks that have not ended. */
   readonly #jobs = new Map<string, Job>();
-  /** Unregistered engines that still owe results. */
+  /** Unregistered engines with tasks whose results may still arrive. */
   readonly #departed = new Map<PoolEngine, NodeJS.Timeout>();
-  readonly #fromClients: ReplayHistory;
-  readonly #fromEngines: ReplayHistory;
-  /** Ends whose consequences are still to be drawn: a loop, not a recursion, for chains of any length. */
+  readonly #intake: Intake;
+  /** Ended tasks whose dependents are not placed yet: a queue, because recursion would limit the length of chains. */
   readonly #ended: string[] = [];
-  #drawing = false;
+  #placingDependents = false;
 
   constructor(options: TaskSchedulerOptions) {
     this.#options = options;
     this.#pool = new EnginePool(options.hwm, SCHEMES[options.scheme], options.random ?? Math.random);
-    this.#fromClients = options.session.newHistory();
-    this.#fromEngines = options.session.newHistory();
+    this.#intake = countingIntake(options.session, options.refusals);
   }
 
-  /** Stops its timers; queued tasks stay as they are. */
+  /** Stops all timers; queued tasks stay queued. */
   stop(): void {
     for (const job of this.#jobs.values()) clearTimeout(job.timer);
     for (const timer of this.#departed.values()) clearTimeout(timer);
@@ -76,7 +69,7 @@ export class TaskScheduler {
     this.#runReady(uuid);
   }
 
-  /** Gives the engine no more tasks; what it has fails after a while, for results may still be on their way. */
+  /** Assigns the engine no more tasks. Its tasks fail after `strandedDelay`, because results may still arrive. */
   removeEngine(uuid: string): void {
     const engine = this.#pool.remove(uuid);
     if (engine === undefined) return;
@@ -84,14 +77,14 @@ export class TaskScheduler {
       const timer = setTimeout(() => this.#failStranded(engine), this.#options.strandedDelay);
       this.#departed.set(engine, timer);
     }
-    // Whoever waited for this engine alone waits for nothing now.
+    // Tasks that could run on this engine alone cannot run any more.
     for (const job of [...this.#ready.values()]) this.#failIfImpossible(job);
-    this.#drawConsequences();
+    this.#placeDependents();
   }
 
   /** A request from a client: [client, delimiter, message]. */
   submit(frames: readonly Buffer[]): void {
-    const message = this.#decode(frames, this.#fromClients, 'task request');
+    const message = this.#intake.decode('task request', frames);
     if (message === undefined) return;
     if (this.#jobs.has(message.msg_id)) {
       this.#options.refusals.count('a task request under the msg_id of a task that has not ended');
@@ -103,18 +96,18 @@ export class TaskScheduler {
     this.#jobs.set(job.msgId, job);
     if (invalid !== undefined) this.#fail(job, 'InvalidDependency', invalid);
     else this.#place(job);
-    this.#drawConsequences();
+    this.#placeDependents();
   }
 
   /** A reply from an engine: [engine, client, delimiter, message]. */
   reply(frames: readonly Buffer[]): void {
-    const message = this.#decode(frames, this.#fromEngines, 'task reply');
+    const message = this.#intake.decode('task reply', frames);
     const sender = frames[0]?.toString('utf8');
     if (message === undefined || sender === undefined || message.idents.length < 2) return;
     const msgId = parentId(message);
-    const job = msgId === undefined ? undefined : this.#takeBack(sender, msgId);
+    const job = msgId === undefined ? undefined : this.#removePending(sender, msgId);
     if (job === undefined) {
-      this.#passOn(frames, sender, msgId);
+      this.#forwardUnknown(frames, sender, msgId);
       return;
     }
     const { metadata } = message;
@@ -128,22 +121,24 @@ export class TaskScheduler {
   }
 
   /**
-   * A result of a task that this queue never had is of the life of the controller before this one: whoever waits for it
-   * may still be there, and it belongs into the records. It is signed as any other.
+   * Forwards the result of a task that this queue never had. The task was assigned by the previous run of the
+   * controller; its client may still wait for the result, and the hub must record it. Its signature is verified.
    */
-  #passOn(frames: readonly Buffer[], sender: string, msgId: string | undefined): void {
+  #forwardUnknown(frames: readonly Buffer[], sender: string, msgId: string | undefined): void {
     const [engine, client, ...rest] = frames;
     const isKnown = msgId === undefined || this.#jobs.has(msgId) || this.#finished.get(msgId) !== undefined;
     if (isKnown || engine === undefined || client === undefined) {
-      this.#options.log.debug(`reply of engine ${sender} to ${msgId ?? 'nothing'}, which it does not have`);
+      this.#options.log.debug(
+        `ignored a reply of engine ${sender} to ${msgId ?? 'no task'}, which it does not have`,
+      );
       return;
     }
-    this.#options.log.info(`engine ${sender} has answered ${msgId}, a task of the run before`);
+    this.#options.log.info(`forwarded the reply of engine ${sender} to ${msgId}, a task of the previous run`);
     this.#deliver([client, engine, ...rest]);
   }
 
-  /** The task that an engine answers, from what it has; also from what it had before it was unregistered. */
-  #takeBack(uuid: string, msgId: string): Job | undefined {
+  /** Removes a task from its engine, also from an engine that was unregistered. */
+  #removePending(uuid: string, msgId: string): Job | undefined {
     const departed = [...this.#departed.keys()].filter((engine) => engine.uuid === uuid);
     for (const engine of [this.#pool.get(uuid), ...departed]) {
       const job = engine?.pending.get(msgId);
@@ -158,7 +153,7 @@ export class TaskScheduler {
     const [from, client, ...rest] = frames;
     if (from === undefined || client === undefined) return;
     const swapped = [client, from, ...rest];
-    // A task that its client aborted must not come back elsewhere.
+    // An aborted task must not be retried on another engine.
     if (status === 'error' && job.retries > 0) {
       job.retries--;
       job.blacklist.add(engine);
@@ -175,15 +170,6 @@ export class TaskScheduler {
     this.#options.toClient(frames);
   }
 
-  #decode(frames: readonly Buffer[], history: ReplayHistory, what: string): AnyMessage | undefined {
-    try {
-      return this.#options.session.decode(frames, history);
-    } catch (error) {
-      this.#options.refusals.count(`a ${what}: ${error instanceof Error ? error.message : String(error)}`);
-      return undefined;
-    }
-  }
-
   #invalidDependency(job: Job): string | undefined {
     if (!job.valid) return 'after and follow take lists of msg_ids';
     for (const id of job.dependencies) {
@@ -195,7 +181,7 @@ export class TaskScheduler {
     return undefined;
   }
 
-  /** Runs a task, queues it, or fails it. */
+  /** Runs, queues or fails a task. */
   #place(job: Job): void {
     const finished = this.#finished.get;
     if (job.after.unreachable(finished) || job.follow.unreachable(finished)) {
@@ -219,7 +205,7 @@ export class TaskScheduler {
     }
   }
 
-  /** Gives the task to an engine; false when none can take it now. */
+  /** Assigns a task to an engine. @returns false when no engine can take it now */
   #run(job: Job): boolean {
     const finished = this.#finished.get;
     const allows = job.anywhere
@@ -238,32 +224,32 @@ export class TaskScheduler {
     return !job.blacklist.has(uuid) && (job.targets === undefined || job.targets.has(uuid));
   }
 
-  /** An engine has room. Others that have some can do nothing of what is ready: each task was tried there when it came. */
+  /** Runs ready tasks on an engine with room. Other engines with room were tried when each task was placed. */
   #runReady(uuid: string): void {
     for (const job of this.#ready.values()) {
       if (!this.#pool.hasRoomAt(uuid)) break;
       this.#run(job);
     }
-    this.#drawConsequences();
+    this.#placeDependents();
   }
 
   /**
-   * Fails a task that no engine can run, now or when another task has ended. A task that was refused or has failed
-   * everywhere waits for a new engine only if it has a timeout.
+   * Fails a task that no engine can run, neither now nor after another task ends. A task that was refused or has failed
+   * on all engines waits for a new engine only if it has a timeout.
    */
   #failIfImpossible(job: Job): boolean {
     if (job.anywhere) return false;
     const finished = this.#finished.get;
-    let places = [...this.#pool.uuids()];
-    if (job.follow.ids.size > 0) places = places.filter((uuid) => this.#mayFollow(job.follow, uuid));
-    if (places.length === 0 && job.follow.ids.size > 0 && job.follow.engines(finished).size > 0) {
+    let candidates = [...this.#pool.uuids()];
+    if (job.follow.ids.size > 0) candidates = candidates.filter((uuid) => this.#mayFollow(job.follow, uuid));
+    if (candidates.length === 0 && job.follow.ids.size > 0 && job.follow.engines(finished).size > 0) {
       return this.#fail(
         job,
         'ImpossibleDependency',
         'the tasks to follow ran on several engines, or on one that is gone',
       );
     }
-    if (places.some((uuid) => this.#admits(job, uuid))) return false;
+    if (candidates.some((uuid) => this.#admits(job, uuid))) return false;
     if (job.targets === undefined && (this.#pool.size === 0 || job.timeout > 0)) return false;
     if (job.lastFailure !== undefined) {
       this.#unqueue(job);
@@ -276,8 +262,8 @@ export class TaskScheduler {
 
   #mayFollow(follow: Dependency, uuid: string): boolean {
     if (follow.metOn(uuid, this.#finished.get)) return true;
-    const open = [...follow.ids].some((id) => this.#finished.get(id) === undefined);
-    if (!open) return false;
+    const hasUnfinished = [...follow.ids].some((id) => this.#finished.get(id) === undefined);
+    if (!hasUnfinished) return false;
     if (!follow.all) return true;
     const engines = follow.engines(this.#finished.get);
     return engines.size === 0 || (engines.size === 1 && engines.has(uuid));
@@ -286,7 +272,7 @@ export class TaskScheduler {
   #timeOut(job: Job): void {
     if (!this.#ready.has(job.msgId) && !this.#waiting.has(job.msgId)) return;
     this.#fail(job, 'TaskTimeout', `no engine could run the task within ${job.timeout / 1000} s`);
-    this.#drawConsequences();
+    this.#placeDependents();
   }
 
   #failStranded(engine: PoolEngine): void {
@@ -299,7 +285,7 @@ export class TaskScheduler {
       const [client, ...rest] = frames;
       if (client !== undefined) this.#conclude(job, uuid, [Buffer.from(uuid), client, ...rest], 'error');
     }
-    this.#drawConsequences();
+    this.#placeDependents();
   }
 
   #fail(job: Job, ename: string, evalue: string): true {
@@ -328,16 +314,16 @@ export class TaskScheduler {
     }
   }
 
-  #end(job: Job, how: { success: boolean; engine: string }): void {
+  #end(job: Job, outcome: { success: boolean; engine: string }): void {
     this.#jobs.delete(job.msgId);
-    this.#finished.set(job.msgId, how);
+    this.#finished.set(job.msgId, outcome);
     this.#ended.push(job.msgId);
   }
 
-  /** Starts or fails those that depended on what has ended. */
-  #drawConsequences(): void {
-    if (this.#drawing) return;
-    this.#drawing = true;
+  /** Places the tasks that depend on ended tasks. */
+  #placeDependents(): void {
+    if (this.#placingDependents) return;
+    this.#placingDependents = true;
     try {
       for (let id = this.#ended.shift(); id !== undefined; id = this.#ended.shift()) {
         const dependents = this.#dependents.get(id);
@@ -350,7 +336,7 @@ export class TaskScheduler {
         }
       }
     } finally {
-      this.#drawing = false;
+      this.#placingDependents = false;
     }
   }
 }

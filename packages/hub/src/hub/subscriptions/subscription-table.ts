@@ -1,0 +1,176 @@
+import { ReportedError } from '../../common/errors.js';
+import type { Feed } from './feed.js';
+import { FeedIndex } from './feed-index.js';
+import type { Subscription } from './subscription.js';
+
+export interface TableLimits {
+  /** Subscriptions of one session; 256 by default. */
+  readonly perSession: number;
+  /** Subscriptions in total; 4,096 by default. */
+  readonly total: number;
+  /** Distinct queries; 1,024 by default. */
+  readonly queries: number;
+  /** How long a feed without subscribers is kept, in ms. */
+  readonly resumeTime: number;
+  /** How many feeds without subscribers are kept. */
+  readonly resumeQueries: number;
+}
+
+/** The state of a feed when its last subscriber left. */
+interface UnwatchedFeed {
+  readonly since: number;
+  /** The sequence number up to which that subscriber had received changes. */
+  readonly sentTo: number;
+}
+
+/** The subscriptions and their feeds, within limits. It keeps feeds without subscribers for clients that resume. */
+export class SubscriptionTable {
+  readonly #limits: TableLimits;
+  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #feeds = new Map<string, Feed>();
+  /** In the order in which their last subscribers left. */
+  readonly #unwatchedFeeds = new Map<Feed, UnwatchedFeed>();
+  /** Undefined after a change of the feeds. */
+  #index: FeedIndex | undefined;
+
+  constructor(limits: TableLimits) {
+    this.#limits = limits;
+  }
+
+  get subscriptions(): Iterable<Subscription> {
+    return this.#subscriptions.values();
+  }
+
+  get subscriptionCount(): number {
+    return this.#subscriptions.size;
+  }
+
+  get feeds(): Iterable<Feed> {
+    return this.#feeds.values();
+  }
+
+  get feedCount(): number {
+    return this.#feeds.size;
+  }
+
+  /** The index of all feeds. */
+  get index(): FeedIndex {
+    this.#index ??= new FeedIndex([...this.#feeds.values()]);
+    return this.#index;
+  }
+
+  get(id: string): Subscription | undefined {
+    return this.#subscriptions.get(id);
+  }
+
+  has(subscription: Subscription): boolean {
+    return this.#subscriptions.get(subscription.id) === subscription;
+  }
+
+  add(subscription: Subscription): void {
+    this.#subscriptions.set(subscription.id, subscription);
+    this.updateReadBefore(subscription.feed);
+  }
+
+  remove(subscription: Subscription): void {
+    if (!this.#subscriptions.delete(subscription.id)) return;
+    const { feed } = subscription;
+    this.updateReadBefore(feed);
+    for (const other of this.#subscriptions.values()) if (other.feed === feed) return;
+    if (feed.history === undefined) this.#removeFeed(feed);
+    else this.#keepUnwatched(feed, subscription.sentTo);
+  }
+
+  clear(): void {
+    this.#subscriptions.clear();
+    this.#feeds.clear();
+    this.#unwatchedFeeds.clear();
+    this.#index = undefined;
+  }
+
+  /**
+   * Makes room for one more subscription of a session.
+   * @throws {ReportedError} TooManySubscriptions when a limit is reached
+   */
+  reserve(client: Buffer, session: string): void {
+    const sameSession = [...this.#subscriptions.values()].filter((other) => other.session === session);
+    let count = sameSession.length;
+    // A session has one connection at a time, so the subscriptions of its earlier connections can go.
+    for (const other of sameSession) {
+      if (count < this.#limits.perSession) break;
+      if (other.client.equals(client)) continue;
+      this.remove(other);
+      count--;
+    }
+    const { perSession, total } = this.#limits;
+    if (count >= perSession)
+      throw new ReportedError(
+        'TooManySubscriptions',
+        `this session has ${count} subscriptions, the maximum is ${perSession}`,
+      );
+    if (this.#subscriptions.size >= total)
+      throw new ReportedError(
+        'TooManySubscriptions',
+        `this hub has ${this.#subscriptions.size} subscriptions, the maximum is ${total}`,
+      );
+  }
+
+  /** The feed of a name, which has a subscriber again. */
+  reopenFeed(name: string): Feed | undefined {
+    const feed = this.#feeds.get(name);
+    if (feed !== undefined) this.#unwatchedFeeds.delete(feed);
+    return feed;
+  }
+
+  /**
+   * Adds a feed; an unwatched one makes room for it if necessary.
+   * @throws {ReportedError} TooManySubscriptions when there are too many distinct queries
+   */
+  addFeed(feed: Feed): void {
+    const { queries } = this.#limits;
+    const [oldest] = this.#unwatchedFeeds.keys();
+    if (this.#feeds.size >= queries && oldest !== undefined) this.#removeFeed(oldest);
+    if (this.#feeds.size >= queries)
+      throw new ReportedError(
+        'TooManySubscriptions',
+        `this hub evaluates ${this.#feeds.size} distinct queries, the maximum is ${queries}`,
+      );
+    this.#feeds.set(feed.name, feed);
+    this.#index = undefined;
+  }
+
+  /** Sets `feed.readBefore` from the subscriptions of the feed. */
+  updateReadBefore(feed: Feed): void {
+    let latest = 0;
+    for (const other of this.#subscriptions.values()) {
+      if (other.feed !== feed) continue;
+      if (other.readBefore === undefined) {
+        feed.readBefore = undefined;
+        return;
+      }
+      latest = Math.max(latest, other.readBefore);
+    }
+    feed.readBefore = latest;
+  }
+
+  /** Removes the unwatched feeds that no client can resume any more. */
+  removeExpiredFeeds(): void {
+    const oldest = performance.now() - this.#limits.resumeTime;
+    for (const [feed, { since, sentTo }] of this.#unwatchedFeeds)
+      if (since < oldest || (feed.history?.floor ?? 0) > sentTo) this.#removeFeed(feed);
+  }
+
+  #keepUnwatched(feed: Feed, sentTo: number): void {
+    this.#unwatchedFeeds.set(feed, { since: performance.now(), sentTo });
+    for (const oldest of this.#unwatchedFeeds.keys()) {
+      if (this.#unwatchedFeeds.size <= this.#limits.resumeQueries) return;
+      this.#removeFeed(oldest);
+    }
+  }
+
+  #removeFeed(feed: Feed): void {
+    this.#unwatchedFeeds.delete(feed);
+    this.#feeds.delete(feed.name);
+    this.#index = undefined;
+  }
+}
