@@ -46,11 +46,11 @@ describe('a query in a message', () => {
     let deep: unknown = { queue: 'mux' };
     for (let i = 0; i < 45; i++) deep = { $or: [deep] };
     for (const [query, says] of [
-      [deep, 'deeper than 40 levels'],
-      [{ $or: Array.from({ length: 1_001 }, () => ({ queue: 'mux' })) }, 'more than 1000 conditions'],
-      [{ msg_id: { $in: Array.from({ length: 100_001 }, () => '') } }, 'more than 100000'],
-      [{ stdout: { $regex: 'a{900}'.repeat(3) } }, 'more than 2000 instructions'],
-      [{ stdout: { $regex: 'x'.repeat(1_001) } }, 'more than 1000'],
+      [deep, 'at most 40 levels deep'],
+      [{ $or: Array.from({ length: 1_001 }, () => ({ queue: 'mux' })) }, 'at most 1000 conditions'],
+      [{ msg_id: { $in: Array.from({ length: 100_001 }, () => '') } }, 'at most 100000 values, got 100001'],
+      [{ stdout: { $regex: 'a{900}'.repeat(3) } }, 'at most 2000 instructions'],
+      [{ stdout: { $regex: 'x'.repeat(1_001) } }, 'at most 1000 characters, got 1001'],
       [{ stdout: { $regex: '(?=x)' } }, 'lookaround'],
       [{ $where: 'while(true);' }, 'unknown operator "$where"'],
       [{ 'content.a': { $mod: [0, 1] } }, 'divisor'],

@@ -318,7 +318,7 @@ for (const version of stockVersions) {
           );
           expect(rows).toHaveLength(Object.keys(python.tasks).length);
           const nobody = { engine_uuid: { $in: [0, 99].map((id) => rc.engines.get(id)) } };
-          expect(() => rc.dbQuery(nobody)).toThrow(/item 1 is undefined; is there no engine of that id/);
+          expect(() => rc.dbQuery(nobody)).toThrow(/item 1 is undefined; is there no engine with that id/);
         });
 
         it('ends at an abort, with its reason', async () => {

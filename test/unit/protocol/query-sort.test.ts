@@ -116,15 +116,15 @@ describe('a sort', () => {
 
   it.each<[unknown, string]>([
     [{ complete: 1 }, 'did you mean "completed"'],
-    [{ completed: 2 }, 'not the number 2'],
+    [{ completed: 2 }, 'must be 1 (ascending) or -1 (descending), got 2'],
     [{ completed: '1' }, '1 (ascending)'],
     [{ completed: true }, '1 (ascending)'],
-    ['completed', 'a list of pairs'],
-    [5, 'a list of pairs'],
-    [['completed'], 'holds pairs'],
-    [[['completed', 1, 1]], 'holds pairs'],
-    [[[5, 1]], 'holds pairs'],
-    [new Array(3), 'holds pairs'],
+    ['completed', 'an array of pairs'],
+    [5, 'an array of pairs'],
+    [['completed'], 'must be a pair like'],
+    [[['completed', 1, 1]], 'must be a pair like'],
+    [[[5, 1]], 'must be a pair like'],
+    [new Array(3), 'must be a pair like'],
     [
       [
         ['queue', 1],
@@ -139,11 +139,14 @@ describe('a sort', () => {
       ],
       'twice',
     ],
-    [{ buffers: 1 }, 'no order'],
+    [{ buffers: 1 }, 'cannot sort by'],
     [{ content: 1 }, 'a path inside'],
-    [{ 'stdout.x': 1 }, 'no dict'],
-    [{ $natural: 1 }, 'no key to sort by'],
-    [Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`content.k${i}`, 1])), 'more than 32'],
+    [{ 'stdout.x': 1 }, 'is not a dict'],
+    [{ $natural: 1 }, 'sort keys must be TaskRecord keys or paths'],
+    [
+      Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`content.k${i}`, 1])),
+      'at most 32 keys, got 33',
+    ],
   ])('%j is refused', (sort, message) => {
     expect(() => parseSort(sort)).toThrow(InvalidQueryError);
     expect(() => parseSort(sort)).toThrow(message);

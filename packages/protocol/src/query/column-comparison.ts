@@ -5,6 +5,7 @@ import type { Comparison, Field } from './tree.js';
 import { typeSet } from './type-names.js';
 import { equalValues } from './values.js';
 
+/** MongoDB's type of a column's values. */
 const TYPES: { readonly [K in ColumnKind]: string } = {
   text: 'string',
   date: 'date',
@@ -13,46 +14,47 @@ const TYPES: { readonly [K in ColumnKind]: string } = {
 };
 
 /**
- * Columns that some hubs' records do not have at all; a reply cannot tell them from null, so null counts as missing.
- * Every other column is in each record, null or not, as in the documents of ipyparallel's MongoDB backend.
+ * Columns that the records of some hubs do not have. A reply does not distinguish missing from null, so null counts as
+ * missing. Every other column exists in each record, as in the documents of ipyparallel's MongoDB backend.
  */
-const MAY_BE_MISSING: ReadonlySet<TaskKey> = new Set(['label', 'display_data']);
+const OPTIONAL_COLUMNS: ReadonlySet<TaskKey> = new Set(['label', 'display_data']);
 
-const EVERY: Comparison = { op: '$nin', values: [] };
-const NONE: Comparison = { op: '$in', values: [] };
-const NULL: Comparison = { op: '$eq', value: null };
-const NOT_NULL: Comparison = { op: '$ne', value: null };
+const MATCH_ALL: Comparison = { op: '$nin', values: [] };
+const MATCH_NONE: Comparison = { op: '$in', values: [] };
+const IS_NULL: Comparison = { op: '$eq', value: null };
+const IS_NOT_NULL: Comparison = { op: '$ne', value: null };
 
 /**
- * Says a comparison of a column in the operators that every store has: what a column holds is known, so `$exists`,
- * `$type` and `$all` are questions of null and equality.
- * @throws InvalidQueryError for what no column of its kind can answer
+ * Rewrites a comparison of a column with the operators that every store supports. The type of a column is known, so
+ * `$exists`, `$type` and `$all` become tests for null or equality.
+ * @throws {InvalidQueryError} for an operator that can never match a column
  */
 export function columnComparison({ name, column }: Field, comparison: Comparison): Comparison {
   const kind = TASK_COLUMNS[column];
   switch (comparison.op) {
     case '$exists':
-      if (MAY_BE_MISSING.has(column)) return comparison.value ? NOT_NULL : NULL;
-      return comparison.value ? EVERY : NONE;
+      if (OPTIONAL_COLUMNS.has(column)) return comparison.value ? IS_NOT_NULL : IS_NULL;
+      return comparison.value ? MATCH_ALL : MATCH_NONE;
     case '$type': {
       const types = typeSet(comparison.types);
-      const value = types.has(TYPES[kind]);
-      const nulls = types.has('null') && !MAY_BE_MISSING.has(column);
-      if (value) return nulls ? EVERY : NOT_NULL;
-      return nulls ? NULL : NONE;
+      const matchesValues = types.has(TYPES[kind]);
+      const matchesNull = types.has('null') && !OPTIONAL_COLUMNS.has(column);
+      if (matchesValues) return matchesNull ? MATCH_ALL : IS_NOT_NULL;
+      return matchesNull ? IS_NULL : MATCH_NONE;
     }
     case '$all': {
       const [first, ...more] = comparison.values;
-      if (comparison.values.length === 0 || more.some((value) => !equalValues(value, first))) return NONE;
+      if (comparison.values.length === 0 || more.some((value) => !equalValues(value, first)))
+        return MATCH_NONE;
       return { op: '$eq', value: first };
     }
     case '$mod':
     case '$size':
     case '$elemMatch':
       throw new InvalidQueryError(
-        `${comparison.op} of "${name}": the key holds ${kind === 'buffers' ? 'buffers' : `a ${kind}`}, never ${
-          comparison.op === '$mod' ? 'a number' : 'a list to look into'
-        }; a path into a dict may`,
+        `${comparison.op} cannot be used on "${name}", which holds ${kind === 'buffers' ? 'buffers' : `a ${kind}`}, never ${
+          comparison.op === '$mod' ? 'a number' : 'a list that a query can search'
+        }; use it on a path inside a dict, for example "result_content.data"`,
       );
     default:
       return comparison;
@@ -60,12 +62,12 @@ export function columnComparison({ name, column }: Field, comparison: Comparison
 }
 
 /**
- * The same tests of a column with at most one `$in` and one `$nin` for all that ask for equality. A column's value is
- * one value, so lists can be joined; inside `$not`, an object of operators has room for each name once.
+ * Merges all equality tests of one column into at most one `$in` and one `$nin`. This is exact because a column holds a
+ * single value, and necessary inside `$not`, whose object can hold each operator only once.
  */
 export function mergeEquality(comparisons: readonly Comparison[]): Comparison[] {
-  let listed: readonly unknown[] | undefined;
-  let unlisted: readonly unknown[] | undefined;
+  let included: readonly unknown[] | undefined;
+  let excluded: readonly unknown[] | undefined;
   const others: Comparison[] = [];
   for (const comparison of comparisons) {
     if (!('values' in comparison) && comparison.op !== '$eq' && comparison.op !== '$ne') {
@@ -74,14 +76,14 @@ export function mergeEquality(comparisons: readonly Comparison[]): Comparison[] 
     }
     const values = 'values' in comparison ? comparison.values : [comparison.value];
     if (comparison.op === '$eq' || comparison.op === '$in') {
-      listed = listed === undefined ? values : listed.filter(listTest(values));
+      included = included === undefined ? values : included.filter(listTest(values));
     } else {
-      unlisted = [...(unlisted ?? []), ...values];
+      excluded = [...(excluded ?? []), ...values];
     }
   }
   return [
     ...others,
-    ...(listed === undefined ? [] : [{ op: '$in', values: listed } as const]),
-    ...(unlisted === undefined ? [] : [{ op: '$nin', values: unlisted } as const]),
+    ...(included === undefined ? [] : [{ op: '$in', values: included } as const]),
+    ...(excluded === undefined ? [] : [{ op: '$nin', values: excluded } as const]),
   ];
 }

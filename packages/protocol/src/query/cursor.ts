@@ -1,25 +1,32 @@
 import { InvalidQueryError } from '../common/errors.js';
 import { TASK_COLUMNS } from '../tasks/task-record.js';
+import { describe } from './describe.js';
 import { type Sort, type SortKeys, toWireSort } from './sort.js';
 
-/** A cursor is not longer than this; who sorts by longer values must page otherwise. */
+/** The maximum length of a cursor, in characters. A sort by longer values cannot be paged with cursors. */
 const MAX_LENGTH = 1 << 20;
 const MAX_DEPTH = 200;
 
 /**
- * The place of a record in an order, as a text for `after`: base64url of the sort and the record's keys. It stays right
- * while records come and go, since it says where to go on and not how many to skip.
+ * Encodes the position of a record in a sort, as a string for `after`: base64url of the sort and the record's sort keys.
+ * The position stays valid while records are added and removed, because it does not count records.
  */
 export function encodeCursor(sort: Sort, keys: SortKeys): string {
   const text = JSON.stringify([signature(sort), keys.map(encodeValue)]);
   return Buffer.from(text, 'utf8').toString('base64url');
 }
 
-/** Reads a cursor. @throws InvalidQueryError when it is none, or one of another sort */
+/**
+ * Decodes a cursor.
+ * @throws {InvalidQueryError} when the cursor is damaged or belongs to another sort
+ */
 export function decodeCursor(sort: Sort, cursor: unknown): SortKeys {
-  if (typeof cursor !== 'string') throw new InvalidQueryError('a cursor (`after`) is a text');
+  if (typeof cursor !== 'string')
+    throw new InvalidQueryError(`the cursor (\`after\`) must be a string, got ${describe(cursor)}`);
   if (cursor.length > MAX_LENGTH)
-    throw new InvalidQueryError(`a cursor (\`after\`) is longer than ${MAX_LENGTH} characters`);
+    throw new InvalidQueryError(
+      `the cursor (\`after\`) must have at most ${MAX_LENGTH} characters, got ${cursor.length}`,
+    );
   let content: unknown;
   try {
     content = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
@@ -29,18 +36,20 @@ export function decodeCursor(sort: Sort, cursor: unknown): SortKeys {
   if (!Array.isArray(content) || content.length !== 2) throw broken();
   const [sorted, keys] = content as [unknown, unknown];
   if (sorted !== signature(sort)) {
-    throw new InvalidQueryError('the cursor (`after`) belongs to another sort than the one asked for');
+    throw new InvalidQueryError(
+      'the cursor (`after`) belongs to another sort; use the sort with which it was created',
+    );
   }
   if (!Array.isArray(keys) || keys.length !== sort.length) throw broken();
   return sort.map(({ field }, i) => {
     const key = decodeValue(keys[i], 0);
-    // What a column holds is known; a forged cursor must not bring anything else to a store.
+    // A forged cursor must not pass a value of the wrong type to a store.
     if (field.path.length > 0 || key === null) return key;
-    const fits =
+    const isValid =
       TASK_COLUMNS[field.column] === 'date'
         ? key instanceof Date && !Number.isNaN(key.getTime())
         : typeof key === 'string';
-    if (!fits) throw broken();
+    if (!isValid) throw broken();
     return key;
   });
 }
@@ -49,7 +58,7 @@ const broken = (): InvalidQueryError => new InvalidQueryError('the cursor (`afte
 
 const signature = (sort: Sort): string => JSON.stringify(toWireSort(sort));
 
-// JSON, with lists and what JSON lacks as lists that begin with a letter.
+// JSON in which arrays, and values that JSON does not have, are arrays that begin with a one-letter tag.
 function encodeValue(value: unknown): unknown {
   if (value === undefined) return ['e'];
   if (typeof value === 'bigint') return ['n', value.toString()];

@@ -8,13 +8,13 @@ import type { Comparison, ElementNode, QueryNode } from './tree.js';
 import { bsonType, typeSet } from './type-names.js';
 import { compareValues } from './values.js';
 
-/** Reads one column of a record; date columns must come as Dates (or null). */
+/** Reads one column of a record; it must return a Date or null for a date column. */
 export type ColumnReader<R> = (record: R, column: TaskKey) => unknown;
 
 /** Whether a record matches. */
 export type Predicate<R> = (record: R) => boolean;
 
-/** Compiles a validated query to a predicate with MongoDB's meaning: nulls, missing fields and arrays included. */
+/** Compiles a validated query to a predicate with MongoDB's semantics, including those of null, missing fields and arrays. */
 export function compilePredicate<R>(node: QueryNode, read: ColumnReader<R>): Predicate<R> {
   if (node.kind !== 'test')
     return junction(
@@ -26,7 +26,7 @@ export function compilePredicate<R>(node: QueryNode, read: ColumnReader<R>): Pre
   return (record) => test(read(record, column));
 }
 
-/** A predicate over records as {@link TaskRecord} has them (Dates in date columns). */
+/** Compiles a predicate for {@link TaskRecord}s, with Dates in the date columns. */
 export function recordPredicate(node: QueryNode): Predicate<{ readonly [key: string]: unknown }> {
   return compilePredicate(node, (record, column) => getOwn(record, column));
 }
@@ -34,21 +34,21 @@ export function recordPredicate(node: QueryNode): Predicate<{ readonly [key: str
 function junction<R>(kind: 'and' | 'or' | 'nor', tests: readonly Predicate<R>[]): Predicate<R> {
   const [only] = tests;
   if (only !== undefined && tests.length === 1) return kind === 'nor' ? (record) => !only(record) : only;
-  const wanted = kind === 'and';
-  const otherwise = kind !== 'or';
-  // All of an `and` must hold: the first that does not decides. Of the others, the first that does.
+  const expected = kind === 'and';
+  const defaultResult = kind !== 'or';
+  // The first test that fails decides an `and`; the first that passes decides an `or` or `nor`.
   return (record) => {
-    for (const test of tests) if (test(record) !== wanted) return !otherwise;
-    return otherwise;
+    for (const test of tests) if (test(record) !== expected) return !defaultResult;
+    return defaultResult;
   };
 }
 
-/** A test of one value; `undefined` stands for a field that is missing. */
+/** A test of one value; a missing field is `undefined`. */
 type ValueTest = (value: unknown) => boolean;
 
 /**
- * Whether any value of a field passes. A field stands for its value and, where `items` is set and the value is an
- * array, for each of its items as well.
+ * Whether any value of a field passes the test. If `items` is set and the value is an array, its items are tested as
+ * well as the array itself.
  */
 type SomeValue = (root: unknown, test: ValueTest, items: boolean) => boolean;
 
@@ -71,7 +71,7 @@ function someAt(
   if (at === path.length) return someAtColumn(value, test, items);
   const step = path[at] as string;
   if (Array.isArray(value)) {
-    // A number addresses an item, which then stands for itself alone; and every object in an array is looked into.
+    // A number selects an item by position. The path also continues in every object of the array.
     if (isPosition(step, value)) {
       const item: unknown = value[Number(step)];
       if (at + 1 === path.length) {
@@ -89,7 +89,7 @@ function someAt(
   return test(undefined);
 }
 
-// An array inside an array is to `$elemMatch` an object whose keys are positions.
+// `$elemMatch` treats an array inside an array as an object whose keys are the positions.
 function someAtItem(path: readonly string[]): SomeValue {
   const [first = ''] = path;
   return (root, test, items) => {
@@ -98,7 +98,7 @@ function someAtItem(path: readonly string[]): SomeValue {
   };
 }
 
-/** A comparison of a field: of any of its values, except that a negation is of none. */
+/** Compiles a comparison of a field: any of its values must pass, or for a negated operator, none of them may. */
 function compileField(comparison: Comparison, some: SomeValue): ValueTest {
   switch (comparison.op) {
     case '$ne':
@@ -134,7 +134,7 @@ function every(tests: readonly ValueTest[]): ValueTest {
   return junction('and', tests);
 }
 
-/** A comparison of one value by itself: an array stands for the array only. */
+/** Compiles a comparison of one value; the items of an array are not tested. */
 function compileValue(comparison: Comparison): ValueTest {
   switch (comparison.op) {
     case '$eq':
@@ -161,7 +161,7 @@ function compileValue(comparison: Comparison): ValueTest {
     case '$exists':
       return comparison.value ? isPresent : not(isPresent);
     case '$mod':
-      return congruent(comparison.divisor, comparison.remainder);
+      return hasRemainder(comparison.divisor, comparison.remainder);
     case '$all':
       if (comparison.values.length === 0) return () => false;
       return every(comparison.values.map(equalTo));
@@ -215,15 +215,15 @@ function ordered(op: '$gt' | '$gte' | '$lt' | '$lte', bound: unknown): ValueTest
     const order = compareValues(value, bound);
     if (order === undefined) return false;
     if (order === 0) return equal;
-    // NaN has a place in a sort, but is neither less nor greater than any number.
+    // compareValues orders NaN for sorting, but NaN is neither less nor greater than any number.
     return order < 0 === less && !Number.isNaN(value) && !Number.isNaN(bound);
   };
 }
 
 const LONG = 2 ** 63;
 
-// What lies past the decimal point is cut off, and the sign is that of the value, as in C.
-function congruent(divisor: number, remainder: number): ValueTest {
+// As in C, fractions are truncated and the remainder has the sign of the value.
+function hasRemainder(divisor: number, remainder: number): ValueTest {
   return (value) => {
     if (typeof value === 'bigint') {
       return value >= -BigInt(LONG) && value < BigInt(LONG) && value % BigInt(divisor) === BigInt(remainder);

@@ -12,7 +12,7 @@ function tokens(pattern: string): Token[] {
     } else if (char === '?') {
       out.push({ star: false, matches: () => true });
     } else if (char === '[') {
-      // A `]` right after the opening (or its negation) is a member; without a closing one, `[` is itself.
+      // A `]` right after `[` or `[!` is a member of the set. A `[` without a closing `]` is a literal.
       const negated = chars[i + 1] === '!';
       const start = i + (negated ? 2 : 1);
       const end = chars.indexOf(']', start + 1);
@@ -50,8 +50,8 @@ function codePoint(char: string | undefined): number {
 }
 
 /**
- * Compiles a pattern of Python's fnmatch (`*`, `?`, `[seq]`, `[!seq]`; case counts). Matching takes time
- * proportional to pattern × text at worst: only the last `*` is ever retried.
+ * Compiles a pattern of Python's fnmatch (`*`, `?`, `[seq]`, `[!seq]`), case-sensitive. Matching backtracks to the last
+ * `*` only, so its time is at most proportional to pattern length × text length.
  */
 export function compileGlob(pattern: string): (text: string) => boolean {
   const program = tokens(pattern);
@@ -86,7 +86,7 @@ export function compileGlob(pattern: string): (text: string) => boolean {
 
 const unitsOf = (code: number): number => (code > 0xffff ? 2 : 1);
 
-/** The literal text that every match of a pattern begins with. */
+/** The literal prefix of every text that matches a pattern. */
 export function globPrefix(pattern: string): string {
   return pattern.slice(0, pattern.search(/[*?[]|$/));
 }

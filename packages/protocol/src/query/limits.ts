@@ -1,16 +1,16 @@
-/** How much a query may hold. */
+/** The limits of a query. */
 export interface QueryLimits {
-  /** Conditions and sub-queries in all; 1,000 by default. */
+  /** Conditions and sub-queries in total; 1,000 by default. */
   readonly conditions: number;
-  /** Nesting of sub-queries, `$not` and `$elemMatch`; 40 by default, about as many as MongoDB allows. */
+  /** Nesting of sub-queries, `$not` and `$elemMatch`, in levels; 40 by default, about the limit of MongoDB. */
   readonly depth: number;
-  /** Nesting of a value; 100 by default, fewer in deep sub-queries. */
+  /** Nesting of a value, in levels; 100 by default, fewer in deep sub-queries. */
   readonly valueDepth: number;
-  /** Values of one `$in`, `$nin` or `$all`; 100,000 by default. */
+  /** Values in one `$in`, `$nin` or `$all`; 100,000 by default. */
   readonly listLength: number;
-  /** Characters of one pattern (`$regex`, `$glob`); 1,000 by default. */
+  /** Characters in one pattern (`$regex`, `$glob`); 1,000 by default. */
   readonly patternLength: number;
-  /** Instructions that all regular expressions of a query compile to; 2,000 by default. */
+  /** Instructions of all compiled regular expressions of a query; 2,000 by default. */
   readonly programSize: number;
 }
 
@@ -24,8 +24,8 @@ export const DEFAULT_LIMITS: QueryLimits = {
 };
 
 /**
- * A message may nest 200 levels. A sub-query takes four of them at most: a list and an object, and again a list and an
- * object where one object has no room for its conditions.
+ * The nesting allowed for a value at a depth of sub-queries. A message may nest 200 levels, and a sub-query uses up to
+ * four: an array and an object, twice if its conditions do not fit into one object.
  */
 export const valueDepthIn = (limits: QueryLimits, subQueries: number): number =>
   Math.min(limits.valueDepth, 180 - 4 * subQueries);

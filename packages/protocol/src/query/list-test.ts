@@ -1,30 +1,30 @@
 import { compareAnyType } from './values.js';
 
-/** Whether a value equals one of a list: by hash, or by halves for what has no hash, however long the list. */
+/** Compiles a test for equality with any value of a list. It uses hashing, or binary search for arrays and objects. */
 export function listTest(wanted: readonly unknown[]): (value: unknown) => boolean {
   const texts = new Set<string>();
   const numbers = new Set<number | bigint>();
   const dates = new Set<number>();
   const others: unknown[] = [];
-  let nulls = false;
+  let matchesNull = false;
   for (const value of wanted) {
     if (typeof value === 'string') texts.add(value);
     else if (typeof value === 'number' || typeof value === 'bigint') numbers.add(numberKey(value));
     else if (value instanceof Date) dates.add(value.getTime());
-    else if (value === null || value === undefined) nulls = true;
+    else if (value === null || value === undefined) matchesNull = true;
     else others.push(value);
   }
   others.sort(compareAnyType);
   return (value) => {
     if (typeof value === 'string') return texts.has(value);
-    if (value === null || value === undefined) return nulls;
+    if (value === null || value === undefined) return matchesNull;
     if (typeof value === 'number' || typeof value === 'bigint') return numbers.has(numberKey(value));
     if (value instanceof Date) return dates.has(value.getTime());
     return others.length > 0 && includes(others, value);
   };
 }
 
-// The two kinds of number are equal by value; to a Set they are not.
+// A number and a bigint of the same value must match, but a Set distinguishes them.
 function numberKey(value: number | bigint): number | bigint {
   if (typeof value === 'number')
     return Number.isInteger(value) && !Number.isSafeInteger(value) ? BigInt(value) : value;

@@ -6,103 +6,112 @@ import { translateRegExp } from './regex.js';
 import type { Comparison } from './tree.js';
 import { TYPE_NAMES } from './type-names.js';
 
-// What operators take besides values, checked as MongoDB checks it. `at` says in messages which operator of which field.
+// Validates the operands that are not plain values, by the rules of MongoDB. `subject` names the operator and the field
+// in errors, for example `$mod of "content.v"`.
 
 const LONG = 2 ** 63;
 
-/** `[divisor, remainder]`; what lies past the decimal point is cut off. */
-export function parseMod(operand: unknown, at: string): Comparison {
+/** Parses `[divisor, remainder]`; fractions are truncated. */
+export function parseMod(operand: unknown, subject: string): Comparison {
   if (!Array.isArray(operand) || operand.length !== 2) {
     throw new InvalidQueryError(
-      `${at} takes a list of two numbers, [divisor, remainder], not ${describe(operand)}`,
+      `${subject} must be an array of two numbers, [divisor, remainder], got ${describe(operand)}`,
     );
   }
   const [divisor, remainder] = Array.from(operand as unknown[], (value, i) => {
     if (typeof value !== 'number' || !(value >= -LONG && value < LONG)) {
       throw new InvalidQueryError(
-        `${at}: the ${i === 0 ? 'divisor' : 'remainder'} is a number of 64 bits, not ${describe(value)}`,
+        `${subject}: the ${i === 0 ? 'divisor' : 'remainder'} must be a 64-bit number, got ${describe(value)}`,
       );
     }
     return Math.trunc(value) + 0;
   }) as [number, number];
-  if (divisor === 0) throw new InvalidQueryError(`${at}: the divisor cannot be 0`);
+  if (divisor === 0) throw new InvalidQueryError(`${subject}: the divisor must not be 0`);
   return { op: '$mod', divisor, remainder };
 }
 
-export function parseSize(operand: unknown, at: string): Comparison {
+export function parseSize(operand: unknown, subject: string): Comparison {
   if (typeof operand !== 'number' || !Number.isSafeInteger(operand) || operand < 0)
-    throw new InvalidQueryError(`${at} takes a whole number that is not negative, not ${describe(operand)}`);
+    throw new InvalidQueryError(`${subject} must be a non-negative integer, got ${describe(operand)}`);
   return { op: '$size', size: operand + 0 };
 }
 
-/** True or false; a number stands for true unless it is 0. */
-export function parseExists(operand: unknown, at: string): boolean {
+/** Parses a boolean; like MongoDB, accepts a number, which is true unless it is 0. */
+export function parseExists(operand: unknown, subject: string): boolean {
   if (typeof operand === 'number') return operand !== 0;
   if (typeof operand !== 'boolean')
-    throw new InvalidQueryError(`${at} takes true or false, not ${describe(operand)}`);
+    throw new InvalidQueryError(`${subject} must be true or false, got ${describe(operand)}`);
   return operand;
 }
 
-/** Names or numbers of types, one or a list. */
-export function parseTypes(operand: unknown, at: string): string[] {
+/** Parses the name or number of a type, or a list of them. */
+export function parseTypes(operand: unknown, subject: string): string[] {
   const list: unknown[] = Array.isArray(operand) ? Array.from(operand as unknown[]) : [operand];
-  if (list.length === 0) throw new InvalidQueryError(`${at} takes at least one type`);
+  if (list.length === 0)
+    throw new InvalidQueryError(`${subject} must have at least one type, got an empty array`);
   const names = list.map((type) => {
     if (typeof type === 'number') {
       for (const [name, code] of TYPE_NAMES) if (code === type) return name;
-      throw new InvalidQueryError(`${at}: there is no type of the number ${type}`);
+      throw new InvalidQueryError(`${subject}: unknown type number ${type}`);
     }
     if (typeof type !== 'string')
       throw new InvalidQueryError(
-        `${at} takes the name or number of a type, or a list of them, not ${describe(type)}`,
+        `${subject} must be the name or number of a type, or an array of them, got ${describe(type)}`,
       );
     if (TYPE_NAMES.has(type)) return type;
     throw new InvalidQueryError(
-      `${at}: there is no type ${describe(type)}${didYouMean(type.slice(0, 60), TYPE_NAMES.keys())}`,
+      `${subject}: unknown type ${describe(type)}${didYouMean(type.slice(0, 60), TYPE_NAMES.keys())}`,
     );
   });
   return [...new Set(names)];
 }
 
-/** A regular expression as a query has it, with flags in the order `ims`. */
+/** A regular expression in RE2 syntax. */
 export interface Pattern {
   readonly pattern: string;
+  /** The flags among `i`, `m` and `s`, in the order `ims`. */
   readonly flags: string;
 }
 
-/** A JavaScript RegExp, or `$regex` with its `$options`. */
-export function parsePattern(regex: unknown, options: unknown, at: string): Pattern {
+/** Parses a JavaScript RegExp, or `$regex` with its `$options`. */
+export function parsePattern(regex: unknown, options: unknown, subject: string): Pattern {
   if (regex instanceof RegExp) {
     if (regex.flags !== '' && options !== undefined)
-      throw new InvalidQueryError(`${at}: options are set in both $regex and $options`);
-    const flags = parseFlags(options ?? regex.flags, at);
-    // A pattern that RE2 has no word for is left as it is, and refused when it is compiled.
-    return { pattern: checkPattern(translateRegExp(regex.source), at), flags };
+      throw new InvalidQueryError(
+        `${subject}: flags are set in both $regex and $options; set them in one of them`,
+      );
+    const flags = parseFlags(options ?? regex.flags, subject);
+    // The translation keeps syntax that RE2 does not support; compiling the pattern rejects it.
+    return { pattern: checkPattern(translateRegExp(regex.source), subject), flags };
   }
   if (typeof regex !== 'string')
-    throw new InvalidQueryError(`${at} takes a text or a regular expression, not ${describe(regex)}`);
-  return { pattern: checkPattern(regex, at), flags: parseFlags(options ?? '', at) };
+    throw new InvalidQueryError(
+      `${subject} must be a string or a regular expression, got ${describe(regex)}`,
+    );
+  return { pattern: checkPattern(regex, subject), flags: parseFlags(options ?? '', subject) };
 }
 
-function checkPattern(pattern: string, at: string): string {
-  if (pattern.includes('\0')) throw new InvalidQueryError(`${at} cannot contain a null byte`);
+function checkPattern(pattern: string, subject: string): string {
+  if (pattern.includes('\0')) throw new InvalidQueryError(`${subject} must not contain a null byte`);
   return pattern;
 }
 
-function parseFlags(flags: unknown, at: string): string {
+function parseFlags(flags: unknown, subject: string): string {
   if (typeof flags !== 'string')
-    throw new InvalidQueryError(`${at}: options are a text of i, m and s, not ${describe(flags)}`);
-  const foreign = [...flags].find((flag) => !'ims'.includes(flag));
-  if (foreign !== undefined) {
     throw new InvalidQueryError(
-      `${at}: the flag ${describe(foreign)} is not supported; i, m and s are, on every store`,
+      `${subject}: $options must be a string of the flags i, m and s, got ${describe(flags)}`,
+    );
+  const unsupported = [...flags].find((flag) => !'ims'.includes(flag));
+  if (unsupported !== undefined) {
+    throw new InvalidQueryError(
+      `${subject}: flag ${describe(unsupported)} is not supported; the supported flags are i, m and s`,
     );
   }
   return [...'ims'].filter((flag) => flags.includes(flag)).join('');
 }
 
-/** Refuses an operator among the values of a list, which MongoDB would not look into. */
-export function checkListed(value: unknown, at: string): void {
+/** Rejects an operator as an item of a list; MongoDB would not apply it. */
+export function checkListed(value: unknown, subject: string): void {
   if (isDict(value) && Object.keys(value).some((key) => key.startsWith('$')))
-    throw new InvalidQueryError(`${at}: a list holds values, not operators`);
+    throw new InvalidQueryError(`${subject} must be a value, got an operator`);
 }

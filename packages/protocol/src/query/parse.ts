@@ -50,83 +50,98 @@ const isOperator = (name: string): name is Operator => (OPERATORS as readonly st
 const isJunction = (name: string): name is JunctionName => Object.hasOwn(JUNCTIONS, name);
 
 /**
- * Validates a query and turns it into a tree; nothing is sent or read before this has passed.
- * @throws InvalidQueryError naming the nearest key or operator, the wrong value, or the limit exceeded
+ * Validates a query and parses it to a tree. Every query is parsed before anything is sent or read.
+ * @throws {InvalidQueryError} when a key, operator or value is invalid or a limit is exceeded; the message suggests the
+ * nearest name
  */
 export function parseQuery(
   query: unknown,
   options: { dates?: DateFormat; limits?: Partial<QueryLimits> } = {},
 ): QueryNode {
-  if (!isDict(query)) throw new InvalidQueryError(`a query is an object, not ${describe(query)}`);
+  if (!isDict(query)) throw new InvalidQueryError(`query must be an object, got ${describe(query)}`);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  return { kind: 'and', nodes: new Parser(options.dates ?? 'date', limits).query(query) };
+  return { kind: 'and', nodes: new QueryParser(options.dates ?? 'date', limits).parse(query) };
 }
 
-/** What a comparison is made on: a field of the record, or of an item inside `$elemMatch`. */
-interface Place {
+/** The target of a comparison: a field of the record, or of an item inside `$elemMatch`. */
+interface Target {
   readonly name: string;
-  /** Absent for what lies inside a dict, where values may be anything. */
+  /** Missing for a path inside a dict, where values may have any type. */
   readonly column?: Field;
 }
 
-class Parser {
+class QueryParser {
   readonly #limits: QueryLimits;
   readonly #values: ValueReader;
   #conditions = 0;
   #depth = 0;
-  #program = 0;
+  #programSize = 0;
 
   constructor(dates: DateFormat, limits: QueryLimits) {
     this.#limits = limits;
     this.#values = new ValueReader(dates);
   }
 
-  /** The parts of a query, all of which must hold. */
-  query(query: Dict): QueryNode[] {
-    return this.#parts<QueryNode>(query, (name, condition) => {
+  /** Parses a query to the parts that must all match. */
+  parse(query: Dict): QueryNode[] {
+    return this.#parseParts<QueryNode>(query, (name, condition) => {
       const field = parseField(name);
-      const place: Place = { name: field.name, ...(field.path.length === 0 ? { column: field } : {}) };
-      return this.#condition(place, condition).map((comparison) => ({ kind: 'test', field, comparison }));
+      const target: Target = { name: field.name, ...(field.path.length === 0 ? { column: field } : {}) };
+      return this.#parseCondition(target, condition).map((comparison) => ({
+        kind: 'test',
+        field,
+        comparison,
+      }));
     });
   }
 
-  #element(query: Dict): ElementNode[] {
-    return this.#parts<ElementNode>(query, (name, condition) => {
+  #parseElementQuery(query: Dict): ElementNode[] {
+    return this.#parseParts<ElementNode>(query, (name, condition) => {
       const path = parseElementPath(name);
-      return this.#condition({ name }, condition).map((comparison) => ({ kind: 'test', path, comparison }));
+      return this.#parseCondition({ name }, condition).map((comparison) => ({
+        kind: 'test',
+        path,
+        comparison,
+      }));
     });
   }
 
-  #parts<N>(query: Dict, tests: (name: string, condition: unknown) => N[]): N[] {
-    return this.#deeper(() => {
+  #parseParts<N>(query: Dict, tests: (name: string, condition: unknown) => N[]): N[] {
+    return this.#withDepth(() => {
       const nodes: N[] = [];
       for (const [name, operand] of Object.entries(query)) {
         if (!name.startsWith('$')) nodes.push(...tests(name, operand));
-        else if (isJunction(name)) nodes.push(...this.#junction(name, operand, tests));
-        else throw this.#misplaced(name);
+        else if (isJunction(name)) nodes.push(...this.#parseJunction(name, operand, tests));
+        else throw this.#misplacedOperator(name);
       }
       return nodes;
     });
   }
 
-  #junction<N>(name: JunctionName, operand: unknown, tests: (name: string, condition: unknown) => N[]): N[] {
+  #parseJunction<N>(
+    name: JunctionName,
+    operand: unknown,
+    tests: (name: string, condition: unknown) => N[],
+  ): N[] {
     if (!Array.isArray(operand) || operand.length === 0)
-      throw new InvalidQueryError(`"${name}" takes a list of one or more queries, not ${describe(operand)}`);
+      throw new InvalidQueryError(
+        `"${name}" must be an array of at least one query, got ${describe(operand)}`,
+      );
     const branches = Array.from(operand as unknown[], (branch, i) => {
       if (!isDict(branch))
-        throw new InvalidQueryError(`"${name}" takes a list of queries; item ${i} is ${describe(branch)}`);
-      this.#count();
-      return this.#parts<N>(branch, tests);
+        throw new InvalidQueryError(`"${name}", item ${i} must be a query object, got ${describe(branch)}`);
+      this.#countCondition();
+      return this.#parseParts<N>(branch, tests);
     });
     if (name === '$and') return branches.flat();
     const nodes = branches.map((parts) => (parts.length === 1 ? parts[0] : { kind: 'and', nodes: parts }));
     return [{ kind: JUNCTIONS[name], nodes } as N];
   }
 
-  #misplaced(name: string): InvalidQueryError {
+  #misplacedOperator(name: string): InvalidQueryError {
     if (isOperator(name)) {
       return new InvalidQueryError(
-        `operator "${name}" cannot stand at the top level of a query; conditions are keyed by TaskRecord keys`,
+        `operator "${name}" cannot be used at the top level of a query; use it on a TaskRecord key, as in { completed: { ${name}: … } }`,
       );
     }
     return new InvalidQueryError(
@@ -134,241 +149,272 @@ class Parser {
     );
   }
 
-  #condition(place: Place, condition: unknown): Comparison[] {
+  #parseCondition(target: Target, condition: unknown): Comparison[] {
     if (condition === undefined) {
       throw new InvalidQueryError(
-        `the value of "${place.name}" is undefined; use null to find what is missing`,
+        `the value of "${target.name}" is undefined; use null to match missing values`,
       );
     }
     if (condition instanceof RegExp)
-      return this.#counted([
-        this.#pattern(place, parsePattern(condition, undefined, `the pattern of "${place.name}"`)),
+      return this.#countAll([
+        this.#compilePattern(target, parsePattern(condition, undefined, `the pattern of "${target.name}"`)),
       ]);
     if (isDict(condition)) {
       const names = Object.keys(condition);
-      if (names.some((name) => name.startsWith('$'))) return this.#operators(place, condition);
-      if (names.length === 0 && place.column !== undefined && TASK_COLUMNS[place.column.column] !== 'dict') {
-        throw new InvalidQueryError(`the condition of "${place.name}" is empty`);
+      if (names.some((name) => name.startsWith('$'))) return this.#parseOperators(target, condition);
+      if (
+        names.length === 0 &&
+        target.column !== undefined &&
+        TASK_COLUMNS[target.column.column] !== 'dict'
+      ) {
+        throw new InvalidQueryError(
+          `the condition of "${target.name}" is an empty object; use a value, null or an operator`,
+        );
       }
     }
-    return this.#counted([{ op: '$eq', value: this.#read(place, condition) }]);
+    return this.#countAll([{ op: '$eq', value: this.#readValue(target, condition) }]);
   }
 
-  /** An object of operators, all of which must hold. */
-  #operators(place: Place, condition: Dict): Comparison[] {
+  /** Parses an object of operators, which must all match. */
+  #parseOperators(target: Target, condition: Dict): Comparison[] {
     const names = Object.keys(condition);
     if (!names.every((name) => name.startsWith('$')))
-      throw new InvalidQueryError(`the condition of "${place.name}" mixes operators with plain keys`);
+      throw new InvalidQueryError(
+        `the condition of "${target.name}" mixes operators with plain keys; use only one kind`,
+      );
     if (Object.hasOwn(condition, '$options') && !Object.hasOwn(condition, '$regex'))
-      throw new InvalidQueryError(`$options of "${place.name}" needs a $regex`);
-    const comparisons = names.flatMap((name) => this.#operator(place, name, condition));
-    return this.#counted(comparisons).map((comparison) =>
-      place.column === undefined ? comparison : columnComparison(place.column, comparison),
+      throw new InvalidQueryError(`$options of "${target.name}" requires a $regex in the same object`);
+    const comparisons = names.flatMap((name) => this.#parseOperator(target, name, condition));
+    return this.#countAll(comparisons).map((comparison) =>
+      target.column === undefined ? comparison : columnComparison(target.column, comparison),
     );
   }
 
-  #operator(place: Place, name: string, condition: Dict): Comparison[] {
+  #parseOperator(target: Target, name: string, condition: Dict): Comparison[] {
     const operand = condition[name];
     if (!isOperator(name)) {
       if (isJunction(name)) {
         throw new InvalidQueryError(
-          `"${name}" cannot stand inside the condition of "${place.name}"; it takes whole queries and stands beside keys`,
+          `"${name}" cannot be used inside the condition of "${target.name}"; it combines queries: { ${name}: [{ "${target.name}": … }, …] }`,
         );
       }
       throw new InvalidQueryError(
-        `unknown operator "${clip(name)}" on "${place.name}"${didYouMean(clip(name), OPERATORS)}`,
+        `unknown operator "${clip(name)}" on "${target.name}"${didYouMean(clip(name), OPERATORS)}`,
       );
     }
-    const at = `${name} of "${place.name}"`;
+    const subject = `${name} of "${target.name}"`;
     switch (name) {
       case '$in':
       case '$nin':
-        return this.#list(place, name, operand, at);
+        return this.#parseList(target, name, operand, subject);
       case '$all':
-        return this.#all(place, operand, at);
+        return this.#parseAll(target, operand, subject);
       case '$glob':
         if (typeof operand !== 'string')
-          throw new InvalidQueryError(`${at} takes a text, not ${describe(operand)}`);
-        this.#checkText(place, operand, at);
+          throw new InvalidQueryError(`${subject} must be a string, got ${describe(operand)}`);
+        this.#checkPattern(target, operand, subject);
         return [{ op: '$glob', pattern: operand }];
       case '$regex':
-        return [this.#pattern(place, parsePattern(operand, getOwn(condition, '$options'), at))];
+        return [this.#compilePattern(target, parsePattern(operand, getOwn(condition, '$options'), subject))];
       case '$options':
         return [];
       case '$exists':
-        return [{ op: '$exists', value: parseExists(operand, at) }];
+        return [{ op: '$exists', value: parseExists(operand, subject) }];
       case '$mod':
-        return [parseMod(operand, at)];
+        return [parseMod(operand, subject)];
       case '$size':
-        return [parseSize(operand, at)];
+        return [parseSize(operand, subject)];
       case '$type':
-        return [{ op: '$type', types: parseTypes(operand, at) }];
+        return [{ op: '$type', types: parseTypes(operand, subject) }];
       case '$not':
-        return [this.#not(place, operand, at)];
+        return [this.#parseNot(target, operand, subject)];
       case '$elemMatch':
-        return [this.#elemMatch(place, operand, at)];
+        return [this.#parseElemMatch(target, operand, subject)];
       case '$ge':
-        return [{ op: '$gt', value: this.#value(place, operand, at) }];
+        return [{ op: '$gt', value: this.#parseValue(target, operand, subject) }];
       case '$le':
-        return [{ op: '$lt', value: this.#value(place, operand, at) }];
+        return [{ op: '$lt', value: this.#parseValue(target, operand, subject) }];
       default:
-        return [{ op: name, value: this.#value(place, operand, at) }];
+        return [{ op: name, value: this.#parseValue(target, operand, subject) }];
     }
   }
 
-  #value(place: Place, value: unknown, at: string): unknown {
+  #parseValue(target: Target, value: unknown, subject: string): unknown {
     if (value instanceof RegExp)
       throw new InvalidQueryError(
-        `${at} takes a value, not a regular expression; use $regex, or $not with one`,
+        `${subject} must be a value, got a regular expression; use $regex, or $not with a regular expression`,
       );
-    return this.#read(place, value);
+    return this.#readValue(target, value);
   }
 
-  #read(place: Place, value: unknown): unknown {
-    return this.#values.read(place, value, valueDepthIn(this.#limits, this.#depth));
+  #readValue(target: Target, value: unknown): unknown {
+    return this.#values.read(target, value, valueDepthIn(this.#limits, this.#depth));
   }
 
-  // A regular expression may stand in a list: then one `$regex` for all of them stands beside the values.
-  #list(place: Place, op: '$in' | '$nin', operand: unknown, at: string): Comparison[] {
-    const { values, patterns } = this.#listed(place, operand, at);
+  // All regular expressions in a list become one `$regex`, because the lists of stores hold only values.
+  #parseList(target: Target, op: '$in' | '$nin', operand: unknown, subject: string): Comparison[] {
+    const { values, patterns } = this.#parseItems(target, operand, subject);
     if (patterns.length === 0) return [{ op, values }];
-    const regex = this.#pattern(place, { pattern: anyPattern(patterns), flags: '' });
+    const regex = this.#compilePattern(target, { pattern: anyPattern(patterns), flags: '' });
     const neither: Comparison[] = [{ op: '$not', comparisons: [regex] }];
     if (values.length > 0) neither.unshift({ op: '$nin', values });
     if (op === '$nin') return neither;
     return values.length === 0 ? [regex] : [{ op: '$not', comparisons: neither }];
   }
 
-  #all(place: Place, operand: unknown, at: string): Comparison[] {
+  #parseAll(target: Target, operand: unknown, subject: string): Comparison[] {
     const isElemMatch = (item: unknown): item is Dict => isDict(item) && Object.hasOwn(item, '$elemMatch');
     if (Array.isArray(operand) && operand.some(isElemMatch)) {
-      this.#checkLength(operand, at);
+      this.#checkLength(operand, subject);
       return Array.from(operand as unknown[], (item, i) => {
         if (!isElemMatch(item) || Object.keys(item).length !== 1)
-          throw new InvalidQueryError(`${at}, item ${i}: beside one $elemMatch, all items are such`);
-        return this.#elemMatch(place, item.$elemMatch, at);
+          throw new InvalidQueryError(
+            `${subject}, item ${i}: if one item is an $elemMatch, every item must be an object with $elemMatch only`,
+          );
+        return this.#parseElemMatch(target, item.$elemMatch, subject);
       });
     }
-    const { values, patterns } = this.#listed(place, operand, at);
-    const regexes = patterns.map((pattern) => this.#pattern(place, pattern));
+    const { values, patterns } = this.#parseItems(target, operand, subject);
+    const regexes = patterns.map((pattern) => this.#compilePattern(target, pattern));
     return values.length > 0 || patterns.length === 0 ? [{ op: '$all', values }, ...regexes] : regexes;
   }
 
-  #listed(place: Place, operand: unknown, at: string): { values: unknown[]; patterns: Pattern[] } {
-    if (!Array.isArray(operand)) throw new InvalidQueryError(`${at} takes a list, not ${describe(operand)}`);
-    this.#checkLength(operand, at);
+  #parseItems(target: Target, operand: unknown, subject: string): { values: unknown[]; patterns: Pattern[] } {
+    if (!Array.isArray(operand))
+      throw new InvalidQueryError(`${subject} must be an array, got ${describe(operand)}`);
+    this.#checkLength(operand, subject);
     const values: unknown[] = [];
     const patterns: Pattern[] = [];
     for (const [i, value] of (operand as unknown[]).entries()) {
-      const item = `${at}, item ${i}`;
+      const item = `${subject}, item ${i}`;
       if (value instanceof RegExp) {
         patterns.push(parsePattern(value, undefined, item));
         continue;
       }
       if (value === undefined) {
-        const why = place.name === 'engine_uuid' ? '; is there no engine of that id?' : '';
-        throw new InvalidQueryError(`${item} is undefined${why}`);
+        const hint = target.name === 'engine_uuid' ? '; is there no engine with that id?' : '';
+        throw new InvalidQueryError(`${item} is undefined${hint}`);
       }
       checkListed(value, item);
-      values.push(this.#read(place, value));
+      values.push(this.#readValue(target, value));
     }
     return { values, patterns };
   }
 
-  #not(place: Place, operand: unknown, at: string): Comparison {
+  #parseNot(target: Target, operand: unknown, subject: string): Comparison {
     if (operand instanceof RegExp)
-      return { op: '$not', comparisons: [this.#pattern(place, parsePattern(operand, undefined, at))] };
+      return {
+        op: '$not',
+        comparisons: [this.#compilePattern(target, parsePattern(operand, undefined, subject))],
+      };
     if (!isDict(operand))
-      throw new InvalidQueryError(`${at} takes operators or a regular expression, not ${describe(operand)}`);
-    if (Object.keys(operand).length === 0) throw new InvalidQueryError(`${at} is empty`);
+      throw new InvalidQueryError(
+        `${subject} must be an object of operators or a regular expression, got ${describe(operand)}`,
+      );
+    if (Object.keys(operand).length === 0)
+      throw new InvalidQueryError(`${subject} must have at least one operator, got an empty object`);
     return {
       op: '$not',
-      comparisons: this.#deeper(() => this.#nested(place, this.#operators(place, operand), at)),
+      comparisons: this.#withDepth(() =>
+        this.#withoutRepeats(target, this.#parseOperators(target, operand), subject),
+      ),
     };
   }
 
-  #elemMatch(place: Place, operand: unknown, at: string): Comparison {
-    if (!isDict(operand)) throw new InvalidQueryError(`${at} takes an object, not ${describe(operand)}`);
+  #parseElemMatch(target: Target, operand: unknown, subject: string): Comparison {
+    if (!isDict(operand))
+      throw new InvalidQueryError(`${subject} must be an object, got ${describe(operand)}`);
     const [first] = Object.keys(operand);
-    // Operators are about the item itself; anything else is a query on an item that is an object.
+    // Operators test the item itself; anything else is a query on the fields of the item.
     if (first?.startsWith('$') === true && !isJunction(first)) {
-      const item: Place = { name: place.name };
+      const item: Target = { name: target.name };
       return {
         op: '$elemMatch',
-        comparisons: this.#deeper(() => this.#nested(item, this.#operators(item, operand), at)),
+        comparisons: this.#withDepth(() =>
+          this.#withoutRepeats(item, this.#parseOperators(item, operand), subject),
+        ),
       };
     }
-    const parts = this.#element(operand);
+    const parts = this.#parseElementQuery(operand);
     const [only] = parts;
     const element: ElementNode =
       only !== undefined && parts.length === 1 ? only : { kind: 'and', nodes: parts };
     return { op: '$elemMatch', element };
   }
 
-  // One object has room for each operator once. A second one goes behind two negations.
-  #nested(place: Place, given: readonly Comparison[], at: string): Comparison[] {
-    const isTwice = new Set(given.map(({ op }) => op)).size < given.length;
-    const comparisons = isTwice && place.column !== undefined ? mergeEquality(given) : given;
-    const out: Comparison[] = [];
-    const again: Comparison[] = [];
+  // An object can hold each operator only once. Further ones move into a double negation.
+  #withoutRepeats(target: Target, given: readonly Comparison[], subject: string): Comparison[] {
+    const hasRepeats = new Set(given.map(({ op }) => op)).size < given.length;
+    const comparisons = hasRepeats && target.column !== undefined ? mergeEquality(given) : given;
+    const unique: Comparison[] = [];
+    const repeated: Comparison[] = [];
     for (const comparison of comparisons) {
-      (out.some(({ op }) => op === comparison.op) ? again : out).push(comparison);
+      (unique.some(({ op }) => op === comparison.op) ? repeated : unique).push(comparison);
     }
-    if (again.length === 0) return out;
-    if (out.some(({ op }) => op === '$not') || again.some(({ op }) => op === '$not'))
-      throw new InvalidQueryError(`${at} combines too much at one place; write it with $and and $nor`);
+    if (repeated.length === 0) return unique;
+    if (unique.some(({ op }) => op === '$not') || repeated.some(({ op }) => op === '$not'))
+      throw new InvalidQueryError(
+        `${subject} has operators that cannot be combined in one object; write it with $and and $nor`,
+      );
     return [
-      ...out,
-      { op: '$not', comparisons: [{ op: '$not', comparisons: this.#nested(place, again, at) }] },
+      ...unique,
+      {
+        op: '$not',
+        comparisons: [{ op: '$not', comparisons: this.#withoutRepeats(target, repeated, subject) }],
+      },
     ];
   }
 
-  #pattern(place: Place, { pattern, flags }: Pattern): Comparison {
-    const at = `$regex of "${place.name}"`;
-    this.#checkText(place, pattern, at);
+  #compilePattern(target: Target, { pattern, flags }: Pattern): Comparison {
+    const subject = `$regex of "${target.name}"`;
+    this.#checkPattern(target, pattern, subject);
     let size: number;
     try {
       size = compileRegex(pattern, flags).programSize();
     } catch (error) {
-      throw error instanceof InvalidQueryError ? new InvalidQueryError(`${at}: ${error.message}`) : error;
+      throw error instanceof InvalidQueryError
+        ? new InvalidQueryError(`${subject}: ${error.message}`)
+        : error;
     }
-    this.#program += size;
-    if (this.#program > this.#limits.programSize) {
+    this.#programSize += size;
+    if (this.#programSize > this.#limits.programSize) {
       throw new InvalidQueryError(
-        `${at}: the regular expressions of the query compile to more than ${this.#limits.programSize} instructions`,
+        `${subject}: the regular expressions of a query must compile to at most ${this.#limits.programSize} instructions in total`,
       );
     }
     return { op: '$regex', pattern, flags };
   }
 
-  #checkText(place: Place, pattern: string, at: string): void {
-    if (place.column !== undefined && TASK_COLUMNS[place.column.column] !== 'text')
-      throw new InvalidQueryError(`${at}: a pattern can only match a text key`);
+  #checkPattern(target: Target, pattern: string, subject: string): void {
+    if (target.column !== undefined && TASK_COLUMNS[target.column.column] !== 'text')
+      throw new InvalidQueryError(`${subject}: a pattern matches only keys that hold text`);
     if (pattern.length > this.#limits.patternLength) {
       throw new InvalidQueryError(
-        `${at} has ${pattern.length} characters, more than ${this.#limits.patternLength}`,
+        `${subject} must have at most ${this.#limits.patternLength} characters, got ${pattern.length}`,
       );
     }
   }
 
-  #checkLength(list: readonly unknown[], at: string): void {
+  #checkLength(list: readonly unknown[], subject: string): void {
     if (list.length > this.#limits.listLength)
-      throw new InvalidQueryError(`${at} lists ${list.length} values, more than ${this.#limits.listLength}`);
+      throw new InvalidQueryError(
+        `${subject} must have at most ${this.#limits.listLength} values, got ${list.length}`,
+      );
   }
 
-  #counted<T>(comparisons: T[]): T[] {
-    for (const _ of comparisons) this.#count();
+  #countAll<T>(comparisons: T[]): T[] {
+    for (const _ of comparisons) this.#countCondition();
     return comparisons;
   }
 
-  #count(): void {
+  #countCondition(): void {
     if (++this.#conditions > this.#limits.conditions)
-      throw new InvalidQueryError(`more than ${this.#limits.conditions} conditions in one query`);
+      throw new InvalidQueryError(`a query must have at most ${this.#limits.conditions} conditions`);
   }
 
-  #deeper<T>(read: () => T): T {
+  #withDepth<T>(read: () => T): T {
     if (++this.#depth > this.#limits.depth)
-      throw new InvalidQueryError(`the query nests deeper than ${this.#limits.depth} levels`);
+      throw new InvalidQueryError(`a query must nest at most ${this.#limits.depth} levels deep`);
     const value = read();
     this.#depth--;
     return value;

@@ -1,25 +1,26 @@
 import { RE2JS, RE2JSException } from 're2js';
 import { InvalidQueryError } from '../common/errors.js';
 
-/** A regular expression in RE2's syntax, compiled: matching takes time linear in the text. */
+/** A compiled regular expression in RE2 syntax; matching takes time linear in the length of the text. */
 export interface Regex {
-  /** Whether the pattern is found anywhere in a text. */
+  /** Whether the pattern matches anywhere in a text. */
   test(text: string): boolean;
+  /** The number of instructions of the compiled pattern. */
   programSize(): number;
 }
 
 const FLAGS = { i: RE2JS.CASE_INSENSITIVE, m: RE2JS.MULTILINE, s: RE2JS.DOTALL } as const;
 
-// A query is compiled where it is checked and again where it runs; the second time it is found here.
+// A cache, because each pattern is compiled twice: when the query is validated and when it runs.
 const compiled = new Map<string, Regex>();
-const CACHED = 16;
+const CACHE_SIZE = 16;
 
-/** What one pattern may remember of its states, in bytes; beyond it, matching forgets or goes a slower, still linear way. */
+/** The memory for the cached states of one pattern, in bytes. Beyond it, matching is slower but still linear. */
 const STATE_BYTES = 1 << 20;
 
 /**
- * Compiles a pattern; flags are among `i`, `m` and `s`.
- * @throws InvalidQueryError that says what RE2 does not know
+ * Compiles a pattern with the flags `i`, `m` and `s`.
+ * @throws {InvalidQueryError} when the pattern is not valid in RE2 syntax
  */
 export function compileRegex(pattern: string, flags: string): Regex {
   const key = `${flags}/${pattern}`;
@@ -27,7 +28,7 @@ export function compileRegex(pattern: string, flags: string): Regex {
   if (regex === undefined) {
     regex = compile(pattern, flags);
     const [oldest] = compiled.keys();
-    if (compiled.size >= CACHED && oldest !== undefined) compiled.delete(oldest);
+    if (compiled.size >= CACHE_SIZE && oldest !== undefined) compiled.delete(oldest);
     compiled.set(key, regex);
   }
   return regex;
@@ -38,7 +39,7 @@ function compile(pattern: string, flags: string): Regex {
   for (const flag of flags) bits |= FLAGS[flag as keyof typeof FLAGS];
   try {
     const regex = RE2JS.compile(pattern, bits);
-    // The library's 8 MiB are much for a query of hundreds of patterns.
+    // The default of 8 MiB is too much for a query with hundreds of patterns.
     const { dfa } = regex.re2();
     dfa.stateBudget = STATE_BYTES;
     dfa.memBudget = STATE_BYTES;
@@ -46,26 +47,26 @@ function compile(pattern: string, flags: string): Regex {
   } catch (error) {
     if (!(error instanceof RE2JSException)) throw error;
     throw new InvalidQueryError(
-      `${reason(pattern, error.message)} (patterns are RE2's, which never backtracks)`,
+      `${reason(pattern, error.message)} (patterns use RE2 syntax, which has no backtracking)`,
     );
   }
 }
 
 function reason(pattern: string, message: string): string {
-  const said = message.replace(/^error parsing regexp: /, '');
-  const short = said.length > 200 ? `${said.slice(0, 200)}…` : said;
+  const detail = message.replace(/^error parsing regexp: /, '');
+  const short = detail.length > 200 ? `${detail.slice(0, 200)}…` : detail;
   if (/\(\?<?[=!]/.test(pattern)) return `lookaround is not supported: ${short}`;
   if (/\\[1-9]|\\k<|\(\?P=/.test(pattern)) return `back-references are not supported: ${short}`;
-  if (/\\u/.test(pattern)) return `write \\x{1F600} for a code point: ${short}`;
+  if (/\\u/.test(pattern)) return `\\u is not supported, write a code point as \\x{1F600}: ${short}`;
   return short;
 }
 
-/** What a JavaScript RegExp is called in RE2's syntax. */
+/** Translates the source of a JavaScript RegExp to RE2 syntax. */
 export function translateRegExp(source: string): string {
   return RE2JS.translateRegExp(source);
 }
 
-/** One pattern that matches what any of several matches. */
+/** Combines patterns into one that matches when any of them does. */
 export function anyPattern(
   patterns: readonly { readonly pattern: string; readonly flags: string }[],
 ): string {
@@ -74,7 +75,7 @@ export function anyPattern(
 
 const SPECIAL = new Set('.*+?()[]{}|^$\\');
 
-/** The literal text that every match of a pattern begins with; empty when nothing is known. */
+/** The literal prefix of every text that matches a pattern; empty when it is unknown. */
 export function regexPrefix(pattern: string, flags: string): string {
   if (!pattern.startsWith('^') || pattern.includes('|') || /[im]/.test(flags)) return '';
   const chars = [...pattern.slice(1)];
@@ -90,7 +91,7 @@ export function regexPrefix(pattern: string, flags: string): string {
     } else if (SPECIAL.has(char)) break;
     else literal.push(char);
   }
-  // `ab*` begins with `a` only.
+  // The prefix of `ab*` is `a`.
   if (['*', '?', '{'].includes(chars[i] ?? '')) literal.pop();
   return literal.join('');
 }

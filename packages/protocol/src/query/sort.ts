@@ -14,10 +14,10 @@ export interface SortField {
   readonly descending: boolean;
 }
 
-/** The order of an answer. It always ends with `msg_id`, so no two records are equal in it. */
+/** A sort order. It always ends with `msg_id`, so that no two records are equal. */
 export type Sort = readonly SortField[];
 
-/** As many fields as MongoDB allows. */
+/** The maximum number of fields, the limit of MongoDB. */
 const MAX_FIELDS = 32;
 
 const column = (name: 'submitted' | 'msg_id'): SortField => ({
@@ -25,65 +25,68 @@ const column = (name: 'submitted' | 'msg_id'): SortField => ({
   descending: false,
 });
 
-/** The order of an answer when none is asked for: by `submitted`, unknown ones first, then by `msg_id`. */
+/** The default sort: by `submitted`, nulls first, then by `msg_id`. */
 export const DEFAULT_SORT: Sort = [column('submitted'), column('msg_id')];
 
 /**
- * Validates a sort: `{ completed: -1 }` or `[['completed', -1], …]`, 1 or -1 for each key or path; nothing for the
- * default order. `msg_id` is added to break ties.
- * @throws InvalidQueryError
+ * Validates a sort such as `{ completed: -1 }` or `[['completed', -1], …]`, and adds `msg_id` to break ties. Without a
+ * sort, returns {@link DEFAULT_SORT}.
+ * @throws {InvalidQueryError} when the sort is invalid
  */
 export function parseSort(sort: unknown): Sort {
   if (sort === undefined || sort === null) return DEFAULT_SORT;
   const pairs = isDict(sort) ? Object.entries(sort) : sort;
   if (!Array.isArray(pairs)) {
     throw new InvalidQueryError(
-      `a sort is an object like { completed: -1 } or a list of pairs, not ${describe(sort)}`,
+      `sort must be an object like { completed: -1 } or an array of pairs, got ${describe(sort)}`,
     );
   }
   if (pairs.length > MAX_FIELDS)
-    throw new InvalidQueryError(`a sort has ${pairs.length} keys, more than ${MAX_FIELDS}`);
+    throw new InvalidQueryError(`sort must have at most ${MAX_FIELDS} keys, got ${pairs.length}`);
   const fields = new Map<string, SortField>();
   for (const pair of Array.from(pairs as unknown[])) {
     if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== 'string')
-      throw new InvalidQueryError("a sort as a list holds pairs like ['completed', -1]");
+      throw new InvalidQueryError(
+        `every item of sort must be a pair like ['completed', -1], got ${describe(pair)}`,
+      );
     const [name, direction] = pair as [string, unknown];
-    if (name.startsWith('$')) throw new InvalidQueryError(`"${clip(name)}" is no key to sort by`);
+    if (name.startsWith('$'))
+      throw new InvalidQueryError(`sort keys must be TaskRecord keys or paths, got "${clip(name)}"`);
     const field = parseField(name);
     if (direction !== 1 && direction !== -1) {
       throw new InvalidQueryError(
-        `the sort of "${clip(name)}" is 1 (ascending) or -1 (descending), not ${describe(direction)}`,
+        `the sort of "${clip(name)}" must be 1 (ascending) or -1 (descending), got ${describe(direction)}`,
       );
     }
-    if (fields.has(field.name)) throw new InvalidQueryError(`the sort names "${clip(field.name)}" twice`);
+    if (fields.has(field.name)) throw new InvalidQueryError(`sort has the key "${clip(field.name)}" twice`);
     const kind = TASK_COLUMNS[field.column];
-    if (kind === 'buffers') throw new InvalidQueryError(`"${name}" holds buffers, which have no order`);
+    if (kind === 'buffers') throw new InvalidQueryError(`cannot sort by "${name}", because it holds buffers`);
     if (kind === 'dict' && field.path.length === 0)
-      throw new InvalidQueryError(`"${name}" is a dict; sort by a path inside it`);
+      throw new InvalidQueryError(`cannot sort by "${name}", because it is a dict; sort by a path inside it`);
     fields.set(field.name, { field, descending: direction === -1 });
   }
   if (fields.size === 0) return DEFAULT_SORT;
   return endWithId([...fields.values()]);
 }
 
-// What comes after `msg_id` decides nothing.
+// Fields after `msg_id` are dropped, because `msg_id` is unique.
 function endWithId(fields: readonly SortField[]): Sort {
   const at = fields.findIndex(({ field }) => field.name === 'msg_id');
   return at === -1 ? [...fields, column('msg_id')] : fields.slice(0, at + 1);
 }
 
-/** A sort as it travels: pairs that {@link parseSort} reads. */
+/** Converts a sort to the pairs of a message, which {@link parseSort} reads. */
 export function toWireSort(sort: Sort): [string, 1 | -1][] {
   return sort.map(({ field, descending }) => [field.name, descending ? -1 : 1]);
 }
 
 /**
- * What a record is sorted by: one value for each field of the sort. A missing value is null; an empty list, which
- * MongoDB sorts before null, is undefined.
+ * The sort keys of a record: one value for each field of the sort. A missing value is null. An empty list is undefined,
+ * because MongoDB sorts it before null.
  */
 export type SortKeys = readonly unknown[];
 
-/** Reads the keys of a record; date columns must come as Dates (or null). */
+/** Creates a function that reads the sort keys of a record; `read` must return Dates or null for date columns. */
 export function sortKeyReader<R>(sort: Sort, read: ColumnReader<R>): (record: R) => SortKeys {
   return (record) =>
     sort.map(({ field, descending }) => {
@@ -93,7 +96,7 @@ export function sortKeyReader<R>(sort: Sort, read: ColumnReader<R>): (record: R)
     });
 }
 
-/** Orders keys: nulls first (last where a field descends), dates at the millisecond, texts by code point. */
+/** Compares sort keys: nulls first (last in a descending field), dates to the millisecond, strings by code point. */
 export function compareSortKeys(sort: Sort): (a: SortKeys, b: SortKeys) => number {
   const descending = sort.map((field) => field.descending);
   return (a, b) => {
@@ -105,22 +108,22 @@ export function compareSortKeys(sort: Sort): (a: SortKeys, b: SortKeys) => numbe
   };
 }
 
-/** Orders records of one sort; for a long list, {@link sortRecords} reads each record once only. */
+/** Compares records. To sort a long list, use {@link sortRecords}, which reads each record only once. */
 export function compareRecords<R>(sort: Sort, read: ColumnReader<R>): (a: R, b: R) => number {
   const keysOf = sortKeyReader(sort, read);
   const compare = compareSortKeys(sort);
   return (a, b) => compare(keysOf(a), keysOf(b));
 }
 
-/** A sorted copy. */
+/** Returns a sorted copy. */
 export function sortRecords<R>(records: Iterable<R>, sort: Sort, read: ColumnReader<R>): R[] {
   const keysOf = sortKeyReader(sort, read);
   const compare = compareSortKeys(sort);
   const rows = Array.from(records, (record) => {
     const keys = keysOf(record);
-    return { record, keys, first: momentOf(keys[0]) };
+    return { record, keys, first: timeOf(keys[0]) };
   });
-  // Nearly always dates come first, and numbers are quicker to compare.
+  // Fast path: the first field is nearly always a date, and comparing its time is faster.
   if (rows.some(({ first }) => first === undefined)) rows.sort((a, b) => compare(a.keys, b.keys));
   else {
     const sign = sort[0]?.descending === true ? -1 : 1;
@@ -133,12 +136,12 @@ export function sortRecords<R>(records: Iterable<R>, sort: Sort, read: ColumnRea
   return rows.map(({ record }) => record);
 }
 
-function momentOf(key: unknown): number | undefined {
+function timeOf(key: unknown): number | undefined {
   if (key instanceof Date) return key.getTime();
   return key === null ? Number.NEGATIVE_INFINITY : undefined;
 }
 
-/** The records that come after a place in the order, whether or not a record is (still) there. */
+/** Compiles a predicate for the records after a position in the sort. The position need not be that of a record. */
 export function isAfterKeys<R>(sort: Sort, keys: SortKeys, read: ColumnReader<R>): Predicate<R> {
   const keysOf = sortKeyReader(sort, read);
   const compare = compareSortKeys(sort);
@@ -146,12 +149,12 @@ export function isAfterKeys<R>(sort: Sort, keys: SortKeys, read: ColumnReader<R>
 }
 
 /**
- * The same as a query, which a store or a stock hub can be asked like any other; undefined for a sort by paths, whose
- * values may be of any type.
+ * The query for the records after a position in the sort, for a store or a stock hub; undefined when the sort has a path,
+ * because values at a path may be of any type.
  */
 export function afterQuery(sort: Sort, keys: SortKeys): QueryNode | undefined {
   if (sort.some(({ field }) => field.path.length > 0)) return undefined;
-  const ways: QueryNode[] = [];
+  const alternatives: QueryNode[] = [];
   const equal: QueryNode[] = [];
   sort.forEach(({ field, descending }, i) => {
     const value = keys[i] ?? null;
@@ -163,10 +166,10 @@ export function afterQuery(sort: Sort, keys: SortKeys): QueryNode | undefined {
       beyond =
         field.name === 'msg_id' ? less : { kind: 'or', nodes: [less, test({ op: '$eq', value: null })] };
     }
-    if (beyond !== undefined) ways.push({ kind: 'and', nodes: [...equal, beyond] });
+    if (beyond !== undefined) alternatives.push({ kind: 'and', nodes: [...equal, beyond] });
     equal.push(test({ op: '$eq', value }));
   });
-  return { kind: 'or', nodes: ways };
+  return { kind: 'or', nodes: alternatives };
 }
 
 function compareKey(a: unknown, b: unknown): number {
@@ -174,7 +177,7 @@ function compareKey(a: unknown, b: unknown): number {
   return compareAnyType(a, b);
 }
 
-// A list sorts by its least item, or its greatest where the field descends; as do all values that a path meets.
+// A list sorts by its smallest item, in a descending field by its greatest. The same applies to several values at a path.
 function keyAt(value: unknown, path: readonly string[], descending: boolean): unknown {
   let key: unknown;
   let found = false;

@@ -1,6 +1,6 @@
 import { isDict } from '../common/dict.js';
 
-/** MongoDB's names of types and their numbers. */
+/** MongoDB's type names and their numbers; `number` has none because it means several types. */
 export const TYPE_NAMES: ReadonlyMap<string, number | undefined> = new Map([
   ['double', 1],
   ['string', 2],
@@ -28,14 +28,14 @@ export const TYPE_NAMES: ReadonlyMap<string, number | undefined> = new Map([
 
 const NUMBERS = ['double', 'int', 'long', 'decimal'];
 
-/** The types that some names stand for: `number` stands for several. */
+/** The types that the names denote; `number` denotes several. */
 export function typeSet(names: readonly string[]): Set<string> {
   return new Set(names.flatMap((name) => (name === 'number' ? NUMBERS : [name])));
 }
 
 /**
- * The type that a value has in MongoDB; undefined for one that is missing. JSON has one kind of number: a whole one is
- * an `int` if it fits 32 bits and a `long` if it fits 64, any other a `double`.
+ * The MongoDB type of a value; undefined for a missing value. JSON has one type of number, so an integer is an `int` if
+ * it fits 32 bits and a `long` if it fits 64, and any other number is a `double`.
  */
 export function bsonType(value: unknown): string | undefined {
   if (value === null) return 'null';
@@ -45,7 +45,7 @@ export function bsonType(value: unknown): string | undefined {
     case 'boolean':
       return 'bool';
     case 'number':
-      // A store that writes JSON anew keeps no sign of a zero.
+      // -0 is an `int` too, because a store that rewrites JSON loses its sign.
       if (!Number.isInteger(value)) return 'double';
       if (value === (value | 0)) return 'int';
       return value >= -(2 ** 63) && value < 2 ** 63 ? 'long' : 'double';

@@ -5,10 +5,10 @@ import { TASK_COLUMNS } from '../tasks/task-record.js';
 import { describe } from './describe.js';
 import type { Field } from './tree.js';
 
-/** How the dates of a query are written: `date` in this process, `text` (ISO 8601) in a message. */
+/** The format of dates in a query: `date` (a Date) in this process, `text` (ISO 8601) in a message. */
 export type DateFormat = 'date' | 'text';
 
-/** Reads the values that a query compares with: checked by what a column holds, copied, and as JSON has them. */
+/** Validates and copies the values that a query compares with, by the type of the column; numbers become as in JSON. */
 export class ValueReader {
   readonly #dates: DateFormat;
 
@@ -16,59 +16,67 @@ export class ValueReader {
     this.#dates = dates;
   }
 
-  /** A value for a column, or for what lies inside a dict, nested so deep at most. @throws InvalidQueryError */
-  read(place: { readonly name: string; readonly column?: Field }, value: unknown, depth: number): unknown {
+  /**
+   * Validates and copies a value.
+   * @param target the column, or only the name of a path inside a dict, where any JSON value is allowed
+   * @param depth the maximum nesting of the value
+   * @throws {InvalidQueryError} when the value has the wrong type or nests too deep
+   */
+  read(target: { readonly name: string; readonly column?: Field }, value: unknown, depth: number): unknown {
     if (value === null) return null;
-    if (value === undefined) throw new InvalidQueryError(`the value of "${place.name}" is undefined`);
-    if (place.column === undefined) return this.#anyValue(place.name, value, depth, depth);
-    const wrong = (wanted: string): never => {
+    if (value === undefined)
       throw new InvalidQueryError(
-        `"${place.name}" is ${wanted}; it cannot be compared with ${describe(value)}`,
+        `the value of "${target.name}" is undefined; use null to match missing values`,
+      );
+    if (target.column === undefined) return this.#copyValue(target.name, value, depth, depth);
+    const reject = (expected: string): never => {
+      throw new InvalidQueryError(
+        `"${target.name}" must be compared with ${expected}, got ${describe(value)}`,
       );
     };
-    switch (TASK_COLUMNS[place.column.column]) {
+    switch (TASK_COLUMNS[target.column.column]) {
       case 'text':
-        return typeof value === 'string' ? value : wrong('a text');
+        return typeof value === 'string' ? value : reject('a string');
       case 'date': {
         if (this.#dates === 'text' && typeof value === 'string') {
-          return dateOfText(value) ?? wrong('a date, in a message an ISO 8601 text');
+          return dateOfText(value) ?? reject('an ISO 8601 date');
         }
-        if (!(value instanceof Date))
-          return wrong('a date: pass a Date, for example new Date(Date.now() - 3_600_000)');
-        if (Number.isNaN(value.getTime())) return wrong('a date, and this Date is invalid');
+        if (!(value instanceof Date)) return reject('a Date, for example new Date(Date.now() - 3_600_000)');
+        if (Number.isNaN(value.getTime())) return reject('a valid Date');
         return new Date(value);
       }
       case 'dict':
-        return isDict(value) ? this.#anyValue(place.name, value, depth, depth) : wrong('a dict');
+        return isDict(value) ? this.#copyValue(target.name, value, depth, depth) : reject('an object');
       case 'buffers':
-        return wrong('a list of buffers, which can only be compared with null');
+        return reject('null, because it holds buffers');
     }
   }
 
-  // Copied: a query means what it meant at the call, whatever is done to its parts afterwards.
-  #anyValue(name: string, value: unknown, left: number, depth: number): unknown {
-    if (left < 0) throw new InvalidQueryError(`the value of "${name}" nests deeper than ${depth} levels`);
+  // Copies the value, so that later changes by the caller do not affect the query.
+  #copyValue(name: string, value: unknown, left: number, depth: number): unknown {
+    if (left < 0)
+      throw new InvalidQueryError(`the value of "${name}" must nest at most ${depth} levels deep`);
     if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
-    // JSON, in which records travel, has no other numbers, and no negative zero.
+    // Records travel as JSON, which has only finite numbers and no negative zero.
     if (typeof value === 'number' && Number.isFinite(value)) return value + 0;
     if (Array.isArray(value)) {
-      return Array.from(value as unknown[], (item) => this.#anyValue(name, item, left - 1, depth));
+      return Array.from(value as unknown[], (item) => this.#copyValue(name, item, left - 1, depth));
     }
     if (value instanceof Date) {
       throw new InvalidQueryError(
-        `the value of "${name}" holds a Date; dates inside dicts are texts: compare with date.toISOString()`,
+        `the value of "${name}" contains a Date, but dates inside dicts are strings; compare with date.toISOString()`,
       );
     }
     if (isDict(value)) {
       return Object.fromEntries(
-        Object.entries(value).map(([key, item]) => [key, this.#anyValue(name, item, left - 1, depth)]),
+        Object.entries(value).map(([key, item]) => [key, this.#copyValue(name, item, left - 1, depth)]),
       );
     }
-    throw new InvalidQueryError(`the value of "${name}" holds ${describe(value)}, which no record can hold`);
+    throw new InvalidQueryError(`the value of "${name}" must be JSON, got ${describe(value)}`);
   }
 }
 
-// How JavaScript writes years that have more than four digits; no record has one, but a bound may.
+// JavaScript's format of years with more than four digits. No record has such a date, but a bound of a query may.
 const FAR_DATE = /^[+-]\d{6}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
 
 function dateOfText(text: string): Date | undefined {

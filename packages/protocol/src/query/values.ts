@@ -1,6 +1,6 @@
 import { isDict } from '../common/dict.js';
 
-// MongoDB's order of types; values of different types are never ordered by $gt and its like.
+// MongoDB's types in their sort order. $gt, $gte, $lt and $lte do not match values of different types.
 type TypeName = 'null' | 'number' | 'text' | 'object' | 'array' | 'binary' | 'boolean' | 'date';
 
 function typeName(value: unknown): TypeName | undefined {
@@ -22,7 +22,7 @@ function typeName(value: unknown): TypeName | undefined {
 
 const isHighSurrogate = (code: number): boolean => code >= 0xd800 && code <= 0xdbff;
 
-/** Orders texts by code point, as MongoDB (UTF-8 bytes), SQLite and Python do; JavaScript's `<` does not. */
+/** Compares strings by code point, like MongoDB (UTF-8 bytes), SQLite and Python, but unlike JavaScript's `<`. */
 export function compareText(a: string, b: string): number {
   const n = Math.min(a.length, b.length);
   for (let i = 0; i < n; i++) {
@@ -31,7 +31,7 @@ export function compareText(a: string, b: string): number {
     if (x === y) continue;
     const xs = x >= 0xd800 && x <= 0xdfff;
     const ys = y >= 0xd800 && y <= 0xdfff;
-    // A surrogate stands for a code point above every other code unit.
+    // A surrogate encodes a code point greater than every other code unit.
     if (xs !== ys) return xs ? 1 : -1;
     if (xs && isHighSurrogate(x) !== isHighSurrogate(y)) return isHighSurrogate(x) ? 1 : -1;
     return x < y ? -1 : 1;
@@ -39,7 +39,7 @@ export function compareText(a: string, b: string): number {
   return a.length - b.length;
 }
 
-/** Orders two values of one type as MongoDB does; undefined when their types differ or have no order. */
+/** Compares two values of one type like MongoDB; undefined when their types differ or have no order. */
 export function compareValues(a: unknown, b: unknown): number | undefined {
   const type = typeName(a);
   if (type === undefined || type !== typeName(b)) return undefined;
@@ -60,13 +60,13 @@ export function compareValues(a: unknown, b: unknown): number | undefined {
       return compareLists(a as unknown[], b as unknown[], compareAnyType);
     case 'object':
       return compareLists(Object.entries(a as object), Object.entries(b as object), ([ak, av], [bk, bv]) => {
-        // BSON compares a field's type before its name, its name before its value.
+        // BSON compares the type of a field first, then its name, then its value.
         return typeOrder(av) - typeOrder(bv) || compareText(ak, bk) || (compareValues(av, bv) ?? 0);
       });
   }
 }
 
-/** Whether two values are equal as in MongoDB: same type and value, the order of an object's keys included. */
+/** Whether two values are equal as in MongoDB: same type and same value, including the order of an object's keys. */
 export function equalValues(a: unknown, b: unknown): boolean {
   return compareValues(a, b) === 0;
 }
@@ -87,9 +87,9 @@ function typeOrder(value: unknown): number {
   return type === undefined ? 8 : TYPE_ORDER[type];
 }
 
-/** Orders any two values as MongoDB sorts them: by type first (null, numbers, texts, objects, arrays, …), then by value. */
+/** Compares any two values in MongoDB's sort order: by type (null, numbers, strings, objects, arrays, …), then by value. */
 export function compareAnyType(a: unknown, b: unknown): number {
-  // What most sorts compare.
+  // Fast path for the types of most sorts.
   if (typeof a === 'string' && typeof b === 'string') return compareText(a, b);
   if (a instanceof Date && b instanceof Date) return orderOf(a.getTime(), b.getTime());
   return typeOrder(a) - typeOrder(b) || (compareValues(a, b) ?? 0);
@@ -105,9 +105,9 @@ function compareLists<T>(a: readonly T[], b: readonly T[], compare: (x: T, y: T)
 }
 
 function orderOf(a: number | bigint, b: number | bigint): number {
-  // Both operators compare numbers with bigints by value; `===` does not.
+  // `<` and `>` compare a number with a bigint by value; `===` does not.
   if (a < b) return -1;
   if (a > b) return 1;
-  // Neither holds for equal numbers and for NaN, which sorts below every number and equals itself.
+  // The rest are equal numbers, and NaN, which sorts below every number and equals itself.
   return Number(Number.isNaN(b)) - Number(Number.isNaN(a));
 }

@@ -5,39 +5,40 @@ import type { Comparison, ElementNode, QueryNode } from './tree.js';
 type Node = QueryNode | ElementNode;
 
 /**
- * A tree as a query again, the inverse of {@link parseQuery}: what is read from it is the same tree. Dates stay Dates,
- * which every packer writes as the texts that a hub reads.
+ * Converts a tree back to a query for a message. {@link parseQuery} of the result returns the same tree. Dates remain
+ * Dates, because every packer writes them in the format that hubs read.
  */
 export function toWireQuery(node: Node): Dict {
-  return all(node.kind === 'and' ? node.nodes : [node]);
+  return conjunction(node.kind === 'and' ? node.nodes : [node]);
 }
 
-/** A query that nothing matches. */
-const NOTHING: Dict = { $nor: [{}] };
+/** A query that matches nothing. */
+const MATCH_NOTHING: Dict = { $nor: [{}] };
 
-function all(nodes: readonly Node[]): Dict {
+function conjunction(nodes: readonly Node[]): Dict {
   const entries = new Map<string, unknown>();
   let last: string | undefined;
   for (const node of nodes) {
     if (node.kind === 'nor' && node.nodes.length === 0) continue;
     const name = nameOf(node);
     const value = node.kind === 'test' ? operator(node.comparison) : junction(node);
-    const there = entries.get(name);
-    if (there === undefined) entries.set(name, value);
+    const existing = entries.get(name);
+    if (existing === undefined) entries.set(name, value);
     else {
-      // One object has room for each name once, and for each of its operators.
-      const merged = node.kind === 'test' && name === last ? joined(there as Dict, value as Dict) : undefined;
-      if (merged === undefined) return apart(nodes);
+      // An object can hold each name only once, and under it each operator only once.
+      const merged =
+        node.kind === 'test' && name === last ? mergeOperators(existing as Dict, value as Dict) : undefined;
+      if (merged === undefined) return asAnd(nodes);
       entries.set(name, merged);
     }
     last = name;
   }
-  // An object puts numbers before all other keys.
-  if (entries.size > 1 && [...entries.keys()].some((name) => /^\d+$/.test(name))) return apart(nodes);
+  // JavaScript objects move numeric keys to the front, which would change the order of the tests.
+  if (entries.size > 1 && [...entries.keys()].some((name) => /^\d+$/.test(name))) return asAnd(nodes);
   return Object.fromEntries(entries);
 }
 
-const apart = (nodes: readonly Node[]): Dict => ({ $and: nodes.map(toWireQuery) });
+const asAnd = (nodes: readonly Node[]): Dict => ({ $and: nodes.map(toWireQuery) });
 
 function nameOf(node: Node): string {
   if (node.kind !== 'test') return `$${node.kind}`;
@@ -47,19 +48,20 @@ function nameOf(node: Node): string {
 function junction(node: Exclude<Node, { readonly kind: 'test' }>): Dict[] {
   const queries = node.nodes.map(toWireQuery);
   if (queries.length > 0) return queries;
-  return node.kind === 'or' ? [NOTHING] : [{}];
+  return node.kind === 'or' ? [MATCH_NOTHING] : [{}];
 }
 
-function joined(a: Dict, b: Dict): Dict | undefined {
+/** Merges two objects of operators; undefined when both have the same operator. */
+function mergeOperators(a: Dict, b: Dict): Dict | undefined {
   return Object.keys(b).some((key) => Object.hasOwn(a, key)) ? undefined : { ...a, ...b };
 }
 
 function operators(comparisons: readonly Comparison[]): Dict {
   return comparisons.map(operator).reduce((a, b) => {
-    const both = joined(a, b);
-    if (both === undefined)
-      throw new InvalidQueryError(`one condition holds ${Object.keys(b).join(' and ')} more than once`);
-    return both;
+    const merged = mergeOperators(a, b);
+    if (merged === undefined)
+      throw new InvalidQueryError(`a condition must have ${Object.keys(b).join(' and ')} only once`);
+    return merged;
   }, {});
 }
 

@@ -4,20 +4,23 @@ import { isJsContent, type JsPayload } from '../javascript/js-call.js';
 import { checkedBuffers, digest, packValue, unpackBuffers } from '../javascript/packed-values.js';
 import { unpackResult, writePickle } from '../pickle/index.js';
 
-// Data that a task publishes is a data_message, as of Python's engines. Its first buffer is a pickled dict, which is
-// all that Python's client reads; from a JavaScript engine the packed values follow it.
+// A task publishes data in a data_message, as Python engines do. The first buffer is a pickled dict, the only one that
+// Python's client reads. A JavaScript engine adds the packed values after it.
 
-/** What a generator has yielded since the last such message; published under `partial`. */
+/** The values that a generator yielded since the previous message; published under `partial`. */
 export interface PartialResults {
-  /** How many values came before these. */
+  /** The number of values before these. */
   readonly from: number;
   readonly values: readonly unknown[];
 }
 
-/** Encodes published data as a `data_message`. @throws UsageError when it cannot be packed */
+/**
+ * Encodes published data as a `data_message`.
+ * @throws {UsageError} when a value cannot be packed
+ */
 export function encodeTaskData(data: Readonly<Record<string, unknown>>): JsPayload {
   const { buffers, digests } = packValue(data, 'the published data', { views: true });
-  const pickled = forPython(data);
+  const pickled = pickleForPython(data);
   return {
     content: {
       keys: Object.keys(data),
@@ -28,17 +31,17 @@ export function encodeTaskData(data: Readonly<Record<string, unknown>>): JsPaylo
   };
 }
 
-/** What Python's client gets: the names whose values any Python can read. One that it cannot would end its loop. */
-function forPython(data: Readonly<Record<string, unknown>>): Buffer {
+/** Pickles the values that any Python can read, because one unreadable value would end the loop of Python's client. */
+function pickleForPython(data: Readonly<Record<string, unknown>>): Buffer {
   const readable = Object.entries(data).filter(([, value]) => isPlain(value));
   return writePickle(new Map(readable));
 }
 
 const MAX_DEPTH = 20;
-/** Bytes that are as many twice would be too many. */
+/** Longer bytes are left out of the pickle, because a message carries the values twice. */
 const MAX_BYTES = 65_536;
 
-/** Whether a value is what JSON could say, or a date, a bigint or bytes: no numpy is needed to read it. */
+/** Whether Python can read a value without numpy: JSON values, dates, bigints and bytes. */
 function isPlain(value: unknown, depth = 0): boolean {
   if (typeof value !== 'object' || value === null) return value !== undefined;
   if (value instanceof Date) return !Number.isNaN(value.getTime());
@@ -50,8 +53,10 @@ function isPlain(value: unknown, depth = 0): boolean {
 }
 
 /**
- * The data of a `data_message`, by name; of JavaScript's and of Python's engines.
- * @throws MalformedMessageError, UnpickleError
+ * Decodes the data of a `data_message` from a JavaScript or a Python engine.
+ * @returns the values by name
+ * @throws {MalformedMessageError} when the data is not a dict
+ * @throws {UnpickleError} when the pickle of a Python engine cannot be read
  */
 export function decodeTaskData(content: Dict, buffers: readonly Uint8Array[]): Dict {
   const data = isJsContent(content)
@@ -59,12 +64,12 @@ export function decodeTaskData(content: Dict, buffers: readonly Uint8Array[]): D
     : unpackResult(buffers.map((buffer) => Buffer.from(buffer.buffer, buffer.byteOffset, buffer.byteLength)))
         .value;
   if (isDict(data)) return data;
-  // What Python's names are is up to its code.
+  // Python code may use keys that are not strings.
   if (data instanceof Map) return Object.fromEntries([...data].map(([name, value]) => [String(name), value]));
-  throw new MalformedMessageError('published data is no dict');
+  throw new MalformedMessageError('published data must be a dict');
 }
 
-/** The yielded values that published data carries, if it does. */
+/** Reads the yielded values from published data; undefined when it has none. */
 export function partialResults(data: Dict): PartialResults | undefined {
   const partial = getOwn(data, 'partial');
   if (!isDict(partial)) return undefined;

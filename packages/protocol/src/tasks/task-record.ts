@@ -3,60 +3,60 @@ import { type Dict, isDict } from '../common/dict.js';
 import { textOfDate } from '../common/exact-date.js';
 
 /**
- * One task as the Task Database keeps it. Keys are those on the wire; all of the documentation's and of today's
- * ipyparallel. A key without a value is null. Mirrors ipyparallel's TaskRecord.
+ * The record of one task in the Task Database. A key without a value is null.
+ * Mirrors `TaskRecord` of ipyparallel, with the keys of its documentation and of its current version.
  */
 export interface TaskRecord {
-  /** The task's id; always present. */
+  /** The id of the task; never null. */
   readonly msg_id: string;
-  /** The request's header; null for output whose request the hub never saw. */
+  /** The header of the request; null when the hub received output of the task but never its request. */
   readonly header: Dict | null;
   readonly metadata: Dict | null;
   readonly content: Dict | null;
-  /** Serialized request objects. */
+  /** The serialized function and arguments. */
   readonly buffers: readonly Uint8Array[] | null;
-  /** When the client submitted it. */
+  /** When the client submitted the task. */
   readonly submitted: Date | null;
-  /** The session that submitted it. */
+  /** The session of the client that submitted the task. */
   readonly client_uuid: string | null;
-  /** The engine that has or had it. */
+  /** The engine of the task; null until a scheduler has assigned one. */
   readonly engine_uuid: string | null;
-  /** When the engine began; stock hubs write it with the result. */
+  /** When the engine started the task; the hub writes it with the result. */
   readonly started: Date | null;
-  /** When the engine finished, in success or failure. */
+  /** When the engine finished the task, successfully or not. */
   readonly completed: Date | null;
-  /** The id of the task that a resubmission of this one made. */
+  /** The id of the new task if this one was resubmitted. */
   readonly resubmitted: string | null;
   /** When the result reached the hub. */
   readonly received: Date | null;
   readonly result_header: Dict | null;
   readonly result_metadata: Dict | null;
   readonly result_content: Dict | null;
-  /** Serialized result objects. */
+  /** The serialized result. */
   readonly result_buffers: readonly Uint8Array[] | null;
-  /** `mux` or `task`. */
+  /** `mux` for direct and broadcast views, `task` for load-balanced views. */
   readonly queue: string | null;
   /** The code that was executed. */
   readonly execute_input: string | null;
-  /** The content of the `execute_result` message: the value of the last expression. */
+  /** The content of the `execute_result` message, which holds the value of the last expression. */
   readonly execute_result: Dict | null;
   /** The content of the `error` message. */
   readonly error: Dict | null;
   readonly stdout: string | null;
   readonly stderr: string | null;
-  /** The label given at submission; from ipyparallel 9 on, missing before. */
+  /** The label given at submission; always null on hubs before ipyparallel 9. */
   readonly label: string | null;
-  /** The content of the last `display_data` message; on some hubs only. */
+  /** The content of the last `display_data` message; always null on some hubs. */
   readonly display_data: Dict | null;
 }
 
 /** A key of {@link TaskRecord}. */
 export type TaskKey = keyof TaskRecord;
 
-/** What a column holds: decides how it is compared and which values a query may test it with. */
+/** The kind of a column's values; determines how they compare and which values a query may compare them with. */
 export type ColumnKind = 'text' | 'date' | 'dict' | 'buffers';
 
-/** Every TaskRecord key and what it holds. */
+/** Every TaskRecord key and the kind of its values. */
 export const TASK_COLUMNS = {
   msg_id: 'text',
   header: 'dict',
@@ -84,38 +84,39 @@ export const TASK_COLUMNS = {
   display_data: 'dict',
 } as const satisfies { readonly [K in TaskKey]: ColumnKind };
 
-/** The older names of the 2011 documentation and what they are called today. */
+/** Older key names, from ipyparallel's documentation of 2011, and their current names. */
 export const KEY_ALIASES = { pyin: 'execute_input', pyout: 'execute_result', pyerr: 'error' } as const;
 
-/** An older name of a key. */
+/** An older name of a key, for example `pyin` for `execute_input`. */
 export type KeyAlias = keyof typeof KEY_ALIASES;
 
 /** All keys in the order of {@link TASK_COLUMNS}. */
 export const TASK_KEYS = Object.keys(TASK_COLUMNS) as readonly TaskKey[];
 
-/** Whether a name is a TaskRecord key (older names are not). */
+/** Whether a name is a TaskRecord key; older names are not. */
 export function isTaskKey(name: string): name is TaskKey {
   return Object.hasOwn(TASK_COLUMNS, name);
 }
 
-/** Whether a name is one of the older ones. */
+/** Whether a name is an older name of a key. */
 export function isKeyAlias(name: string): name is KeyAlias {
   return Object.hasOwn(KEY_ALIASES, name);
 }
 
 const EXACT: unique symbol = Symbol('ipyparallel-js.exactTimes');
 
-/** The keys that hold dates. */
+/** A key whose value is a date. */
 export type DateKey = 'submitted' | 'started' | 'completed' | 'received';
 
 /**
- * The six-digit text of a date in a record that came from a hub, for example `2026-11-22T14:29:40.384024Z`;
- * null where the record has none. A copy of a record (`{ ...record }`, structuredClone) has milliseconds only.
+ * Returns a date of a record with its microseconds, for example `2026-11-22T14:29:40.384024Z`; null when the record has
+ * no such date. A copy of a record (`{ ...record }`, `structuredClone`) has lost the microseconds.
  */
 export function exactTime(record: { readonly [K in DateKey]?: Date | null }, key: DateKey): string | null;
 /**
- * Python's text of a datetime in a result, with its microseconds and its offset: `2026-11-22T14:29:40.384024+01:00`,
- * without an offset where it had no zone; null where the Date came from elsewhere, is a copy or was changed.
+ * Returns the ISO 8601 text of a Python datetime in a result, with its microseconds and its UTC offset, for example
+ * `2026-11-22T14:29:40.384024+01:00`. A datetime without a zone has no offset. Returns null when the Date is not from a
+ * Python result, is a copy or was changed.
  */
 export function exactTime(date: Date): string | null;
 export function exactTime(
@@ -130,18 +131,18 @@ export function exactTime(
   return date instanceof Date ? `${date.toISOString().slice(0, 23)}000Z` : null;
 }
 
-/** A record as the wire carries it: dates as text, buffers apart. */
+/** A record on the wire: dates are strings, and buffers are sent separately. */
 export type WireRecord = Dict;
 
-/** The buffers that travel beside one wire record. */
+/** The buffers of one wire record. */
 export interface RecordBuffers {
   readonly buffers?: readonly Uint8Array[];
   readonly result_buffers?: readonly Uint8Array[];
 }
 
 /**
- * Reads one record of a `db_reply`: the keys asked for, and no others. What the hub left out is null (`stdout`
- * and `stderr` too); `error` and `execute_result` are objects even where SQLite hubs send JSON text.
+ * Decodes the given keys of one record of a `db_reply`. A key missing from the reply is null, `stdout` and `stderr`
+ * included. `error` and `execute_result` are objects, although Python hubs with SQLite send them as JSON text.
  */
 export function decodeRecord(
   wire: WireRecord,
@@ -173,19 +174,22 @@ export function decodeRecord(
 }
 
 /**
- * Like {@link decodeRecord} without buffers, for many records of the same keys that are nobody else's: one that has just
- * those keys, in their order, as our hub writes them, becomes the record instead of being copied.
+ * Creates a faster {@link decodeRecord}, without buffers, for many records of the same keys. It takes over the wire
+ * record: if it has exactly these keys in this order, as our hub writes them, it is modified and returned, not copied.
  */
 export function recordDecoder(keys: readonly TaskKey[]): (wire: WireRecord) => Partial<TaskRecord> {
   const dates = keys.filter((key) => TASK_COLUMNS[key] === 'date');
   const dicts = keys.filter((key) => TASK_COLUMNS[key] === 'dict');
   const hasBuffers = keys.some((key) => TASK_COLUMNS[key] === 'buffers');
-  // Our hub leaves it out where it is null.
-  const always = keys.at(-1) === 'display_data' ? keys.length - 1 : keys.length;
+  // Our hub omits display_data when it is null.
+  const minLength = keys.at(-1) === 'display_data' ? keys.length - 1 : keys.length;
   return (wire) => {
     const names = Object.keys(wire);
-    const fits = !hasBuffers && (names.length === always || names.length === keys.length);
-    if (!(fits && names.every((name, i) => name === keys[i]))) return decodeRecord(wire, keys);
+    const canReuse =
+      !hasBuffers &&
+      (names.length === minLength || names.length === keys.length) &&
+      names.every((name, i) => name === keys[i]);
+    if (!canReuse) return decodeRecord(wire, keys);
     const record = wire as Record<string, unknown>;
     if (names.length < keys.length) record['display_data'] = null;
     let exact: Record<string, string> | undefined;
@@ -203,13 +207,15 @@ export function recordDecoder(keys: readonly TaskKey[]): (wire: WireRecord) => P
   };
 }
 
-/** A key as it was asked for (an older name perhaps) and the column it stands for. */
+/** A requested key. */
 export interface ProjectedKey {
+  /** The name in the request, which may be an older one. */
   readonly name: string;
+  /** The current name. */
   readonly column: TaskKey;
 }
 
-/** The record with only the keys asked for, under the names asked for; six-digit times stay readable. */
+/** Copies the requested keys of a record, under the requested names; {@link exactTime} still works on the copy. */
 export function projectRecord(
   record: Partial<TaskRecord>,
   keys: readonly ProjectedKey[],

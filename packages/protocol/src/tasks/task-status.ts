@@ -2,12 +2,12 @@ import { type Dict, isDict } from '../common/dict.js';
 import type { TaskRecord } from './task-record.js';
 
 /**
- * One word for where a task is: no engine yet; an engine, not finished; finished in one of three ways; its record gone
- * (`purged`); or never to be heard of again (`lost`: a controller that ended had it).
+ * The status of a task: `unassigned` (no engine yet), `assigned` (an engine has it), `completed`, `failed`, `aborted`,
+ * `purged` (its record was removed) or `lost` (its controller ended and its outcome cannot be known).
  */
 export type TaskStatus = 'unassigned' | 'assigned' | 'completed' | 'failed' | 'aborted' | 'purged' | 'lost';
 
-/** Every {@link TaskStatus}, in the order of a task's life. */
+/** Every {@link TaskStatus}, in the order in which a task goes through them. */
 export const TASK_STATUSES = [
   'unassigned',
   'assigned',
@@ -18,12 +18,12 @@ export const TASK_STATUSES = [
   'lost',
 ] as const satisfies readonly TaskStatus[];
 
-/** The keys that {@link taskStatus} looks at. */
+/** The keys that {@link taskStatus} reads. */
 export const STATUS_KEYS = ['engine_uuid', 'completed', 'result_content'] as const;
 
 /**
- * The status of a task, derived from what every record has. Never `purged`, which is said of tasks that have no record;
- * `lost` where our hub has ended the record so, of others that will not change any more it is for the client to say.
+ * Derives the status of a task from its record. The result is never `purged`, because a purged task has no record. It is
+ * `lost` when our hub recorded the loss; only the client can detect the other lost tasks.
  */
 export function taskStatus(
   record: Pick<TaskRecord, (typeof STATUS_KEYS)[number]>,
@@ -34,16 +34,16 @@ export function taskStatus(
   return record.engine_uuid === null || record.engine_uuid === '' ? 'unassigned' : 'assigned';
 }
 
-/** How a task ended, from the content of its reply. */
+/** Derives how a task ended from the content of its reply. */
 export function outcome(content: Dict): 'completed' | 'failed' | 'aborted' | 'lost' {
   const status = isDict(content) ? content['status'] : undefined;
   if (status === 'aborted' || content['ename'] === 'TaskAborted') return 'aborted';
-  // As our hub ends a record whose task a restart has lost.
+  // Our hub writes this ename into the record of a task that a restart lost.
   if (content['ename'] === 'TaskLost') return 'lost';
   return status === 'error' ? 'failed' : 'completed';
 }
 
-/** Whether a task will not change its status any more. */
+/** Whether a status is final. */
 export function isDone(status: TaskStatus): boolean {
   return status !== 'unassigned' && status !== 'assigned';
 }
