@@ -144,7 +144,7 @@ describe('after a restart, before any engine is back', () => {
       const error = await failureOf(result.get(WAIT));
       expect(error).toBeInstanceOf(EngineError);
       expect(String(error)).toMatch(
-        /did not come back to the controller within 12.0 s; the task was not sent/,
+        /did not register again within 12.0 s of the reconnection; the task was not sent/,
       );
     }
     // From now on they are not there, for work of their own.
@@ -155,7 +155,7 @@ describe('after a restart, before any engine is back', () => {
       const error = await failureOf(result.get(WAIT));
       expect(error).toBeInstanceOf(UsageError);
       expect(error).toMatchObject({ code: 'NO_ENGINES' });
-      expect(String(error)).toMatch(/no engine has come back to the controller at tcp:.* in 16.0 s/);
+      expect(String(error)).toMatch(/no engine registered again at tcp:.* within 16.0 s of the reconnection/);
     }
     expect(() => rc.loadBalancedView().execute('6')).toThrow('no engines are registered');
     came(hub, 0, 'a');

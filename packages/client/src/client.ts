@@ -48,8 +48,9 @@ import { idsOf, type Job, type Jobs } from './results/jobs.js';
 import type { TaskMetadata } from './tasks/task-metadata.js';
 import { BroadcastView } from './views/broadcast-view.js';
 import { DirectView } from './views/direct-view.js';
-import type { ViewExecutor } from './views/executor.js';
 import { LoadBalancedView } from './views/load-balanced-view.js';
+import type { ViewExecutor } from './views/view.js';
+import type { ViewParts } from './views/view-context.js';
 import type { BalancedFlags, BroadcastFlags, ViewFlags } from './views/view-flags.js';
 
 const ATTACH_OPTIONS: OptionNames<{ anyCluster?: boolean }> = { anyCluster: true };
@@ -78,17 +79,17 @@ export class Client implements AsyncDisposable {
 
   /** Whether the controller can be talked to: at once and at each change; completes on close. */
   get connection$(): Observable<ConnectionStatus> {
-    return this.#link.connection.status$;
+    return this.#link.connectionState.status$;
   }
 
   /** Whether it can be talked to now. */
   get connected(): boolean {
-    return this.#link.connection.connected;
+    return this.#link.connectionState.connected;
   }
 
   /** What the hub says of itself; undefined for a stock one. */
   get hub(): HubInfo | undefined {
-    return this.#link.hub;
+    return this.#link.profile.info;
   }
 
   /** The ids of the registered engines, ascending; kept true by the hub's notices. */
@@ -113,17 +114,17 @@ export class Client implements AsyncDisposable {
 
   /** The ids of the tasks submitted here, in order; the newest 10,000. Mirrors ipyparallel `Client.history`. */
   get history(): readonly string[] {
-    return this.#link.own.history;
+    return this.#link.submittedTasks.history;
   }
 
   /** Those of them that have no result yet. Mirrors ipyparallel `Client.outstanding`. */
   get outstanding(): readonly string[] {
-    return this.#link.own.outstanding;
+    return this.#link.submittedTasks.outstanding;
   }
 
   /** The language of an engine. @throws UsageError when there is no such engine */
   async engineLanguage(id: number): Promise<EngineLanguage> {
-    return this.#link.languages.of(this.#link.submitter.engine(id));
+    return this.#link.languages.of(this.#link.targets.engine(id));
   }
 
   /**
@@ -163,7 +164,7 @@ export class Client implements AsyncDisposable {
     const keys = options.keys === undefined ? undefined : parseKeys(options.keys);
     const context = {
       database: this.#link.database,
-      actions: this.#link.recorded,
+      actions: this.#link.taskActions,
       live: this.#link.live,
       defaultTimeout: this.#link.requests.defaultTimeout,
     };
@@ -254,10 +255,7 @@ export class Client implements AsyncDisposable {
     options: WaitOptions & { readonly verbose?: boolean } = {},
   ): Promise<unknown> {
     checkOptions(options, QUEUE_STATUS_OPTIONS, 'queueStatus');
-    const ids = targets === 'all' ? this.ids : typeof targets === 'number' ? [targets] : targets;
-    for (const id of ids) this.#link.submitter.engine(id);
-    const status = await this.#link.operations.queueStatus(ids, options.verbose === true, options);
-    return typeof targets === 'number' ? status.engines[targets] : status;
+    return this.#link.commands.queueStatus(targets, options);
   }
 
   /** The ids of every task in the Task Database, by submission. Mirrors ipyparallel `Client.hub_history`. */
@@ -278,7 +276,7 @@ export class Client implements AsyncDisposable {
   ): Promise<AsyncResult<T[], T>>;
   async resubmit(jobs: Jobs = -1, options: ResubmitOptions = {}): Promise<AsyncResult<unknown>> {
     checkOptions(options, RESUBMIT_OPTIONS, 'resubmit');
-    return this.#link.recorded.resubmit(this.#idsOf(jobs), options, typeof jobs !== 'object');
+    return this.#link.taskActions.resubmit(this.#idsOf(jobs), options, typeof jobs !== 'object');
   }
 
   /** Purges tasks here and at the hub. Mirrors ipyparallel `Client.purge_results`. */
@@ -286,9 +284,8 @@ export class Client implements AsyncDisposable {
     jobs: Jobs | 'all',
     options: WaitOptions & { readonly targets?: Targets } = {},
   ): Promise<void> {
-    const { targets } = options;
-    await this.purgeHubResults(jobs, options);
-    this.purgeLocalResults(jobs, targets === undefined ? {} : { targets });
+    checkOptions(options, COMMAND_OPTIONS, 'purgeResults');
+    await this.#link.taskActions.purgeEverywhere(jobs === 'all' ? jobs : this.#idsOf(jobs), options);
   }
 
   /**
@@ -301,8 +298,8 @@ export class Client implements AsyncDisposable {
     options: WaitOptions & { readonly targets?: Targets } = {},
   ): Promise<void> {
     checkOptions(options, COMMAND_OPTIONS, 'purgeResults');
-    if (jobs === 'all') await this.#link.recorded.purgeAll(options);
-    else await this.#link.recorded.purgeIds(this.#idsOf(jobs), options);
+    if (jobs === 'all') await this.#link.taskActions.purgeAll(options);
+    else await this.#link.taskActions.purgeIds(this.#idsOf(jobs), options);
   }
 
   /**
@@ -311,12 +308,7 @@ export class Client implements AsyncDisposable {
    */
   purgeLocalResults(jobs: Jobs | 'all', options: { readonly targets?: Targets } = {}): void {
     checkOptions(options, PURGE_LOCAL_OPTIONS, 'purgeLocalResults');
-    const ids = jobs === 'all' ? this.history : this.#idsOf(jobs);
-    const { targets } = options;
-    const engines = targets === undefined ? [] : this.#link.submitter.targets.engines(targets);
-    const uuids = new Set<string | null>(engines.map(({ uuid }) => uuid));
-    const theirs = [...this.metadata.values()].filter(({ engineUuid }) => uuids.has(engineUuid));
-    this.#link.own.forget([...ids, ...theirs.map(({ msgId }) => msgId)]);
+    this.#link.taskActions.purgeLocal(jobs === 'all' ? jobs : this.#idsOf(jobs), options.targets);
   }
 
   /** Purges all that has ended, here and at the hub. Mirrors ipyparallel `Client.purge_everything`. */
@@ -353,8 +345,7 @@ export class Client implements AsyncDisposable {
    * engines have answered. Mirrors ipyparallel `Client.shutdown`.
    */
   async shutdown(options: ShutdownOptions = {}): Promise<void> {
-    await this.#link.commands.shutdown(options);
-    if (options.hub === true) await this.close();
+    await this.#link.shutdown(options);
   }
 
   /**
@@ -421,7 +412,11 @@ export class Client implements AsyncDisposable {
     return this.#link.results.of(this.#idsOf(jobs));
   }
 
-  #viewParts<F>(flags: F): { client: Client; link: ClusterLink; flags: F } {
-    return { client: this, link: this.#link, flags };
+  #viewParts<F extends ViewFlags>(flags: F): ViewParts<F> {
+    return { client: this, context: this.#link, flags };
   }
+}
+
+declare module './views/view-context.js' {
+  interface ViewClient extends Client {}
 }

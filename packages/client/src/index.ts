@@ -128,7 +128,6 @@ export {
   type Namespace,
   type ScatterOptions,
 } from './views/direct-view.js';
-export { ViewExecutor } from './views/executor.js';
 export { fromModule } from './views/from-module.js';
 export { depend, requireModules } from './views/functional-dependency.js';
 export { LazyMap, type LazyMapOptions } from './views/lazy-map.js';
@@ -136,7 +135,7 @@ export { LoadBalancedView } from './views/load-balanced-view.js';
 export type { MapArguments, MapOptions, OneResult } from './views/map-arguments.js';
 export type { Distribution } from './views/partition.js';
 export type { ParallelFunction, ParallelOptions, RemoteFunction } from './views/remote-function.js';
-export { type PerTargetStatus, View, type ViewJobs } from './views/view.js';
+export { type PerTargetStatus, View, ViewExecutor, type ViewJobs } from './views/view.js';
 export type { ExecuteOptions } from './views/view-calls.js';
 export type { BalancedFlags, BroadcastFlags, DirectFlags, ViewFlags } from './views/view-flags.js';
 export type { PerTarget } from './views/view-result.js';

@@ -511,10 +511,10 @@ describe('the cache of results', () => {
   test('lets go of what was read, before or after it came', () => {
     const cache = new ResultCache();
     const [one, two] = [ended('a'), ended('b')];
-    cache.read(one);
+    cache.markRead(one);
     cache.add(one);
     cache.add(two);
-    cache.read(two);
+    cache.markRead(two);
     expect([cache.count, cache.bytes, cache.evicted]).toEqual([0, 0, 0]);
     expect(cache.get('a')).toBe(one);
   });

@@ -5,7 +5,7 @@ import type { ConnectionSource } from './connection-source.js';
 import type { Transport } from './transport.js';
 
 /** What a life of the connection means to the rest of the client. */
-export interface LifeEvents<Greeting> {
+export interface ConnectionEvents<Greeting> {
   /** The connection broke; called once for each time. */
   onDown(reason: string): void;
   /** An attempt to connect failed for another reason than that nobody answers. */
@@ -35,7 +35,7 @@ const STOPPING_MS = 5_000;
 export class Reconnector<Greeting> {
   readonly #transport: Transport;
   readonly #source: ConnectionSource;
-  readonly #events: LifeEvents<Greeting>;
+  readonly #events: ConnectionEvents<Greeting>;
   readonly #closing = new AbortController();
   #running = false;
   #attempt: AbortController | undefined;
@@ -45,7 +45,7 @@ export class Reconnector<Greeting> {
   #pause = 0;
   #hopeless: Error | undefined;
 
-  constructor(transport: Transport, source: ConnectionSource, events: LifeEvents<Greeting>) {
+  constructor(transport: Transport, source: ConnectionSource, events: ConnectionEvents<Greeting>) {
     this.#transport = transport;
     this.#source = source;
     this.#events = events;

@@ -24,6 +24,12 @@ export interface SocketsListener {
 /** The sockets that carry requests and work. */
 export type SendingChannel = Exclude<ClientChannel, 'iopub' | 'notification'>;
 
+/** The sockets that carry submissions of tasks. */
+export type WorkChannel = Exclude<SendingChannel, 'registration' | 'control'>;
+
+export const isWorkChannel = (channel: SendingChannel): channel is WorkChannel =>
+  channel !== 'registration' && channel !== 'control';
+
 /** How long a link may be silent in answer to a heartbeat, in heartbeats, before it counts as cut. */
 const SILENT_BEATS = 4;
 /** How long what was sent may be on its way where there is no heartbeat, in ms. */

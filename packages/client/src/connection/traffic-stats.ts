@@ -1,20 +1,20 @@
-/** What a client has sent, received and refused, counted since it connected. */
+/** The messages that a client has sent, received and dropped since it connected. */
 export interface TrafficStats {
   readonly sent: number;
   readonly received: number;
-  /** Messages dropped because their frames made no message. */
+  /** Messages dropped because their frames could not be parsed. */
   readonly malformed: number;
   /** Messages dropped because their signature was missing or wrong. */
   readonly forged: number;
-  /** Messages dropped because they came before. */
+  /** Messages dropped because they had been received before. */
   readonly replayed: number;
-  /** Well-signed messages that answered nothing of ours, or came too late. */
+  /** Correctly signed messages that replied to no request of this client, or arrived too late. */
   readonly unexpected: number;
-  /** Published output of own tasks that could not be read. */
+  /** Published output of tasks submitted by this client that could not be decoded. */
   readonly unreadable: number;
 }
 
-/** The counters behind {@link TrafficStats}. */
+/** The mutable counters of {@link TrafficStats}. */
 export type StatsCounters = { -readonly [K in keyof TrafficStats]: number };
 
 export const newCounters = (): StatsCounters => ({

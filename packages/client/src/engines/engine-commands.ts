@@ -7,15 +7,15 @@ import {
 } from '@ipyparallel-js/protocol';
 import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 import { startDeadline, WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
-import type { QueueStatus } from '../hub/hub-operations.js';
+import type { HubOperations } from '../hub/hub-operations.js';
 import type { HubRequests } from '../hub/hub-requests.js';
-import type { WaitingWork } from '../tasks/unsent-work.js';
 import type { ControlRequest, ControlRequests } from './control-requests.js';
+import type { EngineRegistry } from './engine-registry.js';
 import type { TargetFinder, Targets } from './targets.js';
 
-/** Options of what is asked of engines. */
+/** Options of commands to engines. */
 export interface CommandOptions extends WaitOptions {
-  /** Which engines; all by default. */
+  /** The engines; all by default. */
   readonly targets?: Targets;
 }
 
@@ -23,88 +23,94 @@ export const COMMAND_OPTIONS: OptionNames<CommandOptions> = { targets: true, ...
 
 /** Options of `shutdown`. */
 export interface ShutdownOptions extends CommandOptions {
-  /** Ends the controller, too, once all engines have been told; then `targets` counts for nothing. */
+  /** Shuts down all engines, whatever `targets` says, and then the controller; false by default. */
   readonly hub?: boolean;
 }
 
 const SHUTDOWN_OPTIONS: OptionNames<ShutdownOptions> = { hub: true, ...COMMAND_OPTIONS };
 
-/** The parts of a client that commands go through. */
-interface CommandsLink {
-  readonly submitter: { readonly targets: TargetFinder };
+export interface EngineCommandsParts {
+  readonly targets: TargetFinder;
+  readonly registry: EngineRegistry;
   readonly control: ControlRequests;
   readonly requests: HubRequests;
-  readonly waiting: WaitingWork;
+  readonly operations: HubOperations;
+  /** The tasks that have not been sent yet. */
+  readonly unsentWork: UnsentTasks;
 }
 
-/** What is asked of engines beside their work. Each waits for the engines' answers. */
-export class EngineCommands {
-  readonly #targets: TargetFinder;
-  readonly #control: ControlRequests;
-  readonly #requests: HubRequests;
-  readonly #waiting: WaitingWork;
-  readonly #queues: (ids: readonly number[], options: WaitOptions) => Promise<QueueStatus<unknown>>;
+interface UnsentTasks {
+  /** Aborts the tasks among these that have not been sent. Returns the ids of the others. */
+  abort(msgIds: readonly string[]): string[];
+}
 
-  /** `queues` asks the hub for the ids of what engines have to do. */
-  constructor(
-    { submitter, control, requests, waiting }: CommandsLink,
-    queues: (ids: readonly number[], options: WaitOptions) => Promise<QueueStatus<unknown>>,
-  ) {
-    this.#targets = submitter.targets;
-    this.#control = control;
-    this.#requests = requests;
-    this.#waiting = waiting;
-    this.#queues = queues;
+/** Commands to engines, other than tasks. Each command waits for the replies of all its engines. */
+export class EngineCommands {
+  readonly #parts: EngineCommandsParts;
+
+  constructor(parts: EngineCommandsParts) {
+    this.#parts = parts;
   }
 
-  /** Aborts tasks that wait, by their ids. */
+  /** Aborts queued tasks by id. */
   async abort(msgIds: readonly string[], options: CommandOptions): Promise<void> {
     checkOptions(options, COMMAND_OPTIONS, 'abort');
-    const sent = this.#waiting.abort(msgIds);
-    // No ids would mean all, on the wire.
-    if (sent.length > 0) await this.#each(options, 'abort_request', { msg_ids: sent });
+    const sent = this.#parts.unsentWork.abort(msgIds);
+    // An empty list would mean all tasks on the wire.
+    if (sent.length > 0) await this.#requestEach(options, 'abort_request', { msg_ids: sent });
   }
 
   /**
-   * Aborts all that waits at engines, whoever submitted it, and these tasks, which may not be there yet. All by their ids:
-   * Python engines say yes to an abort of all, and then run what they have.
+   * Aborts all tasks that are queued at engines, of every client, and `msgIds`, which may not be queued there yet. It
+   * sends ids, because Python engines confirm an abort of all tasks and then run their queue.
    */
   async abortAll(msgIds: readonly string[], command: CommandOptions): Promise<void> {
     checkOptions(command, COMMAND_OPTIONS, 'abort');
     const { targets, ...options } = command;
-    const ids = this.#targets.engines(targets ?? 'all').map(({ id }) => id);
-    const { engines } = await this.#queues(ids, options);
+    const ids = this.#parts.targets.engines(targets ?? 'all').map(({ id }) => id);
+    const { engines } = await this.#parts.operations.queueStatus(ids, true, options);
     await Promise.all(
       ids.map((id) => {
-        const waiting = [engines[id]?.queue, engines[id]?.tasks]
+        const queued = [engines[id]?.queue, engines[id]?.tasks]
           .flat()
           .filter((each) => typeof each === 'string');
-        return this.abort([...new Set([...waiting, ...msgIds])], { ...options, targets: id });
+        return this.abort([...new Set([...queued, ...msgIds])], { ...options, targets: id });
       }),
     );
   }
 
+  /** The queue status of one engine for an id, else that of all `targets`. */
+  async queueStatus(
+    targets: Targets,
+    options: WaitOptions & { readonly verbose?: boolean },
+  ): Promise<unknown> {
+    const ids = targets === 'all' ? this.#parts.registry.ids : [targets].flat();
+    for (const id of ids) this.#parts.targets.engine(id);
+    const status = await this.#parts.operations.queueStatus(ids, options.verbose === true, options);
+    return typeof targets === 'number' ? status.engines[targets] : status;
+  }
+
   async clear(options: CommandOptions): Promise<void> {
     checkOptions(options, COMMAND_OPTIONS, 'clear');
-    await this.#each(options, 'clear_request', {});
+    await this.#requestEach(options, 'clear_request', {});
   }
 
   async signal(sig: number | NodeJS.Signals, options: CommandOptions): Promise<void> {
     checkOptions(options, COMMAND_OPTIONS, 'sendSignal');
-    await this.#each(options, 'signal_request', { sig });
+    await this.#requestEach(options, 'signal_request', { sig });
   }
 
-  /** Tells engines to end, and then perhaps the controller. An engine that has gone before it answered has ended. */
+  /** Shuts down engines, and with `hub` the controller. An engine that unregisters before it replies has shut down. */
   async shutdown(command: ShutdownOptions): Promise<void> {
     if ('restart' in command && command.restart === true) {
       throw new UsageError(
-        'engines cannot be restarted over the wire; start new ones (Cluster.startEngines)',
+        'engines cannot be restarted over the wire; start new ones with Cluster.startEngines',
       );
     }
     checkOptions(command, SHUTDOWN_OPTIONS, 'shutdown');
     const { hub = false, ...options } = command;
     try {
-      await this.#each(
+      await this.#requestEach(
         hub ? { ...options, targets: 'all' } : options,
         'shutdown_request',
         { restart: false },
@@ -116,25 +122,25 @@ export class EngineCommands {
     }
     if (!hub) return;
     try {
-      await this.#requests.request('shutdown_request', {}, options);
+      await this.#parts.requests.request('shutdown_request', {}, options);
     } catch (error) {
-      // Its notice that it ends may be here before its answer.
+      // The controller's shutdown notification may arrive before its reply.
       if (!(error instanceof ConnectionClosedError)) throw error;
     }
   }
 
-  async #each<M extends ControlRequest>(
+  async #requestEach<M extends ControlRequest>(
     options: CommandOptions,
     msgType: M,
     content: MessageContents[M & MsgType],
-    forgives: (error: unknown) => boolean = () => false,
+    isExpected: (error: unknown) => boolean = () => false,
   ): Promise<void> {
-    const engines = this.#targets.engines(options.targets ?? 'all');
+    const { targets, control } = this.#parts;
+    const engines = targets.engines(options.targets ?? 'all');
     startDeadline(options, 0);
-    const answers = engines.map((engine) => this.#control.request(engine, msgType, content, options));
-    const settled = await Promise.allSettled(answers);
-    for (const answer of settled) {
-      if (answer.status === 'rejected' && !forgives(answer.reason)) throw answer.reason;
+    const replies = engines.map((engine) => control.request(engine, msgType, content, options));
+    for (const reply of await Promise.allSettled(replies)) {
+      if (reply.status === 'rejected' && !isExpected(reply.reason)) throw reply.reason;
     }
   }
 }

@@ -1,6 +1,6 @@
 import { pause } from '@ipyparallel-js/wire';
 import type { Subscription } from 'rxjs';
-import { type HeldWork, targetsOf } from '../connection/outbox.js';
+import { type Submission, targetsOf } from '../connection/outbox.js';
 import type { ControlRequests } from './control-requests.js';
 import type { EngineInfo, EngineRegistry } from './engine-registry.js';
 
@@ -17,9 +17,9 @@ export interface ReturnEvents {
   /** Some of what waited may go. */
   onBack(): void;
   /** These have not registered again in time; `held` tells what waits for them. */
-  onMissed(engines: readonly EngineInfo[], held: (work: HeldWork) => boolean): void;
+  onMissed(engines: readonly EngineInfo[], held: (work: Submission) => boolean): void;
   /** No engine at all has come in time; `held` tells what waits for one. */
-  onNone(held: (work: HeldWork) => boolean): void;
+  onNone(held: (work: Submission) => boolean): void;
 }
 
 /** How long an engine that a stock hub lists may take to answer, in ms; one that computes may not answer at all. */
@@ -98,7 +98,7 @@ export class ReturningEngines {
   }
 
   /** Whether work is to wait for engines. */
-  awaits(work: HeldWork): boolean {
+  awaits(work: Submission): boolean {
     const { channel, idents } = work;
     if (this.#absent.size === 0 && this.#unheard.size === 0 && this.#expected.size === 0) return false;
     const away = (uuid: string): boolean => this.#absent.has(uuid) || this.#unheard.has(uuid);
@@ -173,7 +173,7 @@ export class ReturningEngines {
   #miss(): void {
     const engines = this.absent;
     if (engines.length === 0) return;
-    const held = (work: HeldWork): boolean => {
+    const held = (work: Submission): boolean => {
       const { channel, idents } = work;
       if (channel === 'mux') return this.#absent.has(idents[0] ?? '');
       const targets = targetsOf(work);

@@ -1,4 +1,4 @@
-import { ConnectionClosedError, type HubInfo, type Session, UsageError } from '@ipyparallel-js/protocol';
+import { ConnectionClosedError, type Session, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { createSession, pause, startDeadline, timeoutError, type WaitOptions } from '@ipyparallel-js/wire';
 import type { Connection } from '../connection/connection.js';
@@ -7,10 +7,11 @@ import { ConnectionState } from '../connection/connection-state.js';
 import { silenceOf } from '../connection/sockets.js';
 import { Transport } from '../connection/transport.js';
 import { ControlRequests } from '../engines/control-requests.js';
-import { EngineCommands } from '../engines/engine-commands.js';
+import { EngineCommands, type ShutdownOptions } from '../engines/engine-commands.js';
 import { EngineLanguages } from '../engines/engine-languages.js';
 import { EngineRegistry } from '../engines/engine-registry.js';
-import { ReturningEngines, type ReturnTimes } from '../engines/returning-engines.js';
+import type { ReturnTimes } from '../engines/returning-engines.js';
+import { TargetFinder } from '../engines/targets.js';
 import { HubDatabase } from '../hub/hub-database.js';
 import { HubOperations } from '../hub/hub-operations.js';
 import { HubProfile } from '../hub/hub-profile.js';
@@ -20,36 +21,36 @@ import { ChangeSignals } from '../live/change-signals.js';
 import { LiveQueries } from '../live/live-queries.js';
 import { TaskActions } from '../query/task-actions.js';
 import type { AsyncResult } from '../results/async-result.js';
-import { ClientResults } from '../results/result-finder.js';
+import { ResultFinder } from '../results/result-finder.js';
 import { ClientTaskOwner } from '../tasks/client-task-owner.js';
 import { EngineChanges } from '../tasks/engine-changes.js';
-import { HubTasks } from '../tasks/hub-tasks.js';
-import { OwnTasks } from '../tasks/own-tasks.js';
+import { FollowedTasks } from '../tasks/followed-tasks.js';
 import { RESULT_CACHE_LIMITS } from '../tasks/result-cache.js';
-import { WaitingWork } from '../tasks/unsent-work.js';
+import { SubmittedTasks } from '../tasks/submitted-tasks.js';
+import { UnsentWork } from '../tasks/unsent-work.js';
 import { Submitter } from '../views/submitter.js';
 import { CLIENT_OPTIONS, type ClientOptions, PICKLE_LIMITS } from './client-options.js';
-import { Lives } from './connection-lifecycle.js';
-import { Incoming } from './message-dispatcher.js';
+import { ConnectionLifecycle } from './connection-lifecycle.js';
+import { MessageDispatcher } from './message-dispatcher.js';
 
 const CONNECT_TIMEOUT = 10_000;
 const REQUEST_TIMEOUT = 60_000;
 const RECONNECT_TIMEOUT = 30_000;
 const HEARTBEAT = 2_500;
 const POLL_INTERVAL = 100;
-/** A registration notice can be missed while the subscription is being made; the hub is asked again this often. */
+/** A registration notice can be missed while the subscription is being set up, so waitForEngines() also polls the hub. */
 const REFRESH_MS = 1_000;
-/** With less time than this left, it would be the question that times out, not the engines. */
-const ANSWER_MS = 250;
-/** What was on its way when a link broke arrives within the time in which a link counts as cut, and this, or never. */
+/** With less time left than this, waitForEngines() does not poll: the request would time out instead of the wait. */
+const REPLY_MS = 250;
+/** A message that was sent before a link broke arrives within the silence limit plus this time, or never. */
 const ARRIVAL_MS = 2_000;
-/** So long at least engines have to register again with a controller that came back. */
+/** The minimum time that engines have to register again after the controller came back. */
 const ENGINES_MS = 12_000;
 
-/** How long a client that is closed goes on sending what was submitted, in ms. */
+/** How long a client that is being closed still sends submissions, in ms. */
 const LEAVE_MS = 5_000;
 
-/** An open connection to a cluster: everything that a client is made of. */
+/** An open connection to a cluster: creates the parts of a client and connects them to each other. */
 export class ClusterLink {
   readonly session: Session;
   readonly transport: Transport;
@@ -59,131 +60,128 @@ export class ClusterLink {
   readonly registry = new EngineRegistry();
   readonly control: ControlRequests;
   readonly languages: EngineLanguages;
-  /** What tasks ask of this client. */
-  readonly owner: ClientTaskOwner;
-  /** The tasks submitted here. */
-  readonly own: OwnTasks;
+  readonly connectionState: ConnectionState;
+  readonly taskOwner: ClientTaskOwner;
+  /** The tasks submitted by this client. */
+  readonly submittedTasks: SubmittedTasks;
+  /** The tasks whose results are read from their records at the hub. */
+  readonly followedTasks: FollowedTasks;
+  /** The submissions that have not been sent yet. */
+  readonly unsentWork: UnsentWork;
+  readonly targets: TargetFinder;
   readonly submitter: Submitter;
-  /** Results by id, by place in the history, or by handle. */
-  readonly results: ClientResults = new ClientResults(this);
-  /** Resubmission and purges. */
-  readonly recorded: TaskActions;
-  /** What engines are asked beside their work. */
   readonly commands: EngineCommands;
-  /** Whether the controller is there, and who is told when it goes and comes. */
-  readonly connection: ConnectionState;
-  /** The engines that were there before a break, until they are back. */
-  readonly returning: ReturningEngines;
-  /** Work that was never sent. */
-  readonly waiting: WaitingWork;
   readonly database: HubDatabase;
   readonly operations: HubOperations;
-  /** The tasks that are followed by asking the hub. */
-  readonly others: HubTasks;
-  /** What is noticed without asking, for those who ask. */
+  readonly results: ResultFinder;
+  readonly taskActions: TaskActions;
+  /** Changes that the client observes without a request to the hub. */
   readonly signals = new ChangeSignals();
   readonly live: LiveQueries;
-  readonly #lives: Lives;
+  readonly #lifecycle: ConnectionLifecycle;
   readonly #connectTimeout: number;
   #closing: Promise<void> | undefined;
 
   private constructor(connection: Connection, source: ConnectionSource, options: ClientOptions) {
     const { username, pollInterval = POLL_INTERVAL, heartbeatInterval: heartbeat = HEARTBEAT } = options;
-    const { reconnectTimeout = RECONNECT_TIMEOUT } = options;
-    this.session = createSession(connection.info, username === undefined ? {} : { username });
-    this.#connectTimeout = options.timeout ?? CONNECT_TIMEOUT;
-    this.transport = new Transport(connection, this.session, heartbeat);
-    this.connection = new ConnectionState(this.transport.address('registration'), reconnectTimeout, (error) =>
-      this.#failAll(error),
+    const { reconnectTimeout = RECONNECT_TIMEOUT, resultCache, pickleLimits } = options;
+    const { registry, profile, signals } = this;
+    const session = createSession(connection.info, username === undefined ? {} : { username });
+    const transport = new Transport(connection, session, heartbeat);
+    const connectionState = new ConnectionState(
+      transport.address('registration'),
+      reconnectTimeout,
+      (error) => this.#failAll(error),
     );
-    this.requests = new HubRequests(this.transport, options.requestTimeout ?? REQUEST_TIMEOUT);
-    this.control = new ControlRequests(this.transport, this.requests.defaultTimeout);
-    this.languages = new EngineLanguages(this.control);
-    this.owner = new ClientTaskOwner(this);
-    this.own = new OwnTasks({
-      registry: this.registry,
-      owner: this.owner,
-      ...(options.resultCache === undefined ? {} : { limits: options.resultCache }),
-      ...(options.pickleLimits === undefined ? {} : { pickleLimits: options.pickleLimits }),
-      onUnreadable: () => this.transport.stats.unreadable++,
+    const requests = new HubRequests(transport, options.requestTimeout ?? REQUEST_TIMEOUT);
+    const database = new HubDatabase(requests, profile);
+    const operations = new HubOperations(requests, database, profile);
+    const control = new ControlRequests(transport, requests.defaultTimeout);
+    const languages = new EngineLanguages(control);
+    const taskOwner = new ClientTaskOwner(this);
+    const submittedTasks = new SubmittedTasks({
+      registry,
+      owner: taskOwner,
+      ...(resultCache === undefined ? {} : { limits: resultCache }),
+      ...(pickleLimits === undefined ? {} : { pickleLimits }),
+      onUnreadable: () => transport.stats.unreadable++,
     });
-    const engines = new EngineChanges(this.registry, this.languages, this.control, this.own);
-    const grace = silenceOf(heartbeat) + ARRIVAL_MS;
-    const registration = Math.max(grace, ENGINES_MS);
+    const engineChanges = new EngineChanges(registry, languages, control, submittedTasks);
+    const arrivalMs = silenceOf(heartbeat) + ARRIVAL_MS;
+    const registration = Math.max(arrivalMs, ENGINES_MS);
     const times: ReturnTimes = { registration, any: Math.max(registration, reconnectTimeout) };
-    this.waiting = new WaitingWork(
-      { transport: this.transport, own: this.own, engines, state: this.connection },
+    const unsentWork = new UnsentWork(
+      { transport, registry, control, submittedTasks, engineChanges, connectionState },
       times,
     );
-    this.returning = new ReturningEngines(this.registry, this.control, times, this.waiting);
-    this.submitter = new Submitter({
-      returning: this.returning,
-      transport: this.transport,
-      registry: this.registry,
-      languages: this.languages,
-      tasks: this.own,
-      watch: this.connection,
+    const targets = new TargetFinder(registry, unsentWork.returningEngines);
+    const submitter = new Submitter({
+      ...{ transport, registry, targets, languages, submittedTasks, unsentWork, connectionState },
     });
-    this.commands = new EngineCommands(this, (ids, wait) => this.operations.queueStatus(ids, true, wait));
-    this.database = new HubDatabase(this.requests, this.profile);
-    this.operations = new HubOperations(this.requests, this.database, this.profile);
     const lane = new RequestLane();
-    this.others = new HubTasks({
-      lane,
-      database: this.database,
-      requests: this.requests,
-      registry: this.registry,
-      owner: this.owner,
-      connected: () => this.connection.connected,
+    const followedTasks = new FollowedTasks({
+      ...{ lane, database, requests, registry, profile },
+      owner: taskOwner,
+      connected: () => connectionState.connected,
       interval: pollInterval,
-      ...(options.pickleLimits === undefined ? {} : { pickleLimits: options.pickleLimits }),
+      ...(pickleLimits === undefined ? {} : { pickleLimits }),
+    });
+    const results = new ResultFinder({
+      ...{ submittedTasks, followedTasks, transport },
+      owner: taskOwner,
     });
     this.live = new LiveQueries({
-      lane,
-      requests: this.requests,
-      signals: this.signals,
-      connection: this.connection,
-      database: this.database,
-      registry: this.registry,
-      profile: this.profile,
+      ...{ lane, requests, signals, database, registry, profile },
+      connection: connectionState,
     });
-    this.recorded = new TaskActions({
-      database: this.database,
-      operations: this.operations,
-      registry: this.registry,
-      signals: this.signals,
-      resultOf: (msgIds) => this.results.of(msgIds) as AsyncResult<unknown[]>,
-      follow: (msgId) => this.others.follow(msgId),
-      submitAgain: (record) => this.submitter.again(record),
-      forget: (msgIds) => this.own.forget(msgIds),
+    this.taskActions = new TaskActions({
+      ...{ database, operations, registry, targets, signals, submittedTasks },
+      resultOf: (msgIds) => results.of(msgIds) as AsyncResult<unknown[]>,
+      follow: (msgId) => followedTasks.follow(msgId),
+      resubmit: (record) => submitter.resubmit(record),
     });
-    const { transport, requests, registry, control, own, others, signals, database, profile } = this;
-    this.#lives = new Lives(
+    this.commands = new EngineCommands({ targets, registry, control, requests, operations, unsentWork });
+    this.#lifecycle = new ConnectionLifecycle(
       {
-        ...{ transport, requests, registry, control, own, others, database, profile },
-        ...{ state: this.connection, source, engines, returning: this.returning },
+        ...{ transport, requests, registry, control, database, profile },
+        ...{ submittedTasks, followedTasks, connectionState, source, engineChanges, unsentWork },
       },
-      grace,
+      arrivalMs,
     );
-    const incoming = new Incoming({
-      ...{ requests, control, own, others, signals, engines, stats: transport.stats },
-      ...{ inbox: this.live.inbox, coalesced: this.submitter.coalesced },
-      onShutdown: () => this.#lives.onShutdown(),
+    const dispatcher = new MessageDispatcher({
+      ...{ requests, control, submittedTasks, followedTasks, signals, engineChanges },
+      ...{ inbox: this.live.inbox, coalesced: submitter.coalesced, stats: transport.stats },
+      onShutdown: () => this.#lifecycle.onShutdown(),
     });
     transport.listen({
-      onMessage: (channel, message) => incoming.onMessage(channel, message),
-      onComplete: () => this.#lives.onComplete(),
-      onBroken: (reason) => this.#lives.onBroken(reason),
-      mustWait: (work) => this.returning.awaits(work),
+      onMessage: (channel, message) => dispatcher.dispatch(channel, message),
+      onComplete: () => this.#lifecycle.onComplete(),
+      onBroken: (reason) => this.#lifecycle.onBroken(reason),
       onWorkSent: (msgId) => {
-        this.#lives.onWorkSent(msgId);
+        this.#lifecycle.onWorkSent(msgId);
         signals.onSubmitted(msgId);
       },
     });
-    source.onTunnelLost((error) => this.#lives.onTunnelLost(error));
+    source.onTunnelLost((error) => this.#lifecycle.onTunnelLost(error));
+    this.session = session;
+    this.transport = transport;
+    this.connectionState = connectionState;
+    this.requests = requests;
+    this.database = database;
+    this.operations = operations;
+    this.control = control;
+    this.languages = languages;
+    this.taskOwner = taskOwner;
+    this.submittedTasks = submittedTasks;
+    this.followedTasks = followedTasks;
+    this.unsentWork = unsentWork;
+    this.targets = targets;
+    this.submitter = submitter;
+    this.results = results;
+    this.#connectTimeout = options.timeout ?? CONNECT_TIMEOUT;
   }
 
-  /** Finds the connection file, opens the sockets and waits for the hub's answer. */
+  /** Locates the connection file, opens the sockets and waits for the hub's reply. */
   static async open(options: ClientOptions): Promise<ClusterLink> {
     checkOptions(options, CLIENT_OPTIONS, 'Client.connect');
     checkOptions(options.resultCache, RESULT_CACHE_LIMITS, 'resultCache');
@@ -197,7 +195,7 @@ export class ClusterLink {
     let link: ClusterLink | undefined;
     try {
       link = new ClusterLink(connection, source, options);
-      await link.#lives.begin(deadline);
+      await link.#lifecycle.begin(deadline);
       return link;
     } catch (error) {
       await (link === undefined ? connection.close() : link.close());
@@ -205,23 +203,18 @@ export class ClusterLink {
     }
   }
 
-  /** What the hub says of itself; undefined for a stock one. */
-  get hub(): HubInfo | undefined {
-    return this.profile.info;
-  }
-
-  /** @throws ConnectionClosedError once closed */
+  /** @throws {ConnectionClosedError} when the client is closed */
   assertOpen(): void {
     if (this.transport.closed) throw new ConnectionClosedError('the client is closed');
   }
 
-  /** Waits until at least `n` engines are registered; the time-out is that of connecting by default. */
+  /** Waits until at least `n` engines are registered. The timeout defaults to that of connecting. */
   async waitForEngines(n: number, options: WaitOptions): Promise<void> {
     const deadline = startDeadline(options, this.#connectTimeout);
     this.assertOpen();
-    const changed = new AbortController();
-    const watching = this.registry.engines$.subscribe((engines) => {
-      if (engines.length >= n) changed.abort();
+    const reached = new AbortController();
+    const subscription = this.registry.engines$.subscribe((engines) => {
+      if (engines.length >= n) reached.abort();
     });
     try {
       while (this.registry.ids.length < n) {
@@ -234,17 +227,23 @@ export class ClusterLink {
             'are the engines running, and do they use this controller?',
           );
         }
-        const signals = deadline.signal === undefined ? [changed.signal] : [changed.signal, deadline.signal];
+        const signals = deadline.signal === undefined ? [reached.signal] : [reached.signal, deadline.signal];
         await pause(Math.min(REFRESH_MS, deadline.remaining()), AbortSignal.any(signals));
-        if (this.registry.ids.length < n && deadline.remaining() > ANSWER_MS)
-          await this.#lives.refresh(deadline);
+        if (this.registry.ids.length < n && deadline.remaining() > REPLY_MS)
+          await this.#lifecycle.refresh(deadline);
       }
     } finally {
-      watching.unsubscribe();
+      subscription.unsubscribe();
     }
   }
 
-  /** Ends it; idempotent. What waits fails. */
+  /** Shuts down engines; with `hub` also the controller, and then closes the client. */
+  async shutdown(options: ShutdownOptions): Promise<void> {
+    await this.commands.shutdown(options);
+    if (options.hub === true) await this.close();
+  }
+
+  /** Closes the connection; idempotent. Everything that waits fails. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -252,31 +251,34 @@ export class ClusterLink {
 
   async #close(): Promise<void> {
     const sending = this.submitter.sending();
-    if (sending !== undefined && this.connection.connected) {
-      // Whoever submits and leaves means the work to be done.
+    if (sending !== undefined && this.connectionState.connected) {
+      // A program that submits work and then closes the client expects the work to run.
       const sent = new AbortController();
       void sending.then(() => sent.abort());
       await pause(LEAVE_MS, sent.signal);
     }
-    this.#lives.close();
+    this.#lifecycle.close();
     this.#failAll(new ConnectionClosedError('the client was closed'));
-    this.others.close();
+    this.followedTasks.close();
     this.live.close();
     this.registry.complete();
-    await this.transport.close();
+    // Without a connection, messages that are still queued cannot be sent.
+    await this.transport.close(this.unsentWork.disconnected);
   }
 
   #failAll(error: Error): void {
-    this.waiting.giveUp(error);
+    this.unsentWork.giveUp(error);
     this.requests.failAll(error);
     this.control.failAll(error);
-    this.own.failAll(error);
-    this.others.failAll(error);
+    this.submittedTasks.failAll(error);
+    this.followedTasks.failAll(error);
   }
 }
 
 function checkHeartbeat(interval: number | undefined): void {
   if (interval === undefined || (Number.isInteger(interval) && interval >= 0 && interval <= 1_000_000))
     return;
-  throw new UsageError(`heartbeatInterval is a whole number of milliseconds, not ${String(interval)}`);
+  throw new UsageError(
+    `heartbeatInterval must be a whole number of milliseconds from 0 to 1,000,000, got ${String(interval)}`,
+  );
 }

@@ -3,77 +3,75 @@ import type { Deadline } from '@ipyparallel-js/wire';
 import type { Connection } from '../connection/connection.js';
 import type { ConnectionSource } from '../connection/connection-source.js';
 import type { ConnectionState } from '../connection/connection-state.js';
-import { type LifeEvents, Reconnector } from '../connection/reconnector.js';
+import { type ConnectionEvents, Reconnector } from '../connection/reconnector.js';
 import { SleepWatch } from '../connection/sleep-watch.js';
 import type { Transport } from '../connection/transport.js';
 import type { ControlRequests } from '../engines/control-requests.js';
 import type { EngineInfo } from '../engines/engine-registry.js';
-import type { ReturningEngines } from '../engines/returning-engines.js';
 import type { HubProfile } from '../hub/hub-profile.js';
 import { type EngineChanges, enginesOf } from '../tasks/engine-changes.js';
-import { type Reconciled, Reconciliation } from '../tasks/reconciliation.js';
+import { Reconciliation, type ReconciliationParts } from '../tasks/reconciliation.js';
+import type { UnsentWork } from '../tasks/unsent-work.js';
 
-/** What the hub answers when it is asked whether it is there. */
+/** The hub's reply to a connection request. */
 export interface Greeting {
   readonly engines: readonly EngineInfo[];
-  /** What it says of itself; undefined for a stock one. */
+  /** The hub's description of itself; undefined for a stock hub. */
   readonly hub: HubInfo | undefined;
 }
 
-/** What goes on from one life of the connection to the next. */
-export interface Survivors extends Reconciled {
+/** The parts of a client that stay when the connection is replaced. */
+export interface PersistentParts extends ReconciliationParts {
   readonly transport: Transport;
-  readonly state: ConnectionState;
+  readonly connectionState: ConnectionState;
   readonly source: ConnectionSource;
   readonly control: ControlRequests;
   readonly profile: HubProfile;
-  readonly engines: EngineChanges;
-  readonly returning: ReturningEngines;
+  readonly engineChanges: EngineChanges;
+  readonly unsentWork: UnsentWork;
 }
 
-/** The lives of a connection: what begins and what ends with each, and what is carried over. */
-export class Lives implements LifeEvents<Greeting> {
-  readonly #parts: Survivors;
+/** Brings all parts of a client into the right state when a connection opens, breaks and is replaced. */
+export class ConnectionLifecycle implements ConnectionEvents<Greeting> {
+  readonly #parts: PersistentParts;
   readonly #reconnector: Reconnector<Greeting>;
   readonly #reconciliation: Reconciliation;
-  #sleep: SleepWatch | undefined;
+  #sleepWatch: SleepWatch | undefined;
 
-  /** `grace` in ms: for what was on its way to arrive. */
-  constructor(parts: Survivors, grace: number) {
+  /** `arrivalMs` is the time after which a message that was sent before a disconnect can no longer arrive. */
+  constructor(parts: PersistentParts, arrivalMs: number) {
     this.#parts = parts;
     this.#reconnector = new Reconnector(parts.transport, parts.source, this);
-    this.#reconciliation = new Reconciliation(parts, grace);
+    this.#reconciliation = new Reconciliation(parts, arrivalMs);
   }
 
-  /** Begins the first life: opens the sockets, waits for the hub's answer and, for a while, for all links. */
+  /** Opens the first connection: opens the sockets, waits for the hub's reply and, for a limited time, for all links. */
   async begin(deadline: Deadline): Promise<void> {
-    const { state, transport, requests, control, profile, others, engines } = this.#parts;
+    const { connectionState, transport, requests, control, profile, engineChanges } = this.#parts;
     const greeting = await this.#reconnector.first(transport.connection, deadline);
     profile.update(greeting.hub);
-    others.setHub(greeting.hub);
-    engines.replace(greeting.engines);
+    engineChanges.replace(greeting.engines);
     requests.onConnected();
     control.onConnected();
-    state.setConnected(transport.address('registration'));
+    connectionState.setConnected(transport.address('registration'));
     this.#reconnector.started();
-    this.#sleep = new SleepWatch(() => void this.#onWoken());
+    this.#sleepWatch = new SleepWatch(() => void this.#onWoken());
   }
 
-  /** Asks the hub for its engines. */
+  /** Requests the list of engines from the hub. */
   async refresh(deadline: Deadline): Promise<void> {
-    const { engines } = this.#parts;
-    const greeting = await this.#ask(deadline, false);
-    for (const uuid of engines.replace(greeting.engines)) engines.bury(uuid);
+    const { engineChanges } = this.#parts;
+    const greeting = await this.#request(deadline, false);
+    for (const uuid of engineChanges.replace(greeting.engines)) engineChanges.forget(uuid);
   }
 
   onBroken(reason: string): void {
     this.#reconnector.onBroken(reason);
   }
 
-  /** The ssh tunnel ended. */
   onTunnelLost(error: Error): void {
-    // Before the first answer there is nothing to go on with.
-    if (this.#parts.state.now.incarnation === 0) this.#reconnector.giveUp(error);
+    // Before the first connection, the error must reach the caller of connect().
+    if (this.#parts.connectionState.now.incarnation === 0) this.#reconnector.giveUp(error);
     else this.#reconnector.onBroken(error.message);
   }
 
@@ -85,66 +83,66 @@ export class Lives implements LifeEvents<Greeting> {
     this.#reconciliation.onSent(msgId);
   }
 
-  /** The controller has said that it stops: nothing is waited for, but one that comes back is talked to. */
+  /** Handles the controller's shutdown notification: everything that waits fails, but the client still reconnects. */
   onShutdown(): void {
     this.#reconnector.onStopping('the controller has shut down');
-    this.#parts.state.setShutDown();
+    this.#parts.connectionState.setShutDown();
   }
 
   greet(deadline: Deadline): Promise<Greeting> {
-    return this.#ask(deadline, true);
+    return this.#request(deadline, true);
   }
 
   onDown(reason: string): void {
-    const { transport, requests, control, own, state, returning } = this.#parts;
-    transport.hold(reason);
-    returning.onDown();
-    const outstanding = own.unfinished().filter(({ sent, msgId }) => sent && !transport.holds(msgId));
+    const { requests, control, submittedTasks, connectionState, unsentWork } = this.#parts;
+    unsentWork.hold(reason);
+    unsentWork.returningEngines.onDown();
+    const outstanding = submittedTasks
+      .unfinished()
+      .filter(({ sent, msgId }) => sent && !unsentWork.has(msgId));
     this.#reconciliation.interrupt(outstanding);
     requests.onDisconnected();
     control.onDisconnected();
-    state.setDisconnected(reason);
+    connectionState.setDisconnected(reason);
   }
 
   onTrouble(reason: string): void {
-    this.#parts.state.setDisconnected(reason);
+    this.#parts.connectionState.setDisconnected(reason);
   }
 
   onUp({ engines, hub }: Greeting, before: Connection): void {
-    const { transport, requests, control, profile, others, returning, state } = this.#parts;
+    const { transport, requests, control, profile, followedTasks, engineChanges, unsentWork } = this.#parts;
     const newController = isNewController(profile.info, hub, before, transport.connection);
     profile.update(hub);
-    others.setHub(hub);
-    others.onReconnected(newController);
-    const gone = this.#parts.engines.replace(engines);
-    returning.onUp(gone, { same: newController === false, stock: hub === undefined });
+    followedTasks.onReconnected(newController);
+    const missing = engineChanges.replace(engines);
+    unsentWork.returningEngines.onUp(missing, { same: newController === false, stock: !profile.isOurs });
     requests.onConnected();
     control.onConnected();
-    transport.release();
-    state.setConnected(transport.address('registration'), { newController, hub });
+    unsentWork.release();
+    this.#parts.connectionState.setConnected(transport.address('registration'), { newController, hub });
     this.#reconciliation.start(newController);
   }
 
-  /** Ends it. */
   close(): void {
-    this.#parts.returning.close();
-    this.#sleep?.close();
+    this.#parts.unsentWork.returningEngines.close();
+    this.#sleepWatch?.close();
     this.#reconnector.close();
     this.#reconciliation.close();
-    this.#parts.state.close();
+    this.#parts.connectionState.close();
   }
 
-  /** Links that did not survive the sleep break at the next heartbeat; of notices some may have been dropped. */
+  /** Links that broke during the sleep fail at the next heartbeat; notifications may have been dropped without a sign. */
   async #onWoken(): Promise<void> {
-    const { requests, state } = this.#parts;
+    const { requests, connectionState } = this.#parts;
     try {
-      if (state.connected) await this.refresh(requests.deadline({}));
+      if (connectionState.connected) await this.refresh(requests.deadline({}));
     } catch {
-      // The next reconnection asks, or the next waitForEngines.
+      // The next reconnection or waitForEngines() requests the list again.
     }
   }
 
-  async #ask(deadline: Deadline, handshake: boolean): Promise<Greeting> {
+  async #request(deadline: Deadline, handshake: boolean): Promise<Greeting> {
     const { signal } = deadline;
     const { content } = await this.#parts.requests.request(
       'connection_request',
@@ -155,7 +153,10 @@ export class Lives implements LifeEvents<Greeting> {
   }
 }
 
-/** Our hub says which life of it this is. Of a stock one only another key tells: it makes one for each life. */
+/**
+ * Whether the controller has restarted; undefined if that is unknown. A hub of this project reports the epoch of its
+ * run. A stock hub can be told apart only by its keys, which it creates for each run.
+ */
 function isNewController(
   was: HubInfo | undefined,
   is: HubInfo | undefined,

@@ -5,66 +5,67 @@ import type { HubRequests } from '../hub/hub-requests.js';
 import type { ChangeSignals } from '../live/change-signals.js';
 import type { LiveQueries } from '../live/live-queries.js';
 import type { EngineChanges } from '../tasks/engine-changes.js';
-import type { HubTasks } from '../tasks/hub-tasks.js';
-import type { OwnTasks } from '../tasks/own-tasks.js';
+import type { FollowedTasks } from '../tasks/followed-tasks.js';
+import type { SubmittedTasks } from '../tasks/submitted-tasks.js';
 import type { Submitter } from '../views/submitter.js';
 
-/** Who gets what a client hears. */
-export interface Receivers {
+export interface MessageReceivers {
   readonly requests: HubRequests;
   readonly control: ControlRequests;
-  readonly own: OwnTasks;
-  readonly others: HubTasks;
+  readonly submittedTasks: SubmittedTasks;
+  readonly followedTasks: FollowedTasks;
   readonly signals: ChangeSignals;
   readonly coalesced: Submitter['coalesced'];
   readonly inbox: LiveQueries['inbox'];
-  readonly engines: EngineChanges;
+  readonly engineChanges: EngineChanges;
   readonly stats: StatsCounters;
-  /** The controller has said that it stops. */
+  /** The controller announced that it is shutting down. */
   readonly onShutdown: () => void;
 }
 
-/** Hands each verified message to whom it concerns. */
-export class Incoming {
-  readonly #to: Receivers;
+/** Passes each verified message to the parts of the client that it concerns. */
+export class MessageDispatcher {
+  readonly #receivers: MessageReceivers;
 
-  constructor(receivers: Receivers) {
-    this.#to = receivers;
+  constructor(receivers: MessageReceivers) {
+    this.#receivers = receivers;
   }
 
-  onMessage(channel: ClientChannel, message: AnyMessage): void {
-    const { requests, control, own, others, signals, inbox, coalesced, stats } = this.#to;
+  dispatch(channel: ClientChannel, message: AnyMessage): void {
+    const { requests, control, submittedTasks, followedTasks, signals, inbox, coalesced, stats } =
+      this.#receivers;
     switch (channel) {
       case 'registration':
         if (inbox.take(message)) return;
         if (!requests.settle(message)) stats.unexpected++;
         return;
       case 'notification':
-        this.#onNotification(message);
+        this.#dispatchNotification(message);
         return;
       case 'iopub':
-        own.onOutput(message);
+        submittedTasks.onOutput(message);
         signals.onOutput(message);
-        others.onOutput(message);
+        followedTasks.onOutput(message);
         return;
       case 'control':
         if (!control.settle(message)) stats.unexpected++;
         return;
       default:
-        if (!(coalesced.take(message) || own.onReply(message))) stats.unexpected++;
+        if (!(coalesced.take(message) || submittedTasks.onReply(message))) stats.unexpected++;
         signals.onReply(message);
     }
   }
 
-  #onNotification(message: AnyMessage): void {
+  #dispatchNotification(message: AnyMessage): void {
+    const { onShutdown, signals, engineChanges } = this.#receivers;
     if (isMessageOf(message, 'shutdown_notification')) {
-      this.#to.onShutdown();
+      onShutdown();
       return;
     }
-    this.#to.signals.onUnspecified();
+    signals.onUnspecified();
     const { id, uuid } = message.content;
     if (typeof id !== 'number' || typeof uuid !== 'string') return;
-    if (isMessageOf(message, 'registration_notification')) this.#to.engines.came(id, uuid);
-    else if (isMessageOf(message, 'unregistration_notification')) this.#to.engines.went(id, uuid);
+    if (isMessageOf(message, 'registration_notification')) engineChanges.added(id, uuid);
+    else if (isMessageOf(message, 'unregistration_notification')) engineChanges.removed(id, uuid);
   }
 }

@@ -1,44 +1,60 @@
+import type { ConnectionState } from '../connection/connection-state.js';
 import type { TrafficStats } from '../connection/traffic-stats.js';
-import type { ClusterLink } from './cluster-link.js';
+import type { Transport } from '../connection/transport.js';
+import type { LiveQueries } from '../live/live-queries.js';
+import type { FollowedTasks } from '../tasks/followed-tasks.js';
+import type { SubmittedTasks } from '../tasks/submitted-tasks.js';
+import type { UnsentWork } from '../tasks/unsent-work.js';
 
-/** What a client has sent and received since it connected, and what it holds now. */
+/** The messages that a client has sent and received since it connected, and what it holds now. */
 export interface ClientStats extends TrafficStats {
-  /** How often it has connected: 1, and one more for each reconnection. */
+  /** How often the client has connected: 1, and one more for each reconnection. */
   readonly connections: number;
-  /** Submissions that wait for the connection; at most 10,000, and 256 MiB. */
+  /** Submissions that have not been sent, because they wait for the connection or for engines: at most 10,000 and 256 MiB. */
   readonly heldSubmissions: number;
-  /** What those take, in bytes, about. */
+  /** The approximate size of the held submissions in bytes. */
   readonly heldBytes: number;
-  /** Own tasks without a result. */
+  /** Tasks submitted by this client that have no result yet. */
   readonly outstanding: number;
-  /** Tasks that the hub is being asked about. */
+  /** Tasks whose records the client is polling at the hub. */
   readonly followed: number;
-  /** Results held here because nobody has read them; one that was read is held by its AsyncResult alone. */
+  /** Cached results that have not been read; a result that was read is held by its AsyncResult only. */
   readonly unreadResults: number;
-  /** What those take, in bytes, about. */
+  /** The approximate size of the unread results in bytes. */
   readonly unreadBytes: number;
-  /** How many unread results had to go, beyond `ClientOptions.resultCache`; the hub still has them. */
+  /** Unread results that were evicted because of the limits in `ClientOptions.resultCache`; the hub still has them. */
   readonly evictedResults: number;
-  /** Ids in `rc.history`. */
+  /** The number of ids in `rc.history`. */
   readonly history: number;
-  /** What live queries are fed by: those that are read, and those kept for a minute to be resumed. */
+  /** The sources of live queries: those that are subscribed to, and those kept for one minute to be resumed. */
   readonly liveFeeds: number;
-  /** Records that these hold. */
+  /** The records that the live feeds hold. */
   readonly liveRecords: number;
 }
 
-export function statsOf({ own, others, transport, live, connection }: ClusterLink): ClientStats {
+export interface StatsParts {
+  readonly transport: Transport;
+  readonly connectionState: ConnectionState;
+  readonly submittedTasks: SubmittedTasks;
+  readonly followedTasks: FollowedTasks;
+  readonly unsentWork: UnsentWork;
+  readonly live: LiveQueries;
+}
+
+export function statsOf(parts: StatsParts): ClientStats {
+  const { transport, connectionState, submittedTasks, followedTasks, unsentWork, live } = parts;
+  const { resultCache } = submittedTasks;
   return {
     ...transport.stats,
-    connections: connection.now.incarnation,
-    heldSubmissions: transport.held.count,
-    heldBytes: transport.held.bytes,
-    outstanding: own.outstanding.length,
-    followed: others.size,
-    unreadResults: own.ended.count,
-    unreadBytes: own.ended.bytes,
-    evictedResults: own.ended.evicted,
-    history: own.historyLength,
+    connections: connectionState.now.incarnation,
+    heldSubmissions: unsentWork.size.count,
+    heldBytes: unsentWork.size.bytes,
+    outstanding: submittedTasks.outstanding.length,
+    followed: followedTasks.size,
+    unreadResults: resultCache.count,
+    unreadBytes: resultCache.bytes,
+    evictedResults: resultCache.evicted,
+    history: submittedTasks.historyLength,
     liveFeeds: live.held.feeds,
     liveRecords: live.held.records,
   };

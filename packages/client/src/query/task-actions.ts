@@ -1,13 +1,15 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import type { Deadline, WaitOptions } from '@ipyparallel-js/wire';
+import type { CommandOptions } from '../engines/engine-commands.js';
 import type { EngineRegistry } from '../engines/engine-registry.js';
-import type { Targets } from '../engines/targets.js';
+import type { TargetFinder, Targets } from '../engines/targets.js';
 import type { HubDatabase } from '../hub/hub-database.js';
 import type { HubOperations, PurgeReport } from '../hub/hub-operations.js';
 import { Purge } from '../hub/purge.js';
 import type { RecordQuery, Row } from '../hub/record-query.js';
 import type { ChangeSignals } from '../live/change-signals.js';
 import { AsyncResult } from '../results/async-result.js';
+import type { SubmittedTasks } from '../tasks/submitted-tasks.js';
 import type { Task } from '../tasks/task.js';
 import type { ResubmitOptions } from './query-options.js';
 
@@ -16,6 +18,8 @@ export interface TaskActionsContext {
   readonly database: HubDatabase;
   readonly operations: HubOperations;
   readonly registry: EngineRegistry;
+  readonly targets: TargetFinder;
+  readonly submittedTasks: SubmittedTasks;
   /** Notified of every change that an action makes at the hub. */
   readonly signals: ChangeSignals;
   /** Creates the result of tasks by their ids. */
@@ -23,9 +27,7 @@ export interface TaskActionsContext {
   /** Follows a task by its record at the hub. */
   follow(msgId: string): Task;
   /** Submits a task again from its record, as a task of this client. */
-  submitAgain(record: Row): Task;
-  /** Removes tasks of this client from its history. */
-  forget(msgIds: readonly string[]): void;
+  resubmit(record: Row): Task;
 }
 
 /** Acts on tasks through their records at the hub, whether named by ids or selected by a query. */
@@ -50,7 +52,7 @@ export class TaskActions {
     if (options.restore === true && !operations.keepsMetadata) {
       const records = await operations.requestsOf(msgIds, options);
       return new AsyncResult(
-        records.map((record) => this.#context.submitAgain(record)),
+        records.map((record) => this.#context.resubmit(record)),
         { single },
       );
     }
@@ -66,17 +68,28 @@ export class TaskActions {
     const { database, operations, signals } = this.#context;
     const report = await new Purge(database, operations).run(query, dryRun, newDeadline);
     if (!dryRun) {
-      this.#context.forget(report.msgIds ?? []);
+      this.#context.submittedTasks.forget(report.msgIds ?? []);
       signals.onUnspecified();
     }
     return report;
   }
 
+  /** Purges tasks by id, or all tasks, at the hub and in this client; with `targets` also the tasks of these engines. */
+  async purgeEverywhere(msgIds: readonly string[] | 'all', options: CommandOptions): Promise<void> {
+    await (msgIds === 'all' ? this.purgeAll(options) : this.purgeIds(msgIds, options));
+    this.purgeLocal(msgIds, options.targets);
+  }
+
+  /** Purges tasks by id, or all tasks, in this client only; with `targets` also the tasks of these engines. */
+  purgeLocal(msgIds: readonly string[] | 'all', targets: Targets | undefined): void {
+    const { submittedTasks } = this.#context;
+    const ids = msgIds === 'all' ? submittedTasks.history : msgIds;
+    const engines = targets === undefined ? [] : this.#context.targets.engines(targets);
+    submittedTasks.forget([...ids, ...submittedTasks.idsOn(new Set(engines.map(({ uuid }) => uuid)))]);
+  }
+
   /** Purges tasks by id, and all tasks that ended on `targets`, at the hub only. */
-  async purgeIds(
-    msgIds: readonly string[],
-    options: WaitOptions & { readonly targets?: Targets },
-  ): Promise<void> {
+  async purgeIds(msgIds: readonly string[], options: CommandOptions): Promise<void> {
     const { operations, registry, signals } = this.#context;
     const { targets } = options;
     const engines = targets === undefined ? [] : targets === 'all' ? registry.ids : [targets].flat();

@@ -254,7 +254,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   }
 
   #wereRead(): void {
-    for (const task of this.tasks) task.owner?.read(task);
+    for (const task of this.tasks) task.owner?.markRead(task);
   }
 
   #values(iterate: typeof settledInOrder, options: WaitOptions): AsyncGenerator<E, void, undefined> {

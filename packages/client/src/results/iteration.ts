@@ -44,7 +44,7 @@ export async function* settledInOrder(
   }
   for (const [i, task] of tasks.entries()) {
     const outcome = task.outcome ?? (await withinDeadline(deadline, task.done, timedOut));
-    task.owner?.read(task);
+    task.owner?.markRead(task);
     yield* settledOf(task, outcome, reassembly, reassembly?.sizes?.[i]);
   }
 }
@@ -57,7 +57,7 @@ export async function* settledAsCompleted(
   timedOut: TimedOut,
 ): AsyncGenerator<Settled<unknown>, void, undefined> {
   for await (const { task, index, outcome } of completions(tasks, deadline, timedOut)) {
-    task.owner?.read(task);
+    task.owner?.markRead(task);
     yield* settledOf(task, outcome, reassembly, reassembly?.sizes?.[index]);
   }
 }
@@ -122,7 +122,7 @@ async function* roundRobin(
       let chunk = chunks[index];
       if (chunk === undefined) {
         const outcome = task.outcome ?? (await withinDeadline(deadline, task.done, timedOut));
-        task.owner?.read(task);
+        task.owner?.markRead(task);
         chunk = settledOf(task, outcome, reassembly, size);
         chunks[index] = chunk;
       }

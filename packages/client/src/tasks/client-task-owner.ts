@@ -2,81 +2,59 @@ import { createHash } from 'node:crypto';
 import type { WaitOptions } from '@ipyparallel-js/wire';
 import type { Transport } from '../connection/transport.js';
 import type { ControlRequests } from '../engines/control-requests.js';
-import type { EngineInfo, EngineRegistry } from '../engines/engine-registry.js';
-import type { OwnTasks } from './own-tasks.js';
+import type { EngineRegistry } from '../engines/engine-registry.js';
+import type { SubmittedTasks } from './submitted-tasks.js';
 import type { Task, TaskOwner } from './task.js';
-import type { WaitingWork } from './unsent-work.js';
+import type { UnsentWork } from './unsent-work.js';
 
-/** The parts of a client that its tasks reach. */
 interface OwnerParts {
   readonly transport: Transport;
   readonly registry: EngineRegistry;
   readonly control: ControlRequests;
-  readonly own: OwnTasks;
-  readonly waiting: WaitingWork;
+  readonly submittedTasks: SubmittedTasks;
+  readonly unsentWork: UnsentWork;
 }
 
-/** What tasks ask of their client. */
+/** The client as its tasks see it. */
 export class ClientTaskOwner implements TaskOwner {
-  readonly #link: OwnerParts;
-  #known: { readonly secret: string; readonly digest: string | null } | undefined;
+  readonly #parts: OwnerParts;
+  #cluster: { readonly secret: string; readonly digest: string | null } | undefined;
 
-  constructor(link: OwnerParts) {
-    this.#link = link;
+  constructor(parts: OwnerParts) {
+    this.#parts = parts;
   }
 
   get cluster(): string | null {
-    const { info, curve } = this.#link.transport.connection;
+    const { info, curve } = this.#parts.transport.connection;
     const secret = info.key === '' ? (curve?.serverKey ?? '') : info.key;
-    // Asked for each task of a result.
-    if (this.#known?.secret !== secret)
-      this.#known = { secret, digest: secret === '' ? null : clusterDigest(secret) };
-    return this.#known.digest;
+    // Cached, because it is read for each task of a result.
+    if (this.#cluster?.secret !== secret)
+      this.#cluster = { secret, digest: secret === '' ? null : clusterDigest(secret) };
+    return this.#cluster.digest;
   }
 
   async abort(tasks: readonly Task[], options: WaitOptions): Promise<void> {
-    this.#link.waiting.abort(tasks.map(({ msgId }) => msgId));
-    await this.#abortSent(
-      tasks.filter(({ outcome }) => outcome === undefined),
-      options,
-    );
-  }
-
-  async #abortSent(tasks: readonly Task[], options: WaitOptions): Promise<void> {
-    if (tasks.length === 0) return;
-    const { engines } = this.#link.registry;
-    const uuids = new Set(tasks.map(({ engineUuid }) => engineUuid));
-    // Where one has no engine yet, none is to take it up.
+    this.#parts.unsentWork.abort(tasks.map(({ msgId }) => msgId));
+    const unfinished = tasks.filter(({ outcome }) => outcome === undefined);
+    if (unfinished.length === 0) return;
+    const uuids = new Set(unfinished.map(({ engineUuid }) => engineUuid));
+    // A task without an engine may be assigned to any engine now, so every engine must receive the request.
     const all = uuids.has(undefined);
-    const concerned = [...engines]
-      .map(([id, uuid]) => ({ id, uuid }))
-      .filter(({ uuid }) => all || uuids.has(uuid));
-    await this.abortAt(
-      concerned,
-      tasks.map(({ msgId }) => msgId),
-      options,
-    );
+    const msgIds = unfinished.map(({ msgId }) => msgId);
+    const requests = [...this.#parts.registry.engines]
+      .filter(([, uuid]) => all || uuids.has(uuid))
+      .map(([id, uuid]) =>
+        this.#parts.control.request({ id, uuid }, 'abort_request', { msg_ids: msgIds }, options),
+      );
+    await Promise.all(requests);
   }
 
-  /** Aborts what waits at engines: tasks by id, or all for null. Waits until the engines have answered. */
-  async abortAt(
-    engines: readonly EngineInfo[],
-    msgIds: readonly string[] | null,
-    options: WaitOptions,
-  ): Promise<void> {
-    await Promise.all(
-      engines.map((engine) =>
-        this.#link.control.request(engine, 'abort_request', { msg_ids: msgIds }, options),
-      ),
-    );
-  }
-
-  read(task: Task): void {
-    this.#link.own.ended.read(task);
+  markRead(task: Task): void {
+    this.#parts.submittedTasks.resultCache.markRead(task);
   }
 }
 
-/** A digest that names a cluster by its secret, without giving it away: the secret is random, and long. */
+/** A digest that identifies a cluster by its secret without revealing it: the secret is long and random. */
 function clusterDigest(secret: string): string {
   return createHash('sha256').update(`ipyparallel-js cluster ${secret}`).digest('hex').slice(0, 32);
 }

@@ -15,7 +15,7 @@ const SHORT_GRACE_MS = 50;
 const JUST_NOW_MS = 5_000;
 
 /** What was seen on iopub of a task whose result comes from its record: whether that record has all of it by now. */
-export class PublishedSigns {
+export class ObservedOutput {
   #busy = false;
   #idle = false;
   #result: Dict | undefined;

@@ -11,17 +11,17 @@ import type { EngineRegistry } from '../engines/engine-registry.js';
 import { chunked, type HubDatabase } from '../hub/hub-database.js';
 import type { HubRequests } from '../hub/hub-requests.js';
 import type { Row } from '../hub/record-query.js';
-import type { HubTasks } from './hub-tasks.js';
-import type { OwnTasks } from './own-tasks.js';
+import type { FollowedTasks } from './followed-tasks.js';
+import type { SubmittedTasks } from './submitted-tasks.js';
 import type { Task } from './task.js';
 
 /** What a reconciliation works with. */
-export interface Reconciled {
+export interface ReconciliationParts {
   readonly database: HubDatabase;
   readonly requests: HubRequests;
   readonly registry: EngineRegistry;
-  readonly own: OwnTasks;
-  readonly others: HubTasks;
+  readonly submittedTasks: SubmittedTasks;
+  readonly followedTasks: FollowedTasks;
 }
 
 const COLUMNS: readonly TaskKey[] = ['engine_uuid', 'completed', 'result_content'];
@@ -39,7 +39,7 @@ const MOST_FAILURES = 5;
  * its way when the connection broke, and a hub may still be taking in what it has missed, hence a time of grace.
  */
 export class Reconciliation {
-  readonly #parts: Reconciled;
+  readonly #parts: ReconciliationParts;
   readonly #grace: number;
   /** Not known yet what became of them. */
   readonly #open = new Map<string, Task>();
@@ -47,7 +47,7 @@ export class Reconciliation {
   #sameController = false;
 
   /** `grace` in ms: after a reconnection no task is taken for lost before. */
-  constructor(parts: Reconciled, grace: number) {
+  constructor(parts: ReconciliationParts, grace: number) {
     this.#parts = parts;
     this.#grace = grace;
   }
@@ -57,7 +57,7 @@ export class Reconciliation {
     this.#stop.abort();
     for (const task of tasks) {
       this.#open.set(task.msgId, task);
-      this.#parts.own.handOver([task]);
+      this.#parts.submittedTasks.followByHub([task]);
     }
   }
 
@@ -126,10 +126,15 @@ export class Reconciliation {
 
   /** The hub has a record of it. */
   #known(task: Task, row: Row, late: boolean): void {
-    const { own, others, registry } = this.#parts;
+    const { submittedTasks, followedTasks, registry } = this.#parts;
     const ended = (row.completed ?? null) !== null || (row.result_content ?? null) !== null;
     const { engineUuid } = task;
-    if (!ended && own.isDirect(task.msgId) && engineUuid !== undefined && !registry.has(engineUuid)) {
+    if (
+      !ended &&
+      submittedTasks.isDirect(task.msgId) &&
+      engineUuid !== undefined &&
+      !registry.has(engineUuid)
+    ) {
       // Its engine may come back with it, to a controller that has been started again.
       if (!late && !this.#sameController) return;
       this.#open.delete(task.msgId);
@@ -138,7 +143,7 @@ export class Reconciliation {
       return;
     }
     this.#open.delete(task.msgId);
-    others.adopt(task);
+    followedTasks.followOwn(task);
   }
 
   #lose(task: Task, why: string, cause?: unknown): void {

@@ -78,8 +78,8 @@ export class ResultCache {
     }
   }
 
-  /** Its result was read: nothing needs to be held here for it. */
-  read(task: Task): void {
+  /** The user has read the result of a task: remove it from the unread ones. */
+  markRead(task: Task): void {
     this.#read.add(task);
     this.#release(task.msgId);
   }

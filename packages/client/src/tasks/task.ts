@@ -18,8 +18,8 @@ export interface TaskOwner {
   readonly cluster: string | null;
   /** Aborts tasks that wait at an engine. */
   abort(tasks: readonly Task[], options: WaitOptions): Promise<void>;
-  /** The result of a task was read. */
-  read(task: Task): void;
+  /** The user has read the result of a task, so it need not be cached any longer. */
+  markRead(task: Task): void;
 }
 
 /** What is known of a task when it is first followed. */

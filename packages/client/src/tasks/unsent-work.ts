@@ -1,75 +1,139 @@
-import { ConnectionClosedError, EngineError, TaskAbortedError, UsageError } from '@ipyparallel-js/protocol';
+import {
+  ConnectionClosedError,
+  EngineError,
+  type NewMessage,
+  TaskAbortedError,
+  UsageError,
+} from '@ipyparallel-js/protocol';
 import { formatMs } from '@ipyparallel-js/wire';
 import type { ConnectionState } from '../connection/connection-state.js';
-import { type HeldWork, taskIds } from '../connection/outbox.js';
+import { Outbox, type Submission, taskIds, type WorkChannel } from '../connection/outbox.js';
 import type { Transport } from '../connection/transport.js';
-import type { EngineInfo } from '../engines/engine-registry.js';
-import type { ReturnEvents, ReturnTimes } from '../engines/returning-engines.js';
+import type { ControlRequests } from '../engines/control-requests.js';
+import type { EngineInfo, EngineRegistry } from '../engines/engine-registry.js';
+import { type ReturnEvents, ReturningEngines, type ReturnTimes } from '../engines/returning-engines.js';
 import type { EngineChanges } from './engine-changes.js';
-import type { OwnTasks } from './own-tasks.js';
+import type { SubmittedTasks } from './submitted-tasks.js';
 
-interface WaitingWorkParts {
+export interface UnsentWorkParts {
   readonly transport: Transport;
-  readonly own: OwnTasks;
-  readonly engines: EngineChanges;
-  readonly state: ConnectionState;
+  readonly registry: EngineRegistry;
+  readonly control: ControlRequests;
+  readonly submittedTasks: SubmittedTasks;
+  readonly engineChanges: EngineChanges;
+  readonly connectionState: ConnectionState;
 }
 
-/** Work that was never sent, since the controller or its engines are not there: it leaves, or its tasks fail. */
-export class WaitingWork implements ReturnEvents {
-  readonly #parts: WaitingWorkParts;
+/**
+ * Decides whether a submission is sent at once. While the controller is out of reach, or the engines that a submission
+ * needs have not registered again, it is held in a bounded list; later it is sent, or its tasks fail.
+ */
+export class UnsentWork implements ReturnEvents {
+  /** The engines that were registered before the connection broke, until they register again. */
+  readonly returningEngines: ReturningEngines;
+  readonly #parts: UnsentWorkParts;
   readonly #times: ReturnTimes;
+  readonly #outbox = new Outbox();
+  /** Why there is no connection; undefined while there is one. */
+  #disconnected: string | undefined;
 
-  constructor(parts: WaitingWorkParts, times: ReturnTimes) {
+  constructor(parts: UnsentWorkParts, times: ReturnTimes) {
     this.#parts = parts;
     this.#times = times;
+    this.returningEngines = new ReturningEngines(parts.registry, parts.control, times, this);
+  }
+
+  /** The submissions that are held. */
+  get size(): { readonly count: number; readonly bytes: number } {
+    return this.#outbox.size;
+  }
+
+  /** Whether submissions are held because there is no connection. */
+  get disconnected(): boolean {
+    return this.#disconnected !== undefined;
+  }
+
+  /** Whether the message of a task is held. */
+  has(msgId: string): boolean {
+    return this.#outbox.has(msgId);
+  }
+
+  /**
+   * Sends a submission, or holds it.
+   * @throws {ConnectionClosedError} when the client is closed, or too many submissions are held already
+   * @throws {TransportError} when the controller has no such channel
+   */
+  submit(channel: WorkChannel, message: NewMessage, idents: readonly string[] = []): void {
+    const { transport } = this.#parts;
+    transport.assertSendable(channel);
+    const work = { channel, message, idents };
+    if (this.#disconnected !== undefined || this.returningEngines.awaits(work))
+      this.#outbox.hold(work, this.#disconnected);
+    else transport.send(channel, message, idents);
+  }
+
+  /** Holds every submission from now on, because the connection broke. */
+  hold(reason: string): void {
+    this.#disconnected = reason;
+  }
+
+  /** Sends the held submissions in their order, except those that wait for engines: they wait for the next call. */
+  release(): void {
+    this.#disconnected = undefined;
+    const ready = this.#outbox.take((work) => !this.returningEngines.awaits(work));
+    for (const { channel, message, idents } of ready) this.submit(channel, message, idents);
   }
 
   onBack(): void {
-    const { state, transport } = this.#parts;
-    if (state.connected) transport.release();
+    if (this.#parts.connectionState.connected) this.release();
   }
 
-  onMissed(missed: readonly EngineInfo[], held: (work: HeldWork) => boolean): void {
-    const { transport, engines } = this.#parts;
+  onMissed(missed: readonly EngineInfo[], waitsFor: (work: Submission) => boolean): void {
     const ids = missed.map(({ id }) => id).join(', ');
-    for (const work of transport.dropHeld(held)) {
-      const evalue = `engine ${ids} did not come back to the controller within ${formatMs(this.#times.registration)}; the task was not sent`;
+    for (const work of this.#outbox.take(waitsFor)) {
+      const evalue = `engine ${ids} did not register again within ${formatMs(this.#times.registration)} of the reconnection; the task was not sent`;
       this.#fail(work, () => new EngineError({ ename: 'EngineError', evalue, traceback: [] }));
     }
-    for (const { uuid } of missed) engines.bury(uuid);
+    for (const { uuid } of missed) this.#parts.engineChanges.forget(uuid);
   }
 
-  onNone(held: (work: HeldWork) => boolean): void {
-    const { transport } = this.#parts;
-    for (const work of transport.dropHeld(held)) {
-      const message = `no engine has come back to the controller at ${transport.address('registration')} in ${formatMs(this.#times.any)}; the task was not sent`;
+  onNone(waitsFor: (work: Submission) => boolean): void {
+    const address = this.#parts.transport.address('registration');
+    for (const work of this.#outbox.take(waitsFor)) {
+      const message = `no engine registered again at ${address} within ${formatMs(this.#times.any)} of the reconnection; the task was not sent`;
       this.#fail(work, () => new UsageError(message, { code: 'NO_ENGINES' }));
     }
   }
 
-  /** Nothing is waited for any more: what is held is dropped, and its tasks fail, known not to have run. */
+  /** Drops the held submissions and fails their tasks, which have certainly not run. */
   giveUp(error: Error): void {
-    for (const work of this.#parts.transport.dropHeld())
+    for (const work of this.#outbox.take(() => true))
       this.#fail(work, () => new ConnectionClosedError(`${error.message}; the task was not sent`));
   }
 
-  /** Aborts tasks that were not sent yet; gives the others. */
+  /** Aborts the tasks among these that are held. Returns the ids of the others. */
   abort(msgIds: readonly string[]): string[] {
-    const { transport, own } = this.#parts;
-    const withdrawn = new Set(transport.withdraw(msgIds));
+    const withdrawn = new Set(this.#withdraw(msgIds));
     for (const id of withdrawn) {
       const error = new TaskAbortedError({
         ename: 'TaskAborted',
         evalue: 'aborted before it was sent to the controller',
         traceback: [],
       });
-      own.get(id)?.settle({ ok: false, error }, 'aborted');
+      this.#parts.submittedTasks.get(id)?.settle({ ok: false, error }, 'aborted');
     }
     return msgIds.filter((id) => !withdrawn.has(id));
   }
 
-  #fail(work: HeldWork, error: () => Error): void {
-    for (const id of taskIds(work)) this.#parts.own.get(id)?.settle({ ok: false, error: error() }, 'failed');
+  /** A broadcast is one message for several tasks: it is withdrawn only if all of them are. */
+  #withdraw(msgIds: readonly string[]): string[] {
+    if (this.#outbox.size.count === 0) return [];
+    const ids = new Set(msgIds);
+    return this.#outbox.take((work) => taskIds(work).every((id) => ids.has(id))).flatMap(taskIds);
+  }
+
+  #fail(work: Submission, error: () => Error): void {
+    const { submittedTasks } = this.#parts;
+    for (const id of taskIds(work)) submittedTasks.get(id)?.settle({ ok: false, error: error() }, 'failed');
   }
 }

@@ -3,8 +3,8 @@ import type { Targets } from '../engines/targets.js';
 import type { Task } from '../tasks/task.js';
 import type { ExecuteReply } from '../tasks/task-outcome.js';
 import { DirectView } from './direct-view.js';
-import type { ViewParts } from './view.js';
 import type { ExecuteOptions } from './view-calls.js';
+import type { ViewParts } from './view-context.js';
 import type { BroadcastFlags } from './view-flags.js';
 import type { ViewResult } from './view-result.js';
 import { executeWork, type WorkFor } from './work.js';
@@ -41,6 +41,9 @@ export class BroadcastView<T extends Targets = Targets> extends DirectView<T> {
 
   /** @internal */
   protected override send(engines: readonly EngineInfo[], work: WorkFor, flags: BroadcastFlags<T>): Task[] {
-    return this.link.submitter.broadcast(engines, work, { ...flags, inOrder: this.link.hub !== undefined });
+    return this.context.submitter.broadcast(engines, work, {
+      ...flags,
+      inOrder: this.context.profile.isOurs,
+    });
   }
 }

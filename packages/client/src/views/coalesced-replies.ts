@@ -1,7 +1,7 @@
 import { type AnyMessage, EngineError, type IpyparallelError, unpackResult } from '@ipyparallel-js/protocol';
 import { getOwn, getOwnString, taskError } from '@ipyparallel-js/protocol/internal';
 import type { EngineInfo } from '../engines/engine-registry.js';
-import type { OwnTasks } from '../tasks/own-tasks.js';
+import type { SubmittedTasks } from '../tasks/submitted-tasks.js';
 import type { Task } from '../tasks/task.js';
 
 /** A coalescing broadcast: its engines by ascending id, and the task of each. */
@@ -14,10 +14,10 @@ export interface Gathering {
 
 /** Takes the one reply of a coalescing broadcast apart, into a reply for each of its tasks. */
 export class CoalescedReplies {
-  readonly #own: OwnTasks;
+  readonly #own: SubmittedTasks;
   readonly #gatherings = new Map<string, Gathering>();
 
-  constructor(own: OwnTasks) {
+  constructor(own: SubmittedTasks) {
     this.#own = own;
   }
 

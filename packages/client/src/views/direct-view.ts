@@ -10,7 +10,8 @@ import type { LazyMap, LazyMapOptions } from './lazy-map.js';
 import type { MapOptions } from './map-arguments.js';
 import { pullWork, pushWork } from './namespace-work.js';
 import { checkDistribution, type Distribution, part, shortest, sliceable } from './partition.js';
-import { View, type ViewParts } from './view.js';
+import { View } from './view.js';
+import type { ViewParts } from './view-context.js';
 import type { BroadcastFlags, DirectFlags } from './view-flags.js';
 import type { MapResult, PerTarget, ViewResult } from './view-result.js';
 import { type Callable, type WorkFor, workOfCall, workOfEach } from './work.js';
@@ -44,9 +45,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   constructor(parts: ViewParts<BroadcastFlags<T>>, names: readonly string[] = FLAGS) {
     const { targets } = parts.flags;
     const flags =
-      targets === undefined
-        ? parts.flags
-        : { ...parts.flags, targets: parts.link.submitter.targets.fix(targets) };
+      targets === undefined ? parts.flags : { ...parts.flags, targets: parts.context.targets.fix(targets) };
     super({ ...parts, flags }, names);
   }
 
@@ -57,7 +56,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   override setFlags(flags: Partial<BroadcastFlags<T>>): this {
     const { targets } = flags;
     return super.setFlags(
-      targets === undefined ? flags : { ...flags, targets: this.link.submitter.targets.fix(targets) },
+      targets === undefined ? flags : { ...flags, targets: this.context.targets.fix(targets) },
     );
   }
 
@@ -113,7 +112,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
       const value = options.flatten === true && mine.length === 1 ? whole.at(mine.first) : mine.value;
       return { engine, work: pushWork({ [name]: value }) };
     });
-    return new AsyncResult<null[]>(this.kept(this.link.submitter.toEngines(pieces, this.flags)), {
+    return new AsyncResult<null[]>(this.kept(this.context.submitter.toEngines(pieces, this.flags)), {
       single: false,
     });
   }
@@ -130,7 +129,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     const dist = checkDistribution(options.dist ?? 'block');
     const work = pullWork(name);
     const pieces = this.engines().map((engine) => ({ engine, work }));
-    return new AsyncMapResult<ItemOf<W>, W>(this.kept(this.link.submitter.toEngines(pieces, this.flags)), {
+    return new AsyncMapResult<ItemOf<W>, W>(this.kept(this.context.submitter.toEngines(pieces, this.flags)), {
       kind: dist === 'block' ? 'flatten' : 'roundRobin',
     });
   }
@@ -138,14 +137,14 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   /** Empties the namespaces of the view's engines. Mirrors ipyparallel `DirectView.clear`. */
   async clear(options: WaitOptions = {}): Promise<void> {
     checkOptions(options, WAIT_OPTIONS, 'clear');
-    await this.client.clear({ ...options, targets: this.targets });
+    await this.context.commands.clear({ ...options, targets: this.targets });
   }
 
   /** @internal */
   protected override submit<R>(work: WorkFor, flags: Partial<BroadcastFlags<T>> = {}): ViewResult<T, R> {
     const all = { ...this.flags, ...flags };
     const targets = flags.targets ?? this.targets;
-    const engines = this.link.submitter.targets.forWork(targets);
+    const engines = this.context.targets.forWork(targets);
     return new AsyncResult<PerTarget<T, R>, R>(this.kept(this.send(engines, work, all)), {
       single: typeof targets === 'number',
     });
@@ -153,7 +152,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
 
   /** @internal Sends the same to several engines. */
   protected send(engines: readonly EngineInfo[], work: WorkFor, flags: BroadcastFlags<T>): Task[] {
-    return this.link.submitter.toEngines(
+    return this.context.submitter.toEngines(
       engines.map((engine) => ({ engine, work })),
       flags,
     );
@@ -182,7 +181,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
       return [{ engine, work: mapping ? workOfEach(fn, parts) : workOfCall(fn, parts) }];
     });
     const flags = this.labelled(options);
-    const tasks = length === 0 ? [] : this.kept(this.link.submitter.toEngines(pieces, flags));
+    const tasks = length === 0 ? [] : this.kept(this.context.submitter.toEngines(pieces, flags));
     return new AsyncMapResult<R>(tasks, {
       kind: dist === 'block' ? 'flatten' : 'roundRobin',
       ...(mapping ? { sizes } : {}),
@@ -204,7 +203,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
         (load.get(each.uuid) ?? 0) < (load.get(best.uuid) ?? 0) ? each : best,
       );
       const [task] = this.kept(
-        this.link.submitter.toEngines([{ engine, work: workOfEach(fn, chunk) }], flags),
+        this.context.submitter.toEngines([{ engine, work: workOfEach(fn, chunk) }], flags),
       );
       if (task === undefined) throw new UsageError('nothing to submit');
       load.set(engine.uuid, (load.get(engine.uuid) ?? 0) + 1);
@@ -215,7 +214,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
 
   /** @internal */
   protected engines(): EngineInfo[] {
-    return this.link.submitter.targets.forWork(this.targets);
+    return this.context.targets.forWork(this.targets);
   }
 
   /** @internal */

@@ -167,7 +167,7 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
     if (error !== undefined) throw error;
     const outcome = task?.outcome;
     if (task === undefined || outcome === undefined) return;
-    task.owner?.read(task);
+    task.owner?.markRead(task);
     if (outcome.ok) {
       for (const value of outcome.value as Iterable<unknown>) this.#ready.push(value);
     } else if (this.#options.returnExceptions === true) {

@@ -6,7 +6,8 @@ import type { Task } from '../tasks/task.js';
 import type { LazyMap, LazyMapOptions } from './lazy-map.js';
 import { checkCount, type MapOptions } from './map-arguments.js';
 import { part, shortest } from './partition.js';
-import { View, type ViewParts } from './view.js';
+import { View } from './view.js';
+import type { ViewParts } from './view-context.js';
 import type { BalancedFlags } from './view-flags.js';
 import type { MapResult, ViewResult } from './view-result.js';
 import { type Callable, type Work, type WorkFor, workOfCall, workOfEach } from './work.js';
@@ -19,9 +20,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
   constructor(parts: ViewParts<BalancedFlags>) {
     const { targets } = parts.flags;
     const flags =
-      targets === undefined
-        ? parts.flags
-        : { ...parts.flags, targets: parts.link.submitter.targets.fix(targets) };
+      targets === undefined ? parts.flags : { ...parts.flags, targets: parts.context.targets.fix(targets) };
     super({ ...parts, flags }, FLAGS);
   }
 
@@ -53,7 +52,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
   override setFlags(flags: Partial<BalancedFlags>): this {
     const { targets } = flags;
     return super.setFlags(
-      targets === undefined ? flags : { ...flags, targets: this.link.submitter.targets.fix(targets) },
+      targets === undefined ? flags : { ...flags, targets: this.context.targets.fix(targets) },
     );
   }
 
@@ -86,7 +85,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
       return mapping ? workOfEach(fn, parts) : workOfCall(fn, parts);
     };
     const flags = this.labelled(options);
-    const tasks = this.link.submitter.eachToScheduler(count, workAt, flags);
+    const tasks = this.context.submitter.eachToScheduler(count, workAt, flags);
     this.keep(tasks);
     return new AsyncMapResult<R>(tasks, {
       kind: 'flatten',
@@ -108,7 +107,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
   #submitOne(work: WorkFor, flags: BalancedFlags): Task {
     if (typeof work === 'function')
       throw new UsageError('this goes to engines that the caller picks: use a direct view');
-    const task = this.link.submitter.toScheduler(work, flags);
+    const task = this.context.submitter.toScheduler(work, flags);
     this.keep([task]);
     return task;
   }

@@ -16,14 +16,13 @@ import {
   requireCommon,
 } from '../engines/engine-languages.js';
 import type { EngineInfo, EngineRegistry } from '../engines/engine-registry.js';
-import type { ReturningEngines } from '../engines/returning-engines.js';
-import { TargetFinder } from '../engines/targets.js';
+import type { TargetFinder } from '../engines/targets.js';
 import type { Row } from '../hub/record-query.js';
-import type { OwnTasks } from '../tasks/own-tasks.js';
+import type { SubmittedTasks } from '../tasks/submitted-tasks.js';
 import type { Task } from '../tasks/task.js';
+import type { UnsentWork } from '../tasks/unsent-work.js';
 import { CoalescedReplies } from './coalesced-replies.js';
 import { labelled, schedulerMetadata } from './routing.js';
-import { inSlices } from './slices.js';
 import type { BalancedFlags, BroadcastFlags, ViewFlags } from './view-flags.js';
 import type { Work, WorkFor } from './work.js';
 
@@ -33,22 +32,19 @@ export interface Piece {
   readonly work: WorkFor;
 }
 
-/** What a {@link Submitter} stands on. */
 export interface SubmitterParts {
   readonly transport: Transport;
   readonly registry: EngineRegistry;
-  /** The engines that were there before a break, until they are back. */
-  readonly returning: ReturningEngines;
+  readonly targets: TargetFinder;
   readonly languages: EngineLanguages;
-  readonly tasks: OwnTasks;
-  readonly watch: ConnectionState;
+  readonly submittedTasks: SubmittedTasks;
+  readonly unsentWork: UnsentWork;
+  readonly connectionState: ConnectionState;
 }
 
 /** Sends work where it can run. */
 export class Submitter {
   readonly #parts: SubmitterParts;
-  /** Finds engines by id. */
-  readonly targets: TargetFinder;
   /** The broadcasts whose replies come as one. */
   readonly coalesced: CoalescedReplies;
   /** Submissions of which something has not been sent yet. */
@@ -56,8 +52,7 @@ export class Submitter {
 
   constructor(parts: SubmitterParts) {
     this.#parts = parts;
-    this.targets = new TargetFinder(parts.registry, parts.returning);
-    this.coalesced = new CoalescedReplies(parts.tasks);
+    this.coalesced = new CoalescedReplies(parts.submittedTasks);
   }
 
   /** Resolves when all that was submitted has been sent, or has failed; undefined when it has. */
@@ -66,25 +61,15 @@ export class Submitter {
     return Promise.all(this.#sending).then(() => this.sending());
   }
 
-  /** The registered engines. @throws UsageError when there are none */
-  engines(): EngineInfo[] {
-    return this.targets.engines('all');
-  }
-
-  /** A registered engine. @throws UsageError naming those there are */
-  engine(id: number): EngineInfo {
-    return this.targets.engine(id);
-  }
-
   /** Sends to each of these engines what it is to do, one task each; all are refused when one cannot do it. */
   toEngines(pieces: readonly Piece[], flags: ViewFlags): Task[] {
-    const { transport, registry, returning, tasks } = this.#parts;
+    const { registry, unsentWork, submittedTasks } = this.#parts;
     const metadata = labelled({}, flags);
     const engines = pieces.map(({ engine }) => engine);
     const sends = pieces.map(({ engine, work }) => {
       const header = this.#header(work);
       const request = { header, metadata, content: contentOf(work) };
-      return { engine, work, header, task: tasks.add(header.msg_id, engine.uuid, request) };
+      return { engine, work, header, task: submittedTasks.add(header.msg_id, engine.uuid, request) };
     });
     const added = sends.map(({ task }) => task);
     const languages = pieces.map(({ work }) => languageOf(work) ?? flags.language);
@@ -94,12 +79,12 @@ export class Submitter {
     this.#withLanguages(concerned ? [] : engines, added, (known) => {
       if (pieces.every(({ work }) => typeof work !== 'function')) requireCommon(engines, known, languages[0]);
       sends.forEach(({ engine, work, header, task }, i) => {
-        if (!registry.has(engine.uuid) && !returning.has(engine.uuid)) {
+        if (!registry.has(engine.uuid) && !unsentWork.returningEngines.has(engine.uuid)) {
           task.settle({ ok: false, error: engineDied(task.msgId, engine.uuid, engine.id) }, 'failed');
           return;
         }
         const fit = typeof work === 'function' ? work(known[i] ?? 'python') : work;
-        transport.send('mux', message(header, fit, metadata), [engine.uuid]);
+        unsentWork.submit('mux', message(header, fit, metadata), [engine.uuid]);
         task.markSent();
       });
     });
@@ -118,10 +103,10 @@ export class Submitter {
    * other events. What is wrong with the first is thrown, with others fails their tasks.
    */
   eachToScheduler(count: number, workAt: (index: number) => Work, flags: BalancedFlags): Task[] {
-    const { transport, tasks } = this.#parts;
+    const { transport, targets, submittedTasks, unsentWork } = this.#parts;
     if (count === 0) return [];
     const named = flags.targets === undefined || flags.targets === 'all' ? undefined : flags.targets;
-    const engines = this.targets.forScheduler(named ?? 'all');
+    const engines = targets.forScheduler(named ?? 'all');
     const scheme = transport.connection.info.task_scheme;
     const first = workAt(0);
     const language = first.language ?? flags.language;
@@ -130,7 +115,7 @@ export class Submitter {
     const headers = Array.from({ length: count }, () => this.#header(first));
     const content = contentOf(first);
     const added = headers.map((header) =>
-      tasks.add(header.msg_id, undefined, { header, metadata: asked, content }),
+      submittedTasks.add(header.msg_id, undefined, { header, metadata: asked, content }),
     );
     this.#withLanguages(engines, added, (languages) => {
       const fit = fitting(engines, languages, language);
@@ -146,7 +131,7 @@ export class Submitter {
         const [header, task] = [headers[i], added[i]];
         if (header === undefined || task === undefined || task.outcome !== undefined) return;
         this.#guarded([task], () => {
-          transport.send('task', message(header, i === 0 ? first : workAt(i), metadata));
+          unsentWork.submit('task', message(header, i === 0 ? first : workAt(i), metadata));
           task.markSent();
         });
       });
@@ -161,14 +146,14 @@ export class Submitter {
     work: WorkFor,
     flags: BroadcastFlags & { readonly inOrder: boolean },
   ): Task[] {
-    const { transport, tasks } = this.#parts;
+    const { submittedTasks, unsentWork } = this.#parts;
     const header = this.#header(work);
     // A stock tree of schedulers sorts engines by their ids; the order of what it gathers is known from these.
     const sorted = [...engines].sort((a, b) => a.id - b.id);
     const added = new Map(
       sorted.map(({ uuid }) => {
         const request = { header, metadata: labelled({}, flags), content: contentOf(work) };
-        return [uuid, tasks.add(`${header.msg_id}_${uuid}`, uuid, request)] as const;
+        return [uuid, submittedTasks.add(`${header.msg_id}_${uuid}`, uuid, request)] as const;
       }),
     );
     const inSortedOrder = [...added.values()];
@@ -193,7 +178,7 @@ export class Submitter {
           inOrder: flags.inOrder,
         });
       }
-      transport.send('broadcast', message(header, fit, metadata));
+      unsentWork.submit('broadcast', message(header, fit, metadata));
       for (const task of inSortedOrder) task.markSent();
     });
     return engines.flatMap(({ uuid }) => added.get(uuid) ?? []);
@@ -203,17 +188,17 @@ export class Submitter {
    * Sends the request of a record once more, with all that its metadata says: to its engine if it was a direct one and
    * the engine is still there, else to the task scheduler.
    */
-  again({ header, metadata, content, buffers, queue, engine_uuid }: Row): Task {
-    const { transport, tasks, watch } = this.#parts;
-    watch.assertReachable();
+  resubmit({ header, metadata, content, buffers, queue, engine_uuid }: Row): Task {
+    const { transport, targets, submittedTasks, unsentWork, connectionState } = this.#parts;
+    connectionState.assertReachable();
     const request = transport.session.rawMessage(String(header?.msg_type ?? ''), content ?? {}, {
       metadata: metadata ?? {},
       buffers: buffers ?? [],
     });
-    const engine = this.engines().find(({ uuid }) => queue === 'mux' && uuid === engine_uuid);
-    const task = tasks.add(request.msg_id, engine?.uuid, request);
-    if (engine === undefined) transport.send('task', request);
-    else transport.send('mux', request, [engine.uuid]);
+    const engine = targets.engines('all').find(({ uuid }) => queue === 'mux' && uuid === engine_uuid);
+    const task = submittedTasks.add(request.msg_id, engine?.uuid, request);
+    if (engine === undefined) unsentWork.submit('task', request);
+    else unsentWork.submit('mux', request, [engine.uuid]);
     task.markSent();
     return task;
   }
@@ -246,7 +231,7 @@ export class Submitter {
   /** What goes wrong fails the tasks, but for those that have been sent: they run. */
   #guarded(tasks: readonly Task[], send: () => void): void {
     try {
-      this.#parts.watch.assertReachable();
+      this.#parts.connectionState.assertReachable();
       send();
     } catch (error) {
       const refused =
@@ -278,4 +263,31 @@ function message<T extends string>(
     content: work.content,
     buffers: work.buffers,
   };
+}
+
+/** How long a slice of work may keep the event loop from anything else, in ms. */
+const SLICE_MS = 8;
+
+/**
+ * Does something for each number below `count`, in order: at once for as long as a slice, the rest between other events.
+ * Gives a promise of its end when it has not ended by then.
+ */
+export function inSlices(count: number, each: (index: number) => void): Promise<void> | undefined {
+  let next = 0;
+  const slice = (): boolean => {
+    const end = performance.now() + SLICE_MS;
+    while (next < count) {
+      each(next++);
+      if (next < count && performance.now() >= end) return false;
+    }
+    return true;
+  };
+  if (slice()) return undefined;
+  return new Promise((resolve) => {
+    const again = (): void => {
+      if (slice()) resolve();
+      else setImmediate(again);
+    };
+    setImmediate(again);
+  });
 }

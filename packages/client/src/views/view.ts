@@ -1,31 +1,23 @@
 import { inspect } from 'node:util';
+import type { PyCallable, PyReference } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
-import type { Client } from '../client.js';
 import { COMMAND_OPTIONS } from '../engines/engine-commands.js';
 import type { Targets } from '../engines/targets.js';
 import { type EngineQueueStatus, QUEUE_STATUS_OPTIONS, type QueueStatus } from '../hub/hub-operations.js';
-import type { ClusterLink } from '../link/cluster-link.js';
 import { AsyncResult } from '../results/async-result.js';
 import { idsOf, type Job, type Jobs } from '../results/jobs.js';
 import type { Task } from '../tasks/task.js';
-import { ViewExecutor } from './executor.js';
 import { LazyMap, type LazyMapOptions } from './lazy-map.js';
+import type { OneResult } from './map-arguments.js';
 import { ViewCalls } from './view-calls.js';
+import type { ViewClient, ViewContext, ViewParts } from './view-context.js';
 import { checkFlags, type ViewFlags } from './view-flags.js';
 import { ViewHistory } from './view-history.js';
+import type { ViewResult } from './view-result.js';
 
 /** Tasks: by msg_id, by a result that stands for them, or by their place in a view's history (-1 is the last). */
 export type ViewJobs = Jobs;
-
-/** What a view is made of. */
-export interface ViewParts<F extends ViewFlags> {
-  readonly client: Client;
-  readonly link: ClusterLink;
-  readonly flags: F;
-  /** Shared by a view and those derived from it. */
-  readonly history?: ViewHistory;
-}
 
 /**
  * What all views do: run work on engines, by the view's flags. Everything gives an {@link AsyncResult} at once; the
@@ -33,18 +25,18 @@ export interface ViewParts<F extends ViewFlags> {
  */
 export abstract class View<T extends Targets, F extends ViewFlags> extends ViewCalls<T, F> {
   /** The client that the view is of. */
-  readonly client: Client;
+  readonly client: ViewClient;
   /** @internal */
-  protected readonly link: ClusterLink;
+  protected readonly context: ViewContext;
   readonly #history: ViewHistory;
   readonly #names: readonly string[];
   #flags: F;
 
-  constructor({ client, link, flags, history }: ViewParts<F>, names: readonly string[]) {
+  constructor({ client, context, flags, history }: ViewParts<F>, names: readonly string[]) {
     super();
     checkFlags(flags, names);
     this.client = client;
-    this.link = link;
+    this.context = context;
     this.#flags = flags;
     this.#names = names;
     this.#history = history ?? new ViewHistory();
@@ -63,7 +55,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   /** How many engines the view has now. */
   get length(): number {
     const { targets } = this;
-    if (targets === 'all') return this.client.ids.length;
+    if (targets === 'all') return this.context.registry.ids.length;
     return typeof targets === 'number' ? 1 : targets.length;
   }
 
@@ -117,7 +109,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   /** Those of the client's `results` that are of tasks of this view. Mirrors ipyparallel `View.results`. */
   get results(): ReadonlyMap<string, unknown> {
     const own = new Set(this.history);
-    return new Map([...this.client.results].filter(([msgId]) => own.has(msgId)));
+    return new Map([...this.context.results.held()].filter(([msgId]) => own.has(msgId)));
   }
 
   /** Submits and maps in the words of Python's `concurrent.futures`. Mirrors ipyparallel `View.executor`. */
@@ -132,7 +124,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   async wait(jobs?: ViewJobs, options: WaitOptions = {}): Promise<boolean> {
     checkOptions(options, WAIT_OPTIONS, 'wait');
     const ids = jobs === undefined ? [...this.outstanding] : this.#idsOf(jobs);
-    return this.client.getResult(ids).wait(options);
+    return this.context.results.of(ids).wait(options);
   }
 
   /**
@@ -146,8 +138,8 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
     if (jobs instanceof AsyncResult) return jobs;
     const ids = this.#idsOf(jobs);
     const [first] = ids;
-    if (typeof jobs !== 'object' && first !== undefined) return this.client.getResult(first);
-    return this.client.getResult(ids);
+    if (typeof jobs !== 'object' && first !== undefined) return this.context.results.of(first);
+    return this.context.results.of(ids);
   }
 
   /**
@@ -157,7 +149,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   async abort(jobs?: ViewJobs, options: WaitOptions & { readonly targets?: Targets } = {}): Promise<void> {
     checkOptions(options, COMMAND_OPTIONS, 'abort');
     const ids = jobs === undefined ? [...this.outstanding] : this.#idsOf(jobs);
-    if (ids.length > 0) await this.client.abort(ids, { targets: this.targets, ...options });
+    if (ids.length > 0) await this.context.commands.abort(ids, { targets: this.targets, ...options });
   }
 
   /** What the view's engines have to do. Mirrors ipyparallel `View.queue_status`. */
@@ -165,31 +157,21 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   queueStatus(options?: WaitOptions & { readonly verbose?: false }): Promise<PerTargetStatus<T, number>>;
   queueStatus(options: WaitOptions & { readonly verbose?: boolean } = {}): Promise<unknown> {
     checkOptions(options, QUEUE_STATUS_OPTIONS, 'queueStatus');
-    const { verbose, ...wait } = options;
-    const { targets } = this;
-    const fixed: Targets = targets;
-    if (typeof fixed === 'number') {
-      return verbose === true
-        ? this.client.queueStatus(fixed, { ...wait, verbose })
-        : this.client.queueStatus(fixed, wait);
-    }
-    return verbose === true
-      ? this.client.queueStatus(fixed, { ...wait, verbose })
-      : this.client.queueStatus(fixed, wait);
+    return this.context.commands.queueStatus(this.targets, options);
   }
 
   /** Purges tasks here and at the hub, all that have ended on the view's engines by `'all'`. Mirrors ipyparallel `View.purge_results`. */
   async purgeResults(jobs: ViewJobs | 'all', options: WaitOptions = {}): Promise<void> {
     checkOptions(options, WAIT_OPTIONS, 'purgeResults');
-    if (jobs !== 'all') await this.client.purgeResults(this.#idsOf(jobs), options);
-    else await this.client.purgeResults([], { ...options, targets: this.targets });
+    if (jobs !== 'all') await this.context.taskActions.purgeEverywhere(this.#idsOf(jobs), options);
+    else await this.context.taskActions.purgeEverywhere([], { ...options, targets: this.targets });
   }
 
   /** Ends the view's engines, and with `hub: true` everything. Mirrors ipyparallel `View.shutdown`. */
   async shutdown(
     options: WaitOptions & { readonly targets?: Targets; readonly hub?: boolean } = {},
   ): Promise<void> {
-    await this.client.shutdown({ targets: this.targets, ...options });
+    await this.context.shutdown({ targets: this.targets, ...options });
   }
 
   /** What `console.log` shows: the engines. */
@@ -209,7 +191,8 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
     submit: (chunk: readonly (readonly unknown[])[], flags: F) => Task,
   ): LazyMap<unknown> {
     const flags = this.labelled(options);
-    const abort = (msgIds: readonly string[]) => this.client.abort(msgIds, { targets: this.targets });
+    const abort = (msgIds: readonly string[]) =>
+      this.context.commands.abort(msgIds, { targets: this.targets });
     const parts = {
       sequences,
       submit: (chunk: readonly (readonly unknown[])[]) => submit(chunk, flags),
@@ -220,7 +203,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
 
   /** @internal What a view derived from this one shares with it. */
   protected shared<G extends ViewFlags>(flags: G): ViewParts<G> {
-    return { client: this.client, link: this.link, history: this.#history, flags };
+    return { client: this.client, context: this.context, history: this.#history, flags };
   }
 
   /** @internal */
@@ -243,4 +226,32 @@ export type PerTargetStatus<T extends Targets, V> = T extends number ? EngineQue
 
 function isPromise(value: unknown): value is Promise<unknown> {
   return value instanceof Promise;
+}
+
+/** A view in the words of Python's `concurrent.futures`. Mirrors ipyparallel `ViewExecutor`. */
+export class ViewExecutor<T extends Targets, F extends ViewFlags> {
+  /** The view that does the work. */
+  readonly view: View<T, F>;
+  /** `imap`: results in order, inputs read as results are taken. */
+  readonly map: View<T, F>['imap'];
+
+  constructor(view: View<T, F>) {
+    this.view = view;
+    this.map = view.imap.bind(view);
+  }
+
+  /** The same as `apply`. */
+  submit<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): ViewResult<T, OneResult<R>>;
+  submit<R>(fn: PyCallable<R>, ...args: readonly unknown[]): ViewResult<T, R>;
+  submit(fn: PyReference, ...args: readonly unknown[]): ViewResult<T, unknown>;
+  submit(fn: never, ...args: never): ViewResult<T, never> {
+    return this.view.apply(fn, ...(args as [])) as ViewResult<T, never>;
+  }
+
+  /** Waits until all outstanding tasks of the view have ended; ends no engine. With `wait: false` it does nothing. */
+  async shutdown(command: WaitOptions & { readonly wait?: boolean } = {}): Promise<void> {
+    checkOptions(command, { wait: true, ...WAIT_OPTIONS }, 'shutdown');
+    const { wait = true, ...options } = command;
+    if (wait) await this.view.wait(undefined, options);
+  }
 }

@@ -1,6 +1,5 @@
 import {
   type AnyMessage,
-  type HubInfo,
   IpyparallelError,
   isMessageOf,
   type PickleLimits,
@@ -13,12 +12,13 @@ import { getOwnString } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import { chunked, type HubDatabase } from '../hub/hub-database.js';
+import type { HubProfile } from '../hub/hub-profile.js';
 import type { HubRequests } from '../hub/hub-requests.js';
 import type { Row } from '../hub/record-query.js';
 import type { RequestLane } from '../hub/request-lane.js';
 import { LostTasks, type OpenTask } from './lost-tasks.js';
 import { describeFromRecord, FACT_COLUMNS } from './metadata-of-record.js';
-import { PublishedSigns } from './observed-output.js';
+import { ObservedOutput } from './observed-output.js';
 import { dateOf, readOutput } from './read-output.js';
 import { Task, type TaskOwner } from './task.js';
 import { readOutcome } from './task-outcome.js';
@@ -27,6 +27,7 @@ const STATUS_COLUMNS: readonly TaskKey[] = ['engine_uuid', 'completed', 'result_
 const RESULT_COLUMNS: readonly TaskKey[] = [
   ...new Set<TaskKey>([...STATUS_COLUMNS, ...FACT_COLUMNS, 'header', 'result_header', 'result_buffers']),
 ];
+const RESULT_COLUMNS_OF_OURS: readonly TaskKey[] = [...RESULT_COLUMNS, 'display_data'];
 /** A record that is not whole yet is looked at again after this. */
 const OUTPUT_MS = 25;
 const SOON_MS = 5;
@@ -38,9 +39,10 @@ const BEHIND_MS = 20_000;
 const HEARD_MS = 10_000;
 
 /** What following by the hub needs of its surroundings. */
-export interface HubTasksContext {
+export interface FollowedTasksContext {
   readonly database: HubDatabase;
   readonly requests: HubRequests;
+  readonly profile: HubProfile;
   readonly registry: EngineRegistry;
   /** In which questions are asked that can wait. */
   readonly lane: RequestLane;
@@ -67,7 +69,7 @@ interface Followed {
   /** A task that was heard of when it had been unknown for a while: the hub has to know that first. */
   touchstone: string | undefined;
   /** What was seen of its output. */
-  readonly signs: PublishedSigns;
+  readonly signs: ObservedOutput;
   /** Since when it has been known to have ended, while output was still awaited. */
   endedSince: number | undefined;
 }
@@ -76,14 +78,12 @@ interface Followed {
  * Tasks of other clients, and resubmitted ones: their results come only by asking the hub. One loop asks for all of
  * them at once; output seen on iopub brings its next question forward. Mirrors ipyparallel `AsyncHubResult`.
  */
-export class HubTasks {
-  readonly #context: HubTasksContext;
+export class FollowedTasks {
+  readonly #context: FollowedTasksContext;
   readonly #database: HubDatabase;
   readonly #requests: HubRequests;
   readonly #pending = new Map<string, Followed>();
   #lost: LostTasks;
-  #ours = false;
-  #resultColumns: readonly TaskKey[] = RESULT_COLUMNS;
   #stop = new AbortController();
   #wake = new AbortController();
   #running = false;
@@ -92,20 +92,15 @@ export class HubTasks {
   /** Whether the record of a task that has ended was not whole. */
   #unwhole = false;
 
-  constructor(context: HubTasksContext) {
+  constructor(context: FollowedTasksContext) {
     this.#context = context;
     this.#database = context.database;
     this.#requests = context.requests;
-    this.#lost = new LostTasks(context.requests, context.registry, context.lane, false);
-  }
-
-  /** What the hub says of itself; undefined for a stock one. Told at each connection. */
-  setHub(hub: HubInfo | undefined): void {
-    const ours = hub !== undefined;
-    this.#ours = ours;
-    this.#lost = new LostTasks(this.#requests, this.#context.registry, this.#context.lane, ours);
-    // A stock hub has it in some records only, and would have to be asked for whole records.
-    this.#resultColumns = ours ? [...RESULT_COLUMNS, 'display_data'] : RESULT_COLUMNS;
+    this.#lost = this.#newLostTasks();
+    // Another controller may be there after each connection.
+    context.profile.onUpdate(() => {
+      this.#lost = this.#newLostTasks();
+    });
   }
 
   /** How many tasks are followed. */
@@ -145,12 +140,12 @@ export class HubTasks {
   }
 
   /** Follows a task of this client whose reply may have been lost: the same object is settled from the hub's record. */
-  adopt(task: Task): void {
+  followOwn(task: Task): void {
     if (task.outcome !== undefined) return;
     this.#add(task.msgId, {
       ...{ task, adopted: true, exists: true, earlier: false },
       ...{ listeners: undefined, unknownSince: undefined, touchstone: undefined },
-      ...{ signs: new PublishedSigns(), endedSince: undefined },
+      ...{ signs: new ObservedOutput(), endedSince: undefined },
     });
     // Its reply may come all the same.
     void task.done.then(() => {
@@ -211,7 +206,7 @@ export class HubTasks {
     return this.#add(msgId, {
       ...{ task, adopted: false, exists: false, earlier: false },
       ...{ listeners: 0, unknownSince: undefined, touchstone: undefined },
-      ...{ signs: new PublishedSigns(), endedSince: undefined },
+      ...{ signs: new ObservedOutput(), endedSince: undefined },
     });
   }
 
@@ -244,6 +239,16 @@ export class HubTasks {
   #broken(error: unknown): void {
     this.#running = false;
     this.failAll(error instanceof Error ? error : new Error(String(error)));
+  }
+
+  #newLostTasks(): LostTasks {
+    const { requests, registry, lane, profile } = this.#context;
+    return new LostTasks(requests, registry, lane, profile.isOurs);
+  }
+
+  /** A stock hub has display data in some records only, and would have to send complete records for it. */
+  get #resultColumns(): readonly TaskKey[] {
+    return this.#context.profile.isOurs ? RESULT_COLUMNS_OF_OURS : RESULT_COLUMNS;
   }
 
   #deadline(): Deadline {
@@ -371,7 +376,7 @@ export class HubTasks {
 
   /** A busy stock hub answers questions before it has taken in what it was told: it may be seconds behind. */
   async #isBehind(followed: Followed): Promise<boolean> {
-    if (this.#ours) return false;
+    if (this.#context.profile.isOurs) return false;
     // An engine has it, so its record is still to come.
     if (followed.signs.any && !followed.earlier) return true;
     const heard = this.#heard;

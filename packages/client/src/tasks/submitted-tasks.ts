@@ -19,7 +19,7 @@ interface OwnTask {
   /** Bound to one engine, so lost with it; a load-balanced task is the scheduler's to fail. */
   readonly direct: boolean;
   /** Whether the hub is asked for its result, since its reply may have been lost. */
-  handedOver: boolean;
+  followedByHub: boolean;
   /** Whether a broadcast scheduler gathers the replies of several engines in one. */
   readonly coalescing: boolean;
   /** Its reply, from when it came. */
@@ -39,7 +39,7 @@ export interface TaskRequest {
 }
 
 /** What own tasks need of their surroundings. */
-export interface OwnTasksContext {
+export interface SubmittedTasksContext {
   readonly registry: EngineRegistry;
   readonly owner?: TaskOwner;
   readonly limits?: ResultCacheLimits;
@@ -56,19 +56,19 @@ const LATE_OUTPUT_MS = 10_000;
 const UNREGISTERED_GRACE_MS = 200;
 
 /** The tasks that this client submitted: replies and output are matched to them by msg_id. */
-export class OwnTasks {
-  readonly #context: OwnTasksContext;
+export class SubmittedTasks {
+  readonly #context: SubmittedTasksContext;
   readonly #registry: EngineRegistry;
   /** Those whose result or output is still to come. */
   readonly #active = new Map<string, OwnTask>();
   readonly #history = new SubmissionHistory();
-  /** Those that have ended. */
-  readonly ended: ResultCache;
+  /** The tasks that have ended. */
+  readonly resultCache: ResultCache;
 
-  constructor(context: OwnTasksContext) {
+  constructor(context: SubmittedTasksContext) {
     this.#context = context;
     this.#registry = context.registry;
-    this.ended = new ResultCache(context.limits);
+    this.resultCache = new ResultCache(context.limits);
   }
 
   /** Follows a task from before it is sent. `engineUuid` makes it a direct one; the request says the rest of it. */
@@ -85,7 +85,7 @@ export class OwnTasks {
     const own: OwnTask = {
       task,
       direct: engineUuid !== undefined,
-      handedOver: false,
+      followedByHub: false,
       coalescing: request !== undefined && ownValue(request.metadata, 'is_coalescing') === true,
       answer: undefined,
       reply: undefined,
@@ -98,19 +98,19 @@ export class OwnTasks {
     void task.outputDone.then(() => {
       clearTimeout(own.timer);
       if (this.#active.get(msgId) === own) this.#active.delete(msgId);
-      this.ended.add(task);
+      this.resultCache.add(task);
     });
     return task;
   }
 
   /** A task of ours that is held here or elsewhere in this process; undefined for one that the hub must be asked about. */
   get(msgId: string): Task | undefined {
-    return this.#active.get(msgId)?.task ?? this.ended.get(msgId);
+    return this.#active.get(msgId)?.task ?? this.resultCache.get(msgId);
   }
 
   /** All that is held here: without a result yet, or not read yet. */
   *held(): Generator<Task, void, undefined> {
-    yield* this.ended.unread();
+    yield* this.resultCache.unread();
     for (const { task } of this.#active.values()) yield task;
   }
 
@@ -120,7 +120,7 @@ export class OwnTasks {
   }
 
   /** Whether a task is one of the history. */
-  submitted(msgId: string): boolean {
+  hasSubmitted(msgId: string): boolean {
     return this.#history.has(msgId);
   }
 
@@ -143,12 +143,18 @@ export class OwnTasks {
     return this.#active.get(msgId)?.direct === true;
   }
 
-  /** From now on the hub is asked for these (`HubTasks.adopt`); a reply that comes here still counts, if it is first. */
-  handOver(tasks: Iterable<Task>): void {
+  /** From now on the hub is asked for these (`FollowedTasks.adopt`); a reply that comes here still counts, if it is first. */
+  followByHub(tasks: Iterable<Task>): void {
     for (const { msgId } of tasks) {
       const own = this.#active.get(msgId);
-      if (own !== undefined) own.handedOver = true;
+      if (own !== undefined) own.followedByHub = true;
     }
+  }
+
+  /** The ids of the tasks held here that these engines have or had. */
+  idsOn(engineUuids: ReadonlySet<string>): string[] {
+    const tasks = [...this.held()].filter(({ engineUuid }) => engineUuids.has(engineUuid ?? ''));
+    return tasks.map(({ msgId }) => msgId);
   }
 
   /** Forgets tasks that have ended. */
@@ -157,7 +163,7 @@ export class OwnTasks {
       const own = this.#active.get(msgId);
       if (own !== undefined && own.task.outcome === undefined) continue;
       this.#active.delete(msgId);
-      this.ended.delete(msgId);
+      this.resultCache.delete(msgId);
       this.#history.delete(msgId);
     }
   }
@@ -212,12 +218,12 @@ export class OwnTasks {
   /** An engine is gone: what was bound to it fails, unless its reply is already here. */
   onEngineGone(engineUuid: string): void {
     const lost = this.#unfinished().filter(
-      (own) => own.direct && !own.handedOver && own.task.engineUuid === engineUuid,
+      (own) => own.direct && !own.followedByHub && own.task.engineUuid === engineUuid,
     );
     if (lost.length === 0) return;
     setTimeout(() => {
-      for (const { task, reply, handedOver } of lost) {
-        if (reply !== undefined || handedOver) continue;
+      for (const { task, reply, followedByHub } of lost) {
+        if (reply !== undefined || followedByHub) continue;
         const error = engineDied(task.msgId, engineUuid, this.#registry.idOf(engineUuid));
         task.settle({ ok: false, error }, 'failed');
       }
