@@ -1,10 +1,9 @@
 // Files of a Task Database that are not as they should be, at the start and in operation.
-import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import {
   emptyTask,
   type FoundTask,
@@ -17,8 +16,6 @@ import { DEFAULT_SORT, parseQuery } from '@ipyparallel-js/protocol/internal';
 import { createLogger, type Logger } from '@ipyparallel-js/wire';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { cleanEnv } from '../support/environment.js';
-import { RawClient } from '../support/fakes/raw-client.js';
-import { answerAll, RawEngine } from '../support/fakes/raw-engine.js';
 import { waitFor } from '../support/wait-for.js';
 
 interface Connection {
@@ -352,78 +349,6 @@ describe('in operation', () => {
     expect(lines.at(-1)).toContain('can be written again');
     await db.close();
   });
-
-  // A limit on the size of files is as good as a full disk, and can be taken away.
-  const canLift = spawnSync('prlimit', ['--version']).error === undefined;
-  test.runIf(process.platform === 'linux' && canLift)(
-    'on a full disk tasks go on, and the store catches up',
-    async () => {
-      const child = spawn(
-        'sh',
-        [
-          '-c',
-          'ulimit -S -f 600; exec "$0" "$@"',
-          process.execPath,
-          main,
-          '--profile-dir',
-          location,
-          '--sqlitedb',
-          '--ping=200',
-        ],
-        {
-          env: cleanEnv(),
-          stdio: ['ignore', 'ignore', 'pipe'],
-        },
-      );
-      children.push(child);
-      let errors = '';
-      child.stderr.setEncoding('utf8').on('data', (text: string) => {
-        errors += text;
-      });
-      const [clientFile, engineFile] = ['client', 'engine'].map((who) =>
-        join(location, 'security', `ipcontroller-${who}.json`),
-      ) as [string, string];
-      await waitFor(() => existsSync(clientFile) && existsSync(engineFile), { what: () => errors });
-      const client = RawClient.fromFile(clientFile);
-      const engine = await RawEngine.start(engineFile, { onTask: answerAll });
-      try {
-        await waitFor(async () => (await client.engines()).size === 1);
-        const buffers = [Buffer.alloc(20_000, 1)];
-        let replies = 0;
-        const submit = async (): Promise<void> => {
-          const reply = await client.submit('task', 'apply_request', {}, undefined, { buffers }).reply();
-          expect(reply.content.status).toBe('ok');
-          replies++;
-        };
-        await waitFor(
-          async () => {
-            await submit();
-            return errors.includes('cannot be written to');
-          },
-          { timeout: 60_000, interval: 1, what: () => `the disk to be full: ${errors}` },
-        );
-        for (let i = 0; i < 20; i++) await submit();
-        const ask = () =>
-          client.submit('registration', 'db_request', { query: {}, keys: ['msg_id'] }).reply();
-        const refused = await ask();
-        expect(refused.content).toMatchObject({ status: 'error', ename: 'TaskFileError' });
-        expect(String(refused.content.evalue)).toContain(file);
-        await promisify(execFile)('prlimit', [`--pid=${child.pid}`, '--fsize=unlimited']);
-        const records = await waitFor(
-          async () => {
-            const { content } = await ask();
-            return content.status === 'ok' && (content.records as Dict[]);
-          },
-          { timeout: 60_000, interval: 100, what: () => `the store to catch up: ${errors}` },
-        );
-        expect(records).toHaveLength(replies);
-        expect(errors).toContain('can be written again');
-      } finally {
-        client.close();
-        engine.close();
-      }
-    },
-  );
 
   test('a store is opened through its options', async () => {
     const db = await openDatabase({ type: 'sqlite', location }, { log, session: 's' });

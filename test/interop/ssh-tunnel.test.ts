@@ -10,8 +10,8 @@ import { type Machine, startDeadline, thisMachine } from '@ipyparallel-js/wire';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Dealer, Router } from 'zeromq';
 import { findSshd, Sshd } from '../support/clusters/sshd.js';
-import { isCI } from '../support/environment.js';
 import { FakeHub } from '../support/fakes/fake-hub.js';
+import { describeRequiring } from '../support/requirements.js';
 import { waitFor } from '../support/wait-for.js';
 
 const channels = ['registration', 'control', 'mux', 'task', 'broadcast', 'iopub', 'notification'] as const;
@@ -66,10 +66,8 @@ const info = {
 };
 
 const missing = findSshd();
-const leaveOut = typeof missing !== 'string' && !isCI();
-if (leaveOut) console.warn(`skipped: ssh tunnels: ${missing.missing}`);
 
-describe.skipIf(leaveOut)('an ssh tunnel', () => {
+describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an ssh tunnel', () => {
   let sshd: Sshd;
   let controller: EchoController;
   let file: Record<string, unknown>;

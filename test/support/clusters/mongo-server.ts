@@ -7,9 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { MongoClient } from 'mongodb';
-import { describe } from 'vitest';
-import { isCI } from '../environment.js';
 import { root } from '../repository.js';
+import { describeRequiring } from '../requirements.js';
 
 const program = join(root, '.tools/ferretdb', process.platform === 'win32' ? 'ferretdb.exe' : 'ferretdb');
 const configured = process.env['MONGODB_URI'] || undefined;
@@ -20,15 +19,10 @@ export function missingMongo(): string | undefined {
   return 'no MongoDB server: build one with node scripts/ferretdb.mjs (needs Go), or name one in MONGODB_URI';
 }
 
-/**
- * A `describe` of tests that need a MongoDB server. Where there is none, they fail if CI is set, and are left out with
- * one line otherwise. `own` ones need a server that they may kill.
- */
+/** A `describe` of tests that need a MongoDB server; `own` ones need a server that they may kill. */
 export function describeMongo(name: string, body: () => void, options: { own?: boolean } = {}): void {
   const missing = options.own === true && !existsSync(program) ? `${program} is not built` : missingMongo();
-  const leaveOut = missing !== undefined && !isCI();
-  if (leaveOut) console.warn(`skipped: ${name}: ${missing}`);
-  describe.skipIf(leaveOut)(name, body);
+  describeRequiring(missing, name, body);
 }
 
 export class MongoServer {

@@ -1,10 +1,10 @@
 import { MongoDatabase } from '@ipyparallel-js/hub/internal';
 import { createLogger, stderrSink } from '@ipyparallel-js/wire';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { describeMongo, MongoServer } from '../support/clusters/mongo-server.js';
-import { questionsOfRun, runDifferential, seedOfRun } from '../support/generators/differential/run.js';
-import { StoreSubject } from '../support/generators/differential/store-subject.js';
-import { describeTaskDatabase } from '../support/suites/task-database.js';
+import { describeMongo, MongoServer } from '../../support/clusters/mongo-server.js';
+import { questionsOfRun, runDifferential, seedOfRun } from '../../support/generators/differential/run.js';
+import { StoreSubject } from '../../support/generators/differential/store-subject.js';
+import { describeTaskDatabase } from '../../support/suites/task-database.js';
 
 const log = createLogger('warn', stderrSink('mongodb'));
 const questions = questionsOfRun(600);

@@ -1,0 +1,19 @@
+import { afterAll, beforeEach } from 'vitest';
+import { describeMongo, MongoServer } from '../../support/clusters/mongo-server.js';
+import { subscriptionTests } from '../../support/suites/subscriptions.js';
+
+describeMongo('MongoDB', () => {
+  let server: Promise<MongoServer> | undefined;
+  let uri = '';
+  beforeEach(async () => {
+    server ??= MongoServer.start();
+    uri = (await server).uri;
+  });
+  afterAll(async () => (await server)?.[Symbol.asyncDispose]());
+  // The stand-in for MongoDB takes long over many writes.
+  subscriptionTests('MongoDB', 60, () => ({
+    type: 'mongodb',
+    uri,
+    database: `subscriptions-${Date.now()}-${Math.trunc(Math.random() * 1e6)}`,
+  }));
+});
