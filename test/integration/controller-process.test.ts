@@ -77,7 +77,7 @@ describe('a controller process', () => {
       expect(await ended(child)).toBe(0);
       expect(performance.now() - asked).toBeLessThan(30_000);
       expect(readdirSync(join(profile, 'security'))).toEqual([]);
-      expect(errors).toContain('--usethreads has no effect here');
+      expect(errors).toContain('ignored the argument --usethreads, which has no effect');
     },
   );
 
@@ -143,7 +143,7 @@ describe('a controller process', () => {
   });
 
   test.each([
-    [['--ping=often'], 2, 'takes a number'],
+    [['--ping=often'], 2, 'must be a number'],
     [['--sqlitedb', '--SQLiteDB.location=/no/such/place'], 1, '/no/such/place/tasks.db'],
     [['--ip=203.0.113.7'], 1, 'cannot bind registration to tcp://203.0.113.7'],
     [['--work-dir=/no/such/place'], 1, 'ENOENT'],

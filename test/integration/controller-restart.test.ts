@@ -44,7 +44,7 @@ test('files that cannot be reused are replaced, and it is told', async () => {
   await controller.kill();
   await writeFile(controller.engineFile, '{');
   await controller.start();
-  expect(controller.log).toMatch(/connection files cannot be reused.*is not JSON/);
+  expect(controller.log).toMatch(/cannot reuse the connection files.*is not JSON/);
   await using client = RawClient.fromFile(controller.clientFile);
   await using engine = await RawEngine.start(controller.engineFile);
   await engineThere(client, engine);

@@ -12,33 +12,33 @@ import {
 import { Traffic } from './traffic/traffic.js';
 
 /**
- * A controller: schedulers and relays in this thread, a hub in another, and the two connection files by which clients
- * and engines find them. It serves ipyparallel's own clients and engines as well as ours.
+ * A controller: schedulers and relays in this thread, a hub in another thread, and the two connection files for clients
+ * and engines. It serves the clients and engines of ipyparallel as well as those of this project.
  */
 export class Controller {
-  /** The connection file for clients. */
+  /** The path of the connection file for clients. */
   readonly clientFile: string;
-  /** The connection file for engines. */
+  /** The path of the connection file for engines. */
   readonly engineFile: string;
-  /** Resolves when it has stopped, by {@link stop} or because a client asked; rejects when its hub failed. */
+  /** Resolves when the controller has stopped by {@link stop} or by request of a client; rejects when its hub has failed. */
   readonly closed: Promise<void>;
   readonly #traffic: Traffic;
   readonly #hub: HubThread;
   readonly #files: ConnectionFiles;
-  readonly #keepsFiles: boolean;
+  readonly #keepFiles: boolean;
   readonly #log: Logger;
   #stopping: Promise<void> | undefined;
 
   private constructor(
     { traffic, hub }: { readonly traffic: Traffic; readonly hub: HubThread },
     files: ConnectionFiles,
-    keepsFiles: boolean,
+    keepFiles: boolean,
     log: Logger,
   ) {
     this.#traffic = traffic;
     this.#hub = hub;
     this.#files = files;
-    this.#keepsFiles = keepsFiles;
+    this.#keepFiles = keepFiles;
     this.#log = log;
     this.clientFile = files.clientFile;
     this.engineFile = files.engineFile;
@@ -47,16 +47,16 @@ export class Controller {
   }
 
   /**
-   * Starts a controller; resolves when it serves and both connection files are there.
-   * @throws UsageError for an option or an address that cannot be
+   * Starts a controller; resolves when it serves and both connection files exist.
+   * @throws {UsageError} when an option is invalid or an address cannot be bound
    */
   static async start(options: ControllerOptions = {}): Promise<Controller> {
-    const given = resolveControllerOptions(options, process.env);
-    const log = createLogger(given.logLevel, given.log);
-    await makePrivateDirectory(given.securityDir);
-    const paths = connectionFilePaths(given.securityDir, given.clusterId);
-    const reused = given.reuse ? await readReusedConnection(paths, given, log) : undefined;
-    const resolved = { ...given, ...reused, ports: given.ports };
+    const base = resolveControllerOptions(options, process.env);
+    const log = createLogger(base.logLevel, base.log);
+    await makePrivateDirectory(base.securityDir);
+    const paths = connectionFilePaths(base.securityDir, base.clusterId);
+    const reused = base.reuse ? await readReusedConnection(paths, base, log) : undefined;
+    const resolved = { ...base, ...reused, ports: base.ports };
     const ports = [...resolved.ports];
     const nextPort = (name: string): number => reused?.ports.get(name) ?? ports.shift() ?? 0;
     const hub = await openHub(resolved, nextPort, log);
@@ -69,7 +69,7 @@ export class Controller {
       traffic.start(hub.monitor);
       if (reused === undefined) await files.write();
       log.info(`serving; connection files ${files.clientFile} and ${files.engineFile}`);
-      return new Controller({ traffic, hub }, files, given.reuse, log);
+      return new Controller({ traffic, hub }, files, base.reuse, log);
     } catch (error) {
       await hub.stop();
       await traffic?.stop();
@@ -81,21 +81,21 @@ export class Controller {
     try {
       await Promise.race([this.#traffic.shutdownRequested, this.#hub.ended]);
     } catch (error) {
-      this.#log.error('the hub has failed; the controller ends', error);
+      this.#log.error('the hub has failed; stopping the controller', error);
       await this.stop();
       throw error;
     }
     await this.stop();
   }
 
-  /** Removes the connection files, unless they are for reuse, and ends everything. Idempotent. */
+  /** Stops the controller and removes the connection files, unless `reuse` keeps them. Idempotent. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
 
   async #stop(): Promise<void> {
-    if (!this.#keepsFiles) await this.#files.remove();
+    if (!this.#keepFiles) await this.#files.remove();
     await this.#hub.stop();
     await this.#traffic.stop();
     this.#log.info('stopped');
@@ -107,7 +107,7 @@ export class Controller {
 }
 
 interface Ports {
-  /** Gives the port of the next socket, by its name; 0 for any free one. */
+  /** Returns the port for a socket by its name; 0 for any free port. */
   readonly nextPort: (name: string) => number;
   readonly registrationPort: number;
 }

@@ -1,4 +1,4 @@
-// What the other packages and the tests of this project need and users do not. No promise of stability.
+// For the other packages and the tests of this project only; not part of the public API.
 export { type Clock, systemClock } from './common/clock.js';
 export { RateLimit } from './common/rate-limit.js';
 export { VERSION } from './common/version.js';

@@ -5,7 +5,7 @@ import { VERSION } from './common/version.js';
 import { Controller } from './controller.js';
 import { type CommandLine, parseCommandLine, usage } from './options/command-line.js';
 
-/** An end that takes longer than this is cut short, in ms: launchers give a controller three seconds. */
+/** After how many ms a stop is cut short by SIGKILL: launchers give a controller three seconds. */
 const STOP_TIMEOUT = 2500;
 
 function readCommandLine(): CommandLine {
@@ -21,27 +21,28 @@ function readCommandLine(): CommandLine {
 async function serve(commandLine: CommandLine): Promise<void> {
   const sink = stderrSink('controller');
   const log = createLogger(commandLine.options.logLevel ?? 'info', sink);
-  for (const argument of commandLine.ignored) log.warn(`${argument} has no effect here`);
+  for (const argument of commandLine.ignored)
+    log.warn(`ignored the argument ${argument}, which has no effect`);
   if (commandLine.workDir !== undefined) process.chdir(commandLine.workDir);
-  // Whoever read our standard error may be gone before us.
+  // The reader of standard error may end before this process.
   process.stderr.on('error', () => {});
 
   const controller = await Controller.start({ ...commandLine.options, log: sink });
-  let ending = false;
-  const end = (why: string): void => {
-    if (ending) return;
-    ending = true;
-    log.info(`${why}; stopping`);
+  let stopping = false;
+  const stop = (reason: string): void => {
+    if (stopping) return;
+    stopping = true;
+    log.info(`${reason}; stopping`);
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), STOP_TIMEOUT).unref();
     void controller.stop();
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGABRT'] as const) {
-    process.on(signal, () => end(`received ${signal}`));
+    process.on(signal, () => stop(`received ${signal}`));
   }
   const { parentPid } = commandLine;
-  if (parentPid !== undefined) watchParent(parentPid, () => end(`process ${parentPid} is gone`));
+  if (parentPid !== undefined) watchParent(parentPid, () => stop(`process ${parentPid} has ended`));
   if (process.send !== undefined) {
-    process.on('disconnect', () => end('the process that started this one is gone'));
+    process.on('disconnect', () => stop('the parent process has ended'));
     const { clientFile, engineFile } = controller;
     process.send({ type: 'ready', clientFile, engineFile });
   }

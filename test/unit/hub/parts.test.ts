@@ -173,13 +173,13 @@ describe('the command line', () => {
   });
 
   test.each([
-    [['--ping=often'], '--ping takes a number'],
-    [['--scheme=best'], '--scheme takes leastload'],
-    [['--sqlite-synchronous=off'], 'takes normal or full'],
-    [['--hwm'], '--hwm takes a value'],
+    [['--ping=often'], '--ping must be a number, got "often"'],
+    [['--scheme=best'], '--scheme must be one of leastload'],
+    [['--sqlite-synchronous=off'], 'must be normal or full'],
+    [['--hwm'], '--hwm requires a value'],
     [['--sqlitdb'], 'unknown argument --sqlitdb, did you mean "sqlitedb"?'],
     [['profile=default'], 'unexpected argument "profile=default"'],
-    [['--packer=pickle'], 'the packer is json or msgpack'],
+    [['--packer=pickle'], '--packer must be json or msgpack'],
   ])('refuses %j', (argv, message) => {
     expect(() => parseCommandLine(argv)).toThrow(message);
   });

@@ -1,16 +1,16 @@
 import { formatWireDate } from '@ipyparallel-js/protocol';
 
-/** What time it is; an argument of whoever needs to know. */
+/** The current time, passed as an argument so that tests can replace it. */
 export interface Clock {
   now(): Date;
-  /** The same as the wire writes it, with six digits: a Date has three, and peers of ours write all six. */
+  /** The current time in wire format with microseconds, like the dates of Python peers; a Date has milliseconds only. */
   exact(): string;
 }
 
-/** How far the two clocks below may drift apart before they are compared again, in ms. */
+/** The maximum difference of the two clocks below before they are synchronized, in ms. */
 const MAX_DRIFT = 2;
 
-/** This machine's time. */
+/** The clock of this machine. */
 export function systemClock(): Clock {
   let offset = performance.timeOrigin;
   return {
@@ -18,7 +18,7 @@ export function systemClock(): Clock {
     exact() {
       const wall = Date.now();
       let time = offset + performance.now();
-      // The wall clock has whole milliseconds only, but it is the one that is set right.
+      // The wall clock has millisecond resolution, but only it follows corrections of the system time.
       if (time < wall - MAX_DRIFT || time > wall + 1 + MAX_DRIFT) {
         offset = wall - performance.now();
         time = wall;

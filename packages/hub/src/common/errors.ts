@@ -1,6 +1,6 @@
 import type { Dict } from '@ipyparallel-js/protocol';
 
-/** A failure that a peer is told of: `ename` and `evalue` as Python writes them, for Python reads them. */
+/** A failure that is sent to a peer. Python peers read `ename` and `evalue`, so they have the form of Python errors. */
 export class ReportedError extends Error {
   readonly ename: string;
 
@@ -10,27 +10,27 @@ export class ReportedError extends Error {
     this.ename = ename;
   }
 
-  /** As the content of a reply. */
+  /** The content of the error reply. */
   get content(): Dict {
     return errorContent(this.ename, this.message);
   }
 }
 
-/** Python's `repr` of a text. */
+/** Python's `repr` of a string. */
 export function pyRepr(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const escaped = text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
   return quote + (quote === "'" ? escaped.replaceAll("'", "\\'") : escaped) + quote;
 }
 
-/** A KeyError, whose text in Python is the repr of its argument. */
+/** A KeyError. Its text is the repr of its argument, as in Python. */
 export function keyError(message: string): ReportedError {
   return new ReportedError('KeyError', pyRepr(message));
 }
 
 /**
- * The content of a failed reply. `engine_info` is empty on purpose: clients look up the engine of an error that has
- * some of it.
+ * The content of an error reply. `engine_info` is empty, because clients would look up the engine of an error that
+ * names one.
  */
 export function errorContent(ename: string, evalue: string): Dict {
   const line = evalue === '' ? ename : `${ename}: ${evalue}`;

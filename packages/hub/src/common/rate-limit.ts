@@ -1,4 +1,4 @@
-/** Allows a burst, and one more every so often. */
+/** A token bucket: allows a burst, and then one call per interval. */
 export class RateLimit {
   readonly #burst: number;
   readonly #interval: number;
@@ -6,7 +6,7 @@ export class RateLimit {
   #tokens: number;
   #since: number;
 
-  /** `interval` ms earn one permission; `burst` of them can be saved up. */
+  /** A token is added every `interval` ms, up to `burst` tokens. */
   constructor(burst: number, interval: number, now: () => number = () => performance.now()) {
     this.#burst = burst;
     this.#interval = interval;

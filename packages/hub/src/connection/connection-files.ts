@@ -2,13 +2,12 @@ import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import type { Dict } from '@ipyparallel-js/protocol';
 
-/** Where a controller's connection files are. */
+/** The paths of a controller's connection files. */
 export interface ConnectionFilePaths {
   readonly clientFile: string;
   readonly engineFile: string;
 }
 
-/** The paths of the two connection files. */
 export function connectionFilePaths(securityDir: string, clusterId: string): ConnectionFilePaths {
   const base = clusterId === '' ? 'ipcontroller' : `ipcontroller-${clusterId}`;
   return {
@@ -17,7 +16,7 @@ export function connectionFilePaths(securityDir: string, clusterId: string): Con
   };
 }
 
-/** The two connection files of a controller, and what they hold. */
+/** The two connection files of a controller with their contents. */
 export class ConnectionFiles {
   readonly clientFile: string;
   readonly engineFile: string;
@@ -32,37 +31,37 @@ export class ConnectionFiles {
     };
   }
 
-  /** Writes both, whole or not at all, readable by their owner only; the client's first. */
+  /** Writes both files atomically, the client's first. Only their owner may read them. */
   async write(): Promise<void> {
-    await writeWhole(this.clientFile, this.#texts.client);
-    await writeWhole(this.engineFile, this.#texts.engine);
+    await replaceFile(this.clientFile, this.#texts.client);
+    await replaceFile(this.engineFile, this.#texts.engine);
   }
 
-  /** Removes both, unless another controller has put its own in their place. */
+  /** Removes both files, unless another controller has replaced them. */
   async remove(): Promise<void> {
-    await removeOwn(this.clientFile, this.#texts.client);
-    await removeOwn(this.engineFile, this.#texts.engine);
+    await removeUnchanged(this.clientFile, this.#texts.client);
+    await removeUnchanged(this.engineFile, this.#texts.engine);
   }
 }
 
-/** Makes a directory that only its owner may enter, where it does not exist. */
+/** Makes a directory that only its owner may enter, unless it exists. */
 export async function makePrivateDirectory(path: string): Promise<void> {
-  const made = await mkdir(path, { recursive: true, mode: 0o700 });
-  if (made !== undefined) await chmod(path, 0o700);
+  const created = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (created !== undefined) await chmod(path, 0o700);
 }
 
-async function writeWhole(path: string, text: string): Promise<void> {
+async function replaceFile(path: string, text: string): Promise<void> {
   const draft = `${path}.${process.pid}.tmp`;
-  // Never follow or reuse what lies there: the key must not go into a file that others can read.
+  // An existing file or link is removed first, because the key must not be written to a file that others can read.
   await rm(draft, { force: true });
   await writeFile(draft, text, { mode: 0o600, flag: 'wx' });
   await rename(draft, path);
 }
 
-async function removeOwn(path: string, text: string): Promise<void> {
+async function removeUnchanged(path: string, text: string): Promise<void> {
   try {
     if ((await readFile(path, 'utf8')) === text) await rm(path);
   } catch {
-    // Gone already, or not ours to read.
+    // The file does not exist, or belongs to another user.
   }
 }

@@ -9,7 +9,7 @@ import {
 import type { Logger } from '@ipyparallel-js/wire';
 import type { ResolvedControllerOptions } from '../options/controller-options.js';
 
-/** What two connection files of an earlier run say, in a controller's terms. */
+/** The contents of the connection files of a previous run, as options of a controller. */
 export interface ReusedConnection {
   readonly ip: string;
   readonly location: string;
@@ -19,12 +19,12 @@ export interface ReusedConnection {
   readonly pack: string;
   readonly unpack: string;
   readonly signatureScheme: string;
-  /** The port of each socket, by the name under which it is bound. */
+  /** The port of each socket, by the name of the socket. */
   readonly ports: ReadonlyMap<string, number>;
   readonly broadcastLeaves: number;
 }
 
-/** What must be the same in both files. */
+/** The fields that must be equal in both files. */
 const COMMON = [
   'interface',
   'registration',
@@ -36,9 +36,9 @@ const COMMON = [
 ] as const;
 
 /**
- * Reads the connection files that an earlier controller left; undefined where there are none, or none that can be used,
- * which is told. Mirrors ipyparallel's `--reuse`.
- * @throws UsageError when they are of another CURVE key
+ * Reads the connection files of a previous run. Mirrors ipyparallel's `--reuse`.
+ * @returns undefined if the files do not exist or cannot be used, which is logged
+ * @throws {UsageError} when they have another CURVE key
  */
 export async function readReusedConnection(
   files: { readonly clientFile: string; readonly engineFile: string },
@@ -50,11 +50,14 @@ export async function readReusedConnection(
     const engine = validateEngineConnectionInfo(await read(files.engineFile), files.engineFile);
     for (const name of COMMON) {
       if (client[name] !== engine[name])
-        throw new ConnectionFileError(files.engineFile, `"${name}" is not that of the client's file`);
+        throw new ConnectionFileError(files.engineFile, `"${name}" differs from the client's file`);
     }
     const { ip } = /^tcp:\/\/(?<ip>.+)$/.exec(client.interface)?.groups ?? {};
     if (ip === undefined)
-      throw new ConnectionFileError(files.clientFile, `${client.interface} is no address to listen on`);
+      throw new ConnectionFileError(
+        files.clientFile,
+        `"interface" must be a TCP address, got ${client.interface}`,
+      );
     checkCurve(client.curve_serverkey, options, files.clientFile);
     const { broadcast: leaves } = engine;
     const ports = new Map([
@@ -79,9 +82,9 @@ export async function readReusedConnection(
       ...{ signatureScheme: client.signature_scheme, ports, broadcastLeaves: leaves.length },
     };
   } catch (error) {
-    if (isMissing(error)) log.info('there are no connection files to reuse; they are made');
+    if (isMissing(error)) log.info('found no connection files to reuse; writing new ones');
     else if (error instanceof ConnectionFileError)
-      log.error('the connection files cannot be reused; new ones take their place', error);
+      log.error('cannot reuse the connection files; replacing them', error);
     else throw error;
     return undefined;
   }
@@ -95,8 +98,8 @@ function checkCurve(
   if ((curve?.publicKey ?? null) === publicKey) return;
   throw new UsageError(
     publicKey === null
-      ? `${path} is of a controller without CURVE; to reuse it, start this one without`
-      : `${path} is of a controller with another CURVE key; to reuse it, give this one that controller's keys (IPP_ENABLE_CURVE=1, IPP_CURVE_PUBLICKEY, IPP_CURVE_SECRETKEY)`,
+      ? `${path} is from a controller without CURVE; to reuse it, start this controller without CURVE`
+      : `${path} is from a controller with another CURVE key; to reuse it, start this controller with the same keys (IPP_ENABLE_CURVE=1, IPP_CURVE_PUBLICKEY, IPP_CURVE_SECRETKEY)`,
   );
 }
 

@@ -1,331 +1,349 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import { didYouMean } from '@ipyparallel-js/protocol/internal';
 import { type LogLevel, parseLogLevel } from '@ipyparallel-js/wire';
+import type { MemoryDatabaseOptions } from '../db/memory-database.js';
 import type { MongoDatabaseOptions } from '../db/mongodb/mongo-options.js';
 import type { SqliteDatabaseOptions } from '../db/sqlite/sqlite-database.js';
 import { TASK_SCHEMES, type TaskScheme } from '../traffic/tasks/schemes.js';
-import type { ControllerOptions } from './controller-options.js';
+import type { ControllerOptions, LiveQueryOptions } from './controller-options.js';
 
-/** What a command line asks for. */
+/** The parsed arguments of a command line. */
 export interface CommandLine {
   readonly options: ControllerOptions;
-  /** Print this and end, instead of serving. */
+  /** Print this and exit, instead of serving. */
   readonly print?: 'help' | 'version';
   readonly workDir?: string;
-  /** End when this process has ended. */
+  /** Stop when this process has ended. */
   readonly parentPid?: number;
-  /** What was asked for and is not done here; told, and otherwise without effect. */
+  /** Arguments without effect; the controller logs them. */
   readonly ignored: readonly string[];
 }
 
-type Mutable = { -readonly [K in keyof ControllerOptions]: ControllerOptions[K] };
-type Draft = {
-  options: Mutable;
-  /** What applies to whichever Task Database it is that keeps something. */
-  limits: Record<string, number>;
-  sqlite: { -readonly [K in keyof SqliteDatabaseOptions]: SqliteDatabaseOptions[K] };
-  mongodb: { -readonly [K in keyof MongoDatabaseOptions]: MongoDatabaseOptions[K] };
-  workDir?: string;
-  parentPid?: number;
-};
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-interface Argument {
-  readonly help: string;
-  /** Missing for a flag, which takes no value. */
+/** The values of a command line by their destination. */
+interface Draft {
+  readonly options: Mutable<ControllerOptions>;
+  readonly liveQueries: Mutable<LiveQueryOptions>;
+  /** The retention options of the chosen Task Database. */
+  readonly retention: Mutable<MemoryDatabaseOptions>;
+  readonly sqlite: Mutable<SqliteDatabaseOptions>;
+  readonly mongodb: Mutable<MongoDatabaseOptions>;
+  readonly process: { workDir?: string; parentPid?: number };
+}
+
+type Parse<T> = (value: string, option: string, previous: T | undefined) => T;
+
+/** One row of the table of arguments. */
+interface Row<T> {
+  readonly option: string;
+  /** The name of the value in the help; undefined for a flag, which has no value. */
   readonly value?: string;
+  readonly help: string;
+  readonly parse: Parse<T>;
+}
+
+interface Argument extends Omit<Row<never>, 'parse'> {
   readonly apply: (draft: Draft, value: string) => void;
 }
 
-function number(name: string, value: string): number {
+/** An argument that sets `key` in a section of the draft. */
+function argument<S extends keyof Draft, K extends keyof Draft[S]>(
+  section: S,
+  key: K,
+  { parse, ...row }: Row<NonNullable<Draft[S][K]>>,
+): Argument {
+  return {
+    ...row,
+    apply: (draft, value) => {
+      const target: Draft[S] = draft[section];
+      target[key] = parse(value, row.option, target[key] ?? undefined);
+    },
+  };
+}
+
+const text: Parse<string> = (value) => value;
+const flag: Parse<boolean> = () => true;
+const constant =
+  <const T>(value: T) =>
+  (): T =>
+    value;
+
+function number(value: string, option: string): number {
   const parsed = Number(value);
   if (value.trim() === '' || !Number.isFinite(parsed))
-    throw new UsageError(`--${name} takes a number, not "${value}"`);
+    throw new UsageError(`--${option} must be a number, got "${value}"`);
   return parsed;
 }
 
+const seconds: Parse<number> = (value, option) => number(value, option) * 1000;
+
 /** Ports as `10101`, `10101,10105` or `10101-10120`. */
-function ports(value: string): number[] {
+function ports(value: string, option: string): number[] {
   return value.split(',').flatMap((part) => {
-    const [from, to = from] = part.split('-').map((end) => number('ports', end));
+    const [from, to = from] = part.split('-').map((end) => number(end, option));
     if (from === undefined || to === undefined || to - from > 65_535)
-      throw new UsageError(`--ports: "${part}"`);
+      throw new UsageError(`--${option}: invalid range of ports "${part}"`);
     return Array.from({ length: to - from + 1 }, (_, i) => from + i);
   });
 }
 
-function logLevel(value: string): LogLevel {
+function logLevel(value: string, option: string): LogLevel {
   const level = parseLogLevel(value);
-  if (level === undefined) throw new UsageError(`--log-level: ${JSON.stringify(value)} is no level`);
+  if (level === undefined)
+    throw new UsageError(
+      `--${option} must be error, warn, info, debug or a number, got ${JSON.stringify(value)}`,
+    );
   return level;
 }
 
-function scheme(value: string): TaskScheme {
+function scheme(value: string, option: string): TaskScheme {
   const known = TASK_SCHEMES.find((name) => name === value);
-  if (known === undefined) throw new UsageError(`--scheme takes ${TASK_SCHEMES.join(', ')}, not "${value}"`);
+  if (known === undefined)
+    throw new UsageError(`--${option} must be one of ${TASK_SCHEMES.join(', ')}, got "${value}"`);
   return known;
 }
 
-function packer(value: string): 'json' | 'msgpack' {
+function packer(value: string, option: string): 'json' | 'msgpack' {
   if (/^(or)?json$/.test(value)) return 'json';
   if (/^msgpack(\.(un)?packb)?$/.test(value)) return 'msgpack';
-  throw new UsageError(`the packer is json or msgpack, not "${value}"`);
+  throw new UsageError(`--${option} must be json or msgpack, got "${value}"`);
 }
 
-/** What pymongo's MongoClient takes: a URI or a host, and a port, alone or as Python writes a list. */
+function synchronous(value: string, option: string): 'normal' | 'full' {
+  if (value === 'normal' || value === 'full') return value;
+  throw new UsageError(`--${option} must be normal or full, got "${value}"`);
+}
+
+/** Parses the arguments of pymongo's MongoClient: a URI or a host, and a port, alone or as a Python list. */
 function mongoUri(value: string): string {
   const list = /^\s*\[(.*)\]\s*$/s.exec(value)?.[1];
-  // A URI may have commas of its own; in a list it has quotes.
-  const words = list?.match(/'[^']*'|"[^"]*"|[^\s,]+/g) ?? [value];
-  const [host = '', port = ''] = words.map((word) => word.replace(/^(['"])(.*)\1$/s, '$2'));
+  // A URI may contain commas; in a list it is quoted.
+  const items = list?.match(/'[^']*'|"[^"]*"|[^\s,]+/g) ?? [value];
+  const [host = '', port = ''] = items.map((item) => item.replace(/^(['"])(.*)\1$/s, '$2'));
   if (/^mongodb(\+srv)?:\/\//.test(host)) return host;
   if (!/^[^\s/@]*$/.test(host) || !/^\d*$/.test(port))
-    throw new UsageError(`MongoDB.connection_args takes a URI, or a host and a port`);
+    throw new UsageError('MongoDB.connection_args must be a URI, or a host and a port');
   return `mongodb://${host || '127.0.0.1'}${port === '' ? '' : `:${port}`}`;
 }
 
-const ARGUMENTS: { readonly [name: string]: Argument } = {
-  profile: {
-    ...{ value: 'NAME', help: 'profile whose directory is used' },
-    apply: (draft, value) => {
-      draft.options.profile = value;
-    },
-  },
-  'profile-dir': {
-    ...{ value: 'DIR', help: 'profile directory; its security/ gets the connection files' },
-    apply: (draft, value) => {
-      draft.options.profileDir = value;
-    },
-  },
-  'ipython-dir': {
-    ...{ value: 'DIR', help: 'where profiles are; default $IPYTHONDIR or ~/.ipython' },
-    apply: (draft, value) => {
-      draft.options.ipythonDir = value;
-    },
-  },
-  'cluster-id': {
-    ...{ value: 'ID', help: 'part of the names of the connection files; may be empty' },
-    apply: (draft, value) => {
-      draft.options.clusterId = value;
-    },
-  },
-  ip: {
-    ...{ value: 'ADDRESS', help: 'address to listen on; * for all; default 127.0.0.1' },
-    apply: (draft, value) => {
-      draft.options.ip = value;
-    },
-  },
-  location: {
-    ...{ value: 'HOST', help: 'how others reach this machine when it listens on all addresses' },
-    apply: (draft, value) => {
-      draft.options.location = value;
-    },
-  },
-  ssh: {
-    ...{ value: 'SERVER', help: 'ssh server that clients tunnel through' },
-    apply: (draft, value) => {
-      draft.options.sshServer = value;
-    },
-  },
-  enginessh: {
-    ...{ value: 'SERVER', help: 'ssh server that engines tunnel through' },
-    apply: (draft, value) => {
-      draft.options.engineSshServer = value;
-    },
-  },
-  reuse: {
-    help: 'take ports and key from the connection files of the run before, and leave the files at the end',
-    apply: (draft) => {
-      draft.options.reuse = true;
-    },
-  },
-  restore: {
-    help: 'the same, and take back the engines of the run before',
-    apply: (draft) => {
-      draft.options.restore = true;
-    },
-  },
-  port: {
-    ...{ value: 'PORT', help: 'port of the registration socket' },
-    apply: (draft, value) => {
-      draft.options.ports = [number('port', value), ...(draft.options.ports ?? [])];
-    },
-  },
-  ports: {
-    ...{ value: 'LIST', help: 'ports to use, as 10101-10120; any free ones after these' },
-    apply: (draft, value) => {
-      draft.options.ports = [...(draft.options.ports ?? []), ...ports(value)];
-    },
-  },
-  ping: {
-    ...{ value: 'MS', help: 'time between heart beats; default 3000' },
-    apply: (draft, value) => {
-      draft.options.hbPeriod = number('ping', value);
-    },
-  },
-  'max-misses': {
-    ...{ value: 'N', help: 'missed beats before an engine counts as dead; default 10' },
-    apply: (draft, value) => {
-      draft.options.maxHeartbeatMisses = number('max-misses', value);
-    },
-  },
-  'registration-timeout': {
-    ...{ value: 'SECONDS', help: 'how long a registering engine may take; default 30' },
-    apply: (draft, value) => {
-      draft.options.registrationTimeout = number('registration-timeout', value) * 1000;
-    },
-  },
-  scheme: {
-    ...{ value: 'NAME', help: `how the task queue chooses an engine: ${TASK_SCHEMES.join(', ')}` },
-    apply: (draft, value) => {
-      draft.options.taskScheme = scheme(value);
-    },
-  },
-  hwm: {
-    ...{
-      value: 'N',
-      help: 'tasks of the task queue that an engine has at a time; default 1, 0 for any number',
-    },
-    apply: (draft, value) => {
-      draft.options.hwm = number('hwm', value);
-    },
-  },
-  'resume-time': {
-    ...{
-      value: 'SECONDS',
-      help: 'how long live queries can be resumed by another process; default 600, 0 for not',
-    },
-    apply: (draft, value) => {
-      const resumeTime = number('resume-time', value) * 1000;
-      draft.options.liveQueries = { ...draft.options.liveQueries, resumeTime };
-    },
-  },
-  'resume-bytes': {
-    ...{ value: 'N', help: 'memory for that, in bytes; default 67108864' },
-    apply: (draft, value) => {
-      const resumeBytes = number('resume-bytes', value);
-      draft.options.liveQueries = { ...draft.options.liveQueries, resumeBytes };
-    },
-  },
-  packer: {
-    ...{ value: 'NAME', help: 'json (default) or msgpack' },
-    apply: (draft, value) => {
-      draft.options.pack = packer(value);
-    },
-  },
-  dictdb: {
-    help: 'remember tasks in memory (default)',
-    apply: (draft) => {
-      draft.options.db = 'memory';
-    },
-  },
-  sqlitedb: {
-    help: 'remember tasks in an SQLite file, as ipyparallel does: tasks.db in the profile directory',
-    apply: (draft) => {
-      draft.options.db = 'sqlite';
-    },
-  },
-  'sqlite-filename': {
-    ...{ value: 'NAME', help: 'with --sqlitedb: the name of the file; default tasks.db' },
-    apply: (draft, value) => {
-      draft.sqlite.filename = value;
-    },
-  },
-  'sqlite-location': {
-    ...{ value: 'DIR', help: 'with --sqlitedb: the directory of the file; default the profile directory' },
-    apply: (draft, value) => {
-      draft.sqlite.location = value;
-    },
-  },
-  'sqlite-table': {
-    ...{ value: 'NAME', help: 'with --sqlitedb: the table of the tasks; default ipython-tasks' },
-    apply: (draft, value) => {
-      draft.sqlite.table = value;
-    },
-  },
-  'sqlite-synchronous': {
-    ...{ value: 'MODE', help: 'with --sqlitedb: normal (default), or full to survive a power failure, too' },
-    apply: (draft, value) => {
-      if (value !== 'normal' && value !== 'full')
-        throw new UsageError(`--sqlite-synchronous takes normal or full, not "${value}"`);
-      draft.sqlite.synchronous = value;
-    },
-  },
-  mongodb: {
-    help: 'remember tasks in MongoDB, as ipyparallel does; needs the npm package mongodb',
-    apply: (draft) => {
-      draft.options.db = 'mongodb';
-    },
-  },
-  'mongodb-uri': {
-    ...{
-      value: 'URI',
-      help: 'with --mongodb: the server; default $MONGODB_URI or mongodb://127.0.0.1:27017',
-    },
-    apply: (draft, value) => {
-      draft.mongodb.uri = mongoUri(value);
-    },
-  },
-  'mongodb-database': {
-    ...{ value: 'NAME', help: 'with --mongodb: default ipython-tasks; empty for one of this session' },
-    apply: (draft, value) => {
-      draft.mongodb.database = value;
-    },
-  },
-  'mongodb-collection': {
-    ...{ value: 'NAME', help: 'with --mongodb: default task_records' },
-    apply: (draft, value) => {
-      draft.mongodb.collection = value;
-    },
-  },
-  nodb: {
-    help: 'remember no tasks',
-    apply: (draft) => {
-      draft.options.db = 'none';
-    },
-  },
-  'record-limit': {
-    ...{ value: 'N', help: 'tasks remembered; default 1024 in memory, else any number' },
-    apply: (draft, value) => {
-      draft.limits['recordLimit'] = number('record-limit', value);
-    },
-  },
-  'size-limit': {
-    ...{ value: 'BYTES', help: 'size of the tasks remembered; default 1 GiB in memory, else any' },
-    apply: (draft, value) => {
-      draft.limits['sizeLimit'] = number('size-limit', value);
-    },
-  },
-  'max-age': {
-    ...{ value: 'SECONDS', help: 'how long after its submission a task is remembered; default for ever' },
-    apply: (draft, value) => {
-      draft.limits['maxAge'] = number('max-age', value) * 1000;
-    },
-  },
-  'work-dir': {
-    ...{ value: 'DIR', help: 'directory to work in' },
-    apply: (draft, value) => {
-      draft.workDir = value;
-    },
-  },
-  'log-level': {
-    ...{ value: 'LEVEL', help: 'error, warn, info (default), debug, or a number as in Python' },
-    apply: (draft, value) => {
-      draft.options.logLevel = logLevel(value);
-    },
-  },
-  debug: {
-    help: 'the same as --log-level=debug',
-    apply: (draft) => {
-      draft.options.logLevel = 'debug';
-    },
-  },
-  'parent-pid': {
-    ...{ value: 'PID', help: 'end when this process has ended' },
-    apply: (draft, value) => {
-      draft.parentPid = number('parent-pid', value);
-    },
-  },
-};
+const ROWS: readonly Argument[] = [
+  argument('options', 'profile', {
+    option: 'profile',
+    value: 'NAME',
+    help: 'name of the profile',
+    parse: text,
+  }),
+  argument('options', 'profileDir', {
+    option: 'profile-dir',
+    value: 'DIR',
+    help: 'profile directory; the connection files are in its security/',
+    parse: text,
+  }),
+  argument('options', 'ipythonDir', {
+    option: 'ipython-dir',
+    value: 'DIR',
+    help: 'directory of the profiles; default $IPYTHONDIR or ~/.ipython',
+    parse: text,
+  }),
+  argument('options', 'clusterId', {
+    option: 'cluster-id',
+    value: 'ID',
+    help: 'part of the names of the connection files; may be empty',
+    parse: text,
+  }),
+  argument('options', 'ip', {
+    option: 'ip',
+    value: 'ADDRESS',
+    help: 'address to listen on, * for all; default 127.0.0.1',
+    parse: text,
+  }),
+  argument('options', 'location', {
+    option: 'location',
+    value: 'HOST',
+    help: 'name of this machine for peers, if it listens on all addresses',
+    parse: text,
+  }),
+  argument('options', 'sshServer', {
+    option: 'ssh',
+    value: 'SERVER',
+    help: 'ssh server through which clients connect',
+    parse: text,
+  }),
+  argument('options', 'engineSshServer', {
+    option: 'enginessh',
+    value: 'SERVER',
+    help: 'ssh server through which engines connect',
+    parse: text,
+  }),
+  argument('options', 'reuse', {
+    option: 'reuse',
+    help: 'reuse ports and key of the existing connection files, and keep the files at the end',
+    parse: flag,
+  }),
+  argument('options', 'restore', {
+    option: 'restore',
+    help: '--reuse, and restore the engines of the previous run',
+    parse: flag,
+  }),
+  argument('options', 'ports', {
+    option: 'port',
+    value: 'PORT',
+    help: 'port of the registration socket',
+    parse: (value, option, previous = []) => [number(value, option), ...previous],
+  }),
+  argument('options', 'ports', {
+    option: 'ports',
+    value: 'LIST',
+    help: 'ports to use, for example 10101-10120; any free ports after these',
+    parse: (value, option, previous = []) => [...previous, ...ports(value, option)],
+  }),
+  argument('options', 'hbPeriod', {
+    option: 'ping',
+    value: 'MS',
+    help: 'time between heartbeats; default 3000',
+    parse: number,
+  }),
+  argument('options', 'maxHeartbeatMisses', {
+    option: 'max-misses',
+    value: 'N',
+    help: 'missed heartbeats after which an engine is dead; default 10',
+    parse: number,
+  }),
+  argument('options', 'registrationTimeout', {
+    option: 'registration-timeout',
+    value: 'SECONDS',
+    help: 'how long a registration may take; default 30',
+    parse: seconds,
+  }),
+  argument('options', 'taskScheme', {
+    option: 'scheme',
+    value: 'NAME',
+    help: `how the task queue chooses an engine: ${TASK_SCHEMES.join(', ')}`,
+    parse: scheme,
+  }),
+  argument('options', 'hwm', {
+    option: 'hwm',
+    value: 'N',
+    help: 'tasks of the task queue per engine at a time; default 1, 0 for any number',
+    parse: number,
+  }),
+  argument('liveQueries', 'resumeTime', {
+    option: 'resume-time',
+    value: 'SECONDS',
+    help: 'how long another process can resume a live query; default 600, 0 for never',
+    parse: seconds,
+  }),
+  argument('liveQueries', 'resumeBytes', {
+    option: 'resume-bytes',
+    value: 'N',
+    help: 'memory for resuming live queries, in bytes; default 67108864',
+    parse: number,
+  }),
+  argument('options', 'pack', {
+    option: 'packer',
+    value: 'NAME',
+    help: 'json (default) or msgpack',
+    parse: packer,
+  }),
+  argument('options', 'db', {
+    option: 'dictdb',
+    help: 'store tasks in memory (default)',
+    parse: constant('memory'),
+  }),
+  argument('options', 'db', {
+    option: 'sqlitedb',
+    help: 'store tasks in an SQLite file, as ipyparallel does: tasks.db in the profile directory',
+    parse: constant('sqlite'),
+  }),
+  argument('sqlite', 'filename', {
+    option: 'sqlite-filename',
+    value: 'NAME',
+    help: 'with --sqlitedb: name of the file; default tasks.db',
+    parse: text,
+  }),
+  argument('sqlite', 'location', {
+    option: 'sqlite-location',
+    value: 'DIR',
+    help: 'with --sqlitedb: directory of the file; default the profile directory',
+    parse: text,
+  }),
+  argument('sqlite', 'table', {
+    option: 'sqlite-table',
+    value: 'NAME',
+    help: 'with --sqlitedb: table of the tasks; default ipython-tasks',
+    parse: text,
+  }),
+  argument('sqlite', 'synchronous', {
+    option: 'sqlite-synchronous',
+    value: 'MODE',
+    help: 'with --sqlitedb: normal (default), or full to survive a power failure',
+    parse: synchronous,
+  }),
+  argument('options', 'db', {
+    option: 'mongodb',
+    help: 'store tasks in MongoDB, as ipyparallel does; requires the npm package mongodb',
+    parse: constant('mongodb'),
+  }),
+  argument('mongodb', 'uri', {
+    option: 'mongodb-uri',
+    value: 'URI',
+    help: 'with --mongodb: the server; default $MONGODB_URI or mongodb://127.0.0.1:27017',
+    parse: mongoUri,
+  }),
+  argument('mongodb', 'database', {
+    option: 'mongodb-database',
+    value: 'NAME',
+    help: 'with --mongodb: default ipython-tasks; empty for a new database for this run',
+    parse: text,
+  }),
+  argument('mongodb', 'collection', {
+    option: 'mongodb-collection',
+    value: 'NAME',
+    help: 'with --mongodb: default task_records',
+    parse: text,
+  }),
+  argument('options', 'db', { option: 'nodb', help: 'store no tasks', parse: constant('none') }),
+  argument('retention', 'recordLimit', {
+    option: 'record-limit',
+    value: 'N',
+    help: 'maximum number of stored tasks; default 1024 in memory, otherwise unlimited',
+    parse: number,
+  }),
+  argument('retention', 'sizeLimit', {
+    option: 'size-limit',
+    value: 'BYTES',
+    help: 'maximum size of the stored tasks; default 1 GiB in memory, otherwise unlimited',
+    parse: number,
+  }),
+  argument('retention', 'maxAge', {
+    option: 'max-age',
+    value: 'SECONDS',
+    help: 'how long tasks are stored after submission; default unlimited',
+    parse: seconds,
+  }),
+  argument('process', 'workDir', {
+    option: 'work-dir',
+    value: 'DIR',
+    help: 'working directory',
+    parse: text,
+  }),
+  argument('options', 'logLevel', {
+    option: 'log-level',
+    value: 'LEVEL',
+    help: 'error, warn, info (default), debug, or a number as in Python',
+    parse: logLevel,
+  }),
+  argument('options', 'logLevel', { option: 'debug', help: '--log-level=debug', parse: constant('debug') }),
+  argument('process', 'parentPid', {
+    option: 'parent-pid',
+    value: 'PID',
+    help: 'stop when this process has ended',
+    parse: number,
+  }),
+];
+
+const ARGUMENTS: ReadonlyMap<string, Argument> = new Map(ROWS.map((row) => [row.option, row]));
 
 /** ipcontroller's long names for arguments that have short ones. */
 const TRAITS: { readonly [trait: string]: string } = {
@@ -354,16 +372,19 @@ const TRAITS: { readonly [trait: string]: string } = {
   'Application.log_level': 'log-level',
 };
 
-/** Flags of ipcontroller that change nothing here. */
+/** Flags of ipcontroller without effect here. */
 const FLAGS_WITHOUT_EFFECT = new Set(['init', 'quiet', 'log-to-file', 'clean-logs', 'usethreads']);
 
 /**
- * Reads the arguments of ipcontroller, as `--name=value` or `--name value`. What is unknown is ignored, and told: those
- * who start a controller pass what the Python one takes.
- * @throws UsageError for a value that cannot be, and for what is most likely a typing mistake
+ * Parses the arguments of ipcontroller, as `--name=value` or `--name value`. Unknown arguments are listed as ignored,
+ * because launchers pass arguments of the Python controller.
+ * @throws {UsageError} for an invalid value, and for an unknown argument that is close to a known one
  */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
-  const draft: Draft = { options: { logLevel: 'info' }, limits: {}, sqlite: {}, mongodb: {} };
+  const draft: Draft = {
+    options: { logLevel: 'info' },
+    ...{ liveQueries: {}, retention: {}, sqlite: {}, mongodb: {}, process: {} },
+  };
   const ignored: string[] = [];
   let print: CommandLine['print'];
   for (let i = 0; i < argv.length; i++) {
@@ -373,32 +394,32 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     else if (name === 'version' || name === 'V') print ??= 'version';
     else {
       const key = TRAITS[name] ?? name;
-      const argument = Object.hasOwn(ARGUMENTS, key) ? ARGUMENTS[key] : undefined;
-      if (argument === undefined) refuseMistake(word, name);
-      const takesNext =
-        argument === undefined ? looksLikeValue(name, argv[i + 1]) : argument.value !== undefined;
+      const known = ARGUMENTS.get(key);
+      if (known === undefined) refuseTypo(word, name);
+      const takesNext = known === undefined ? looksLikeValue(name, argv[i + 1]) : known.value !== undefined;
       const value = inline ?? (takesNext ? argv[++i] : undefined);
-      if (argument === undefined)
+      if (known === undefined)
         ignored.push(value === undefined || inline !== undefined ? word : `${word} ${value}`);
-      else if (argument.value !== undefined && value === undefined)
-        throw new UsageError(`${word} takes a value`);
-      else argument.apply(draft, value ?? '');
+      else if (known.value !== undefined && value === undefined)
+        throw new UsageError(`${word} requires a value`);
+      else known.apply(draft, value ?? '');
     }
   }
-  const { options, limits, sqlite, mongodb, ...rest } = draft;
-  if (options.db === 'sqlite') options.db = { type: 'sqlite', ...sqlite, ...limits };
-  else if (options.db === 'mongodb') options.db = { type: 'mongodb', ...mongodb, ...limits };
-  else if (Object.keys(limits).length > 0 && options.db !== 'none') {
-    options.db = { type: 'memory', ...limits };
+  const { options, liveQueries, retention, sqlite, mongodb } = draft;
+  if (Object.keys(liveQueries).length > 0) options.liveQueries = liveQueries;
+  if (options.db === 'sqlite') options.db = { type: 'sqlite', ...sqlite, ...retention };
+  else if (options.db === 'mongodb') options.db = { type: 'mongodb', ...mongodb, ...retention };
+  else if (Object.keys(retention).length > 0 && options.db !== 'none') {
+    options.db = { type: 'memory', ...retention };
   }
-  return { options, ...rest, ...(print === undefined ? {} : { print }), ignored };
+  return { options, ...draft.process, ...(print === undefined ? {} : { print }), ignored };
 }
 
-/** What ipcontroller has and this has not is let pass, but a misspelt `--sqlitedb` would be a database lost. */
-function refuseMistake(word: string, name: string): void {
-  if (name === '') throw new UsageError(`unexpected argument "${word}"; --help lists those there are`);
+/** Rejects probable typing mistakes: without this check, a misspelt `--sqlitedb` would store nothing on disk. */
+function refuseTypo(word: string, name: string): void {
+  if (name === '') throw new UsageError(`unexpected argument "${word}"; see --help`);
   if (FLAGS_WITHOUT_EFFECT.has(name)) return;
-  const near = didYouMean(name, Object.keys(ARGUMENTS));
+  const near = didYouMean(name, [...ARGUMENTS.keys()]);
   if (near !== '') throw new UsageError(`unknown argument --${name}${near}`);
 }
 
@@ -406,16 +427,16 @@ function looksLikeValue(name: string, next: string | undefined): boolean {
   return name !== '' && !FLAGS_WITHOUT_EFFECT.has(name) && next !== undefined && !next.startsWith('-');
 }
 
-/** What `--help` prints. */
+/** The output of `--help`. */
 export function usage(): string {
-  const lines = Object.entries(ARGUMENTS).map(([name, { value, help }]) => {
-    const left = `  --${name}${value === undefined ? '' : `=${value}`}`;
+  const lines = ROWS.map(({ option, value, help }) => {
+    const left = `  --${option}${value === undefined ? '' : `=${value}`}`;
     return `${left.padEnd(34)}${help}`;
   });
   return [
     'Usage: ippjs-controller [arguments]',
     '',
-    'Starts an ipyparallel controller. Takes the arguments of ipcontroller as far as they apply:',
+    'Starts an ipyparallel controller. It accepts the arguments of ipcontroller as far as they apply:',
     '',
     ...lines,
     '  --help, --version',

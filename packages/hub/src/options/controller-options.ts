@@ -12,56 +12,57 @@ import type { SqliteDatabaseOptions } from '../db/sqlite/sqlite-database.js';
 import type { ResumeLimits } from '../hub/subscriptions/resumption.js';
 import { TASK_SCHEMES, type TaskScheme } from '../traffic/tasks/schemes.js';
 
-/** A CURVE key pair, Z85 texts of 40 characters. */
+/** A CURVE key pair; each key is a Z85 string of 40 characters. */
 export interface CurveKeys {
   readonly publicKey: string;
   readonly secretKey: string;
 }
 
-/** What a hub does for live queries. */
+/** The limits of live queries. */
 export interface LiveQueryOptions extends Partial<ResumeLimits> {
-  /** How long a subscriber may say nothing before it is given up, in ms; 60,000. Clients say something six times in it. */
+  /** After how many ms without a message the hub ends a live query; 60,000. Clients send six messages in that time. */
   readonly silence?: number;
 }
 
-/** How a {@link Controller} is to be. Everything has a default. */
+/** Options of a {@link Controller}. All have defaults. */
 export interface ControllerOptions {
-  /** Profile name; `default`. Its directory is `profile_NAME` in the IPython directory. */
+  /** Name of the profile; `default`. Its directory is `profile_NAME` in the IPython directory. */
   readonly profile?: string;
-  /** `IPYTHONDIR`, else `~/.ipython`. */
+  /** The IPython directory; `IPYTHONDIR`, otherwise `~/.ipython`. */
   readonly ipythonDir?: string;
-  /** The profile directory itself; `IPP_PROFILE_DIR`. The connection files go into its `security`. */
+  /** The profile directory itself; `IPP_PROFILE_DIR`. The connection files are in its `security` directory. */
   readonly profileDir?: string;
-  /** Where the connection files go, instead of a profile directory's `security`. */
+  /** Directory of the connection files, instead of `security` in the profile directory. */
   readonly securityDir?: string;
-  /** Part of the connection files' names; `IPP_CLUSTER_ID`, else empty. */
+  /** Part of the names of the connection files; `IPP_CLUSTER_ID`, otherwise empty. */
   readonly clusterId?: string;
-  /** The address to listen on; `127.0.0.1`. `*` is every address of this machine. */
+  /** The address to listen on; `127.0.0.1`. `*` stands for all addresses of this machine. */
   readonly ip?: string;
-  /** The name of this machine for those who read `*` in a connection file; the host name. */
+  /** The name of this machine for peers that read `*` in a connection file; the host name. */
   readonly location?: string;
-  /** ssh servers to write into the files, for clients and for engines to tunnel through; none. */
+  /** The ssh server through which clients connect; none. It is written to their connection file. */
   readonly sshServer?: string;
+  /** The ssh server through which engines connect; none. */
   readonly engineSshServer?: string;
-  /** Take ports, address and key from the connection files that are there, and leave the files at the end; false. */
+  /** Reuse ports, address and key of the existing connection files, and keep the files at the end; false. */
   readonly reuse?: boolean;
-  /** Also take the engines back that the controller before had, as far as their hearts beat; false. */
+  /** Like `reuse`, and restore the engines of the previous run that send heartbeats; false. */
   readonly restore?: boolean;
-  /** Ports to use, in turn; any free ones after that. */
+  /** The ports to use, in order; any free ports after these. */
   readonly ports?: readonly number[];
-  /** Between two heart beats, in ms; 3000. */
+  /** The time between two heartbeats, in ms; 3000. */
   readonly hbPeriod?: number;
-  /** Missed beats in a row before an engine counts as dead; 10. */
+  /** How many heartbeats in a row a dead engine has missed; 10. */
   readonly maxHeartbeatMisses?: number;
-  /** How long a registering engine may take to its first beat, in ms; 30,000. */
+  /** How long the first heartbeat of a registering engine may take, in ms; 30,000. */
   readonly registrationTimeout?: number;
-  /** The key that signs messages; `IPP_SESSION_KEY`, else a random one; empty under CURVE. */
+  /** The key that signs messages; `IPP_SESSION_KEY`, otherwise a random key; empty under CURVE. */
   readonly key?: string;
-  /** How messages are packed; `json`. */
+  /** The format of messages; `json`. */
   readonly pack?: 'json' | 'msgpack';
-  /** Encrypt with CURVE: `true` for a new pair of keys, or the keys; `IPP_ENABLE_CURVE`, `IPP_CURVE_PUBLICKEY`, `IPP_CURVE_SECRETKEY`. */
+  /** Encryption with CURVE: `true` for a new key pair, or the keys; `IPP_ENABLE_CURVE`, `IPP_CURVE_PUBLICKEY`, `IPP_CURVE_SECRETKEY`. */
   readonly curve?: boolean | CurveKeys;
-  /** What is remembered of tasks, and where; `memory`. `sqlite` is `tasks.db` in the profile directory, `mongodb` the server of `MONGODB_URI`. */
+  /** The Task Database; `memory`. `sqlite` stores `tasks.db` in the profile directory, `mongodb` uses the server of `MONGODB_URI`. */
   readonly db?:
     | 'memory'
     | 'sqlite'
@@ -73,19 +74,19 @@ export interface ControllerOptions {
     | { readonly type: 'none' };
   /** How the task queue chooses an engine; `leastload`. */
   readonly taskScheme?: TaskScheme;
-  /** Tasks of the task queue that an engine may have at a time; 1. 0 for any number. */
+  /** How many tasks of the task queue an engine may have at a time; 1. 0 for any number. */
   readonly hwm?: number;
-  /** How long the results of an engine that is gone may still arrive at the task queue, in ms; 1000 (stock: 5000). */
+  /** How long the task queue waits for results of an unregistered engine, in ms; 1000 (5000 in Python controllers). */
   readonly strandedDelay?: number;
-  /** How long live queries are kept up, and what is remembered to resume them. */
+  /** The limits of live queries. */
   readonly liveQueries?: LiveQueryOptions;
-  /** How much to say on standard error; `warn`. */
+  /** The log level; `warn`. */
   readonly logLevel?: LogLevel;
-  /** Takes each line of the log, instead of standard error. */
+  /** Receives each line of the log, instead of standard error. */
   readonly log?: LogSink;
 }
 
-/** Options with every default in place. */
+/** The options with all defaults applied. */
 export interface ResolvedControllerOptions {
   readonly securityDir: string;
   readonly clusterId: string;
@@ -95,7 +96,7 @@ export interface ResolvedControllerOptions {
   readonly engineSshServer: string;
   readonly reuse: boolean;
   readonly restore: boolean;
-  /** Where the engines are written down; ipyparallel's name and form. */
+  /** The path of the file of registered engines, under ipyparallel's name and in its format. */
   readonly engineStateFile: string;
   readonly ports: readonly number[];
   readonly hbPeriod: number;
@@ -176,18 +177,21 @@ const MONGODB: OptionNames<MongoDatabaseOptions> = {
   ...RETENTION,
 };
 
-/** What each kind of Task Database can be told. */
-const OF_DATABASE = { memory: MEMORY, sqlite: SQLITE, mongodb: MONGODB, none: {} };
+/** The option names of each Task Database. */
+const DATABASE_OPTIONS = { memory: MEMORY, sqlite: SQLITE, mongodb: MONGODB, none: {} };
 
 const DATABASES: readonly DatabaseOptions['type'][] = ['memory', 'sqlite', 'mongodb', 'none'];
 
-// Names that every stock Session can import.
+// Names that the Session of every ipyparallel release can import.
 const PACKERS = {
   json: { pack: 'json', unpack: 'json' },
   msgpack: { pack: 'msgpack.packb', unpack: 'msgpack.unpackb' },
 } as const;
 
-/** Puts defaults and environment in place. @throws UsageError naming the option that cannot be */
+/**
+ * Applies defaults and environment variables.
+ * @throws {UsageError} when an option is invalid
+ */
 export function resolveControllerOptions(
   options: ControllerOptions,
   env: NodeJS.ProcessEnv,
@@ -196,17 +200,18 @@ export function resolveControllerOptions(
   const curve = resolveCurve(options.curve, env);
   const clusterId = options.clusterId ?? env['IPP_CLUSTER_ID'] ?? '';
   if (/[/\\\0]/.test(clusterId))
-    throw new UsageError(`a cluster id is part of file names: ${JSON.stringify(clusterId)}`);
+    throw new UsageError(
+      `clusterId must not contain slashes or backslashes, got ${JSON.stringify(clusterId)}`,
+    );
   const taskScheme = options.taskScheme ?? 'leastload';
   if (!TASK_SCHEMES.includes(taskScheme)) {
-    throw new UsageError(`unknown task scheme "${taskScheme}"; there are ${TASK_SCHEMES.join(', ')}`);
+    throw new UsageError(`taskScheme must be one of ${TASK_SCHEMES.join(', ')}, got "${taskScheme}"`);
   }
   const packer = Object.hasOwn(PACKERS, options.pack ?? 'json') ? PACKERS[options.pack ?? 'json'] : undefined;
-  if (packer === undefined)
-    throw new UsageError(`unknown packer "${options.pack}"; there are json and msgpack`);
+  if (packer === undefined) throw new UsageError(`pack must be json or msgpack, got "${options.pack}"`);
   const ports = options.ports ?? [];
   if (!ports.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)) {
-    throw new UsageError(`ports are integers from 1 to 65535: ${ports.join(', ')}`);
+    throw new UsageError(`ports must be integers from 1 to 65535, got ${ports.join(', ')}`);
   }
   const db = resolveDatabase(options, env);
   return {
@@ -221,17 +226,17 @@ export function resolveControllerOptions(
     engineStateFile: join(logDir(options, env), `engines${clusterId}.json`),
     ports,
     hbPeriod: duration('hbPeriod', options.hbPeriod ?? 3000),
-    maxHeartbeatMisses: positive('maxHeartbeatMisses', options.maxHeartbeatMisses ?? 10),
+    maxHeartbeatMisses: positiveNumber('maxHeartbeatMisses', options.maxHeartbeatMisses ?? 10),
     registrationTimeout: duration('registrationTimeout', options.registrationTimeout ?? 30_000),
-    // Under CURVE nobody who lacks the server's key gets as far as a message: signatures would add nothing.
+    // Under CURVE, only peers with the server's key can send messages, so signatures would add nothing.
     key: options.key ?? (curve === undefined ? env['IPP_SESSION_KEY'] || newId() : ''),
     ...packer,
     signatureScheme: 'hmac-sha256',
     curve,
     db,
     taskScheme,
-    hwm: notNegative('hwm', options.hwm ?? 1),
-    strandedDelay: Math.min(notNegative('strandedDelay', options.strandedDelay ?? 1000), MAX_TIMER),
+    hwm: nonNegativeNumber('hwm', options.hwm ?? 1),
+    strandedDelay: Math.min(nonNegativeNumber('strandedDelay', options.strandedDelay ?? 1000), MAX_TIMER),
     liveQueries: resolveLiveQueries(options.liveQueries ?? {}),
     logLevel: options.logLevel ?? 'warn',
     log: options.log ?? stderrSink('controller'),
@@ -241,8 +246,8 @@ export function resolveControllerOptions(
 function resolveLiveQueries(options: LiveQueryOptions): LiveQueryOptions {
   checkOptions(options, LIVE_QUERIES, 'liveQueries');
   for (const [name, value] of Object.entries(options)) {
-    if (name === 'silence') positive(`liveQueries.${name}`, value);
-    else notNegative(`liveQueries.${name}`, value);
+    if (name === 'silence') positiveNumber(`liveQueries.${name}`, value);
+    else nonNegativeNumber(`liveQueries.${name}`, value);
   }
   return options;
 }
@@ -250,15 +255,15 @@ function resolveLiveQueries(options: LiveQueryOptions): LiveQueryOptions {
 function resolveDatabase(options: ControllerOptions, env: NodeJS.ProcessEnv): DatabaseOptions {
   const db: DatabaseOptions = typeof options.db === 'object' ? options.db : { type: options.db ?? 'memory' };
   if (!DATABASES.includes(db.type)) {
-    throw new UsageError(`unknown Task Database "${db.type}"; there are ${DATABASES.join(', ')}`);
+    throw new UsageError(`the type of db must be one of ${DATABASES.join(', ')}, got "${db.type}"`);
   }
-  checkOptions(db, { type: true, ...OF_DATABASE[db.type] }, `the Task Database "${db.type}"`);
+  checkOptions(db, { type: true, ...DATABASE_OPTIONS[db.type] }, `the Task Database "${db.type}"`);
   if (db.type === 'mongodb') {
     const uri = db.uri ?? (env['MONGODB_URI'] || undefined);
     return uri === undefined ? db : { ...db, uri };
   }
   if (db.type !== 'sqlite') return db;
-  const home = filesOnly(options) ?? profileDir(options, env);
+  const home = bareSecurityDir(options) ?? profileDir(options, env);
   return { ...db, location: resolve(db.location || home) };
 }
 
@@ -267,12 +272,15 @@ function securityDir(options: ControllerOptions, env: NodeJS.ProcessEnv): string
 }
 
 function logDir(options: ControllerOptions, env: NodeJS.ProcessEnv): string {
-  return resolve(filesOnly(options) ?? join(profileDir(options, env), 'log'));
+  return resolve(bareSecurityDir(options) ?? join(profileDir(options, env), 'log'));
 }
 
-/** The directory for the connection files, where it is all that there is of a profile. */
-function filesOnly({ securityDir: files, profileDir: profile }: ControllerOptions): string | undefined {
-  return profile === undefined ? files : undefined;
+/** The directory of the connection files if the options name it without a profile directory. */
+function bareSecurityDir({
+  securityDir: directory,
+  profileDir: profile,
+}: ControllerOptions): string | undefined {
+  return profile === undefined ? directory : undefined;
 }
 
 function profileDir(options: ControllerOptions, env: NodeJS.ProcessEnv): string {
@@ -281,27 +289,27 @@ function profileDir(options: ControllerOptions, env: NodeJS.ProcessEnv): string 
   return options.profileDir ?? named ?? (env['IPP_PROFILE_DIR'] || join(ipythonDir, 'profile_default'));
 }
 
-function resolveCurve(wanted: ControllerOptions['curve'], env: NodeJS.ProcessEnv): CurveKeys | undefined {
-  if (typeof wanted === 'object') return wanted;
-  if (!(wanted ?? env['IPP_ENABLE_CURVE'] === '1')) return undefined;
+function resolveCurve(option: ControllerOptions['curve'], env: NodeJS.ProcessEnv): CurveKeys | undefined {
+  if (typeof option === 'object') return option;
+  if (!(option ?? env['IPP_ENABLE_CURVE'] === '1')) return undefined;
   const publicKey = env['IPP_CURVE_PUBLICKEY'];
   const secretKey = env['IPP_CURVE_SECRETKEY'];
   return publicKey && secretKey ? { publicKey, secretKey } : curveKeyPair();
 }
 
-/** A timer that is to wait longer than this fires at once. */
+/** The maximum delay of a timer: a longer one would fire immediately. */
 const MAX_TIMER = 2 ** 31 - 1;
 
 function duration(name: string, value: number): number {
-  return Math.min(positive(name, value), MAX_TIMER);
+  return Math.min(positiveNumber(name, value), MAX_TIMER);
 }
 
-function positive(name: string, value: number): number {
-  if (!(value > 0)) throw new UsageError(`${name} must be a number above 0, not ${value}`);
+function positiveNumber(name: string, value: number): number {
+  if (!(value > 0)) throw new UsageError(`${name} must be a number > 0, got ${value}`);
   return value;
 }
 
-function notNegative(name: string, value: number): number {
-  if (!(value >= 0)) throw new UsageError(`${name} must be a number from 0, not ${value}`);
+function nonNegativeNumber(name: string, value: number): number {
+  if (!(value >= 0)) throw new UsageError(`${name} must be a number >= 0, got ${value}`);
   return value;
 }

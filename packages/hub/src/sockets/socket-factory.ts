@@ -2,29 +2,29 @@ import { UsageError } from '@ipyparallel-js/protocol';
 import { type Logger, MessageSocket } from '@ipyparallel-js/wire';
 import { Dealer, Publisher, Router, Subscriber } from 'zeromq';
 
-/** Where sockets are bound and how they are secured. */
+/** The address and security of bound sockets. */
 export interface BindOptions {
-  /** `tcp://127.0.0.1`, `tcp://*`. */
+  /** For example `tcp://127.0.0.1` or `tcp://*`. */
   readonly interface: string;
-  /** Gives the port of the next socket, by its name; 0 for any free one. */
+  /** Returns the port for a socket by its name; 0 for any free port. */
   readonly nextPort: (name: string) => number;
-  /** Z85 secret key of a CURVE server; any client that knows the public key may connect. */
+  /** Z85 secret key of a CURVE server; any client with the public key may connect. */
   readonly curveSecretKey?: string;
   readonly log: Logger;
 }
 
-/** A socket that is bound, and its port. */
+/** A bound socket and its port. */
 export interface BoundSocket {
   readonly socket: MessageSocket;
   readonly port: number;
 }
 
-// Unlimited queues, and half a second for what is still to be sent when a socket closes.
+// Unlimited queues, and half a second to send queued messages when a socket closes.
 const COMMON = { sendHighWaterMark: 0, linger: 500 };
 const BOTH = { ...COMMON, receiveHighWaterMark: 0 };
 
 const SOCKETS = {
-  // Never `mandatory`: a send to an unknown peer would then be pending for ever.
+  // Never `mandatory`: a send to an unknown peer would then be pending indefinitely.
   router: (routingId?: string) => new Router({ ...BOTH, ...(routingId === undefined ? {} : { routingId }) }),
   dealer: (routingId?: string) => new Dealer({ ...BOTH, ...(routingId === undefined ? {} : { routingId }) }),
   pub: () => new Publisher(COMMON),
@@ -35,10 +35,12 @@ const SOCKETS = {
   },
 } as const;
 
-/** What can be bound. */
 export type SocketType = keyof typeof SOCKETS;
 
-/** Binds a new socket. @throws UsageError naming the address, when it is in use or not of this machine */
+/**
+ * Binds a new socket.
+ * @throws {UsageError} when the address is in use or not an address of this machine
+ */
 export async function bindSocket(
   name: string,
   type: SocketType,
@@ -50,14 +52,14 @@ export async function bindSocket(
     socket.curveServer = true;
     socket.curveSecretKey = options.curveSecretKey;
   }
-  const wanted = options.nextPort(name);
-  const address = `${options.interface}:${wanted === 0 ? '*' : wanted}`;
+  const requestedPort = options.nextPort(name);
+  const address = `${options.interface}:${requestedPort === 0 ? '*' : requestedPort}`;
   try {
     await socket.bind(address);
   } catch (cause) {
     socket.close();
     throw new UsageError(
-      `cannot bind ${name} to ${address}: is the port in use, or the address not this machine's?`,
+      `cannot bind ${name} to ${address}: the port is in use, or the address is not one of this machine`,
       {
         cause,
       },

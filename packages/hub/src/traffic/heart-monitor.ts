@@ -1,21 +1,20 @@
-/** What a heart monitor is connected to. */
 export interface HeartMonitorOptions {
-  /** Between two beats, in ms. */
+  /** The time between two heartbeats, in ms. */
   readonly period: number;
-  /** More missed beats than this in a row, and the heart has stopped. */
+  /** A heart has stopped after more missed beats in a row than this. */
   readonly maxMisses: number;
-  /** Sends a ping to all hearts. */
+  /** Sends a ping to all engines. */
   readonly ping: (payload: string) => void;
   readonly onNewHeart: (uuid: string) => void;
   readonly onStoppedHeart: (uuid: string) => void;
 }
 
-/** How often hearts are pinged while a registration waits for its first beat. */
-const EAGER_PERIOD = 100;
+/** How often engines are pinged while a registration waits for its first beat, in ms. */
+const REGISTRATION_PERIOD = 100;
 
 /**
- * Feels the pulse of engines: pings all, and expects each heart that it knows to send the same payload back.
- * Hearts that nobody announced are ignored.
+ * Monitors the heartbeats of engines: pings all engines, and expects each known one to return the payload. It ignores
+ * engines that were not announced by {@link await}.
  */
 export class HeartMonitor {
   readonly #options: HeartMonitorOptions;
@@ -24,7 +23,7 @@ export class HeartMonitor {
   readonly #responses = new Set<string>();
   #beats = 0;
   #timer: NodeJS.Timeout | undefined;
-  #eager: NodeJS.Timeout | undefined;
+  #registrationTimer: NodeJS.Timeout | undefined;
 
   constructor(options: HeartMonitorOptions) {
     this.#options = options;
@@ -36,13 +35,16 @@ export class HeartMonitor {
 
   stop(): void {
     clearInterval(this.#timer);
-    clearInterval(this.#eager);
+    clearInterval(this.#registrationTimer);
   }
 
-  /** Expects the first beat of an engine that is registering; pings oftener until it has come. */
+  /** Waits for the first beat of a registering engine, with more frequent pings until it arrives. */
   await(uuid: string): void {
     this.#awaited.add(uuid);
-    this.#eager ??= setInterval(() => this.#ping(), Math.min(EAGER_PERIOD, this.#options.period));
+    this.#registrationTimer ??= setInterval(
+      () => this.#ping(),
+      Math.min(REGISTRATION_PERIOD, this.#options.period),
+    );
   }
 
   forget(uuid: string): void {
@@ -51,7 +53,7 @@ export class HeartMonitor {
     this.#stopAwaiting(uuid);
   }
 
-  /** One beat: counts who did not answer the last one, and sends the next. */
+  /** Counts the engines that missed the last ping, and sends the next. */
   beat(): void {
     for (const [uuid, misses] of this.#misses) {
       if (this.#responses.has(uuid)) {
@@ -68,7 +70,7 @@ export class HeartMonitor {
     this.#ping();
   }
 
-  /** A heart answered. The payload of this beat counts, and that of the one before. */
+  /** Handles the reply to a ping. The payloads of the last two pings are valid. */
   pong(uuid: string, payload: string): void {
     if (payload !== String(this.#beats) && payload !== String(this.#beats - 1)) return;
     if (this.#awaited.has(uuid)) {
@@ -86,7 +88,7 @@ export class HeartMonitor {
   #stopAwaiting(uuid: string): void {
     this.#awaited.delete(uuid);
     if (this.#awaited.size > 0) return;
-    clearInterval(this.#eager);
-    this.#eager = undefined;
+    clearInterval(this.#registrationTimer);
+    this.#registrationTimer = undefined;
   }
 }

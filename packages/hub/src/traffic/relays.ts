@@ -1,14 +1,14 @@
 import type { MessageSocket, RefusalCounter } from '@ipyparallel-js/wire';
 
-/** Sees what passes; called before it is passed on. */
+/** Receives a copy of a message before it is forwarded. */
 export type Copy = (frames: readonly Uint8Array[]) => void;
 
 const NO_COPY: Copy = () => {};
 
 /**
- * Passes messages between two ROUTERs, clients on one side and engines on the other: a message's first frame says who
- * sent it, its second for whom it is. They swap; the rest goes through untouched and unread. A message for nobody is
- * dropped.
+ * Forwards messages between two ROUTERs, one for clients and one for engines. The first frame of a message is the
+ * identity of the sender, the second that of the receiver; the relay swaps them and leaves the other frames unread.
+ * ZeroMQ drops a message to an unknown receiver.
  */
 export function relayDirect(
   clients: MessageSocket,
@@ -16,7 +16,7 @@ export function relayDirect(
   refusals: RefusalCounter,
   copies: { request?: Copy; reply?: Copy } = {},
 ): void {
-  const pass = (to: MessageSocket, copy: Copy) => (frames: Buffer[]) => {
+  const forward = (to: MessageSocket, copy: Copy) => (frames: Buffer[]) => {
     const [sender, receiver] = frames;
     if (sender === undefined || receiver === undefined || frames.length < 3) {
       refusals.count(`too few frames for ${to.name}`);
@@ -27,11 +27,11 @@ export function relayDirect(
     copy(frames);
     to.send(frames);
   };
-  clients.read(pass(engines, copies.request ?? NO_COPY));
-  engines.read(pass(clients, copies.reply ?? NO_COPY));
+  clients.read(forward(engines, copies.request ?? NO_COPY));
+  engines.read(forward(clients, copies.reply ?? NO_COPY));
 }
 
-/** The `pure` task scheme: zeromq deals requests out to engines in turn; engines' replies carry the client. */
+/** The `pure` task scheme: ZeroMQ distributes requests to engines in turn; the replies carry the client's identity. */
 export function relayTasks(
   clients: MessageSocket,
   engines: MessageSocket,
@@ -50,12 +50,12 @@ export function relayTasks(
 const STATUS = Buffer.from('.status', 'latin1');
 const BUSY = Buffer.from('busy', 'latin1');
 
-/** Passes what engines publish on to clients. Of the status notices `copy` gets those of an engine that begins. */
+/** Forwards published output of engines to clients. Of the status messages, `copy` receives only `busy`. */
 export function relayOutput(engines: MessageSocket, clients: MessageSocket, copy: Copy): void {
   engines.read((frames) => {
     const topic = frames[0];
     if (topic === undefined) return;
-    // The last frame is the content, however it is packed.
+    // The last frame is the content, in any packing.
     const isStatus = topic.subarray(-STATUS.length).equals(STATUS);
     if (!isStatus || frames.at(-1)?.includes(BUSY) === true) copy(frames);
     clients.send(frames);

@@ -14,13 +14,12 @@ import { relayDirect, relayOutput, relayTasks } from './relays.js';
 import type { TaskScheme } from './tasks/schemes.js';
 import { TaskScheduler } from './tasks/task-scheduler.js';
 
-/** How traffic is carried. */
 export interface TrafficOptions {
-  /** The port of the hub's query socket, which goes into the connection files with the others. */
+  /** The port of the hub's query socket, for the connection files. */
   readonly registrationPort: number;
   readonly session: Session;
   readonly taskScheme: TaskScheme;
-  /** Over how many sockets engines are spread for broadcasts. */
+  /** The number of sockets over which engines are distributed for broadcasts. */
   readonly broadcastLeaves?: number;
   readonly hwm: number;
   readonly strandedDelay: number;
@@ -41,21 +40,21 @@ export type ClientPorts = Pick<
   'registration' | 'control' | 'mux' | 'task' | 'iopub' | 'notification'
 > & { readonly broadcast: number };
 
-/** Engines are spread over this many sockets for broadcasts, as a stock controller of depth 1 does. */
+/** The default number of broadcast sockets, as in a Python controller of depth 1. */
 const BROADCAST_LEAVES = 2;
 
-/** How long what is queued may take to leave when the controller ends, in ms. */
+/** How long queued messages may take to be sent when the controller ends, in ms. */
 const FLUSH_TIMEOUT = 300;
 
 /**
- * Every socket of a controller but the one for queries, and what happens on them without asking the hub: relays, task
- * queue, broadcasts, heart beats. The hub gets copies and is never waited for. Notices are published here, since
- * they speak of what the schedulers have done.
+ * All sockets of a controller except the query socket, with relays, task queue, broadcasts and heartbeats. They work
+ * without the hub, which receives copies. Notifications are published here, after the schedulers have carried out the
+ * calls that they announce.
  */
 export class Traffic implements Schedulers {
   readonly enginePorts: EnginePorts;
   readonly clientPorts: ClientPorts;
-  /** Resolves when the hub was asked to end the controller. */
+  /** Resolves when the hub ends the controller by {@link shutdown}. */
   readonly shutdownRequested: Promise<void>;
   readonly #sockets: TrafficSockets;
   readonly #options: TrafficOptions;
@@ -92,7 +91,7 @@ export class Traffic implements Schedulers {
     });
   }
 
-  /** Binds all sockets; nothing is read before start(). */
+  /** Binds all sockets; start() begins to read from them. */
   static async bind(bind: BindOptions, options: TrafficOptions): Promise<Traffic> {
     const open: MessageSocket[] = [];
     try {
@@ -111,7 +110,7 @@ export class Traffic implements Schedulers {
     bind: (name: string, type: SocketType, routingId?: string) => Promise<BoundSocket>,
     options: TrafficOptions,
   ): Promise<Traffic> {
-    // Engines tell the senders of requests apart by these identities.
+    // Engines distinguish the senders of requests by these identities.
     const engineControl = await bind('engine control', 'router', 'control_out');
     const engineMux = await bind('engine mux', 'router', 'mux_out');
     const engineTask = await bind(
@@ -165,7 +164,7 @@ export class Traffic implements Schedulers {
     return new Traffic(sockets, { engine, client }, options);
   }
 
-  /** Starts to serve; the monitor is told of everything from now on. */
+  /** Starts to serve; the monitor receives copies and events. */
   start(monitor: Monitor): void {
     this.#monitor = monitor;
     const { control, mux, iopub, hbPong, broadcast, broadcastLeaves } = this.#sockets;
@@ -249,7 +248,7 @@ export class Traffic implements Schedulers {
     this.#requestShutdown();
   }
 
-  /** Sends what is queued, within a moment, and closes all sockets. */
+  /** Sends queued notifications within FLUSH_TIMEOUT ms, and closes all sockets. */
   async stop(): Promise<void> {
     this.#hearts.stop();
     this.#tasks?.stop();

@@ -1,25 +1,25 @@
 import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
 
-/** How a task ended, and where. */
+/** The outcome of a task. */
 export interface FinishedTask {
   readonly success: boolean;
-  /** Empty for a task that no engine ran. */
+  /** The uuid of the engine; empty for a task that no engine ran. */
   readonly engine: string;
 }
 
-/** Looks up a task that has ended. */
+/** Returns the outcome of a task; undefined if it has not ended. */
 export type FinishedTasks = (msgId: string) => FinishedTask | undefined;
 
-/** Other tasks that a task waits for (`after`) or follows to their engine (`follow`). Mirrors ipyparallel's Dependency. */
+/** The tasks that a task must run after (`after`), or on the engine of (`follow`). Mirrors ipyparallel's Dependency. */
 export class Dependency {
   static readonly NONE = new Dependency([], {});
   readonly ids: ReadonlySet<string>;
-  /** Whether all of them must be met, or any one. */
+  /** Whether all tasks must end as required, or one of them. */
   readonly all: boolean;
-  /** Whether a task that succeeded meets it. */
+  /** Whether a successful task is as required. */
   readonly success: boolean;
-  /** Whether a task that failed meets it. */
+  /** Whether a failed task is as required. */
   readonly failure: boolean;
 
   constructor(ids: Iterable<string>, options: { all?: boolean; success?: boolean; failure?: boolean }) {
@@ -29,17 +29,17 @@ export class Dependency {
     this.failure = options.failure ?? false;
   }
 
-  /** Whether it is met by what has ended so far. */
+  /** Whether the ended tasks meet the dependency. */
   met(finished: FinishedTasks): boolean {
     return this.#holds((task) => this.#accepts(task), finished);
   }
 
-  /** Whether it is met by what ended on this engine. */
+  /** Whether the tasks that ended on this engine meet the dependency. */
   metOn(engine: string, finished: FinishedTasks): boolean {
     return this.#holds((task) => task.engine === engine && this.#accepts(task), finished);
   }
 
-  /** Whether nothing that may still happen can meet it. */
+  /** Whether the dependency can no longer be met. */
   unreachable(finished: FinishedTasks): boolean {
     if (this.ids.size === 0) return false;
     const fails = (id: string): boolean => {
@@ -49,7 +49,7 @@ export class Dependency {
     return this.all ? some(this.ids, fails) : !some(this.ids, (id) => !fails(id));
   }
 
-  /** The engines of those that have ended as wanted. */
+  /** The engines of the tasks that have ended as required. */
   engines(finished: FinishedTasks): Set<string> {
     const engines = new Set<string>();
     for (const id of this.ids) {
@@ -78,7 +78,7 @@ function some(ids: Iterable<string>, test: (id: string) => boolean): boolean {
   return false;
 }
 
-/** Reads a dependency as metadata carries it: a list of msg_ids, or an object of them with flags. Undefined if it is neither. */
+/** Parses a dependency in metadata: a list of msg_ids, or an object with msg_ids and flags. @returns undefined if it is invalid */
 export function parseDependency(value: unknown): Dependency | undefined {
   if (value === undefined || value === null) return Dependency.NONE;
   if (typeof value === 'string') return new Dependency([value], {});
@@ -91,12 +91,12 @@ export function parseDependency(value: unknown): Dependency | undefined {
 }
 
 function flags(value: Dict): { all?: boolean; success?: boolean; failure?: boolean } {
-  const out: { all?: boolean; success?: boolean; failure?: boolean } = {};
+  const result: { all?: boolean; success?: boolean; failure?: boolean } = {};
   for (const name of ['all', 'success', 'failure'] as const) {
     const flag = value[name];
-    if (typeof flag === 'boolean') out[name] = flag;
+    if (typeof flag === 'boolean') result[name] = flag;
   }
-  return out;
+  return result;
 }
 
 function isIdList(value: readonly unknown[]): value is readonly string[] {

@@ -1,10 +1,10 @@
 import type { Job } from './job.js';
 import type { Scheme } from './schemes.js';
 
-/** An engine as the task queue sees it. */
+/** An engine of the task queue. */
 export class PoolEngine {
   readonly uuid: string;
-  /** What it has not answered yet, by msg_id. */
+  /** The tasks without a reply, by msg_id. */
   readonly pending = new Map<string, Job>();
 
   constructor(uuid: string) {
@@ -16,7 +16,7 @@ export class PoolEngine {
   }
 }
 
-/** The engines that take tasks, the longest unused first; a new one counts as unused. */
+/** The engines that accept tasks, least recently used first; a new engine is the first. */
 export class EnginePool {
   readonly #hwm: number;
   readonly #scheme: Scheme;
@@ -24,7 +24,7 @@ export class EnginePool {
   readonly #engines = new Map<string, PoolEngine>();
   #order: PoolEngine[] = [];
 
-  /** `hwm` is how many tasks an engine may have at a time, 0 for any number. */
+  /** `hwm` is the maximum number of tasks of an engine at a time; 0 for any number. */
   constructor(hwm: number, scheme: Scheme, random: () => number) {
     this.#hwm = hwm;
     this.#scheme = scheme;
@@ -62,16 +62,16 @@ export class EnginePool {
     return engine;
   }
 
-  /** Whether an engine can take one more task. */
+  /** Whether an engine can accept one more task. */
   hasRoomAt(uuid: string): boolean {
     const engine = this.#engines.get(uuid);
-    return engine !== undefined && this.#takesMore(engine);
+    return engine !== undefined && this.#hasRoom(engine);
   }
 
-  /** Chooses among the engines with room that `allows` admits; undefined when there is none. */
+  /** Chooses among the engines with room that `allows` accepts. @returns undefined when there is none */
   choose(allows: ((uuid: string) => boolean) | undefined): PoolEngine | undefined {
     const candidates = this.#order.filter(
-      (engine) => this.#takesMore(engine) && (allows === undefined || allows(engine.uuid)),
+      (engine) => this.#hasRoom(engine) && (allows === undefined || allows(engine.uuid)),
     );
     if (candidates.length === 0) return undefined;
     return candidates[
@@ -82,14 +82,14 @@ export class EnginePool {
     ];
   }
 
-  /** Gives a task to an engine, which becomes the one used last. */
+  /** Assigns a task to an engine, which becomes the most recently used one. */
   assign(engine: PoolEngine, job: Job): void {
     engine.pending.set(job.msgId, job);
     const at = this.#order.indexOf(engine);
     if (at >= 0) this.#order.push(...this.#order.splice(at, 1));
   }
 
-  #takesMore(engine: PoolEngine): boolean {
+  #hasRoom(engine: PoolEngine): boolean {
     return this.#hwm === 0 || engine.load < this.#hwm;
   }
 }

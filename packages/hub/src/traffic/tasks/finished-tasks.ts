@@ -1,14 +1,14 @@
 import type { FinishedTask } from './dependency.js';
 
-/** So many different ends are shared; engines come and go, but there are few at a time. */
-const MOST_SHARED = 1_000;
+/** The maximum number of shared outcomes; there are two per engine. */
+const MAX_SHARED = 1_000;
 
-/** How tasks ended, for those that depend on them; past `limit` the oldest is forgotten, and depending on it is invalid. */
+/** The outcomes of ended tasks, for tasks that depend on them. Past `limit` it removes the oldest, on which no task can depend any more. */
 export class FinishedLog {
   readonly #tasks = new Map<string, FinishedTask>();
-  /** Goes on where it was, as in `BoundedSet`. */
+  /** Stays at the oldest task, as in `BoundedSet`. */
   readonly #oldest = this.#tasks.keys();
-  /** One object for all that ended alike at one engine: there are hundreds of thousands of them. */
+  /** One object for all equal outcomes at an engine, because there are hundreds of thousands. */
   readonly #shared = new Map<string, FinishedTask>();
   readonly #limit: number;
 
@@ -30,7 +30,7 @@ export class FinishedLog {
     const key = `${task.success} ${task.engine}`;
     const shared = this.#shared.get(key);
     if (shared !== undefined) return shared;
-    if (this.#shared.size >= MOST_SHARED) this.#shared.clear();
+    if (this.#shared.size >= MAX_SHARED) this.#shared.clear();
     this.#shared.set(key, task);
     return task;
   }

@@ -2,27 +2,27 @@ import type { AnyMessage, Header } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
 import { Dependency, parseDependency } from './dependency.js';
 
-/** A task on its way: its message, and what its metadata asks of the scheduler. */
+/** A task of the scheduler: its message, and the scheduling options in its metadata. */
 export class Job {
   readonly msgId: string;
-  /** As it came: the client's identity, the delimiter, the message. */
+  /** The request as received: [client, delimiter, message]. */
   readonly frames: readonly Buffer[];
   /** The identities before the delimiter. */
   readonly client: readonly Buffer[];
   readonly header: Header;
-  /** The engines that may run it; undefined for any. */
+  /** The engines that may run the task; undefined for any. */
   readonly targets: ReadonlySet<string> | undefined;
   readonly after: Dependency;
   readonly follow: Dependency;
-  /** Whether `after` and `follow` could be read. */
+  /** Whether `after` and `follow` are valid. */
   readonly valid: boolean;
-  /** How long it may be queued, in ms; 0 for ever. */
+  /** How long the task may be queued, in ms; 0 for unlimited. */
   readonly timeout: number;
-  /** How often it may still be tried again. */
+  /** How many retries are left. */
   retries: number;
-  /** Engines where it failed or was refused. */
+  /** The engines on which the task failed or was refused. */
   readonly blacklist = new Set<string>();
-  /** The reply of the last try that failed: [client, engine, ...]. */
+  /** The reply of the last failed attempt: [client, engine, ...]. */
   lastFailure: readonly Buffer[] | undefined;
   timer: NodeJS.Timeout | undefined;
 
@@ -48,12 +48,12 @@ export class Job {
     this.retries = typeof retries === 'number' && retries > 0 ? Math.floor(retries) : 0;
   }
 
-  /** Whether nothing restricts where it may run. */
-  get anywhere(): boolean {
+  /** Whether the task may run on any engine. */
+  get runsAnywhere(): boolean {
     return this.targets === undefined && this.blacklist.size === 0 && this.follow.ids.size === 0;
   }
 
-  /** Every task that it depends on. */
+  /** The tasks on which it depends. */
   get dependencies(): Set<string> {
     return new Set([...this.after.ids, ...this.follow.ids]);
   }

@@ -1,11 +1,11 @@
-/** Picks one of the engines that may run a task, by its index. `loads` are in LRU order: the longest unused first. */
+/** Chooses an engine for a task. @returns the index in `loads`, which is ordered from least to most recently used */
 export type Scheme = (loads: readonly number[], random: () => number) => number;
 
 const pick = (n: number, random: () => number): number => Math.min(n - 1, Math.floor(random() * n));
 
-/** The schemes of ipyparallel's task scheduler. `pure` and `none` are no choice of ours and not among them. */
+/** The schemes of ipyparallel's task scheduler, except `pure` and `none`, which work without a choice. */
 export const SCHEMES = {
-  /** The lowest load; the longest unused of several. */
+  /** The lowest load; among equal loads the least recently used. */
   leastload: (loads) => {
     let best = 0;
     for (let i = 1; i < loads.length; i++) {
@@ -13,12 +13,12 @@ export const SCHEMES = {
     }
     return best;
   },
-  /** The longest unused. */
+  /** The least recently used. */
   lru: () => 0,
   plainrandom: (loads, random) => pick(loads.length, random),
-  /** The longer unused of two at random. */
+  /** The less recently used of two random engines. */
   twobin: (loads, random) => Math.min(pick(loads.length, random), pick(loads.length, random)),
-  /** The less loaded of two, each drawn by the inverse of its load. */
+  /** The less loaded of two random engines, with probabilities by the inverse of the load. */
   weighted: (loads, random) => {
     const weights = loads.map((load) => 1 / (1e-6 + load));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
@@ -36,10 +36,10 @@ export const SCHEMES = {
   },
 } as const satisfies { [name: string]: Scheme };
 
-/** The name of a scheme of ours. */
+/** The name of a scheme in {@link SCHEMES}. */
 export type SchemeName = keyof typeof SCHEMES;
 
-/** What `--scheme` takes: a scheme of ours, `pure` (zeromq deals out), or `none`. */
+/** The values of `--scheme`: a scheme of {@link SCHEMES}, `pure` (ZeroMQ distributes tasks), or `none`. */
 export const TASK_SCHEMES = [
   'leastload',
   'lru',

@@ -208,7 +208,7 @@ export class TaskScheduler {
   /** Assigns a task to an engine. @returns false when no engine can take it now */
   #run(job: Job): boolean {
     const finished = this.#finished.get;
-    const allows = job.anywhere
+    const allows = job.runsAnywhere
       ? undefined
       : (uuid: string) => this.#admits(job, uuid) && job.follow.metOn(uuid, finished);
     const engine = this.#pool.choose(allows);
@@ -238,7 +238,7 @@ export class TaskScheduler {
    * on all engines waits for a new engine only if it has a timeout.
    */
   #failIfImpossible(job: Job): boolean {
-    if (job.anywhere) return false;
+    if (job.runsAnywhere) return false;
     const finished = this.#finished.get;
     let candidates = [...this.#pool.uuids()];
     if (job.follow.ids.size > 0) candidates = candidates.filter((uuid) => this.#mayFollow(job.follow, uuid));
