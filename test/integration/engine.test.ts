@@ -165,9 +165,9 @@ describe('the connection file', () => {
     const text = JSON.stringify(controller.connectionInfo);
     const lines: string[] = [];
     const starting = Engine.start({ connectionFile: file, log: (_level, line) => lines.push(line) });
-    await waitFor(() => lines.includes(`waiting for ${file}, which is not there yet`));
+    await waitFor(() => lines.includes(`waiting for ${file}, which does not exist yet`));
     writeFileSync(file, text.slice(0, 40));
-    await waitFor(() => lines.includes(`waiting for ${file}, which is not whole yet`));
+    await waitFor(() => lines.includes(`waiting for ${file}, which is not complete yet`));
     writeFileSync(`${file}.new`, text);
     renameSync(`${file}.new`, file);
     const engine = await starting;

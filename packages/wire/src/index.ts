@@ -1,4 +1,4 @@
-// A room inside the project: what its packages share below their public interfaces. No promise of stability.
+// Used by the other packages of this project only. This package carries no promise of stability.
 export { type CurveKeys, curveKeys } from './connection/curve-keys.js';
 export {
   type ConnectionFileLocation,

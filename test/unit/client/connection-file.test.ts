@@ -247,8 +247,8 @@ describe('a file that can never do', () => {
   const cases: readonly (readonly [string, string, RegExp])[] = [
     ['is not JSON', 'hello', /is not JSON/],
     ['is broken JSON', '{"interface": nope}', /is not JSON/],
-    ['is a list', '[1, 2]', /does not hold a JSON object/],
-    ['is a number', '12', /does not hold a JSON object/],
+    ['is a list', '[1, 2]', /must contain a JSON object/],
+    ['is a number', '12', /must contain a JSON object/],
     ['is something else of JSON', '{"name": "left-pad", "version": "1.0.0"}', /field "interface" is missing/],
     ['lacks a field', JSON.stringify({ ...info, mux: undefined }), /field "mux" is missing/],
     [
@@ -258,8 +258,12 @@ describe('a file that can never do', () => {
     ],
     ['lacks its key', JSON.stringify({ ...info, key: undefined }), /field "key" is missing/],
     ['is for engines', JSON.stringify({ ...info, hb_ping: 1, hb_pong: 2 }), /is for engines.*-client\.json/],
-    ['has no host', JSON.stringify({ ...info, interface: 'tcp://-x y' }), /field "interface" has no host/],
-    ['has a port too many', JSON.stringify({ ...info, interface: 'tcp://1.2.3.4:5' }), /has no host/],
+    [
+      'has no host',
+      JSON.stringify({ ...info, interface: 'tcp://-x y' }),
+      /field "interface" must have a host/,
+    ],
+    ['has a port too many', JSON.stringify({ ...info, interface: 'tcp://1.2.3.4:5' }), /must have a host/],
     [
       'describes a Cluster',
       JSON.stringify({ cluster: { profile_dir: '/p', cluster_id: 'c1' }, controller: {} }),
@@ -359,11 +363,11 @@ describe('the address', () => {
       expect(error).toBeInstanceOf(TransportError);
       expect(error.code).toBe('HOST_NOT_FOUND');
       expect(error.message).toContain(file);
-      expect(error.message).toMatch(/is on nowhere .*ENOTFOUND/);
+      expect(error.message).toMatch(/has the host nowhere in its field .*ENOTFOUND/);
     }
     const odd = { ...info, interface: 'tcp://*', location: 'a b;c' };
     expect((await fileError(open({ connectionFile: odd }))).message).toMatch(
-      /field "location" is not a host/,
+      /field "location" must be a host name or address/,
     );
   });
 

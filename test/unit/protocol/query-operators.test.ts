@@ -543,7 +543,7 @@ describe('limits', () => {
     );
     expect(refusal({ $or: Array.from({ length: 1_001 }, () => ({})) })).toContain('at most 1000 conditions');
     expect(refusal({ 'content.v': { $all: Array.from({ length: 100_001 }, () => 1) } })).toContain(
-      'more than 100000',
+      'at most 100000 values',
     );
   });
 });

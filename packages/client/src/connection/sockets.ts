@@ -113,7 +113,7 @@ export class Sockets {
 
   /** Whether a channel's socket has a link. */
   linked(channel: ClientChannel): boolean {
-    return this.#sockets.get(channel)?.linked === true;
+    return this.#sockets.get(channel)?.isLinked === true;
   }
 
   /** Whether the hub refused the security handshake (CURVE keys that do not fit). */

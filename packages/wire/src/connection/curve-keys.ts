@@ -1,19 +1,22 @@
 import { ConnectionFileError, TransportError, UsageError } from '@ipyparallel-js/protocol';
 import { capability, curveKeyPair } from 'zeromq';
 
-/** What connecting sockets need to speak CURVE: Z85 texts of 40 characters. */
+/** The CURVE keys of a connecting socket, in Z85 with 40 characters. */
 export interface CurveKeys {
   readonly serverKey: string;
   readonly publicKey: string;
   readonly secretKey: string;
 }
 
-const z85 = /^[0-9a-zA-Z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/;
+const Z85_KEY = /^[0-9a-zA-Z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/;
 
 /**
- * The keys when the file, or else `IPP_CURVE_SERVERKEY`, has a server's key; null without CURVE. The own pair
- * comes from `IPP_CURVE_PUBLICKEY` and `IPP_CURVE_SECRETKEY` when both are set, and is made up otherwise.
- * @throws ConnectionFileError or UsageError for what is no key, TransportError when libzmq was built without CURVE
+ * Determines the CURVE keys. The server key is from the connection file, or else from `IPP_CURVE_SERVERKEY`. The client's
+ * pair is from `IPP_CURVE_PUBLICKEY` and `IPP_CURVE_SECRETKEY` if both are set; otherwise it is generated.
+ * @returns null without a server key: the connection does not use CURVE
+ * @throws {ConnectionFileError} when the server key in the file is invalid
+ * @throws {UsageError} when a key in an environment variable is invalid
+ * @throws {TransportError} when libzmq was built without CURVE
  */
 export function curveKeys(
   info: { readonly curve_serverkey: string | null },
@@ -22,14 +25,14 @@ export function curveKeys(
   supported = capability.curve === true,
 ): CurveKeys | null {
   const inFile = info.curve_serverkey || undefined;
-  if (inFile !== undefined && !z85.test(inFile)) {
-    throw new ConnectionFileError(path, 'field "curve_serverkey" is not a Z85 key of 40 characters');
+  if (inFile !== undefined && !Z85_KEY.test(inFile)) {
+    throw new ConnectionFileError(path, 'field "curve_serverkey" must be a Z85 key of 40 characters');
   }
   const serverKey = inFile ?? keyFrom(env, 'IPP_CURVE_SERVERKEY');
   if (serverKey === undefined) return null;
   if (!supported) {
     throw new TransportError(
-      `the controller of connection file ${path} speaks CURVE, which the libzmq of the installed zeromq package cannot`,
+      `the controller of connection file ${path} uses CURVE, but the installed zeromq package was built without CURVE`,
       { code: 'CURVE_UNSUPPORTED' },
     );
   }
@@ -39,11 +42,11 @@ export function curveKeys(
   return { serverKey, ...pair };
 }
 
-/** The message does not repeat the value: it may be a secret. */
+/** Reads a key from an environment variable. The error omits the value, because it may be a secret. */
 function keyFrom(env: NodeJS.ProcessEnv, name: string): string | undefined {
   const value = env[name]?.trim() || undefined;
-  if (value !== undefined && !z85.test(value)) {
-    throw new UsageError(`environment variable ${name} is not a Z85 key of 40 characters`);
+  if (value !== undefined && !Z85_KEY.test(value)) {
+    throw new UsageError(`environment variable ${name} must be a Z85 key of 40 characters`);
   }
   return value;
 }

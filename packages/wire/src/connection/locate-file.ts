@@ -5,42 +5,42 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '@ipyparallel-js/protocol';
 
-/** Which cluster: the options that lead to a connection file. */
+/** The options that select the connection file of a cluster. */
 export interface ConnectionFileOptions {
-  /** The file itself; everything else is then ignored. */
+  /** The path or file URL of the connection file; the other options are then ignored. */
   readonly connectionFile?: string | URL;
-  /** Name of an IPython profile; `default` by default. */
+  /** The name of an IPython profile; `default` by default. */
   readonly profile?: string;
-  /** The part between `ipcontroller-` and `-client.json` or `-engine.json`; empty for none. */
+  /** The part of the file name between `ipcontroller-` and `-client.json` or `-engine.json`; none by default. */
   readonly clusterId?: string;
-  /** A profile's directory itself; goes before `profile`. */
+  /** The directory of a profile; takes precedence over `profile`. */
   readonly profileDir?: string;
-  /** Where profiles are; `IPYTHONDIR` or `~/.ipython` by default. */
+  /** The directory of all profiles; `IPYTHONDIR` or `~/.ipython` by default. */
   readonly ipythonDir?: string;
 }
 
-/** Where the connection file is, or will be once a controller has started. */
+/** The location of a connection file, which exists once a controller has started. */
 export interface ConnectionFileLocation {
   readonly path: string;
-  /** Undefined when the file was named itself. */
+  /** Undefined when the options have the connection file itself. */
   readonly profileDir: string | undefined;
-  /** Undefined when the file or the profile's directory was named itself. */
+  /** Undefined when the options have the connection file or the profile directory itself. */
   readonly ipythonDir: string | undefined;
-  /** A command that would make it appear. */
+  /** A command that starts a controller with this connection file; for error messages. */
   readonly startCommand: string;
 }
 
 /**
- * Finds the place of a connection file as Python's Client and engines do. `IPP_PROFILE_DIR` stands in for a profile
- * that was not named, `IPP_CLUSTER_ID` for the cluster id.
- * @throws UsageError for an option that cannot be part of a path
+ * Locates a connection file like Python's `Client` and engines. Without options for the profile, `IPP_PROFILE_DIR`
+ * applies; without a cluster id, `IPP_CLUSTER_ID` does.
+ * @throws {UsageError} when an option cannot be part of a path
  */
 export function locateConnectionFile(
-  choice: ConnectionFileOptions,
+  options: ConnectionFileOptions,
   env: NodeJS.ProcessEnv,
   role: 'client' | 'engine' = 'client',
 ): ConnectionFileLocation {
-  const { connectionFile } = choice;
+  const { connectionFile } = options;
   if (connectionFile !== undefined) {
     return {
       path: pathOf(connectionFile, env),
@@ -49,16 +49,16 @@ export function locateConnectionFile(
       startCommand: 'ipcontroller',
     };
   }
-  const named =
-    choice.profile !== undefined || choice.profileDir !== undefined || choice.ipythonDir !== undefined;
+  const hasProfile =
+    options.profile !== undefined || options.profileDir !== undefined || options.ipythonDir !== undefined;
   const envProfileDir = env.IPP_PROFILE_DIR || undefined;
-  // Set together they name one cluster: its id says nothing about the clusters of another profile.
-  const envClusterId = named && envProfileDir !== undefined ? undefined : env.IPP_CLUSTER_ID;
-  const clusterId = nameOf('clusterId', choice.clusterId ?? envClusterId ?? '');
+  // If both variables are set, they select one cluster, so the id does not apply to another profile.
+  const envClusterId = hasProfile && envProfileDir !== undefined ? undefined : env.IPP_CLUSTER_ID;
+  const clusterId = nameOf('clusterId', options.clusterId ?? envClusterId ?? '');
   const fileName = `ipcontroller${clusterId === '' ? '' : `-${clusterId}`}-${role}.json`;
   const idArgument = clusterId === '' ? '' : ` --cluster-id=${clusterId}`;
 
-  const givenDir = choice.profileDir ?? (named ? undefined : envProfileDir);
+  const givenDir = options.profileDir ?? (hasProfile ? undefined : envProfileDir);
   if (givenDir !== undefined) {
     const profileDir = directoryOf('profileDir', givenDir, env);
     return {
@@ -68,11 +68,11 @@ export function locateConnectionFile(
       startCommand: `ipcontroller --profile-dir=${profileDir}${idArgument}`,
     };
   }
-  const profile = nameOf('profile', choice.profile ?? 'default') || 'default';
+  const profile = nameOf('profile', options.profile ?? 'default') || 'default';
   const ipythonDir =
-    choice.ipythonDir === undefined
+    options.ipythonDir === undefined
       ? defaultIpythonDir(env)
-      : directoryOf('ipythonDir', choice.ipythonDir, env);
+      : directoryOf('ipythonDir', options.ipythonDir, env);
   const profileDir = join(ipythonDir, `profile_${profile}`);
   return {
     path: join(profileDir, 'security', fileName),
@@ -82,36 +82,37 @@ export function locateConnectionFile(
   };
 }
 
-/** What can be said about a file that is not there: which directory is missing, which other files there are. */
-export async function describeAbsence(place: ConnectionFileLocation): Promise<string> {
-  const { profileDir, ipythonDir } = place;
-  const start = `start a controller (${place.startCommand})`;
+/** Explains why a connection file is missing: whether its directory exists, and which other connection files exist. */
+export async function missingFileHint(location: ConnectionFileLocation): Promise<string> {
+  const { profileDir, ipythonDir } = location;
+  const start = `start a controller (${location.startCommand})`;
   if (profileDir === undefined) return `is a controller running? Otherwise ${start}`;
   const directory = `the profile directory ${profileDir} ${existsSync(profileDir) ? 'exists' : 'does not exist'}`;
   const others = await otherFiles(profileDir, ipythonDir);
   return `${directory}; ${others === '' ? '' : `${others}; `}${start}`;
 }
 
-/** `~` and `~/…` become the home directory; relative paths start at the working directory. */
+/** Replaces a leading `~` with the home directory and makes a path absolute. */
 export function expandPath(path: string, env: NodeJS.ProcessEnv): string {
   const expanded = /^~(?=$|[/\\])/.test(path) ? join(homeDir(env), path.slice(1)) : path;
   return resolve(expanded);
 }
 
-const mostNamed = 10;
+/** The maximum number of connection files that a hint lists. */
+const LISTED_FILES = 10;
 
 async function otherFiles(profileDir: string, ipythonDir: string | undefined): Promise<string> {
   const here = await clientFilesIn(profileDir);
-  if (here.length > 0) return `it has ${someOf(here)}`;
+  if (here.length > 0) return `it has ${listFiles(here)}`;
   if (ipythonDir === undefined) return '';
   const profiles = (await entriesOf(ipythonDir)).filter((name) => name.startsWith('profile_'));
   const found: string[] = [];
   for (const name of profiles) {
-    if (found.length > mostNamed) break;
+    if (found.length > LISTED_FILES) break;
     const files = await clientFilesIn(join(ipythonDir, name));
     found.push(...files.map((file) => join(name, 'security', file)));
   }
-  return found.length === 0 ? '' : `other profiles in ${ipythonDir} have ${someOf(found)}`;
+  return found.length === 0 ? '' : `other profiles in ${ipythonDir} have ${listFiles(found)}`;
 }
 
 async function clientFilesIn(profileDir: string): Promise<string[]> {
@@ -119,11 +120,11 @@ async function clientFilesIn(profileDir: string): Promise<string[]> {
   return names.filter((name) => /^ipcontroller(-.+)?-client\.json$/.test(name)).sort();
 }
 
-function someOf(names: readonly string[]): string {
-  return `${names.slice(0, mostNamed).join(', ')}${names.length > mostNamed ? ', …' : ''}`;
+function listFiles(names: readonly string[]): string {
+  return `${names.slice(0, LISTED_FILES).join(', ')}${names.length > LISTED_FILES ? ', …' : ''}`;
 }
 
-/** For a hint only: what cannot be listed has nothing to name. */
+/** Lists a directory for a hint; an unreadable directory counts as empty. */
 async function entriesOf(directory: string): Promise<string[]> {
   return await readdir(directory).catch(() => []);
 }
@@ -133,7 +134,7 @@ function homeDir(env: NodeJS.ProcessEnv): string {
   return given || homedir();
 }
 
-/** IPython's own: `IPYTHONDIR`, else `~/.ipython`, else the directory of IPython 0.x where only that one exists. */
+/** IPython's default: `IPYTHONDIR`, or `~/.ipython`, or the directory of IPython 0.x if only that one exists. */
 function defaultIpythonDir(env: NodeJS.ProcessEnv): string {
   const given = env.IPYTHONDIR;
   if (given) return expandPath(given, env);
@@ -148,25 +149,27 @@ function pathOf(file: string | URL, env: NodeJS.ProcessEnv): string {
     try {
       return fileURLToPath(file);
     } catch (cause) {
-      throw new UsageError(`connectionFile is not the URL of a file: ${String(file)}`, { cause });
+      throw new UsageError(`connectionFile must be a path or a file: URL, got ${String(file)}`, { cause });
     }
   }
   if (/^[a-z]+:\/\//i.test(file)) {
-    throw new UsageError(`connectionFile is the path of a file, not an address: ${file}`);
+    throw new UsageError(`connectionFile must be a path or a file: URL, got the address ${file}`);
   }
   return directoryOf('connectionFile', file, env);
 }
 
 function directoryOf(option: string, path: string, env: NodeJS.ProcessEnv): string {
   if (typeof path !== 'string' || path === '' || path.includes('\0')) {
-    throw new UsageError(`${option} is not a path: ${JSON.stringify(path)}`);
+    throw new UsageError(`${option} must be a path, got ${JSON.stringify(path)}`);
   }
   return expandPath(path, env);
 }
 
 function nameOf(option: string, name: string): string {
   if (typeof name !== 'string' || /[/\\\0]/.test(name)) {
-    throw new UsageError(`${option} becomes part of a file name; it cannot be ${JSON.stringify(name)}`);
+    throw new UsageError(
+      `${option} must be a string without / or \\, because it is part of a file name, got ${JSON.stringify(name)}`,
+    );
   }
   return name;
 }

@@ -2,16 +2,16 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 
-/** What has to be known of the machine that a client runs on, to tell whether a controller is on it too. */
+/** The host name, addresses and resolver of a machine; determines whether a controller runs on the same machine. */
 export interface Machine {
   hostname(): string;
-  /** The addresses of its network interfaces. */
+  /** The addresses of the machine's network interfaces. */
   addresses(): string[];
-  /** All addresses of a name; rejects when it has none. */
+  /** Resolves a host name to all its addresses; rejects when it has none. */
   lookUp(name: string): Promise<string[]>;
 }
 
-/** The machine that this process runs on. */
+/** The machine of this process. */
 export const thisMachine: Machine = {
   hostname,
   addresses: () =>
@@ -19,26 +19,26 @@ export const thisMachine: Machine = {
   lookUp: async (name) => (await lookup(name, { all: true })).map(({ address }) => address),
 };
 
-/** Whether an address is one of this machine's, without asking anybody. */
-export function isOwnAddress(address: string, machine: Machine): boolean {
-  const wanted = plain(address);
-  return isLoopback(wanted) || machine.addresses().some((own) => plain(own) === wanted);
+/** Whether an address belongs to the machine; sends no network request. */
+export function isAddressOf(machine: Machine, address: string): boolean {
+  const normalized = normalize(address);
+  return isLoopback(normalized) || machine.addresses().some((local) => normalize(local) === normalized);
 }
 
-/** `localhost`, 127.0.0.0/8, `::1`. */
+/** Whether a host is `localhost`, in 127.0.0.0/8 or `::1`. */
 export function isLoopback(host: string): boolean {
-  const name = plain(host);
+  const name = normalize(host);
   return name === 'localhost' || name === '::1' || (isIP(name) === 4 && name.startsWith('127.'));
 }
 
-/** Whether a name is this machine's own, without asking anybody. */
-export function isOwnName(name: string, machine: Machine): boolean {
-  const plainName = plain(name).replace(/\.$/, '');
-  return plainName === 'localhost' || plainName === plain(machine.hostname()).replace(/\.$/, '');
+/** Whether a name is `localhost` or the host name of the machine; sends no network request. */
+export function isNameOf(machine: Machine, name: string): boolean {
+  const normalized = normalize(name).replace(/\.$/, '');
+  return normalized === 'localhost' || normalized === normalize(machine.hostname()).replace(/\.$/, '');
 }
 
-/** Lower case, without the zone of a link-local address, IPv4 as IPv4. */
-function plain(host: string): string {
+/** Converts to lower case, removes the zone of a link-local address and unwraps an IPv4-mapped address. */
+function normalize(host: string): string {
   return host
     .toLowerCase()
     .replace(/%.*$/, '')

@@ -2,55 +2,61 @@ import { readFile, stat } from 'node:fs/promises';
 import { ConnectionFileError, type Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, formatMs, pause, startDeadline, withinDeadline } from '../waiting/wait.js';
-import { type ConnectionFileLocation, describeAbsence } from './locate-file.js';
+import { type ConnectionFileLocation, missingFileHint } from './locate-file.js';
 
-/** A connection file has less than 1,000 bytes. */
-const mostBytes = 1_000_000;
-const firstPauseMs = 10;
-const longestPauseMs = 250;
-/** Even a deadline that has passed leaves time to look once. */
-const oneLookMs = 1_000;
+/** The maximum size of a connection file. Real ones have less than 1,000 bytes. */
+const MAX_BYTES = 1_000_000;
+const FIRST_PAUSE_MS = 10;
+const MAX_PAUSE_MS = 250;
+/** The minimum time for reading the file, so that an expired deadline still allows one attempt. */
+const MIN_READ_MS = 1_000;
 
 /**
- * Reads the connection file, and waits for it to appear and to be whole within the deadline. By polling: fs.watch says
- * nothing on network file systems, where clusters keep their profiles.
- * `onWaiting` is told why, at each change. @throws ConnectionFileError when it does not appear, or at once when it can never be a connection file
+ * Reads the connection file, and waits until the deadline for it to appear and to be complete. It polls, because fs.watch
+ * reports nothing on network file systems, where clusters often have their profiles.
+ * @param onWaiting called with the reason when the wait begins and when the reason changes
+ * @throws {ConnectionFileError} when the file does not appear in time, or at once when it cannot become a connection file
  */
 export async function readConnectionFile(
-  place: ConnectionFileLocation,
+  location: ConnectionFileLocation,
   deadline: Deadline,
   onWaiting: (problem: string) => void = () => undefined,
 ): Promise<Dict> {
-  const { path } = place;
-  let said = '';
-  for (let interval = firstPauseMs; ; interval = Math.min(2 * interval, longestPauseMs)) {
+  const { path } = location;
+  let reported = '';
+  for (let interval = FIRST_PAUSE_MS; ; interval = Math.min(2 * interval, MAX_PAUSE_MS)) {
     deadline.signal?.throwIfAborted();
-    const look = startDeadline(
+    const readDeadline = startDeadline(
       deadline.signal === undefined ? {} : { signal: deadline.signal },
-      Math.max(deadline.remaining(), oneLookMs),
+      Math.max(deadline.remaining(), MIN_READ_MS),
     );
     const text = await withinDeadline(
-      look,
-      readIfThere(path),
+      readDeadline,
+      readIfExists(path),
       (waited) => new ConnectionFileError(path, `could not be read within ${formatMs(waited)}`),
     );
-    if (text !== undefined && !mayGrow(text)) return parse(text, path);
-    const problem = text === undefined ? 'is not there yet' : 'is not whole yet';
-    if (problem !== said) onWaiting(problem);
-    said = problem;
-    if (deadline.remaining() === 0) throw await tooLate(place, text, deadline.elapsed());
+    if (text !== undefined && !isIncomplete(text)) return parse(text, path);
+    const problem = text === undefined ? 'does not exist yet' : 'is not complete yet';
+    if (problem !== reported) onWaiting(problem);
+    reported = problem;
+    if (deadline.remaining() === 0) throw await timeoutErrorFor(location, text, deadline.elapsed());
     await pause(Math.min(interval, deadline.remaining()), deadline.signal);
   }
 }
 
-/** The text, or undefined when there is no such file yet. */
-async function readIfThere(path: string): Promise<string | undefined> {
+/** Reads the text of the file; undefined when it does not exist. */
+async function readIfExists(path: string): Promise<string | undefined> {
   try {
     const stats = await stat(path);
     if (stats.isDirectory()) throw new ConnectionFileError(path, 'is a directory');
-    // Opening a pipe would wait for its writer.
+    // Opening a pipe would block until its writer opens it.
     if (!stats.isFile()) throw new ConnectionFileError(path, 'is not a regular file');
-    if (stats.size > mostBytes) throw new ConnectionFileError(path, `is too large: ${stats.size} bytes`);
+    if (stats.size > MAX_BYTES) {
+      throw new ConnectionFileError(
+        path,
+        `is too large: ${stats.size} bytes, at most ${MAX_BYTES} are allowed`,
+      );
+    }
     return await readFile(path, 'utf8');
   } catch (cause) {
     if (cause instanceof ConnectionFileError) throw cause;
@@ -64,26 +70,29 @@ async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** Controllers write the file in place: until they have finished it is empty, or an object without its end. */
-function mayGrow(text: string): boolean {
+/** Controllers write the file in place, so while they write it is empty or an object without its end. */
+function isIncomplete(text: string): boolean {
   const trimmed = withoutMark(text).trim();
   return trimmed === '' || (trimmed.startsWith('{') && !trimmed.endsWith('}'));
 }
 
-async function tooLate(
-  place: ConnectionFileLocation,
+async function timeoutErrorFor(
+  location: ConnectionFileLocation,
   text: string | undefined,
   waitedMs: number,
 ): Promise<Error> {
   const waited = `waited ${formatMs(waitedMs)}`;
   if (text === undefined) {
-    return new ConnectionFileError(place.path, `no such file (${waited}); ${await describeAbsence(place)}`);
+    return new ConnectionFileError(
+      location.path,
+      `no such file (${waited}); ${await missingFileHint(location)}`,
+    );
   }
   const problem =
     text.trim() === ''
       ? `is empty (${waited} for its content)`
       : `is truncated: its JSON breaks off after ${text.length} characters (${waited} for the rest)`;
-  return new ConnectionFileError(place.path, problem);
+  return new ConnectionFileError(location.path, problem);
 }
 
 function parse(text: string, path: string): Dict {
@@ -91,21 +100,21 @@ function parse(text: string, path: string): Dict {
   try {
     raw = JSON.parse(withoutMark(text));
   } catch (cause) {
-    throw new ConnectionFileError(path, 'is not JSON; is it a connection file of ipyparallel?', { cause });
+    throw new ConnectionFileError(path, 'is not JSON; is this a connection file of ipyparallel?', { cause });
   }
-  if (!isDict(raw)) throw new ConnectionFileError(path, 'does not hold a JSON object');
+  if (!isDict(raw)) throw new ConnectionFileError(path, 'must contain a JSON object');
   const cluster = raw.cluster;
   if (isDict(cluster) && raw.registration === undefined) {
-    const found = [
+    const options = [
       `profileDir ${JSON.stringify(cluster.profile_dir)}`,
       `clusterId ${JSON.stringify(cluster.cluster_id)}`,
     ].join(' and ');
-    throw new ConnectionFileError(path, `describes a Cluster, not a connection; connect with its ${found}`);
+    throw new ConnectionFileError(path, `describes a Cluster, not a connection; connect with ${options}`);
   }
   return raw;
 }
 
-/** Some editors put a byte order mark before the JSON. */
+/** Removes the byte order mark that some editors write before the JSON. */
 function withoutMark(text: string): string {
   return text.replace(/^\uFEFF/, '');
 }

@@ -1,12 +1,12 @@
-/** How much a process says: each level includes those before it. */
+/** How much a process logs; each level includes the levels before it. */
 export type LogLevel = 'silent' | 'error' | 'warn' | 'info' | 'debug';
 
 const LEVELS: readonly LogLevel[] = ['silent', 'error', 'warn', 'info', 'debug'];
 
-/** Where log lines go; a line has no line break. */
+/** Receives log lines; a line has no line break. */
 export type LogSink = (level: Exclude<LogLevel, 'silent'>, line: string) => void;
 
-/** A log that drops what is below its level. */
+/** Logs messages up to its level and drops the rest. */
 export interface Logger {
   error(message: string, cause?: unknown): void;
   warn(message: string, cause?: unknown): void;
@@ -14,20 +14,28 @@ export interface Logger {
   debug(message: string): void;
 }
 
-/** A logger of one line per event. What peers send ends in lines too: control characters become blanks. */
+/**
+ * Creates a logger that writes one line per message. Control characters become spaces, because messages quote text from
+ * peers, which could forge lines otherwise.
+ */
 export function createLogger(level: LogLevel, sink: LogSink): Logger {
-  const rank = LEVELS.indexOf(level);
-  const at = (wanted: Exclude<LogLevel, 'silent'>) => {
-    if (LEVELS.indexOf(wanted) > rank) return () => undefined;
+  const maxRank = LEVELS.indexOf(level);
+  const writerFor = (lineLevel: Exclude<LogLevel, 'silent'>) => {
+    if (LEVELS.indexOf(lineLevel) > maxRank) return () => undefined;
     return (message: string, cause?: unknown) => {
-      const why = cause === undefined ? '' : `: ${describe(cause, wanted === 'error')}`;
-      sink(wanted, `${message}${why}`.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' '));
+      const reason = cause === undefined ? '' : `: ${describe(cause, lineLevel === 'error')}`;
+      sink(lineLevel, `${message}${reason}`.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' '));
     };
   };
-  return { error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') };
+  return {
+    error: writerFor('error'),
+    warn: writerFor('warn'),
+    info: writerFor('info'),
+    debug: writerFor('debug'),
+  };
 }
 
-/** Writes to standard error: time, level, name, line. Whoever read it may be gone: that is no failure. */
+/** Creates a sink that writes time, level, name and line to standard error. Write errors are ignored. */
 export function stderrSink(name: string): LogSink {
   return (level, line) => {
     process.stderr.write(
@@ -38,8 +46,8 @@ export function stderrSink(name: string): LogSink {
 }
 
 /**
- * A level by its name or by Python's number (10 debug, 20 info, 30 warning, 40 error, more is silent).
- * Undefined when it is neither.
+ * Parses the name of a level, or Python's number: up to 10 is `debug`, up to 20 `info`, up to 30 `warn`, above `error`.
+ * @returns undefined when the text is neither
  */
 export function parseLogLevel(text: string): LogLevel | undefined {
   const name = text.toLowerCase();

@@ -1,14 +1,14 @@
-const POLL = 500;
+const POLL_INTERVAL_MS = 500;
 
-/** Calls back once when the process `pid` is gone. Returns how to stop watching. */
-export function watchParent(pid: number, onGone: () => void): () => void {
-  // A child's ppid changes when its parent goes, even if another process takes the number.
+/** Calls `onExit` once when the process `pid` has ended. Returns a function that stops watching. */
+export function watchParent(pid: number, onExit: () => void): () => void {
+  // The ppid of a child changes when its parent ends, even if the system reuses the pid.
   const isOurParent = process.ppid === pid;
   const timer = setInterval(() => {
     if (isOurParent ? process.ppid === pid : isRunning(pid)) return;
     clearInterval(timer);
-    onGone();
-  }, POLL);
+    onExit();
+  }, POLL_INTERVAL_MS);
   timer.unref();
   return () => clearInterval(timer);
 }
@@ -18,7 +18,7 @@ function isRunning(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // Not permitted means that it is there.
+    // EPERM means that the process exists but belongs to another user.
     return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }

@@ -1,26 +1,27 @@
-/** A first-in, first-out queue whose shift does not move what is left. */
+/** A first-in, first-out queue whose `shift` takes constant time on average. */
 export class Fifo<T> {
-  #in: T[] = [];
-  #out: T[] = [];
+  #tail: T[] = [];
+  /** The older items, in reverse order. */
+  #head: T[] = [];
 
   push(item: T): void {
-    this.#in.push(item);
+    this.#tail.push(item);
   }
 
   shift(): T | undefined {
-    if (this.#out.length === 0) {
-      this.#out = this.#in.reverse();
-      this.#in = [];
+    if (this.#head.length === 0) {
+      this.#head = this.#tail.reverse();
+      this.#tail = [];
     }
-    return this.#out.pop();
+    return this.#head.pop();
   }
 
   clear(): void {
-    this.#in = [];
-    this.#out = [];
+    this.#tail = [];
+    this.#head = [];
   }
 
   get length(): number {
-    return this.#in.length + this.#out.length;
+    return this.#tail.length + this.#head.length;
   }
 }

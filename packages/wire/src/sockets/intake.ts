@@ -7,10 +7,13 @@ import {
   SignatureError,
 } from '@ipyparallel-js/protocol';
 
-/** Why a message was dropped: no message at all, a signature that is missing or wrong, the same message again. */
+/** Why a message was dropped: `malformed`, `forged` (no valid signature) or `replayed`. */
 export type DropReason = 'malformed' | 'forged' | 'replayed';
 
-/** Reads what comes in on the receivers of one process, each with a history of its own. What fails is only reported. */
+/**
+ * Decodes the messages that a process receives, with one replay history per channel. It reports invalid messages to
+ * `onDrop` instead of throwing.
+ */
 export class Intake {
   readonly #session: Session;
   readonly #onDrop: (reason: DropReason, channel: string, error: ProtocolError) => void;
@@ -21,7 +24,7 @@ export class Intake {
     this.#onDrop = onDrop;
   }
 
-  /** The message, verified and not seen before on this channel; undefined when it was dropped. */
+  /** Verifies and decodes a message; returns undefined when it was dropped. */
   decode(channel: string, frames: readonly Buffer[]): AnyMessage | undefined {
     let history = this.#histories.get(channel);
     if (history === undefined) {

@@ -2,39 +2,40 @@ import type { Dealer, Event, Publisher, Router, Subscriber, XPublisher } from 'z
 import { type Deadline, pause, waitFor } from '../waiting/wait.js';
 import { Fifo } from './fifo.js';
 
-/** Frames on their way out; a text is an identity or a topic. */
+/** The frames of an outgoing message; a string is an identity or a topic. */
 export type Frames = readonly (Uint8Array | string)[];
 
-/** The link of a connecting socket: up, down, or refused by the security handshake. */
+/** The state of a socket's connection: up, down, or refused in the security handshake. */
 export type LinkState = 'up' | 'down' | 'refused';
 
-/** What a socket tells its owner. */
+/** The callbacks of a {@link MessageSocket}. */
 export interface SocketEvents {
-  /** Sending, receiving or handling a message failed while the socket was open; it goes on. */
-  readonly onFailure: (doing: string, error: unknown) => void;
+  /** Sending, receiving or handling a message failed while the socket was open. The socket stays in use. */
+  readonly onFailure: (action: string, error: unknown) => void;
+  /** The connection came up, went down or was refused. */
   readonly onLink?: (state: LinkState) => void;
 }
 
-/** The zeromq sockets that are used here. */
+/** A zeromq socket of a supported type. */
 export type ZmqSocket = Router | Dealer | Publisher | XPublisher | Subscriber;
 
-const AFTER_FAILURE_MS = 100;
+const RECEIVE_RETRY_MS = 100;
 
 /**
- * One zeromq socket with its one reader loop and its one send queue: zeromq.js allows a single pending receive and a
- * single pending send per socket. The queue is unlimited; what must be bounded is bounded by who sends.
+ * A zeromq socket with one reader loop and one send queue, because zeromq.js allows a single pending receive and a
+ * single pending send per socket. The queue is unlimited; a sender that needs a limit must enforce it.
  */
 export class MessageSocket {
-  /** What it is for, in messages: `mux`, `registration`. */
+  /** The purpose of the socket, used in messages: for example `mux` or `registration`. */
   readonly name: string;
-  /** What it is connected to. */
+  /** The address that the socket connects to. */
   address = '';
-  /** Whether the link is up, as far as ZeroMQ has said. */
-  linked = false;
+  /** Whether the connection is up, according to the last event from ZeroMQ; tracked only with an `onLink` callback. */
+  isLinked = false;
   readonly #socket: ZmqSocket;
   readonly #events: SocketEvents;
   readonly #queue = new Fifo<Frames>();
-  #pumped: Promise<void> | undefined;
+  #pendingSends: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(name: string, socket: ZmqSocket, events: SocketEvents) {
@@ -44,98 +45,98 @@ export class MessageSocket {
     this.#watchLink();
   }
 
-  /** Connects; the link comes up later, and again after it broke. */
+  /** Starts to connect. ZeroMQ establishes the connection later, and again after it breaks. */
   connect(address: string): void {
     this.address = address;
     this.#socket.connect(address);
   }
 
-  /** Starts the reader loop: each multipart message, unverified. A handler that throws is reported; the loop goes on. */
+  /** Starts the reader loop: passes each multipart message, unverified, to `handler`. An error of `handler` is reported. */
   read(handler: (frames: Buffer[]) => void): void {
     const socket = this.#socket;
-    if (!('receive' in socket)) throw new TypeError(`the ${this.name} socket only sends`);
+    if (!('receive' in socket)) throw new TypeError(`the ${this.name} socket cannot receive messages`);
     void this.#readLoop(socket, handler);
   }
 
-  /** Queues a message; messages leave in order, once there is a link. Nothing leaves a closed socket. */
+  /** Queues a message. Messages are sent in order once the connection is up; a closed socket drops them. */
   send(frames: Frames): void {
-    if (this.#closed) return;
+    if (this.#isClosed) return;
     this.#queue.push(frames);
-    this.#pumped ??= this.#pump();
+    this.#pendingSends ??= this.#sendQueued();
   }
 
-  /** Waits until the link is up. */
+  /** Waits until the connection is up. The socket must have an `onLink` callback. */
   async waitUntilLinked(deadline: Deadline, onTimeout: (waitedMs: number) => Error): Promise<void> {
-    if (this.linked) return;
+    if (this.isLinked) return;
     await waitFor<void>(deadline, onTimeout, (resolve) => {
       this.#socket.events.on('handshake', () => resolve());
       return undefined;
     });
   }
 
-  /** Waits until what was queued is with ZeroMQ, `timeout` ms at most. */
+  /** Waits until ZeroMQ has accepted all queued messages, at most `timeout` ms. */
   async flush(timeout: number): Promise<void> {
-    if (this.#pumped === undefined) return;
-    const late = new AbortController();
-    await Promise.race([this.#pumped, pause(timeout, late.signal)]);
-    late.abort();
+    if (this.#pendingSends === undefined) return;
+    const timer = new AbortController();
+    await Promise.race([this.#pendingSends, pause(timeout, timer.signal)]);
+    timer.abort();
   }
 
   /**
-   * Closes the socket; idempotent. Resolves when what ZeroMQ has been given has left, or the socket's linger is over:
-   * a process that exits before that takes it along.
+   * Closes the socket and drops queued messages; idempotent. Resolves when ZeroMQ has sent the messages that it accepted,
+   * or when the socket's linger time is over. If the process exits earlier, these messages are lost.
    */
   close(): Promise<void> {
     this.#closing ??= new Promise((resolve) => {
       this.#queue.clear();
-      // Its monitor ends when ZeroMQ itself is done with the socket.
+      // The monitor ends when ZeroMQ has released the socket.
       this.#socket.events.on('end', () => resolve());
       this.#socket.close();
     });
     return this.#closing;
   }
 
-  /** Closes the socket at once, and waits for nothing. */
+  /** Closes the socket without waiting for messages to be sent. */
   abandon(): void {
     this.#closing ??= Promise.resolve();
     this.#queue.clear();
     this.#socket.close();
   }
 
-  get #closed(): boolean {
+  get #isClosed(): boolean {
     return this.#closing !== undefined;
   }
 
-  async #pump(): Promise<void> {
+  async #sendQueued(): Promise<void> {
     const socket = this.#socket;
-    // Whatever is queued in this turn goes out in this one.
+    // Lets the caller queue more messages before the first is sent.
     await Promise.resolve();
     for (let frames = this.#queue.shift(); frames !== undefined; frames = this.#queue.shift()) {
       try {
-        if (!('send' in socket)) throw new TypeError(`the ${this.name} socket only receives`);
+        if (!('send' in socket)) throw new TypeError(`the ${this.name} socket cannot send messages`);
         await socket.send(frames as Buffer[]);
       } catch (error) {
-        if (this.#closed) break;
+        if (this.#isClosed) break;
         this.#events.onFailure(`sending on ${this.name}`, error);
       }
     }
-    this.#pumped = undefined;
+    this.#pendingSends = undefined;
   }
 
   async #readLoop(
     socket: Extract<ZmqSocket, { receive: unknown }>,
     handler: (frames: Buffer[]) => void,
   ): Promise<void> {
-    while (!this.#closed) {
+    while (!this.#isClosed) {
       let frames: Buffer[];
       try {
         frames = await socket.receive();
       } catch (error) {
         // Closing a socket rejects its pending receive.
-        if (this.#closed) return;
+        if (this.#isClosed) return;
         this.#events.onFailure(`receiving on ${this.name}`, error);
-        // A socket that fails again and again must not keep the thread busy.
-        await pause(AFTER_FAILURE_MS);
+        // The pause keeps a socket that fails repeatedly from blocking the thread.
+        await pause(RECEIVE_RETRY_MS);
         continue;
       }
       try {
@@ -148,13 +149,13 @@ export class MessageSocket {
 
   #watchLink(): void {
     const { onLink } = this.#events;
-    // The monitor of a socket costs a second socket: only where somebody asks.
+    // Monitoring needs a second socket, so it is started only for a listener.
     if (onLink === undefined) return;
     const on = (types: readonly Event['type'][], state: LinkState): void => {
       for (const type of types) {
         this.#socket.events.on(type, () => {
-          this.linked = state === 'up';
-          if (!this.#closed) onLink(state);
+          this.isLinked = state === 'up';
+          if (!this.#isClosed) onLink(state);
         });
       }
     };

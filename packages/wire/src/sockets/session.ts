@@ -1,9 +1,9 @@
 import { type ClientConnectionInfo, Session } from '@ipyparallel-js/protocol';
 
-/** The session of this process with the controller of a connection file: its key, packer and scheme; our clock and pid. */
+/** Creates a session with the key and packer of a connection file, and the clock and pid of this process. */
 export function createSession(
   info: Pick<ClientConnectionInfo, 'key' | 'signature_scheme' | 'pack' | 'unpack'>,
-  own: { readonly session?: string; readonly username?: string } = {},
+  identity: { readonly session?: string; readonly username?: string } = {},
 ): Session {
   return new Session({
     key: info.key,
@@ -12,6 +12,6 @@ export function createSession(
     unpack: info.unpack,
     now: () => new Date(),
     pid: process.pid,
-    ...own,
+    ...identity,
   });
 }

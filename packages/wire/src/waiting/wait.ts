@@ -1,34 +1,35 @@
 import { TimeoutError, UsageError } from '@ipyparallel-js/protocol';
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 
-/** What everything that waits takes. */
+/** The options of every method that waits. */
 export interface WaitOptions {
-  /** Milliseconds; `Infinity` is allowed. The default is said where it is used. */
+  /** How long to wait, in ms; `Infinity` waits without limit. Each method documents its default. */
   readonly timeout?: number;
-  /** Ends the wait here, with `signal.reason`; what was asked of the hub may still be carried out there. */
+  /** Ends the wait with `signal.reason`. A request already sent to the hub is not cancelled. */
   readonly signal?: AbortSignal;
 }
 
 export const WAIT_OPTIONS: OptionNames<WaitOptions> = { timeout: true, signal: true };
 
-/** One deadline for one request, handed down through all that it waits for. */
+/** The deadline of one request, shared by all waits of that request. */
 export interface Deadline {
-  /** The time allowed in all, in ms. */
+  /** The total time, in ms. */
   readonly timeout: number;
   readonly signal: AbortSignal | undefined;
-  /** What is left of it, in ms; never negative. */
+  /** The remaining time, in ms; never negative. */
   remaining(): number;
-  /** How long it has run, in ms. */
+  /** The time since the start, in ms. */
   elapsed(): number;
 }
 
-/** Starts a deadline. @throws UsageError for a time-out that is no number of milliseconds */
+/**
+ * Starts a deadline.
+ * @throws {UsageError} when `timeout` is not a number of milliseconds >= 0
+ */
 export function startDeadline(options: WaitOptions, defaultTimeout: number): Deadline {
   const timeout = options.timeout ?? defaultTimeout;
   if (typeof timeout !== 'number' || Number.isNaN(timeout) || timeout < 0) {
-    throw new UsageError(
-      `timeout is a number of milliseconds, 0 or more, or Infinity; not ${String(timeout)}`,
-    );
+    throw new UsageError(`timeout must be a number of milliseconds >= 0 or Infinity, got ${String(timeout)}`);
   }
   const start = performance.now();
   return {
@@ -39,12 +40,12 @@ export function startDeadline(options: WaitOptions, defaultTimeout: number): Dea
   };
 }
 
-/** setTimeout fires at once for more than this. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+/** The maximum delay of setTimeout, in ms; with a greater one it fires at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Waits for what `start` sets off, within the deadline: rejects with `signal.reason` on abort and with what
- * `onTimeout` makes when time is up. `start` returns its clean-up, which always runs once.
+ * Starts an operation and waits until it calls `resolve` or `reject`. The promise rejects with `signal.reason` on abort,
+ * and with the error of `onTimeout` at the deadline. The function that `start` returns runs once, however the wait ends.
  */
 export function waitFor<T>(
   deadline: Deadline,
@@ -77,7 +78,7 @@ export function waitFor<T>(
           if (deadline.remaining() > 0) arm();
           else finish(() => reject(onTimeout(deadline.elapsed())));
         },
-        Math.min(left, LONGEST_TIMER),
+        Math.min(left, MAX_TIMER_MS),
       );
     };
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -90,7 +91,7 @@ export function waitFor<T>(
   });
 }
 
-/** Waits for a promise within the deadline. The promise itself goes on. */
+/** Waits for a promise until the deadline. The operation behind the promise is not cancelled. */
 export function withinDeadline<T>(
   deadline: Deadline,
   promise: PromiseLike<T>,
@@ -102,7 +103,7 @@ export function withinDeadline<T>(
   });
 }
 
-/** Sleeps; ends early, without an error, when the signal aborts. */
+/** Waits `ms` milliseconds, or until the signal aborts; never rejects. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) {
@@ -114,17 +115,20 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
       signal?.removeEventListener('abort', done);
       resolve();
     };
-    const timer = setTimeout(done, Math.min(ms, LONGEST_TIMER));
+    const timer = setTimeout(done, Math.min(ms, MAX_TIMER_MS));
     signal?.addEventListener('abort', done, { once: true });
   });
 }
 
-/** `12.3 s`, `250 ms`: a time for an error message. */
+/** Formats a time for an error message: `12.3 s`, `250 ms`. */
 export function formatMs(ms: number): string {
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }
 
-/** A TimeoutError whose message ends in the time waited. */
-export function timeoutError(what: string, waitedMs: number, hint = ''): TimeoutError {
-  return new TimeoutError(`${what} within ${formatMs(waitedMs)}${hint === '' ? '' : `; ${hint}`}`, waitedMs);
+/** Creates a TimeoutError with the message `problem within 12.3 s; hint`. */
+export function timeoutError(problem: string, waitedMs: number, hint = ''): TimeoutError {
+  return new TimeoutError(
+    `${problem} within ${formatMs(waitedMs)}${hint === '' ? '' : `; ${hint}`}`,
+    waitedMs,
+  );
 }
