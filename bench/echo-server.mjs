@@ -1,8 +1,0 @@
-// A bare zeromq.js ROUTER that sends back what it gets: the limit of any request and reply between two processes.
-import { Router } from 'zeromq';
-
-const socket = new Router({ linger: 0 });
-await socket.bind('tcp://127.0.0.1:*');
-process.send?.(socket.lastEndpoint);
-process.on('disconnect', () => process.exit(0));
-for await (const frames of socket) await socket.send(frames);

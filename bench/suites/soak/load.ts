@@ -1,0 +1,189 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { Client, type ExecuteReply } from '@ipyparallel-js/client';
+import { WatchCheck } from './watch-check.js';
+
+export interface LoadCounts {
+  readonly results: number;
+  readonly events: number;
+  /** The number of records that the watch of all tasks contains. */
+  readonly watched: number;
+}
+
+const KEYS = ['client_uuid', 'engine_uuid', 'completed', 'result_content', 'stdout'] as const;
+/** The timeout of every wait, in ms. */
+const TIMEOUT = 60_000;
+const STANDSTILL_MS = 10_000;
+
+/** Repeats submissions, watches, queries and result reads until it is stopped. */
+export class Load {
+  readonly #rc: Client;
+  readonly #otherClient: Client;
+  readonly #language: 'javascript' | 'python';
+  readonly #stop: AbortSignal;
+  readonly #all = new WatchCheck<{ readonly msg_id: string }>();
+  #results = 0;
+  #events = 0;
+  #next = 0;
+
+  constructor(rc: Client, otherClient: Client, language: 'javascript' | 'python', stop: AbortSignal) {
+    this.#rc = rc;
+    this.#otherClient = otherClient;
+    this.#language = language;
+    this.#stop = stop;
+  }
+
+  get counts(): LoadCounts {
+    return { results: this.#results, events: this.#events + this.#all.events, watched: this.#all.known.size };
+  }
+
+  get faults(): readonly string[] {
+    return this.#all.faults;
+  }
+
+  /** Runs until the stop signal aborts. Rejects with the first error. */
+  async run(inFlight: number, rate: number): Promise<void> {
+    const everything = this.#rc.dbQuery({}, KEYS).watch();
+    const watching = everything.subscribe({
+      next: this.#all.handleEvent,
+      error: (error: unknown) => this.#all.faults.push(`the watch failed: ${String(error)}`),
+    });
+    try {
+      await Promise.all([
+        ...Array.from({ length: inFlight }, () =>
+          this.#repeat(async () => {
+            const due = sleep((inFlight / rate) * 1000);
+            await this.#runTask();
+            await due;
+          }),
+        ),
+        this.#repeat(() => this.#readOtherResults()),
+        this.#repeat(() => this.#watchBriefly()),
+        this.#repeat(() => this.#query()),
+        this.#watchSlowly(),
+      ]);
+      await sleep(0);
+    } finally {
+      this.#finish = () => watching.unsubscribe();
+    }
+  }
+
+  /** Reports a fault if tasks end but the watch of all tasks has emitted no event for ten seconds. */
+  checkWatchProgress(): void {
+    const now = performance.now();
+    if (this.#all.events > this.#seen.events || this.#results < this.#seen.results + 10) {
+      this.#seen = { events: this.#all.events, results: this.#results, at: now };
+    } else if (now - this.#seen.at > STANDSTILL_MS) {
+      this.#all.faults.push(`the watch emitted no event for ${Math.round(now - this.#seen.at)} ms`);
+      this.#seen = { events: this.#all.events, results: this.#results, at: now };
+    }
+  }
+
+  #seen = { events: 0, results: 0, at: performance.now() };
+  #finish: () => void = () => undefined;
+
+  /** Waits until the watch contains the same records as the hub. */
+  async waitForConsistency(connectionFile: string): Promise<void> {
+    await using reader = await Client.connect({ connectionFile });
+    const until = performance.now() + TIMEOUT;
+    for (;;) {
+      const truth = new Map(
+        (await reader.dbQuery({}, KEYS)).map((record) => [record.msg_id, record] as const),
+      );
+      if (isDeepStrictEqual(new Map(this.#all.known), truth)) break;
+      if (performance.now() > until) {
+        this.#all.faults.push(
+          `the watch contains ${this.#all.known.size} records and the hub ${truth.size}, or their content differs`,
+        );
+        break;
+      }
+      await sleep(100);
+    }
+    if (this.#rc.outstanding.length > 0)
+      this.#all.faults.push(`${this.#rc.outstanding.length} tasks are outstanding`);
+    this.#finish();
+  }
+
+  async #repeat(step: () => Promise<void>): Promise<void> {
+    while (!this.#stop.aborted) await step();
+  }
+
+  /** Runs one task, alternately direct and load-balanced. Reads all results except every twentieth. */
+  async #runTask(): Promise<void> {
+    const n = this.#next++;
+    const [id = 0] = this.#rc.ids;
+    const view = n % 2 === 0 ? this.#rc.directView(id) : this.#rc.loadBalancedView();
+    const code =
+      this.#language === 'python' ? `print(${n}); 'r' * 2000` : `console.log(${n}); 'r'.repeat(2000)`;
+    const result = view.execute(code);
+    if (n % 20 === 0) {
+      await result.wait({ timeout: TIMEOUT });
+    } else {
+      const { stdout } = (await result.get({ timeout: TIMEOUT })) as ExecuteReply;
+      if (stdout !== `${n}\n`) throw new Error(`task ${n} printed ${JSON.stringify(stdout)}`);
+    }
+    this.#results++;
+  }
+
+  /** Reads a result of another client, and one of a task that fails. */
+  async #readOtherResults(): Promise<void> {
+    const otherTask = this.#otherClient.loadBalancedView().execute('6 * 7');
+    const { text } = await this.#rc
+      .getResult<ExecuteReply>(otherTask.msgIds[0] ?? '')
+      .get({ timeout: TIMEOUT });
+    if (text !== '42') throw new Error(`another client's task returned ${text} instead of 42`);
+    const failure = await this.#rc
+      .loadBalancedView()
+      .execute('nobody.knows')
+      .get({ timeout: TIMEOUT })
+      .then(
+        () => 'no failure',
+        (error: Error) => error.name,
+      );
+    if (!/RemoteError/.test(failure))
+      throw new Error(`a failing task ended with ${failure} instead of a RemoteError`);
+    this.#results += 2;
+    await sleep(20);
+  }
+
+  /** Opens a watch and closes it after some events. */
+  async #watchBriefly(): Promise<void> {
+    let seen = 0;
+    const open = this.#rc.dbQuery({ completed: null }, KEYS).watch({ signal: this.#stop });
+    await this.#untilStopped(async () => {
+      for await (const _ of open) {
+        this.#events++;
+        if (++seen > 10) break;
+      }
+    });
+    await sleep(100);
+  }
+
+  /** Reads a watch slowly. */
+  async #watchSlowly(): Promise<void> {
+    const mine = { client_uuid: this.#rc.session.session };
+    const paced = this.#rc.dbQuery(mine).watch({ pace: 200, signal: this.#stop });
+    await this.#untilStopped(async () => {
+      for await (const _ of paced) {
+        this.#events++;
+        await sleep(20);
+      }
+    });
+  }
+
+  /** Runs a step and ignores its error after the stop signal. */
+  async #untilStopped(step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (error) {
+      if (!this.#stop.aborted) throw error;
+    }
+  }
+
+  async #query(): Promise<void> {
+    await this.#rc.dbQuery({ completed: { $ne: null } }).count();
+    await this.#rc.dbQuery({ stdout: { $ne: '' } }, { keys: KEYS, limit: 50, sort: { completed: -1 } });
+    await this.#rc.queueStatus();
+    await sleep(100);
+  }
+}
