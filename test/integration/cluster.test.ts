@@ -113,7 +113,9 @@ describe('Cluster', () => {
     await waitFor(async () => (await processesOf(cluster)).length < running.length, {
       what: "the engine's own process to go with it",
     });
-    await expect(cluster.killEngine(2)).rejects.toThrow('no engine 2 of this cluster runs; running: 0');
+    await expect(cluster.killEngine(2)).rejects.toThrow(
+      'this cluster has no running engine 2; running engines: 0',
+    );
   });
 
   it('runs in a profile directory of the caller, and takes only its own files away', async () => {
@@ -145,11 +147,11 @@ describe('Cluster', () => {
 describe('Cluster.start, when it cannot', () => {
   it('refuses options that cannot be', async () => {
     const wrong = (options: object) => Cluster.start(options);
-    await expect(wrong({ n: -1 })).rejects.toThrow('n is a number of engines');
+    await expect(wrong({ n: -1 })).rejects.toThrow('n must be a number of engines');
     await expect(wrong({ n: 1.5 })).rejects.toBeInstanceOf(UsageError);
-    await expect(wrong({ n: 1, engines: { javascript: 1 } })).rejects.toThrow('leave n away');
-    await expect(wrong({ engines: { ruby: 1 } })).rejects.toThrow('not ruby');
-    await expect(wrong({ engines: 'ruby' })).rejects.toThrow('not "ruby"');
+    await expect(wrong({ n: 1, engines: { javascript: 1 } })).rejects.toThrow('not both');
+    await expect(wrong({ engines: { ruby: 1 } })).rejects.toThrow('got ruby');
+    await expect(wrong({ engines: 'ruby' })).rejects.toThrow('got "ruby"');
     await expect(wrong({ controller: 'other' })).rejects.toThrow("'embedded' or 'python'");
     await expect(wrong({ clusterId: '../x' })).rejects.toThrow('clusterId');
     await expect(wrong({ timeout: -1 })).rejects.toThrow('timeout');

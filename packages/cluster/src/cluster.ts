@@ -14,7 +14,7 @@ import {
   withinDeadline,
 } from '@ipyparallel-js/wire';
 import { childEnv, controllerCommand, engineCommand } from './launch/commands.js';
-import { endedTooEarly, lostAPort, portTaken } from './launch/diagnose.js';
+import { earlyExitError, hasPortConflict, portConflictError } from './launch/diagnose.js';
 import { EngineProcess } from './launch/engine-process.js';
 import { ClusterError } from './launch/errors.js';
 import {
@@ -32,20 +32,20 @@ import { unregisterEngine } from './launch/unregister.js';
 import { Child, type ProcessExit } from './processes/child.js';
 import { endProcesses, sendSignal } from './processes/end-processes.js';
 import { Guard } from './processes/guard.js';
-import { ignoreSignals, stopOnSignals } from './processes/signals.js';
+import { releaseSignals, stopOnSignals } from './processes/signals.js';
 
 /** A process of a cluster. */
 export interface ClusterProcess {
   readonly pid: number;
-  /** The file that both its output streams go to. */
+  /** The file with both output streams of the process. */
   readonly log: string;
-  /** How it ended; undefined while it runs. */
+  /** How the process ended; undefined while it runs. */
   readonly exited: ProcessExit | undefined;
 }
 
 /** An engine of a cluster. */
 export interface ClusterEngine extends ClusterProcess {
-  /** The id that the hub gave it. */
+  /** The id that the hub assigned. */
   readonly id: number;
   readonly language: EngineKind;
 }
@@ -55,7 +55,7 @@ export interface ClusterController extends ClusterProcess {
   readonly kind: ControllerKind;
 }
 
-/** Options of {@link Cluster.connect}: those of a client, without what says where to connect. */
+/** Options of {@link Cluster.connect}: those of a client, except the location of the controller. */
 export type ClusterClientOptions = Omit<
   ClientOptions,
   | 'connectionFile'
@@ -68,18 +68,18 @@ export type ClusterClientOptions = Omit<
   | 'sshOptions'
 >;
 
-/** How long a process may take to end when asked to, in ms. Stock launchers allow about as much. */
+/** How long a process may take to end after SIGTERM, in ms. Python's launchers wait about as long. */
 const GRACE_MS = 3_000;
 const FILE_POLL_MS = 20;
 const ATTEMPTS = 3;
 
 /**
- * A controller and engines as child processes, in a directory of their own. Everything ends with `stop()`, on Ctrl-C,
- * and when this process is gone, however it went. It keeps the process alive until it is stopped.
- * Mirrors ipyparallel `Cluster`.
+ * A controller and engines as child processes with their own directory. All of them end with `stop()`, on Ctrl-C, and when
+ * this process ends for any reason. A cluster keeps this process alive until it is stopped. Mirrors ipyparallel's
+ * `Cluster`.
  */
 export class Cluster implements AsyncDisposable {
-  /** Holds the logs and, unless another was given, the profile directory; removed by `stop()`. */
+  /** Contains the logs and, unless `profileDir` was passed, the profile directory; `stop()` removes it. */
   readonly directory: string;
   readonly profileDir: string;
   /** The client's connection file. */
@@ -100,14 +100,16 @@ export class Cluster implements AsyncDisposable {
     this.connectionFile = files.client;
     this.engineConnectionFile = files.engine;
     this.#guard = new Guard();
-    for (const path of this.#ownPaths()) this.#guard.tell({ remove: path });
+    for (const path of this.#temporaryPaths()) this.#guard.send({ remove: path });
     if (options.handleSignals) stopOnSignals(this);
     this.#controller = this.#startController(options.controllerArgs);
   }
 
   /**
-   * Starts a controller and engines; resolves when the hub serves and all engines are registered there.
-   * @throws UsageError, ClusterError with the end of the log, TimeoutError naming what was not ready, `signal.reason`
+   * Starts a controller and engines. Resolves when the hub is ready and all engines are registered.
+   * @throws {UsageError} when an option is invalid.
+   * @throws {ClusterError} when a process cannot start or ends early; the message contains the end of its log.
+   * @throws {TimeoutError} naming the process that was not ready in time.
    */
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
     const resolved = resolveClusterOptions(options, process.env);
@@ -116,12 +118,12 @@ export class Cluster implements AsyncDisposable {
       deadline.signal?.throwIfAborted();
       const cluster = new Cluster(resolved);
       try {
-        await cluster.#ready(deadline);
+        await cluster.#waitUntilReady(deadline);
         return cluster;
       } catch (error) {
-        const again = lostAPort(cluster.#controller) && attempt < ATTEMPTS && deadline.remaining() > 0;
+        const retry = hasPortConflict(cluster.#controller) && attempt < ATTEMPTS && deadline.remaining() > 0;
         await cluster.stop();
-        if (!again) throw error;
+        if (!retry) throw error;
       }
     }
   }
@@ -131,7 +133,7 @@ export class Cluster implements AsyncDisposable {
     return { kind: this.#options.controller, pid, log, exited: exit };
   }
 
-  /** The engines, by id; those that have ended stay in the list. */
+  /** The engines in the order of their ids, including engines that have ended. */
   get engines(): readonly ClusterEngine[] {
     return this.#engines
       .flatMap(({ id, kind, child: { pid, log, exit } }) =>
@@ -140,15 +142,17 @@ export class Cluster implements AsyncDisposable {
       .sort((a, b) => a.id - b.id);
   }
 
-  /** A client of this cluster. The caller closes it. */
+  /** Connects a client to this cluster. The caller must close it. */
   async connect(options: ClusterClientOptions = {}): Promise<Client> {
     this.#assertRunning();
     return await Client.connect({ ...options, connectionFile: this.connectionFile });
   }
 
   /**
-   * Starts more engines: a number of the cluster's own language, or so many of each. Gives their ids once the hub knows
-   * them all. The time-out is that of the start by default. @throws as {@link Cluster.start}
+   * Starts more engines: a number in the cluster's language, or a number of each language. The default timeout is that of
+   * the start.
+   * @returns The ids, once the hub lists all new engines.
+   * @throws As {@link Cluster.start}.
    */
   async startEngines(engines: number | EngineCounts, options: WaitOptions = {}): Promise<number[]> {
     checkOptions(options, WAIT_OPTIONS, 'startEngines');
@@ -162,7 +166,7 @@ export class Cluster implements AsyncDisposable {
     return await this.#startEngines(counts, rc, deadline);
   }
 
-  /** Ends an engine: asks it to, and kills it when it does not. Resolves when it has ended. */
+  /** Ends an engine with SIGTERM, and with SIGKILL after three seconds. Resolves when it has ended. */
   async stopEngine(id: number): Promise<void> {
     const { child } = this.#engine(id);
     await endProcesses([child.pid], GRACE_MS);
@@ -170,8 +174,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Sends a signal to an engine. For SIGKILL, the default, it takes the engine's own children along and resolves when
-   * the engine has ended; for others when it is sent.
+   * Sends a signal to an engine. SIGKILL, the default, also kills the engine's children, and the promise resolves when the
+   * engine has ended. For other signals the promise resolves when the signal is sent.
    */
   async killEngine(id: number, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const { child } = this.#engine(id);
@@ -184,9 +188,9 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Kills the controller, if it still runs, and starts another in its place, which takes over its ports, its key and its
-   * engines (`--restore`). Resolves when the hub serves; engines come back with their next heartbeats.
-   * @throws as {@link Cluster.start}
+   * Kills the controller if it still runs, and starts another one with its ports, key and engines (`--restore`). Resolves
+   * when the hub is ready; engines return with their next heartbeats.
+   * @throws As {@link Cluster.start}.
    */
   async restartController(options: WaitOptions = {}): Promise<void> {
     checkOptions(options, WAIT_OPTIONS, 'restartController');
@@ -197,10 +201,10 @@ export class Cluster implements AsyncDisposable {
     await withinDeadline(deadline, exited, (waited) => timeoutError('the controller did not end', waited));
     this.#assertRunning();
     this.#controller = this.#startController([...this.#options.controllerArgs, '--restore']);
-    await this.#serving(deadline, async () => {});
+    await this.#whenServing(deadline, async () => {});
   }
 
-  /** Ends engines and controller, killing what does not end by itself, and removes their directory; idempotent. */
+  /** Ends the engines and the controller with SIGTERM, then SIGKILL, and removes their directory; idempotent. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
@@ -210,34 +214,37 @@ export class Cluster implements AsyncDisposable {
     return this.stop();
   }
 
-  async #ready(deadline: Deadline): Promise<void> {
-    await this.#serving(deadline, async (rc, patience) => {
-      await this.#startEngines(this.#options.counts, rc, patience);
-      if (lostAPort(this.#controller)) throw portTaken(this.#controller);
+  async #waitUntilReady(deadline: Deadline): Promise<void> {
+    await this.#whenServing(deadline, async (rc, combined) => {
+      await this.#startEngines(this.#options.counts, rc, combined);
+      if (hasPortConflict(this.#controller)) throw portConflictError(this.#controller);
     });
   }
 
-  /** Waits until the controller serves, and for what is to be done then; fails when it ends meanwhile. */
-  async #serving(deadline: Deadline, then: (rc: Client, patience: Deadline) => Promise<void>): Promise<void> {
+  /** Runs `action` once the controller serves. Fails if the controller ends before `action` has completed. */
+  async #whenServing(
+    deadline: Deadline,
+    action: (rc: Client, combined: Deadline) => Promise<void>,
+  ): Promise<void> {
     const controller = this.#controller;
     const lost = new AbortController();
     void controller.exited.then(() => lost.abort());
     const signals = deadline.signal === undefined ? [lost.signal] : [lost.signal, deadline.signal];
-    const patience: Deadline = { ...deadline, signal: AbortSignal.any(signals) };
+    const combined: Deadline = { ...deadline, signal: AbortSignal.any(signals) };
     try {
-      await this.#untilServing(patience);
-      await using rc = await this.#connectWithin(patience);
-      await then(rc, patience);
+      await this.#waitForFiles(combined);
+      await using rc = await this.#connectWithin(combined);
+      await action(rc, combined);
     } catch (error) {
       if (this.#stopping !== undefined)
-        throw new ClusterError('CLUSTER_STOPPED', 'the cluster was stopped while it started');
+        throw new ClusterError('CLUSTER_STOPPED', 'the cluster was stopped during its start');
       if (lost.signal.aborted)
-        throw endedTooEarly(controller, 'controller', this.#pythonOf(this.#options.controller));
+        throw earlyExitError(controller, 'controller', this.#pythonOf(this.#options.controller));
       throw error;
     }
   }
 
-  async #untilServing(deadline: Deadline): Promise<void> {
+  async #waitForFiles(deadline: Deadline): Promise<void> {
     const files = [this.connectionFile, this.engineConnectionFile];
     while (!files.every((file) => existsSync(file))) {
       deadline.signal?.throwIfAborted();
@@ -265,12 +272,12 @@ export class Cluster implements AsyncDisposable {
       const ids = await withinDeadline(
         deadline,
         Promise.all(engines.map((engine) => this.#idOf(engine))),
-        (waited) => lateEngines(engines, waited),
+        (waited) => lateEnginesError(engines, waited),
       );
       const ends = engines.map((engine) =>
-        engine.child.exited.then(() => Promise.reject(this.#tooEarly(engine))),
+        engine.child.exited.then(() => Promise.reject(this.#earlyExit(engine))),
       );
-      await Promise.race([untilKnown(rc, ids, deadline), ...ends]);
+      await Promise.race([waitUntilListed(rc, ids, deadline), ...ends]);
       return ids;
     } catch (error) {
       await endProcesses(
@@ -304,19 +311,19 @@ export class Cluster implements AsyncDisposable {
 
   async #idOf(engine: EngineProcess): Promise<number> {
     const id = await engine.registered;
-    if (id === undefined) throw this.#tooEarly(engine);
+    if (id === undefined) throw this.#earlyExit(engine);
     return id;
   }
 
-  #tooEarly({ child, kind }: EngineProcess): ClusterError {
-    return endedTooEarly(child, 'engine', this.#pythonOf(kind));
+  #earlyExit({ child, kind }: EngineProcess): ClusterError {
+    return earlyExitError(child, 'engine', this.#pythonOf(kind));
   }
 
   async #onEngineExit({ id, kind }: EngineProcess): Promise<void> {
-    // A Python engine has a nanny for that.
+    // The nanny of a Python engine unregisters it.
     if (id === undefined || kind === 'python' || this.#stopping !== undefined) return;
     if (this.#controller.exit !== undefined) return;
-    // Where the notice cannot be sent, missed heartbeats tell the hub.
+    // If this fails, the hub detects the missed heartbeats.
     await unregisterEngine(this.engineConnectionFile, id).catch(() => undefined);
   }
 
@@ -324,15 +331,15 @@ export class Cluster implements AsyncDisposable {
     const engines = this.#engines.map(({ child }) => child);
     const running = (children: readonly Child[]): number[] =>
       children.filter((child) => child.exit === undefined && child.pid > 0).map((child) => child.pid);
-    // Engines first: their nannies tell the controller.
+    // Engines first, because their nannies notify the controller.
     await endProcesses(running(engines), GRACE_MS);
     await endProcesses(running([this.#controller]), GRACE_MS);
     await Promise.all([this.#controller, ...engines].map((child) => child.exited));
-    for (const path of this.#ownPaths()) {
+    for (const path of this.#temporaryPaths()) {
       await rm(path, { recursive: true, force: true, maxRetries: 3 });
     }
     await this.#guard.release();
-    ignoreSignals(this);
+    releaseSignals(this);
   }
 
   #startController(args: readonly string[]): Child {
@@ -348,8 +355,8 @@ export class Cluster implements AsyncDisposable {
     );
   }
 
-  /** What is removed in the end: all but connection files that are there for another run. */
-  #ownPaths(): string[] {
+  /** The paths to remove at the end: all except connection files that are kept for another run. */
+  #temporaryPaths(): string[] {
     if (keepsFiles(this.#options.controllerArgs)) return [this.directory];
     return [this.connectionFile, this.engineConnectionFile, this.directory];
   }
@@ -362,7 +369,7 @@ export class Cluster implements AsyncDisposable {
     if (engine !== undefined) return engine;
     const ids = this.engines.filter(({ exited }) => exited === undefined).map((running) => running.id);
     throw new UsageError(
-      `no engine ${id} of this cluster runs; ${ids.length === 0 ? 'none does' : `running: ${ids.join(', ')}`}`,
+      `this cluster has no running engine ${id}; running engines: ${ids.length === 0 ? 'none' : ids.join(', ')}`,
     );
   }
 
@@ -370,7 +377,7 @@ export class Cluster implements AsyncDisposable {
     if (this.#stopping !== undefined) throw new ClusterError('CLUSTER_STOPPED', 'the cluster was stopped');
   }
 
-  /** A profile of one's own comes with an IPython directory of one's own: nothing is made in the user's home. */
+  /** With a temporary profile, the children also get a temporary IPython directory and create nothing in the home directory. */
   #env(): NodeJS.ProcessEnv {
     return childEnv(this.#options.profileDir === undefined ? this.directory : undefined);
   }
@@ -380,8 +387,8 @@ export class Cluster implements AsyncDisposable {
   }
 }
 
-/** The hub announces an engine at its first heartbeat, after the engine has its id. */
-async function untilKnown(rc: Client, ids: readonly number[], deadline: Deadline): Promise<void> {
+/** Waits until the hub lists these engines, which it does at their first heartbeats after they have received an id. */
+async function waitUntilListed(rc: Client, ids: readonly number[], deadline: Deadline): Promise<void> {
   while (!ids.every((id) => rc.engines.has(id))) {
     await rc.waitForEngines(rc.ids.length + 1, {
       timeout: deadline.remaining(),
@@ -390,7 +397,7 @@ async function untilKnown(rc: Client, ids: readonly number[], deadline: Deadline
   }
 }
 
-function lateEngines(engines: readonly EngineProcess[], waited: number): Error {
+function lateEnginesError(engines: readonly EngineProcess[], waited: number): Error {
   const late = engines.filter(({ id }) => id === undefined);
   const [first] = late;
   const log =

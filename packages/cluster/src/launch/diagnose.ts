@@ -1,45 +1,44 @@
 import type { Child } from '../processes/child.js';
 import { ClusterError } from './errors.js';
 
-/** Why a controller or an engine ended before it was ready, in words that help. */
-export function endedTooEarly(
+/** Creates the error for a controller or an engine that ended before it was ready. */
+export function earlyExitError(
   child: Child,
-  what: 'controller' | 'engine',
+  role: 'controller' | 'engine',
   python: string | undefined,
 ): ClusterError {
   const log = child.readLog();
   if (child.failure !== undefined) {
-    const problem = `${python} cannot be run (${child.failure.code ?? child.failure.message})`;
     return new ClusterError(
       'PYTHON_NOT_FOUND',
-      `the ${what} needs Python, and ${problem}: install Python 3, or name the interpreter with the option python or the environment variable PYTHON`,
+      `the ${role} needs Python, and ${python} cannot be run (${child.failure.code ?? child.failure.message}): install Python 3, or set the option python or the environment variable PYTHON to an interpreter`,
       { cause: child.failure },
     );
   }
   if (python !== undefined && /No module named '?ipyparallel/.test(log)) {
     return new ClusterError(
       'IPYPARALLEL_NOT_INSTALLED',
-      `the ${what} needs ipyparallel 7 or newer, and ${python} has none: install it with ${python} -m pip install ipyparallel, or name another interpreter with the option python or the environment variable PYTHON`,
+      `the ${role} needs ipyparallel 7 or newer, and ${python} cannot import it: install it with ${python} -m pip install ipyparallel, or set the option python or the environment variable PYTHON to another interpreter`,
     );
   }
   return new ClusterError(
-    what === 'controller' ? 'CONTROLLER_ENDED' : 'ENGINE_ENDED',
-    `the ${what} ended with ${child.describeExit()} before it was ready; its log ends:\n${child.logTail()}`,
+    role === 'controller' ? 'CONTROLLER_ENDED' : 'ENGINE_ENDED',
+    `the ${role} ended with ${child.describeExit()} before it was ready; its log ends:\n${child.logTail()}`,
   );
 }
 
 /**
- * A stock controller picks its ports before its children bind them. When another process is quicker, that child dies
- * and the rest goes on without it.
+ * Whether a child of a stock controller found its port in use. The controller selects ports before its children bind
+ * them. When another process binds one first, that child ends and the others continue without it.
  */
-export function lostAPort(controller: Child): boolean {
+export function hasPortConflict(controller: Child): boolean {
   return controller.readLog().includes('Address already in use');
 }
 
-/** What is left to say when that happened again and again. */
-export function portTaken(controller: Child): ClusterError {
+/** Creates the error for a port conflict on every attempt. */
+export function portConflictError(controller: Child): ClusterError {
   return new ClusterError(
     'CONTROLLER_ENDED',
-    `a part of the controller found its port taken and ended; its log ends:\n${controller.logTail()}`,
+    `a process of the controller ended because its port was in use; its log ends:\n${controller.logTail()}`,
   );
 }

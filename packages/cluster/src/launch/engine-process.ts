@@ -4,31 +4,31 @@ import type { EngineKind } from './options.js';
 
 const POLL_MS = 50;
 
-/** An engine that was started: its process, and its id once the hub has given one. */
+/** The process of an engine, and its id once the hub has assigned one. */
 export class EngineProcess {
   readonly kind: EngineKind;
   readonly child: Child;
-  /** Undefined until the hub has given one. */
+  /** Undefined until the hub has assigned one. */
   id: number | undefined;
-  /** Resolves with the id; with undefined when the engine ended without one. */
+  /** Resolves with the id, or with undefined when the engine ended without one. */
   readonly registered: Promise<number | undefined>;
-  #onId: (id: number) => void = () => {};
+  #resolveId: (id: number) => void = () => {};
 
-  /** `start` gets what is to be called with each message of the process. */
+  /** `start` must pass each message of the process to `onMessage`. */
   constructor(kind: EngineKind, start: (onMessage: (message: unknown) => void) => Child) {
     this.kind = kind;
-    const given = new Promise<number>((resolve) => {
-      this.#onId = resolve;
+    const assigned = new Promise<number>((resolve) => {
+      this.#resolveId = resolve;
     });
     this.child = start((message) => this.#receive(message));
     if (kind === 'python') void this.#watchLog();
-    this.registered = Promise.race([given, this.child.exited.then(() => undefined)]).then((id) => {
+    this.registered = Promise.race([assigned, this.child.exited.then(() => undefined)]).then((id) => {
       this.id = id;
       return id;
     });
   }
 
-  /** A JavaScript engine tells its parent. */
+  /** A JavaScript engine sends its id to its parent. */
   #receive(message: unknown): void {
     if (typeof message !== 'object' || message === null) return;
     if (
@@ -37,15 +37,15 @@ export class EngineProcess {
       'id' in message &&
       typeof message.id === 'number'
     ) {
-      this.#onId(message.id);
+      this.#resolveId(message.id);
     }
   }
 
-  /** A Python engine writes a line into its log. */
+  /** A Python engine writes its id to its log. */
   async #watchLog(): Promise<void> {
     while (this.child.exit === undefined) {
       const id = /Completed registration with id (\d+)/.exec(this.child.readLog())?.[1];
-      if (id !== undefined) return this.#onId(Number(id));
+      if (id !== undefined) return this.#resolveId(Number(id));
       await sleep(POLL_MS);
     }
   }

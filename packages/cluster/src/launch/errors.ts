@@ -1,19 +1,19 @@
 import { IpyparallelError } from '@ipyparallel-js/protocol';
 
-/** Why a cluster could not be started or kept. */
+/** Why a cluster cannot start or run. */
 export type ClusterErrorCode =
-  /** No such Python interpreter. */
+  /** The Python interpreter cannot be run. */
   | 'PYTHON_NOT_FOUND'
-  /** The interpreter has no ipyparallel of version 7 or later. */
+  /** The interpreter cannot import ipyparallel 7 or later. */
   | 'IPYPARALLEL_NOT_INSTALLED'
-  /** The controller ended before it served. */
+  /** The controller ended before it was ready. */
   | 'CONTROLLER_ENDED'
   /** An engine ended before it was registered. */
   | 'ENGINE_ENDED'
   /** The cluster was stopped. */
   | 'CLUSTER_STOPPED';
 
-/** A process of a cluster could not be started or ended too early. The message has the last lines of its log. */
+/** A process of a cluster could not be started, or ended too early. The message contains the last lines of its log. */
 export class ClusterError extends IpyparallelError {
   declare readonly code: ClusterErrorCode;
 

@@ -4,57 +4,57 @@ import { join, resolve } from 'node:path';
 import { UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 
-/** What runs a controller: this project's package, or Python's `ipcontroller`. */
+/** The kind of a controller: this project's, or Python's `ipcontroller`. */
 export type ControllerKind = 'embedded' | 'python';
 
 /** The language that an engine runs. */
 export type EngineKind = 'javascript' | 'python';
 
-/** How many engines of each language. */
+/** The number of engines of each language. */
 export type EngineCounts = { readonly [K in EngineKind]?: number };
 
 /** Options of {@link Cluster.start}. */
 export interface ClusterOptions {
-  /** How many engines; the number of cores by default. */
+  /** The number of engines; the number of cores by default. */
   readonly n?: number;
-  /** `embedded` by default, which needs nothing but Node. */
+  /** `embedded` by default, which requires only Node. */
   readonly controller?: ControllerKind;
-  /** The engines' language, `javascript` by default; or how many of each, and then without `n`. */
+  /** The engines' language, `javascript` by default; or the number of each language, which excludes `n`. */
   readonly engines?: EngineKind | EngineCounts;
-  /** The interpreter for what is Python's; the environment's `PYTHON`, else `python3`, by default. */
+  /** The interpreter of Python processes; `$PYTHON`, or `python3`, by default. */
   readonly python?: string;
   /**
-   * More arguments for the controller, for example `['--sqlitedb']`. With `--reuse` or `--restore` it takes the ports and
-   * the key from the connection files in `profileDir`, if there are any, and the files stay when the cluster ends.
+   * Additional arguments of the controller, for example `['--sqlitedb']`. With `--reuse` or `--restore` it reuses the
+   * ports and the key of existing connection files in `profileDir`, and keeps the files when the cluster ends.
    */
   readonly controllerArgs?: readonly string[];
-  /** More arguments for every engine. */
+  /** Additional arguments of every engine. */
   readonly engineArgs?: readonly string[];
-  /** An IPython profile directory to run in; a directory of the cluster's own, removed at its end, by default. */
+  /** The IPython profile directory; by default a temporary directory, which the cluster removes at its end. */
   readonly profileDir?: string;
-  /** Part of the connection files' names; empty by default. */
+  /** The cluster id, part of the connection files' names; empty by default. */
   readonly clusterId?: string;
-  /** How long everything may take to be ready, in ms; 60,000 by default. */
+  /** How long the start may take, in ms; 60,000 by default. */
   readonly timeout?: number;
-  /** Gives up starting; what has started is stopped. */
+  /** Aborts the start and stops all processes. */
   readonly signal?: AbortSignal;
   /**
-   * Whether SIGINT, SIGTERM and SIGHUP stop the cluster and are then raised again; true by default. Whoever says
-   * false has handlers that call `stop()`.
+   * Whether SIGINT, SIGTERM and SIGHUP stop the cluster before they end this process; true by default. With false, your
+   * own handlers must call `stop()`.
    */
   readonly handleSignals?: boolean;
 }
 
-/** {@link ClusterOptions} with every default in place. */
+/** {@link ClusterOptions} with all defaults. */
 export interface ResolvedClusterOptions {
   readonly controller: ControllerKind;
   readonly counts: Required<EngineCounts>;
-  /** What `startEngines(n)` starts. */
+  /** The language of the engines of `startEngines(n)`. */
   readonly defaultKind: EngineKind;
   readonly python: string;
   readonly controllerArgs: readonly string[];
   readonly engineArgs: readonly string[];
-  /** Undefined for one of the cluster's own. */
+  /** Undefined for a temporary directory. */
   readonly profileDir: string | undefined;
   readonly clusterId: string;
   readonly timeout: number;
@@ -78,7 +78,7 @@ const CLUSTER: OptionNames<ClusterOptions> = {
   handleSignals: true,
 };
 
-/** Puts every default in place. @throws UsageError for what cannot be */
+/** Resolves all defaults. @throws {UsageError} when an option is invalid. */
 export function resolveClusterOptions(
   options: ClusterOptions,
   env: NodeJS.ProcessEnv,
@@ -86,13 +86,13 @@ export function resolveClusterOptions(
   checkOptions(options, CLUSTER, 'Cluster.start');
   const { controller = 'embedded', engines = 'javascript', clusterId = '', profileDir } = options;
   if (controller !== 'embedded' && controller !== 'python') {
-    throw new UsageError(`controller is 'embedded' or 'python', not ${JSON.stringify(controller)}`);
+    throw new UsageError(`controller must be 'embedded' or 'python', got ${JSON.stringify(controller)}`);
   }
   if (/[/\\\0]/.test(clusterId)) {
-    throw new UsageError(`clusterId becomes part of a file name; it cannot be ${JSON.stringify(clusterId)}`);
+    throw new UsageError(`clusterId must be valid in a file name, got ${JSON.stringify(clusterId)}`);
   }
   const resolved = profileDir === undefined ? undefined : resolve(profileDir);
-  if (resolved !== undefined && !keepsFiles(options.controllerArgs ?? [])) assertFree(resolved, clusterId);
+  if (resolved !== undefined && !keepsFiles(options.controllerArgs ?? [])) assertUnused(resolved, clusterId);
   const counts = engineCounts(options.n, engines);
   return {
     controller,
@@ -109,51 +109,53 @@ export function resolveClusterOptions(
   };
 }
 
-/** Whether the controller leaves its connection files for the next one. */
+/** Whether the controller keeps its connection files for its next run. */
 export function keepsFiles(controllerArgs: readonly string[]): boolean {
   return controllerArgs.some((arg) => /^--?(reuse|restore)$/.test(arg));
 }
 
-/** How many engines of each language `n` and `engines` ask for. @throws UsageError */
+/** Returns the number of engines of each language. @throws {UsageError} when an option is invalid. */
 export function engineCounts(
   n: number | undefined,
   engines: EngineKind | EngineCounts,
 ): Required<EngineCounts> {
   if (typeof engines === 'string') {
-    const count = wholeNumber('n', n ?? availableParallelism());
+    const count = engineCount('n', n ?? availableParallelism());
     if (engines === 'javascript') return { javascript: count, python: 0 };
     if (engines === 'python') return { javascript: 0, python: count };
-    throw new UsageError(`engines are 'javascript' or 'python', not ${JSON.stringify(engines)}`);
+    throw new UsageError(`engines must be 'javascript' or 'python', got ${JSON.stringify(engines)}`);
   }
-  if (n !== undefined) throw new UsageError('engines says how many of each language; leave n away');
+  if (n !== undefined)
+    throw new UsageError('pass either n or the number of engines of each language in engines, not both');
   const unknown = Object.keys(engines).find((kind) => kind !== 'javascript' && kind !== 'python');
-  if (unknown !== undefined) throw new UsageError(`engines are 'javascript' or 'python', not ${unknown}`);
+  if (unknown !== undefined)
+    throw new UsageError(`engines must have the keys javascript and python, got ${unknown}`);
   return {
-    javascript: wholeNumber('engines.javascript', engines.javascript ?? 0),
-    python: wholeNumber('engines.python', engines.python ?? 0),
+    javascript: engineCount('engines.javascript', engines.javascript ?? 0),
+    python: engineCount('engines.python', engines.python ?? 0),
   };
 }
 
-/** Where a controller puts its connection files. */
+/** The paths of a controller's connection files. */
 export function connectionFilesIn(profileDir: string, clusterId: string): { client: string; engine: string } {
   const name = clusterId === '' ? 'ipcontroller' : `ipcontroller-${clusterId}`;
   const security = join(profileDir, 'security');
   return { client: join(security, `${name}-client.json`), engine: join(security, `${name}-engine.json`) };
 }
 
-function wholeNumber(name: string, value: number): number {
+function engineCount(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 0) {
-    throw new UsageError(`${name} is a number of engines, 0 or more; not ${String(value)}`);
+    throw new UsageError(`${name} must be a number of engines >= 0, got ${String(value)}`);
   }
   return value;
 }
 
-/** Two controllers with the same files would cut each other off from their clients. */
-function assertFree(profileDir: string, clusterId: string): void {
+/** A second controller would overwrite the files, and clients could no longer find the first. */
+function assertUnused(profileDir: string, clusterId: string): void {
   const { client } = connectionFilesIn(profileDir, clusterId);
   if (existsSync(client)) {
     throw new UsageError(
-      `${client} exists, so a controller seems to run in this profile: choose another clusterId, or remove the file if none does`,
+      `${client} exists, so a controller may be running in this profile: choose another clusterId, or remove the file if no controller uses it`,
     );
   }
 }

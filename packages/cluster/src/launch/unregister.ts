@@ -3,12 +3,12 @@ import { channelAddress, parseConnectionFile, validateEngineConnectionInfo } fro
 import { createSession } from '@ipyparallel-js/wire';
 import { curveKeyPair, Dealer } from 'zeromq';
 
-/** How long the notice may take to leave, in ms. */
+/** How long the request may take to be sent, in ms (`ZMQ_LINGER`). */
 const LINGER_MS = 3_000;
 
 /**
- * Tells a hub that an engine is gone, as the nanny of a Python engine does: without it the hub waits for missed
- * heartbeats. There is no reply.
+ * Unregisters an engine that has ended, as the nanny of a Python engine does. Without it the hub waits for missed
+ * heartbeats. The hub does not reply.
  */
 export async function unregisterEngine(engineFile: string, id: number): Promise<void> {
   const info = validateEngineConnectionInfo(
@@ -18,20 +18,20 @@ export async function unregisterEngine(engineFile: string, id: number): Promise<
   const session = createSession(info);
   const curveServerKey = info.curve_serverkey ?? process.env.IPP_CURVE_SERVERKEY;
   const socket = new Dealer({ linger: LINGER_MS, ...(curveServerKey ? curveOptions(curveServerKey) : {}) });
-  const left = new Promise<void>((resolve) => {
-    // A closed socket ends when it has sent what it was given: a process that exits before that takes it along.
+  const sent = new Promise<void>((resolve) => {
+    // A closed socket emits `end` when it has sent its queue. A process that exits earlier loses the message.
     socket.events.on('end', () => resolve());
-    // Nobody listens there any more.
+    // The controller no longer listens.
     socket.events.on('connect:retry', () => resolve());
   });
   try {
-    // The controller is on this machine: whatever it listens on, it listens on this.
+    // The controller runs on this machine, so it also listens on the loopback address.
     socket.connect(channelAddress(info.interface.replace('tcp://*', 'tcp://127.0.0.1'), info.registration));
     await socket.send(session.encode(session.message('unregistration_request', { id })));
   } finally {
     socket.close();
   }
-  await left;
+  await sent;
 }
 
 function curveOptions(curveServerKey: string) {

@@ -3,35 +3,33 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { sendSignal } from './end-processes.js';
 import type { Guard } from './guard.js';
 
-/** How a process has ended. */
+/** How a process ended. */
 export interface ProcessExit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
-/** What to run. */
 export type Command =
   | { readonly kind: 'node'; readonly module: string; readonly args: readonly string[] }
   | { readonly kind: 'program'; readonly file: string; readonly args: readonly string[] };
 
-/** Where and how a child runs. */
 export interface ChildOptions {
   readonly role: 'controller' | 'engine';
   readonly env: NodeJS.ProcessEnv;
-  /** Both output streams are appended to this file. */
+  /** The file to append both output streams to. */
   readonly log: string;
   readonly guard: Guard;
   readonly onMessage?: (message: unknown) => void;
 }
 
-/** A child process that leads a group of its own, writes to a log file and is known to the guard. */
+/** A child process that leads its own process group, writes to a log file and is watched by the guard. */
 export class Child {
   readonly log: string;
-  /** Resolves when it has ended; also when it could not be started. */
+  /** Resolves when the process has ended or could not be started. */
   readonly exited: Promise<ProcessExit>;
-  /** How it ended; undefined while it runs. */
+  /** How the process ended; undefined while it runs. */
   exit: ProcessExit | undefined;
-  /** Why it could not be started. */
+  /** Why the process could not be started. */
   failure: NodeJS.ErrnoException | undefined;
   readonly #process: ChildProcess;
 
@@ -40,7 +38,7 @@ export class Child {
     this.log = log;
     const output = openSync(log, 'a', 0o600);
     try {
-      // Detached: Ctrl-C at the terminal is for this process, which then stops its children in order.
+      // Detached, so that Ctrl-C reaches only this process, which then stops its children in order.
       const common = { detached: true, env };
       this.#process =
         command.kind === 'node'
@@ -54,21 +52,21 @@ export class Child {
       closeSync(output);
     }
     const { pid } = this.#process;
-    if (pid !== undefined) guard.tell({ watch: pid, role });
+    if (pid !== undefined) guard.send({ watch: pid, role });
     if (options.onMessage !== undefined) this.#process.on('message', options.onMessage);
     this.exited = new Promise((resolve) => {
       const settle = (exit: ProcessExit): void => {
         this.exit = exit;
         if (pid !== undefined) {
-          // What it started and left behind.
+          // Kills the processes that it started.
           sendSignal(-pid, 'SIGKILL');
-          guard.tell({ forget: pid });
+          guard.send({ forget: pid });
         }
         resolve(exit);
       };
       this.#process.once('exit', (code, signal) => settle({ code, signal }));
       this.#process.once('error', (error) => {
-        // The same event tells of a message that could not be sent.
+        // The same event also reports a message that could not be sent.
         if (pid !== undefined) return;
         this.failure = error;
         settle({ code: null, signal: null });
@@ -76,12 +74,11 @@ export class Child {
     });
   }
 
-  /** -1 when it could not be started. */
+  /** -1 when the process could not be started. */
   get pid(): number {
     return this.#process.pid ?? -1;
   }
 
-  /** What it wrote, all of it. */
   readLog(): string {
     try {
       return readFileSync(this.log, 'utf8');
@@ -90,13 +87,13 @@ export class Child {
     }
   }
 
-  /** The last lines of what it wrote, indented for an error message. */
+  /** The last lines of the log, indented for an error message. */
   logTail(): string {
     const lines = this.readLog().trimEnd().split('\n').slice(-LINES_SHOWN);
     return lines.every((line) => line === '') ? '  (nothing)' : lines.map((line) => `  ${line}`).join('\n');
   }
 
-  /** `exit code 1`, `signal SIGKILL`. */
+  /** Returns `exit code 1` or `signal SIGKILL`. */
   describeExit(): string {
     const { code, signal } = this.exit ?? { code: null, signal: null };
     return signal === null ? `exit code ${code}` : `signal ${signal}`;

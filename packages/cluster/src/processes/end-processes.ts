@@ -2,27 +2,27 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { belongingTo, listProcesses } from './process-table.js';
 
 const POLL_MS = 20;
-/** How long what a process leaves behind (a nanny, a scheduler) may take to end by itself, in ms. */
-const AFTERWARDS_MS = 2_000;
+/** How long the children of an ended process (a nanny, a scheduler) may take to end by themselves, in ms. */
+const CHILDREN_GRACE_MS = 2_000;
 
 /**
- * Ends processes that lead groups of their own, and everything that they started: asks with SIGTERM, waits `grace` ms,
- * then kills. Resolves when all of it is gone.
+ * Ends process group leaders and all processes that they started: sends SIGTERM, waits `grace` ms, then sends SIGKILL.
+ * Resolves when all have ended.
  */
 export async function endProcesses(leaders: readonly number[], grace: number): Promise<void> {
   if (leaders.length === 0) return;
   const members = new Set(belongingTo(leaders, await listProcesses()));
   for (const pid of leaders) sendSignal(pid, 'SIGTERM');
-  await untilGone(leaders, grace);
+  await waitForExit(leaders, grace);
   for (const pid of belongingTo(leaders, await listProcesses())) members.add(pid);
-  // A controller takes its schedulers with it, unless it had to be killed.
+  // A controller ends its schedulers itself, unless it was killed.
   for (const pid of leaders) sendSignal(-pid, 'SIGKILL');
-  const left = await untilGone([...members], AFTERWARDS_MS);
-  for (const pid of left) sendSignal(pid, 'SIGKILL');
-  await untilGone(left, AFTERWARDS_MS);
+  const running = await waitForExit([...members], CHILDREN_GRACE_MS);
+  for (const pid of running) sendSignal(pid, 'SIGKILL');
+  await waitForExit(running, CHILDREN_GRACE_MS);
 }
 
-/** Sends a signal to a process, or, to a negative id, to its group. Nothing happens when it is gone. */
+/** Sends a signal to a process, or to the process group of a negative id. Ignores processes that have ended. */
 export function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
@@ -32,13 +32,13 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Those that still run after `timeout` ms; resolves early when none does. */
-async function untilGone(pids: readonly number[], timeout: number): Promise<number[]> {
+/** Waits until all processes have ended, at most `timeout` ms. @returns The processes that still run. */
+async function waitForExit(pids: readonly number[], timeout: number): Promise<number[]> {
   const deadline = performance.now() + timeout;
   for (;;) {
     const running = new Set((await listProcesses()).map(({ pid }) => pid));
-    const left = pids.filter((pid) => running.has(pid));
-    if (left.length === 0 || performance.now() > deadline) return left;
+    const remaining = pids.filter((pid) => running.has(pid));
+    if (remaining.length === 0 || performance.now() > deadline) return remaining;
     await sleep(POLL_MS);
   }
 }

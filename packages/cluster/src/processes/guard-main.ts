@@ -1,13 +1,13 @@
-// The guard of one cluster: a process that outlives the one that started the cluster by just enough to end everything
-// it left behind, however it went. It reads one JSON object per line; see GuardOrder.
+// The guard process of one cluster. It ends the cluster's processes after the process that started them has ended for any
+// reason. It reads one JSON object per line; see GuardCommand.
 import { rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { endProcesses } from './end-processes.js';
-import type { GuardOrder } from './guard.js';
+import type { GuardCommand } from './guard.js';
 
 const GRACE_MS = 2_000;
 
-// Ctrl-C at a terminal reaches every process of it; this one has to see the others off.
+// Ctrl-C reaches every process of a terminal, but the guard must outlive the others to end them.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 
 const engines = new Set<number>();
@@ -15,24 +15,24 @@ const controllers = new Set<number>();
 const paths = new Set<string>();
 let released = false;
 
-function obey(order: GuardOrder): void {
-  if ('watch' in order) (order.role === 'engine' ? engines : controllers).add(order.watch);
-  else if ('forget' in order) {
-    engines.delete(order.forget);
-    controllers.delete(order.forget);
-  } else if ('remove' in order) paths.add(order.remove);
+function execute(command: GuardCommand): void {
+  if ('watch' in command) (command.role === 'engine' ? engines : controllers).add(command.watch);
+  else if ('forget' in command) {
+    engines.delete(command.forget);
+    controllers.delete(command.forget);
+  } else if ('remove' in command) paths.add(command.remove);
   else released = true;
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
   try {
-    obey(JSON.parse(line) as GuardOrder);
+    execute(JSON.parse(line) as GuardCommand);
   } catch {
-    // The last line may be cut short when its writer was killed.
+    // The last line may be incomplete when its writer was killed.
   }
 }
 if (!released) {
-  // Engines first: their nannies tell the controller.
+  // Engines first, because their nannies notify the controller.
   await endProcesses([...engines], GRACE_MS);
   await endProcesses([...controllers], GRACE_MS);
   for (const path of paths) await rm(path, { recursive: true, force: true });

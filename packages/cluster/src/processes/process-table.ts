@@ -9,9 +9,9 @@ export interface ProcessEntry {
   readonly group: number;
 }
 
-/** Everything that runs now, without those that have ended and only wait for their parent to notice. */
+/** Lists all running processes, without zombies. */
 export async function listProcesses(): Promise<ProcessEntry[]> {
-  if (process.platform === 'linux') return await fromProc();
+  if (process.platform === 'linux') return await readProc();
   const { stdout } = await promisify(execFile)('ps', ['-A', '-o', 'pid=,ppid=,pgid=,stat=']);
   return stdout.split('\n').flatMap((line) => {
     const [pid, parent, group, state = 'Z'] = line.trim().split(/\s+/);
@@ -19,7 +19,7 @@ export async function listProcesses(): Promise<ProcessEntry[]> {
   });
 }
 
-/** The processes that belong to any of these: themselves, their groups, and what descends from them. */
+/** Returns the processes `roots`, the members of their groups, and all their descendants. */
 export function belongingTo(roots: readonly number[], table: readonly ProcessEntry[]): number[] {
   const found = new Set<number>();
   const add = (pid: number): void => {
@@ -31,17 +31,17 @@ export function belongingTo(roots: readonly number[], table: readonly ProcessEnt
   return [...found];
 }
 
-async function fromProc(): Promise<ProcessEntry[]> {
+async function readProc(): Promise<ProcessEntry[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const entries = await Promise.all(pids.map(readStat));
   return entries.filter((entry) => entry !== undefined);
 }
 
 async function readStat(pid: string): Promise<ProcessEntry | undefined> {
-  // A process may end while the listing is made.
+  // A process may end while this reads the table.
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   if (stat === undefined) return undefined;
-  // The command in parentheses may hold spaces and parentheses itself.
+  // The command in parentheses may contain spaces and parentheses.
   const [state, parent, group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return state === 'Z' ? undefined : { pid: Number(pid), parent: Number(parent), group: Number(group) };
 }

@@ -3,18 +3,18 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const running = new Set<{ stop(): Promise<void> }>();
 let ending = false;
 
-/** From now on a deadly signal stops this first. The handlers are there once, however many register. */
+/** Makes SIGINT, SIGTERM and SIGHUP stop `cluster` before they end this process. */
 export function stopOnSignals(cluster: { stop(): Promise<void> }): void {
   if (running.size === 0) for (const signal of SIGNALS) process.on(signal, onSignal);
   running.add(cluster);
 }
 
-/** Undoes it; the handlers go with the last. */
-export function ignoreSignals(cluster: { stop(): Promise<void> }): void {
+/** Reverts {@link stopOnSignals}. Removes the handlers with the last cluster. */
+export function releaseSignals(cluster: { stop(): Promise<void> }): void {
   if (running.delete(cluster) && running.size === 0) removeHandlers();
 }
 
-/** The first signal stops in order, a second one at once: then the guards clean up. */
+/** The first signal stops all clusters; a second one ends this process at once, and the guards clean up. */
 function onSignal(signal: NodeJS.Signals): void {
   if (ending) {
     raise(signal);
@@ -24,7 +24,7 @@ function onSignal(signal: NodeJS.Signals): void {
   void Promise.allSettled([...running].map((cluster) => cluster.stop())).then(() => raise(signal));
 }
 
-/** Raised again, it ends this process as if there had been no handler: exit code 130 for SIGINT, 143 for SIGTERM. */
+/** Ends this process by the signal, as without a handler: exit code 130 for SIGINT, 143 for SIGTERM. */
 function raise(signal: NodeJS.Signals): void {
   removeHandlers();
   ending = false;
