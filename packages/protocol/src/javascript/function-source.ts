@@ -11,26 +11,26 @@ function compiles(source: string): boolean {
 }
 
 /**
- * An expression that evaluates to the function: its own text, or that of a method made to stand alone.
- * @throws UsageError for native and bound functions, whose text is not to be had
+ * Returns an expression that evaluates to the function: its source, or the source of a method wrapped in an object.
+ * @throws {UsageError} when the function is native or bound, because such a function has no source
  */
 export function functionSource(fn: (...args: never[]) => unknown): string {
   const text = Function.prototype.toString.call(fn);
   if (/\{\s*\[native code\]\s*\}\s*$/.test(text)) {
     throw new UsageError(
-      `${fn.name === '' ? 'a native or bound function' : `function "${fn.name}"`} has no source to send; wrap it: (...args) => …`,
+      `${fn.name === '' ? 'a native or bound function' : `function "${fn.name}"`} has no source to send; wrap the function: (...args) => …`,
     );
   }
   if (compiles(`(${text})`)) return text;
-  // A method's text, `name(…) { … }`, stands only inside an object.
+  // The source of a method, `name(…) { … }`, is valid only inside an object.
   const key = JSON.stringify(fn.name);
   const method = `({ ${text} })[${key}]`;
   if (compiles(method)) return method;
-  throw new UsageError(`the source of function "${fn.name}" does not stand alone`);
+  throw new UsageError(`the source of function "${fn.name}" is not a valid expression by itself`);
 }
 
-/** Whether a name can be a parameter's: what captures are bound as. */
+/** Whether a name can be a parameter, as which captured values are bound. */
 export function isBindable(name: string): boolean {
-  // A text that is more than a name would be code: `k, evil = …`.
+  // The pattern excludes text with more than a name, which would run as code: `k, evil = …`.
   return /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*$/u.test(name) && compiles(`(${name}) => 0`);
 }

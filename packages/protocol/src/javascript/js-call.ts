@@ -5,17 +5,14 @@ import { type AnyFunction, recipeOf } from './js-function.js';
 import { type PackedValues, packValue, unpackValue } from './packed-values.js';
 import { task } from './task-context.js';
 
-// A JavaScript call is an apply_request whose signed content holds the function's source and the digests of the
-// buffers, which no signature covers. The digests stand in the content and not in the metadata because a stock
-// hub drops a task's metadata when it resubmits it.
+// A JavaScript call is an apply_request whose content holds the function's source and the digests of the buffers. The
+// signature covers the content but not the buffers. The digests are in the content and not in the metadata, because a
+// stock hub drops the metadata of a task that it resubmits.
 
-/**
- * What a captured name stands for: `value`, among the packed values; `task`, the running task; a number, that one of
- * {@link JsCall.functions}.
- */
+/** The target of a captured name: `value`, a packed value; `task`, the running task; a number, an index in {@link JsCall.functions}. */
 export type CaptureRef = 'value' | 'task' | number;
 
-/** A function as it travels: an expression with names bound around it, or an export of a module. */
+/** A function in a message: an expression with captured names, or an export of a module. */
 export type WireFunction =
   | {
       readonly source: string;
@@ -24,43 +21,43 @@ export type WireFunction =
     }
   | { readonly module: string; readonly name: string };
 
-/** The content of an `apply_request` for a JavaScript engine; the function called and what it takes. */
+/** The content of an `apply_request` for a JavaScript engine. Its own source or module is the called function. */
 export type JsCall = WireFunction & {
   readonly language: 'javascript';
-  /** Calls the function for each place of its arguments, which are lists, as a map does; gives the list of results. */
+  /** Whether the arguments are lists and the function is called for each index, as in a map; the result is a list. */
   readonly each?: true;
-  /** Captured functions; each captures from those before it only. */
+  /** Captured functions; each may capture only functions before it. */
   readonly functions?: readonly WireFunction[];
-  /** Whether the packed arguments are `[arguments, values by function and name]`, the called function's last. */
+  /** Whether the packed value is `[arguments, values]`, with a dict of captured values per function, the called one's last. */
   readonly captured_values?: boolean;
   /** SHA-256 of each buffer, in hexadecimal. */
   readonly buffer_digests: readonly string[];
 };
 
-/** A signed content and the buffers it vouches for. */
+/** A content to be signed, and the buffers whose digests it holds. */
 export interface JsPayload<C extends Dict = Dict> {
   readonly content: C;
   readonly buffers: readonly Buffer[];
 }
 
-/** A call as an engine runs it. */
+/** A decoded call. */
 export interface DecodedCall {
-  /** In order: each captures from those before it only; the last one is called. */
+  /** Each function may capture only functions before it. The last one is called. */
   readonly functions: readonly WireFunction[];
-  /** Captured values by name, one dict for each function. */
+  /** Captured values by name, one dict per function. */
   readonly values: readonly Dict[];
   readonly args: readonly unknown[];
-  /** Whether the function is called for each place of the arguments, which are lists. */
+  /** Whether the arguments are lists and the function is called for each index. */
   readonly each: boolean;
 }
 
-/** More captured functions than that are a mistake, or an attack. */
+/** Guards against mistakes and attacks. */
 const MAX_FUNCTIONS = 1_000;
 
 /**
- * Encodes a call of a JavaScript function. The function travels as its source: what it closes over travels only when
- * `capture` names it. Arguments may be anything that structured clone takes, functions excepted.
- * @throws UsageError when the source does not stand alone (native, bound), or an argument cannot be packed
+ * Encodes a call of a JavaScript function. The function is sent as source, without the variables it closes over except
+ * those named by `capture`. Arguments may be any values that structured clone accepts.
+ * @throws {UsageError} when the function has no source (native or bound), or an argument cannot be packed
  */
 export function encodeJsCall(
   fn: AnyFunction,
@@ -70,50 +67,49 @@ export function encodeJsCall(
   const functions: WireFunction[] = [];
   const values: Dict[] = [];
   new FunctionWriter(functions, values).add(fn);
-  const called = functions.pop();
-  if (called === undefined) throw new UsageError('there is no function to call');
-  const capturing = values.some((each) => Object.keys(each).length > 0);
-  const { buffers, digests } = capturing
+  const calledFunction = functions.pop();
+  if (calledFunction === undefined) throw new UsageError('the call has no function');
+  const hasCapturedValues = values.some((captured) => Object.keys(captured).length > 0);
+  const { buffers, digests } = hasCapturedValues
     ? packValue([args, values], 'the arguments and captured values')
     : packValue(args, 'the arguments');
   return {
     content: {
       language: 'javascript',
-      ...called,
+      ...calledFunction,
       ...(functions.length === 0 ? {} : { functions }),
       ...(options.each === true ? { each: true } : {}),
-      ...(capturing ? { captured_values: true } : {}),
+      ...(hasCapturedValues ? { captured_values: true } : {}),
       buffer_digests: digests,
     },
     buffers,
   };
 }
 
-/** Writes functions so that each stands behind all that it captures. */
+/** Writes functions in an order in which each one follows all functions it captures. */
 class FunctionWriter {
   readonly #functions: WireFunction[];
   readonly #values: Dict[];
-  readonly #written = new Map<AnyFunction, number>();
+  readonly #indexes = new Map<AnyFunction, number>();
 
   constructor(functions: WireFunction[], values: Dict[]) {
     this.#functions = functions;
     this.#values = values;
   }
 
-  /** Its place among the functions. */
+  /** @returns the index of the function */
   add(fn: AnyFunction): number {
-    const there = this.#written.get(fn);
-    if (there !== undefined) return there;
+    const known = this.#indexes.get(fn);
+    if (known !== undefined) return known;
     const values: { [name: string]: unknown } = {};
-    const wire = this.#wire(fn, values);
-    const place = this.#functions.push(wire) - 1;
+    const index = this.#functions.push(this.#encode(fn, values)) - 1;
     this.#values.push(values);
-    this.#written.set(fn, place);
-    if (place >= MAX_FUNCTIONS) throw new UsageError(`a call takes at most ${MAX_FUNCTIONS} functions`);
-    return place;
+    this.#indexes.set(fn, index);
+    if (index >= MAX_FUNCTIONS) throw new UsageError(`a call can have at most ${MAX_FUNCTIONS} functions`);
+    return index;
   }
 
-  #wire(fn: AnyFunction, values: { [name: string]: unknown }): WireFunction {
+  #encode(fn: AnyFunction, values: { [name: string]: unknown }): WireFunction {
     const recipe = recipeOf(fn);
     if (recipe.kind === 'module') return { module: recipe.module, name: recipe.name };
     const captures = new Map<string, CaptureRef>();
@@ -133,23 +129,26 @@ class FunctionWriter {
   }
 }
 
-/** Whether the content of an `apply_request`, `apply_reply` or `data_message` is JavaScript's. */
+/** Whether an `apply_request`, `apply_reply` or `data_message` with this content comes from JavaScript. */
 export function isJsContent(content: Dict): boolean {
   return getOwn(content, 'language') === 'javascript';
 }
 
-/** Reads a call. @throws MalformedMessageError when it is none, or a buffer is not the one whose digest was signed */
+/**
+ * Decodes a call.
+ * @throws {MalformedMessageError} when the content is not a call, or a buffer does not match its signed digest
+ */
 export function decodeJsCall(content: Dict, buffers: readonly Uint8Array[]): DecodedCall {
   const helpers = getOwn(content, 'functions') ?? [];
   if (!isJsContent(content) || !Array.isArray(helpers) || helpers.length > MAX_FUNCTIONS) {
-    throw new MalformedMessageError('the apply_request carries no JavaScript function');
+    throw new MalformedMessageError('the apply_request has no valid JavaScript function');
   }
   const functions = [...helpers, content].map(readFunction);
   const packed = unpackValue(content, buffers);
   const [args, values] =
     getOwn(content, 'captured_values') === true && Array.isArray(packed) ? packed : [packed, []];
   if (!Array.isArray(args) || !Array.isArray(values)) {
-    throw new MalformedMessageError('the arguments are not a list');
+    throw new MalformedMessageError('the arguments of a JavaScript call must be a list');
   }
   return {
     functions,
@@ -159,7 +158,7 @@ export function decodeJsCall(content: Dict, buffers: readonly Uint8Array[]): Dec
   };
 }
 
-function readFunction(wire: unknown, place: number): WireFunction {
+function readFunction(wire: unknown, index: number): WireFunction {
   if (isDict(wire)) {
     const name = getOwnString(wire, 'name') ?? '';
     const module = getOwnString(wire, 'module');
@@ -169,29 +168,34 @@ function readFunction(wire: unknown, place: number): WireFunction {
     if (
       source !== undefined &&
       isDict(captures) &&
-      Object.values(captures).every((ref) => isRef(ref, place))
+      Object.values(captures).every((ref) => isRef(ref, index))
     ) {
       return { source, name, captures: captures as { readonly [name: string]: CaptureRef } };
     }
   }
-  throw new MalformedMessageError('the apply_request carries no JavaScript function');
+  throw new MalformedMessageError('the apply_request has no valid JavaScript function');
 }
 
-function isRef(ref: unknown, place: number): ref is CaptureRef {
+function isRef(ref: unknown, functionIndex: number): ref is CaptureRef {
   return (
-    ref === 'value' || ref === 'task' || (Number.isInteger(ref) && Number(ref) >= 0 && Number(ref) < place)
+    ref === 'value' ||
+    ref === 'task' ||
+    (Number.isInteger(ref) && Number(ref) >= 0 && Number(ref) < functionIndex)
   );
 }
 
 /**
- * Encodes what a JavaScript function returned; large binary data in it must not change until it is sent.
- * @throws UsageError when it cannot be packed
+ * Encodes the result of a JavaScript function. Large binary data in it must not change until it is sent.
+ * @throws {UsageError} when the result cannot be packed
  */
 export function encodeJsResult(value: unknown): JsPayload {
   return payload(packValue(value, 'the result', { views: true }), { status: 'ok' });
 }
 
-/** Reads what a JavaScript function returned. @throws MalformedMessageError when a buffer was altered */
+/**
+ * Decodes the result of a JavaScript function.
+ * @throws {MalformedMessageError} when a buffer does not match its signed digest
+ */
 export function decodeJsResult(content: Dict, buffers: readonly Uint8Array[]): unknown {
   return unpackValue(content, buffers);
 }

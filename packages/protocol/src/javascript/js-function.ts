@@ -5,63 +5,66 @@ import { isBindable } from './function-source.js';
 export type AnyFunction = (...args: never[]) => unknown;
 
 /**
- * What a task gives whose function gives `R`: what a promise resolves to; of a generator what it returns or, where that
- * is nothing, the list of what it yields.
+ * The result of a task whose function returns `R`. A promise is awaited; a generator results in its return value or, if
+ * it returns nothing, in the list of the values it yields.
  */
 export type TaskResult<R> =
   Awaited<R> extends Generator<infer Y, infer Z> | AsyncGenerator<infer Y, infer Z>
-    ? // biome-ignore lint/suspicious/noConfusingVoidType: a generator that returns nothing has it
+    ? // biome-ignore lint/suspicious/noConfusingVoidType: the return type of a generator that returns nothing
       [Z] extends [void]
       ? Awaited<Y>[]
       : Awaited<Z>
     : Awaited<R>;
 
-/** How an engine comes by a function. */
+/** How an engine obtains a function. */
 export type Recipe =
-  /** Its source, with names bound around it. */
+  /** From its source, with captured names. */
   | { readonly kind: 'source'; readonly fn: AnyFunction; readonly captures: ReadonlyMap<string, unknown> }
-  /** An export of a module that the engine imports. */
+  /** From a module that the engine imports. */
   | { readonly kind: 'module'; readonly module: string; readonly name: string };
 
-// Registered, so that it holds across copies of this package in one program.
+// A registered symbol, because one program may load several copies of this package.
 const RECIPE = Symbol.for('ipyparallel-js: recipe of a function');
 
-/** How an engine is to come by this function: by its source alone, unless it was made to say otherwise. */
+/** The recipe attached to a function; by default its source without captures. */
 export function recipeOf(fn: AnyFunction): Recipe {
   const recipe: unknown = Object.hasOwn(fn, RECIPE) ? Reflect.get(fn, RECIPE) : undefined;
   return (recipe as Recipe | undefined) ?? { kind: 'source', fn, captures: new Map() };
 }
 
-/** Gives a function a recipe. */
+/** Attaches a recipe to a function. */
 export function withRecipe<F extends AnyFunction>(fn: F, recipe: Recipe): F {
   Object.defineProperty(fn, RECIPE, { value: recipe });
   return fn;
 }
 
 /**
- * The function with names that it needs on the engine: `capture((x) => x * k, { k })`. A function travels as its
- * source; captured values are bound around it, cloned as arguments are at each call. A captured function travels as
- * source too, with its own captures; so do those of `fromModule`. Called here, it is the function itself.
- * @throws UsageError for a name that cannot be bound, or a function that captures itself
+ * Returns a function that is sent to engines together with the values it uses: `capture((x) => x * k, { k })`. Values are
+ * cloned at each call, like arguments. Captured functions are sent too, with their own captures. A local call of the
+ * returned function calls `fn`.
+ * @throws {UsageError} when a name is not a valid identifier, or the function captures itself
  */
 export function capture<F extends AnyFunction>(fn: F, captures: Readonly<Record<string, unknown>>): F {
-  if (typeof fn !== 'function') throw new UsageError(`capture takes a function, not ${typeof fn}`);
+  if (typeof fn !== 'function') throw new UsageError(`capture expects a function, got ${typeof fn}`);
   const inner = recipeOf(fn);
   if (inner.kind === 'module') {
-    throw new UsageError(`the function "${inner.name}" of a module has its own scope and takes no captures`);
+    throw new UsageError(
+      `capture cannot bind names to "${inner.name}", because a module function has its own scope`,
+    );
   }
   const bound = new Map([...inner.captures, ...Object.entries(captures)]);
   for (const [name, value] of bound) {
-    if (!isBindable(name)) throw new UsageError(`cannot capture ${JSON.stringify(name)}: it is no name`);
+    if (!isBindable(name))
+      throw new UsageError(`a captured name must be a valid identifier, got ${JSON.stringify(name)}`);
     if (value === fn || value === inner.fn) {
       throw new UsageError(
-        `the function captures itself as "${name}"; write it as a function expression, function ${name}(…) { … }, which knows its own name`,
+        `the function captures itself as "${name}"; write it as a named function expression instead: function ${name}(…) { … }`,
       );
     }
   }
-  const here = function (this: unknown, ...args: never[]): unknown {
+  const wrapper = function (this: unknown, ...args: never[]): unknown {
     return fn.apply(this, args);
   };
-  Object.defineProperty(here, 'name', { value: fn.name, configurable: true });
-  return withRecipe(here as F, { kind: 'source', fn: inner.fn, captures: bound });
+  Object.defineProperty(wrapper, 'name', { value: fn.name, configurable: true });
+  return withRecipe(wrapper as F, { kind: 'source', fn: inner.fn, captures: bound });
 }

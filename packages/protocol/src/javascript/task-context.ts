@@ -1,37 +1,38 @@
-/** What a task is told of how far it is: a part between 0 and 1, or how many of how many. */
+/** The progress of a task: a fraction from 0 to 1, or a number of completed items with an optional total. */
 export type TaskProgress =
   | number
   | { readonly done: number; readonly total?: number; readonly [key: string]: unknown };
 
-/** What the code of a task sees of itself while it runs on a JavaScript engine. */
+/** The running task, as seen by its code on a JavaScript engine. */
 export interface TaskContext {
-  /** The task's id; empty where no task runs. */
+  /** The id of the task; empty if no task is running. */
   readonly msgId: string;
   /**
-   * Aborted when the task is: by `ar.abort()`, or by an interrupt. A task that ends by it is `aborted`. Also code that
-   * never yields sees it, when it asks `task.signal.aborted` anew each time.
+   * Aborted when the task is aborted by `ar.abort()` or interrupted. A task that ends because of it is `aborted`. Code that
+   * never yields sees the abort if it reads `task.signal.aborted` each time.
    */
   readonly signal: AbortSignal;
-  /** Tells how far the task is. May be called as often as one likes: the latest leaves at most every 50 ms. */
+  /** Reports progress. Calls may be frequent: only the latest value is sent, at most every 50 ms. */
   progress(value: TaskProgress): void;
   /**
-   * Publishes data by name, which the client reads while the task runs; as with Python's `publish_data`. Of a name
-   * published several times within 50 ms the last value leaves. @throws when a value cannot be cloned
+   * Publishes data by name to the client while the task runs, like `publish_data` in Python. Only the latest value of
+   * each name within 50 ms is sent.
+   * @throws {Error} when a value cannot be cloned
    */
   publish(data: Readonly<Record<string, unknown>>): void;
 }
 
-/** What a JavaScript engine offers to the code that it runs, as the global `ipyparallel`. */
+/** The global `ipyparallel` of code on a JavaScript engine. */
 export interface EngineGlobal {
   readonly task: TaskContext;
 }
 
-// Registered: code on the engine may have this module from another place than the engine has.
+// A registered symbol, because code on the engine may load this module from another path than the engine does.
 const CURRENT = Symbol.for('ipyparallel-js: the running task');
 
 const NEVER = new AbortController().signal;
 
-/** What the code sees where no task runs: in a program that calls the function itself, and between tasks. */
+/** The task context if no task is running: in a local call of the function, and between tasks. */
 export const NO_TASK: TaskContext = {
   msgId: '',
   signal: NEVER,
@@ -39,7 +40,7 @@ export const NO_TASK: TaskContext = {
   publish: () => {},
 };
 
-/** Says which task runs in this process, for {@link task}; the engine's affair. */
+/** Sets the task that {@link task} refers to in this process. Called by the engine. */
 export function setCurrentTask(current: TaskContext): void {
   Object.defineProperty(globalThis, CURRENT, { value: current, configurable: true });
 }
@@ -49,8 +50,8 @@ function current(): TaskContext {
 }
 
 /**
- * The running task, in modules that engines import and, captured, in functions:
- * `capture(async () => { task.progress(0.5) }, { task })`. Where no engine runs the code it does nothing.
+ * The running task, for modules that engines import and, if captured, for functions:
+ * `capture(async () => { task.progress(0.5) }, { task })`. Outside an engine its methods do nothing.
  */
 export const task: TaskContext = Object.freeze({
   get msgId() {

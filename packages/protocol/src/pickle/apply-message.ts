@@ -1,17 +1,17 @@
 import { getOwn, isDict } from '../common/dict.js';
-import { CanOpener } from './canning.js';
-import { setOwn } from './finish.js';
+import { MessageUncanner } from './canning.js';
 import { Budget, type PickleLimits } from './pickle-limits.js';
-import { readWithin } from './read-pickle.js';
+import { readPickleWithBudget } from './read-pickle.js';
+import { setOwn } from './resolve-nodes.js';
 import { UnpickleError } from './unpickle-error.js';
 
 /** Options of {@link unpackResult} and {@link unpackApplyMessage}. */
 export interface UnpackOptions {
-  /** Limits other than the defaults, for all pickles of the message together. */
+  /** Limits that differ from the defaults, for all pickles of the message together. */
   readonly limits?: Partial<PickleLimits>;
 }
 
-/** A decoded value, and the buffers that are not part of it. */
+/** A decoded value and the buffers after it. */
 export interface UnpackedResult {
   readonly value: unknown;
   readonly rest: readonly Uint8Array[];
@@ -19,13 +19,13 @@ export interface UnpackedResult {
 
 /** The function, arguments and keyword arguments of an `apply_request`. */
 export interface UnpackedApply {
-  /** An `OpaqueValue` that names the function, where it is one. */
+  /** An `OpaqueValue` that names the function, if the message holds a function. */
   readonly f: unknown;
   readonly args: readonly unknown[];
   readonly kwargs: Readonly<Record<string, unknown>>;
 }
 
-/** Takes serialized objects off a list of buffers, one after the other. */
+/** Reads serialized objects from a list of buffers, in order. */
 class ObjectReader {
   readonly #buffers: readonly Uint8Array[];
   readonly #budget: Budget;
@@ -40,36 +40,38 @@ class ObjectReader {
     return this.#buffers.slice(this.#next);
   }
 
-  #take(): Uint8Array {
+  #nextFrame(): Uint8Array {
     const buffer = this.#buffers[this.#next];
     if (buffer === undefined) {
-      throw new UnpickleError(`the message has ${this.#buffers.length} buffers, one more is needed`);
+      throw new UnpickleError(`the message has ${this.#buffers.length} buffers and must have more`);
     }
     this.#next += 1;
-    this.#budget.feed(buffer.byteLength);
-    // Plain bytes, whatever kind of Buffer the socket gave.
+    this.#budget.addInput(buffer.byteLength);
+    // A plain Uint8Array, even if the socket delivers Buffers.
     return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
   }
 
-  /** A pickle, followed by the buffers that were taken out of it. */
+  /** Reads a pickle and the buffers that were separated from it. */
   object(): unknown {
-    const opener = new CanOpener(this.#budget, () => this.#take());
-    return opener.openElements(this.pickle());
+    const uncanner = new MessageUncanner(this.#budget, () => this.#nextFrame());
+    return uncanner.uncanElements(this.pickle());
   }
 
   pickle(): unknown {
-    return readWithin(this.#budget, this.#take());
+    return readPickleWithBudget(this.#budget, this.#nextFrame());
   }
 
   expectEnd(what: string): void {
     const left = this.#buffers.length - this.#next;
-    if (left > 0) throw new UnpickleError(`${left} buffers are left over after the ${what}`);
+    if (left > 0) throw new UnpickleError(`${left} buffers are left after the ${what}`);
   }
 }
 
 /**
- * Decodes one object from the buffers of an `apply_reply`, and returns the buffers left over. Large bytes share the
- * memory of their buffer. Throws {@link UnpickleError}. Mirrors ipyparallel `deserialize_object`.
+ * Decodes one object from the buffers of an `apply_reply`. Large bytes share the memory of their buffer.
+ * Mirrors `deserialize_object` of ipyparallel.
+ * @returns the value and the buffers after it
+ * @throws {UnpickleError} when a pickle is malformed, refused or exceeds a limit, or a buffer is missing
  */
 export function unpackResult(buffers: readonly Uint8Array[], options: UnpackOptions = {}): UnpackedResult {
   const reader = new ObjectReader(buffers, new Budget(options.limits));
@@ -78,8 +80,9 @@ export function unpackResult(buffers: readonly Uint8Array[], options: UnpackOpti
 }
 
 /**
- * Decodes the buffers of an `apply_request`. Nothing is called: the function is an `OpaqueValue`. Throws
- * {@link UnpickleError}. Mirrors ipyparallel `unpack_apply_message`.
+ * Decodes the buffers of an `apply_request` without calling the function, which becomes an `OpaqueValue`.
+ * Mirrors `unpack_apply_message` of ipyparallel.
+ * @throws {UnpickleError} when a pickle is malformed, refused or exceeds a limit, or the buffers do not match their counts
  */
 export function unpackApplyMessage(
   buffers: readonly Uint8Array[],
@@ -105,10 +108,12 @@ export function unpackApplyMessage(
 
 function readInfo(info: unknown): { argCount: number; argBuffers: number; keys: readonly string[] } {
   if (!isDict(info))
-    throw new UnpickleError('the second object of an apply_request is not its table of contents');
+    throw new UnpickleError(
+      'the second object of an apply_request must be a dict with nargs, narg_bufs and kw_keys',
+    );
   const keys = getOwn(info, 'kw_keys');
   if (!Array.isArray(keys) || !keys.every((key): key is string => typeof key === 'string')) {
-    throw new UnpickleError('kw_keys of an apply_request is not a list of names');
+    throw new UnpickleError('kw_keys of an apply_request must be a list of strings');
   }
   return { argCount: count(info, 'nargs'), argBuffers: count(info, 'narg_bufs'), keys };
 }
@@ -116,7 +121,7 @@ function readInfo(info: unknown): { argCount: number; argBuffers: number; keys: 
 function count(info: { readonly [key: string]: unknown }, key: string): number {
   const value = getOwn(info, key);
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
-    throw new UnpickleError(`${key} of an apply_request is not a count`);
+    throw new UnpickleError(`${key} of an apply_request must be an integer >= 0`);
   }
   return value;
 }

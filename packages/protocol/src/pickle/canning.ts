@@ -1,54 +1,58 @@
 import { getOwn, isDict } from '../common/dict.js';
-import { setOwn } from './finish.js';
 import { readCannedArray } from './numpy/read-numpy.js';
 import { OpaqueValue } from './opaque-value.js';
 import { type Budget, COST } from './pickle-limits.js';
-import { readWithin } from './read-pickle.js';
+import { readPickleWithBudget } from './read-pickle.js';
+import { setOwn } from './resolve-nodes.js';
 import { UnpickleError } from './unpickle-error.js';
 
-// ipyparallel "cans" what a pickle cannot hold (functions) or should not (large bytes, arrays): the pickle has an
-// object of `ipyparallel.serialize.canning` in its place, whose `buffers` may lack those that travel as frames.
+// ipyparallel "cans" values that a pickle cannot hold (functions) or should not hold (large bytes, arrays). It replaces
+// them with an object of `ipyparallel.serialize.canning`; a None in the object's `buffers` stands for a message frame.
 
-const OURS = 'ipyparallel.serialize.canning';
+const CANNING_MODULE = 'ipyparallel.serialize.canning';
 const CANNING_MODULES: ReadonlySet<string> = new Set([
-  OURS,
-  // ipykernel's copy of the same classes
+  CANNING_MODULE,
+  // ipykernel has a copy of the same classes.
   'ipykernel.pickleutil',
 ]);
 
-/** Gives the next frame of the message. */
+/** Returns the next frame of the message. */
 export type NextFrame = () => Uint8Array;
 
 type Attributes = Readonly<Record<string, unknown>>;
-type Uncanner = (attributes: Attributes, buffers: readonly unknown[], opener: CanOpener) => unknown;
+type UncanFunction = (
+  attributes: Attributes,
+  buffers: readonly unknown[],
+  uncanner: MessageUncanner,
+) => unknown;
 
 function isCanned(value: unknown): value is OpaqueValue {
   return value instanceof OpaqueValue && value.kind === 'instance' && CANNING_MODULES.has(value.module);
 }
 
-/** Opens the canned objects of one message. */
-export class CanOpener {
-  /** What the whole message may use: canned objects can share parts, and each is opened apart. */
+/** Uncans the objects of one message. */
+export class MessageUncanner {
+  /** Shared by the message, because canned objects can share parts and each object is uncanned separately. */
   readonly budget: Budget;
   readonly #nextFrame: NextFrame;
-  /** What was opened, or is being opened: then it stands for itself. */
-  readonly #opened = new Map<OpaqueValue, unknown>();
+  /** Results by canned object. An object that is being uncanned maps to itself. */
+  readonly #uncanned = new Map<OpaqueValue, unknown>();
 
   constructor(budget: Budget, nextFrame: NextFrame) {
     this.budget = budget;
     this.#nextFrame = nextFrame;
   }
 
-  /** The value that was canned; anything else is returned as it is. `buffers` are those that a partial holds for it. */
-  open(value: unknown, buffers?: readonly unknown[]): unknown {
+  /** Returns the value that was canned, or any other value unchanged. A partial passes the `buffers` that it holds for an argument. */
+  uncan(value: unknown, buffers?: readonly unknown[]): unknown {
     if (!isCanned(value)) return value;
-    if (this.#opened.has(value)) return this.#opened.get(value);
-    const uncan = uncanners.get(value.qualname);
-    if (uncan === undefined || !isDict(value.state)) return value;
-    this.#opened.set(value, value);
-    const opened = uncan(value.state, buffers ?? this.#restoreBuffers(value.state), this);
-    this.#opened.set(value, opened);
-    return opened;
+    if (this.#uncanned.has(value)) return this.#uncanned.get(value);
+    const uncanClass = uncanners.get(value.qualname);
+    if (uncanClass === undefined || !isDict(value.state)) return value;
+    this.#uncanned.set(value, value);
+    const uncanned = uncanClass(value.state, buffers ?? this.#restoreBuffers(value.state), this);
+    this.#uncanned.set(value, uncanned);
+    return uncanned;
   }
 
   #restoreBuffers(attributes: Attributes): readonly unknown[] {
@@ -58,31 +62,31 @@ export class CanOpener {
     return buffers.map((buffer: unknown) => (buffer === null ? this.#nextFrame() : buffer));
   }
 
-  /** A list, set or dict is canned element by element, and no deeper. */
-  openElements(value: unknown): unknown {
+  /** Uncans the elements of a list, set or dict. ipyparallel cans no deeper. */
+  uncanElements(value: unknown): unknown {
     if (Array.isArray(value)) {
       value.forEach((element: unknown, i) => {
-        value[i] = this.open(element);
+        value[i] = this.uncan(element);
       });
     } else if (value instanceof Set) {
-      const elements = [...value].map((element) => this.open(element));
+      const elements = [...value].map((element) => this.uncan(element));
       value.clear();
       for (const element of elements) value.add(element);
     } else if (value instanceof Map) {
-      // Sent in the order of its sorted keys, which a Map keeps.
-      for (const [key, element] of value) value.set(key, this.open(element));
+      // Frames are sent in the order of sorted keys. A Map preserves that order.
+      for (const [key, element] of value) value.set(key, this.uncan(element));
     } else if (isDict(value)) {
-      // An object does not keep it: '10' stands before '2' in Python, after it in JavaScript.
+      // An object does not: Python sorts '10' before '2', JavaScript puts it after.
       const canned = Object.keys(value).filter((key) => isCanned(value[key]));
       for (const key of sortLikePython(canned)) {
-        setOwn(value as Record<string, unknown>, key, this.open(value[key]));
+        setOwn(value as Record<string, unknown>, key, this.uncan(value[key]));
       }
-    } else return this.open(value);
+    } else return this.uncan(value);
     return value;
   }
 }
 
-/** In the order of code points. JavaScript's own puts what is past U+FFFF before U+E000; UTF-8 has Python's. */
+/** Sorts by code point, as UTF-8 does. JavaScript's order puts characters past U+FFFF before U+E000. */
 function sortLikePython(keys: readonly string[]): string[] {
   return keys
     .map((key) => ({ key, utf8: Buffer.from(key) }))
@@ -92,7 +96,7 @@ function sortLikePython(keys: readonly string[]): string[] {
 
 function firstBuffer(buffers: readonly unknown[], what: string): Uint8Array {
   const [buffer] = buffers;
-  if (!(buffer instanceof Uint8Array)) throw new UnpickleError(`${what} without its buffer`);
+  if (!(buffer instanceof Uint8Array)) throw new UnpickleError(`${what} has no buffer`);
   return buffer;
 }
 
@@ -106,14 +110,15 @@ function list(attributes: Attributes, key: string): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** `wrap` is what makes the value of the bytes; the writer here has it unpickle them, with the other buffers beside. */
-const uncanBytes: Uncanner = (attributes, buffers, opener) => {
+/** `wrap` makes the value from the bytes. In objects of `packObject` it unpickles them, with the other buffers out of band. */
+const uncanBytes: UncanFunction = (attributes, buffers, uncanner) => {
   const bytes = firstBuffer(buffers, 'a CannedBytes');
   const wrap = getOwn(attributes, 'wrap');
   if (wrap === undefined) return bytes;
-  if (!isUnpickling(wrap)) return new OpaqueValue('instance', OURS, 'CannedBytes', { state: attributes });
-  const apart = buffers.filter((buffer): buffer is Uint8Array => buffer instanceof Uint8Array);
-  return readWithin(opener.budget, bytes, apart);
+  if (!isUnpickling(wrap))
+    return new OpaqueValue('instance', CANNING_MODULE, 'CannedBytes', { state: attributes });
+  const outOfBand = buffers.filter((buffer): buffer is Uint8Array => buffer instanceof Uint8Array);
+  return readPickleWithBudget(uncanner.budget, bytes, outOfBand);
 };
 
 /** `functools.partial(pickle.loads, buffers=…)`. */
@@ -123,15 +128,15 @@ function isUnpickling(wrap: unknown): boolean {
   return callee instanceof OpaqueValue && callee.name === 'pickle.loads';
 }
 
-function uncanArray(attributes: Attributes, buffers: readonly unknown[], opener: CanOpener): unknown {
+function uncanArray(attributes: Attributes, buffers: readonly unknown[], uncanner: MessageUncanner): unknown {
   const data = firstBuffer(buffers, 'a CannedArray');
-  // Arrays of objects, and empty ones, are a pickle within the pickle.
-  if (getOwn(attributes, 'pickled') === true) return readWithin(opener.budget, data);
+  // Arrays of objects and empty arrays are pickles inside the pickle.
+  if (getOwn(attributes, 'pickled') === true) return readPickleWithBudget(uncanner.budget, data);
   return readCannedArray(
     getOwn(attributes, 'shape') ?? null,
     getOwn(attributes, 'dtype') ?? null,
     data,
-    opener.budget,
+    uncanner.budget,
   );
 }
 
@@ -142,7 +147,7 @@ function uncanFunction(attributes: Attributes): unknown {
   });
 }
 
-/** A name that is looked up where the task runs. */
+/** A name that the engine evaluates when the task runs. */
 function uncanReference(attributes: Attributes): unknown {
   return new OpaqueValue('reference', '__main__', text(attributes, 'name', '<unnamed>'), {});
 }
@@ -153,51 +158,55 @@ function uncanClass(attributes: Attributes): unknown {
   });
 }
 
-/** A partial holds the buffers of its arguments in one list, with the count of each beside it. */
-function uncanPartial(attributes: Attributes, buffers: readonly unknown[], opener: CanOpener): unknown {
+/** A partial holds the buffers of all its arguments in one list, and the number of buffers of each argument in another. */
+function uncanPartial(
+  attributes: Attributes,
+  buffers: readonly unknown[],
+  uncanner: MessageUncanner,
+): unknown {
   let used = 0;
-  const openWith = (value: unknown, count: unknown): unknown => {
-    if (typeof count !== 'number' || count <= 0) return opener.open(value);
+  const uncanWith = (value: unknown, count: unknown): unknown => {
+    if (typeof count !== 'number' || count <= 0) return uncanner.uncan(value);
     used += count;
-    opener.budget.spend(COST.element * Math.min(count, buffers.length));
-    return opener.open(value, buffers.slice(used - count, used));
+    uncanner.budget.spend(COST.element * Math.min(count, buffers.length));
+    return uncanner.uncan(value, buffers.slice(used - count, used));
   };
   const counts = list(attributes, 'arg_buffer_counts');
   const cannedArgs = list(attributes, 'args');
-  opener.budget.spend(COST.element * (cannedArgs.length + buffers.length));
-  const args = cannedArgs.map((arg, i) => openWith(arg, counts[i]));
+  uncanner.budget.spend(COST.element * (cannedArgs.length + buffers.length));
+  const args = cannedArgs.map((arg, i) => uncanWith(arg, counts[i]));
 
   const keywords: Record<string, unknown> = {};
-  const given = getOwn(attributes, 'keywords');
+  const cannedKeywords = getOwn(attributes, 'keywords');
   const keywordCounts = getOwn(attributes, 'keyword_buffer_counts');
-  if (isDict(given)) {
-    const keys = Object.keys(given);
-    opener.budget.spend(COST.entry * keys.length);
+  if (isDict(cannedKeywords)) {
+    const keys = Object.keys(cannedKeywords);
+    uncanner.budget.spend(COST.entry * keys.length);
     for (const key of sortLikePython(keys)) {
       const count = isDict(keywordCounts) ? getOwn(keywordCounts, key) : undefined;
-      setOwn(keywords, key, openWith(getOwn(given, key), count));
+      setOwn(keywords, key, uncanWith(getOwn(cannedKeywords, key), count));
     }
   }
-  const callee = opener.open(getOwn(attributes, 'func') ?? null);
+  const callee = uncanner.uncan(getOwn(attributes, 'func') ?? null);
   return new OpaqueValue('instance', 'functools', 'partial', { args: [callee, ...args], kwargs: keywords });
 }
 
-/** An object some of whose attributes (`keys`) were canned, such as a function with its dependencies. */
-function uncanObject(attributes: Attributes, _: readonly unknown[], opener: CanOpener): unknown {
+/** An object with canned attributes, named in `keys`, such as a function with its dependencies. */
+function uncanObject(attributes: Attributes, _: readonly unknown[], uncanner: MessageUncanner): unknown {
   const object = getOwn(attributes, 'obj') ?? null;
   if (!(object instanceof OpaqueValue) || !isDict(object.state)) return object;
   const cannedKeys = list(attributes, 'keys');
   const entries = Object.entries(object.state);
-  opener.budget.spend(COST.entry * (cannedKeys.length + entries.length));
+  uncanner.budget.spend(COST.entry * (cannedKeys.length + entries.length));
   const canned = new Set(cannedKeys);
   const state: Record<string, unknown> = {};
   for (const [key, value] of entries) {
-    setOwn(state, key, canned.has(key) ? opener.open(value) : value);
+    setOwn(state, key, canned.has(key) ? uncanner.uncan(value) : value);
   }
   return new OpaqueValue(object.kind, object.module, object.qualname, { ...object, state });
 }
 
-const uncanners: ReadonlyMap<string, Uncanner> = new Map<string, Uncanner>([
+const uncanners: ReadonlyMap<string, UncanFunction> = new Map<string, UncanFunction>([
   ['CannedBytes', uncanBytes],
   ['CannedMemoryView', uncanBytes],
   ['CannedBuffer', uncanBytes],

@@ -5,7 +5,7 @@ import { encodeLatin1 } from './text.js';
 import { Complex } from './values/complex.js';
 import { Decimal, isDecimalText } from './values/decimal.js';
 
-/** Makes a JavaScript value of the arguments of a call, or undefined where they are not as expected. */
+/** Makes a JavaScript value from the arguments of a call; undefined for unexpected arguments. */
 type Constructor = (args: readonly unknown[], budget: Budget) => unknown;
 
 function makeBytes(args: readonly unknown[], budget: Budget): unknown {
@@ -16,7 +16,7 @@ function makeBytes(args: readonly unknown[], budget: Budget): unknown {
     budget.spend(source.length);
     return new Uint8Array(source);
   }
-  // Protocols 0 to 2 have no bytes: they travel as text of one character each.
+  // Protocols 0 to 2 have no bytes opcode; they encode each byte as a character.
   if (typeof source !== 'string' || (encoding !== 'latin1' && encoding !== 'latin-1')) return undefined;
   budget.spend(2 * source.length);
   return encodeLatin1(source);
@@ -29,7 +29,7 @@ function makeSet(args: readonly unknown[], budget: Budget): unknown {
   return new PySet(items === undefined ? [] : [...items]);
 }
 
-/** OrderedDict, Counter and defaultdict: nothing, a dict, or (Python 2) a list of pairs. */
+/** For OrderedDict, Counter and defaultdict, which are called with nothing, a dict, or (Python 2) a list of pairs. */
 function makeDict([source]: readonly unknown[], budget: Budget): unknown {
   budget.spend(COST.container);
   const dict = new PyDict();
@@ -60,7 +60,7 @@ function makeComplex([real, imag]: readonly unknown[]): unknown {
 
 function makeDecimal([text]: readonly unknown[], budget: Budget): unknown {
   if (typeof text !== 'string') return undefined;
-  budget.step(text.length);
+  budget.countSteps(text.length);
   return isDecimalText(text) ? new Decimal(text) : undefined;
 }
 
@@ -75,7 +75,7 @@ const constructors: ReadonlyMap<string, Constructor> = new Map<string, Construct
   ['builtins.complex', makeComplex],
   ['collections.OrderedDict', makeDict],
   ['collections.Counter', makeDict],
-  // The first argument is the factory of missing values, which nothing here calls.
+  // The first argument is the factory of default values, which is dropped.
   ['collections.defaultdict', ([, source], budget) => makeDict([source], budget)],
   ['collections.deque', makeDeque],
   ['datetime.date', decodeDate],
@@ -85,13 +85,13 @@ const constructors: ReadonlyMap<string, Constructor> = new Map<string, Construct
   ['decimal.Decimal', makeDecimal],
 ]);
 
-/** Tells which class the result of a function is an instance of, or undefined where it cannot be told. */
-type Namer = (args: readonly unknown[]) => PyGlobal | undefined;
+/** Returns the class of a function's result, or undefined if the arguments do not show it. */
+type ClassNamer = (args: readonly unknown[]) => PyGlobal | undefined;
 
-const firstArgument: Namer = ([type]) => (type instanceof PyGlobal ? type : undefined);
-const ndarray: Namer = () => new PyGlobal('numpy', 'ndarray');
+const firstArgument: ClassNamer = ([type]) => (type instanceof PyGlobal ? type : undefined);
+const ndarray: ClassNamer = () => new PyGlobal('numpy', 'ndarray');
 
-/** A class that travelled with its code, by the calls that make it: `(…, name, bases, …)`. */
+/** Functions that create a class pickled by value, and the index of its name in `(…, name, bases, …)`. */
 const CLASS_MAKERS: ReadonlyMap<string, number> = new Map([
   ['builtins.type', 0],
   ['dill._dill._create_type', 1],
@@ -99,10 +99,10 @@ const CLASS_MAKERS: ReadonlyMap<string, number> = new Map([
   ['cloudpickle.cloudpickle._make_skeleton_enum', 1],
 ]);
 
-/** What an instance of a class that was made, or the result of something else that was called, is called. */
-function nameOfMade({ callee, args, type }: PyInstance): PyGlobal {
-  const place = CLASS_MAKERS.get(callee instanceof PyGlobal ? callee.name : '');
-  const name = place === undefined ? undefined : args[place];
+/** The class of the result when the callee is itself the result of a call, such as a class pickled by value. */
+function classOfResult({ callee, args, type }: PyInstance): PyGlobal {
+  const index = CLASS_MAKERS.get(callee instanceof PyGlobal ? callee.name : '');
+  const name = index === undefined ? undefined : args[index];
   if (typeof name !== 'string') return new PyGlobal(type.module, `${type.qualname}()`);
   const attributes = args.find((arg) => arg instanceof PyDict && arg.attribute('__module__') !== undefined);
   const module = attributes instanceof PyDict ? attributes.attribute('__module__') : undefined;
@@ -111,8 +111,8 @@ function nameOfMade({ callee, args, type }: PyInstance): PyGlobal {
 
 const NUMPY_KINDS: Readonly<Record<string, string>> = { f: 'float', i: 'int', u: 'uint', c: 'complex' };
 
-/** `float64` of a dtype whose text is `f8`. */
-const numpyScalar: Namer = ([dtype]) => {
+/** Such as `numpy.float64` for the dtype code `f8`. */
+const numpyScalar: ClassNamer = ([dtype]) => {
   const code = dtype instanceof PyInstance ? dtype.args[0] : undefined;
   const parts = typeof code === 'string' && code.length <= 4 ? /^([fiuc])(\d+)$/.exec(code) : null;
   const kind = NUMPY_KINDS[parts?.[1] ?? ''];
@@ -120,7 +120,7 @@ const numpyScalar: Namer = ([dtype]) => {
   return new PyGlobal('numpy', kind === undefined ? 'generic' : `${kind}${8 * Number(parts?.[2])}`);
 };
 
-const namers: ReadonlyMap<string, Namer> = new Map<string, Namer>([
+const classNamers: ReadonlyMap<string, ClassNamer> = new Map<string, ClassNamer>([
   ['copyreg.__newobj__', firstArgument],
   ['array._array_reconstructor', firstArgument],
   ['numpy.ma.core._mareconstruct', firstArgument],
@@ -136,22 +136,22 @@ const namers: ReadonlyMap<string, Namer> = new Map<string, Namer>([
   ]
     .map((name) => `pandas.core.indexes.${name}`)
     .concat('pandas._libs.arrays.__pyx_unpickle_NDArrayBacked', 'pandas._libs.internals._unpickle_block')
-    .map((name): [string, Namer] => [name, firstArgument]),
-  ...['numpy.core', 'numpy._core'].flatMap((numpy): [string, Namer][] => [
+    .map((name): [string, ClassNamer] => [name, firstArgument]),
+  ...['numpy.core', 'numpy._core'].flatMap((numpy): [string, ClassNamer][] => [
     [`${numpy}.multiarray._reconstruct`, firstArgument],
     [`${numpy}.multiarray.scalar`, numpyScalar],
     [`${numpy}.numeric._frombuffer`, ndarray],
   ]),
 ]);
 
-/** `getattr(Class, 'name')`, by which protocols before 4 name what is nested. */
+/** `getattr(Class, 'name')`, the form in which protocols before 4 name nested classes. */
 function attributeOf([owner, attribute]: readonly unknown[], budget: Budget): PyGlobal | undefined {
   if (!(owner instanceof PyGlobal) || typeof attribute !== 'string') return undefined;
   budget.spend(COST.global + 2 * (owner.name.length + attribute.length));
   return new PyGlobal(owner.module, `${owner.qualname}.${attribute}`);
 }
 
-/** By which protocols 0 and 1 make an instance: told as the newer ones do, who call the class itself. */
+/** `copyreg._reconstructor` of protocols 0 and 1, recorded as newer protocols do: as a call of the class. */
 function reconstruct([type, base, state]: readonly unknown[], budget: Budget): PyInstance | undefined {
   if (!(type instanceof PyGlobal) || !(base instanceof PyGlobal)) return undefined;
   if (base.name === 'builtins.list' && Array.isArray(state)) {
@@ -176,17 +176,17 @@ function reconstruct([type, base, state]: readonly unknown[], budget: Budget): P
   );
 }
 
-/** What a call would make: a JavaScript value where the class is known, otherwise a note of the call. */
+/** Returns the JavaScript value that a call makes if the class is known, otherwise a record of the call. */
 export function construct(callee: Callee, args: unknown[], kwargs: unknown, budget: Budget): unknown {
   if (callee instanceof PyInstance) {
     budget.spend(COST.global + 2 * callee.type.name.length);
-    budget.step(callee.args.length);
-    return new PyInstance(callee, nameOfMade(callee), args, kwargs);
+    budget.countSteps(callee.args.length);
+    return new PyInstance(callee, classOfResult(callee), args, kwargs);
   }
   const { name } = callee;
   if (kwargs === null) {
     const known = constructors.get(name)?.(args, budget);
     if (known !== undefined) return known;
   }
-  return new PyInstance(callee, namers.get(name)?.(args) ?? callee, args, kwargs);
+  return new PyInstance(callee, classNamers.get(name)?.(args) ?? callee, args, kwargs);
 }

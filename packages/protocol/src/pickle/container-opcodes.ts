@@ -15,7 +15,7 @@ function pushSet(machine: PickleMachine, items: unknown[]): void {
 }
 
 function fillDict(machine: PickleMachine, dict: PyDict, flat: readonly unknown[]): void {
-  if (flat.length % 2 !== 0) throw machine.reader.fail('a dict with a key that has no value');
+  if (flat.length % 2 !== 0) throw machine.reader.error('a dict key has no value');
   machine.budget.spend((COST.entry * flat.length) / 2);
   dict.setAll(flat);
 }
@@ -30,7 +30,7 @@ function pushDict(machine: PickleMachine, flat: readonly unknown[]): void {
 function append(machine: PickleMachine, items: readonly unknown[]): void {
   const target = machine.peek();
   const list = target instanceof PyInstance ? target.items : target;
-  if (!Array.isArray(list)) throw machine.reader.fail('elements for what is no list');
+  if (!Array.isArray(list)) throw machine.reader.error('elements can be added only to a list');
   machine.budget.spend(COST.element * items.length);
   for (const item of items) list.push(item);
 }
@@ -38,7 +38,7 @@ function append(machine: PickleMachine, items: readonly unknown[]): void {
 function addItems(machine: PickleMachine, items: readonly unknown[]): void {
   const target = machine.peek();
   if (!(target instanceof PySet || target instanceof PyInstance)) {
-    throw machine.reader.fail('elements for what is no set');
+    throw machine.reader.error('elements can be added only to a set');
   }
   machine.budget.spend(COST.entry * items.length);
   for (const item of items) target.items.push(item);
@@ -47,31 +47,32 @@ function addItems(machine: PickleMachine, items: readonly unknown[]): void {
 function setItems(machine: PickleMachine, flat: readonly unknown[]): void {
   const target = machine.peek();
   const dict = target instanceof PyInstance ? target.entries : target;
-  if (!(dict instanceof PyDict)) throw machine.reader.fail('entries for what is no dict');
+  if (!(dict instanceof PyDict)) throw machine.reader.error('entries can be added only to a dict');
   fillDict(machine, dict, flat);
 }
 
 function memoIndex(machine: PickleMachine): number {
   const index = parseInteger(machine.reader.line(), machine.budget);
-  if (typeof index !== 'number' || index < 0) throw machine.reader.fail(`${index} is no index of the memo`);
+  if (typeof index !== 'number' || index < 0)
+    throw machine.reader.error(`a memo index must be an integer >= 0, got ${index}`);
   return index;
 }
 
 export const containerOpcodes: OpcodeTable = {
   [OP.MARK]: (m) => m.mark(),
-  [OP.POP]: (m) => m.discard(),
+  [OP.POP]: (m) => m.popValueOrMark(),
   [OP.POP_MARK]: (m) => {
     m.popToMark();
   },
   [OP.DUP]: (m) => m.push(m.peek()),
 
-  [OP.PUT]: (m) => m.remember(memoIndex(m)),
-  [OP.BINPUT]: (m) => m.remember(m.reader.uint8()),
-  [OP.LONG_BINPUT]: (m) => m.remember(m.reader.uint32()),
-  [OP.MEMOIZE]: (m) => m.rememberNext(),
-  [OP.GET]: (m) => m.recall(memoIndex(m)),
-  [OP.BINGET]: (m) => m.recall(m.reader.uint8()),
-  [OP.LONG_BINGET]: (m) => m.recall(m.reader.uint32()),
+  [OP.PUT]: (m) => m.memoize(memoIndex(m)),
+  [OP.BINPUT]: (m) => m.memoize(m.reader.uint8()),
+  [OP.LONG_BINPUT]: (m) => m.memoize(m.reader.uint32()),
+  [OP.MEMOIZE]: (m) => m.memoizeNext(),
+  [OP.GET]: (m) => m.pushFromMemo(memoIndex(m)),
+  [OP.BINGET]: (m) => m.pushFromMemo(m.reader.uint8()),
+  [OP.LONG_BINGET]: (m) => m.pushFromMemo(m.reader.uint32()),
 
   [OP.EMPTY_LIST]: (m) => pushArray(m, []),
   [OP.LIST]: (m) => pushArray(m, m.popToMark()),

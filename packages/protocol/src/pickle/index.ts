@@ -25,7 +25,7 @@ export { float, PyFloat } from './values/py-float.js';
 export { TimeDelta } from './values/time-delta.js';
 export { tuple } from './values/tuple.js';
 export { Uuid } from './values/uuid.js';
+export type { PickleProtocol } from './write/opcode-writer.js';
 export { packApplyMessage } from './write/pack-apply-message.js';
 export { packObject } from './write/pack-object.js';
 export { type WritePickleOptions, writePickle } from './write/write-pickle.js';
-export type { PickleProtocol } from './write/writer.js';

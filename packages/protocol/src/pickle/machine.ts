@@ -2,13 +2,13 @@ import type { ByteReader } from './byte-reader.js';
 import { OP } from './opcodes.js';
 import { type Budget, COST } from './pickle-limits.js';
 
-/** What one opcode does to the machine. */
+/** Executes one opcode on the machine. */
 export type OpcodeHandler = (machine: PickleMachine) => void;
 
-/** A set of opcodes; STOP is the machine's own. */
+/** Handlers by opcode. The machine itself handles STOP. */
 export type OpcodeTable = Readonly<Record<number, OpcodeHandler>>;
 
-/** The stack machine that a pickle is a program of: a stack with marks, a memo, and a cursor. */
+/** The stack machine that executes the opcodes of a pickle: a stack with marks, a memo, and a cursor. */
 export class PickleMachine {
   readonly reader: ByteReader;
   readonly budget: Budget;
@@ -16,7 +16,7 @@ export class PickleMachine {
   #nextBuffer = 0;
   readonly #stack: unknown[] = [];
   readonly #marks: number[] = [];
-  /** Entries from 0 on; what is out of order stands apart. */
+  /** Entries whose indexes are consecutive from 0; `#sparseMemo` holds all others. */
   readonly #memo: unknown[] = [];
   readonly #sparseMemo = new Map<number, unknown>();
 
@@ -26,14 +26,14 @@ export class PickleMachine {
     this.#outOfBand = outOfBand;
   }
 
-  /** Runs to STOP and returns what is then on top. */
+  /** Runs to STOP and returns the top of the stack. */
   run(handlers: readonly (OpcodeHandler | undefined)[]): unknown {
     for (;;) {
-      this.budget.opcode();
+      this.budget.countOpcode();
       const opcode = this.reader.uint8();
       if (opcode === OP.STOP) return this.pop();
       const handler = handlers[opcode];
-      if (handler === undefined) throw this.reader.fail(`0x${opcode.toString(16)} is no opcode`);
+      if (handler === undefined) throw this.reader.error(`unknown opcode 0x${opcode.toString(16)}`);
       handler(this);
     }
   }
@@ -42,24 +42,24 @@ export class PickleMachine {
     this.#stack.push(value);
   }
 
-  /** The number of values above the last mark: what lies below it is out of reach. */
+  /** The number of values above the last mark; opcodes cannot pop values below it. */
   get #reachable(): number {
     return this.#stack.length - (this.#marks.at(-1) ?? 0);
   }
 
   pop(): unknown {
-    if (this.#reachable === 0) throw this.reader.fail('the stack is empty');
+    if (this.#reachable === 0) throw this.reader.error('the stack is empty');
     return this.#stack.pop();
   }
 
-  /** The last `count` values, in the order they were pushed. */
+  /** Pops `count` values and returns them in the order they were pushed. */
   popMany(count: number): unknown[] {
-    if (this.#reachable < count) throw this.reader.fail('the stack is empty');
+    if (this.#reachable < count) throw this.reader.error('the stack is empty');
     return this.#stack.splice(this.#stack.length - count);
   }
 
   peek(): unknown {
-    if (this.#reachable === 0) throw this.reader.fail('the stack is empty');
+    if (this.#reachable === 0) throw this.reader.error('the stack is empty');
     return this.#stack.at(-1);
   }
 
@@ -67,15 +67,15 @@ export class PickleMachine {
     this.#marks.push(this.#stack.length);
   }
 
-  /** Everything above the last mark, and the mark itself. */
+  /** Removes the last mark and returns the values above it. */
   popToMark(): unknown[] {
     const mark = this.#marks.pop();
-    if (mark === undefined) throw this.reader.fail('no mark is set');
+    if (mark === undefined) throw this.reader.error('no mark is set');
     return this.#stack.splice(mark);
   }
 
-  /** POP takes a mark when nothing lies above it. */
-  discard(): void {
+  /** POP removes the last mark if no value lies above it. */
+  popValueOrMark(): void {
     if (this.#reachable === 0 && this.#marks.pop() !== undefined) return;
     this.pop();
   }
@@ -84,14 +84,14 @@ export class PickleMachine {
     return this.#memo.length + this.#sparseMemo.size;
   }
 
-  remember(index: number): void {
+  memoize(index: number): void {
     const value = this.peek();
     if (index < this.#memo.length) this.#memo[index] = value;
     else if (this.#sparseMemo.has(index)) this.#sparseMemo.set(index, value);
     else {
       const { maxMemoEntries } = this.budget.limits;
       if (this.#memoSize >= maxMemoEntries) {
-        throw this.reader.fail(`more than maxMemoEntries = ${maxMemoEntries} memo entries`);
+        throw this.reader.error(`the pickle has more than maxMemoEntries = ${maxMemoEntries} memo entries`);
       }
       const next = index === this.#memo.length;
       this.budget.spend(next ? COST.memo : COST.sparseMemo);
@@ -100,20 +100,20 @@ export class PickleMachine {
     }
   }
 
-  rememberNext(): void {
-    this.remember(this.#memoSize);
+  memoizeNext(): void {
+    this.memoize(this.#memoSize);
   }
 
-  recall(index: number): void {
+  pushFromMemo(index: number): void {
     const value = index < this.#memo.length ? this.#memo[index] : this.#sparseMemo.get(index);
-    if (value === undefined) throw this.reader.fail(`the memo has no entry ${index}`);
+    if (value === undefined) throw this.reader.error(`the memo has no entry ${index}`);
     this.push(value);
   }
 
   nextBuffer(): Uint8Array {
     const buffer = this.#outOfBand[this.#nextBuffer];
     if (buffer === undefined) {
-      throw this.reader.fail(`out-of-band buffer ${this.#nextBuffer} was not given`);
+      throw this.reader.error(`out-of-band buffer ${this.#nextBuffer} is missing`);
     }
     this.#nextBuffer += 1;
     return buffer;

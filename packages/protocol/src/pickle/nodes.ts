@@ -1,27 +1,27 @@
 import { UnpickleError } from './unpickle-error.js';
 
-// What the machine builds while it runs. A dict cannot choose between object and Map, nor an instance be
-// complete, before the last opcode: `finish.ts` turns these into what the user sees. Lists and tuples are
-// arrays from the start.
+// The machine builds these nodes while it runs. Only after the last opcode is it known whether a dict becomes an object or
+// a Map, and is an instance complete; `resolve-nodes.ts` then turns nodes into values. Lists and tuples are arrays from
+// the start.
 
-/** Longest name of a module or class; a pickle can make them longer with each call. */
+/** Maximum length of a module and class name together, because each call of `getattr` can lengthen a name. */
 const MAX_NAME_LENGTH = 1000;
 
-/** A search of one large dict, repeated for each of many instances that share it, would never end. */
+/** Larger dicts are not searched, because many instances may share one dict and each would search it. */
 const MAX_ATTRIBUTES = 64;
 
 export class PyDict {
   keys: unknown[] = [];
   values: unknown[] = [];
-  /** What it became, where it was empty. */
-  made: object | undefined = undefined;
+  /** The value of an empty node, shared by all references to it. */
+  resolved: object | undefined = undefined;
 
   set(key: unknown, value: unknown): void {
     this.keys.push(key);
     this.values.push(value);
   }
 
-  /** Key, value, key, value, … An array that grows by itself takes room for many, so the first ones are made to fit. */
+  /** `flat` is key, value, key, value, … The first arrays are allocated at their exact size: growing arrays over-allocate. */
   setAll(flat: readonly unknown[]): void {
     const count = flat.length / 2;
     if (this.keys.length === 0 && count > 0) {
@@ -30,7 +30,7 @@ export class PyDict {
     } else for (let i = 0; i < flat.length; i += 2) this.set(flat[i], flat[i + 1]);
   }
 
-  /** An attribute, where the dict is the state of an instance; of no use in a dict that is large. */
+  /** An attribute by name, if this dict is the state of an instance; undefined in a dict with too many entries. */
   attribute(name: string): unknown {
     if (this.keys.length > MAX_ATTRIBUTES) return undefined;
     const at = this.keys.lastIndexOf(name);
@@ -40,15 +40,15 @@ export class PyDict {
 
 export class PySet {
   readonly items: unknown[];
-  /** What it became, where it was empty. */
-  made: object | undefined = undefined;
+  /** The value of an empty node, shared by all references to it. */
+  resolved: object | undefined = undefined;
 
   constructor(items: unknown[]) {
     this.items = items;
   }
 }
 
-// Names by which protocols 0 to 2 call what Python 3 has elsewhere.
+// Protocols 0 to 2 use Python 2's names for these modules and classes.
 const PYTHON_2_MODULES: ReadonlyMap<string, string> = new Map([
   ['__builtin__', 'builtins'],
   ['copy_reg', 'copyreg'],
@@ -60,11 +60,11 @@ const PYTHON_2_BUILTINS: ReadonlyMap<string, string> = new Map([
   ['xrange', 'range'],
 ]);
 
-/** A class or function by its name. It is never looked up. */
+/** A class or function by its name, which is never looked up. */
 export class PyGlobal {
   readonly module: string;
   readonly qualname: string;
-  made: object | undefined = undefined;
+  resolved: object | undefined = undefined;
 
   constructor(module: string, qualname: string) {
     if (module.length + qualname.length > MAX_NAME_LENGTH) {
@@ -85,10 +85,10 @@ export function isCallee(value: unknown): value is Callee {
   return value instanceof PyGlobal || value instanceof PyInstance;
 }
 
-/** What calling a class or function would have made: the call, and what was put into the result later. */
+/** A recorded call of a class or function, with the state and elements that later opcodes added to its result. */
 export class PyInstance {
   readonly callee: Callee;
-  /** The class it is an instance of, or the function that would have made it. */
+  /** The class of the result, or the called function if the class is unknown. */
   readonly type: PyGlobal;
   readonly args: unknown[];
   readonly kwargs: unknown;

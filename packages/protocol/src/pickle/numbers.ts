@@ -4,28 +4,28 @@ import { UnpickleError } from './unpickle-error.js';
 
 const BITS_PER_DIGIT = Math.log2(10);
 
-/** A number where it is exact, a BigInt past 2^53 - 1. */
+/** A number if it is exact, a BigInt past 2^53 - 1. */
 export function asInteger(value: bigint): number | bigint {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;
 }
 
-/** Little-endian two's complement, of any length; no bytes are 0. */
+/** Decodes little-endian two's complement of any length; no bytes are 0. */
 export function decodeLong(bytes: Uint8Array, budget: Budget): number | bigint {
   budget.checkInteger(bytes.length);
   if (bytes.length === 0) return 0;
-  // Its digits in between are two bytes each.
+  // The intermediate hexadecimal text takes two characters per byte.
   budget.spend(COST.text + 5 * bytes.length);
   const hex = Buffer.from(bytes).reverse().toString('hex');
   return asInteger(BigInt.asIntN(bytes.length * 8, BigInt(`0x${hex}`)));
 }
 
-/** The decimal text of protocol 0, with or without the `L` of Python 2. */
+/** Parses a decimal integer of protocol 0, with or without the `L` of Python 2. */
 export function parseInteger(line: Uint8Array, budget: Budget): number | bigint {
   budget.checkInteger((line.length * BITS_PER_DIGIT) / 8);
   budget.spend(COST.text + 2 * line.length);
   const match = /^\s*([+-]?)(\d+)L?\s*$/.exec(decodeLatin1(line));
-  if (match?.[2] === undefined) throw new UnpickleError('an integer that is none');
+  if (match?.[2] === undefined) throw new UnpickleError('text is not an integer');
   const magnitude = BigInt(match[2]);
   return asInteger(match[1] === '-' ? -magnitude : magnitude);
 }
@@ -36,13 +36,13 @@ const NAMED_FLOATS: ReadonlyMap<string, number> = new Map([
   ['nan', Number.NaN],
 ]);
 
-/** Python's `repr` of a float. */
+/** Parses Python's `repr` of a float. */
 export function parseFloatText(line: Uint8Array): number {
   const text = decodeLatin1(line).trim();
   const named = NAMED_FLOATS.get(text);
   if (named !== undefined) return named;
   if (!/^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i.test(text)) {
-    throw new UnpickleError('a float that is none');
+    throw new UnpickleError('text is not a float');
   }
   return Number(text);
 }

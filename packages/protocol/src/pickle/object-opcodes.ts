@@ -7,13 +7,13 @@ import { decodeUtf8 } from './text.js';
 
 function pushGlobal(machine: PickleMachine, module: unknown, qualname: unknown): void {
   if (typeof module !== 'string' || typeof qualname !== 'string') {
-    throw machine.reader.fail('the name of a class or function is not text');
+    throw machine.reader.error('the name of a class or function must be text');
   }
   machine.budget.spend(COST.global + 2 * (module.length + qualname.length));
   machine.push(new PyGlobal(module, qualname));
 }
 
-/** The names stand on two lines of their own. */
+/** Module and name each take a line. */
 function globalByLines(machine: PickleMachine): void {
   const module = decodeUtf8(machine.reader.line());
   pushGlobal(machine, module, decodeUtf8(machine.reader.line()));
@@ -24,13 +24,13 @@ function globalFromStack(machine: PickleMachine): void {
   pushGlobal(machine, module, qualname);
 }
 
-/** Stands for the call; nothing is called. */
+/** Records the call without calling anything. */
 function pushCall(machine: PickleMachine, callee: unknown, args: unknown, kwargs: unknown): void {
-  if (!isCallee(callee)) throw machine.reader.fail('a call of what is no class or function');
-  if (!Array.isArray(args)) throw machine.reader.fail('the arguments of a call are not a tuple');
+  if (!isCallee(callee)) throw machine.reader.error('only a class or function can be called');
+  if (!Array.isArray(args)) throw machine.reader.error('the arguments of a call must be a tuple');
   machine.budget.spend(COST.container);
   const made = construct(callee, args, kwargs, machine.budget);
-  // It has parts, and becomes an object with as many.
+  // It is resolved later to an object with the same parts.
   if (made instanceof PyInstance) machine.budget.spend(COST.instance);
   machine.push(made);
 }
@@ -42,7 +42,7 @@ function call(machine: PickleMachine): void {
 
 function callWithKeywords(machine: PickleMachine): void {
   const [callee, args, kwargs] = machine.popMany(3);
-  if (!(kwargs instanceof PyDict)) throw machine.reader.fail('the keyword arguments are not a dict');
+  if (!(kwargs instanceof PyDict)) throw machine.reader.error('keyword arguments must be a dict');
   pushCall(machine, callee, args, kwargs.keys.length === 0 ? null : kwargs);
 }
 
@@ -61,16 +61,20 @@ function setState(machine: PickleMachine): void {
   const state = machine.pop();
   const target = machine.peek();
   if (target instanceof PyInstance) target.state = state;
-  // Attributes of an OrderedDict and the like: a plain object or a Map has no place for them.
-  else if (!(target instanceof PyDict)) throw machine.reader.fail('a state for what is no instance');
+  // Attributes of an OrderedDict and the like are dropped: a plain object or a Map cannot hold them.
+  else if (!(target instanceof PyDict)) throw machine.reader.error('a state can be set only on an instance');
 }
 
 function refusePersistentId(machine: PickleMachine): void {
-  throw machine.reader.fail('persistent ids are refused: what they name is not in the pickle');
+  throw machine.reader.error(
+    'persistent ids are not supported, because they name objects outside the pickle',
+  );
 }
 
 function refuseExtension(machine: PickleMachine): void {
-  throw machine.reader.fail('extension codes are refused: what they name is not in the pickle');
+  throw machine.reader.error(
+    'extension codes are not supported, because they name objects outside the pickle',
+  );
 }
 
 export const objectOpcodes: OpcodeTable = {

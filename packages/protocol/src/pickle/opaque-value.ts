@@ -1,4 +1,4 @@
-/** Everything that an {@link OpaqueValue} tells besides its name. */
+/** The content of an {@link OpaqueValue} besides its name. */
 export interface OpaqueParts {
   readonly callee: OpaqueValue | null;
   readonly args: readonly unknown[];
@@ -8,30 +8,30 @@ export interface OpaqueParts {
   readonly entries: unknown;
 }
 
-/** What an {@link OpaqueValue} stands for. */
+/** The kind of Python object that an {@link OpaqueValue} represents. */
 export type OpaqueKind = 'reference' | 'instance' | 'function';
 
 /**
- * A Python object that JavaScript has no counterpart of: named, with what its pickle says of it, never made.
- * `reference` is a class or function by name, `function` one that travelled with its code, `instance` anything else.
+ * A description of a Python object without a JavaScript counterpart: its class and the content of its pickle. Its kind
+ * is `reference` for a class or function named in the pickle, `function` for one sent with its code, else `instance`.
  */
 export class OpaqueValue implements OpaqueParts {
   readonly kind: OpaqueKind;
-  /** Module of the class or function, for example `numpy`. */
+  /** Module of the class or function, such as `numpy`. */
   readonly module: string;
-  /** Name in that module, for example `ndarray`, or `Outer.Inner`. */
+  /** Name in that module, such as `ndarray` or `Outer.Inner`. */
   readonly qualname: string;
-  /** What Python would call to make it; null for what is not made by a call. */
+  /** The class or function that Python calls to make the object; null if no call makes it. */
   readonly callee: OpaqueValue | null = null;
   /** Arguments of that call. */
   readonly args: readonly unknown[] = [];
   /** Keyword arguments of that call, or null. */
   readonly kwargs: unknown = null;
-  /** Its attributes, or whatever its class pickles as its state; null without one. */
+  /** The object's attributes, or the state that its class pickles; null if there is none. */
   readonly state: unknown = null;
-  /** Elements, where the class is a kind of list or set. */
+  /** Elements, if the class is a kind of list or set. */
   readonly items: readonly unknown[] = [];
-  /** Entries, where the class is a kind of dict (a plain object or a Map); null without any. */
+  /** Entries as a plain object or a Map, if the class is a kind of dict; null if there are none. */
   readonly entries: unknown = null;
 
   constructor(kind: OpaqueKind, module: string, qualname: string, parts?: Partial<OpaqueParts>) {
@@ -41,7 +41,7 @@ export class OpaqueValue implements OpaqueParts {
     if (parts !== undefined) completeOpaque(this, parts);
   }
 
-  /** The Python class or function, `module.qualname`. */
+  /** Full name of the Python class or function, `module.qualname`. */
   get name(): string {
     return `${this.module}.${this.qualname}`;
   }
@@ -50,7 +50,7 @@ export class OpaqueValue implements OpaqueParts {
     return this.kind === 'instance' ? `<Python ${this.name} object>` : `<Python ${this.name}>`;
   }
 
-  /** The text of `toString`: what is inside may refer back to itself. */
+  /** Returns the text of `toString`, because the parts may be cyclic. */
   toJSON(): string {
     return this.toString();
   }
@@ -58,7 +58,7 @@ export class OpaqueValue implements OpaqueParts {
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** Fills a value whose parts may refer to it, and closes it. */
+/** Fills a value whose parts may refer to it, and freezes it. */
 export function completeOpaque(value: OpaqueValue, parts: Partial<OpaqueParts>): void {
   Object.freeze(Object.assign(value as Writable<OpaqueValue>, parts));
 }

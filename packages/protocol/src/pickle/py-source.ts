@@ -1,34 +1,36 @@
-// The text that an engine evaluates to have a function. `eval` takes expressions only, so whatever else it takes to
-// make the function is a short program, run in the namespace of the engine with local names of its own.
+// Builds the expression that an engine evaluates to get a function. `eval` accepts only expressions, so imports and blocks
+// become a short program inside an expression. The program runs in the engine's namespace with separate local names.
 
 const NAME = String.raw`[\p{ID_Start}_][\p{ID_Continue}]*`;
 const DOTTED_NAME = new RegExp(String.raw`^${NAME}(?:\.${NAME})+$`, 'u');
 const STATEMENT = /\n|^(?:@|(?:def|class|async|import|from)\b)/;
 
-/** Takes the indentation off that all lines share, and the empty lines around them. */
+/** Removes the indentation common to all lines, and empty lines at both ends. */
 export function dedent(text: string): string {
   const lines = text.replace(/^(?:[ \t]*\r?\n)+/, '').split(/\r?\n/);
-  const used = lines.filter((line) => line.trim() !== '');
-  const indentation = used.map((line) => /^[ \t]*/.exec(line)?.[0] ?? '').reduce(commonStart, used[0] ?? '');
+  const nonEmpty = lines.filter((line) => line.trim() !== '');
+  const indentation = nonEmpty
+    .map((line) => /^[ \t]*/.exec(line)?.[0] ?? '')
+    .reduce(commonPrefix, nonEmpty[0] ?? '');
   return lines
     .map((line) => (line.trim() === '' ? '' : line.slice(indentation.length)))
     .join('\n')
     .trimEnd();
 }
 
-function commonStart(a: string, b: string): string {
+function commonPrefix(a: string, b: string): string {
   let length = 0;
   while (length < a.length && a[length] === b[length]) length += 1;
   return a.slice(0, length);
 }
 
-/** An expression whose value is the function that a source means. */
+/** A Python expression that evaluates to the function in `source`. */
 export function callableExpression(source: string): string {
   if (DOTTED_NAME.test(source)) return runExpression(IMPORT_NAME, source);
   return STATEMENT.test(source) ? runExpression(RUN_BLOCK, source) : source;
 }
 
-/** Finds `a.b.c`: in the namespace where it has an `a`, else by importing as much of it as are modules. */
+/** Resolves `a.b.c` in the namespace if it has an `a`; otherwise imports the modules in the path. */
 const IMPORT_NAME = `
 import builtins, importlib
 first, *rest = source.split('.')
@@ -53,8 +55,8 @@ for part in rest:
 `;
 
 /**
- * An expression of several lines, or a block. A block runs inside a function, so that what it defines sees itself
- * and its neighbours, and the namespace gets no new names.
+ * Evaluates a multi-line expression or a block. A block runs inside a function, so that its definitions can refer to each
+ * other without adding names to the namespace.
  */
 const RUN_BLOCK = `
 import ast, builtins
@@ -87,7 +89,7 @@ function runExpression(program: string, source: string): string {
   return `(lambda b, n: (b.exec(${pythonText(program)}, b.globals(), n), n['value'])[1])(__import__('builtins'), ${names})`;
 }
 
-/** A literal of Python; its escapes are JSON's, save that those of characters past U+FFFF are two. */
+/** A Python string literal. JSON's escapes are valid in Python, except surrogate pairs, which JSON.stringify does not escape. */
 function pythonText(text: string): string {
   return JSON.stringify(text);
 }

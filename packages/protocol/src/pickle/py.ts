@@ -1,12 +1,9 @@
 import { UsageError } from '../common/errors.js';
 import { callableExpression, dedent } from './py-source.js';
 
-/**
- * A Python function, written here and made in the engine: see {@link py}. `Result` is the type of what it returns,
- * on the caller's word.
- */
+/** A Python function as source text, which the engine evaluates; see {@link py}. `Result`, its return type, is not checked. */
 export class PyCallable<Result = unknown> {
-  /** The Python text, without the indentation that all of its lines share. */
+  /** The Python source, without the indentation common to all lines. */
   readonly source: string;
   declare readonly _result?: Result;
 
@@ -14,7 +11,7 @@ export class PyCallable<Result = unknown> {
     this.source = checkText(source, 'py');
   }
 
-  /** What the engine evaluates to have the function. */
+  /** The Python expression that evaluates to the function. */
   get expression(): string {
     return callableExpression(this.source);
   }
@@ -24,7 +21,7 @@ export class PyCallable<Result = unknown> {
   }
 }
 
-/** A name, or any expression, that an engine evaluates in its namespace: see {@link ref}. */
+/** A name or other expression that an engine evaluates in its namespace; see {@link ref}. */
 export class PyReference {
   readonly expression: string;
 
@@ -38,17 +35,18 @@ export class PyReference {
 }
 
 function checkText(source: unknown, what: string): string {
-  if (typeof source !== 'string') throw new UsageError(`${what} takes Python as text, not ${typeof source}`);
-  if (source.includes('\0')) throw new UsageError(`Python text cannot contain NUL characters`);
+  if (typeof source !== 'string')
+    throw new UsageError(`${what} expects Python source as a string, got ${typeof source}`);
+  if (source.includes('\0')) throw new UsageError(`Python source must not contain NUL characters`);
   const text = dedent(source);
-  if (text === '') throw new UsageError(`${what} takes Python as text; this is empty`);
+  if (text === '') throw new UsageError(`${what} expects Python source, got an empty string`);
   return text;
 }
 
 /**
- * A Python function for `apply` and `map`: an expression (`` py`lambda x: x**2` ``), the name of one (`py('square')`),
- * a dotted name (`py('math.factorial')`, imported where the engine does not have it) or a block that ends with a `def`.
- * It is made in the engine's namespace, once per task. Backslashes in a template are Python's. Values go in as arguments.
+ * A Python function for `apply` and `map`: an expression (`` py`lambda x: x**2` ``), a name (`py('square')`), a dotted
+ * name (`py('math.factorial')`, imported if the engine's namespace lacks it) or a block that ends with a `def`. The engine
+ * evaluates it once per task. Templates keep backslashes for Python and accept no interpolated values.
  */
 export function py<Result = unknown>(source: string): PyCallable<Result>;
 export function py<Result = unknown>(template: TemplateStringsArray): PyCallable<Result>;
@@ -58,13 +56,13 @@ export function py<Result = unknown>(
 ): PyCallable<Result> {
   if (values.length > 0) {
     throw new UsageError(
-      'py takes no interpolated values: give values as arguments of the call, or build the text yourself and call py(text)',
+      'py`…` accepts no interpolated values; pass values as arguments of the call, or call py(text) with text built from them',
     );
   }
   return new PyCallable<Result>(typeof source === 'string' ? source : (source?.raw?.[0] ?? ''));
 }
 
-/** What stands under a name in the engine's namespace, as an argument: `ref('x')`; mirrors ipyparallel `Reference`. */
+/** Refers to a name in the engine's namespace as an argument: `ref('x')`. Mirrors `Reference` of ipyparallel. */
 export function ref(expression: string): PyReference {
   return new PyReference(expression);
 }

@@ -18,7 +18,7 @@ function pushText(machine: PickleMachine, length: number): void {
   machine.push(decodeUtf8(bytes));
 }
 
-/** A copy: the value outlives the frame that brought it. */
+/** Copies the bytes, because the value may outlive the message frame. */
 function pushBytes(machine: PickleMachine, length: number): void {
   const bytes = machine.reader.bytes(length);
   machine.budget.spend(COST.bytes + length);
@@ -53,7 +53,7 @@ function pushIntLine(machine: PickleMachine): void {
 function checkProtocol(machine: PickleMachine): void {
   const protocol = machine.reader.uint8();
   if (protocol > HIGHEST_PROTOCOL) {
-    throw machine.reader.fail(`protocol ${protocol} is newer than ${HIGHEST_PROTOCOL}, the newest known`);
+    throw machine.reader.error(`protocol ${protocol} is not supported; the highest is ${HIGHEST_PROTOCOL}`);
   }
 }
 
@@ -92,13 +92,13 @@ export const scalarOpcodes: OpcodeTable = {
   [OP.BINBYTES]: (m) => pushBytes(m, m.reader.uint32()),
   [OP.BINBYTES8]: (m) => pushBytes(m, m.reader.length64()),
   [OP.BYTEARRAY8]: (m) => pushBytes(m, m.reader.length64()),
-  // The buffer is not copied: it is large, or it would not travel apart.
+  // Not copied, because only large data travels out of band.
   [OP.NEXT_BUFFER]: (m) => {
     m.budget.spend(COST.bytes);
     const { buffer, byteOffset, byteLength } = m.nextBuffer();
     m.push(new Uint8Array(buffer, byteOffset, byteLength));
   },
   [OP.READONLY_BUFFER]: (m) => {
-    if (!(m.peek() instanceof Uint8Array)) throw m.reader.fail('a read-only buffer that is no buffer');
+    if (!(m.peek() instanceof Uint8Array)) throw m.reader.error('READONLY_BUFFER must follow a buffer');
   },
 };

@@ -2,7 +2,7 @@ import { UnpickleError } from './unpickle-error.js';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** UTF-8 as Python's `surrogatepass` writes it: lone surrogates are three bytes each, and come back as they were. */
+/** Decodes UTF-8 as written with Python's `surrogatepass`, in which a lone surrogate takes three bytes. */
 export function decodeUtf8(bytes: Uint8Array): string {
   return hasSurrogates(bytes) ? decodeWithSurrogates(bytes) : decodeStrictly(bytes);
 }
@@ -11,11 +11,11 @@ function decodeStrictly(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes);
   } catch (cause) {
-    throw new UnpickleError('a text that is not UTF-8', { cause });
+    throw new UnpickleError('text is not valid UTF-8', { cause });
   }
 }
 
-/** Told in advance: an error for each of many texts would take long. */
+/** Checked first, because catching an error for each of many texts would be slow. */
 function hasSurrogates(bytes: Uint8Array): boolean {
   for (let at = bytes.indexOf(0xed); at >= 0; at = bytes.indexOf(0xed, at + 1)) {
     if ((bytes[at + 1] ?? 0) >= 0xa0) return true;
@@ -39,32 +39,32 @@ function decodeWithSurrogates(bytes: Uint8Array): string {
   return units.toString('utf16le', 0, used);
 }
 
-/** One character for each byte. Node's decoder of that name is another (windows-1252). */
+/** One character per byte. `TextDecoder('latin1')` is windows-1252 and cannot be used. */
 export function decodeLatin1(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
-/** The inverse of {@link decodeLatin1}; undefined when a character does not fit a byte. */
+/** The inverse of {@link decodeLatin1}; undefined if a character does not fit in a byte. */
 export function encodeLatin1(text: string): Uint8Array | undefined {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is every byte there is
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is all byte values
   return /^[\u0000-\u00ff]*$/.test(text) ? Uint8Array.from(Buffer.from(text, 'latin1')) : undefined;
 }
 
-/** A `str` of Python 2: text where it is ASCII, otherwise the bytes that it may as well have been. */
+/** A `str` of Python 2: text if it is ASCII, otherwise bytes, because Python 2 used `str` for both. */
 export function decodeByteString(bytes: Uint8Array): string | Uint8Array {
   return bytes.every((byte) => byte < 0x80) ? decodeLatin1(bytes) : Uint8Array.from(bytes);
 }
 
-/** Python's `raw-unicode-escape`: only `\uXXXX` and `\UXXXXXXXX`, after an odd number of backslashes. */
+/** Decodes Python's `raw-unicode-escape`: only `\uXXXX` and `\UXXXXXXXX` after an odd number of backslashes are escapes. */
 export function decodeRawUnicodeEscape(bytes: Uint8Array): string {
   return decodeLatin1(bytes).replace(
     /\\(?:\\|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([uU]))/g,
-    (whole, short: string | undefined, long: string | undefined, broken: string | undefined) => {
-      if (broken !== undefined) throw new UnpickleError('a text with a broken \\u escape');
+    (match, short: string | undefined, long: string | undefined, broken: string | undefined) => {
+      if (broken !== undefined) throw new UnpickleError('text has a malformed \\u escape');
       const hex = short ?? long;
-      if (hex === undefined) return whole;
+      if (hex === undefined) return match;
       const code = Number.parseInt(hex, 16);
-      if (code > 0x10ffff) throw new UnpickleError(`a text with a character past Unicode, \\U${hex}`);
+      if (code > 0x10ffff) throw new UnpickleError(`text has \\U${hex}, which is not a Unicode character`);
       return String.fromCodePoint(code);
     },
   );
@@ -84,21 +84,21 @@ const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
   v: '\v',
 };
 
-/** The quoted literal by which protocol 0 of Python 2 writes a `str`. */
+/** The quoted literal as which protocol 0 of Python 2 writes a `str`. */
 export function decodeStringLiteral(line: Uint8Array): string | Uint8Array {
   const literal = decodeLatin1(line).trim();
   const quote = literal[0];
   if (literal.length < 2 || (quote !== "'" && quote !== '"') || !literal.endsWith(quote)) {
-    throw new UnpickleError('a string without its quotes');
+    throw new UnpickleError('a string literal must be quoted');
   }
   const text = literal
     .slice(1, -1)
     .replace(
       /\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|([\s\S]))/g,
-      (whole, hex: string | undefined, octal: string | undefined, other: string | undefined) => {
+      (match, hex: string | undefined, octal: string | undefined, other: string | undefined) => {
         if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));
         if (octal !== undefined) return String.fromCharCode(Number.parseInt(octal, 8) & 0xff);
-        return SIMPLE_ESCAPES[other ?? ''] ?? whole;
+        return SIMPLE_ESCAPES[other ?? ''] ?? match;
       },
     );
   return decodeByteString(Buffer.from(text, 'latin1'));

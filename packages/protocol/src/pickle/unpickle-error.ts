@@ -1,10 +1,10 @@
 import { ProtocolError } from '../common/errors.js';
 
-/** A pickle that is broken, refused or past its limits. Nothing of it was run. */
+/** A pickle is malformed, refused or exceeds a limit. No code of it was run. */
 export class UnpickleError extends ProtocolError {
-  /** Where in the pickle reading stopped, in bytes; undefined when the fault has no one place. */
+  /** Byte offset in the pickle at which reading stopped; undefined if the error has no single position. */
   readonly offset: number | undefined;
-  /** What is wrong, without the place. */
+  /** The problem, without the offset. */
   readonly problem: string;
 
   constructor(problem: string, options?: ErrorOptions & { offset?: number }) {

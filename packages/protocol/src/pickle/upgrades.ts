@@ -6,7 +6,7 @@ import type { Budget } from './pickle-limits.js';
 import { Fraction } from './values/fraction.js';
 import { isUuidText, Uuid } from './values/uuid.js';
 
-/** A value of its own for an instance whose parts tell all; undefined where it stays opaque. */
+/** Returns a JavaScript value for an instance, or undefined if the instance must stay opaque. */
 type Upgrade = (value: OpaqueValue, budget: Budget) => unknown;
 
 const UUID_BITS = 128;
@@ -20,7 +20,7 @@ function upgradeUuid({ args: [text], state }: OpaqueValue): Uuid | undefined {
   return new Uuid(value.toString(16).padStart(UUID_BITS / 4, '0'));
 }
 
-/** Older Pythons pickle a text, newer ones both parts. */
+/** Older Pythons pickle a Fraction as text, newer ones as numerator and denominator. */
 function upgradeFraction({ args }: OpaqueValue, budget: Budget): Fraction | undefined {
   const [first, second] = args;
   const texts = typeof first === 'string' && args.length === 1 ? splitFraction(first, budget) : undefined;
@@ -30,10 +30,10 @@ function upgradeFraction({ args }: OpaqueValue, budget: Budget): Fraction | unde
   return new Fraction(numerator, denominator);
 }
 
-/** The time that it takes to read an integer grows with the square of its length. */
+/** Parsing an integer takes time quadratic in its length, so the length is limited and charged. */
 function splitFraction(text: string, budget: Budget): bigint[] | undefined {
   budget.checkInteger(text.length / 2);
-  budget.step(text.length);
+  budget.countSteps(text.length);
   const [, numerator, denominator = '1'] = /^(-?\d+)(?:\/(\d+))?$/.exec(text) ?? [];
   return numerator === undefined ? undefined : [BigInt(numerator), BigInt(denominator)];
 }
@@ -42,7 +42,7 @@ function wholeNumber(value: unknown): bigint | number | undefined {
   return typeof value === 'bigint' || Number.isSafeInteger(value) ? (value as bigint | number) : undefined;
 }
 
-/** What the writer here makes of a reference inside a value: an evaluation in the engine's namespace. */
+/** `eval(expression, __main__.__dict__)`: the form in which `writePickle` writes a reference inside a value. */
 function upgradeEvaluation({ args }: OpaqueValue): OpaqueValue | undefined {
   const [expression, namespace] = args;
   if (typeof expression !== 'string' || !(namespace instanceof OpaqueValue)) return undefined;
@@ -55,7 +55,7 @@ const upgrades: ReadonlyMap<string, Upgrade> = new Map<string, Upgrade>([
   ['fractions.Fraction', upgradeFraction],
   ['builtins.eval', upgradeEvaluation],
   ['numpy.ndarray', upgradeArray],
-  // Arrays with other methods.
+  // Subclasses that differ from ndarray in their methods only.
   ['numpy.matrix', upgradeArray],
   ['numpy.memmap', upgradeArray],
   ['numpy.recarray', upgradeArray],
@@ -63,7 +63,7 @@ const upgrades: ReadonlyMap<string, Upgrade> = new Map<string, Upgrade>([
   ['array.array', upgradeMachineArray],
 ]);
 
-/** What an instance becomes when all of its parts are known; undefined where it stays what it is. */
+/** Returns the JavaScript value for an instance whose parts are resolved; undefined if it must stay opaque. */
 export function upgrade(value: OpaqueValue, budget: Budget): unknown {
   if (value.kind !== 'instance') return undefined;
   const known = upgrades.get(value.name);

@@ -18,16 +18,16 @@ interface TypedArrayClass {
   new (buffer: ArrayBufferLike, byteOffset: number, length: number): TypedArray;
 }
 
-/** How elements of a type are stored. `f2` has no typed array of its own in Node 20 and is widened. */
+/** Storage of the elements of a type. `f2` is widened to Float32Array, because Node 20 has no Float16Array. */
 export type Storage =
   | { readonly kind: 'numbers'; readonly array: TypedArrayClass; readonly perElement: number }
   | { readonly kind: 'half' | 'text' | 'bytes' | 'object' };
 
-/** The type of an array's elements. */
+/** The type of the elements of an array. */
 export interface Dtype {
-  /** As numpy names it: `float64`, `datetime64[ns]`; `U5` and `S5` for texts and bytes of a fixed length. */
+  /** numpy's name: `float64`, `datetime64[ns]`; `U5` and `S5` for strings and bytes of fixed length. */
   readonly name: string;
-  /** As numpy's array interface writes it, without the order of bytes: `f8`, `M8[ns]`, `U5`. */
+  /** The code of numpy's array interface without byte order: `f8`, `M8[ns]`, `U5`. */
   readonly code: string;
   /** Bytes of one element. */
   readonly itemSize: number;
@@ -61,7 +61,7 @@ const SIMPLE: readonly Dtype[] = [
 const BY_NAME = new Map(SIMPLE.map((dtype) => [dtype.name, dtype]));
 const BY_CODE = new Map([...SIMPLE.map((dtype): [string, Dtype] => [dtype.code, dtype])]);
 
-/** Years to attoseconds, with a multiple, as numpy writes them: `ns`, `25s`. */
+/** numpy's time units, years to attoseconds, with an optional multiple: `ns`, `25s`. */
 const UNIT = String.raw`(?:\d{1,9})?(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)`;
 const TIME_NAME = new RegExp(String.raw`^(datetime|timedelta)64(?:\[(${UNIT})\])?$`);
 const TIME_CODE = new RegExp(String.raw`^([Mm])8(?:\[(${UNIT})\])?$`);
@@ -80,7 +80,7 @@ function fixedDtype(kind: 'U' | 'S', length: number): Dtype | undefined {
   return { name, code: name, itemSize, storage: { kind: kind === 'U' ? 'text' : 'bytes' } };
 }
 
-/** A type by numpy's code without the order of bytes; undefined for one without a counterpart here. */
+/** The type for a numpy code without byte order; undefined if it is not supported. */
 export function dtypeOfCode(code: string): Dtype | undefined {
   const known = BY_CODE.get(code === 'O8' || code === 'O4' ? 'O' : code);
   if (known !== undefined) return known;
@@ -90,7 +90,7 @@ export function dtypeOfCode(code: string): Dtype | undefined {
   return fixed === null ? undefined : fixedDtype(fixed[1] as 'U' | 'S', Number(fixed[2]));
 }
 
-/** A type by its name, as users write it. */
+/** The type for a numpy name such as `float64`; undefined if it is not supported. */
 export function dtypeOfName(name: string): Dtype | undefined {
   const known = BY_NAME.get(name);
   if (known !== undefined) return known;
@@ -114,7 +114,7 @@ const NAMES: ReadonlyMap<string, string> = new Map([
   ['Float64Array', 'float64'],
 ]);
 
-/** What numpy calls the elements of a typed array; undefined for what is none. */
+/** numpy's name for the elements of a typed array; undefined for any other value. */
 export function nameOfTypedArray(data: unknown): string | undefined {
   if (!ArrayBuffer.isView(data)) return undefined;
   return NAMES.get((data as { [Symbol.toStringTag]?: string })[Symbol.toStringTag] ?? '');

@@ -4,11 +4,11 @@ import { halfToNumber, numberToHalf } from './half.js';
 import type { NdData } from './nd-array.js';
 
 const littleEndian = endianness() === 'LE';
-const HIGHEST_CHARACTER = 0x10ffff;
-/** Of one call. */
-const MOST_ARGUMENTS = 4096;
+const MAX_CODE_POINT = 0x10ffff;
+/** Maximum number of arguments of one call. */
+const MAX_ARGUMENTS = 4096;
 
-/** The elements of an array from its bytes, without a copy where their place and order allow; undefined if they cannot be. */
+/** Decodes the elements of an array, without a copy if alignment and byte order allow; undefined for invalid bytes. */
 export function decodeElements(
   bytes: Uint8Array,
   dtype: Dtype,
@@ -19,14 +19,14 @@ export function decodeElements(
   const { storage, itemSize } = dtype;
   switch (storage.kind) {
     case 'numbers':
-      return viewOf(storage.array, inMachineOrder(bytes, storage.array.BYTES_PER_ELEMENT, bigEndian));
+      return viewOf(storage.array, toNativeOrder(bytes, storage.array.BYTES_PER_ELEMENT, bigEndian));
     case 'half': {
-      const bits = viewOf(Uint16Array, inMachineOrder(bytes, 2, bigEndian));
+      const bits = viewOf(Uint16Array, toNativeOrder(bytes, 2, bigEndian));
       return Float32Array.from(bits as Uint16Array, halfToNumber);
     }
     case 'text': {
-      const codes = viewOf(Uint32Array, inMachineOrder(bytes, 4, bigEndian)) as Uint32Array;
-      if (codes.some((code) => code > HIGHEST_CHARACTER)) return undefined;
+      const codes = viewOf(Uint32Array, toNativeOrder(bytes, 4, bigEndian)) as Uint32Array;
+      if (codes.some((code) => code > MAX_CODE_POINT)) return undefined;
       const length = itemSize / 4;
       return Array.from({ length: count }, (_, i) => textOf(codes.subarray(i * length, (i + 1) * length)));
     }
@@ -41,7 +41,7 @@ export function decodeElements(
   }
 }
 
-/** What numpy has as the array's bytes, least significant first; the same memory where nothing has to be changed. */
+/** Encodes elements as little-endian bytes with their numpy code. Shares the memory of `data` if no conversion is needed. */
 export function encodeElements(
   data: NdData,
   dtype: Dtype,
@@ -49,14 +49,14 @@ export function encodeElements(
   switch (dtype.storage.kind) {
     case 'half': {
       const bits = Uint16Array.from(data as Float32Array, numberToHalf);
-      return { bytes: littleBytes(bits), code: '<f2' };
+      return { bytes: littleEndianBytes(bits), code: '<f2' };
     }
     case 'text':
       return encodeTexts(data as readonly string[], dtype.itemSize / 4);
     case 'bytes':
       return encodeByteStrings(data as readonly Uint8Array[], dtype.itemSize);
     default:
-      return { bytes: littleBytes(data as TypedArray), code: `<${dtype.code}` };
+      return { bytes: littleEndianBytes(data as TypedArray), code: `<${dtype.code}` };
   }
 }
 
@@ -65,18 +65,18 @@ type ViewClass = {
   new (buffer: ArrayBufferLike, byteOffset: number, length: number): TypedArray;
 };
 
-/** A view where the bytes begin at a multiple of the element's size, else of a copy. */
+/** A typed array on the bytes, or on a copy if they are not aligned to the element size. */
 function viewOf(array: ViewClass, bytes: Uint8Array): TypedArray {
   const size = array.BYTES_PER_ELEMENT;
   const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new array(aligned.buffer, aligned.byteOffset, aligned.length / size);
 }
 
-function inMachineOrder(bytes: Uint8Array, size: number, bigEndian: boolean): Uint8Array {
-  return size === 1 || bigEndian !== littleEndian ? bytes : swapped(bytes, size);
+function toNativeOrder(bytes: Uint8Array, size: number, bigEndian: boolean): Uint8Array {
+  return size === 1 || bigEndian !== littleEndian ? bytes : swapBytes(bytes, size);
 }
 
-function swapped(bytes: Uint8Array, size: number): Uint8Array {
+function swapBytes(bytes: Uint8Array, size: number): Uint8Array {
   const copy = Buffer.from(bytes);
   if (size === 2) copy.swap16();
   else if (size === 4) copy.swap32();
@@ -84,18 +84,18 @@ function swapped(bytes: Uint8Array, size: number): Uint8Array {
   return copy;
 }
 
-function littleBytes(data: TypedArray): Uint8Array {
+function littleEndianBytes(data: TypedArray): Uint8Array {
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return littleEndian || data.BYTES_PER_ELEMENT === 1 ? bytes : swapped(bytes, data.BYTES_PER_ELEMENT);
+  return littleEndian || data.BYTES_PER_ELEMENT === 1 ? bytes : swapBytes(bytes, data.BYTES_PER_ELEMENT);
 }
 
-/** Without the NULs that fill it up, as numpy reads it. */
+/** Decodes a fixed-length string without its padding NULs, as numpy does. */
 function textOf(codes: Uint32Array): string {
   let { length } = codes;
   while (length > 0 && codes[length - 1] === 0) length -= 1;
   let text = '';
-  for (let start = 0; start < length; start += MOST_ARGUMENTS) {
-    text += String.fromCodePoint(...codes.subarray(start, Math.min(start + MOST_ARGUMENTS, length)));
+  for (let start = 0; start < length; start += MAX_ARGUMENTS) {
+    text += String.fromCodePoint(...codes.subarray(start, Math.min(start + MAX_ARGUMENTS, length)));
   }
   return text;
 }
@@ -108,19 +108,19 @@ function trimNulls(bytes: Uint8Array): Uint8Array {
 
 function encodeTexts(texts: readonly string[], declared: number): { bytes: Uint8Array; code: string } {
   const characters = texts.map((text) => Array.from(text, (character) => character.codePointAt(0) ?? 0));
-  const length = characters.reduce((most, { length: own }) => Math.max(most, own), Math.max(declared, 1));
+  const length = characters.reduce((most, { length: count }) => Math.max(most, count), Math.max(declared, 1));
   const codes = new Uint32Array(length * texts.length);
-  characters.forEach((own, i) => {
-    codes.set(own, i * length);
+  characters.forEach((codePoints, i) => {
+    codes.set(codePoints, i * length);
   });
-  return { bytes: littleBytes(codes), code: `<U${length}` };
+  return { bytes: littleEndianBytes(codes), code: `<U${length}` };
 }
 
 function encodeByteStrings(
   items: readonly Uint8Array[],
   declared: number,
 ): { bytes: Uint8Array; code: string } {
-  const length = items.reduce((most, { length: own }) => Math.max(most, own), Math.max(declared, 1));
+  const length = items.reduce((most, { length: count }) => Math.max(most, count), Math.max(declared, 1));
   const bytes = new Uint8Array(length * items.length);
   items.forEach((item, i) => {
     bytes.set(item, i * length);

@@ -3,7 +3,7 @@ const EXPONENT_BITS = 10;
 const FRACTION = 0x3ff;
 const BIAS = 15;
 
-/** A `float16` by its bits. */
+/** The number with these `float16` bits. */
 export function halfToNumber(bits: number): number {
   const sign = (bits & SIGN) === 0 ? 1 : -1;
   const exponent = (bits >> EXPONENT_BITS) & 0x1f;
@@ -13,7 +13,7 @@ export function halfToNumber(bits: number): number {
   return sign * (fraction + FRACTION + 1) * 2 ** (exponent - BIAS - EXPONENT_BITS);
 }
 
-/** The bits of the nearest `float16`, halves to the even one, as numpy rounds. */
+/** The bits of the nearest `float16`; ties round to even, as in numpy. */
 export function numberToHalf(value: number): number {
   if (Number.isNaN(value)) return 0x7e00;
   const sign = value < 0 || Object.is(value, -0) ? SIGN : 0;
@@ -22,7 +22,7 @@ export function numberToHalf(value: number): number {
   const exponent = Math.max(Math.floor(Math.log2(magnitude)), 1 - BIAS);
   const step = 2 ** (exponent - EXPONENT_BITS);
   const scaled = roundHalfEven(magnitude / step);
-  // A fraction that rounds up to the next power of two carries into the exponent by itself.
+  // A fraction that rounds up to the next power of two carries into the exponent.
   const normal = magnitude >= 2 ** (1 - BIAS);
   return sign | (normal ? ((exponent + BIAS - 1) << EXPONENT_BITS) + scaled : scaled);
 }

@@ -15,48 +15,48 @@ import {
 } from './structure-bytes.js';
 import type { StructuredArray } from './structured-array.js';
 
-// What numpy pickles, once its parts are values: arrays, single elements and the types of both.
+// Converts numpy's pickles, whose parts are already values, to arrays and scalars.
 
 const MAX_AXES = 32;
-const LONGEST_CODE = 32;
-/** Records in records. */
-const MOST_NESTED = 8;
-/** Axes of an array without elements still make work for who walks them. */
+const MAX_CODE_LENGTH = 32;
+/** Maximum nesting of records in records. */
+const MAX_NESTED = 8;
+/** The other axes of an empty array still cost time to walk, so their product is limited. */
 const MAX_EMPTY_SIZE = 1 << 20;
 
-/** A dtype as its text, `<f8`, as its pickle, or as its list of fields; undefined for what has no counterpart. */
+/** Reads a dtype from text such as `<f8`, a pickled dtype or a list of fields; undefined if it is not supported. */
 function readType(value: unknown, budget: Budget, depth = 0): OrderedDtype | Structure | undefined {
-  if (depth > MOST_NESTED) return undefined;
-  if (typeof value === 'string') return ofText(value);
-  if (Array.isArray(value)) return ofDescription(value, budget, depth);
+  if (depth > MAX_NESTED) return undefined;
+  if (typeof value === 'string') return parseTypeText(value);
+  if (Array.isArray(value)) return readFieldList(value, budget, depth);
   if (!(value instanceof OpaqueValue) || value.qualname !== 'dtype') return undefined;
   const [code] = value.args;
-  if (value.state === null && typeof code === 'string') return ofText(code);
-  if (value.state === null && Array.isArray(code)) return ofDescription(code, budget, depth);
+  if (value.state === null && typeof code === 'string') return parseTypeText(code);
+  if (value.state === null && Array.isArray(code)) return readFieldList(code, budget, depth);
   if (!Array.isArray(value.state)) return undefined;
   const [, order, subarray, names, fields, itemSize, , , metadata] = value.state;
   if (subarray !== null) return undefined;
-  if (names !== null) return ofFields(names, fields, itemSize, budget, depth);
-  return typeof code === 'string' ? withOrder(code + unitOf(code, metadata), order) : undefined;
+  if (names !== null) return readFields(names, fields, itemSize, budget, depth);
+  return typeof code === 'string' ? orderedDtype(code + unitOf(code, metadata), order) : undefined;
 }
 
-/** Names in their order, and `{name: (type, offset)}`. */
-function ofFields(
+/** Reads ordered names and `{name: (type, offset)}`. */
+function readFields(
   names: unknown,
-  places: unknown,
+  fieldsByName: unknown,
   itemSize: unknown,
   budget: Budget,
   depth: number,
 ): Structure | undefined {
-  if (!Array.isArray(names) || !isDict(places)) return undefined;
+  if (!Array.isArray(names) || !isDict(fieldsByName)) return undefined;
   if (typeof itemSize !== 'number' || !Number.isSafeInteger(itemSize) || itemSize < 0) return undefined;
   const fields: Field[] = [];
   budget.spend(COST.container * names.length);
   for (const name of names) {
-    budget.step();
-    const place = typeof name === 'string' ? getOwn(places, name) : undefined;
-    if (!Array.isArray(place)) return undefined;
-    const [type, offset] = place;
+    budget.countSteps();
+    const entry = typeof name === 'string' ? getOwn(fieldsByName, name) : undefined;
+    if (!Array.isArray(entry)) return undefined;
+    const [type, offset] = entry;
     const field = fieldOf(name, type, offset, budget, depth);
     if (field === undefined) return undefined;
     fields.push(field);
@@ -73,20 +73,20 @@ function fieldOf(
 ): Field | undefined {
   if (typeof offset !== 'number' || !Number.isSafeInteger(offset)) return undefined;
   const parts = type instanceof OpaqueValue && Array.isArray(type.state) ? type.state[2] : null;
-  // So many of one type: `(type, shape)` in its state.
+  // A subarray field has `(type, shape)` in its state.
   const [element, axes] = Array.isArray(parts) ? parts : [type, []];
   const shape = readShape(axes);
   const read = readType(element, budget, depth + 1);
   return shape === undefined || read === undefined ? undefined : { name, type: read, shape, offset };
 }
 
-/** `[(name, type), (name, type, shape), …]` without gaps; what has no name is one. */
-function ofDescription(list: readonly unknown[], budget: Budget, depth: number): Structure | undefined {
+/** Reads `[(name, type), (name, type, shape), …]`, in which an entry without a name is a gap. */
+function readFieldList(list: readonly unknown[], budget: Budget, depth: number): Structure | undefined {
   const fields: Field[] = [];
   let offset = 0;
   budget.spend(COST.container * list.length);
   for (const entry of list) {
-    budget.step();
+    budget.countSteps();
     if (!Array.isArray(entry)) return undefined;
     const [title, element, axes = []] = entry;
     const name: unknown = Array.isArray(title) ? title[1] : title;
@@ -104,25 +104,25 @@ function ofDescription(list: readonly unknown[], budget: Budget, depth: number):
   return { fields, itemSize: offset };
 }
 
-function ofText(text: string): OrderedDtype | undefined {
-  if (text.length > LONGEST_CODE) return undefined;
+function parseTypeText(text: string): OrderedDtype | undefined {
+  if (text.length > MAX_CODE_LENGTH) return undefined;
   const [, order, code = ''] = /^([<>|=]?)(.*)$/.exec(text) ?? [];
-  return withOrder(code, order);
+  return orderedDtype(code, order);
 }
 
-function withOrder(code: string, order: unknown): OrderedDtype | undefined {
-  const dtype = code.length <= LONGEST_CODE ? dtypeOfCode(code) : undefined;
+function orderedDtype(code: string, order: unknown): OrderedDtype | undefined {
+  const dtype = code.length <= MAX_CODE_LENGTH ? dtypeOfCode(code) : undefined;
   return dtype === undefined ? undefined : { dtype, bigEndian: order === '>' };
 }
 
-/** The unit of a time stands apart: `(metadata, (b'ns', 1, 1, 1))`. */
+/** The unit of a time type, from the dtype's metadata `(metadata, (b'ns', 1, 1, 1))`. */
 function unitOf(code: string, metadata: unknown): string {
   if (!/^[Mm]8$/.test(code) || !Array.isArray(metadata) || !Array.isArray(metadata[1])) return '';
   const [unit, multiple] = metadata[1];
   const name =
-    unit instanceof Uint8Array ? Buffer.from(unit.subarray(0, LONGEST_CODE + 1)).toString('latin1') : unit;
+    unit instanceof Uint8Array ? Buffer.from(unit.subarray(0, MAX_CODE_LENGTH + 1)).toString('latin1') : unit;
   if (name === 'generic') return '';
-  if (typeof name !== 'string' || name.length > LONGEST_CODE || typeof multiple !== 'number') return '[?]';
+  if (typeof name !== 'string' || name.length > MAX_CODE_LENGTH || typeof multiple !== 'number') return '[?]';
   return `[${multiple === 1 ? '' : multiple}${name}]`;
 }
 
@@ -135,7 +135,7 @@ function readShape(value: unknown): number[] | undefined {
   return size === 0 && sizeOf(value.filter((length) => length > 0)) > MAX_EMPTY_SIZE ? undefined : value;
 }
 
-/** The array of these parts, as its pickle or its can has them; undefined where they are not as expected. */
+/** Makes an array from the parts of its pickle or canned object; undefined for unexpected parts. */
 export function readArray(
   parts: {
     readonly shape: unknown;
@@ -149,7 +149,7 @@ export function readArray(
   const shape = readShape(parts.shape);
   if (type === undefined || shape === undefined) return undefined;
   if ('fields' in type) {
-    // Of an array whose first axis is fastest the records would have to be put in order.
+    // Records in Fortran order would have to be reordered, which is not supported.
     if (!(parts.data instanceof Uint8Array) || (parts.fortranOrder === true && shape.length > 1))
       return undefined;
     return decodeRecords(parts.data, type, shape, budget);
@@ -157,7 +157,7 @@ export function readArray(
   const data = readData(type, sizeOf(shape), parts.data, budget);
   if (data === undefined) return undefined;
   budget.spend(2 * COST.container + COST.element * shape.length);
-  // Objects are listed with the last axis fastest, however they lay in memory.
+  // Objects are always pickled in C order.
   const fortranOrder = parts.fortranOrder === true && type.dtype.storage.kind !== 'object';
   return new NdArray(data, { shape, dtype: type.dtype.name, fortranOrder });
 }
@@ -170,7 +170,7 @@ function readData(
 ): NdData | undefined {
   if (dtype.storage.kind === 'object') {
     if (!Array.isArray(data) || data.length !== count) return undefined;
-    budget.step(count);
+    budget.countSteps(count);
     return data;
   }
   if (!(data instanceof Uint8Array) || data.length !== count * dtype.itemSize) return undefined;
@@ -180,7 +180,7 @@ function readData(
   return decodeElements(data, dtype, count, bigEndian);
 }
 
-/** Codes of an `array.array`, by the numbers that Python gives them; texts are left out. */
+/** Type codes by the format numbers of `array.array`; the text formats are not supported. */
 const MACHINE_FORMATS = [
   '|u1',
   '|i1',
@@ -196,18 +196,18 @@ const MACHINE_FORMATS = [
   '>u8',
 ].concat(['<i8', '>i8', '<f4', '>f4', '<f8', '>f8']);
 
-/** An `array.array`: `(class, code, format, bytes)`. */
+/** Reads an `array.array`: `(class, code, format, bytes)`. */
 export function upgradeMachineArray({ args }: OpaqueValue, budget: Budget): NdArray | undefined {
   const [, , format, data] = args;
   const code = typeof format === 'number' ? MACHINE_FORMATS[format] : undefined;
-  const type = code === undefined ? undefined : ofText(code);
+  const type = code === undefined ? undefined : parseTypeText(code);
   if (type === undefined || !(data instanceof Uint8Array)) return undefined;
   const shape = [Math.floor(data.length / type.dtype.itemSize)];
   const array = readArray({ data, dtype: code, shape, fortranOrder: false }, budget);
   return array instanceof NdArray ? array : undefined;
 }
 
-/** An `ndarray` by its state, or by the call that protocol 5 has. */
+/** Reads an `ndarray` from its state, or from the call that protocol 5 writes. */
 export function upgradeArray(value: OpaqueValue, budget: Budget): NdArray | StructuredArray | undefined {
   const callee = value.callee?.qualname;
   if (callee === '_frombuffer') {
@@ -221,7 +221,7 @@ export function upgradeArray(value: OpaqueValue, budget: Budget): NdArray | Stru
   return callee === 'ndarray' ? readCall(value, budget) : undefined;
 }
 
-/** `ndarray(shape, dtype, buffer, 0, None, order)`, as the writer here has it. */
+/** Reads `ndarray(shape, dtype, buffer, 0, None, order)`, the form that `ValueWriter` writes. */
 function readCall(value: OpaqueValue, budget: Budget): NdArray | StructuredArray | undefined {
   const [shape, dtype, data, offset, strides, order] = value.args;
   if (Array.isArray(value.state)) {
@@ -232,7 +232,7 @@ function readCall(value: OpaqueValue, budget: Budget): NdArray | StructuredArray
   return readArray({ shape, dtype, data, fortranOrder: order === 'F' }, budget);
 }
 
-/** One element by itself: a number, bigint, boolean, Complex, text or bytes; an array without axes for a time. */
+/** Reads a scalar: a number, bigint, boolean, Complex, string or bytes; an array without axes for a time. */
 export function upgradeScalar(value: OpaqueValue, budget: Budget): unknown {
   const [type, bytes] = value.args;
   const array = readArray({ shape: [], dtype: type, data: bytes, fortranOrder: false }, budget);
@@ -243,7 +243,7 @@ export function upgradeScalar(value: OpaqueValue, budget: Budget): unknown {
   return typeof element === 'bigint' ? asInteger(element) : element;
 }
 
-/** The array that a `CannedArray` has; its type is a text, or a list of fields. */
+/** Reads the array of a `CannedArray`, whose dtype is text or a list of fields. */
 export function readCannedArray(
   shape: unknown,
   dtype: unknown,

@@ -4,21 +4,21 @@ import { decodeElements, encodeElements } from './element-bytes.js';
 import { NdArray, requireDtype, sizeOf } from './nd-array.js';
 import { type FieldData, StructuredArray } from './structured-array.js';
 
-// Records lie behind one another in memory, and the fields of each within it; here every field has an array of its own.
+// numpy stores records one after another, each with all its fields. StructuredArray has one array per field instead.
 
-/** A type with the order of its bytes. */
+/** A type with its byte order. */
 export interface OrderedDtype {
   readonly dtype: Dtype;
   readonly bigEndian: boolean;
 }
 
-/** Where the fields of a record are. */
+/** The layout of a record. */
 export interface Structure {
   readonly fields: readonly Field[];
   readonly itemSize: number;
 }
 
-/** One field: what it is, how many of it along which axes, and at which byte of the record it begins. */
+/** A field: its type, its own axes, and its byte offset in the record. */
 export interface Field {
   readonly name: string;
   readonly type: OrderedDtype | Structure;
@@ -30,7 +30,7 @@ export function itemSizeOf(type: OrderedDtype | Structure): number {
   return 'fields' in type ? type.itemSize : type.dtype.itemSize;
 }
 
-/** The fields of so many records; undefined where one does not fit, or is of objects. */
+/** Decodes records to one array per field; undefined if a field does not fit the record or holds objects. */
 export function decodeRecords(
   bytes: Uint8Array,
   structure: Structure,
@@ -41,13 +41,13 @@ export function decodeRecords(
   if (bytes.length !== count * structure.itemSize) return undefined;
   const fields = new Map<string, FieldData>();
   budget.spend(2 * COST.container);
-  for (const { name, type, shape: own, offset } of structure.fields) {
-    const size = itemSizeOf(type) * sizeOf(own);
+  for (const { name, type, shape: fieldShape, offset } of structure.fields) {
+    const size = itemSizeOf(type) * sizeOf(fieldShape);
     if (fields.has(name) || offset < 0 || offset + size > structure.itemSize) return undefined;
     budget.spend(COST.bytes + COST.entry + 3 * COST.container + 3 * size * count);
-    budget.step(count);
+    budget.countSteps(count);
     const values = gather(bytes, structure.itemSize, offset, size, count);
-    const data = decodeField(values, type, [...shape, ...own], budget);
+    const data = decodeField(values, type, [...shape, ...fieldShape], budget);
     if (data === undefined) return undefined;
     fields.set(name, data);
   }
@@ -68,7 +68,7 @@ function decodeField(
   return data === undefined ? undefined : new NdArray(data, { shape, dtype: dtype.name });
 }
 
-/** What lies at one place of every record, put together. */
+/** Copies the bytes of one field from every record. */
 function gather(bytes: Uint8Array, step: number, offset: number, size: number, count: number): Uint8Array {
   const values = new Uint8Array(size * count);
   for (let record = 0; record < count; record += 1) {
@@ -78,14 +78,14 @@ function gather(bytes: Uint8Array, step: number, offset: number, size: number, c
   return values;
 }
 
-/** A field as numpy's `dtype` takes it. */
+/** A field in the form that numpy's `dtype` accepts. */
 export interface FieldDescription {
   readonly name: string;
   readonly code: string | readonly FieldDescription[];
   readonly shape: readonly number[];
 }
 
-/** Records as numpy has them, without gaps; undefined where a field is of objects. */
+/** Encodes records in numpy's layout without gaps; undefined if a field holds objects. */
 export function encodeRecords(
   array: StructuredArray,
 ): { readonly bytes: Uint8Array; readonly fields: readonly FieldDescription[] } | undefined {

@@ -2,26 +2,26 @@ import { checkOptions, type OptionNames } from '../../common/check-options.js';
 import { UsageError } from '../../common/errors.js';
 import { NdArray, sizeOf } from './nd-array.js';
 
-/** The values of one field: an array that has the axes of the whole, and then those of the field. */
+/** The values of one field: an array whose axes are those of the records followed by those of the field. */
 export type FieldData = NdArray | StructuredArray;
 
 /** Options of a {@link StructuredArray}. */
 export interface StructuredArrayOptions {
-  /** Length along each axis; by default one axis, as long as the first field's first. */
+  /** Length of each axis of the records. Default one axis, with the length of the first field's first axis. */
   readonly shape?: readonly number[];
 }
 
 const OPTIONS: OptionNames<StructuredArrayOptions> = { shape: true };
 
 /**
- * A numpy array of records, by its fields: `fields.get('x')` has the `x` of all records. An array without axes is one
- * record. How numpy lays records out in memory, and titles of fields, are not kept.
+ * A numpy array of records, stored by field: `fields.get('x')` has the `x` of all records. An array without axes is one
+ * record. The memory layout of records and the titles of fields are not preserved.
  */
 export class StructuredArray {
   readonly fields: ReadonlyMap<string, FieldData>;
   readonly shape: readonly number[];
 
-  /** @throws UsageError when the fields have not all the axes of the whole */
+  /** @throws {UsageError} when a field does not begin with the axes of the records */
   constructor(
     fields: ReadonlyMap<string, FieldData> | Readonly<Record<string, FieldData>>,
     options: StructuredArrayOptions = {},
@@ -31,16 +31,14 @@ export class StructuredArray {
     const [first] = this.fields.values();
     this.shape = Object.freeze([...(options.shape ?? first?.shape?.slice(0, 1) ?? [0])]);
     for (const [name, field] of this.fields) {
-      const holds = field instanceof NdArray || field instanceof StructuredArray;
-      if (!holds || !this.shape.every((length, axis) => field.shape[axis] === length)) {
+      const isArray = field instanceof NdArray || field instanceof StructuredArray;
+      if (!isArray || !this.shape.every((length, axis) => field.shape[axis] === length)) {
         throw new UsageError(
-          `the field ${JSON.stringify(name)} is no array whose axes begin with (${this.shape.join(', ')})`,
+          `field ${JSON.stringify(name)} must be an NdArray or StructuredArray whose shape begins with (${this.shape.join(', ')})`,
         );
       }
       if (field instanceof NdArray && field.fortranOrder && field.shape.length > 1) {
-        throw new UsageError(
-          `the field ${JSON.stringify(name)} has its first axis fastest; give it the last one`,
-        );
+        throw new UsageError(`field ${JSON.stringify(name)} must be in C order, not Fortran order`);
       }
     }
   }
@@ -50,14 +48,17 @@ export class StructuredArray {
     return sizeOf(this.shape);
   }
 
-  /** The values of one field. @throws UsageError when there is none of that name */
+  /**
+   * The values of one field.
+   * @throws {UsageError} when there is no field of this name
+   */
   field(name: string): FieldData {
     const field = this.fields.get(name);
-    if (field === undefined) throw new UsageError(`no field ${JSON.stringify(name)}`);
+    if (field === undefined) throw new UsageError(`the StructuredArray has no field ${JSON.stringify(name)}`);
     return field;
   }
 
-  /** Every record as a Map from name to value, the last axis fastest; a field with axes of its own gives arrays. */
+  /** The records as Maps from name to value, in C order; the value of a field with axes is an array. */
   rows(): Map<string, unknown>[] {
     const columns = [...this.fields].map(
       ([name, field]) => [name, elementsOf(field, this.shape.length)] as const,
@@ -69,7 +70,7 @@ export class StructuredArray {
   }
 }
 
-/** One element for each record. */
+/** The values of a field, one per record. */
 function elementsOf(field: FieldData, axes: number): readonly unknown[] {
   if (field instanceof NdArray) return axes === 0 ? [field.toNested()] : flatten(field.toNested(), axes);
   const rows: readonly unknown[] = field.rows();

@@ -2,13 +2,13 @@ import { UsageError } from '../../common/errors.js';
 import { nameOfTypedArray, type TypedArray } from '../numpy/dtype.js';
 import { NdArray } from '../numpy/nd-array.js';
 
-/** Values of a column or an index: an array of one axis where numpy holds them, otherwise a list. */
+/** Values of a column or index: an NdArray of one axis if pandas stores them in numpy, otherwise a plain array. */
 export type ColumnData = NdArray | readonly unknown[];
 
 function checkColumn(data: ColumnData | TypedArray, what: string): ColumnData {
   if (nameOfTypedArray(data) !== undefined) return new NdArray(data as TypedArray);
   if (Array.isArray(data) || (data instanceof NdArray && data.shape.length === 1)) return data;
-  throw new UsageError(`${what} is an array, a typed array or an NdArray of one axis`);
+  throw new UsageError(`${what} must be an array, a typed array or an NdArray of one axis`);
 }
 
 export function lengthOf(data: ColumnData): number {
@@ -19,7 +19,7 @@ function elements(data: ColumnData): readonly unknown[] {
   return data instanceof NdArray ? (data.toNested() as unknown[]) : data;
 }
 
-/** A pandas `Index`; one of several levels has arrays as its elements. */
+/** A pandas `Index`. The elements of an index with several levels are arrays. */
 export class Index {
   readonly data: ColumnData;
   readonly name: unknown;
@@ -33,38 +33,42 @@ export class Index {
 /** A pandas `Series`. */
 export class Series {
   readonly data: ColumnData;
-  /** Null for 0, 1, 2, … */
+  /** Null for the default index 0, 1, 2, … */
   readonly index: Index | null;
   readonly name: unknown;
 
-  /** @throws UsageError when index and data are of different lengths */
+  /** @throws {UsageError} when index and data have different lengths */
   constructor(data: ColumnData | TypedArray, index: Index | null = null, name: unknown = null) {
     this.data = checkColumn(data, 'the data of a Series');
     this.index = index;
     this.name = name;
     if (index !== null && lengthOf(index.data) !== lengthOf(this.data)) {
-      throw new UsageError(`an index of ${lengthOf(index.data)} for ${lengthOf(this.data)} values`);
+      throw new UsageError(
+        `the index of a Series must be as long as its data, ${lengthOf(this.data)}, got ${lengthOf(index.data)}`,
+      );
     }
   }
 }
 
-/** A pandas `DataFrame`, by its columns. */
+/** A pandas `DataFrame`, stored by column. */
 export class DataFrame {
-  /** Labels of the columns: texts, mostly. */
+  /** Labels of the columns, usually strings. */
   readonly columns: readonly unknown[];
   /** The values of each column, in the same order. */
   readonly data: readonly ColumnData[];
-  /** Null for 0, 1, 2, … */
+  /** Null for the default index 0, 1, 2, … */
   readonly index: Index | null;
 
-  /** @throws UsageError when columns, labels and index do not fit each other */
+  /** @throws {UsageError} when labels, columns and index have different lengths */
   constructor(
     columns: readonly unknown[],
     data: readonly (ColumnData | TypedArray)[],
     index: Index | null = null,
   ) {
     if (columns.length !== data.length) {
-      throw new UsageError(`${columns.length} labels for ${data.length} columns`);
+      throw new UsageError(
+        `a DataFrame must have one label per column, got ${columns.length} labels for ${data.length} columns`,
+      );
     }
     this.columns = columns;
     this.data = data.map((column) => checkColumn(column, 'a column of a DataFrame'));
@@ -72,7 +76,9 @@ export class DataFrame {
     const lengths = new Set(this.data.map(lengthOf));
     if (index !== null) lengths.add(lengthOf(index.data));
     if (lengths.size > 1)
-      throw new UsageError(`columns and index are of different lengths: ${[...lengths].join(', ')}`);
+      throw new UsageError(
+        `columns and index of a DataFrame must have equal lengths, got ${[...lengths].join(', ')}`,
+      );
   }
 
   /** The number of rows. */
@@ -82,14 +88,17 @@ export class DataFrame {
     return this.index === null ? 0 : lengthOf(this.index.data);
   }
 
-  /** The values under a label; the first where several columns have it. @throws UsageError when there is none */
+  /**
+   * The values of the first column with this label.
+   * @throws {UsageError} when no column has this label
+   */
   column(label: unknown): ColumnData {
     const column = this.data[this.columns.indexOf(label)];
-    if (column === undefined) throw new UsageError(`no column ${JSON.stringify(label)}`);
+    if (column === undefined) throw new UsageError(`the DataFrame has no column ${JSON.stringify(label)}`);
     return column;
   }
 
-  /** A Map from label to value for each row. */
+  /** The rows as Maps from label to value. */
   rows(): Map<unknown, unknown>[] {
     const columns = this.data.map(elements);
     return Array.from(

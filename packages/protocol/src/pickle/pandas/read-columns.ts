@@ -4,31 +4,32 @@ import { OpaqueValue } from '../opaque-value.js';
 import { type Budget, COST } from '../pickle-limits.js';
 import { type ColumnData, Index } from './frames.js';
 
-// pandas holds columns in numpy arrays, or in arrays of its own that are made of them.
+// pandas stores columns in numpy arrays, or in its own array classes on top of numpy arrays.
 
-/** What an array of pandas pickles as its state: its type, its values, its attributes. */
+/** Maximum length of the pickled state of a pandas array: its type, values and attributes. */
 const MAX_PARTS = 4;
 
-/** The rows of what a block holds, each the values of one column; undefined where they cannot be told. */
+/** The rows of a block, each of which is the values of one column; undefined if they are not supported. */
 export function readRows(values: unknown, budget: Budget): ColumnData[] | undefined {
-  if (values instanceof NdArray) return values.shape.length === 2 ? rowsOf(values, budget) : oneRow(values);
+  if (values instanceof NdArray)
+    return values.shape.length === 2 ? rowsOf(values, budget) : singleRow(values);
   if (!(values instanceof OpaqueValue)) return values instanceof Index ? [values.data] : undefined;
   const backed = readBacked(values, budget) ?? readMasked(values, budget);
   if (backed === undefined || !(backed instanceof NdArray))
     return backed === undefined ? undefined : [backed];
-  return backed.shape.length === 2 ? rowsOf(backed, budget) : oneRow(backed);
+  return backed.shape.length === 2 ? rowsOf(backed, budget) : singleRow(backed);
 }
 
-function oneRow(values: NdArray): ColumnData[] | undefined {
-  return values.shape.length === 1 ? [flat(values)] : undefined;
+function singleRow(values: NdArray): ColumnData[] | undefined {
+  return values.shape.length === 1 ? [toColumn(values)] : undefined;
 }
 
-/** Objects are a list; all else stays an array. */
-function flat(values: NdArray): ColumnData {
+/** Converts an array of objects to a plain array; keeps any other NdArray. */
+function toColumn(values: NdArray): ColumnData {
   return values.dtype === 'object' ? (values.data as readonly unknown[]) : values;
 }
 
-/** The rows of an array of two axes, without a copy where they lie behind one another. */
+/** The rows of an array with two axes, without a copy if each row is contiguous. */
 function rowsOf(values: NdArray, budget: Budget): ColumnData[] {
   const [count = 0, length = 0] = values.shape;
   const width = perElement(requireDtype(values.dtype));
@@ -36,32 +37,32 @@ function rowsOf(values: NdArray, budget: Budget): ColumnData[] {
   return Array.from({ length: count }, (_, row) => {
     const data =
       values.fortranOrder && count > 1
-        ? everyNth(values, row, budget)
-        : slice(values.data, row * length * width, length * width, budget);
-    return flat(new NdArray(data, { dtype: values.dtype, shape: [length] }));
+        ? copyRow(values, row, budget)
+        : sliceOf(values.data, row * length * width, length * width, budget);
+    return toColumn(new NdArray(data, { dtype: values.dtype, shape: [length] }));
   });
 }
 
-function slice(data: NdData, start: number, length: number, budget: Budget): NdData {
+function sliceOf(data: NdData, start: number, length: number, budget: Budget): NdData {
   if (ArrayBuffer.isView(data)) return data.subarray(start, start + length);
   budget.spend(COST.element * length);
   return data.slice(start, start + length);
 }
 
-/** A row of an array whose columns lie behind one another. */
-function everyNth(values: NdArray, row: number, budget: Budget): NdData {
+/** Copies a row of an array in Fortran order. */
+function copyRow(values: NdArray, row: number, budget: Budget): NdData {
   const [count = 0, length = 0] = values.shape;
   const width = perElement(requireDtype(values.dtype));
   budget.spend(COST.element * width * length);
-  const place = (i: number): number => (Math.floor(i / width) * count + row) * width + (i % width);
+  const position = (i: number): number => (Math.floor(i / width) * count + row) * width + (i % width);
   const { data } = values;
-  if (!ArrayBuffer.isView(data)) return Array.from({ length }, (_, i) => data[place(i)]);
+  if (!ArrayBuffer.isView(data)) return Array.from({ length }, (_, i) => data[position(i)]);
   const copy = data.slice(0, length * width);
-  for (let i = 0; i < copy.length; i += 1) copy[i] = data[place(i)] as never;
+  for (let i = 0; i < copy.length; i += 1) copy[i] = data[position(i)] as never;
   return copy;
 }
 
-/** Dates, durations, categories and texts: a numpy array, and a type that says what it means. */
+/** Reads dates, durations, categories and strings: a numpy array with a type that defines its meaning. */
 function readBacked(value: OpaqueValue, budget: Budget): ColumnData | undefined {
   if (value.callee?.qualname !== '__pyx_unpickle_NDArrayBacked' || !Array.isArray(value.state))
     return undefined;
@@ -70,24 +71,24 @@ function readBacked(value: OpaqueValue, budget: Budget): ColumnData | undefined 
   if (parts.length > MAX_PARTS) return undefined;
   const array = parts.find((part) => part instanceof NdArray);
   if (!(type instanceof OpaqueValue) || array === undefined) return undefined;
-  if (/^(?:Arrow)?StringArray/.test(type.qualname)) return texts(array, budget);
+  if (/^(?:Arrow)?StringArray/.test(type.qualname)) return readTexts(array, budget);
   if (type.qualname !== 'Categorical')
     return /^(?:Datetime|Timedelta|Numpy|Pandas)\w*Array/.test(type.qualname) ? array : undefined;
   const dtype = parts.find((part) => part instanceof OpaqueValue && part.qualname === 'CategoricalDtype');
   const categories =
     dtype instanceof OpaqueValue && isDict(dtype.state) ? getOwn(dtype.state, 'categories') : undefined;
-  return categories instanceof Index ? pick(categories.data, array, budget) : undefined;
+  return categories instanceof Index ? takeByCode(categories.data, array, budget) : undefined;
 }
 
-/** Texts, and null for what is missing. */
-function texts({ dtype, data }: NdArray, budget: Budget): unknown[] | undefined {
+/** Reads strings, with null for missing ones. */
+function readTexts({ dtype, data }: NdArray, budget: Budget): unknown[] | undefined {
   if (dtype !== 'object') return undefined;
   budget.spend(COST.element * data.length);
   return Array.from(data as readonly unknown[], (item) => (typeof item === 'string' ? item : null));
 }
 
-/** Each code's element; null for the code -1. */
-export function pick(from: ColumnData, codes: NdArray, budget: Budget): unknown[] | undefined {
+/** The elements of `from` at the codes; null for the code -1. */
+export function takeByCode(from: ColumnData, codes: NdArray, budget: Budget): unknown[] | undefined {
   const { data } = codes;
   if (codes.shape.length !== 1 || !ArrayBuffer.isView(data)) return undefined;
   budget.spend(COST.element * codes.size);
@@ -102,7 +103,7 @@ function elementAt(data: ColumnData, at: number): unknown {
   return at < data.size ? data.at(at) : null;
 }
 
-/** Nullable numbers and booleans: an array, and a mask of what is missing. */
+/** Reads nullable numbers and booleans: an array and a mask of missing values. */
 function readMasked(value: OpaqueValue, budget: Budget): ColumnData | undefined {
   if (!/^(?:Integer|Floating|Boolean)Array$/.test(value.qualname) || !isDict(value.state)) return undefined;
   const data = getOwn(value.state, '_data');
@@ -110,7 +111,7 @@ function readMasked(value: OpaqueValue, budget: Budget): ColumnData | undefined 
   if (!(data instanceof NdArray && mask instanceof NdArray) || data.size !== mask.size) return undefined;
   if (data.shape.length !== 1 || mask.dtype !== 'bool') return undefined;
   const missing = mask.data as Uint8Array;
-  budget.step(missing.length);
+  budget.countSteps(missing.length);
   if (!missing.includes(1)) return data;
   budget.spend(COST.element * data.size);
   return Array.from(missing, (flag, i) => (flag === 0 ? data.at(i) : null));

@@ -4,15 +4,15 @@ import { NdArray } from '../numpy/nd-array.js';
 import { OpaqueValue } from '../opaque-value.js';
 import { type Budget, COST } from '../pickle-limits.js';
 import { type ColumnData, DataFrame, Index, lengthOf, Series } from './frames.js';
-import { pick, readRows } from './read-columns.js';
+import { readRows, takeByCode } from './read-columns.js';
 import { upgradeTimedelta, upgradeTimestamp } from './read-times.js';
 
-// What pandas 1.3 and later pickle, once the parts are values. What is not as expected stays opaque.
+// Converts the pickles of pandas 1.3 and later, whose parts are already values. Unexpected pickles stay opaque.
 
-/** An index of more is not counted out. */
-const LONGEST_RANGE = 10_000_000;
+/** A longer RangeIndex is not expanded to an array. */
+const MAX_RANGE_LENGTH = 10_000_000;
 
-/** The frame, series or index that a value describes; undefined where it is none, or not as expected. */
+/** Converts a value to a frame, series, index or time; undefined if it is none or has unexpected parts. */
 export function upgradePandas(value: OpaqueValue, budget: Budget): unknown {
   switch (value.callee?.qualname) {
     case 'DataFrame':
@@ -46,34 +46,34 @@ function readFrame(value: OpaqueValue, budget: Budget): DataFrame | undefined {
   budget.spend(4 * COST.element * count);
   const data: (ColumnData | undefined)[] = new Array(count).fill(undefined);
   for (const block of blocks) {
-    budget.step();
+    budget.countSteps();
     if (!placeBlock(block, data, budget)) return undefined;
   }
   const rows = lengthOf(index.data);
   if (!data.every((column): column is ColumnData => column !== undefined && lengthOf(column) === rows))
     return undefined;
   const labels = columns.data instanceof NdArray ? (columns.data.toNested() as unknown[]) : columns.data;
-  const plain = labels.map((label) => (typeof label === 'bigint' ? asInteger(label) : label));
-  return new DataFrame(plain, data, index);
+  const plainLabels = labels.map((label) => (typeof label === 'bigint' ? asInteger(label) : label));
+  return new DataFrame(plainLabels, data, index);
 }
 
-/** Puts the columns of one block where they belong; false when they have no place. */
+/** Stores the columns of one block in `data` at their positions; returns false if a position is invalid or taken. */
 function placeBlock(block: unknown, data: (ColumnData | undefined)[], budget: Budget): boolean {
   if (!(block instanceof OpaqueValue) || block.callee?.qualname !== '_unpickle_block') return false;
   const [values, placement] = block.args;
   const rows = readRows(values, budget);
   if (rows === undefined) return false;
-  const places = readPlaces(placement, rows.length);
+  const positions = readPlacement(placement, rows.length);
   return rows.every((row, i) => {
-    const place = places?.[i];
-    if (place === undefined || place >= data.length || data[place] !== undefined) return false;
-    data[place] = row;
+    const position = positions?.[i];
+    if (position === undefined || position >= data.length || data[position] !== undefined) return false;
+    data[position] = row;
     return true;
   });
 }
 
-/** `slice(0, 2, 1)`, or an array of places. */
-function readPlaces(placement: unknown, count: number): number[] | undefined {
+/** Reads the column positions of a block: `slice(0, 2, 1)` or an array. */
+function readPlacement(placement: unknown, count: number): number[] | undefined {
   if (placement instanceof NdArray)
     return placement.size === count ? Array.from(placement.data, Number) : undefined;
   if (!(placement instanceof OpaqueValue) || placement.name !== 'builtins.slice') return undefined;
@@ -112,23 +112,25 @@ function readRange(parts: Dict, budget: Budget): Index | undefined {
     return undefined;
   const [from, to, by] = [Number(start), Number(stop), Number(step)];
   const length = by === 0 ? 0 : Math.max(0, Math.ceil((to - from) / by));
-  if (length > LONGEST_RANGE) return undefined;
+  if (length > MAX_RANGE_LENGTH) return undefined;
   budget.spend(2 * COST.container + 8 * length);
   const data = new BigInt64Array(length);
   for (let i = 0; i < length; i += 1) data[i] = BigInt(from + i * by);
   return new Index(new NdArray(data), getOwn(parts, 'name') ?? null);
 }
 
-/** Several levels, each the values there are and a code for each row. */
+/** Reads an index with several levels; each level has distinct values and a code per row. */
 function readMultiIndex(parts: Dict, budget: Budget): Index | undefined {
   const [levels, codes, names] = ['levels', 'codes', 'names'].map((key) => getOwn(parts, key));
   if (!Array.isArray(levels) || !Array.isArray(codes) || levels.length !== codes.length) return undefined;
   const columns: unknown[][] = [];
   for (const [i, level] of levels.entries()) {
-    budget.step();
-    const own: unknown = codes[i];
+    budget.countSteps();
+    const levelCodes: unknown = codes[i];
     const column =
-      level instanceof Index && own instanceof NdArray ? pick(level.data, own, budget) : undefined;
+      level instanceof Index && levelCodes instanceof NdArray
+        ? takeByCode(level.data, levelCodes, budget)
+        : undefined;
     if (column === undefined) return undefined;
     columns.push(column);
   }

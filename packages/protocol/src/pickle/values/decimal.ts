@@ -6,14 +6,14 @@ export function isDecimalText(text: string): boolean {
   return DECIMAL.test(text);
 }
 
-/** A Python `decimal.Decimal`: its text, which keeps every digit. */
+/** A Python `decimal.Decimal` as text, which preserves every digit. */
 export class Decimal {
   readonly text: string;
 
-  /** @throws UsageError for what Python's Decimal would not read */
+  /** @throws {UsageError} when Python's Decimal cannot parse the text */
   constructor(text: string) {
     if (typeof text !== 'string' || !isDecimalText(text)) {
-      throw new UsageError(`${JSON.stringify(text)} is no decimal number`);
+      throw new UsageError(`a Decimal must be a decimal number as text, got ${JSON.stringify(text)}`);
     }
     this.text = text;
   }

@@ -3,19 +3,20 @@ import { UsageError } from '../../common/errors.js';
 const TIME =
   /^([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,6}))?)?(?:([+-])([01]\d|2[0-3]):([0-5]\d)|(Z))?$/;
 
-/** A Python `datetime.time`: a time of day as its ISO text, such as `13:05:00.000250` or `13:05:00+02:00`. */
+/** A Python `datetime.time`, made from ISO text such as `13:05:00.000250` or `13:05:00+02:00`. */
 export class PlainTime {
   readonly hour: number;
   readonly minute: number;
   readonly second: number;
   readonly microsecond: number;
-  /** How far its zone is ahead of UTC, in minutes; null without a zone. */
+  /** Offset of the zone from UTC, in minutes; null without a zone. */
   readonly offsetMinutes: number | null;
 
-  /** @throws UsageError for a text that is no time of day */
+  /** @throws {UsageError} when the text is not a time of day */
   constructor(text: string) {
     const parts = typeof text === 'string' ? TIME.exec(text) : null;
-    if (parts === null) throw new UsageError(`${JSON.stringify(text)} is no time of day`);
+    if (parts === null)
+      throw new UsageError(`a PlainTime must be a time of day such as 13:05:00, got ${JSON.stringify(text)}`);
     const [, hour, minute, second = '0', fraction = '', sign, zoneHour, zoneMinute, utc] = parts;
     this.hour = Number(hour);
     this.minute = Number(minute);
@@ -28,13 +29,13 @@ export class PlainTime {
 
   toString(): string {
     const fraction = this.microsecond === 0 ? '' : `.${String(this.microsecond).padStart(6, '0')}`;
-    return `${two(this.hour)}:${two(this.minute)}:${two(this.second)}${fraction}${this.#zone()}`;
+    return `${twoDigits(this.hour)}:${twoDigits(this.minute)}:${twoDigits(this.second)}${fraction}${this.#zone()}`;
   }
 
   #zone(): string {
     if (this.offsetMinutes === null) return '';
     const minutes = Math.abs(this.offsetMinutes);
-    return `${this.offsetMinutes < 0 ? '-' : '+'}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
+    return `${this.offsetMinutes < 0 ? '-' : '+'}${twoDigits(Math.floor(minutes / 60))}:${twoDigits(minutes % 60)}`;
   }
 
   toJSON(): string {
@@ -42,6 +43,6 @@ export class PlainTime {
   }
 }
 
-function two(value: number): string {
+function twoDigits(value: number): string {
   return String(value).padStart(2, '0');
 }

@@ -1,12 +1,11 @@
 import { UsageError } from '../../common/errors.js';
 
-/** A number that is a `float` in Python also where it is whole: see {@link float}. */
+/** A number that is sent as a Python `float` even if it is an integer; see {@link float}. */
 export class PyFloat {
   readonly value: number;
 
   constructor(value: number) {
-    if (typeof value !== 'number')
-      throw new UsageError(`a float is made of a number, not of a ${typeof value}`);
+    if (typeof value !== 'number') throw new UsageError(`float expects a number, got ${typeof value}`);
     this.value = value;
   }
 
@@ -23,7 +22,7 @@ export class PyFloat {
   }
 }
 
-/** A `float` for Python, where the bare number 2 becomes an `int`: `float(2)`. What comes back is a number. */
+/** Sends a number as a Python `float`: `float(2)`, because a plain 2 becomes an `int`. Python floats are returned as numbers. */
 export function float(value: number): PyFloat {
   return new PyFloat(value);
 }

@@ -1,6 +1,6 @@
 const tuples = new WeakSet<readonly unknown[]>();
 
-/** An array that is a tuple in Python, where other arrays become lists. It is frozen. */
+/** Makes a frozen array that is sent as a Python tuple; other arrays are sent as lists. */
 export function tuple<const T extends readonly unknown[]>(...items: T): Readonly<T> {
   tuples.add(items);
   return Object.freeze(items);

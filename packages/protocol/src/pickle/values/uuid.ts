@@ -6,13 +6,16 @@ export function isUuidText(text: unknown): text is string {
   return typeof text === 'string' && UUID.test(text);
 }
 
-/** A Python `uuid.UUID`: its text, in lower case with hyphens. */
+/** A Python `uuid.UUID` as text, in lower case with hyphens. */
 export class Uuid {
   readonly text: string;
 
-  /** @throws UsageError for a text that is not 32 hexadecimal digits, with or without hyphens */
+  /** @throws {UsageError} when the text is not 32 hexadecimal digits, with or without hyphens */
   constructor(text: string) {
-    if (!isUuidText(text)) throw new UsageError(`${JSON.stringify(text)} is no UUID`);
+    if (!isUuidText(text))
+      throw new UsageError(
+        `a Uuid must be 32 hexadecimal digits, with or without hyphens, got ${JSON.stringify(text)}`,
+      );
     const hex = text.replaceAll('-', '').toLowerCase();
     this.text = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
   }

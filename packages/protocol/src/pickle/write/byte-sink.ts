@@ -1,14 +1,15 @@
 const FIRST_CHUNK = 1024;
-const LARGEST_CHUNK = 256 * 1024;
-/** Longer bytes are not copied until everything is joined. */
+const MAX_CHUNK = 256 * 1024;
+/** Longer byte arrays are not copied until `join`. */
 const COPY_LIMIT = 4096;
 
-/** Where a pickle's bytes are gathered. */
+/** Collects the bytes of a pickle. */
 export class ByteSink {
   readonly #done: Uint8Array[] = [];
   #chunk = Buffer.allocUnsafe(FIRST_CHUNK);
-  /** What of the chunk is in `done` already, and what is written. */
+  /** End of the part of the chunk that is already in `#done`. */
   #closed = 0;
+  /** End of the written part of the chunk. */
   #used = 0;
 
   #reserve(length: number): number {
@@ -18,7 +19,7 @@ export class ByteSink {
       return at;
     }
     this.#close();
-    this.#chunk = Buffer.allocUnsafe(Math.max(Math.min(2 * this.#chunk.length, LARGEST_CHUNK), length));
+    this.#chunk = Buffer.allocUnsafe(Math.max(Math.min(2 * this.#chunk.length, MAX_CHUNK), length));
     this.#closed = 0;
     this.#used = length;
     return 0;
@@ -59,7 +60,7 @@ export class ByteSink {
     this.#chunk.writeDoubleBE(value, at);
   }
 
-  /** Well-formed text, as UTF-8 of a length that is known. */
+  /** Writes well-formed text as UTF-8; `length` is its size in bytes. */
   text(value: string, length: number): void {
     if (length > COPY_LIMIT) {
       this.bytes(Buffer.from(value));
@@ -79,7 +80,7 @@ export class ByteSink {
     this.#chunk.set(value, at);
   }
 
-  /** Everything, in one piece. */
+  /** Returns all bytes in one buffer. */
   join(): Buffer {
     this.#close();
     return Buffer.concat(this.#done);

@@ -4,8 +4,9 @@ import { packObject } from './pack-object.js';
 import { writePickle } from './write-pickle.js';
 
 /**
- * The buffers of an `apply_request` to a Python engine: the function, the arguments and the keyword arguments. Throws
- * UsageError with the path to what cannot be sent. Mirrors ipyparallel `pack_apply_message`.
+ * Encodes a function, arguments and keyword arguments as the buffers of an `apply_request` to a Python engine.
+ * Mirrors `pack_apply_message` of ipyparallel.
+ * @throws {UsageError} when a value has no Python counterpart; the message has the path to the value
  */
 export function packApplyMessage(
   fn: PyCallable | PyReference,
@@ -14,7 +15,7 @@ export function packApplyMessage(
 ): Buffer[] {
   if (!(fn instanceof PyCallable || fn instanceof PyReference)) {
     throw new UsageError(
-      `a Python engine calls Python functions: py\`lambda …\`, py('module.name') or ref('name'), not ${typeof fn}`,
+      `the function must be py\`lambda …\`, py('module.name') or ref('name'), got ${typeof fn}`,
     );
   }
   const argBuffers = args.flatMap((arg, i) => packObject(arg, `argument ${i}`));

@@ -1,34 +1,35 @@
 import { OP } from '../opcodes.js';
 import { PyCallable, PyReference } from '../py.js';
-import { Place } from './place.js';
+import { OpcodeWriter } from './opcode-writer.js';
+import { ValuePath } from './value-path.js';
 import { ValueWriter } from './value-writer.js';
 import { writePickle } from './write-pickle.js';
-import { Writer } from './writer.js';
 
 const CANNING = 'ipyparallel.serialize.canning';
 
-/** Every Python that ipyparallel 7.1 and later run on reads both; buffers beside the pickle came with 5. */
+/** Every Python that ipyparallel 7.1 and later support reads both protocols. Only protocol 5 has out-of-band buffers. */
 const PROTOCOL = 4;
 const PROTOCOL_WITH_BUFFERS = 5;
 
-/** Shorter data is copied into the pickle: a frame of its own costs more. */
-const SMALLEST_BUFFER = 16 * 1024;
+/** Smaller data is copied into the pickle, which is cheaper than a separate frame. */
+const MIN_BUFFER_SIZE = 16 * 1024;
 
 /**
- * Encodes a value as ipyparallel's `deserialize_object` reads it: a pickle, and a buffer for each large piece of data
- * in it, however deep, which is not copied. `what` is what an error calls the value. Throws UsageError with the path
- * to what has no counterpart in Python. Mirrors ipyparallel `serialize_object`.
+ * Encodes a value for ipyparallel's `deserialize_object`. Large data at any depth is not copied. `what` names the value in
+ * error messages. Mirrors `serialize_object` of ipyparallel.
+ * @returns a pickle, and a buffer for each piece of large data
+ * @throws {UsageError} when a part of the value has no Python counterpart; the message has the path to the part
  */
 export function packObject(value: unknown, what = 'the value'): Buffer[] {
   if (typeof value !== 'object' || value === null) return [writePickle(value, { what })];
   if (value instanceof PyCallable || value instanceof PyReference) return [packReference(value.expression)];
   const buffers: Buffer[] = [];
-  const out = new Writer(PROTOCOL_WITH_BUFFERS);
-  // The first buffer is this pickle itself: see packCan.
+  const out = new OpcodeWriter(PROTOCOL_WITH_BUFFERS);
+  // Skip the first buffer, which is this pickle itself: see packCan.
   out.op(OP.NEXT_BUFFER);
   out.op(OP.POP);
-  new ValueWriter(out, new Place(what), (bytes) => {
-    if (bytes.length < SMALLEST_BUFFER) return false;
+  new ValueWriter(out, new ValuePath(what), (bytes) => {
+    if (bytes.length < MIN_BUFFER_SIZE) return false;
     buffers.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     return true;
   }).write(value);
@@ -36,27 +37,30 @@ export function packObject(value: unknown, what = 'the value'): Buffer[] {
 }
 
 /**
- * A `CannedBytes` is what its `wrap` makes of its first buffer. Ours unpickles it with all the buffers of the can at
- * hand, the first one included. ipyparallel's own way, a bare pickle with canned elements, has room for data in the
- * outermost list or dict alone, and takes that apart as it reads it: dicts come out in the order of their sorted keys
- * (an error where those cannot be compared), what is shared is doubled, what contains itself never ends.
+ * Writes a `CannedBytes`, which ipyparallel uncans by calling its `wrap` on the first buffer. Here `wrap` unpickles that
+ * buffer with all buffers of the object available, the first one included. ipyparallel's own encoding, a plain pickle with
+ * canned elements, separates data only in the outermost list or dict, and rebuilds that container: dicts are sorted by key
+ * (an error if keys do not compare), shared values are duplicated, and cycles never end.
  */
-function packCan(pickle: Buffer, apart: readonly Buffer[]): Buffer[] {
-  const out = new Writer(PROTOCOL);
+function packCan(pickle: Buffer, outOfBand: readonly Buffer[]): Buffer[] {
+  const out = new OpcodeWriter(PROTOCOL);
   out.op(OP.EMPTY_LIST);
-  const list = out.remember();
+  const list = out.memoize();
   out.op(OP.MARK);
-  // What is None here comes from the frames that follow, in order.
-  if (apart.length === 0) out.bytes(pickle);
-  else for (let i = 0; i <= apart.length; i += 1) out.none();
+  // Each None stands for one of the frames that follow, in order.
+  if (outOfBand.length === 0) out.bytes(pickle);
+  else for (let i = 0; i <= outOfBand.length; i += 1) out.none();
   out.op(OP.APPENDS);
   out.op(OP.POP);
-  writeCanned(out, 'CannedBytes', { buffers: () => out.recall(list), wrap: () => writeUnpickler(out, list) });
-  return apart.length === 0 ? [out.end()] : [out.end(), pickle, ...apart];
+  writeCanned(out, 'CannedBytes', {
+    buffers: () => out.pushFromMemo(list),
+    wrap: () => writeUnpickler(out, list),
+  });
+  return outOfBand.length === 0 ? [out.end()] : [out.end(), pickle, ...outOfBand];
 }
 
-/** `functools.partial(pickle.loads, buffers=…)`; its keywords are part of its state. */
-function writeUnpickler(out: Writer, buffers: number): void {
+/** `functools.partial(pickle.loads, buffers=…)`. A partial's keywords are part of its state. */
+function writeUnpickler(out: OpcodeWriter, buffers: number): void {
   const loads = (): void => out.global('pickle', 'loads');
   out.call('functools', 'partial', () => {
     loads();
@@ -67,16 +71,16 @@ function writeUnpickler(out: Writer, buffers: number): void {
   out.tuple(0);
   out.op(OP.EMPTY_DICT);
   out.key('buffers');
-  out.recall(buffers);
+  out.pushFromMemo(buffers);
   out.op(OP.SETITEM);
   out.none();
   out.op(OP.TUPLE);
   out.op(OP.BUILD);
 }
 
-/** What ipyparallel itself sends for a name: the engine evaluates it in its namespace. */
+/** Writes ipyparallel's `Reference`, whose name the engine evaluates in its namespace. */
 function packReference(expression: string): Buffer {
-  const out = new Writer(PROTOCOL);
+  const out = new OpcodeWriter(PROTOCOL);
   writeCanned(out, 'Reference', {
     name: () => out.text(expression),
     buffers: () => out.op(OP.EMPTY_LIST),
@@ -84,8 +88,12 @@ function packReference(expression: string): Buffer {
   return out.end();
 }
 
-/** A canned object: its class, and its attributes by name. */
-function writeCanned(out: Writer, name: string, attributes: Readonly<Record<string, () => void>>): void {
+/** Writes a canned object: its class and its attributes by name. */
+function writeCanned(
+  out: OpcodeWriter,
+  name: string,
+  attributes: Readonly<Record<string, () => void>>,
+): void {
   out.global(CANNING, name);
   out.tuple(0);
   out.op(OP.NEWOBJ);

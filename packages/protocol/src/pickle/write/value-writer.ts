@@ -7,42 +7,42 @@ import { StructuredArray } from '../numpy/structured-array.js';
 import { OP } from '../opcodes.js';
 import { DataFrame, Index, Series } from '../pandas/frames.js';
 import { isTuple, tuple } from '../values/tuple.js';
-import { writeNamed } from './named-values.js';
-import type { Place } from './place.js';
-import { BATCH, type Writer } from './writer.js';
+import { writeInstance } from './instance-writer.js';
+import { BATCH, type OpcodeWriter } from './opcode-writer.js';
+import type { ValuePath } from './value-path.js';
 
-/** Takes bytes that are to travel beside the pickle, or answers false where they are to be in it. */
-export type Aside = (bytes: Uint8Array) => boolean;
+/** Accepts bytes as an out-of-band buffer, or returns false to leave them in the pickle. */
+export type TakeOutOfBand = (bytes: Uint8Array) => boolean;
 
-/** Writes JavaScript values as what they are in Python. */
+/** Writes JavaScript values as their Python counterparts. */
 export class ValueWriter {
-  readonly out: Writer;
-  readonly place: Place;
-  readonly #aside: Aside;
+  readonly out: OpcodeWriter;
+  readonly path: ValuePath;
+  readonly #takeOutOfBand: TakeOutOfBand;
   readonly #memo = new Map<object, number>();
-  /** The same objects as keys, where an array is a tuple and a Set a frozenset. */
+  /** Memo indexes of objects written as keys, in which an array is a tuple and a Set a frozenset. */
   readonly #keyMemo = new Map<object, number>();
 
-  constructor(out: Writer, place: Place, aside: Aside = () => false) {
+  constructor(out: OpcodeWriter, path: ValuePath, takeOutOfBand: TakeOutOfBand = () => false) {
     this.out = out;
-    this.place = place;
-    this.#aside = aside;
+    this.path = path;
+    this.#takeOutOfBand = takeOutOfBand;
   }
 
   write(value: unknown): void {
     if (this.#writePrimitive(value)) return;
     const known = this.#memo.get(value as object);
     if (known === undefined) this.#writeObject(value as object);
-    else this.out.recall(known);
+    else this.out.pushFromMemo(known);
   }
 
-  /** A key of a dict, or an element of a set: it must be hashable. */
+  /** Writes a key of a dict or an element of a set, which must be hashable. */
   #writeKey(value: unknown): void {
     if (typeof value === 'string') this.out.key(value);
     else if (!this.#writePrimitive(value)) {
       const known = this.#keyMemo.get(value as object);
       if (known === undefined) this.#writeKeyObject(value as object);
-      else this.out.recall(known);
+      else this.out.pushFromMemo(known);
     }
   }
 
@@ -65,13 +65,13 @@ export class ValueWriter {
         this.out.none();
         return true;
       case 'undefined':
-        throw this.place.fail('it is undefined; Python has None, which is null');
+        throw this.path.error('it is undefined; use null for None');
       case 'function':
-        throw this.place.fail(
-          `it is a JavaScript function${value.name === '' ? '' : `, ${value.name}`}; a Python one is written py\`lambda …\` or py('module.name')`,
+        throw this.path.error(
+          `it is a JavaScript function${value.name === '' ? '' : `, ${value.name}`}; use py\`lambda …\` or py('module.name')`,
         );
       default:
-        throw this.place.fail(`it is a ${typeof value}`);
+        throw this.path.error(`it is a ${typeof value}`);
     }
   }
 
@@ -88,7 +88,8 @@ export class ValueWriter {
   #writeKeyObject(value: object): void {
     if (Array.isArray(value)) this.#writeTuple(value, this.#keyMemo, (item) => this.#writeKey(item));
     else if (value instanceof Set) this.#writeFrozenSet(value);
-    else if (isDict(value) || value instanceof Map) throw this.place.fail('a dict is no key in Python');
+    else if (isDict(value) || value instanceof Map)
+      throw this.path.error('a dict cannot be a key or set element in Python');
     else this.#writeLeaf(value);
   }
 
@@ -100,23 +101,23 @@ export class ValueWriter {
     else if (nameOfTypedArray(value) !== undefined) this.#writeArray(new NdArray(value as TypedArray));
     else if (value instanceof DataFrame) this.#writeFrame(value);
     else if (value instanceof Series) {
-      this.#call('pandas', 'Series', [value.data, value.index, null, value.name]);
+      this.#writeCall('pandas', 'Series', [value.data, value.index, null, value.name]);
     } else if (value instanceof Index) this.#writeIndex(value);
-    else if (!writeNamed(this.out, value, this.place)) throw this.place.fail(refusal(value));
-    this.#memo.set(value, this.out.remember());
+    else if (!writeInstance(this.out, value, this.path)) throw this.path.error(unsupportedReason(value));
+    this.#memo.set(value, this.out.memoize());
   }
 
   #writeList(list: readonly unknown[]): void {
     const { out } = this;
     out.op(OP.EMPTY_LIST);
-    this.#memo.set(list, out.remember());
+    this.#memo.set(list, out.memoize());
     for (let start = 0; start < list.length; start += BATCH) {
       out.op(OP.MARK);
       const end = Math.min(start + BATCH, list.length);
       for (let i = start; i < end; i += 1) {
-        this.place.enter(i);
+        this.path.enter(i);
         this.write(list[i]);
-        this.place.leave();
+        this.path.leave();
       }
       out.op(OP.APPENDS);
     }
@@ -127,34 +128,34 @@ export class ValueWriter {
     const { length } = items;
     if (length > 3) out.op(OP.MARK);
     items.forEach((item, i) => {
-      this.place.enter(i);
+      this.path.enter(i);
       write(item);
-      this.place.leave();
+      this.path.leave();
     });
-    // A list inside may have led back here, and made it on the way.
-    const made = memo.get(items);
-    if (made !== undefined) {
+    // A list inside may contain this tuple, and has then already made it.
+    const known = memo.get(items);
+    if (known !== undefined) {
       if (length > 3) out.op(OP.POP_MARK);
       else for (let i = 0; i < length; i += 1) out.op(OP.POP);
-      out.recall(made);
+      out.pushFromMemo(known);
       return;
     }
     if (length > 3) out.op(OP.TUPLE);
     else out.tuple(length as 0 | 1 | 2 | 3);
-    memo.set(items, out.remember());
+    memo.set(items, out.memoize());
   }
 
   #writeDict(dict: object, size: number, entries: Iterable<readonly [unknown, unknown]>): void {
     const { out } = this;
     out.op(OP.EMPTY_DICT);
-    this.#memo.set(dict, out.remember());
+    this.#memo.set(dict, out.memoize());
     let count = 0;
     for (const [key, value] of entries) {
       if (count % BATCH === 0) out.op(OP.MARK);
-      this.place.enter(key);
+      this.path.enter(key);
       this.#writeKey(key);
       this.write(value);
-      this.place.leave();
+      this.path.leave();
       count += 1;
       if (count % BATCH === 0 || count === size) out.op(OP.SETITEMS);
     }
@@ -164,11 +165,11 @@ export class ValueWriter {
     const { out } = this;
     if (out.protocol < 4) {
       out.call('builtins', 'set', () => this.#writeElements(set));
-      this.#memo.set(set, out.remember());
+      this.#memo.set(set, out.memoize());
       return;
     }
     out.op(OP.EMPTY_SET);
-    this.#memo.set(set, out.remember());
+    this.#memo.set(set, out.memoize());
     if (set.size === 0) return;
     out.op(OP.MARK);
     this.#writeItems(set);
@@ -183,18 +184,18 @@ export class ValueWriter {
       this.#writeItems(set);
       out.op(OP.FROZENSET);
     }
-    this.#keyMemo.set(set, out.remember());
+    this.#keyMemo.set(set, out.memoize());
   }
 
   #writeItems(set: ReadonlySet<unknown>): void {
     for (const item of set) {
-      this.place.enter(item);
+      this.path.enter(item);
       this.#writeKey(item);
-      this.place.leave();
+      this.path.leave();
     }
   }
 
-  /** The one argument of a call: a list of the elements. */
+  /** Writes the argument tuple of a call: one list of the elements. */
   #writeElements(set: ReadonlySet<unknown>): void {
     const { out } = this;
     out.op(OP.EMPTY_LIST);
@@ -206,9 +207,9 @@ export class ValueWriter {
 
   #writeBytes(bytes: Uint8Array): void {
     const { out } = this;
-    if (!this.#aside(bytes)) out.bytes(bytes);
+    if (!this.#takeOutOfBand(bytes)) out.bytes(bytes);
     else {
-      // What travels beside is a memoryview.
+      // An out-of-band buffer is a memoryview in Python.
       out.call('builtins', 'bytes', () => {
         out.op(OP.NEXT_BUFFER);
         out.tuple(1);
@@ -216,7 +217,7 @@ export class ValueWriter {
     }
   }
 
-  /** `numpy.ndarray(shape, dtype, buffer, 0, None, order)`: an array on the bytes as they came, to be read only. */
+  /** `numpy.ndarray(shape, dtype, buffer, 0, None, order)`: a read-only array on the received bytes. */
   #writeArray(array: NdArray): void {
     const { out } = this;
     const dtype = requireDtype(array.dtype);
@@ -233,7 +234,7 @@ export class ValueWriter {
       out.op(OP.MARK);
       this.#writeShape(shape);
       writeDtype();
-      if (this.#aside(bytes)) {
+      if (this.#takeOutOfBand(bytes)) {
         out.op(OP.NEXT_BUFFER);
         out.op(OP.READONLY_BUFFER);
       } else out.bytes(bytes);
@@ -246,7 +247,7 @@ export class ValueWriter {
 
   #writeRecords(array: StructuredArray): void {
     const records = encodeRecords(array);
-    if (records === undefined) throw this.place.fail('records that hold objects are not sent');
+    if (records === undefined) throw this.path.error('a StructuredArray with object fields cannot be sent');
     const { bytes, fields } = records;
     const writeDtype = (): void =>
       this.out.call('numpy', 'dtype', () => {
@@ -274,27 +275,27 @@ export class ValueWriter {
   /** `pandas.DataFrame({label: column, …}, index)`. */
   #writeFrame(frame: DataFrame): void {
     const columns = new Map(frame.columns.map((label, i) => [label, frame.data[i]]));
-    if (columns.size < frame.columns.length) throw this.place.fail('two of its columns have one label');
-    this.#call('pandas', 'DataFrame', [columns, frame.index]);
+    if (columns.size < frame.columns.length) throw this.path.error('its column labels must be unique');
+    this.#writeCall('pandas', 'DataFrame', [columns, frame.index]);
   }
 
-  /** `pandas.Index(data, None, False, name)`; elements of several levels are tuples, whose names are a list. */
+  /** `pandas.Index(data, None, False, name)`, or for several levels `MultiIndex.from_tuples` with a list of names. */
   #writeIndex({ data, name }: Index): void {
     const levels = !(data instanceof NdArray) && data.length > 0 && data.every(Array.isArray);
     const items = levels ? data.map((item) => tuple(...item)) : data;
     if (levels && Array.isArray(name)) {
       this.out.global('pandas', 'MultiIndex.from_tuples');
-      this.#arguments([items, null, [...name]]);
-    } else this.#call('pandas', 'Index', [items, null, false, name]);
+      this.#writeArguments([items, null, [...name]]);
+    } else this.#writeCall('pandas', 'Index', [items, null, false, name]);
   }
 
-  #call(module: string, qualname: string, args: readonly unknown[]): void {
+  #writeCall(module: string, qualname: string, args: readonly unknown[]): void {
     this.out.global(module, qualname);
-    this.#arguments(args);
+    this.#writeArguments(args);
   }
 
-  /** The arguments, and the call itself. */
-  #arguments(args: readonly unknown[]): void {
+  /** Writes the arguments and the call. */
+  #writeArguments(args: readonly unknown[]): void {
     const { out } = this;
     out.op(OP.MARK);
     for (const arg of args) this.write(arg);
@@ -302,7 +303,7 @@ export class ValueWriter {
     out.op(OP.REDUCE);
   }
 
-  /** An empty array that is given its state: `(1, shape, dtype, fortranOrder, elements)`; they are listed in C's order. */
+  /** Makes an empty array and sets its state, `(1, shape, dtype, fortranOrder, elements)`, with elements in C order. */
   #writeObjectArray(array: NdArray): void {
     const { out } = this;
     out.call('numpy', 'ndarray', () => {
@@ -331,8 +332,8 @@ export class ValueWriter {
   }
 }
 
-function refusal(value: object): string {
-  if (value instanceof Promise) return 'it is a promise; await it first';
+function unsupportedReason(value: object): string {
+  if (value instanceof Promise) return 'it is a Promise; await it first';
   const name = value.constructor?.name;
-  return `it is ${name === undefined || name === '' ? 'an object of a class' : `a ${name}`}, which has no counterpart there`;
+  return `it is an instance of ${name === undefined || name === '' ? 'an unnamed class' : name}, which has no Python counterpart`;
 }

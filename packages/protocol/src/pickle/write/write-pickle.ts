@@ -1,29 +1,30 @@
 import { UsageError } from '../../common/errors.js';
-import { Place } from './place.js';
+import { OpcodeWriter, type PickleProtocol } from './opcode-writer.js';
+import { ValuePath } from './value-path.js';
 import { ValueWriter } from './value-writer.js';
-import { type PickleProtocol, Writer } from './writer.js';
 
-/** What every Python from 3.4 on reads. */
+/** Python 3.4 and later read protocol 4. */
 const DEFAULT_PROTOCOL = 4;
 
 /** Options of {@link writePickle}. */
 export interface WritePickleOptions {
-  /** 2 to 5; 4 by default. */
+  /** 2 to 5. Default 4. */
   readonly protocol?: PickleProtocol;
-  /** What an error calls the value; `the value` by default. */
+  /** Name of the value in error messages. Default `the value`. */
   readonly what?: string;
 }
 
 /**
- * Encodes a value as a pickle: what `pickle.loads` gives in any Python from 3.8 on is in docs/python-values.md.
- * Shared and cyclic references are kept. Throws UsageError with the path to what has no counterpart.
+ * Encodes a value as a pickle for Python 3.8 and later; docs/python-values.md lists the resulting types. Shared and
+ * cyclic references are preserved.
+ * @throws {UsageError} when a part of the value has no Python counterpart; the message has the path to the part
  */
 export function writePickle(value: unknown, options: WritePickleOptions = {}): Buffer {
   const { protocol = DEFAULT_PROTOCOL, what = 'the value' } = options;
   if (![2, 3, 4, 5].includes(protocol)) {
-    throw new UsageError(`pickles are written in protocol 2, 3, 4 or 5, not ${protocol}`);
+    throw new UsageError(`protocol must be 2, 3, 4 or 5, got ${protocol}`);
   }
-  const out = new Writer(protocol);
-  new ValueWriter(out, new Place(what)).write(value);
+  const out = new OpcodeWriter(protocol);
+  new ValueWriter(out, new ValuePath(what)).write(value);
   return out.end();
 }

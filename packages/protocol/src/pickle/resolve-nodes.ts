@@ -1,4 +1,4 @@
-import { chargeCrowdedKeys } from './crowded-keys.js';
+import { chargeHashCollisions } from './hash-collisions.js';
 import { PyDict, PyGlobal, PyInstance, PySet } from './nodes.js';
 import { completeOpaque, OpaqueValue } from './opaque-value.js';
 import { type Budget, COST } from './pickle-limits.js';
@@ -6,95 +6,95 @@ import { upgrade } from './upgrades.js';
 
 type PlainObject = Record<string, unknown>;
 
-/** Sets an own property, whatever its name: assigning to `__proto__` would change the object's nature. */
+/** Sets an own property of any name; plain assignment to `__proto__` would change the prototype. */
 export function setOwn(target: PlainObject, key: string, value: unknown): void {
   if (key === '__proto__') {
     Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
   } else target[key] = value;
 }
 
-/** One value being finished: its shell may be referred to before `complete` has filled it. */
+/** One node being resolved. Other values may refer to its shell before `complete` fills it. */
 interface Job {
   readonly node: object;
   readonly shell: unknown;
-  /** Lists of parts, replaced in place by what they become. */
+  /** Lists of child nodes; each child is replaced in place by its value. */
   readonly parts: readonly unknown[][];
-  /** What it becomes instead, where its parts tell more than the shell could. */
+  /** Fills the shell, or returns a value that replaces it. */
   readonly complete: () => unknown;
   list: number;
   index: number;
-  /** The deepest part so far. */
+  /** Maximum height of the parts so far. */
   height: number;
-  /** The values so far, itself included. */
+  /** Number of values so far, this one included. */
   expanded: number;
 }
 
-/** What a node became, how deep it is (0 until that is known) and how many values it has written out. */
-interface Finished {
+/** The value of a node, its height (0 until known), and its number of values with shared parts counted at each use. */
+interface Resolved {
   value: unknown;
   height: number;
   expanded: number;
 }
 
 /**
- * Turns what the machine built into what the user sees. Every node is visited once, however often it is shared,
- * and without recursion. The depth counted is that of the longest path, so that who walks the value can recurse; the
- * size is that of the value written out, so that such a walk ends.
+ * Turns the machine's nodes into values. Visits every node once, however often it is shared, without recursion. Limits the
+ * longest path, so that callers can recurse into the value, and the number of values with shared parts counted at each
+ * use, so that such a walk terminates.
  */
-export function finish(root: unknown, budget: Budget): unknown {
-  const finished = new Map<object, Finished>();
+export function resolveNodes(root: unknown, budget: Budget): unknown {
+  const resolved = new Map<object, Resolved>();
   const jobs: Job[] = [];
 
-  const enter = (value: unknown): Finished | undefined => {
-    const known = typeof value === 'object' && value !== null ? finished.get(value) : undefined;
+  const resolve = (value: unknown): Resolved | undefined => {
+    const known = typeof value === 'object' && value !== null ? resolved.get(value) : undefined;
     if (known !== undefined) return known;
-    const empty = emptyOf(value);
+    const empty = resolveEmpty(value);
     if (empty !== undefined) return { value: empty, height: 1, expanded: 1 };
     const job = jobFor(value, budget);
     if (job === undefined) return undefined;
     const entry = { value: job.shell, height: 0, expanded: 1 };
-    finished.set(job.node, entry);
+    resolved.set(job.node, entry);
     jobs.push(job);
     budget.checkDepth(jobs.length);
     return entry;
   };
 
-  const result = enter(root);
+  const result = resolve(root);
   if (result === undefined) return root;
   for (let job = jobs.at(-1); job !== undefined; job = jobs.at(-1)) {
     const parts = job.parts[job.list];
     if (parts === undefined) {
-      const instead = job.complete();
+      const replacement = job.complete();
       jobs.pop();
       const height = job.height + 1;
       budget.checkDepth(height);
-      // What prints an opaque value prints its name.
+      // Printers print only the name of an opaque value.
       const expanded = job.shell instanceof OpaqueValue ? 1 : job.expanded;
       budget.checkExpanded(expanded);
-      const entry = finished.get(job.node);
+      const entry = resolved.get(job.node);
       if (entry !== undefined) {
         entry.height = height;
         entry.expanded = expanded;
-        if (instead !== undefined) entry.value = instead;
+        if (replacement !== undefined) entry.value = replacement;
       }
       const parent = jobs.at(-1);
       if (parent !== undefined) {
         parent.height = Math.max(parent.height, height);
         parent.expanded += expanded;
         const siblings = parent.parts[parent.list];
-        if (instead !== undefined && siblings !== undefined) siblings[parent.index - 1] = instead;
+        if (replacement !== undefined && siblings !== undefined) siblings[parent.index - 1] = replacement;
       }
     } else if (job.index >= parts.length) {
       job.list += 1;
       job.index = 0;
     } else {
       const before = jobs.length;
-      const part = enter(parts[job.index]);
+      const part = resolve(parts[job.index]);
       if (part !== undefined) {
         parts[job.index] = part.value;
         job.height = Math.max(job.height, part.height);
       }
-      // A part that is a job of its own adds its size when it is done.
+      // A part with its own job adds its size when that job completes.
       if (jobs.length === before) job.expanded += part?.expanded ?? 1;
       job.index += 1;
     }
@@ -102,32 +102,32 @@ export function finish(root: unknown, budget: Budget): unknown {
   return result.value;
 }
 
-/** What has no parts needs no job: the value itself, or the one that all references to it share. */
-function emptyOf(value: unknown): object | undefined {
+/** The value of a node without parts, which needs no job; all references share one value. */
+function resolveEmpty(value: unknown): object | undefined {
   if (Array.isArray(value)) return value.length === 0 ? value : undefined;
   if (value instanceof PyDict) {
-    if (value.keys.length === 0) value.made ??= {};
-    return value.made;
+    if (value.keys.length === 0) value.resolved ??= {};
+    return value.resolved;
   }
   if (value instanceof PySet) {
-    if (value.items.length === 0) value.made ??= new Set();
-    return value.made;
+    if (value.items.length === 0) value.resolved ??= new Set();
+    return value.resolved;
   }
   if (value instanceof PyGlobal) {
-    value.made ??= new OpaqueValue('reference', value.module, value.qualname, {});
-    return value.made;
+    value.resolved ??= new OpaqueValue('reference', value.module, value.qualname, {});
+    return value.resolved;
   }
   return undefined;
 }
 
-/** The work that a value needs; undefined when it is finished as it is. */
+/** The job that resolves a node; undefined for a value that needs none. */
 function jobFor(value: unknown, budget: Budget): Job | undefined {
   if (Array.isArray(value)) return newJob(value, value, [value], () => undefined);
   if (value instanceof PyDict) return dictJob(value, budget);
   if (value instanceof PySet) {
     const set = new Set<unknown>();
     return newJob(value, set, [value.items], () => {
-      chargeCrowdedKeys(value.items, budget);
+      chargeHashCollisions(value.items, budget);
       for (const item of value.items) set.add(item);
       return undefined;
     });
@@ -139,14 +139,14 @@ function newJob(node: object, shell: unknown, parts: readonly unknown[][], compl
   return { node, shell, parts, complete, list: 0, index: 0, height: 0, expanded: 1 };
 }
 
-const LONGEST_INDEX = 10;
+const MAX_INDEX_DIGITS = 10;
 
 function isIndex(key: string): boolean {
   const first = key.charCodeAt(0);
-  return first >= 0x30 && first <= 0x39 && key.length <= LONGEST_INDEX;
+  return first >= 0x30 && first <= 0x39 && key.length <= MAX_INDEX_DIGITS;
 }
 
-/** One name like `300` would make room for as many in a new object; not where one is far off. */
+/** V8 allocates 300 elements for one key `300` in a new object, but not if the object once had a far larger index. */
 function sparseObject(): PlainObject {
   const object: PlainObject = {};
   object[0xffff_fffe - 1] = null;
@@ -154,7 +154,7 @@ function sparseObject(): PlainObject {
   return object;
 }
 
-/** A plain object when every key is text, otherwise a Map. */
+/** Makes a plain object if every key is a string, otherwise a Map. */
 function dictJob(dict: PyDict, budget: Budget): Job {
   const { keys, values } = dict;
   if (keys.every((key) => typeof key === 'string')) {
@@ -171,7 +171,7 @@ function dictJob(dict: PyDict, budget: Budget): Job {
   budget.spend(COST.keyed);
   const map = new Map<unknown, unknown>();
   return newJob(dict, map, [keys, values], () => {
-    chargeCrowdedKeys(keys, budget);
+    chargeHashCollisions(keys, budget);
     keys.forEach((key, i) => {
       map.set(key, values[i]);
     });

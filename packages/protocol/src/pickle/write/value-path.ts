@@ -3,8 +3,8 @@ import { UsageError } from '../../common/errors.js';
 const MAX_DEPTH = 500;
 const PLAIN_NAME = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
 
-/** Where in a value the writer is, so that an error can name it. */
-export class Place {
+/** Path from the root value to the part being written, for error messages. */
+export class ValuePath {
   readonly #root: string;
   readonly #steps: unknown[] = [];
 
@@ -12,11 +12,11 @@ export class Place {
     this.#root = root;
   }
 
-  /** @throws UsageError past 500 levels, as in an array that was made a tuple and contains itself */
+  /** @throws {UsageError} when the path exceeds 500 levels, for example in a tuple that contains itself */
   enter(step: unknown): void {
     if (this.#steps.length >= MAX_DEPTH) {
       throw new UsageError(
-        `${this.#root} cannot be sent to Python: nested deeper than ${MAX_DEPTH} levels, or a tuple or key that contains itself`,
+        `${this.#root} cannot be sent to Python: it is nested deeper than ${MAX_DEPTH} levels, or a tuple or key in it contains itself`,
       );
     }
     this.#steps.push(step);
@@ -26,7 +26,7 @@ export class Place {
     this.#steps.pop();
   }
 
-  fail(problem: string): UsageError {
+  error(problem: string): UsageError {
     return new UsageError(`${this} cannot be sent to Python: ${problem}`);
   }
 

@@ -9,44 +9,44 @@ import { PlainTime } from '../values/plain-time.js';
 import { PyFloat } from '../values/py-float.js';
 import { TimeDelta } from '../values/time-delta.js';
 import { Uuid } from '../values/uuid.js';
-import type { Place } from './place.js';
-import type { Writer } from './writer.js';
+import type { OpcodeWriter } from './opcode-writer.js';
+import type { ValuePath } from './value-path.js';
 
 const LATEST_DATE = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 const EARLIEST_DATE = new Date(0).setUTCFullYear(1, 0, 1);
 
-/** Writes an instance of a class that has one counterpart in Python; false when it is of none. */
-export function writeNamed(out: Writer, value: object, place: Place): boolean {
-  if (value instanceof Date) writeDate(out, value, place);
+/** Writes an instance of a class with a Python counterpart; returns false for any other object. */
+export function writeInstance(out: OpcodeWriter, value: object, path: ValuePath): boolean {
+  if (value instanceof Date) writeDate(out, value, path);
   else if (value instanceof PyCallable || value instanceof PyReference) writeReference(out, value.expression);
   else if (value instanceof PyFloat) out.float(value.value);
   else if (value instanceof Complex) writeComplex(out, value);
-  else if (value instanceof Decimal) writeOfText(out, 'decimal', 'Decimal', value.text);
-  else if (value instanceof Uuid) writeOfText(out, 'uuid', 'UUID', value.text);
+  else if (value instanceof Decimal) writeTextCall(out, 'decimal', 'Decimal', value.text);
+  else if (value instanceof Uuid) writeTextCall(out, 'uuid', 'UUID', value.text);
   else if (value instanceof Fraction) writeFraction(out, value);
   else if (value instanceof TimeDelta) writeTimeDelta(out, value);
   else if (value instanceof PlainDate) writePlainDate(out, value);
   else if (value instanceof PlainTime) writePlainTime(out, value);
-  else if (value instanceof OpaqueValue) writeOpaque(out, value, place);
+  else if (value instanceof OpaqueValue) writeOpaque(out, value, path);
   else return false;
   return true;
 }
 
-/** An aware datetime of UTC; one that came from Python goes back as it was, to the microsecond, with its offset or without. */
-function writeDate(out: Writer, date: Date, place: Place): void {
+/** Writes a datetime in UTC. A Date received from Python is written with its original microseconds and offset, if any. */
+function writeDate(out: OpcodeWriter, date: Date, path: ValuePath): void {
   const text = textOfDate(date);
   const exact = text === null ? undefined : parseExactTime(text);
   const ms = date.getTime();
   if (exact === undefined && !(ms >= EARLIEST_DATE && ms <= LATEST_DATE)) {
     const what = Number.isNaN(ms) ? 'is invalid' : `is ${date.toISOString()}`;
-    throw place.fail(`Python has the years 1 to 9999, and this date ${what}`);
+    throw path.error(`a Python datetime has a year from 1 to 9999; this Date ${what}`);
   }
   const seconds = Math.floor(ms / 1000) * 1000;
   writeDatetime(out, exact ?? { localMs: seconds, micros: (ms - seconds) * 1000, offsetMicros: 0 });
 }
 
-/** Two bytes for the year, one for each field, three for the microseconds. */
-function writeDatetime(out: Writer, { localMs, micros, offsetMicros }: ExactTime): void {
+/** Fields: two bytes for the year, one per field, three for the microseconds. */
+function writeDatetime(out: OpcodeWriter, { localMs, micros, offsetMicros }: ExactTime): void {
   const local = new Date(localMs);
   const fields = Buffer.alloc(10);
   fields.writeUInt16BE(local.getUTCFullYear(), 0);
@@ -63,14 +63,14 @@ function writeDatetime(out: Writer, { localMs, micros, offsetMicros }: ExactTime
   });
 }
 
-function writeZone(out: Writer, offsetMicros: number): void {
+function writeZone(out: OpcodeWriter, offsetMicros: number): void {
   out.call('datetime', 'timezone', () => {
     writeTimeDelta(out, new TimeDelta(0, 0, offsetMicros));
     out.tuple(1);
   });
 }
 
-function writeTimeDelta(out: Writer, delta: TimeDelta): void {
+function writeTimeDelta(out: OpcodeWriter, delta: TimeDelta): void {
   out.call('datetime', 'timedelta', () => {
     out.integer(delta.days);
     out.integer(delta.seconds);
@@ -79,14 +79,14 @@ function writeTimeDelta(out: Writer, delta: TimeDelta): void {
   });
 }
 
-function writePlainDate(out: Writer, { year, month, day }: PlainDate): void {
+function writePlainDate(out: OpcodeWriter, { year, month, day }: PlainDate): void {
   out.call('datetime', 'date', () => {
     out.bytes(Buffer.of(year >> 8, year & 0xff, month, day));
     out.tuple(1);
   });
 }
 
-function writePlainTime(out: Writer, time: PlainTime): void {
+function writePlainTime(out: OpcodeWriter, time: PlainTime): void {
   const fields = Buffer.alloc(6);
   fields.set([time.hour, time.minute, time.second]);
   fields.writeUIntBE(time.microsecond, 3, 3);
@@ -100,7 +100,7 @@ function writePlainTime(out: Writer, time: PlainTime): void {
   });
 }
 
-function writeComplex(out: Writer, { real, imag }: Complex): void {
+function writeComplex(out: OpcodeWriter, { real, imag }: Complex): void {
   out.call('builtins', 'complex', () => {
     out.float(real);
     out.float(imag);
@@ -108,7 +108,7 @@ function writeComplex(out: Writer, { real, imag }: Complex): void {
   });
 }
 
-function writeFraction(out: Writer, { numerator, denominator }: Fraction): void {
+function writeFraction(out: OpcodeWriter, { numerator, denominator }: Fraction): void {
   out.call('fractions', 'Fraction', () => {
     out.bigint(numerator);
     out.bigint(denominator);
@@ -116,15 +116,15 @@ function writeFraction(out: Writer, { numerator, denominator }: Fraction): void 
   });
 }
 
-function writeOfText(out: Writer, module: string, qualname: string, text: string): void {
+function writeTextCall(out: OpcodeWriter, module: string, qualname: string, text: string): void {
   out.call(module, qualname, () => {
     out.text(text);
     out.tuple(1);
   });
 }
 
-/** Evaluated where the pickle is read; the engine's namespace is that of its main module. */
-function writeReference(out: Writer, expression: string): void {
+/** Evaluated when the engine reads the pickle, in the namespace of its main module, which is the engine's namespace. */
+function writeReference(out: OpcodeWriter, expression: string): void {
   out.call('builtins', 'eval', () => {
     out.text(expression);
     out.global('__main__', '__dict__');
@@ -132,11 +132,11 @@ function writeReference(out: Writer, expression: string): void {
   });
 }
 
-/** A class or function by name goes back under that name; of anything else the parts were read, not the whole. */
-function writeOpaque(out: Writer, value: OpaqueValue, place: Place): void {
+/** Only a class or function by name can be sent back; of any other object only a description was received. */
+function writeOpaque(out: OpcodeWriter, value: OpaqueValue, path: ValuePath): void {
   if (value.kind !== 'reference') {
-    throw place.fail(
-      `it is ${value}, of which only a description came here; keep it in the engine under a name and send ref('name')`,
+    throw path.error(
+      `it is ${value}, of which only a description was received; store the object in the engine under a name and send ref('name')`,
     );
   }
   if (value.module === '__main__') writeReference(out, value.qualname);

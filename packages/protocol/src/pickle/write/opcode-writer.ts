@@ -1,16 +1,16 @@
 import { OP } from '../opcodes.js';
 import { ByteSink } from './byte-sink.js';
 
-/** A protocol that the writer knows. */
+/** A pickle protocol that can be written. */
 export type PickleProtocol = 2 | 3 | 4 | 5;
 
-/** Python's own limit of elements at once. */
+/** Maximum number of elements per APPENDS or SETITEMS, as in Python's pickler. */
 export const BATCH = 1000;
 
-const LONGEST_MEMOIZED_KEY = 64;
+const MAX_MEMOIZED_KEY = 64;
 
-/** The opcodes of a pickle, as they are written one after the other; it knows nothing of what they mean together. */
-export class Writer {
+/** Writes the opcodes of a pickle and assigns memo indexes. Callers are responsible for a valid sequence of opcodes. */
+export class OpcodeWriter {
   readonly protocol: PickleProtocol;
   readonly #sink = new ByteSink();
   readonly #globals = new Map<string, number>();
@@ -32,8 +32,8 @@ export class Writer {
     this.#sink.uint8(opcode);
   }
 
-  /** Puts what is on top into the memo, and gives the index to get it back by. */
-  remember(): number {
+  /** Stores the top of the stack in the memo and returns its index. */
+  memoize(): number {
     const index = this.#memoSize;
     this.#memoSize += 1;
     if (this.protocol >= 4) this.op(OP.MEMOIZE);
@@ -47,7 +47,7 @@ export class Writer {
     return index;
   }
 
-  recall(index: number): void {
+  pushFromMemo(index: number): void {
     if (index < 256) {
       this.op(OP.BINGET);
       this.#sink.uint8(index);
@@ -65,7 +65,7 @@ export class Writer {
     this.op(value ? OP.NEWTRUE : OP.NEWFALSE);
   }
 
-  /** A whole number is an `int` where no other can be meant; all else is a `float`, negative zero too. */
+  /** Writes a safe integer as an `int`, and any other number, including -0, as a `float`. */
   number(value: number): void {
     if (Number.isSafeInteger(value) && !Object.is(value, -0)) this.integer(value);
     else this.float(value);
@@ -95,7 +95,7 @@ export class Writer {
     else this.#long(value);
   }
 
-  /** Little-endian two's complement; the highest bit is the sign. */
+  /** Writes little-endian two's complement, in which the highest bit is the sign. */
   #long(value: bigint): void {
     const magnitude = value < 0n ? ~value : value;
     const digits = magnitude.toString(16);
@@ -112,7 +112,7 @@ export class Writer {
     this.#sink.bytes(padded);
   }
 
-  /** Half surrogates pass, as they do in Python's `str`. */
+  /** Writes text. Lone surrogates are allowed, as in Python's `str`. */
   text(value: string): void {
     const utf8 = value.isWellFormed() ? undefined : encodeWithSurrogates(value);
     const length = utf8?.length ?? Buffer.byteLength(value);
@@ -120,7 +120,7 @@ export class Writer {
       this.op(OP.SHORT_BINUNICODE);
       this.#sink.uint8(length);
     } else {
-      // A string of JavaScript never needs the eight bytes of BINUNICODE8.
+      // A JavaScript string is never long enough for BINUNICODE8.
       this.op(OP.BINUNICODE);
       this.#sink.uint32(length);
     }
@@ -128,13 +128,13 @@ export class Writer {
     else this.#sink.bytes(utf8);
   }
 
-  /** A text that is likely to come again, as the keys of objects do. */
+  /** Writes text that is likely to repeat, such as object keys, and memoizes it. */
   key(value: string): void {
     const known = this.#keys.get(value);
-    if (known !== undefined) this.recall(known);
+    if (known !== undefined) this.pushFromMemo(known);
     else {
       this.text(value);
-      if (value.length <= LONGEST_MEMOIZED_KEY) this.#keys.set(value, this.remember());
+      if (value.length <= MAX_MEMOIZED_KEY) this.#keys.set(value, this.memoize());
     }
   }
 
@@ -156,7 +156,7 @@ export class Writer {
     this.#sink.bytes(value);
   }
 
-  /** Protocol 2 has no bytes: each becomes a character, which `_codecs.encode` turns back. */
+  /** Protocol 2 has no bytes opcode: each byte becomes a character, which `_codecs.encode` converts back. */
   #bytesAsText(value: Uint8Array): void {
     if (value.length === 0) {
       this.call('builtins', 'bytes', () => this.tuple(0));
@@ -169,12 +169,12 @@ export class Writer {
     });
   }
 
-  /** A class or function by its name. */
+  /** Writes a class or function by its name. */
   global(module: string, qualname: string): void {
     const name = `${module}\n${qualname}\n`;
     const known = this.#globals.get(name);
     if (known !== undefined) {
-      this.recall(known);
+      this.pushFromMemo(known);
       return;
     }
     if (this.protocol >= 4) {
@@ -182,10 +182,10 @@ export class Writer {
       this.key(qualname);
       this.op(OP.STACK_GLOBAL);
     } else this.#globalByLines(module, qualname);
-    this.#globals.set(name, this.remember());
+    this.#globals.set(name, this.memoize());
   }
 
-  /** Protocols before 4 know Python 2's name of the builtins, and nothing of nested classes. */
+  /** Protocol 2 uses Python 2's name of the builtins. Protocols before 4 cannot name nested classes directly. */
   #globalByLines(module: string, qualname: string): void {
     const [outer = '', ...inner] = qualname.split('.');
     for (const _ of inner) {
@@ -201,12 +201,12 @@ export class Writer {
     }
   }
 
-  /** Makes a tuple of so many values on top, three at most. */
+  /** Makes a tuple of the top `length` values. */
   tuple(length: 0 | 1 | 2 | 3): void {
     this.op([OP.EMPTY_TUPLE, OP.TUPLE1, OP.TUPLE2, OP.TUPLE3][length] ?? OP.EMPTY_TUPLE);
   }
 
-  /** Calls what is named with the tuple that `writeArgs` writes. */
+  /** Writes a call of a class or function; `writeArgs` must write one tuple. */
   call(module: string, qualname: string, writeArgs: () => void): void {
     this.global(module, qualname);
     writeArgs();
@@ -214,7 +214,7 @@ export class Writer {
   }
 }
 
-/** UTF-8 as Python's `surrogatepass` has it: half a surrogate is three bytes. */
+/** Encodes UTF-8 as Python's `surrogatepass` does: a lone surrogate takes three bytes. */
 function encodeWithSurrogates(text: string): Buffer {
   const parts = text.split(/([\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff])/);
   return Buffer.concat(
