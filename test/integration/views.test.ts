@@ -109,7 +109,7 @@ test('what JavaScript would take for a prototype is refused, not silently change
   expect(() => dv.push({ 'box.__proto__': 1 })).toThrow(UsageError);
   expect(() => lv.apply((given: object) => given, [hostile] as object)).toThrow(/property named __proto__/);
   await expect(value(lv.apply(() => JSON.parse('{"__proto__": 1}') as object))).rejects.toThrow(
-    /the result cannot be sent because of a property named __proto__/,
+    /the result cannot be sent because it contains a property named __proto__/,
   );
   const map = new Map([['__proto__', 1]]);
   expect(await value(lv.apply((given: Map<string, number>) => given, map))).toEqual(map);

@@ -100,12 +100,16 @@ describe('datetimes of Python', () => {
 
 describe('what cannot be sent', () => {
   it.each<[string, unknown, RegExp]>([
-    ['undefined', { rows: [{ 'a b': undefined }] }, /^the value\.rows\[0\]\["a b"\] cannot .* null$/],
+    [
+      'undefined',
+      { rows: [{ 'a b': undefined }] },
+      /^the value\.rows\[0\]\["a b"\] cannot .* use null for None$/,
+    ],
     ['a function', [() => 1], /^the value\[0\] .*lambda/],
     ['a symbol', Symbol('x'), /symbol/],
     ['a promise', [Promise.resolve(1)], /await/],
-    ['an instance', [new URL('http://a')], /a URL/],
-    ['an object as a key', new Map([[{}, 1]]), /a dict is no key/],
+    ['an instance', [new URL('http://a')], /an instance of URL/],
+    ['an object as a key', new Map([[{}, 1]]), /a dict cannot be a key/],
     ['an invalid date', [new Date(Number.NaN)], /invalid/],
     ['a date past Python', [new Date(8.64e15)], /1 to 9999/],
     ['a tuple in itself', endless(), /nested deeper|contains itself/],
@@ -114,7 +118,7 @@ describe('what cannot be sent', () => {
       [new OpaqueValue('instance', 'os', 'stat_result')],
       /only a description .* ref/,
     ],
-    ['columns of one name', new DataFrame(['a', 'a'], [[1], [2]]), /one label/],
+    ['columns of one name', new DataFrame(['a', 'a'], [[1], [2]]), /labels must be unique/],
   ])('%s', (_what, value, message) => {
     expect(() => writePickle(value)).toThrow(UsageError);
     expect(() => writePickle(value)).toThrow(message);

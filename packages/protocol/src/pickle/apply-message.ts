@@ -43,7 +43,7 @@ class ObjectReader {
   #nextFrame(): Uint8Array {
     const buffer = this.#buffers[this.#next];
     if (buffer === undefined) {
-      throw new UnpickleError(`the message has ${this.#buffers.length} buffers and must have more`);
+      throw new UnpickleError(`the message has ${this.#buffers.length} buffers, but needs at least one more`);
     }
     this.#next += 1;
     this.#budget.addInput(buffer.byteLength);
