@@ -343,13 +343,13 @@ describeMongo(
       await db.write([{ op: 'update', msgId: 'before', append: { stdout: 'put' } }]);
       const began = performance.now();
       await expect(ids(db, {})).rejects.toMatchObject({ ename: 'DatabaseUnavailable' });
-      await expect(db.get(['before'])).rejects.toThrow(/does not answer.*changes wait/);
+      await expect(db.get(['before'])).rejects.toThrow(/does not reply.*changes are queued/);
       expect(performance.now() - began).toBeLessThan(30_000);
       expect(log.filter((line) => line.startsWith('error'))).toEqual([
-        expect.stringContaining('out of reach'),
+        expect.stringContaining('is unavailable'),
       ]);
       await server.restart();
-      await waitFor(() => log.some((line) => line.includes('is back')), {
+      await waitFor(() => log.some((line) => line.includes('is available again')), {
         timeout: 60_000,
         what: 'the store to catch up',
       });
@@ -385,7 +385,7 @@ describeMongo(
       await using server = await MongoServer.start({ own: true });
       await using store = await open(server, { timeout: 2000 });
       const { db } = store;
-      const outages = (): number => store.log.filter((line) => line.includes('out of reach')).length;
+      const outages = (): number => store.log.filter((line) => line.includes('is unavailable')).length;
       let going = true;
       let n = 0;
       const trouble = (async () => {
@@ -412,7 +412,7 @@ describeMongo(
       }
       await trouble;
       expect(store.log.filter((line) => line.includes('could not'))).toEqual([]);
-      expect(store.log.filter((line) => line.includes('is back')).length).toBeGreaterThanOrEqual(4);
+      expect(store.log.filter((line) => line.includes('is available again')).length).toBeGreaterThanOrEqual(4);
       const found = await all(db.find(parseQuery({}), { keys: ['stdout'] }));
       expect(found).toHaveLength(n);
       expect(found.filter(({ stdout }) => stdout !== 'ab')).toEqual([]);

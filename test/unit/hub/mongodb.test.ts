@@ -16,10 +16,10 @@ import { createLogger } from '@ipyparallel-js/wire';
 import { describe, expect, test } from 'vitest';
 
 const mongo = {
-  ...{ name: 'MongoDB', fullQueries: true, listLength: Number.POSITIVE_INFINITY },
-  ...{ anyKeys: true, nestedLists: true, updatesAtOnce: 1000, gatherFor: 0 },
+  ...{ name: 'MongoDB', supportsFullQueries: true, maxListLength: Number.POSITIVE_INFINITY },
+  ...{ supportsAnyKey: true, supportsNestedLists: true, maxUpdates: 1000, gatherTime: 0 },
 };
-const ferret = { ...mongo, name: 'FerretDB', fullQueries: false, listLength: 50 };
+const ferret = { ...mongo, name: 'FerretDB', supportsFullQueries: false, maxListLength: 50 };
 const compile = (query: unknown, traits = mongo) => compileQuery(parseQuery(query), traits);
 
 describe('patterns for MongoDB', () => {
@@ -153,10 +153,10 @@ test('what waits for a server is bounded, and what does not fit is told', async 
     't99',
   ]);
   expect(log.filter((line) => line.startsWith('error'))).toEqual([
-    expect.stringContaining('out of reach'),
+    expect.stringContaining('is unavailable'),
     expect.stringContaining('1 changes of tasks are lost'),
     expect.stringContaining('2 changes of tasks are lost'),
   ]);
-  expect(log.at(-1)).toMatch(/back after .*2 did not fit and are lost/);
+  expect(log.at(-1)).toMatch(/available again after .*2 exceeded the limit and are lost/);
   queue.close();
 });

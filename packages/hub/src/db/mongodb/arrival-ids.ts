@@ -1,20 +1,20 @@
 import { randomBytes } from 'node:crypto';
 
 /**
- * Makes `_id`s in the order of arrival: an ObjectId's layout (seconds, five bytes of the process, a counter), with time
- * and counter that never run backwards, so that the index on `_id` is the order of arrival.
+ * Generates `_id`s that sort in the order of arrival. They have the layout of an ObjectId (seconds, five bytes of the
+ * process, a counter), but time and counter never decrease.
  */
 export class ArrivalIds {
   readonly #process = randomBytes(5).toString('hex');
   #seconds: number;
   #counter = 0;
 
-  /** `last` is the greatest second in use. */
+  /** @param last the greatest second in an existing `_id` */
   constructor(last: number) {
     this.#seconds = last + 1;
   }
 
-  /** 24 hexadecimal digits. */
+  /** Returns the next id, 24 hexadecimal digits. */
   next(now = Date.now()): string {
     const seconds = Math.floor(now / 1000);
     if (seconds > this.#seconds || this.#counter > 0xffffff) {

@@ -11,102 +11,103 @@ import type { ServerTraits } from './server-traits.js';
 /** A filter in MongoDB's language. */
 export type Filter = Record<string, unknown>;
 
-/** A query as a server is asked it. */
+/** A query as a server receives it. */
 export interface CompiledQuery {
-  /** Lets every match through, and perhaps more. */
+  /** Accepts every match, and possibly other records. */
   readonly filter: Filter;
-  /** What is left to be tested of those it lets through; undefined when the filter says all. */
+  /** The query to apply to the accepted records; undefined if the filter is exact. */
   readonly residual: QueryNode | undefined;
 }
 
-/** A filter and whether it lets nothing but matches through. */
-interface Sieve {
+/** A filter for a part of a query, and whether it accepts matches only. */
+interface PartialFilter {
   readonly filter: Filter;
   readonly exact: boolean;
 }
 
 const ALL: Filter = {};
 const NONE: Filter = { msg_id: { $in: [] } };
-const NO_SIEVE: Sieve = { filter: ALL, exact: false };
+const UNDECIDED: PartialFilter = { filter: ALL, exact: false };
 
 /** MongoDB's limit of a message's document is 16 MiB. */
 const MAX_FILTER = 8 << 20;
 
-/** Types that a value has in the same way in JSON, in our documents and in Python's. */
-const PLAIN_TYPES = new Set(['string', 'object', 'array', 'bool', 'null', 'number']);
+/** Types that a value has alike in JSON, in our documents and in Python's documents. */
+const JSON_TYPES = new Set(['string', 'object', 'array', 'bool', 'null', 'number']);
 
 /**
- * Relays a query: compiles the tree to a filter with the same meaning, and tells what of it a server cannot be trusted
- * with. `outside` names the columns of which some document holds the value elsewhere: such a document is let through.
+ * Compiles a query to a filter and a residual. The residual is undefined if the server evaluates the filter exactly.
+ * `externalColumns` are the columns of which a document may store the value externally; the filter accepts such documents.
  */
 export function compileQuery(
   query: QueryNode,
   traits: ServerTraits,
-  outside: ReadonlySet<TaskKey> = new Set(),
+  externalColumns: ReadonlySet<TaskKey> = new Set(),
 ): CompiledQuery {
-  const compiler = new Compiler(traits, outside);
-  const { filter, exact } = compiler.sieve(query);
+  const compiler = new Compiler(traits, externalColumns);
+  const { filter, exact } = compiler.compile(query);
   if (compiler.size > MAX_FILTER) return { filter: ALL, residual: query };
   return { filter, residual: exact ? undefined : query };
 }
 
 class Compiler {
-  /** How large the filter has become, by estimate. */
+  /** Estimated size of the filter in bytes. */
   size = 0;
   readonly #traits: ServerTraits;
-  readonly #outside: ReadonlySet<TaskKey>;
+  readonly #externalColumns: ReadonlySet<TaskKey>;
 
-  constructor(traits: ServerTraits, outside: ReadonlySet<TaskKey>) {
+  constructor(traits: ServerTraits, externalColumns: ReadonlySet<TaskKey>) {
     this.#traits = traits;
-    this.#outside = outside;
+    this.#externalColumns = externalColumns;
   }
 
-  sieve(node: QueryNode): Sieve {
+  compile(node: QueryNode): PartialFilter {
     if (node.kind === 'test') return this.#test(node);
-    const sieves = node.nodes.map((child) => this.sieve(child));
-    const exact = sieves.every((sieve) => sieve.exact);
+    const parts = node.nodes.map((child) => this.compile(child));
+    const exact = parts.every(({ exact }) => exact);
     switch (node.kind) {
       case 'and': {
-        const filters = sieves.map(({ filter }) => filter).filter((filter) => filter !== ALL);
+        const filters = parts.map(({ filter }) => filter).filter((filter) => filter !== ALL);
         const [only] = filters;
         if (only === undefined) return { filter: ALL, exact };
         return { filter: filters.length === 1 ? only : { $and: filters }, exact };
       }
       case 'or': {
-        if (sieves.length === 0) return { filter: NONE, exact: true };
-        if (sieves.some(({ filter }) => filter === ALL)) return { filter: ALL, exact };
-        return { filter: { $or: sieves.map(({ filter }) => filter) }, exact };
+        if (parts.length === 0) return { filter: NONE, exact: true };
+        if (parts.some(({ filter }) => filter === ALL)) return { filter: ALL, exact };
+        return { filter: { $or: parts.map(({ filter }) => filter) }, exact };
       }
       case 'nor':
-        // What a sieve lets through too much, its negation would hold back.
-        if (!exact || !this.#traits.fullQueries) return NO_SIEVE;
-        if (sieves.length === 0) return { filter: ALL, exact: true };
-        return { filter: { $nor: sieves.map(({ filter }) => filter) }, exact: true };
+        // The negation of an inexact filter would reject matches.
+        if (!exact || !this.#traits.supportsFullQueries) return UNDECIDED;
+        if (parts.length === 0) return { filter: ALL, exact: true };
+        return { filter: { $nor: parts.map(({ filter }) => filter) }, exact: true };
     }
   }
 
-  #test({ field, comparison }: TestNode): Sieve {
-    if (!this.#relays(field.path, comparison)) return NO_SIEVE;
-    const filter = this.#filter(field.name, comparison);
-    if (filter === undefined) return NO_SIEVE;
-    if (!this.#outside.has(field.column)) return { filter, exact: true };
+  #test({ field, comparison }: TestNode): PartialFilter {
+    if (!this.#canRelay(field.path, comparison)) return UNDECIDED;
+    const filter = this.#compileComparison(field.name, comparison);
+    if (filter === undefined) return UNDECIDED;
+    if (!this.#externalColumns.has(field.column)) return { filter, exact: true };
     return {
       filter: { $or: [filter, { [`ipyparallel_js.outside.${field.column}`]: { $exists: true } }] },
       exact: false,
     };
   }
 
-  /** Whether the server can be asked this with a meaning that is MongoDB's. */
-  #relays(path: readonly string[], comparison: Comparison): boolean {
-    if (path.some((step) => step.startsWith('$') || step.includes('\0') || isLone(step))) return false;
-    if (this.#traits.fullQueries) return true;
-    // FerretDB is right about plain values; what it makes of lists, paths and negations is another matter.
+  /** Whether the server evaluates this comparison as MongoDB's documentation defines it. */
+  #canRelay(path: readonly string[], comparison: Comparison): boolean {
+    if (path.some((step) => step.startsWith('$') || step.includes('\0') || hasLoneSurrogate(step)))
+      return false;
+    if (this.#traits.supportsFullQueries) return true;
+    // FerretDB is correct for plain values only, not for lists, paths and negations.
     if (path.length > 0) return false;
     switch (comparison.op) {
       case '$eq':
         return true;
       case '$in':
-        return comparison.values.length <= this.#traits.listLength;
+        return comparison.values.length <= this.#traits.maxListLength;
       case '$gt':
       case '$gte':
       case '$lt':
@@ -117,7 +118,7 @@ class Compiler {
     }
   }
 
-  #filter(name: string, comparison: Comparison): Filter | undefined {
+  #compileComparison(name: string, comparison: Comparison): Filter | undefined {
     switch (comparison.op) {
       case '$eq':
       case '$ne':
@@ -125,7 +126,7 @@ class Compiler {
       case '$gte':
       case '$lt':
       case '$lte':
-        return this.#carries(comparison.value)
+        return this.#isEncodable(comparison.value)
           ? { [name]: { [comparison.op]: comparison.value } }
           : undefined;
       case '$in':
@@ -133,7 +134,7 @@ class Compiler {
       case '$all': {
         if (comparison.op === '$all' && comparison.values.length === 0) return NONE;
         const { op, values } = comparison;
-        return values.every((value) => this.#carries(value)) ? { [name]: { [op]: values } } : undefined;
+        return values.every((value) => this.#isEncodable(value)) ? { [name]: { [op]: values } } : undefined;
       }
       case '$glob': {
         const pattern = regexOfGlob(comparison.pattern);
@@ -147,17 +148,17 @@ class Compiler {
         return { [name]: { $exists: comparison.value } };
       case '$mod': {
         const { divisor, remainder } = comparison;
-        const usual = [divisor, remainder].every((number) => Math.abs(number) < 2 ** 31);
-        return usual ? { [name]: { $mod: [divisor, remainder] } } : undefined;
+        const isInRange = [divisor, remainder].every((number) => Math.abs(number) < 2 ** 31);
+        return isInRange ? { [name]: { $mod: [divisor, remainder] } } : undefined;
       }
       case '$size':
         return { [name]: { $size: comparison.size } };
       case '$type':
-        return comparison.types.every((type) => PLAIN_TYPES.has(type))
+        return comparison.types.every((type) => JSON_TYPES.has(type))
           ? { [name]: { $type: [...comparison.types] } }
           : undefined;
       case '$not': {
-        const filters = comparison.comparisons.map((inner) => this.#filter(name, inner));
+        const filters = comparison.comparisons.map((inner) => this.#compileComparison(name, inner));
         if (filters.some((filter) => filter === undefined)) return undefined;
         return { $nor: [{ $and: filters }] };
       }
@@ -166,31 +167,31 @@ class Compiler {
     }
   }
 
-  /** Whether BSON has the value, and how much it adds. */
-  #carries(value: unknown): boolean {
+  /** Whether BSON can encode the value. Adds its size to `size`. */
+  #isEncodable(value: unknown): boolean {
     this.size += 16;
     if (this.size > MAX_FILTER) return false;
     if (typeof value === 'string') {
       this.size += value.length * 3;
-      return !isLone(value);
+      return !hasLoneSurrogate(value);
     }
     if (typeof value === 'bigint') return false;
     if (typeof value !== 'object' || value === null || value instanceof Date) return true;
-    if (Array.isArray(value)) return value.every((item) => this.#carries(item));
+    if (Array.isArray(value)) return value.every((item) => this.#isEncodable(item));
     return Object.entries(value).every(
       ([key, item]) =>
         !key.startsWith('$') &&
         key !== '_bsontype' &&
         !key.includes('\0') &&
-        !isLone(key) &&
-        this.#carries(item),
+        !hasLoneSurrogate(key) &&
+        this.#isEncodable(item),
     );
   }
 }
 
-const isLone = (text: string): boolean => /\p{Cs}/u.test(text);
+const hasLoneSurrogate = (text: string): boolean => /\p{Cs}/u.test(text);
 
-/** Whether a column's values can be ordered by a server: they cannot be lists or dicts. */
+/** Whether a server can sort by a column, that is, its values are neither lists nor dicts. */
 export function isScalar(column: TaskKey): boolean {
   return TASK_COLUMNS[column] === 'text' || TASK_COLUMNS[column] === 'date';
 }

@@ -1,33 +1,36 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 
-/** MongoDB's official driver. */
+/** The module of MongoDB's official driver. */
 export type Driver = typeof import('mongodb');
 
-/** Loads the driver, which is no dependency of ours: who has no MongoDB need not install it. @throws UsageError MISSING_DRIVER */
+/**
+ * Loads the driver, an optional peer dependency.
+ * @throws {UsageError} MISSING_DRIVER when it is not installed
+ */
 export async function loadDriver(load: () => Promise<Driver> = () => import('mongodb')): Promise<Driver> {
   try {
     return await load();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
     throw new UsageError(
-      'a Task Database in MongoDB needs the npm package "mongodb", which is not installed here: npm install mongodb@7',
+      'the MongoDB Task Database needs the npm package "mongodb", which is not installed: npm install mongodb@7',
       { code: 'MISSING_DRIVER', cause: error },
     );
   }
 }
 
 /**
- * Errors of a server that is out of reach, restarting, electing or full, or that does not let this user in or write any
- * more (11, 13, 18): the same write may pass later, when somebody has seen to it.
+ * Codes of temporary errors: the server is unreachable, restarting, electing or full, or denies access to this user (11,
+ * 13, 18), which an administrator may restore. The same write may succeed later.
  */
-const PASSING_CODES = new Set([
+const TEMPORARY_CODES = new Set([
   ...[6, 7, 11, 13, 18, 89, 91, 112, 134, 189, 262, 8000, 9001, 10107, 11600, 11602, 13435, 13436, 14031],
 ]);
 
-/** What FerretDB hands on of SQLite, in words only: another writer was faster, or the disk takes nothing. */
-const PASSING_IN_SQLITE = /\bSQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CANTOPEN)/;
+/** Temporary SQLite errors, which FerretDB reports in the message only. */
+const TEMPORARY_SQLITE_ERROR = /\bSQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CANTOPEN)/;
 
-/** What a socket that has just been lost says; the driver hands on some of it as it is. */
+/** Codes of a lost socket. The driver does not wrap all of these errors. */
 const SOCKET_CODES = new Set([
   ...['EPIPE', 'ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'],
   ...[
@@ -38,7 +41,7 @@ const SOCKET_CODES = new Set([
   ],
 ]);
 
-/** Whether an error says that the server cannot do anything now, rather than that it cannot do this. */
+/** Whether an error means that the server is unavailable, not that it refuses this operation. */
 export function isOutage(driver: Driver, error: unknown): boolean {
   if (!(error instanceof driver.MongoError)) {
     const code: unknown = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
@@ -55,7 +58,7 @@ export function isOutage(driver: Driver, error: unknown): boolean {
   return (
     error.hasErrorLabel('RetryableWriteError') ||
     error.hasErrorLabel('PoolRequestedRetry') ||
-    (typeof error.code === 'number' && PASSING_CODES.has(error.code)) ||
-    (error.code === 1 && PASSING_IN_SQLITE.test(error.message))
+    (typeof error.code === 'number' && TEMPORARY_CODES.has(error.code)) ||
+    (error.code === 1 && TEMPORARY_SQLITE_ERROR.test(error.message))
   );
 }

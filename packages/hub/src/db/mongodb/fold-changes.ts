@@ -1,8 +1,8 @@
 import { emptyTask, type StoredTask, type TaskChange } from '../task-database.js';
 
-/** What is known of a task before a batch of changes. */
-export interface KnownTask {
-  /** Text that is in the document; undefined where it is outside. */
+/** Output of a stored task before a batch of changes. */
+export interface StoredOutput {
+  /** The text in the document; undefined if it is an external value. */
   readonly stdout: string | undefined;
   readonly stderr: string | undefined;
 }
@@ -10,61 +10,61 @@ export interface KnownTask {
 type Fields = { -readonly [K in keyof StoredTask]?: StoredTask[K] };
 type OutputName = 'stdout' | 'stderr';
 
-/** What a batch of changes makes of one task. */
+/** The combined effect of a batch of changes on one task. */
 export interface FoldedTask {
   readonly msgId: string;
-  /** Whether the task is new to the database. */
+  /** Whether the batch adds the task. */
   readonly isNew: boolean;
-  /** New values. Of a new task: all of them. */
+  /** Final values of the changed fields; of all fields if the task is new. */
   readonly fields: Fields;
-  /** Text to append to output that is outside the document. */
+  /** Text to append to output that is an external value. */
   readonly appended: { [K in OutputName]?: string };
 }
 
-/** No text in JavaScript can be longer than half a gigabyte; output beyond this is dropped. */
+/** Longest output that is stored, in characters; JavaScript limits strings to about 2^29. */
 const MAX_OUTPUT = 1 << 28;
 
 /**
- * Makes of a batch of changes one write for each task, with final values: such a write can be repeated without harm
- * when nobody knows whether it was done.
+ * Combines a batch of changes into one write per task, with final values. Such a write is idempotent, so it can be repeated
+ * when an outage leaves its outcome unknown.
  */
 export function foldChanges(
   changes: readonly TaskChange[],
-  known: ReadonlyMap<string, KnownTask>,
+  stored: ReadonlyMap<string, StoredOutput>,
 ): FoldedTask[] {
   const folded = new Map<string, FoldedTask>();
   for (const change of changes) {
-    if (change.op === 'add') fold(folded, known, change.task.msg_id, change.task);
-    else foldUpdate(folded, known, change);
+    if (change.op === 'add') fold(folded, stored, change.task.msg_id, change.task);
+    else foldUpdate(folded, stored, change);
   }
   return [...folded.values()];
 }
 
 function fold(
   folded: Map<string, FoldedTask>,
-  known: ReadonlyMap<string, KnownTask>,
+  stored: ReadonlyMap<string, StoredOutput>,
   msgId: string,
   task: StoredTask,
 ): void {
   const earlier = folded.get(msgId);
-  if (earlier === undefined && !known.has(msgId)) {
+  if (earlier === undefined && !stored.has(msgId)) {
     folded.set(msgId, { msgId, isNew: true, fields: { ...task }, appended: {} });
     return;
   }
-  // Output made a record of it before: what only that has is kept.
-  const fresh = Object.entries(task).filter(([, value]) => value !== null && value !== '');
+  // Output has already created the record: keep its values where the added task has none.
+  const setFields = Object.entries(task).filter(([, value]) => value !== null && value !== '');
   const entry = earlier ?? { msgId, isNew: false, fields: {}, appended: {} };
-  Object.assign(entry.fields, Object.fromEntries(fresh));
+  Object.assign(entry.fields, Object.fromEntries(setFields));
   folded.set(msgId, entry);
 }
 
 function foldUpdate(
   folded: Map<string, FoldedTask>,
-  known: ReadonlyMap<string, KnownTask>,
+  stored: ReadonlyMap<string, StoredOutput>,
   { msgId, set, append, orAdd }: Extract<TaskChange, { op: 'update' }>,
 ): void {
   let entry = folded.get(msgId);
-  const before = known.get(msgId);
+  const before = stored.get(msgId);
   if (entry === undefined) {
     if (before !== undefined) entry = { msgId, isNew: false, fields: {}, appended: {} };
     else if (orAdd === true) entry = { msgId, isNew: true, fields: { ...emptyTask(msgId) }, appended: {} };
@@ -76,8 +76,8 @@ function foldUpdate(
     const text = append?.[name];
     if (set?.[name] !== undefined) delete entry.appended[name];
     if (text === undefined || text === '') continue;
-    const whole = entry.fields[name] ?? before?.[name];
-    if (whole === undefined && !entry.isNew) entry.appended[name] = (entry.appended[name] ?? '') + text;
-    else entry.fields[name] = ((whole ?? '') + text).slice(0, MAX_OUTPUT);
+    const output = entry.fields[name] ?? before?.[name];
+    if (output === undefined && !entry.isNew) entry.appended[name] = (entry.appended[name] ?? '') + text;
+    else entry.fields[name] = ((output ?? '') + text).slice(0, MAX_OUTPUT);
   }
 }

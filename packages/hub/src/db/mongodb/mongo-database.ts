@@ -13,33 +13,32 @@ import type {
 } from '../task-database.js';
 import { ArrivalIds } from './arrival-ids.js';
 import { isOutage } from './driver.js';
-import { TaskFinder } from './find-tasks.js';
-import { connect, type MongoConnection, unusable } from './mongo-connection.js';
+import { connect, createOpenError, type MongoConnection } from './mongo-connection.js';
 import {
   type MongoDatabaseOptions,
   type ResolvedMongoOptions,
   resolveMongoOptions,
 } from './mongo-options.js';
-import { TaskRemover } from './remove-tasks.js';
 import { Retention } from './retention.js';
+import { TaskFinder } from './task-finder.js';
+import { TaskRemover } from './task-remover.js';
 import { TaskRows } from './task-rows.js';
 import { TaskWriter } from './task-writer.js';
 import { WriteQueue } from './write-queue.js';
 
-/** What a store needs of its hub. */
 export interface MongoContext {
   readonly log: Logger;
-  /** The hub's session: names a database for which no name is wanted. */
+  /** Session id of the hub. It names the database if the `database` option is empty. */
   readonly session: string;
 }
 
-/** How long what waits may take to be written when the hub ends, in ms; and where the server is out of reach. */
+/** Time to write the queued changes when the store is closed, in ms; the second value applies during an outage. */
 const CLOSE_TIMEOUT = 10_000;
 const CLOSE_TIMEOUT_DOWN = 1000;
 
 /**
- * Tasks in MongoDB, in the documents that ipyparallel's own MongoDB backend writes and reads. Queries are relayed; what
- * a server cannot be trusted with is finished here. While the server is out of reach, changes wait and questions fail.
+ * Stores tasks in MongoDB, in the documents of ipyparallel's MongoDB backend. The server runs queries; this process finishes
+ * those that the server does not evaluate exactly. During an outage changes are queued and reads fail.
  */
 export class MongoDatabase implements TaskDatabase {
   readonly kind = 'mongodb';
@@ -51,8 +50,8 @@ export class MongoDatabase implements TaskDatabase {
   readonly #log: Logger;
   readonly #timer: NodeJS.Timeout | undefined;
   #culled: string[] = [];
-  #culling: Promise<void> | undefined;
-  #closed: Promise<void> | undefined;
+  #cullPromise: Promise<void> | undefined;
+  #closePromise: Promise<void> | undefined;
 
   private constructor(options: ResolvedMongoOptions, connection: MongoConnection, log: Logger) {
     const { driver, records, lastSecond, name } = connection;
@@ -63,39 +62,40 @@ export class MongoDatabase implements TaskDatabase {
     this.#retention = retention;
     this.#queue = new WriteQueue({
       writeBatch: async (changes) => {
-        retention.wrote(await writer.write(changes));
+        retention.recordWrite(await writer.write(changes));
       },
       isOutage: (error) => isOutage(driver, error),
-      gatherFor: connection.traits.gatherFor,
+      gatherTime: connection.traits.gatherTime,
       server: name,
       log,
     });
     const rows = new TaskRows(connection, this.#queue, log);
     this.#finder = new TaskFinder(connection, rows);
     this.#remover = new TaskRemover(connection, rows, this.#finder, (tasks) => {
-      writer.removed(tasks.map(({ msgId }) => msgId));
-      retention.dropped(tasks);
+      writer.forget(tasks.map(({ msgId }) => msgId));
+      retention.recordRemoval(tasks);
     });
-    if (retention.interval === undefined) return;
-    this.#timer = setInterval(() => void this.#cull(), retention.interval);
+    if (retention.checkInterval === undefined) return;
+    this.#timer = setInterval(() => void this.#cull(), retention.checkInterval);
     this.#timer.unref();
   }
 
   /**
-   * Connects, and makes sure of the collection's indexes.
-   * @throws UsageError MISSING_DRIVER, TransportError DATABASE_UNAVAILABLE when no server answers in time, or it refuses
+   * Connects to the server and creates the missing indexes.
+   * @throws {UsageError} MISSING_DRIVER when the driver is not installed
+   * @throws {TransportError} DATABASE_UNAVAILABLE when no server replies in time or the server refuses access
    */
   static async open(options: MongoDatabaseOptions, { log, session }: MongoContext): Promise<MongoDatabase> {
     const resolved = resolveMongoOptions(options, session);
     const connection = await connect(resolved);
     const database = new MongoDatabase(resolved, connection, log);
     try {
-      await database.#retention.start();
+      await database.#retention.countRecords();
     } catch (error) {
       await database.close();
-      throw unusable(connection.name, error);
+      throw createOpenError(connection.name, error);
     }
-    log.info(`tasks are kept in ${connection.name} (${connection.traits.name})`);
+    log.info(`tasks are stored in ${connection.name} (${connection.traits.name})`);
     return database;
   }
 
@@ -132,39 +132,39 @@ export class MongoDatabase implements TaskDatabase {
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#close();
-    return this.#closed;
+    this.#closePromise ??= this.#close();
+    return this.#closePromise;
   }
 
   async #close(): Promise<void> {
     clearInterval(this.#timer);
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
+    const timeout = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, this.#queue.isDown ? CLOSE_TIMEOUT_DOWN : CLOSE_TIMEOUT);
     });
-    await Promise.race([this.#queue.drain().catch(() => undefined), late]);
+    await Promise.race([this.#queue.drain().catch(() => undefined), timeout]);
     clearTimeout(timer);
     this.#queue.close();
-    await this.#culling;
+    await this.#cullPromise;
     await this.#connection.client.close();
   }
 
   #cull(): Promise<void> {
-    this.#culling ??= this.#cullOnce().finally(() => {
-      this.#culling = undefined;
+    this.#cullPromise ??= this.#cullOnce().finally(() => {
+      this.#cullPromise = undefined;
     });
-    return this.#culling;
+    return this.#cullPromise;
   }
 
   async #cullOnce(): Promise<void> {
     try {
-      const excess = await this.#retention.excess();
-      await this.#remover.drop(excess);
+      const excess = await this.#retention.findExcess();
+      await this.#remover.removeTasks(excess);
       for (const { msgId } of excess) this.#culled.push(msgId);
-      if (excess.length > 0) this.#log.info(`${excess.length} old tasks were removed`);
+      if (excess.length > 0) this.#log.info(`removed ${excess.length} tasks to keep the limits`);
     } catch (error) {
-      const isPassing = error instanceof ReportedError || isOutage(this.#connection.driver, error);
-      if (!isPassing) this.#log.error('old tasks could not be removed', error);
+      const isTemporary = error instanceof ReportedError || isOutage(this.#connection.driver, error);
+      if (!isTemporary) this.#log.error('cannot remove the tasks that exceed the limits', error);
     }
   }
 }

@@ -1,26 +1,26 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 
-/** Where tasks are kept in MongoDB, and how many. */
+/** Server and limits of the MongoDB store. */
 export interface MongoDatabaseOptions {
-  /** The server, as the driver takes it; `MONGODB_URI`, else `mongodb://127.0.0.1:27017`. */
+  /** Connection string of the server; by default `MONGODB_URI`, else `mongodb://127.0.0.1:27017`. */
   readonly uri?: string;
-  /** `ipython-tasks`, as a Python hub has it. Empty for a database named after this controller's session. */
+  /** Name of the database; `ipython-tasks` by default, as in a Python hub. If empty, this controller's session id. */
   readonly database?: string;
-  /** `task_records`, as a Python hub has it. */
+  /** Name of the collection; `task_records` by default, as in a Python hub. */
   readonly collection?: string;
-  /** How long the start and each question wait for a server that does not answer, in ms; 5000. */
+  /** Time for which the start and each request wait for the server, in ms; 5000 by default. */
   readonly timeout?: number;
-  /** Records kept; any number by default. The oldest go first, none whose result is still waited for. */
+  /** Maximum number of records; unlimited by default. The oldest are removed first, pending tasks never. */
   readonly recordLimit?: number;
-  /** Bytes kept, by estimate; any number by default. */
+  /** Maximum size of the records in bytes, estimated; unlimited by default. */
   readonly sizeLimit?: number;
-  /** How long after its submission a task is kept, in ms; for ever by default. */
+  /** Time after its submission at which a task is removed, in ms; unlimited by default. */
   readonly maxAge?: number;
-  /** How much of a limit is freed when it is exceeded; 0.1 by default. */
+  /** Fraction of a limit that is freed when the limit is exceeded; 0.1 by default. */
   readonly cullFraction?: number;
 }
 
-/** Options with every default in place. */
+/** The options with all defaults. */
 export interface ResolvedMongoOptions {
   readonly uri: string;
   readonly database: string;
@@ -32,29 +32,34 @@ export interface ResolvedMongoOptions {
   readonly cullFraction: number;
 }
 
-/** Puts the defaults in place. `session` names the database when no name is wanted. @throws UsageError */
+/**
+ * Validates the options and adds the defaults. `session` names the database if the `database` option is empty.
+ * @throws {UsageError} when an option is not valid
+ */
 export function resolveMongoOptions(options: MongoDatabaseOptions, session: string): ResolvedMongoOptions {
   const uri = options.uri ?? 'mongodb://127.0.0.1:27017';
   if (!/^mongodb(\+srv)?:\/\//.test(uri)) {
-    throw new UsageError(`a MongoDB URI begins with mongodb:// or mongodb+srv://: ${withoutPassword(uri)}`);
+    throw new UsageError(
+      `a MongoDB URI must begin with mongodb:// or mongodb+srv://, got ${withoutPassword(uri)}`,
+    );
   }
-  const positive = (name: string, value: number): number => {
-    if (!(value > 0)) throw new UsageError(`${name} must be a number above 0, not ${value}`);
+  const checkPositive = (name: string, value: number): number => {
+    if (!(value > 0)) throw new UsageError(`${name} must be a number > 0, got ${value}`);
     return value;
   };
   return {
     uri,
     database: (options.database ?? 'ipython-tasks') || session,
     collection: options.collection || 'task_records',
-    timeout: Math.min(positive('timeout', options.timeout ?? 5000), 2 ** 31 - 1),
-    recordLimit: positive('recordLimit', options.recordLimit ?? Number.POSITIVE_INFINITY),
-    sizeLimit: positive('sizeLimit', options.sizeLimit ?? Number.POSITIVE_INFINITY),
-    maxAge: positive('maxAge', options.maxAge ?? Number.POSITIVE_INFINITY),
+    timeout: Math.min(checkPositive('timeout', options.timeout ?? 5000), 2 ** 31 - 1),
+    recordLimit: checkPositive('recordLimit', options.recordLimit ?? Number.POSITIVE_INFINITY),
+    sizeLimit: checkPositive('sizeLimit', options.sizeLimit ?? Number.POSITIVE_INFINITY),
+    maxAge: checkPositive('maxAge', options.maxAge ?? Number.POSITIVE_INFINITY),
     cullFraction: options.cullFraction ?? 0.1,
   };
 }
 
-/** A URI as it may be logged. */
+/** Replaces user and password in a URI, so that it can be logged. */
 export function withoutPassword(uri: string): string {
   return uri.replace(/^([^/]*\/\/)?.*@/s, '$1***@');
 }

@@ -1,43 +1,43 @@
-/** MongoDB refuses patterns longer than 32,764 bytes. */
+/** Longest pattern that is sent, in characters. MongoDB refuses patterns longer than 32,764 bytes. */
 const MAX_PATTERN = 32_000;
 
-/** Each `*` multiplies what a backtracking matcher may try; beyond this a pattern is finished in the store. */
+/** Maximum number of `*` in a pattern that is sent, because each one multiplies the attempts of a backtracking matcher. */
 const MAX_STARS = 3;
 
 /**
- * A pattern of Python's fnmatch as a regular expression for MongoDB, which means the same to PCRE and to RE2; undefined
- * when the server had better not try. The whole text must match, line breaks included.
+ * Converts a pattern of Python's fnmatch to a regular expression with the same meaning in PCRE and RE2. It matches the
+ * complete text, line breaks included. Returns undefined if the server may need too long or the pattern is too large.
  */
 export function regexOfGlob(glob: string): string | undefined {
   const chars = [...glob];
   let stars = 0;
-  let out = '^';
+  let regex = '^';
   for (let i = 0; i < chars.length; i++) {
     const char = chars[i] ?? '';
     if (char === '*') {
       if (chars[i - 1] !== '*') {
-        out += '(?s:.*)';
+        regex += '(?s:.*)';
         stars++;
       }
     } else if (char === '?') {
-      out += '(?s:.)';
+      regex += '(?s:.)';
     } else if (char === '[') {
-      // A `]` right after the opening (or its negation) is a member; without a closing one, `[` is itself.
+      // A `]` directly after `[` or `[!` is a member. Without a closing `]`, `[` is a literal.
       const negated = chars[i + 1] === '!';
       const start = i + (negated ? 2 : 1);
       const end = chars.indexOf(']', start + 1);
       if (end === -1) {
-        out += literal('[');
+        regex += escapeLiteral('[');
       } else {
-        out += characterSet(chars.slice(start, end), negated);
+        regex += characterSet(chars.slice(start, end), negated);
         i = end;
       }
     } else {
-      out += literal(char);
+      regex += escapeLiteral(char);
     }
   }
-  if (stars > MAX_STARS || out.length > MAX_PATTERN || /\p{Cs}/u.test(glob)) return undefined;
-  return `${out}\\z`;
+  if (stars > MAX_STARS || regex.length > MAX_PATTERN || /\p{Cs}/u.test(glob)) return undefined;
+  return `${regex}\\z`;
 }
 
 function characterSet(members: readonly string[], negated: boolean): string {
@@ -49,31 +49,31 @@ function characterSet(members: readonly string[], negated: boolean): string {
       high = members[i + 2]?.codePointAt(0) ?? 0;
       i += 2;
     }
-    // A range that runs backwards has no members.
-    if (low <= high) ranges += `${hex(low)}-${hex(high)}`;
+    // A descending range is empty.
+    if (low <= high) ranges += `${escapeCode(low)}-${escapeCode(high)}`;
   }
-  if (ranges === '') return negated ? '(?s:.)' : `[^${hex(0)}-${hex(0x10ffff)}]`;
+  if (ranges === '') return negated ? '(?s:.)' : `[^${escapeCode(0)}-${escapeCode(0x10ffff)}]`;
   return `[${negated ? '^' : ''}${ranges}]`;
 }
 
-/** A character that stands for itself in both languages. */
-function literal(char: string): string {
-  return /^[A-Za-z0-9_]$/.test(char) ? char : hex(char.codePointAt(0) ?? 0);
+/** Escapes a character so that it is a literal in PCRE and RE2. */
+function escapeLiteral(char: string): string {
+  return /^[A-Za-z0-9_]$/.test(char) ? char : escapeCode(char.codePointAt(0) ?? 0);
 }
 
-function hex(code: number): string {
+function escapeCode(code: number): string {
   return `\\x{${code.toString(16)}}`;
 }
 
-// Letters, digits and a few signs that mean themselves; escaped signs; `.`; plain classes; a start; a repetition.
+// Literal letters, digits and punctuation; escaped punctuation; `.`; simple classes. `^` may begin, `*+?` may repeat.
 const ATOM = String.raw`(?:[A-Za-z0-9 _,:;@#%&=<>"'\/~\x60!-]|\\[.^$*+?()[\]{}|\\\/-]|\.|\[[A-Za-z0-9_]+(?:-[A-Za-z0-9_]+)?\])`;
 const PLAIN = new RegExp(`^\\^?(?:${ATOM}[*+?]?)*$`);
 const REPEATED = /[^\\][*+?]/g;
 const RANGE = /([A-Za-z0-9_])-([A-Za-z0-9_])/g;
 
 /**
- * Whether a pattern of RE2's language means the same to MongoDB's PCRE and can be matched there in harmless time. All
- * else is finished in the store: the two differ in classes, case, `$` and in what they do with much backtracking.
+ * Whether a pattern has the same meaning in RE2 and in MongoDB's PCRE, and PCRE matches it in short time. The store evaluates
+ * all other patterns itself, because the two differ in classes, case, `$` and backtracking.
  */
 export function isPlainRegex(pattern: string, flags: string): boolean {
   if (flags !== '' || pattern.length > 1000 || !PLAIN.test(pattern)) return false;

@@ -1,43 +1,43 @@
 import type { Collection } from 'mongodb';
-import { EXTRAS, extrasOf, type TaskDocument } from './document.js';
 import type { ResolvedMongoOptions } from './mongo-options.js';
-import type { Leaving } from './remove-tasks.js';
-import type { Written } from './task-writer.js';
+import { EXTRAS, extrasOf, type TaskDocument } from './task-document.js';
+import type { RemovableTask } from './task-remover.js';
+import type { WriteTotals } from './task-writer.js';
 
-/** How often age is looked at, in ms. */
-const AGE_INTERVAL = 60_000;
+/** Longest interval between two checks of `maxAge`, in ms. */
+const MAX_CHECK_INTERVAL = 60_000;
 
-/** Until limits are looked at again that could not be kept, since what is left has not ended, in ms. */
-const PAUSE = 2000;
+/** Delay before the next check if a limit stays exceeded because the remaining tasks are pending, in ms. */
+const RETRY_DELAY = 2000;
 
 type Limits = Pick<ResolvedMongoOptions, 'recordLimit' | 'sizeLimit' | 'maxAge' | 'cullFraction'>;
 
 /**
- * Keeps the bounds of the store. Counts along with the hub's own writes, so that nothing has to be counted at each of
- * them; a hub is the only writer of its collection.
+ * Determines the tasks that exceed the limits. Updates its counts with the writes of this hub instead of counting the
+ * records at each write, because a hub is the only writer of its collection.
  */
 export class Retention {
   readonly #limits: Limits;
   readonly #records: Collection<TaskDocument>;
-  readonly #opened = new Date();
+  readonly #openedAt = new Date();
   #count = 0;
   #bytes = 0;
-  #lookedAt = Number.NEGATIVE_INFINITY;
-  #notBefore = Number.NEGATIVE_INFINITY;
+  #checkedAt = Number.NEGATIVE_INFINITY;
+  #nextCheck = Number.NEGATIVE_INFINITY;
 
   constructor(limits: Limits, records: Collection<TaskDocument>) {
     this.#limits = limits;
     this.#records = records;
   }
 
-  /** How often to look when nothing is written, in ms; undefined where age does not matter. */
-  get interval(): number | undefined {
+  /** Interval of the checks of `maxAge`, in ms; undefined without `maxAge`. */
+  get checkInterval(): number | undefined {
     const { maxAge } = this.#limits;
-    return Number.isFinite(maxAge) ? Math.max(100, Math.min(AGE_INTERVAL, maxAge)) : undefined;
+    return Number.isFinite(maxAge) ? Math.max(100, Math.min(MAX_CHECK_INTERVAL, maxAge)) : undefined;
   }
 
-  /** Counts what is there. */
-  async start(): Promise<void> {
+  /** Counts the stored records and their bytes. */
+  async countRecords(): Promise<void> {
     const { recordLimit, sizeLimit } = this.#limits;
     if (!Number.isFinite(recordLimit) && !Number.isFinite(sizeLimit)) return;
     for await (const document of this.#records.find({}, { projection: { _id: 0, [EXTRAS]: 1 } })) {
@@ -46,51 +46,52 @@ export class Retention {
     }
   }
 
-  wrote({ added, bytes }: Written): void {
+  recordWrite({ added, bytes }: WriteTotals): void {
     this.#count += added;
     this.#bytes += bytes;
   }
 
-  dropped(tasks: readonly Leaving[]): void {
+  recordRemoval(tasks: readonly RemovableTask[]): void {
     this.#count -= tasks.length;
     for (const { document } of tasks) this.#bytes -= extrasOf(document).bytes ?? 0;
   }
 
-  /** Whether something may have to go, once so many more changes with so many bytes are written. */
+  /** Whether a limit may be exceeded after further writes of `changes` changes with `bytes` bytes. */
   isDue(changes = 0, bytes = 0): boolean {
     const { recordLimit, sizeLimit } = this.#limits;
     const now = performance.now();
-    if (now < this.#notBefore) return false;
+    if (now < this.#nextCheck) return false;
     if (this.#count + changes > recordLimit || this.#bytes + bytes > sizeLimit) return true;
-    return this.interval !== undefined && now - this.#lookedAt > this.interval;
+    return this.checkInterval !== undefined && now - this.#checkedAt > this.checkInterval;
   }
 
-  /** The tasks that are too old, and the oldest of those that are too many; none whose result is still waited for. */
-  async excess(): Promise<Leaving[]> {
+  /** Finds the tasks older than `maxAge`, and the oldest tasks that exceed the other limits, but no pending task. */
+  async findExcess(): Promise<RemovableTask[]> {
     const { recordLimit, sizeLimit, maxAge, cullFraction } = this.#limits;
-    this.#lookedAt = performance.now();
-    const tooMany = this.#count > recordLimit;
-    const tooMuch = this.#bytes > sizeLimit;
-    const room = 1 - cullFraction;
+    this.#checkedAt = performance.now();
+    const exceedsCount = this.#count > recordLimit;
+    const exceedsSize = this.#bytes > sizeLimit;
+    const remaining = 1 - cullFraction;
     const oldest = Number.isFinite(maxAge) ? Date.now() - maxAge : Number.NEGATIVE_INFINITY;
     let count = this.#count;
     let bytes = this.#bytes;
-    const isEnough = (): boolean =>
-      (!tooMany || count <= Math.floor(recordLimit * room)) && (!tooMuch || bytes <= sizeLimit * room);
-    const excess: Leaving[] = [];
-    // What an earlier run submitted and nobody finished will never end; one of this run may. What was only ever seen
-    // by its output has no beginning, and goes first.
-    const over = {
-      $or: [{ completed: { $ne: null } }, { submitted: null }, { submitted: { $lt: this.#opened } }],
+    const isWithinLimits = (): boolean =>
+      (!exceedsCount || count <= Math.floor(recordLimit * remaining)) &&
+      (!exceedsSize || bytes <= sizeLimit * remaining);
+    const excess: RemovableTask[] = [];
+    // An unfinished task of an earlier run never ends, so it may be removed; one of this run may still end. A record that
+    // output alone created has no submission time and sorts first.
+    const removable = {
+      $or: [{ completed: { $ne: null } }, { submitted: null }, { submitted: { $lt: this.#openedAt } }],
     };
-    const cursor = this.#records.find(over, {
+    const cursor = this.#records.find(removable, {
       ...{ sort: { submitted: 1, msg_id: 1 }, projection: { msg_id: 1, submitted: 1, [EXTRAS]: 1 } },
       ...{ batchSize: 1000, allowDiskUse: true },
     });
     for await (const document of cursor) {
       const { msg_id: msgId, submitted } = document;
-      const isOld = submitted instanceof Date && submitted.getTime() < oldest;
-      if (!isOld && isEnough()) {
+      const isExpired = submitted instanceof Date && submitted.getTime() < oldest;
+      if (!isExpired && isWithinLimits()) {
         if (submitted instanceof Date) break;
         continue;
       }
@@ -99,7 +100,7 @@ export class Retention {
       count--;
       bytes -= extrasOf(document).bytes ?? 0;
     }
-    if (!isEnough()) this.#notBefore = performance.now() + PAUSE;
+    if (!isWithinLimits()) this.#nextCheck = performance.now() + RETRY_DELAY;
     return excess;
   }
 }

@@ -1,55 +1,58 @@
 import type { Db } from 'mongodb';
 
-/** What a server can be trusted with. */
+/** Capabilities and limits of a server. */
 export interface ServerTraits {
-  /** For logs: `MongoDB 8.0.4`. */
+  /** Product and version for logs: `MongoDB 8.0.4`. */
   readonly name: string;
-  /** Whether whole queries are answered with MongoDB's meaning. */
-  readonly fullQueries: boolean;
-  /** How many values of a list are worth being sent: beyond, it is quicker to look at every record here. */
-  readonly listLength: number;
-  /** How many updates one command may have. */
-  readonly updatesAtOnce: number;
+  /** Whether the server evaluates all operators as MongoDB's documentation defines them. */
+  readonly supportsFullQueries: boolean;
+  /** Maximum length of a list in a filter. For longer lists it is faster to read and test every record. */
+  readonly maxListLength: number;
+  /** Maximum number of updates in one command. */
+  readonly maxUpdates: number;
   /**
-   * How long changes that nobody asks about are gathered, in ms: whatever happens to a task meanwhile is one write.
-   * 0 where updates are cheap.
+   * Time for which changes are gathered before they are written, in ms, so that all changes of a task in this time are one
+   * write. A read ends the time early. 0 if updates are cheap.
    */
-  readonly gatherFor: number;
-  /** Whether documents may have keys with dots and dollars inside. */
-  readonly anyKeys: boolean;
-  /** Whether lists may hold lists. */
-  readonly nestedLists: boolean;
+  readonly gatherTime: number;
+  /** Whether keys in documents may contain dots and dollars. */
+  readonly supportsAnyKey: boolean;
+  /** Whether lists may contain lists. */
+  readonly supportsNestedLists: boolean;
 }
 
-/** Asks a server what it is. FerretDB 1 speaks MongoDB's protocol over SQLite or PostgreSQL and departs from its meaning. */
+/**
+ * Reads product and version of a server. FerretDB 1 implements MongoDB's protocol over SQLite or PostgreSQL, but evaluates
+ * some operators differently.
+ */
 export async function readServerTraits(db: Db): Promise<ServerTraits> {
   const info: Record<string, unknown> = await db.command({ buildInfo: 1 });
-  const ferret: unknown =
+  const ferretVersion: unknown =
     info['ferretdbVersion'] ?? (info['ferretdb'] as Record<string, unknown>)?.['version'];
-  if (ferret !== undefined) {
+  if (ferretVersion !== undefined) {
     return {
-      name: `FerretDB ${String(ferret)}`,
-      fullQueries: false,
-      // It walks the whole list for each record.
-      listLength: 50,
-      // Until a command ends it keeps a connection to SQLite for each update in it, and it has a hundred: a command with
-      // that many updates waits for itself for ever.
-      updatesAtOnce: 40,
-      // Over SQLite it reads the whole table for each update (its index on `_id` is of another expression than its
-      // question), but not for an insertion.
-      gatherFor: 200,
-      anyKeys: false,
-      nestedLists: false,
+      name: `FerretDB ${String(ferretVersion)}`,
+      supportsFullQueries: false,
+      // FerretDB goes through the complete list for each record.
+      maxListLength: 50,
+      // FerretDB holds one of its 100 SQLite connections for each update until the command ends. A command with 100 updates
+      // blocks itself forever.
+      maxUpdates: 40,
+      // Over SQLite, FerretDB reads the complete table for each update, because its index on `_id` uses another expression
+      // than its query. Insertions do not need that.
+      gatherTime: 200,
+      supportsAnyKey: false,
+      supportsNestedLists: false,
     };
   }
   const version = String(info['version'] ?? '');
   return {
     name: `MongoDB ${version}`,
-    fullQueries: true,
-    listLength: Number.POSITIVE_INFINITY,
-    updatesAtOnce: 1000,
-    gatherFor: 0,
-    anyKeys: Number.parseInt(version, 10) >= 5,
-    nestedLists: true,
+    supportsFullQueries: true,
+    maxListLength: Number.POSITIVE_INFINITY,
+    maxUpdates: 1000,
+    gatherTime: 0,
+    supportsAnyKey: Number.parseInt(version, 10) >= 5,
+    supportsNestedLists: true,
   };
 }

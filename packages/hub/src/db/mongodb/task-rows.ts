@@ -3,45 +3,44 @@ import type { Logger } from '@ipyparallel-js/wire';
 import type { Collection, Document } from 'mongodb';
 import type { FoundTask } from '../task-database.js';
 import type { Filter } from './compile-query.js';
+import { type MongoConnection, toReportedError } from './mongo-connection.js';
 import {
-  comparedField,
+  decodeComparable,
+  decodeExternal,
   decodeField,
-  decodeOutside,
   EXTRAS,
   extrasOf,
   type TaskDocument,
-} from './document.js';
-import { type MongoConnection, toldOf } from './mongo-connection.js';
+} from './task-document.js';
 import type { WriteQueue } from './write-queue.js';
 
-/** A record on its way out: its document, and those of its values that are elsewhere. */
+/** A document and its external values. */
 export interface Row {
   readonly msgId: string;
   readonly document: TaskDocument;
-  readonly outside: ReadonlyMap<string, unknown>;
+  readonly external: ReadonlyMap<string, unknown>;
 }
 
-/** How rows are to come. */
 export interface RowOptions {
   readonly sort?: Document;
   readonly skip?: number;
   readonly limit?: number;
 }
 
-/** Records fetched, removed or named at a time. */
-export const CHUNK = 256;
+/** Number of records that are read or removed at a time, and of ids in a filter. */
+export const CHUNK_RECORDS = 256;
 
-const NOTHING_OUTSIDE: ReadonlyMap<string, unknown> = new Map();
+const NO_EXTERNAL_VALUES: ReadonlyMap<string, unknown> = new Map();
 
-/** As many documents as are told of by their ids. */
-const MOST_TOLD = 100;
+/** Maximum number of unreadable documents that are logged. */
+const MAX_REPORTED = 100;
 
-/** Reads documents, once all that the hub has been told of is written. */
+/** Reads documents after all queued changes are written. */
 export class TaskRows {
   readonly #connection: MongoConnection;
   readonly #queue: WriteQueue;
   readonly #log: Logger;
-  readonly #told = new Set<string>();
+  readonly #reported = new Set<string>();
 
   constructor(connection: MongoConnection, queue: WriteQueue, log: Logger) {
     this.#connection = connection;
@@ -49,50 +48,56 @@ export class TaskRows {
     this.#log = log;
   }
 
-  /** Documents with these columns, and what of them is outside. Those that are no task's are left out. @throws ReportedError */
+  /**
+   * Yields the documents with these columns and their external values. Omits documents that are not tasks.
+   * @throws {ReportedError} during an outage of the server
+   */
   async *read(filter: Filter, columns: ReadonlySet<TaskKey>, options: RowOptions = {}): AsyncGenerator<Row> {
     const projection: Record<string, 0 | 1> = { _id: 0, msg_id: 1, [EXTRAS]: 1 };
     for (const column of columns) projection[column] = 1;
-    await this.#upToDate();
+    await this.#flushWrites();
     try {
       const cursor = this.#connection.records.find(filter, {
         ...options,
-        ...{ projection, batchSize: CHUNK, allowDiskUse: true },
+        ...{ projection, batchSize: CHUNK_RECORDS, allowDiskUse: true },
       });
       for await (const document of cursor) {
         const row = await this.#rowOf(document, columns, projection);
         if (row !== undefined) yield row;
       }
     } catch (error) {
-      throw this.told(error);
+      throw this.toReportedError(error);
     }
   }
 
-  /** The same, cut to these columns. */
+  /** Yields the tasks with these columns. */
   async *tasks(filter: Filter, keys: readonly TaskKey[]): AsyncGenerator<FoundTask> {
     for await (const row of this.read(filter, new Set(keys))) yield project(row, keys);
   }
 
-  /** Asks anything else. @throws ReportedError */
-  async ask<T>(ask: (records: Collection<TaskDocument>) => Promise<T>): Promise<T> {
-    await this.#upToDate();
+  /**
+   * Runs any other read.
+   * @throws {ReportedError} during an outage of the server
+   */
+  async run<T>(read: (records: Collection<TaskDocument>) => Promise<T>): Promise<T> {
+    await this.#flushWrites();
     try {
-      return await ask(this.#connection.records);
+      return await read(this.#connection.records);
     } catch (error) {
-      throw this.told(error);
+      throw this.toReportedError(error);
     }
   }
 
-  told(error: unknown): unknown {
-    return toldOf(error, this.#connection, this.#queue.length);
+  toReportedError(error: unknown): unknown {
+    return toReportedError(error, this.#connection, this.#queue.length);
   }
 
-  /** What the hub has been told of is written before anything is read. */
-  async #upToDate(): Promise<void> {
+  /** Writes all queued changes, so that a read sees them. */
+  async #flushWrites(): Promise<void> {
     try {
       await this.#queue.drain();
     } catch (error) {
-      throw this.told(error);
+      throw this.toReportedError(error);
     }
   }
 
@@ -103,35 +108,35 @@ export class TaskRows {
   ): Promise<Row | undefined> {
     const msgId = document['msg_id'];
     if (typeof msgId !== 'string') {
-      this.#tell(String(msgId), 'is left out of answers: it has no msg_id that is a text');
+      this.#report(String(msgId), 'is omitted from results: its msg_id is not a text');
       return undefined;
     }
-    let outside = await this.#outsideOf(document, columns);
-    if (outside !== undefined) return { msgId, document, outside };
-    // It was replaced or removed while it was read; or somebody has removed its parts.
-    const again = await this.#connection.records.findOne({ msg_id: msgId }, { projection });
-    if (again === null) return undefined;
-    outside = await this.#outsideOf(again, columns);
-    if (outside !== undefined) return { msgId, document: again, outside };
-    this.#tell(msgId, 'is left out of answers: parts of it are missing');
+    let external = await this.#readExternalValues(document, columns);
+    if (external !== undefined) return { msgId, document, external };
+    // The document was replaced or removed during the read, or another program has removed its parts.
+    const reread = await this.#connection.records.findOne({ msg_id: msgId }, { projection });
+    if (reread === null) return undefined;
+    external = await this.#readExternalValues(reread, columns);
+    if (external !== undefined) return { msgId, document: reread, external };
+    this.#report(msgId, 'is omitted from results: parts of its external values are missing');
     return undefined;
   }
 
-  /** Undefined if some of it is not to be had. */
-  async #outsideOf(
+  /** Reads the external values of these columns; returns undefined if one cannot be read. */
+  async #readExternalValues(
     document: TaskDocument,
     columns: ReadonlySet<TaskKey>,
   ): Promise<ReadonlyMap<string, unknown> | undefined> {
     const { outside } = extrasOf(document);
-    if (outside === undefined) return NOTHING_OUTSIDE;
+    if (outside === undefined) return NO_EXTERNAL_VALUES;
     const values = new Map<string, unknown>();
     for (const [name, value] of Object.entries(outside)) {
       const key = name as TaskKey;
       if (!columns.has(key)) continue;
-      const bytes = await this.#connection.outside.read(value);
+      const bytes = await this.#connection.externalValues.read(value);
       if (bytes === undefined) return undefined;
       try {
-        values.set(key, decodeOutside(key, bytes));
+        values.set(key, decodeExternal(key, bytes));
       } catch {
         return undefined;
       }
@@ -139,18 +144,18 @@ export class TaskRows {
     return values;
   }
 
-  #tell(msgId: string, what: string): void {
-    if (this.#told.has(msgId) || this.#told.size >= MOST_TOLD) return;
-    this.#told.add(msgId);
-    this.#log.error(`document ${msgId.slice(0, 100)} of ${this.#connection.name} ${what}`);
+  #report(msgId: string, problem: string): void {
+    if (this.#reported.has(msgId) || this.#reported.size >= MAX_REPORTED) return;
+    this.#reported.add(msgId);
+    this.#log.error(`document ${msgId.slice(0, 100)} of ${this.#connection.name} ${problem}`);
   }
 }
 
-export const readRow = (row: Row, key: TaskKey): unknown => comparedField(key, row.document, row.outside);
+export const readRow = (row: Row, key: TaskKey): unknown => decodeComparable(key, row.document, row.external);
 
-/** The columns asked for of a row. */
+/** Returns the requested columns of a row as a task. */
 export function project(row: Row, keys: readonly TaskKey[]): FoundTask {
   const task: Record<string, unknown> = { msg_id: row.msgId };
-  for (const key of keys) task[key] = decodeField(key, row.document, row.outside);
+  for (const key of keys) task[key] = decodeField(key, row.document, row.external);
   return task as FoundTask;
 }

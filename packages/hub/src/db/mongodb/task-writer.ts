@@ -1,14 +1,14 @@
 import type { Collection } from 'mongodb';
 import type { TaskChange } from '../task-database.js';
-import { EXTRAS, extrasOf, type TaskDocument } from './document.js';
 import { type Driver, isOutage } from './driver.js';
 import { foldChanges } from './fold-changes.js';
-import { KnownTasks, type StoredState } from './known-tasks.js';
 import { type PreparedWrite, type PrepareOptions, prepareWrite } from './prepare-write.js';
+import { EXTRAS, extrasOf, type TaskDocument } from './task-document.js';
+import { type TaskState, TaskStateCache } from './task-state-cache.js';
 import { type Failure, WriteSender } from './write-sender.js';
 
-/** What one batch changed in how much there is. */
-export interface Written {
+/** Number of records and bytes that a batch has added. */
+export interface WriteTotals {
   readonly added: number;
   readonly bytes: number;
 }
@@ -18,22 +18,22 @@ export interface TaskWriterOptions extends PrepareOptions {
   readonly records: Collection<TaskDocument>;
 }
 
-/** A batch on its way. */
+/** A batch that is being written. */
 interface Batch {
   readonly writes: PreparedWrite[];
-  /** Those that need not be sent again after an outage. */
+  /** The writes that need not be repeated after an outage. */
   readonly sent: Set<PreparedWrite>;
   readonly refused: Set<PreparedWrite>;
 }
 
-const DUPLICATE = 11_000;
+const DUPLICATE_KEY = 11_000;
 const GET_CHUNK = 1000;
 
 /** Turns batches of changes into writes of documents. */
 export class TaskWriter {
   readonly #options: TaskWriterOptions;
   readonly #sender: WriteSender;
-  readonly #known = new KnownTasks();
+  readonly #stateCache = new TaskStateCache();
   readonly #batches = new WeakMap<readonly TaskChange[], Batch>();
 
   constructor(options: TaskWriterOptions) {
@@ -42,11 +42,11 @@ export class TaskWriter {
   }
 
   /**
-   * Writes a batch: one look at what is not known of the tasks, then one write for each. A task that the server refuses is
-   * told, and the others are written. After an outage the same batch (the same array) may be given again: it is written with
-   * the values of the first attempt, so nothing is doubled.
+   * Writes a batch: reads the states that are not cached, then writes each task once. Logs a task that the server refuses and
+   * writes the others. After an outage the caller may pass the same batch (the same array) again. It is then written with the
+   * values of the first attempt, so that no output is appended twice.
    */
-  async write(changes: readonly TaskChange[]): Promise<Written> {
+  async write(changes: readonly TaskChange[]): Promise<WriteTotals> {
     let batch = this.#batches.get(changes);
     if (batch === undefined) {
       batch = { writes: await this.#prepareAll(changes), sent: new Set(), refused: new Set() };
@@ -55,49 +55,49 @@ export class TaskWriter {
     await this.#send(batch, changes);
     const { writes, refused } = batch;
     const done = writes.filter((write) => !refused.has(write));
-    for (const { msgId } of refused) this.#known.forget(msgId);
-    for (const { msgId, after } of done) this.#known.set(msgId, after);
-    await this.#giveBack(done);
+    for (const { msgId } of refused) this.#stateCache.delete(msgId);
+    for (const { msgId, after } of done) this.#stateCache.set(msgId, after);
+    await this.#removeReplaced(done);
     return {
       added: done.filter(({ operation }) => 'insertOne' in operation).length,
       bytes: done.reduce((sum, { bytes }) => sum + bytes, 0),
     };
   }
 
-  /** These tasks are not there any more. */
-  removed(msgIds: readonly string[]): void {
-    for (const msgId of msgIds) this.#known.forget(msgId);
+  /** Drops removed tasks from the cache. */
+  forget(msgIds: readonly string[]): void {
+    for (const msgId of msgIds) this.#stateCache.delete(msgId);
   }
 
   async #prepareAll(changes: readonly TaskChange[]): Promise<PreparedWrite[]> {
-    const known = await this.#knownBefore(changes);
+    const known = await this.#loadStates(changes);
     const writes: PreparedWrite[] = [];
     for (const task of foldChanges(changes, known)) {
-      const made = await prepareWrite(task, known.get(task.msgId), this.#options);
-      if (made !== undefined) writes.push(made);
+      const prepared = await prepareWrite(task, known.get(task.msgId), this.#options);
+      if (prepared !== undefined) writes.push(prepared);
     }
     return writes;
   }
 
-  async #knownBefore(changes: readonly TaskChange[]): Promise<Map<string, StoredState>> {
-    const known = new Map<string, StoredState>();
+  async #loadStates(changes: readonly TaskChange[]): Promise<Map<string, TaskState>> {
+    const known = new Map<string, TaskState>();
     const wanted = new Set<string>();
     const added = new Set<string>();
     for (const change of changes) {
       const msgId = idOf(change);
-      const state = this.#known.get(msgId);
+      const state = this.#stateCache.get(msgId);
       if (state !== undefined) known.set(msgId, state);
-      // A new task is taken for new: the unique index tells when it is not.
+      // Assume that an added task does not exist; the unique index reports if it does.
       else if (change.op === 'add' && !wanted.has(msgId)) added.add(msgId);
       else if (!added.has(msgId)) wanted.add(msgId);
     }
-    for (const [msgId, state] of await this.#read([...wanted])) known.set(msgId, state);
+    for (const [msgId, state] of await this.#readStates([...wanted])) known.set(msgId, state);
     return known;
   }
 
-  async #read(msgIds: readonly string[]): Promise<Map<string, StoredState>> {
+  async #readStates(msgIds: readonly string[]): Promise<Map<string, TaskState>> {
     const { records } = this.#options;
-    const states = new Map<string, StoredState>();
+    const states = new Map<string, TaskState>();
     for (let at = 0; at < msgIds.length; at += GET_CHUNK) {
       const cursor = records.find(
         { msg_id: { $in: msgIds.slice(at, at + GET_CHUNK) } },
@@ -113,65 +113,69 @@ export class TaskWriter {
     const done = (write: PreparedWrite): void => {
       sent.add(write);
     };
-    const open = writes.filter((write) => !sent.has(write) && !refused.has(write));
-    const failed = await this.#sender.send(open, done);
-    const isTaken = ({ write, code }: Failure): boolean =>
-      code === DUPLICATE && 'insertOne' in write.operation;
-    for (const failure of failed) if (!isTaken(failure)) this.#refuse(failure, refused);
-    const taken = failed.filter(isTaken).map(({ write }) => write);
-    const merged = await this.#merge(taken, changes);
-    for (const write of taken) {
-      const made = merged.get(write);
-      // Should the batch be repeated, then with what was made of it.
-      if (made === undefined) sent.add(write);
-      else writes[writes.indexOf(write)] = made;
+    const unsent = writes.filter((write) => !sent.has(write) && !refused.has(write));
+    const failed = await this.#sender.send(unsent, done);
+    const isDuplicate = ({ write, code }: Failure): boolean =>
+      code === DUPLICATE_KEY && 'insertOne' in write.operation;
+    for (const failure of failed) if (!isDuplicate(failure)) this.#markRefused(failure, refused);
+    const duplicates = failed.filter(isDuplicate).map(({ write }) => write);
+    const merged = await this.#merge(duplicates, changes);
+    for (const write of duplicates) {
+      const mergedWrite = merged.get(write);
+      // A repetition of the batch must use the merged write.
+      if (mergedWrite === undefined) sent.add(write);
+      else writes[writes.indexOf(write)] = mergedWrite;
     }
-    for (const failure of await this.#sender.send([...merged.values()], done)) this.#refuse(failure, refused);
+    for (const failure of await this.#sender.send([...merged.values()], done))
+      this.#markRefused(failure, refused);
   }
 
   /**
-   * What becomes of new tasks whose ids are taken. Nothing, where an interrupted attempt of this very write has inserted
-   * them; else output came first, and both are made one.
+   * Merges new tasks into the existing records with the same ids, which output has created. Skips tasks that an interrupted
+   * attempt of the same write has inserted.
    */
   async #merge(
-    taken: readonly PreparedWrite[],
+    duplicates: readonly PreparedWrite[],
     changes: readonly TaskChange[],
   ): Promise<Map<PreparedWrite, PreparedWrite>> {
     const merged = new Map<PreparedWrite, PreparedWrite>();
-    const states = await this.#read(taken.map(({ msgId }) => msgId));
-    const others = taken.filter(({ msgId, after }) => {
+    const states = await this.#readStates(duplicates.map(({ msgId }) => msgId));
+    const conflicts = duplicates.filter(({ msgId, after }) => {
       const state = states.get(msgId);
       return state !== undefined && String(state.id) !== String(after.id);
     });
-    const ids = new Set(others.map(({ msgId }) => msgId));
+    const ids = new Set(conflicts.map(({ msgId }) => msgId));
     const tasks = foldChanges(
       changes.filter((change) => ids.has(idOf(change))),
       states,
     );
     for (const task of tasks) {
-      const write = others.find(({ msgId }) => msgId === task.msgId);
-      const made = await prepareWrite(task, states.get(task.msgId), this.#options);
-      if (write !== undefined && made !== undefined) merged.set(write, made);
+      const write = conflicts.find(({ msgId }) => msgId === task.msgId);
+      const prepared = await prepareWrite(task, states.get(task.msgId), this.#options);
+      if (write !== undefined && prepared !== undefined) merged.set(write, prepared);
     }
     return merged;
   }
 
-  /** Values outside that were replaced take no room any more. */
-  async #giveBack(done: readonly PreparedWrite[]): Promise<void> {
-    const { driver, outside, log } = this.#options;
+  /** Removes the external values that were replaced. */
+  async #removeReplaced(done: readonly PreparedWrite[]): Promise<void> {
+    const { driver, externalValues, log } = this.#options;
     const replaced = done.flatMap((write) => write.replaced);
     if (replaced.length === 0) return;
     try {
-      await outside.remove(replaced);
+      await externalValues.remove(replaced);
     } catch (error) {
       if (!isOutage(driver, error)) throw error;
-      log.warn(`${replaced.length} replaced values keep their room: the server went away`, error);
+      log.warn(
+        `${replaced.length} replaced values were not removed, because the server is unavailable`,
+        error,
+      );
     }
   }
 
-  #refuse({ write, why }: Failure, refused: Set<PreparedWrite>): void {
+  #markRefused({ write, reason }: Failure, refused: Set<PreparedWrite>): void {
     refused.add(write);
-    this.#options.log.error(`task ${write.msgId} could not be stored: ${why.slice(0, 500)}`);
+    this.#options.log.error(`task ${write.msgId} could not be stored: ${reason.slice(0, 500)}`);
   }
 }
 
@@ -179,7 +183,7 @@ function idOf(change: TaskChange): string {
   return change.op === 'add' ? change.task.msg_id : change.msgId;
 }
 
-function stateOf(document: TaskDocument): StoredState {
+function stateOf(document: TaskDocument): TaskState {
   const extras = extrasOf(document);
   const text = (name: 'stdout' | 'stderr'): string | undefined => {
     if (extras.outside?.[name] !== undefined) return undefined;

@@ -1,46 +1,46 @@
 import type { Logger } from '@ipyparallel-js/wire';
 import type { TaskChange } from '../task-database.js';
-import { sizeOfFields } from './document.js';
+import { sizeOfFields } from './task-document.js';
 
 export interface WriteQueueOptions {
-  /** Writes a batch. Rejects with an error for which {@link isOutage} holds when it is to be tried again. */
+  /** Writes a batch. Rejects with an error for which `isOutage` is true if the batch must be repeated. */
   readonly writeBatch: (changes: readonly TaskChange[]) => Promise<void>;
   readonly isOutage: (error: unknown) => boolean;
-  /** The server, for messages. */
+  /** Name of the server for messages. */
   readonly server: string;
   readonly log: Logger;
-  /** Changes and bytes that may wait; 200,000 and 256 MiB. */
+  /** Maximum number and size of queued changes; 200,000 and 256 MiB by default. */
   readonly maxChanges?: number;
   readonly maxBytes?: number;
-  /** How long changes are gathered before they are written unasked, in ms; 0. */
-  readonly gatherFor?: number;
-  /** Between two attempts while the server is out of reach, in ms; 500. */
+  /** Time for which changes are gathered before they are written, in ms; 0 by default. */
+  readonly gatherTime?: number;
+  /** Delay between two attempts during an outage, in ms; 500 by default. */
   readonly retryDelay?: number;
 }
 
-/** Changes that may be gathered; whoever brings more waits until they are written. */
-const MOST_GATHERED = 10_000;
+/** Maximum number of gathered changes. A `push` that exceeds it waits until they are written. */
+const MAX_GATHERED = 10_000;
 
-// Large, since whatever happens to a task within a batch is one write.
-const BATCH = 4000;
+// Large, because all changes of a task in a batch are one write.
+const BATCH_CHANGES = 4000;
 const BATCH_BYTES = 16 << 20;
 
-/** Changes on their way to a server, in their order; while it is out of reach they wait here. */
+/** Queues changes and writes them in order. Holds them during an outage of the server. */
 export class WriteQueue {
   readonly #options: WriteQueueOptions;
   readonly #maxChanges: number;
   readonly #maxBytes: number;
-  #waiting: { readonly change: TaskChange; readonly bytes: number }[] = [];
+  #queue: { readonly change: TaskChange; readonly bytes: number }[] = [];
   #bytes = 0;
-  #pushed = 0;
-  #written = 0;
+  #pushedCount = 0;
+  #writtenCount = 0;
   #batch: readonly TaskChange[] | undefined;
-  #draining: Promise<void> | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #gathering: NodeJS.Timeout | undefined;
+  #drainPromise: Promise<void> | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #gatherTimer: NodeJS.Timeout | undefined;
   #downSince: number | undefined;
-  #lost = 0;
-  #closed = false;
+  #lostCount = 0;
+  #isClosed = false;
 
   constructor(options: WriteQueueOptions) {
     this.#options = options;
@@ -48,84 +48,86 @@ export class WriteQueue {
     this.#maxBytes = options.maxBytes ?? 256 << 20;
   }
 
-  /** Changes that the server does not have. */
+  /** Number of changes that are not written yet. */
   get length(): number {
-    return this.#waiting.length;
+    return this.#queue.length;
   }
 
-  /** What they take, by estimate. */
+  /** Estimated size of these changes in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Whether the server is out of reach. */
+  /** Whether the last write failed because of an outage. */
   get isDown(): boolean {
     return this.#downSince !== undefined;
   }
 
   /**
-   * Takes changes. Resolves when they are written, or at once where changes are gathered or the server is out of reach:
-   * then they wait.
+   * Adds changes. Resolves when they are written, or immediately if changes are gathered or the server is unavailable.
    */
   async push(changes: readonly TaskChange[]): Promise<void> {
     let refused = 0;
     for (const change of changes) {
       const bytes = sizeOfFields(change.op === 'add' ? change.task : { ...change.set, ...change.append });
-      const full = this.#waiting.length >= this.#maxChanges || this.#bytes + bytes > this.#maxBytes;
-      if (full && this.#downSince !== undefined) {
+      const isFull = this.#queue.length >= this.#maxChanges || this.#bytes + bytes > this.#maxBytes;
+      if (isFull && this.#downSince !== undefined) {
         refused++;
         continue;
       }
-      this.#waiting.push({ change, bytes });
-      this.#pushed++;
+      this.#queue.push({ change, bytes });
+      this.#pushedCount++;
       this.#bytes += bytes;
     }
-    if (refused > 0) this.#tellLost(refused);
+    if (refused > 0) this.#reportLoss(refused);
     if (this.#downSince !== undefined) return;
-    const { gatherFor = 0 } = this.#options;
-    if (gatherFor > 0 && this.#waiting.length < MOST_GATHERED) this.#gather(gatherFor);
+    const { gatherTime = 0 } = this.#options;
+    if (gatherTime > 0 && this.#queue.length < MAX_GATHERED) this.#gather(gatherTime);
     else await this.drain().catch(() => undefined);
   }
 
-  #gather(gatherFor: number): void {
-    this.#gathering ??= setTimeout(() => {
-      this.#gathering = undefined;
+  #gather(gatherTime: number): void {
+    this.#gatherTimer ??= setTimeout(() => {
+      this.#gatherTimer = undefined;
       this.drain().catch(() => undefined);
-    }, gatherFor);
+    }, gatherTime);
   }
 
-  /** Writes all that waits by now; what comes meanwhile is not waited for. @throws the outage that prevents it */
+  /**
+   * Writes all changes that are queued now. Does not wait for changes that are added meanwhile.
+   * @throws the error of the outage that prevents it
+   */
   async drain(): Promise<void> {
-    const until = this.#pushed;
-    while (this.#written < until) {
-      this.#draining ??= this.#drainOnce().finally(() => {
-        this.#draining = undefined;
+    const target = this.#pushedCount;
+    while (this.#writtenCount < target) {
+      this.#drainPromise ??= this.#drainOnce().finally(() => {
+        this.#drainPromise = undefined;
       });
-      await this.#draining;
+      await this.#drainPromise;
     }
   }
 
-  /** Ends the attempts. What still waits is lost, and told. */
+  /** Stops writing. Logs the number of changes that are lost. */
   close(): void {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    clearTimeout(this.#gathering);
-    if (this.#waiting.length > 0) {
+    this.#isClosed = true;
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#gatherTimer);
+    if (this.#queue.length > 0) {
       this.#options.log.error(
-        `${this.#waiting.length} changes of tasks are lost: ${this.#options.server} was out of reach to the end`,
+        `${this.#queue.length} changes of tasks are lost: ${this.#options.server} was unavailable until the end`,
       );
     }
   }
 
   async #drainOnce(): Promise<void> {
-    // After an outage the very same batch is tried again: how much of it was written is not known.
+    // After an outage, repeat the same batch: an unknown part of it may have been written.
     this.#batch ??= this.#nextBatch();
     const batch = this.#batch;
     try {
       await this.#options.writeBatch(batch);
     } catch (error) {
       if (this.#options.isOutage(error)) {
-        this.#isDown(error);
+        this.#markDown(error);
         throw error;
       }
       this.#options.log.error(
@@ -134,57 +136,59 @@ export class WriteQueue {
       );
     }
     this.#batch = undefined;
-    for (const item of this.#waiting.splice(0, batch.length)) this.#bytes -= item.bytes;
-    this.#written += batch.length;
-    this.#isUp();
+    for (const item of this.#queue.splice(0, batch.length)) this.#bytes -= item.bytes;
+    this.#writtenCount += batch.length;
+    this.#markUp();
   }
 
   #nextBatch(): TaskChange[] {
     const batch: TaskChange[] = [];
     let bytes = 0;
-    for (const item of this.#waiting) {
-      if (batch.length >= BATCH || bytes > BATCH_BYTES) break;
+    for (const item of this.#queue) {
+      if (batch.length >= BATCH_CHANGES || bytes > BATCH_BYTES) break;
       batch.push(item.change);
       bytes += item.bytes;
     }
     return batch;
   }
 
-  #isDown(error: unknown): void {
+  #markDown(error: unknown): void {
     const { log, server, retryDelay = 500 } = this.#options;
     if (this.#downSince === undefined) {
       this.#downSince = performance.now();
       log.error(
-        `${server} is out of reach: changes of tasks wait here until it is back, questions fail until then`,
+        `${server} is unavailable: changes of tasks are queued and reads fail until it is available again`,
         error,
       );
     }
-    if (this.#closed) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
+    if (this.#isClosed) return;
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => {
       this.drain().catch(() => undefined);
     }, retryDelay);
-    this.#timer.unref();
+    this.#retryTimer.unref();
   }
 
-  #isUp(): void {
+  #markUp(): void {
     if (this.#downSince === undefined) return;
     const seconds = ((performance.now() - this.#downSince) / 1000).toFixed(1);
     this.#downSince = undefined;
-    const lost = this.#lost > 0 ? `; ${this.#lost} did not fit and are lost` : '';
-    this.#lost = 0;
+    const loss = this.#lostCount > 0 ? `; ${this.#lostCount} exceeded the limit and are lost` : '';
+    this.#lostCount = 0;
     const { log, server } = this.#options;
-    log.warn(`${server} is back after ${seconds} s; ${this.#waiting.length} changes still wait${lost}`);
+    log.warn(
+      `${server} is available again after ${seconds} s; ${this.#queue.length} changes are still queued${loss}`,
+    );
     this.drain().catch(() => undefined);
   }
 
-  #tellLost(count: number): void {
-    const before = this.#lost;
-    this.#lost += count;
-    // The first, then each time the number has doubled.
-    if (before === 0 || Math.floor(Math.log2(before)) < Math.floor(Math.log2(this.#lost))) {
+  #reportLoss(count: number): void {
+    const before = this.#lostCount;
+    this.#lostCount += count;
+    // Log the first loss, then each time the number has doubled.
+    if (before === 0 || Math.floor(Math.log2(before)) < Math.floor(Math.log2(this.#lostCount))) {
       this.#options.log.error(
-        `${this.#lost} changes of tasks are lost: ${this.#waiting.length} already wait for ${this.#options.server}`,
+        `${this.#lostCount} changes of tasks are lost: ${this.#queue.length} are already queued for ${this.#options.server}`,
       );
     }
   }

@@ -1,15 +1,15 @@
 import type { Logger } from '@ipyparallel-js/wire';
 import type { Collection } from 'mongodb';
-import type { TaskDocument } from './document.js';
 import { type Driver, isOutage } from './driver.js';
 import type { PreparedWrite } from './prepare-write.js';
 import type { ServerTraits } from './server-traits.js';
+import type { TaskDocument } from './task-document.js';
 
-/** A write that the server did not do, and its reason. */
+/** A write that failed, and the reason. */
 export interface Failure {
   readonly write: PreparedWrite;
   readonly code: number | undefined;
-  readonly why: string;
+  readonly reason: string;
 }
 
 export interface WriteSenderOptions {
@@ -19,10 +19,10 @@ export interface WriteSenderOptions {
   readonly log: Logger;
 }
 
-/** Failures of one write without a word of the server, until it is the write's own fault. */
-const MAX_UNCLEAR = 5;
+/** Number of failures without a reply of the server after which the write itself counts as the cause. */
+const MAX_AMBIGUOUS_FAILURES = 5;
 
-/** Sends writes in as few commands as the server takes. */
+/** Sends writes in as few commands as the server's limits permit. */
 export class WriteSender {
   readonly #options: WriteSenderOptions;
   readonly #failures = new WeakMap<PreparedWrite, number>();
@@ -31,7 +31,11 @@ export class WriteSender {
     this.#options = options;
   }
 
-  /** Sends all, tells of each that is done, and gives those that were refused. @throws the outage that prevents it */
+  /**
+   * Sends the writes and calls `onDone` for each one that succeeded.
+   * @returns the writes that the server refused
+   * @throws the error of the outage that prevents it
+   */
   async send(
     writes: readonly PreparedWrite[],
     onDone: (write: PreparedWrite) => void,
@@ -50,8 +54,8 @@ export class WriteSender {
     const inserts = writes.filter(({ operation }) => 'insertOne' in operation);
     const updates = writes.filter(({ operation }) => !('insertOne' in operation));
     if (inserts.length > 0) yield inserts;
-    const { updatesAtOnce } = this.#options.traits;
-    for (let at = 0; at < updates.length; at += updatesAtOnce) yield updates.slice(at, at + updatesAtOnce);
+    const { maxUpdates } = this.#options.traits;
+    for (let at = 0; at < updates.length; at += maxUpdates) yield updates.slice(at, at + maxUpdates);
   }
 
   async #sendCommand(writes: readonly PreparedWrite[]): Promise<readonly Failure[]> {
@@ -68,7 +72,7 @@ export class WriteSender {
       if (errors.length > 0) {
         return errors.flatMap(({ index, code, errmsg }) => {
           const write = writes[index];
-          return write === undefined ? [] : [{ write, code, why: errmsg ?? String(code) }];
+          return write === undefined ? [] : [{ write, code, reason: errmsg ?? String(code) }];
         });
       }
       if (await this.#mayBeOutage(writes, error)) {
@@ -78,26 +82,29 @@ export class WriteSender {
         );
       }
       if (error instanceof driver.MongoBulkWriteError && error.result.getWriteConcernError() !== undefined) {
-        log.warn('writes were done, but not confirmed as wanted', error);
+        log.warn('writes were applied, but the write concern was not satisfied', error);
         return [];
       }
-      return await this.#refused(writes, error);
+      return await this.#sendSeparately(writes, error);
     }
   }
 
-  /** The command as a whole was refused: one bad task must not take the others with it. */
-  async #refused(writes: readonly PreparedWrite[], error: unknown): Promise<readonly Failure[]> {
+  /** Sends the writes of a refused command one by one, so that one invalid task does not prevent the others. */
+  async #sendSeparately(writes: readonly PreparedWrite[], error: unknown): Promise<readonly Failure[]> {
     const [only, ...others] = writes;
     if (only !== undefined && others.length === 0)
-      return [{ write: only, code: undefined, why: error instanceof Error ? error.message : String(error) }];
+      return [
+        { write: only, code: undefined, reason: error instanceof Error ? error.message : String(error) },
+      ];
     const failed: Failure[] = [];
     for (const write of writes) failed.push(...(await this.#sendCommand([write])));
     return failed;
   }
 
   /**
-   * The driver makes broken connections and values that it cannot write into the same error of a bulk write, without a
-   * code. It counts as the former until it has come back often enough from a server that answers.
+   * Whether an error may be an outage. The driver reports a lost connection and a value that it cannot encode as the same
+   * error without a code. The error counts as an outage until it has occurred MAX_AMBIGUOUS_FAILURES times and the server
+   * replies.
    */
   async #mayBeOutage(writes: readonly PreparedWrite[], error: unknown): Promise<boolean> {
     const { driver, records } = this.#options;
@@ -105,9 +112,9 @@ export class WriteSender {
     if (error.result.getWriteConcernError() !== undefined) return false;
     const [first] = writes;
     if (first === undefined) return false;
-    const times = (this.#failures.get(first) ?? 0) + 1;
-    this.#failures.set(first, times);
-    if (times < MAX_UNCLEAR) return true;
+    const failureCount = (this.#failures.get(first) ?? 0) + 1;
+    this.#failures.set(first, failureCount);
+    if (failureCount < MAX_AMBIGUOUS_FAILURES) return true;
     try {
       await records.findOne({}, { projection: { _id: 1 } });
       return false;

@@ -4,55 +4,55 @@ import type { TaskFields } from '../task-database.js';
 import type { ServerTraits } from './server-traits.js';
 
 /**
- * A task's document: the fields of a TaskRecord as ipyparallel's MongoDB backend writes them (dates as BSON dates,
- * buffers as lists of Binary), and beside them what only we know, in one field that Python's hub passes over.
+ * The document of a task: the fields of a TaskRecord as ipyparallel's MongoDB backend writes them (dates as BSON dates,
+ * buffers as lists of Binary), and one field with our {@link Extras}, which a Python hub ignores.
  */
 export type TaskDocument = Record<string, unknown>;
 
-/** The field of a document that holds our {@link Extras}. */
+/** Name of the field with our {@link Extras}. */
 export const EXTRAS = 'ipyparallel_js';
 
-/** What a document tells besides its TaskRecord. */
+/** Our data in a document besides the TaskRecord. The key names are stored and must not change. */
 export interface Extras {
-  /** Dates with the digits that BSON's milliseconds lose; valid as long as the date itself says the same. */
+  /** Dates to the microsecond, which BSON cannot store. Valid only if the date field has the same millisecond. */
   readonly exact?: { readonly [key: string]: string };
-  /** Values too large or too odd for a document: where they are. */
-  readonly outside?: { readonly [key: string]: OutsideValue };
-  /** Bytes that the task takes, by estimate, values outside included. */
+  /** References to external values: those that a document cannot contain. */
+  readonly outside?: { readonly [key: string]: ExternalValue };
+  /** Estimated size of the task in bytes, external values included. */
   readonly bytes?: number;
 }
 
-/** A value in the collection of parts. */
-export interface OutsideValue {
+/** A reference to a value in the collection of parts. */
+export interface ExternalValue {
   readonly id: string;
   readonly parts: number;
   readonly bytes: number;
 }
 
-/** How a value is to be stored: in the document, or outside as bytes. */
-export type Encoded =
+/** An encoded field: a value in the document, or the bytes of an external value. */
+export type EncodedField =
   | { readonly inline: unknown; readonly exact?: string; readonly bytes: number }
-  | { readonly outside: readonly Uint8Array[]; readonly bytes: number };
+  | { readonly external: readonly Uint8Array[]; readonly bytes: number };
 
-// With these bounds no document can pass MongoDB's 16 MiB, whatever its fields hold together.
+// With these limits the fields of a document together never exceed MongoDB's 16 MiB.
 const MAX_BUFFERS = 4 << 20;
 const MAX_LONG_FIELD = 512 << 10;
 const MAX_SHORT_TEXT = 32 << 10;
 const SHORT_TEXTS: ReadonlySet<TaskKey> = new Set(['client_uuid', 'engine_uuid', 'resubmitted', 'queue']);
 
-/** MongoDB takes 100 levels; the document itself and some room for a server's own are taken off. */
+/** MongoDB's limit is 100 levels. The difference is for the document itself and for levels that a server adds. */
 const MAX_DEPTH = 90;
 
 const LONE_SURROGATE = /\p{Cs}/u;
 
-/** What a document has where the value is outside. A Python hub sees no buffers, and no content. */
+/** Returns the placeholder for an external value. A Python hub reads such a field as empty. */
 export function placeholderOf(key: TaskKey): unknown {
   if (TASK_COLUMNS[key] === 'buffers') return [];
   return key === 'stdout' || key === 'stderr' ? '' : null;
 }
 
-/** Prepares one field for a server. */
-export function encodeField(key: TaskKey, value: unknown, traits: ServerTraits): Encoded {
+/** Encodes a field for a server. */
+export function encodeField(key: TaskKey, value: unknown, traits: ServerTraits): EncodedField {
   if (value === null || value === undefined) return { inline: null, bytes: 1 };
   switch (TASK_COLUMNS[key]) {
     case 'date':
@@ -64,26 +64,26 @@ export function encodeField(key: TaskKey, value: unknown, traits: ServerTraits):
       const limit = SHORT_TEXTS.has(key) ? MAX_SHORT_TEXT : MAX_LONG_FIELD;
       const fits = text.length <= limit && Buffer.byteLength(text) <= limit && !LONE_SURROGATE.test(text);
       if (fits) return { inline: text, bytes: text.length };
-      const outside = encodeText(text);
-      return { outside: [outside], bytes: outside.byteLength };
+      const external = encodeText(text);
+      return { external: [external], bytes: external.byteLength };
     }
     case 'dict': {
-      const size = sizeIfCarried(value, traits);
+      const size = estimateBsonSize(value, traits);
       if (size !== undefined && size <= MAX_LONG_FIELD) return { inline: value, bytes: size };
-      const outside = Buffer.from(JSON.stringify(value));
-      return { outside: [outside], bytes: outside.byteLength };
+      const external = Buffer.from(JSON.stringify(value));
+      return { external: [external], bytes: external.byteLength };
     }
   }
 }
 
-function encodeDate(value: unknown): Encoded {
+function encodeDate(value: unknown): EncodedField {
   const parsed = typeof value === 'string' ? parseWireDate(value) : undefined;
   if (parsed === undefined) return { inline: null, bytes: 1 };
-  const lost = parsed.exact !== formatWireDate(parsed.date);
-  return { inline: parsed.date, ...(lost ? { exact: parsed.exact } : {}), bytes: 8 };
+  const losesDigits = parsed.exact !== formatWireDate(parsed.date);
+  return { inline: parsed.date, ...(losesDigits ? { exact: parsed.exact } : {}), bytes: 8 };
 }
 
-function encodeBuffers(buffers: readonly Uint8Array[]): Encoded {
+function encodeBuffers(buffers: readonly Uint8Array[]): EncodedField {
   const bytes = buffers.reduce((sum, buffer) => sum + buffer.byteLength + 16, 0);
   if (bytes <= MAX_BUFFERS) return { inline: buffers, bytes };
   const lengths = new DataView(new ArrayBuffer(4 + 4 * buffers.length));
@@ -91,16 +91,16 @@ function encodeBuffers(buffers: readonly Uint8Array[]): Encoded {
   buffers.forEach((buffer, i) => {
     lengths.setUint32(4 + 4 * i, buffer.byteLength);
   });
-  return { outside: [new Uint8Array(lengths.buffer), ...buffers], bytes };
+  return { external: [new Uint8Array(lengths.buffer), ...buffers], bytes };
 }
 
-/** Text outside a document: UTF-16, in which half a character can be kept until its other half is appended. */
+/** Encodes an external text. UTF-16 can store a lone surrogate until its other half is appended. */
 export function encodeText(text: string): Uint8Array {
   return Buffer.from(text, 'utf16le');
 }
 
-/** Reads what {@link encodeField} put outside. */
-export function decodeOutside(key: TaskKey, bytes: Buffer): unknown {
+/** Decodes the external value of a field. */
+export function decodeExternal(key: TaskKey, bytes: Buffer): unknown {
   switch (TASK_COLUMNS[key]) {
     case 'buffers': {
       const count = bytes.readUInt32BE(0);
@@ -118,8 +118,8 @@ export function decodeOutside(key: TaskKey, bytes: Buffer): unknown {
   }
 }
 
-/** The BSON size of a value by estimate; undefined when it cannot be carried as it is. */
-function sizeIfCarried(value: unknown, traits: ServerTraits): number | undefined {
+/** Estimates the BSON size of a value; returns undefined if a document cannot contain it. */
+function estimateBsonSize(value: unknown, traits: ServerTraits): number | undefined {
   let size = 0;
   const walk = (item: unknown, depth: number, inList: boolean): boolean => {
     size += 8;
@@ -129,7 +129,7 @@ function sizeIfCarried(value: unknown, traits: ServerTraits): number | undefined
       return !LONE_SURROGATE.test(item);
     }
     if (Array.isArray(item)) {
-      if (inList && !traits.nestedLists) return false;
+      if (inList && !traits.supportsNestedLists) return false;
       return item.every((inner) => walk(inner, depth + 1, true));
     }
     if (item instanceof Uint8Array) {
@@ -140,67 +140,70 @@ function sizeIfCarried(value: unknown, traits: ServerTraits): number | undefined
     if (!isDict(item)) return false;
     return Object.entries(item).every(([key, inner]) => {
       size += key.length * 3;
-      return keyIsCarried(key, traits) && walk(inner, depth + 1, false);
+      return isEncodableKey(key, traits) && walk(inner, depth + 1, false);
     });
   };
   return walk(value, 1, false) ? size : undefined;
 }
 
-function keyIsCarried(key: string, traits: ServerTraits): boolean {
+function isEncodableKey(key: string, traits: ServerTraits): boolean {
   if (key.includes('\0') || key === '_bsontype' || key === 'toBSON' || LONE_SURROGATE.test(key)) return false;
-  // What begins with a dollar is a reference or an operator to some server or driver.
-  if (key.startsWith('$')) return traits.anyKeys && !/^\$(id|ref|db)$/.test(key);
-  return traits.anyKeys || !key.includes('.');
+  // Servers and drivers interpret some keys that begin with a dollar as references or operators.
+  if (key.startsWith('$')) return traits.supportsAnyKey && !/^\$(id|ref|db)$/.test(key);
+  return traits.supportsAnyKey || !key.includes('.');
 }
 
-/** A stored field, as records have it: dates as texts with all digits known. Values outside must be at hand. */
+/** Decodes a stored field: dates become texts with all stored digits. `external` must contain its external value. */
 export function decodeField(
   key: TaskKey,
   document: TaskDocument,
-  outside?: ReadonlyMap<string, unknown>,
+  external?: ReadonlyMap<string, unknown>,
 ): unknown {
-  if (outside?.has(key) === true) return outside.get(key);
+  if (external?.has(key) === true) return external.get(key);
   const value = document[key] ?? null;
   switch (TASK_COLUMNS[key]) {
     case 'date':
-      return value instanceof Date ? exactDate(value, extrasOf(document).exact?.[key]) : null;
+      return value instanceof Date ? formatExactDate(value, extrasOf(document).exact?.[key]) : null;
     case 'text':
       if (value === null) return key === 'stdout' || key === 'stderr' ? '' : null;
       return typeof value === 'string' ? value : String(value);
     case 'buffers':
       return Array.isArray(value) ? value.map(toBytes) : null;
     case 'dict':
-      return isDict(value) ? (plain(value) as Dict) : null;
+      return isDict(value) ? (toWireValue(value) as Dict) : null;
   }
 }
 
-/** A field as queries compare it: dates as Dates. */
-export function comparedField(
+/** Decodes a stored field as queries compare it: dates as `Date`s. */
+export function decodeComparable(
   key: TaskKey,
   document: TaskDocument,
-  outside?: ReadonlyMap<string, unknown>,
+  external?: ReadonlyMap<string, unknown>,
 ): unknown {
-  if (TASK_COLUMNS[key] !== 'date') return decodeField(key, document, outside);
+  if (TASK_COLUMNS[key] !== 'date') return decodeField(key, document, external);
   const value = document[key];
   return value instanceof Date && !Number.isNaN(value.getTime()) ? value : null;
 }
 
-/** What a document tells besides its record. Anybody may have written it: what has not the right form is not there. */
+/** Returns the valid entries of our data in a document, which any other program may have changed. */
 export function extrasOf(document: TaskDocument): Extras {
   const extras = document[EXTRAS];
   if (!isDict(extras)) return {};
   const { bytes, exact, outside } = extras;
   return {
     ...(isCount(bytes) ? { bytes } : {}),
-    ...(isDict(exact) ? { exact: entriesThat(isText, exact) } : {}),
-    ...(isDict(outside) ? { outside: entriesThat(isOutsideValue, outside) } : {}),
+    ...(isDict(exact) ? { exact: filterEntries(isText, exact) } : {}),
+    ...(isDict(outside) ? { outside: filterEntries(isExternalValue, outside) } : {}),
   };
 }
 
-function entriesThat<T>(holds: (value: unknown) => value is T, dict: Dict): { readonly [key: string]: T } {
+function filterEntries<T>(
+  isValid: (value: unknown) => value is T,
+  dict: Dict,
+): { readonly [key: string]: T } {
   const entries = Object.entries(dict).filter((entry): entry is [TaskKey, T] => {
     const [key, value] = entry;
-    return Object.hasOwn(TASK_COLUMNS, key) && holds(value);
+    return Object.hasOwn(TASK_COLUMNS, key) && isValid(value);
   });
   return Object.fromEntries(entries);
 }
@@ -208,41 +211,41 @@ function entriesThat<T>(holds: (value: unknown) => value is T, dict: Dict): { re
 const isText = (value: unknown): value is string => typeof value === 'string';
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
-function isOutsideValue(value: unknown): value is OutsideValue {
+function isExternalValue(value: unknown): value is ExternalValue {
   return isDict(value) && isText(value['id']) && isCount(value['parts']) && isCount(value['bytes']);
 }
 
-// A Python hub that changes a date knows nothing of the digits beside it.
-function exactDate(date: Date, exact: string | undefined): string | null {
+// A Python hub that changes a date does not update the stored microseconds, so they must match the date.
+function formatExactDate(date: Date, exact: string | undefined): string | null {
   if (Number.isNaN(date.getTime())) return null;
-  const known = exact === undefined ? undefined : parseWireDate(exact);
-  return known?.date.getTime() === date.getTime() ? known.exact : formatWireDate(date);
+  const parsed = exact === undefined ? undefined : parseWireDate(exact);
+  return parsed?.date.getTime() === date.getTime() ? parsed.exact : formatWireDate(date);
 }
 
 function toBytes(value: unknown): Uint8Array {
   return value instanceof Uint8Array ? value : Buffer.alloc(0);
 }
 
-/** What BSON has and JSON has not, as the wire writes it: Python's hub keeps the dates of headers as dates. */
-function plain(value: unknown): unknown {
+/** Converts BSON values without JSON form to wire format, such as dates in headers, which a Python hub stores as dates. */
+function toWireValue(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : formatWireDate(value);
   if (value instanceof Uint8Array) return value;
-  if (Array.isArray(value)) return value.map(plain);
+  if (Array.isArray(value)) return value.map(toWireValue);
   if (!isDict(value)) {
     const text = String(value);
     return Number.isFinite(Number(text)) ? Number(text) : text;
   }
   let changed = false;
   const entries = Object.entries(value).map(([key, item]): [string, unknown] => {
-    const made = plain(item);
-    if (made !== item) changed = true;
-    return [key, made];
+    const converted = toWireValue(item);
+    if (converted !== item) changed = true;
+    return [key, converted];
   });
   return changed ? Object.fromEntries(entries) : value;
 }
 
-/** The bytes that changed fields keep in memory, by estimate. */
+/** Estimates the bytes that changed fields take in memory. */
 export function sizeOfFields(fields: TaskFields | { readonly [key: string]: unknown }): number {
   let bytes = 256;
   const walk = (value: unknown): void => {
@@ -259,5 +262,5 @@ export function sizeOfFields(fields: TaskFields | { readonly [key: string]: unkn
   return bytes;
 }
 
-/** The columns that are sent when no keys are asked for. */
+/** The columns of a request without keys. */
 export const ALL_BUT_BUFFERS = TASK_KEYS.filter((key) => TASK_COLUMNS[key] !== 'buffers');

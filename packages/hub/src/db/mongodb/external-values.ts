@@ -1,8 +1,8 @@
 import type { Collection } from 'mongodb';
-import type { OutsideValue } from './document.js';
 import type { Driver } from './driver.js';
+import type { ExternalValue } from './task-document.js';
 
-/** A piece of a value: `_id` is the value's id and the piece's number, so that writing it twice changes nothing. */
+/** A part of a value. Its `_id` is the id of the value and the number of the part, so that writes are idempotent. */
 export interface PartDocument {
   readonly _id: string;
   readonly value: string;
@@ -11,14 +11,14 @@ export interface PartDocument {
 }
 
 const PART_SIZE = 4 << 20;
-const IDS_AT_ONCE = 1000;
+const MAX_IDS = 1000;
 
 /**
- * Values that do not fit into a task's document, in a collection of their own (`task_records.parts`). They are written
- * before the document that names them, and removed after it: a crash leaves parts without a document, never a document
- * without its parts.
+ * Stores values that do not fit into the document of a task in the collection `task_records.parts`. Values are written
+ * before the document that refers to them, and removed after it. A crash may leave parts without a document, but never a
+ * document without its parts.
  */
-export class OutsideValues {
+export class ExternalValues {
   readonly #parts: Collection<PartDocument>;
   readonly #driver: Driver;
 
@@ -31,11 +31,11 @@ export class OutsideValues {
     return new this.#driver.ObjectId().toHexString();
   }
 
-  /** Writes a value, or what is appended to one. Repeating it is harmless. */
-  async write(id: string, pieces: readonly Uint8Array[], before?: OutsideValue): Promise<OutsideValue> {
+  /** Writes a value, or appends to the value `before`. Idempotent. */
+  async write(id: string, pieces: readonly Uint8Array[], before?: ExternalValue): Promise<ExternalValue> {
     let n = before?.parts ?? 0;
     let bytes = before?.bytes ?? 0;
-    for (const data of partsOf(pieces)) {
+    for (const data of divideIntoParts(pieces)) {
       await this.#writePart({ _id: `${id}:${n}`, value: id, n, data });
       n++;
       bytes += data.byteLength;
@@ -47,18 +47,18 @@ export class OutsideValues {
     try {
       await this.#parts.insertOne(part);
     } catch (error) {
-      // Left by an attempt that was interrupted.
+      // An interrupted attempt has left this part.
       if (!(error instanceof this.#driver.MongoServerError) || error.code !== 11_000) throw error;
       await this.#parts.replaceOne({ _id: part._id }, part);
     }
   }
 
-  /** The bytes of a value; undefined if a part of it is not there. */
-  async read({ id, parts }: OutsideValue): Promise<Buffer | undefined> {
+  /** Reads the bytes of a value; returns undefined if a part is missing. */
+  async read({ id, parts }: ExternalValue): Promise<Buffer | undefined> {
     const pieces: Buffer[] = [];
-    // Parts that are not named any more have a crash behind them: only those that are named are read.
-    for (let at = 0; at < parts; at += IDS_AT_ONCE) {
-      const until = Math.min(at + IDS_AT_ONCE, parts);
+    // Read only the parts that the reference counts: a crash may have left more of them.
+    for (let at = 0; at < parts; at += MAX_IDS) {
+      const until = Math.min(at + MAX_IDS, parts);
       const ids = Array.from({ length: until - at }, (_, i) => `${id}:${at + i}`);
       const found = new Map<string, Buffer>();
       for await (const { _id, data } of this.#parts.find({ _id: { $in: ids } }, { batchSize: 4 })) {
@@ -74,21 +74,21 @@ export class OutsideValues {
     return Buffer.concat(pieces);
   }
 
-  async remove(values: Iterable<OutsideValue>): Promise<void> {
+  async remove(values: Iterable<ExternalValue>): Promise<void> {
     for (const { id, parts } of values) {
-      for (let at = 0; at < parts; at += IDS_AT_ONCE) {
-        const length = Math.min(IDS_AT_ONCE, parts - at);
+      for (let at = 0; at < parts; at += MAX_IDS) {
+        const length = Math.min(MAX_IDS, parts - at);
         const ids = Array.from({ length }, (_, i) => `${id}:${at + i}`);
         const { deletedCount } = await this.#parts.deleteMany({ _id: { $in: ids } });
-        // What is not there has been removed before, or never was.
+        // No part was found, so the rest was removed before or never written.
         if (deletedCount === 0) break;
       }
     }
   }
 }
 
-/** The pieces laid end to end, cut anew. Small ones are joined, large ones sliced without a copy of the whole. */
-function* partsOf(pieces: readonly Uint8Array[]): Generator<Buffer> {
+/** Divides the concatenated pieces into parts of equal size. Slices large pieces without copying them completely. */
+function* divideIntoParts(pieces: readonly Uint8Array[]): Generator<Buffer> {
   let pending: Uint8Array[] = [];
   let size = 0;
   for (const piece of pieces) {
