@@ -37,6 +37,9 @@ interface PendingRequest {
   readonly reject: (error: Error) => void;
 }
 
+/** Time to wait for the end of a thread, in ms. A thread that is still busy then does not keep the process alive. */
+const CLOSE_TIMEOUT = 10_000;
+
 /** A worker thread that reads from the file. */
 class ReaderThread {
   readonly #worker: Worker;
@@ -90,9 +93,14 @@ class ReaderThread {
   async close(): Promise<void> {
     this.#worker.ref();
     this.post({ id: 0, op: 'close' });
-    const timer = setTimeout(() => void this.#worker.terminate(), 1000);
-    await this.exit;
+    // Do not terminate the thread: libsql aborts the process if its thread is terminated during a call.
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_TIMEOUT);
+    });
+    await Promise.race([this.exit, timeout]);
     clearTimeout(timer);
+    this.#worker.unref();
   }
 
   #end(error: Error, onEnd: () => void): void {
