@@ -1,4 +1,4 @@
-// Retention in the stores that need no server, and the space that it frees.
+// Limits of the stores that need no server, and the space that a removal frees.
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ describe('SQLite', () => {
 
   describeRetention('SQLite', (limits) => SqliteDatabase.open({ location: newDirectory(), ...limits }, log));
 
-  test('room goes back to the file system', async () => {
+  test('a removal returns space to the file system', async () => {
     const location = newDirectory();
     const db = await SqliteDatabase.open({ location }, log);
     const tasks = Array.from({ length: 60 }, (_, i) =>
@@ -33,11 +33,11 @@ describe('SQLite', () => {
     );
     for (const task of tasks) await db.write([{ op: 'add', task }]);
     await db.close();
-    const full = statSync(join(location, 'tasks.db')).size;
-    expect(full).toBeGreaterThan(30_000_000);
-    const again = await SqliteDatabase.open({ location }, log);
-    await again.remove({ query: parseQuery({}) });
-    await again.close();
+    const fullSize = statSync(join(location, 'tasks.db')).size;
+    expect(fullSize).toBeGreaterThan(30_000_000);
+    const reopened = await SqliteDatabase.open({ location }, log);
+    await reopened.remove({ query: parseQuery({}) });
+    await reopened.close();
     expect(statSync(join(location, 'tasks.db')).size).toBeLessThan(5_000_000);
   });
 });

@@ -16,7 +16,7 @@ afterEach(() => rmSync(profileDir, { recursive: true, force: true }));
 
 const start = (): Promise<Controller> => Controller.start({ profileDir, db: 'sqlite', hbPeriod: 200 });
 
-test('a controller that starts again has its history, and purges what will never end', async () => {
+test('a restarted controller has its history, and can purge a task that will never end', async () => {
   const ids: string[] = [];
   {
     await using controller = await start();
@@ -45,8 +45,8 @@ test('a controller that starts again has its history, and purges what will never
   expect(records.map(({ buffers }) => buffers?.map((buffer) => Buffer.from(buffer).toString()))).toEqual(
     Array(4).fill(['argument']),
   );
-  const open = await rc.dbQuery({ completed: null }, ['msg_id']);
-  expect(open.map((record) => record.msg_id)).toEqual(ids.slice(3));
+  const unfinished = await rc.dbQuery({ completed: null }, ['msg_id']);
+  expect(unfinished.map((record) => record.msg_id)).toEqual(ids.slice(3));
   await rc.purgeResults(ids.slice(3));
   expect(await rc.hubHistory()).toEqual(ids.slice(0, 3));
 });

@@ -1,4 +1,4 @@
-// Files of a Task Database that are not as they should be, at the start and in operation.
+// Defective files of the SQLite store, at the start and in operation.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -54,8 +54,8 @@ afterEach(() => {
 
 const open = (options = {}): Promise<SqliteDatabase> => SqliteDatabase.open({ location, ...options }, log);
 
-/** What SQL does to the file while nobody else has it open. */
-function inFile(...statements: string[]): void {
+/** Runs SQL on the file while no store has it open. */
+function runSql(...statements: string[]): void {
   const connection = new Driver(file);
   for (const sql of statements) connection.exec(sql);
   connection.close();
@@ -82,42 +82,46 @@ async function found(db: SqliteDatabase, query: Dict = {}): Promise<FoundTask[]>
 
 const ids = (tasks: readonly FoundTask[]): string[] => tasks.map(({ msg_id }) => msg_id);
 
-describe('at the start a file that cannot be used is named with what is wrong', () => {
+describe('opening an unusable file fails with its name and the reason', () => {
   test.each<[string, () => void, RegExp]>([
-    ['no database', () => writeFileSync(file, 'x'.repeat(5000)), /tasks\.db: this is not an SQLite database/],
+    [
+      'not a database',
+      () => writeFileSync(file, 'x'.repeat(5000)),
+      /tasks\.db: this is not an SQLite database/,
+    ],
     ['a short text', () => writeFileSync(file, 'hello'), /tasks\.db: this is not an SQLite database/],
     [
-      'a header and nothing else',
+      'only a header',
       () => writeFileSync(file, `SQLite format 3\0${'\xff'.repeat(500)}`, 'latin1'),
       /tasks\.db: (this is not an SQLite database|it is damaged)/,
     ],
     ['a directory', () => mkdirSync(file), /tasks\.db: it is not a regular file/],
     [
-      'no directory',
+      'a missing directory',
       () => rmSync(location, { recursive: true }),
       /tasks\.db: the directory .* does not exist/,
     ],
     [
       'a read-only file',
       () => {
-        inFile('CREATE TABLE t (a)');
+        runSql('CREATE TABLE t (a)');
         chmodSync(file, 0o444);
       },
       /tasks\.db: it is read-only/,
     ],
     [
-      'a table of something else',
-      () => inFile('CREATE TABLE "ipython-tasks" (msg_id text, pyin text)'),
+      'a table with other columns',
+      () => runSql('CREATE TABLE "ipython-tasks" (msg_id text, pyin text)'),
       /tasks\.db: .*"ipython-tasks" is not one of ipyparallel 7 to 9/,
     ],
-  ])('%s', async (_name, spoil, message) => {
-    spoil();
+  ])('%s', async (_name, damage, message) => {
+    damage();
     await expect(open()).rejects.toThrow(message);
     await expect(open()).rejects.toMatchObject({ code: 'TASK_DATABASE', path: file });
   });
 
-  test('a file that another process has locked', async () => {
-    inFile('CREATE TABLE t (a)');
+  test('a file that another process holds locked', async () => {
+    runSql('CREATE TABLE t (a)');
     const other = new Driver(file);
     other.exec('BEGIN EXCLUSIVE');
     try {
@@ -127,7 +131,7 @@ describe('at the start a file that cannot be used is named with what is wrong', 
     }
   });
 
-  test('a controller ends with that', async () => {
+  test('a controller ends with this error', async () => {
     writeFileSync(file, 'not a database');
     const child = spawn(process.execPath, [main, '--profile-dir', location, '--sqlitedb'], {
       env: cleanEnv(),
@@ -145,7 +149,7 @@ describe('at the start a file that cannot be used is named with what is wrong', 
   });
 });
 
-test('without the driver a controller says what to install', async () => {
+test('without the driver the error of the controller states what to install', async () => {
   const hooks =
     'export async function resolve(name, context, next) { if (name === "libsql") throw new Error("not there"); return next(name, context); }';
   const register = `import { register } from 'node:module'; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hooks)}`)});`;
@@ -167,12 +171,12 @@ test('without the driver a controller says what to install', async () => {
   expect(existsSync(file)).toBe(false);
 });
 
-describe('what is in the file', () => {
-  test('a row that cannot be read is reported once and left out', async () => {
+describe('the content of the file', () => {
+  test('a row that cannot be read is reported once and omitted', async () => {
     const db = await open();
     await add(db, ...Array.from({ length: 8 }, (_, n) => ended(n)));
     await db.close();
-    inFile(
+    runSql(
       `UPDATE "ipython-tasks" SET header = '{"broken": ' WHERE msg_id = 't00001'`,
       `UPDATE "ipython-tasks" SET stdout = CAST(X'61ff62' AS TEXT) WHERE msg_id = 't00002'`,
       `UPDATE "ipython-tasks" SET buffers = X'80046370726f67' WHERE msg_id = 't00003'`,
@@ -180,49 +184,49 @@ describe('what is in the file', () => {
       `UPDATE "ipython-tasks" SET content = '[1]' WHERE msg_id = 't00005'`,
       `INSERT INTO "ipython-tasks" (msg_id) VALUES (NULL)`,
     );
-    const again = await open();
-    expect(ids(await found(again))).toEqual(['t00000', 't00003', 't00006', 't00007']);
-    expect(ids(await found(again, { 'header.n': { $gte: 0 } }))).toEqual([
+    const reopened = await open();
+    expect(ids(await found(reopened))).toEqual(['t00000', 't00003', 't00006', 't00007']);
+    expect(ids(await found(reopened, { 'header.n': { $gte: 0 } }))).toEqual([
       't00000',
       't00003',
       't00006',
       't00007',
     ]);
-    expect(await again.get(['t00001'])).toEqual(new Map());
-    expect([...(await again.get(['t00003', 't00006'], ['buffers'])).keys()]).toEqual(['t00006']);
+    expect(await reopened.get(['t00001'])).toEqual(new Map());
+    expect([...(await reopened.get(['t00003', 't00006'], ['buffers'])).keys()]).toEqual(['t00006']);
     for (const id of ['t00001', 't00002', 't00003', 't00004', 't00005']) {
       expect(
         lines.filter((line) => line.startsWith('error') && line.includes(id)),
         id,
       ).toHaveLength(1);
     }
-    // And it can be removed.
-    expect((await again.remove({ msgIds: ['t00001'] })).count).toBe(1);
-    await again.close();
+    // Such a row can be removed.
+    expect((await reopened.remove({ msgIds: ['t00001'] })).count).toBe(1);
+    await reopened.close();
   });
 
-  test('what Python writes and JSON does not have is null; other zones are the same moments', async () => {
+  test('NaN and infinities, which Python writes, are null; dates of other time zones are converted to UTC', async () => {
     const db = await open();
     await add(db, ended(0), ended(1), ended(2));
     await db.close();
-    inFile(
+    runSql(
       `UPDATE "ipython-tasks" SET content = '{"a": NaN, "b": [-Infinity, "NaN"], "c": "\\"NaN"}' WHERE msg_id = 't00000'`,
       `UPDATE "ipython-tasks" SET submitted = '2026-01-01T09:00:01.500000+09:00' WHERE msg_id = 't00001'`,
     );
-    const again = await open();
-    const tasks = await found(again);
+    const reopened = await open();
+    const tasks = await found(reopened);
     expect(tasks[0]?.content).toEqual({ a: null, b: [null, 'NaN'], c: '"NaN' });
     expect(tasks[1]?.submitted).toBe('2026-01-01T00:00:01.500000Z');
     const range = { submitted: { $gt: '2026-01-01T00:00:01.000Z', $lt: '2026-01-01T00:00:02.000Z' } };
-    expect(ids(await found(again, range))).toEqual(['t00001']);
-    await again.close();
+    expect(ids(await found(reopened, range))).toEqual(['t00001']);
+    await reopened.close();
   });
 
-  test('tables that restarts have left become one, the fuller record first', async () => {
+  test('tables of restarts are merged; values of the first record are kept', async () => {
     const db = await open();
     await add(db, ended(0), task(1));
     await db.close();
-    inFile(
+    runSql(
       'CREATE TABLE "ipython-tasks_1" AS SELECT * FROM "ipython-tasks"',
       `UPDATE "ipython-tasks_1" SET msg_id = 'from_1' WHERE msg_id = 't00000'`,
       `UPDATE "ipython-tasks_1" SET stdout = 'late', submitted = NULL WHERE msg_id = 't00001'`,
@@ -233,15 +237,15 @@ describe('what is in the file', () => {
       'CREATE TABLE "ipython-tasks_x" (a)',
       'CREATE TABLE "ipython-tasks_3" (a)',
     );
-    const again = await open();
+    const reopened = await open();
     const arrived: string[] = [];
-    for await (const tasks of again.find(parseQuery({}))) arrived.push(...ids(tasks));
+    for await (const tasks of reopened.find(parseQuery({}))) arrived.push(...ids(tasks));
     expect(arrived).toEqual(['t00000', 't00001', 'from_1', 'from_2', 'from_10']);
-    expect((await again.get(['t00001'])).get('t00001')).toMatchObject({
+    expect((await reopened.get(['t00001'])).get('t00001')).toMatchObject({
       stdout: 'late',
       submitted: moment(1),
     });
-    await again.close();
+    await reopened.close();
     const connection = new Driver(file);
     const tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all();
     connection.close();
@@ -249,7 +253,7 @@ describe('what is in the file', () => {
     expect(tables).toHaveLength(4);
   });
 
-  test('indexes that were made otherwise are replaced, those of others stay', async () => {
+  test('indexes with an outdated definition are replaced; indexes of other programs stay', async () => {
     const db = await open();
     await add(db, ended(0));
     await db.close();
@@ -262,20 +266,20 @@ describe('what is in the file', () => {
       connection.close();
       return all;
     };
-    const made = indexes();
-    inFile(
+    const current = indexes();
+    runSql(
       'DROP INDEX "ipython-tasks:engine"',
       'CREATE INDEX "ipython-tasks:engine" ON "ipython-tasks" (engine_uuid, submitted, msg_id)',
       'CREATE INDEX "ipython-tasks:earlier" ON "ipython-tasks" (stdout)',
       'CREATE INDEX "a: theirs" ON "ipython-tasks" (queue)',
     );
-    const again = await open();
-    expect(ids(await found(again))).toEqual(['t00000']);
-    await again.close();
-    expect(indexes()).toEqual(['CREATE INDEX "a: theirs" ON "ipython-tasks" (queue)', ...made]);
+    const reopened = await open();
+    expect(ids(await found(reopened))).toEqual(['t00000']);
+    await reopened.close();
+    expect(indexes()).toEqual(['CREATE INDEX "a: theirs" ON "ipython-tasks" (queue)', ...current]);
   });
 
-  test('a table of another name, and names with quotes in them', async () => {
+  test('the table may have another name, with quotes in it', async () => {
     const table = `my "tasks'; --`;
     const db = await open({ table, filename: 'other.db' });
     await add(db, ended(0));
@@ -287,7 +291,7 @@ describe('what is in the file', () => {
 });
 
 describe('retention', () => {
-  test('by count, the oldest first; a task that may still end stays', async () => {
+  test('removes tasks by count, the oldest first, but no task that may still end', async () => {
     const db = await open({ recordLimit: 20 });
     await add(db, task(0, { submitted: formatWireDate(new Date(Date.now() + 60_000)) }));
     await add(db, ...Array.from({ length: 50 }, (_, n) => ended(n + 1)));
@@ -297,7 +301,7 @@ describe('retention', () => {
         culled.push(...(await db.write([])).culled);
         return culled.length > 0;
       },
-      { timeout: 60_000, what: 'old tasks to be removed' },
+      { timeout: 60_000, what: 'the oldest tasks to be removed' },
     );
     expect(culled).toEqual(Array.from({ length: 33 }, (_, n) => ended(n + 1).msg_id));
     expect(await db.count(parseQuery({}))).toBe(18);
@@ -305,7 +309,7 @@ describe('retention', () => {
     await db.close();
   });
 
-  test('by age and by bytes; the space is given back', async () => {
+  test('removes tasks by age and by bytes, and releases their space', async () => {
     const db = await open();
     const big = 'x'.repeat(20_000);
     await add(db, ...Array.from({ length: 400 }, (_, n) => ({ ...ended(n), stdout: big })));
@@ -328,15 +332,15 @@ describe('retention', () => {
 });
 
 describe('in operation', () => {
-  test('a lock of another process holds changes up, not tasks; answers wait or say so', async () => {
+  test('a lock of another process delays changes but not tasks; reads wait or fail with the reason', async () => {
     const db = await open();
     await add(db, ended(0));
     const other = new Driver(file);
     other.exec('BEGIN IMMEDIATE');
-    const since = performance.now();
+    const startedAt = performance.now();
     await add(db, ended(1));
-    // The hub goes on after a moment, and what it is asked fails with the reason.
-    expect(performance.now() - since).toBeLessThan(20_000);
+    // The hub continues after the write timeout, and reads fail with the reason.
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
     await add(db, ended(2));
     await expect(db.count(parseQuery({}))).rejects.toThrow(
       /tasks\.db: writes have failed for .* 2 changes are held/,
@@ -350,7 +354,7 @@ describe('in operation', () => {
     await db.close();
   });
 
-  test('a store is opened through its options', async () => {
+  test('openDatabase opens the store that its options select', async () => {
     const db = await openDatabase({ type: 'sqlite', location }, { log, session: 's' });
     expect(db.kind).toBe('sqlite');
     await db.close();

@@ -1,5 +1,5 @@
-// The controller is killed at random moments under load, again and again on one file: whatever a client was told of is
-// there afterwards. KILLS=200 is the full run.
+// Kills the controller repeatedly at random moments under load, always with the same file. All data that a client has
+// received must be stored afterwards. KILLS=200 is the full run.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -26,7 +26,7 @@ afterAll(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-/** A sequence of numbers from 0 to 1 that a seed gives again. */
+/** Returns a generator of numbers from 0 to 1 that is reproducible from its seed. */
 function randomNumbers(start: number): () => number {
   let state = start >>> 0;
   return () => {
@@ -35,13 +35,13 @@ function randomNumbers(start: number): () => number {
   };
 }
 
-interface Serving {
+interface RunningController {
   readonly process: ChildProcess;
   readonly client: RawClient;
   readonly engine: RawEngine;
 }
 
-async function serve(): Promise<Serving> {
+async function startController(): Promise<RunningController> {
   const security = join(directory, 'security');
   rmSync(security, { recursive: true, force: true });
   let errors = '';
@@ -58,11 +58,11 @@ async function serve(): Promise<Serving> {
   const engineFile = join(security, 'ipcontroller-engine.json');
   await waitFor(() => existsSync(clientFile) && existsSync(engineFile), {
     timeout: 60_000,
-    what: () => `the controller to serve: ${errors}`,
+    what: () => `the controller to startController: ${errors}`,
   });
   const client = RawClient.fromFile(clientFile);
   const engine = await RawEngine.start(engineFile, { onTask: answerAll });
-  await waitFor(async () => (await client.engines()).size === 1, { what: 'the engine to be registered' });
+  await waitFor(async () => (await client.engines()).size === 1, { what: 'the engine to register' });
   return { process: child, client, engine };
 }
 
@@ -76,29 +76,29 @@ async function records(client: RawClient, query: Dict): Promise<Map<string, Dict
   return new Map((reply.content.records as Dict[]).map((record) => [String(record.msg_id), record]));
 }
 
-/** What clients were told: the tasks, and whether as completed ones. */
-const told = new Map<string, boolean>();
+/** Ids of the records that clients have received, and whether as completed ones. */
+const reported = new Map<string, boolean>();
 
-/** Submits and asks until the controller is gone. */
-async function load({ client }: Serving, isGone: () => boolean): Promise<void> {
+/** Submits tasks and queries them until the controller is killed. */
+async function submitAndQuery({ client }: RunningController, isKilled: () => boolean): Promise<void> {
   const buffers = [Buffer.alloc(2_000, 1)];
   let n = 0;
-  while (!isGone()) {
+  while (!isKilled()) {
     for (let i = 0; i < 10; i++) {
       client.submit('task', 'apply_request', { n: n++, text: 'x'.repeat(200) }, undefined, { buffers });
     }
-    const asked = client.submit('registration', 'db_request', {
+    const request = client.submit('registration', 'db_request', {
       query: { client_uuid: client.session.session },
       keys: ['msg_id', 'completed'],
     });
     const reply = await waitFor(
-      () => isGone() || client.received.find(({ message }) => message.parent_header.msg_id === asked.id),
-      { timeout: 30_000, interval: 1, what: 'an answer under load' },
+      () => isKilled() || client.received.find(({ message }) => message.parent_header.msg_id === request.id),
+      { timeout: 30_000, interval: 1, what: 'a reply under submitAndQuery' },
     );
     if (reply === true) return;
     for (const record of reply.message.content.records as Dict[]) {
       const id = String(record.msg_id);
-      told.set(id, told.get(id) === true || record.completed !== null);
+      reported.set(id, reported.get(id) === true || record.completed !== null);
     }
   }
 }
@@ -108,7 +108,7 @@ interface Database {
   close(): void;
 }
 
-async function inFile<T>(read: (column: (sql: string) => unknown[]) => T): Promise<T> {
+async function readFile<T>(read: (column: (sql: string) => unknown[]) => T): Promise<T> {
   const driver: string = 'libsql';
   const { default: Driver } = (await import(require.resolve(driver, { paths: [main] }))) as {
     readonly default: new (path: string) => Database;
@@ -122,41 +122,43 @@ async function inFile<T>(read: (column: (sql: string) => unknown[]) => T): Promi
 }
 
 test(
-  `nothing that a client was told of is lost by kill -9 (${kills} times, KILLS_SEED=${seed})`,
+  `kill -9 loses no data that a client has received (${kills} times, KILLS_SEED=${seed})`,
   async () => {
     const random = randomNumbers(seed);
     let completed = 0;
     for (let round = 0; round <= kills; round++) {
-      const serving = await serve();
+      const running = await startController();
       try {
-        const kept = await records(serving.client, {});
-        const lost = [...told].filter(
-          ([id, ended]) => !kept.has(id) || (ended && kept.get(id)?.completed === null),
+        const stored = await records(running.client, {});
+        const lost = [...reported].filter(
+          ([id, ended]) => !stored.has(id) || (ended && stored.get(id)?.completed === null),
         );
         expect(lost, `after kill ${round}, seed ${seed}`).toEqual([]);
         if (round === kills) break;
-        let gone = false;
+        let isKilled = false;
         const delay = 20 + random() * 400;
         setTimeout(() => {
-          gone = true;
-          serving.process.kill('SIGKILL');
+          isKilled = true;
+          running.process.kill('SIGKILL');
         }, delay);
-        await load(serving, () => gone);
+        await submitAndQuery(running, () => isKilled);
       } finally {
-        serving.process.kill('SIGKILL');
-        await waitFor(() => serving.process.exitCode !== null || serving.process.signalCode !== null);
-        serving.client.close();
-        serving.engine.close();
+        running.process.kill('SIGKILL');
+        await waitFor(() => running.process.exitCode !== null || running.process.signalCode !== null);
+        running.client.close();
+        running.engine.close();
       }
-      completed = [...told.values()].filter(Boolean).length;
+      completed = [...reported.values()].filter(Boolean).length;
     }
-    const [check, tables] = await inFile((column) => [
+    const [check, tables] = await readFile((column) => [
       column('PRAGMA integrity_check'),
       column("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '%tasks%'"),
     ]);
     expect(check).toEqual(['ok']);
     expect(tables).toEqual(['ipython-tasks', 'ippjs-ipython-tasks']);
-    console.log(`${kills} kills: ${told.size} records told of, ${completed} of them completed; none lost`);
+    console.log(
+      `${kills} kills: ${reported.size} records received, ${completed} of them completed; none lost`,
+    );
     expect(completed).toBeGreaterThan(0);
   },
   60_000 + kills * 10_000,

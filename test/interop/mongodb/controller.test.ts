@@ -1,4 +1,4 @@
-// Our controller with its tasks in MongoDB: as fast as its tasks need it, and apart from others in the same database.
+// Our controller with its tasks in MongoDB.
 import { Client } from '@ipyparallel-js/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Closing } from '../../support/closing.js';
@@ -18,8 +18,8 @@ describeMongo('a controller with its tasks in MongoDB', () => {
   const start = (database: string): Promise<TestController> =>
     TestController.start({ db: { type: 'mongodb', uri: server.uri, database } });
 
-  // FerretDB stands still for ever when a command has a hundred updates: its own limit of connections.
-  test('300 quick tasks at once are all there soon, ended', async () => {
+  // FerretDB blocks forever when a command has 100 updates, because that is its limit of connections.
+  test('300 short tasks at once are all stored as completed', async () => {
     await using ours = await start(server.newDatabase());
     for (let i = 0; i < 2; i++) await ours.engine({ onTask: (task) => answerAll(task) });
     const submitter = await ours.client();
@@ -27,7 +27,7 @@ describeMongo('a controller with its tasks in MongoDB', () => {
     const ids = Array.from({ length: 300 }, (_, i) => submitter.submit('task', 'apply_request', { i }).id);
     await waitFor(async () => (await rc.dbQuery({ completed: { $ne: null } }).count()) === 300, {
       timeout: 120_000,
-      what: 'all tasks to be ended in the database',
+      what: 'all tasks to be completed in the database',
     });
     const records = await rc.dbQuery({}, ['msg_id', 'content', 'engine_uuid', 'result_content']);
     expect(records.map((record) => record.msg_id).sort()).toEqual(ids.sort());

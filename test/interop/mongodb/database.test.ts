@@ -1,4 +1,4 @@
-// The MongoDB store against a real server: documents, queries, oddities, outages.
+// The MongoDB store on a real server: documents, queries, unusual values, outages.
 import {
   emptyTask,
   type FindOptions,
@@ -76,7 +76,7 @@ describeMongo('the MongoDB store', () => {
   });
   afterAll(() => closing.close());
 
-  test('writes the documents and indexes of ipyparallel, and the digits that BSON loses beside them', async () => {
+  test('writes the documents and indexes of ipyparallel, and the microseconds that BSON cannot store', async () => {
     await using store = await open(server);
     await add(
       store.db,
@@ -87,7 +87,7 @@ describeMongo('the MongoDB store', () => {
         completed: '2026-01-01T00:00:01.500000Z',
       }),
     );
-    // What is gathered is written before it is counted.
+    // A read writes the gathered changes first.
     expect(await store.db.count(parseQuery({}))).toBe(1);
     const [document] = await documents(server, store.database);
     expect(document).toMatchObject({
@@ -114,9 +114,9 @@ describeMongo('the MongoDB store', () => {
     });
   });
 
-  test('a record is what it was, after it was opened again, too', async () => {
+  test('a reopened store returns complete records', async () => {
     const first = await open(server);
-    const whole = task('whole', {
+    const complete = task('complete', {
       header: { n: 1.5, list: [1, 'two', null, { three: 3 }], empty: {}, yes: true },
       metadata: {},
       content: { code: 'print("ä\u{1f600}")', big: 9007199254740991 },
@@ -130,20 +130,20 @@ describeMongo('the MongoDB store', () => {
       stdout: 'out\0put',
       label: 'l',
     });
-    await add(first.db, whole);
+    await add(first.db, complete);
     await first.db.close();
-    await using again = await open(server, { database: first.database });
-    const keys = Object.keys(whole) as (keyof StoredTask)[];
-    const found = (await again.db.get(['whole'], keys)).get('whole');
+    await using reopened = await open(server, { database: first.database });
+    const keys = Object.keys(complete) as (keyof StoredTask)[];
+    const found = (await reopened.db.get(['complete'], keys)).get('complete');
     expect({ ...found, result_buffers: found?.result_buffers?.map((buffer) => [...buffer]) }).toEqual({
-      ...whole,
+      ...complete,
       result_buffers: [[0, 255]],
     });
-    expect(found?.header).toEqual(whole.header);
+    expect(found?.header).toEqual(complete.header);
     expect(Object.keys(found?.header ?? {})).toEqual(['n', 'list', 'empty', 'yes']);
   });
 
-  test('changes of one batch and of several end the same', async () => {
+  test('changes have the same effect in one batch and in several', async () => {
     await using store = await open(server);
     const { db } = store;
     await db.write([
@@ -166,7 +166,7 @@ describeMongo('the MongoDB store', () => {
     expect(await ids(db, {})).toEqual(['early', 'new']);
   });
 
-  test('answers as the memory store does', async () => {
+  test('returns the same results as the memory store', async () => {
     await using store = await open(server);
     const memory = new MemoryDatabase();
     const tasks = [
@@ -227,7 +227,7 @@ describeMongo('the MongoDB store', () => {
     expect(await store.db.history()).toEqual(await memory.history());
   });
 
-  test('goes on after a place in an order', async () => {
+  test('continues after a position in an order', async () => {
     await using store = await open(server);
     await add(store.db, ...[5, 3, 1, 4, 2].map((n) => task(`t${n}`, { submitted: moment(n * 1000) })));
     const sort = parseSort(undefined);
@@ -236,11 +236,11 @@ describeMongo('the MongoDB store', () => {
     expect(await ids(store.db, {}, { sort, after, limit: 1 })).toEqual(['t3']);
   });
 
-  test('values that no document can have are kept, found and removed all the same', async () => {
+  test('values that no document can contain are stored, found and removed', async () => {
     await using store = await open(server);
     let deep: Record<string, unknown> = { end: 'deep' };
     for (let i = 0; i < 150; i++) deep = { in: deep };
-    const odd: { [name: string]: Record<string, unknown> } = {
+    const unusual: { [name: string]: Record<string, unknown> } = {
       proto: JSON.parse('{"__proto__": {"polluted": 1}, "constructor": 2, "toString": 3}'),
       protoList: JSON.parse('{"__proto__": [{"a": 1}], "constructor": [{"b": [{}]}]}'),
       deep,
@@ -253,10 +253,10 @@ describeMongo('the MongoDB store', () => {
       nested: { x: [[[]], [[1, [2]]]] },
       large: { x: 'x'.repeat(3 << 20) },
     };
-    await add(store.db, ...Object.entries(odd).map(([name, content]) => task(name, { content })));
+    await add(store.db, ...Object.entries(unusual).map(([name, content]) => task(name, { content })));
     await add(store.db, task('text', { execute_input: 'half \ud83d', label: "'; DROP TABLE tasks; --" }));
-    const found = await store.db.get([...Object.keys(odd), 'text']);
-    for (const [name, content] of Object.entries(odd)) {
+    const found = await store.db.get([...Object.keys(unusual), 'text']);
+    for (const [name, content] of Object.entries(unusual)) {
       expect({ name, same: JSON.stringify(found.get(name)?.content) === JSON.stringify(content) }).toEqual({
         name,
         same: true,
@@ -280,7 +280,7 @@ describeMongo('the MongoDB store', () => {
     expect(store.log.filter((line) => line.startsWith('error'))).toEqual([]);
   });
 
-  test('buffers and output past 16 MB are kept', async () => {
+  test('stores buffers and output beyond 16 MB', async () => {
     await using store = await open(server);
     const { db } = store;
     const buffers = [
@@ -314,13 +314,13 @@ describeMongo('the MongoDB store', () => {
     expect(store.log.filter((line) => line.startsWith('error'))).toEqual([]);
   }, 120_000);
 
-  test('a store that cannot be opened says why, without the password', async () => {
-    const began = performance.now();
+  test('the error of a store that cannot be opened states the reason, without the password', async () => {
+    const startedAt = performance.now();
     const uri = 'mongodb://me:s3cret@127.0.0.1:1/?directConnection=true';
     const error = await open(server, { uri, timeout: 500, database: 'x' }).catch(
       (failure: unknown) => failure,
     );
-    expect(performance.now() - began).toBeLessThan(20_000);
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
     expect(error).toMatchObject({ code: 'DATABASE_UNAVAILABLE' });
     expect(String(error)).toMatch(/mongodb:\/\/\*\*\*@127\.0\.0\.1:1/);
     expect(String(error)).not.toContain('s3cret');
@@ -328,9 +328,9 @@ describeMongo('the MongoDB store', () => {
 });
 
 describeMongo(
-  'a MongoDB server that comes and goes',
+  'outages of a MongoDB server',
   () => {
-    test('changes wait while it is gone, questions fail in time, and all is there when it is back', async () => {
+    test('changes are queued, reads fail within their timeout, and all changes are written afterwards', async () => {
       await using server = await MongoServer.start({ own: true });
       await using store = await open(server, { timeout: 2000 });
       const { db, log } = store;
@@ -341,31 +341,31 @@ describeMongo(
         await db.write([{ op: 'update', msgId: `during${i}`, append: { stdout: 'out' } }]);
       }
       await db.write([{ op: 'update', msgId: 'before', append: { stdout: 'put' } }]);
-      const began = performance.now();
+      const startedAt = performance.now();
       await expect(ids(db, {})).rejects.toMatchObject({ ename: 'DatabaseUnavailable' });
       await expect(db.get(['before'])).rejects.toThrow(/does not reply.*changes are queued/);
-      expect(performance.now() - began).toBeLessThan(30_000);
+      expect(performance.now() - startedAt).toBeLessThan(30_000);
       expect(log.filter((line) => line.startsWith('error'))).toEqual([
         expect.stringContaining('is unavailable'),
       ]);
       await server.restart();
       await waitFor(() => log.some((line) => line.includes('is available again')), {
         timeout: 60_000,
-        what: 'the store to catch up',
+        what: 'the store to write the queued changes',
       });
       expect(await ids(db, {})).toEqual(['before', 'during0', 'during1', 'during2', 'during3', 'during4']);
       const found = await db.get(['before', 'during4']);
       expect([found.get('before')?.stdout, found.get('during4')?.stdout]).toEqual(['put', 'out']);
     });
 
-    test('a server that neither answers nor ends is not waited for without end', async () => {
+    test('reads fail within their timeout when the server does not reply', async () => {
       await using server = await MongoServer.start({ own: true });
       await using store = await open(server, { timeout: 400 });
       await add(store.db, task('a'));
       server.freeze(true);
       try {
-        const began = performance.now();
-        // A thread of its that was at work when the signal came may finish an answer.
+        const startedAt = performance.now();
+        // A server thread that was running when the signal arrived may still finish a reply.
         await waitFor(async () => {
           const failure = await store.db.count(parseQuery({})).then(
             () => undefined,
@@ -374,45 +374,49 @@ describeMongo(
           if (failure !== undefined) expect(failure).toMatchObject({ ename: 'DatabaseUnavailable' });
           return failure !== undefined;
         });
-        expect(performance.now() - began).toBeLessThan(30_000);
+        expect(performance.now() - startedAt).toBeLessThan(30_000);
       } finally {
         server.freeze(false);
       }
       await waitFor(async () => (await store.db.count(parseQuery({})).catch(() => 0)) === 1);
     });
 
-    test('a server that is killed over and over under writes loses and doubles nothing', async () => {
+    test('repeated kills of the server during writes neither lose nor repeat a change', async () => {
       await using server = await MongoServer.start({ own: true });
       await using store = await open(server, { timeout: 2000 });
       const { db } = store;
       const outages = (): number => store.log.filter((line) => line.includes('is unavailable')).length;
-      let going = true;
+      let isWriting = true;
       let n = 0;
-      const trouble = (async () => {
+      const outageSeries = (async () => {
         for (let i = 0; i < 4; i++) {
           const target = n + 20;
           await waitFor(async () => (await db.count(parseQuery({})).catch(() => 0)) > target, {
             timeout: 60_000,
           });
-          const noticed = outages();
+          const before = outages();
           await server.kill();
-          await waitFor(() => outages() > noticed, { timeout: 20_000, what: 'the outage to be noticed' });
+          await waitFor(() => outages() > before, {
+            timeout: 20_000,
+            what: 'the store to report the outage',
+          });
           await server.restart();
         }
       })().finally(() => {
-        going = false;
+        isWriting = false;
       });
-      while (going) {
+      while (isWriting) {
         const id = `t${String(n++).padStart(5, '0')}`;
         await db.write([{ op: 'add', task: task(id) }]);
         await db.write([{ op: 'update', msgId: id, append: { stdout: 'a' } }]);
         await db.write([{ op: 'update', msgId: id, append: { stdout: 'b' } }]);
-        // While the server is gone a write takes no time at all.
+        // During an outage a write returns immediately; leave time for other work.
         await new Promise((resolve) => setTimeout(resolve, 1));
       }
-      await trouble;
+      await outageSeries;
       expect(store.log.filter((line) => line.includes('could not'))).toEqual([]);
-      expect(store.log.filter((line) => line.includes('is available again')).length).toBeGreaterThanOrEqual(4);
+      // The store reports the end of the last outage with its next write.
+      await waitFor(() => store.log.filter((line) => line.includes('is available again')).length >= 4);
       const found = await all(db.find(parseQuery({}), { keys: ['stdout'] }));
       expect(found).toHaveLength(n);
       expect(found.filter(({ stdout }) => stdout !== 'ab')).toEqual([]);

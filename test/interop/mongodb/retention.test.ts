@@ -21,7 +21,7 @@ describeMongo('MongoDB', () => {
 
   describeRetention('MongoDB', open);
 
-  test('room outside of documents is given back: by purge, by limits, and when a value is replaced', async () => {
+  test('external values are removed by a purge, by limits and when they are replaced', async () => {
     const database = server.newDatabase();
     const client = new MongoClient(server.uri);
     const parts = client.db(database).collection('task_records.parts');

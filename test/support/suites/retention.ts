@@ -1,4 +1,4 @@
-// Retention in every store: by age, by number of records, by bytes; the store reports what it removes.
+// The limits of every store: age, number of records, bytes. A store reports the tasks that it removes.
 import { emptyTask, type StoredTask, type TaskDatabase } from '@ipyparallel-js/hub/internal';
 import { formatWireDate } from '@ipyparallel-js/protocol';
 import { DEFAULT_SORT, parseQuery } from '@ipyparallel-js/protocol/internal';
@@ -13,17 +13,16 @@ export interface Limits {
   readonly maxAge?: number;
 }
 
-/** Opens an empty store with these limits. */
 type Open = (limits: Limits) => Promise<TaskDatabase>;
 
 const ago = (ms: number): string => formatWireDate(new Date(Date.now() - ms));
 
-/** A task that was submitted so long ago, and has ended a second later. */
+/** A task that was submitted `age` ms ago and ended a second later. */
 export const ended = (msgId: string, age: number, fields: Partial<StoredTask> = {}): StoredTask => ({
   ...emptyTask(msgId),
   ...{ submitted: ago(age), completed: ago(age - 1000), ...fields },
 });
-/** One of this run whose result is still to come. */
+/** A task of this run without a result. */
 const pending = (msgId: string): StoredTask => ({ ...emptyTask(msgId), submitted: ago(-1000) });
 
 export async function idsOf(db: TaskDatabase): Promise<string[]> {
@@ -34,31 +33,38 @@ export async function idsOf(db: TaskDatabase): Promise<string[]> {
 }
 
 export function describeRetention(name: string, open: Open): void {
-  describe(`what is kept in ${name}`, () => {
+  describe(`limits of ${name}`, () => {
     let db: TaskDatabase;
     afterEach(() => db.close());
 
-    /** Adds tasks, and gathers what the store names as given up until these are all that is left. */
-    const left = async (tasks: readonly StoredTask[], wanted: readonly string[]): Promise<string[]> => {
+    /**
+     * Adds tasks and waits until only the tasks `remaining` are stored and the store has reported all others. A store may
+     * report a task a moment after its removal, so the test must wait for both.
+     * @returns the reported ids, sorted
+     */
+    const cullAllBut = async (
+      tasks: readonly StoredTask[],
+      remaining: readonly string[],
+    ): Promise<string[]> => {
       const culled = [...(await db.write(tasks.map((task) => ({ op: 'add', task })))).culled];
       await waitFor(
         async () => {
           culled.push(...(await db.write([])).culled);
-          return (await idsOf(db)).join() === wanted.join();
+          const isReported = culled.length >= tasks.length - remaining.length;
+          return isReported && (await idsOf(db)).join() === remaining.join();
         },
-        { timeout: 30_000, what: `only ${wanted.join()} to be left` },
+        { timeout: 30_000, what: `only ${remaining.join()} to remain` },
       );
-      culled.push(...(await db.write([])).culled);
       return culled.sort();
     };
-    const spread = (count: number, fields: Partial<StoredTask> = {}): StoredTask[] =>
+    const endedTasks = (count: number, fields: Partial<StoredTask> = {}): StoredTask[] =>
       Array.from({ length: count }, (_, i) =>
         ended(`t${String(i).padStart(3, '0')}`, HOUR - i * 1000, fields),
       );
     const namesFrom = (first: number, count: number): string[] =>
       Array.from({ length: count - first }, (_, i) => `t${String(first + i).padStart(3, '0')}`);
 
-    test('by age, also when nothing more is written; what is still to come stays', async () => {
+    test('removes tasks by age, even without further writes, but no pending task', async () => {
       db = await open({ maxAge: HOUR });
       const tasks = [
         ended('old', 3 * HOUR),
@@ -66,22 +72,22 @@ export function describeRetention(name: string, open: Open): void {
         ended('new', HOUR / 2),
         pending('open'),
       ];
-      expect(await left(tasks, ['new', 'open'])).toEqual(['old', 'older']);
+      expect(await cullAllBut(tasks, ['new', 'open'])).toEqual(['old', 'older']);
       expect((await db.get(['old', 'new'])).size).toBe(1);
     });
 
-    test('by count, the oldest first', async () => {
+    test('removes tasks by count, the oldest first', async () => {
       db = await open({ recordLimit: 100 });
-      const culled = await left(spread(101), namesFrom(11, 101));
+      const culled = await cullAllBut(endedTasks(101), namesFrom(11, 101));
       expect(culled).toEqual(namesFrom(0, 11));
       expect(await db.count(parseQuery({}))).toBe(90);
       expect(await db.history()).toEqual(namesFrom(11, 101));
     });
 
-    test('past the limit by tasks whose results are still to come none of them goes, and writing goes on', async () => {
+    test('removes no pending task when pending tasks exceed the limit, and accepts further writes', async () => {
       db = await open({ recordLimit: 10 });
-      const open20 = Array.from({ length: 20 }, (_, i) => pending(`p${String(i).padStart(3, '0')}`));
-      await db.write([ended('done', HOUR), ...open20].map((task) => ({ op: 'add', task })));
+      const pendingTasks = Array.from({ length: 20 }, (_, i) => pending(`p${String(i).padStart(3, '0')}`));
+      await db.write([ended('done', HOUR), ...pendingTasks].map((task) => ({ op: 'add', task })));
       for (let i = 0; i < 20; i++)
         await db.write([{ op: 'update', msgId: `p${String(i).padStart(3, '0')}`, set: { queue: 'mux' } }]);
       await waitFor(async () => {
@@ -91,32 +97,36 @@ export function describeRetention(name: string, open: Open): void {
       expect(await db.count(parseQuery({ queue: 'mux' }))).toBe(20);
     });
 
-    test('by bytes, and what is left is whole', async () => {
+    test('removes tasks by bytes, and the remaining records are complete', async () => {
       db = await open({ sizeLimit: 800_000 });
       const buffer = Buffer.alloc(20_000, 7);
       const culled: string[] = [];
-      for (const task of spread(100, { result_buffers: [buffer] }))
+      for (const task of endedTasks(100, { result_buffers: [buffer] }))
         culled.push(...(await db.write([{ op: 'add', task }])).culled);
-      await waitFor(
+      // The store may remove tasks in several steps, so it may also remove some between two reads. Compare a consistent
+      // state only: the same ids before and after the other reads.
+      const { ids, found } = await waitFor(
         async () => {
+          const before = await idsOf(db);
+          const tasks = await db.get(before, ['result_buffers']);
           culled.push(...(await db.write([])).culled);
-          return (await db.count(parseQuery({}))) <= 42;
+          const isConsistent = (await idsOf(db)).join() === before.join();
+          const isReported = culled.length === 100 - before.length;
+          return isConsistent && isReported && before.length <= 42 && { ids: before, found: tasks };
         },
-        { timeout: 30_000, what: 'the store to keep its size' },
+        { timeout: 30_000, what: 'the store to keep its limit and to report all removed tasks' },
       );
-      const ids = await idsOf(db);
       expect(ids.length).toBeGreaterThan(10);
       expect(ids).toEqual(namesFrom(100 - ids.length, 100));
-      const found = await db.get(ids, ['result_buffers']);
+      expect([...found.keys()].sort()).toEqual(ids);
       expect([...found.values()].every((task) => task.result_buffers?.[0]?.byteLength === 20_000)).toBe(true);
-      culled.push(...(await db.write([])).culled);
       expect(culled.sort()).toEqual(namesFrom(0, 100 - ids.length));
     });
 
-    test('what a query purges', async () => {
+    test('a purge by query removes the matches that its dry run reports', async () => {
       db = await open({});
       await db.write(
-        spread(30).map((task, i) => ({ op: 'add', task: { ...task, queue: i % 3 ? 'mux' : 'task' } })),
+        endedTasks(30).map((task, i) => ({ op: 'add', task: { ...task, queue: i % 3 ? 'mux' : 'task' } })),
       );
       const query = parseQuery({ queue: 'task', completed: { $ne: null } });
       const dry = await db.remove({ query }, { dryRun: true });
