@@ -15,14 +15,14 @@ import { describeCorners, ofContent } from '../support/suites/corners.js';
 
 const log = createLogger('error', stderrSink('corners'));
 
-describe('what MongoDB refuses', () => {
+describe('queries that MongoDB refuses', () => {
   test.each(REFUSED)('%j', (query) => {
     expect(() => parseQuery(ofContent(query))).toThrow(InvalidQueryError);
   });
 });
 
 describeCorners('a naive evaluator', async () => new NaiveSubject());
-describeCorners('questions as they travel', async () => new WireSubject());
+describeCorners('queries in wire form', async () => new WireSubject());
 describeCorners('memory', async () => new StoreSubject('memory', async () => new MemoryDatabase()));
 describeCorners('a client and a controller', async () => new EmbeddedSubject());
 

@@ -25,7 +25,7 @@ describeTaskDatabase('SQLite', async () => {
   };
 });
 
-test('SQLite takes questions as deep and as wide as the language allows', async () => {
+test('SQLite accepts queries of the maximum depth and width of the language', async () => {
   const location = mkdtempSync(join(tmpdir(), 'ippjs-sqlite-'));
   const db = await SqliteDatabase.open({ location }, createLogger('warn', stderrSink('sqlite')));
   try {
@@ -34,11 +34,11 @@ test('SQLite takes questions as deep and as wide as the language allows', async 
       for (const width of [1, 12, 480]) {
         for (const kind of ['$or', '$nor', '$and']) {
           let query: Dict = { submitted: { $gte: new Date(0) } };
-          // A branch counts, and so does what is in it.
-          const beside = Array.from({ length: Math.min(width, Math.floor(480 / depth)) }, (_, n) =>
+          // The limit counts a branch and its content.
+          const siblings = Array.from({ length: Math.min(width, Math.floor(480 / depth)) }, (_, n) =>
             kind === '$and' ? { queue: { $ne: `q${n}` } } : { queue: `q${n}` },
           );
-          for (let i = 0; i < depth; i++) query = { [kind]: [...beside, query] };
+          for (let i = 0; i < depth; i++) query = { [kind]: [...siblings, query] };
           const matches = kind !== '$nor' || depth % 2 === 0;
           expect(await db.count(parseQuery(query)), `${kind} ${depth} ${width}`).toBe(matches ? 1 : 0);
         }

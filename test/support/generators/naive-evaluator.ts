@@ -1,10 +1,10 @@
-// What a query means, said a second time, in the plainest way: straight from the query object, by lists of values,
-// with JavaScript's own regular expressions. Slow, and nothing here comes from the library under test.
+// An independent, simple evaluator of queries: it evaluates the query object directly, on lists of values, with JavaScript's
+// regular expressions. It is slow and uses no code of the library under test.
 import type { Dict } from '@ipyparallel-js/protocol';
 
 const MISSING = Symbol('missing');
 
-const OLDER: { readonly [name: string]: string } = {
+const ALIASES: { readonly [name: string]: string } = {
   pyin: 'execute_input',
   pyout: 'execute_result',
   pyerr: 'error',
@@ -18,13 +18,13 @@ const isPlain = (value: unknown): value is Plain =>
   value !== null &&
   [Object.prototype, null].includes(Object.getPrototypeOf(value));
 
-/** Whether a record (with Dates) matches a query. */
+/** Whether a record with `Date`s matches a query. */
 export function naivelyMatches(query: Dict, record: Plain): boolean {
-  const whole = Object.fromEntries(
+  const fields = Object.fromEntries(
     Object.entries(record).filter(([key, v]) => v !== null || !MAYBE_MISSING.includes(key)),
   );
-  return matchesQuery(query, whole, (name) =>
-    name.split('.').map((step, i) => (i === 0 ? (OLDER[step] ?? step) : step)),
+  return matchesQuery(query, fields, (name) =>
+    name.split('.').map((step, i) => (i === 0 ? (ALIASES[step] ?? step) : step)),
   );
 }
 
@@ -38,7 +38,7 @@ function matchesQuery(query: Plain, root: unknown, stepsOf: (name: string) => st
   });
 }
 
-/** The values of a field: with the items of a list it ends in, or without. */
+/** Returns the values of a field, with or without the items of a list at its end. */
 type Values = (items: boolean) => unknown[];
 
 function matchesCondition(condition: unknown, values: Values): boolean {
@@ -52,7 +52,7 @@ function matchesOperator(op: string, operand: unknown, all: Plain, values: Value
   const some = (test: (value: unknown) => boolean, items = true): boolean => values(items).some(test);
   const inList = (value: unknown): boolean =>
     (operand as unknown[]).some((item) =>
-      item instanceof RegExp ? finds(item, '', value) : equal(value, item),
+      item instanceof RegExp ? matchesRegex(item, '', value) : equal(value, item),
     );
   switch (op) {
     case '$eq':
@@ -101,11 +101,11 @@ function matchesOperator(op: string, operand: unknown, all: Plain, values: Value
       return some((value) => typesOf(value).some((type) => wanted.includes(type)));
     }
     case '$regex':
-      return some((value) => finds(operand as string | RegExp, (all.$options ?? '') as string, value));
+      return some((value) => matchesRegex(operand as string | RegExp, (all.$options ?? '') as string, value));
     case '$options':
       return true;
     case '$glob':
-      return some((value) => typeof value === 'string' && fits([...(operand as string)], [...value]));
+      return some((value) => typeof value === 'string' && matchesGlob([...(operand as string)], [...value]));
     case '$elemMatch': {
       const first = Object.keys(operand as Plain)[0];
       const ofItem = first?.startsWith('$') === true && !['$and', '$or', '$nor'].includes(first);
@@ -165,9 +165,9 @@ function compare(a: unknown, b: unknown): number {
   if (rank(a) !== rank(b)) return rank(a) - rank(b);
   if (rank(a) === 0) return 0;
   if (typeof a === 'string') return Buffer.compare(Buffer.from(a), Buffer.from(b as string));
-  if (Array.isArray(a)) return inTurn(a, b as unknown[], compare);
+  if (Array.isArray(a)) return compareItems(a, b as unknown[], compare);
   if (isPlain(a))
-    return inTurn(
+    return compareItems(
       Object.entries(a),
       Object.entries(b as Plain),
       ([ak, av], [bk, bv]) => rank(av) - rank(bv) || compare(ak, bk) || compare(av, bv),
@@ -175,7 +175,7 @@ function compare(a: unknown, b: unknown): number {
   return Number(a) - Number(b);
 }
 
-function inTurn<T>(a: readonly T[], b: readonly T[], order: (x: T, y: T) => number): number {
+function compareItems<T>(a: readonly T[], b: readonly T[], order: (x: T, y: T) => number): number {
   for (let i = 0; i < Math.min(a.length, b.length); i++) {
     const difference = order(a[i] as T, b[i] as T);
     if (difference !== 0) return difference;
@@ -183,29 +183,31 @@ function inTurn<T>(a: readonly T[], b: readonly T[], order: (x: T, y: T) => numb
   return a.length - b.length;
 }
 
-function finds(pattern: string | RegExp, options: string, value: unknown): boolean {
+function matchesRegex(pattern: string | RegExp, options: string, value: unknown): boolean {
   if (typeof value !== 'string') return false;
   const source = pattern instanceof RegExp ? pattern.source : pattern;
   const flags = pattern instanceof RegExp && pattern.flags !== '' ? pattern.flags : options;
   const inline = /^\(\?([ims]+)\)/.exec(source);
   const bare = inline === null ? source : source.slice(inline[0].length);
-  // A brace that opens no count is itself; with code points JavaScript wants that said.
+  // A brace that begins no repetition is a literal, which JavaScript's `u` mode requires to be escaped.
   const exact = bare.replace(/(?<![\\dpPx])\{(?!\d)/g, '\\{');
   const all = new Set([...flags, ...(inline?.[1] ?? ''), 'u']);
   return new RegExp(exact, [...all].join('')).test(value);
 }
 
-function fits(pattern: readonly string[], text: readonly string[]): boolean {
+function matchesGlob(pattern: readonly string[], text: readonly string[]): boolean {
   const [head, ...rest] = pattern;
   if (head === undefined) return text.length === 0;
   if (head === '*')
-    return text.length > 0 ? fits(rest, text) || fits(pattern, text.slice(1)) : fits(rest, text);
+    return text.length > 0
+      ? matchesGlob(rest, text) || matchesGlob(pattern, text.slice(1))
+      : matchesGlob(rest, text);
   const [char, ...more] = text;
   if (char === undefined) return false;
   const not = pattern[1] === '!';
   const start = not ? 2 : 1;
   const end = head === '[' ? pattern.indexOf(']', start + 1) : -1;
-  if (end === -1) return (head === '?' || head === char) && fits(rest, more);
+  if (end === -1) return (head === '?' || head === char) && matchesGlob(rest, more);
   const set = pattern.slice(start, end);
   let member = false;
   for (let i = 0; i < set.length; i++) {
@@ -218,5 +220,5 @@ function fits(pattern: readonly string[], text: readonly string[]): boolean {
     if (code >= low && code <= high) member = true;
     if (range) i += 2;
   }
-  return member !== not && fits(pattern.slice(end + 1), more);
+  return member !== not && matchesGlob(pattern.slice(end + 1), more);
 }

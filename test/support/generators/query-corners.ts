@@ -1,11 +1,11 @@
-// Where implementations of MongoDB's language usually err. Each answer is what MongoDB's manual and its matcher say, worked
-// out by hand: https://www.mongodb.com/docs/manual/reference/operator/query/ and .../tutorial/query-for-null-fields/.
+// Corner cases in which implementations of MongoDB's language often err. The expected results follow MongoDB's manual and
+// its matcher, derived by hand: https://www.mongodb.com/docs/manual/reference/operator/query/ and .../tutorial/query-for-null-fields/.
 
-/** Values that records have at `content.v` (undefined: they have none), and which of them each query finds. */
+/** Values of `content.v` (undefined: missing), and the indexes of the values that each query finds. */
 export interface Corner {
   readonly about: string;
   readonly values: readonly unknown[];
-  /** `v` stands for `content.v`. */
+  /** Queries, in which `v` means `content.v`, and the indexes of their matches. */
   readonly finds: readonly (readonly [
     query: { readonly [key: string]: unknown },
     indices: readonly number[],
@@ -17,14 +17,14 @@ export const CORNERS: readonly Corner[] = [
     about: 'null and missing',
     values: [undefined, null, 1, [], [null], [1, null], {}, { b: null }, [{ b: 1 }, {}], 'null'],
     finds: [
-      // Equality with null finds missing fields, and lists that hold a null.
+      // Equality with null matches missing fields, and lists that contain a null.
       [{ v: null }, [0, 1, 4, 5]],
       [{ v: { $ne: null } }, [2, 3, 6, 7, 8, 9]],
       [{ v: { $not: { $eq: null } } }, [2, 3, 6, 7, 8, 9]],
       [{ v: { $in: [null] } }, [0, 1, 4, 5]],
       [{ v: { $nin: [null, 1] } }, [3, 6, 7, 8, 9]],
       [{ v: { $not: { $gt: 0 } } }, [0, 1, 3, 4, 6, 7, 8, 9]],
-      // A null is there; what is missing is not.
+      // A null exists; a missing field does not.
       [{ v: { $exists: false } }, [0]],
       [{ v: { $exists: true } }, [1, 2, 3, 4, 5, 6, 7, 8, 9]],
       [{ v: { $type: 'null' } }, [1, 4, 5]],
@@ -39,7 +39,7 @@ export const CORNERS: readonly Corner[] = [
       [{ v: { $in: [] } }, []],
       [{ v: { $nin: [] } }, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]],
       [{ v: { $elemMatch: { $eq: null } } }, [4, 5]],
-      // A list of no documents has nothing that could lack the key.
+      // In a list without documents no item can lack the key.
       [{ 'v.b': null }, [0, 1, 2, 6, 7, 8, 9]],
       [{ 'v.b': { $ne: null } }, [3, 4, 5]],
       [{ 'v.b': { $exists: false } }, [0, 1, 2, 3, 4, 5, 6, 9]],
@@ -52,13 +52,13 @@ export const CORNERS: readonly Corner[] = [
     finds: [
       [{ v: [1, 2] }, [0, 1, 2]],
       [{ v: { $in: [[1, 2], 1] } }, [0, 1, 2, 3, 4, 5, 8]],
-      // $all of a list asks for the list, or for one that holds it.
+      // $all with a list matches that list, or a list that contains it.
       [{ v: { $all: [[1, 2]] } }, [0, 1, 2]],
       [{ v: { $all: [1, 2] } }, [0, 3, 8]],
       [{ v: { $all: [1] } }, [0, 3, 4, 5, 8]],
       [{ v: { $size: 2 } }, [0, 2, 3, 6]],
       [{ v: { $not: { $size: 2 } } }, [1, 4, 5, 7, 8]],
-      // A number in a path leads to the item itself, not to the items of that.
+      // A number in a path is the item itself, not the items of the item.
       [{ 'v.0': 1 }, [0, 4, 8]],
       [{ 'v.0': [1, 2] }, [1, 2]],
       [{ 'v.0.1': 2 }, [1, 2]],
@@ -66,7 +66,7 @@ export const CORNERS: readonly Corner[] = [
       [{ v: { $elemMatch: { $eq: [1, 2] } } }, [1, 2]],
       [{ v: { $elemMatch: { $gt: 1, $lt: 3 } } }, [0, 3, 8]],
       [{ v: { $elemMatch: { $elemMatch: { $eq: 1 } } } }, [1, 2, 6]],
-      // Whole lists are compared item by item, by type first; so are lists in lists.
+      // Lists, also lists in lists, are compared item by item, first by type.
       [{ v: { $gt: [1, 2] } }, [1, 2, 3, 6, 7, 8]],
       [{ v: { $lt: [1] } }, [7]],
       [{ v: { $ne: 1 } }, [1, 2, 6, 7]],
@@ -89,7 +89,7 @@ export const CORNERS: readonly Corner[] = [
       [1, { a: 1 }],
     ],
     finds: [
-      // Two conditions may be met by two items; $elemMatch wants one item.
+      // Different items may satisfy two conditions; $elemMatch requires one item.
       [{ 'v.a': 1, 'v.b': 1 }, [0, 1, 2, 5]],
       [{ v: { $elemMatch: { a: 1, b: 1 } } }, [1, 5]],
       [{ v: { $elemMatch: { a: { $gt: 2 }, b: null } } }, [3]],
@@ -98,7 +98,7 @@ export const CORNERS: readonly Corner[] = [
       [{ 'v.a': { $elemMatch: { $gt: 2 } } }, [3]],
       [{ 'v.a': { $all: [1, 5] } }, [0, 3]],
       [{ v: { $all: [{ $elemMatch: { a: 1 } }, { $elemMatch: { b: { $gt: 4 } } }] } }, [0]],
-      // Documents are equal with the same keys in the same order.
+      // Documents are equal if they have the same keys in the same order.
       [{ v: { a: 1, b: 1 } }, [1, 2]],
       [{ v: { b: 1, a: 1 } }, [5]],
       [{ v: { $in: [{ a: 1, b: 1 }] } }, [1, 2]],
@@ -114,7 +114,7 @@ export const CORNERS: readonly Corner[] = [
     about: 'numbers',
     values: [5, -5, 5.9, -5.9, '5', [4, 5], 0, -0, 2 ** 53 - 1, 1e21, 1.5e300, 2 ** 60, null],
     finds: [
-      // $mod cuts off what lies past the decimal point, keeps the sign, and leaves out what 64 bits do not hold.
+      // $mod truncates fractions, keeps the sign, and ignores numbers beyond 64 bits.
       [{ v: { $mod: [5, 0] } }, [0, 1, 2, 3, 5, 6, 7]],
       [{ v: { $mod: [4, -1] } }, [1, 3]],
       [{ v: { $mod: [4, 1] } }, [0, 2, 5]],
@@ -123,7 +123,7 @@ export const CORNERS: readonly Corner[] = [
       [{ v: 0 }, [6, 7]],
       [{ v: { $in: [-0] } }, [6, 7]],
       [{ v: { $gte: -0, $lte: 0 } }, [6, 7]],
-      // Order is among values of one type.
+      // Only values of the same type are ordered.
       [{ v: { $gt: 5 } }, [2, 8, 9, 10, 11]],
       [{ v: { $lt: 0 } }, [1, 3]],
       [{ v: 2 ** 60 }, [11]],
@@ -193,7 +193,7 @@ export const CORNERS: readonly Corner[] = [
   },
 ];
 
-/** What MongoDB refuses, and we with it. */
+/** Queries that MongoDB and we refuse. */
 export const REFUSED: readonly { readonly [key: string]: unknown }[] = [
   { $or: [] },
   { $and: [] },

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Subject } from '../generators/differential/subject.js';
 import { CORNERS } from '../generators/query-corners.js';
 
-/** The query about `content.v` instead of `v`. */
+/** Rewrites a query of `v` as a query of `content.v`. */
 export function ofContent(query: { readonly [key: string]: unknown }): Dict {
   const entries = Object.entries(query).map(([key, value]) => {
     if (['$and', '$or', '$nor'].includes(key) && Array.isArray(value))
@@ -21,7 +21,7 @@ export function ofContent(query: { readonly [key: string]: unknown }): Dict {
 const idOf = (index: number): string => `t${String(index).padStart(2, '0')}`;
 
 export function describeCorners(name: string, open: () => Promise<Subject>): void {
-  describe(`corners of the language: ${name}`, () => {
+  describe(`corner cases of the query language: ${name}`, () => {
     let subject: Subject;
     beforeAll(async () => {
       subject = await open();
@@ -46,7 +46,7 @@ export function describeCorners(name: string, open: () => Promise<Subject>): voi
       expect(wrong).toEqual([]);
     });
 
-    test('dates as far as they go, and nulls beside them', async () => {
+    test('the range of dates, and nulls', async () => {
       const at = (completed: string | null, i: number): StoredTask => ({
         ...emptyTask(idOf(i)),
         submitted: '2026-01-01T00:00:00.000000Z',

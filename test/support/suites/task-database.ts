@@ -1,4 +1,4 @@
-// What every Task Database has to do, run on each store by a test of its own:
+// The conformance tests of a Task Database. Each store has a test that runs them:
 //
 //     describeTaskDatabase('sqlite', async () => ({ db: await SqliteDatabase.open(…), dispose: async () => … }));
 import {
@@ -18,7 +18,7 @@ import {
 } from '@ipyparallel-js/protocol/internal';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
-/** An empty store, and what ends it after the test. */
+/** An empty store and the function that closes it after the test. */
 export interface OpenStore {
   readonly db: TaskDatabase;
   readonly dispose: () => Promise<void>;
@@ -26,7 +26,7 @@ export interface OpenStore {
 
 const BASE = Date.UTC(2026, 0, 1);
 
-/** The moment so many microseconds after the first. */
+/** The date `micros` microseconds after BASE. */
 function moment(micros: number): string {
   const date = formatWireDate(new Date(BASE + Math.floor(micros / 1000)));
   return `${date.slice(0, 23)}${String(micros % 1000).padStart(3, '0')}Z`;
@@ -59,7 +59,7 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
     const one = async (msgId: string, keys?: readonly TaskKey[]): Promise<FoundTask | undefined> =>
       (await db.get([msgId], keys)).get(msgId);
 
-    test('gives back what it was given, without buffers unless asked for', async () => {
+    test('returns complete records, with buffers only if requested', async () => {
       const full: StoredTask = {
         msg_id: 'full_1',
         header: { msg_id: 'full_1', date: moment(1), nested: { list: [1, 2.5, null, true, 'x'] } },
@@ -97,7 +97,7 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
       expect(await all(db.find(parseQuery({ queue: 'mux' })))).toEqual([rest]);
     });
 
-    test('keeps an empty record as it is', async () => {
+    test('stores an empty record unchanged', async () => {
       await add(emptyTask('empty'));
       const { buffers, result_buffers, ...rest } = emptyTask('empty');
       expect([buffers, result_buffers]).toEqual([null, null]);
@@ -105,7 +105,7 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
       expect((await one('empty', ['buffers']))?.buffers).toBeNull();
     });
 
-    test('gives pages of JSON, where it has them, that say what the records do', async () => {
+    test('pages of JSON have the content of the records, if the store supports them', async () => {
       if (db.readPage === undefined) return;
       const odd = {
         header: { __x: 1.5, list: [null, 'é😀\\"'] },
@@ -152,7 +152,7 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
       }
     });
 
-    test('applies changes in their order, and none to a task that is not there', async () => {
+    test('applies changes in order, and ignores updates of unknown tasks', async () => {
       await add(task('a', { engine_uuid: 'e1' }));
       await db.write([
         { op: 'update', msgId: 'a', set: { engine_uuid: 'e2', completed: moment(5) } },
@@ -166,7 +166,7 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
       expect(await db.count(parseQuery({}))).toBe(1);
     });
 
-    test('keeps output that came before its request when the request comes', async () => {
+    test('keeps output that arrived before its request', async () => {
       await db.write([
         { op: 'update', msgId: 'a', append: { stdout: 'one ' }, orAdd: true },
         { op: 'update', msgId: 'a', append: { stdout: 'two', stderr: 'bad' }, orAdd: true },
@@ -184,8 +184,8 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
       expect(await db.history()).toEqual(['a']);
     });
 
-    test('takes values with SQL, quotes, operators and __proto__ in them as data', async () => {
-      const nasty = [
+    test('treats values with SQL, quotes, operators and __proto__ as data', async () => {
+      const specialTexts = [
         '\'; DROP TABLE "ipython-tasks"; --',
         '" OR 1=1 --',
         '$ne',
@@ -196,21 +196,23 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
       ];
       const proto = JSON.parse('{"__proto__": {"polluted": true}, "constructor": "c", "a.b": 1}') as Dict;
       await add(
-        ...nasty.map((id, i) => task(id, { client_uuid: id, submitted: moment(i * 1000), content: proto })),
+        ...specialTexts.map((id, i) =>
+          task(id, { client_uuid: id, submitted: moment(i * 1000), content: proto }),
+        ),
       );
-      for (const id of nasty) {
+      for (const id of specialTexts) {
         expect(await ids({ client_uuid: id })).toEqual([id]);
         expect(await ids({ msg_id: { $in: [id] } })).toEqual([id]);
         expect(JSON.stringify((await one(id))?.content)).toBe(JSON.stringify(proto));
       }
-      expect(await ids({ client_uuid: { $nin: nasty } })).toEqual([]);
+      expect(await ids({ client_uuid: { $nin: specialTexts } })).toEqual([]);
       expect(await ids({ client_uuid: { $gte: '\u{1f600}' } })).toEqual([]);
-      expect(await ids({ 'content.constructor': 'c' })).toEqual(nasty);
+      expect(await ids({ 'content.constructor': 'c' })).toEqual(specialTexts);
       expect(({} as Dict)['polluted']).toBeUndefined();
-      expect((await db.remove({ msgIds: nasty })).count).toBe(nasty.length);
+      expect((await db.remove({ msgIds: specialTexts })).count).toBe(specialTexts.length);
     });
 
-    test('has MongoDB’s meaning of nulls, and compares dates at the millisecond', async () => {
+    test('treats nulls as MongoDB does, and compares dates to the millisecond', async () => {
       await add(
         task('unknown', { submitted: null }),
         task('first', { submitted: moment(1_000), completed: moment(2_000) }),
@@ -255,7 +257,7 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
       expect(await db.count(parseQuery({ engine_uuid: 'e2' }))).toBe(2);
     });
 
-    test('goes on after a place, while records come and go', async () => {
+    test('continues after a position while records are added and removed', async () => {
       await add(
         ...Array.from({ length: 20 }, (_, i) => task(`t${i % 10}${i}`, { submitted: moment(i * 400) })),
       );
@@ -276,15 +278,15 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
         await add(task(`late${seen.length}`, { submitted: null }));
       }
       expect(new Set(seen).size).toBe(20);
-      const place = { after: [null, 'late3'], sort: DEFAULT_SORT };
-      expect((await ids({ submitted: null }, place)).every((id) => id > 'late3')).toBe(true);
-      const back = parseSort({ submitted: -1 });
+      const position = { after: [null, 'late3'], sort: DEFAULT_SORT };
+      expect((await ids({ submitted: null }, position)).every((id) => id > 'late3')).toBe(true);
+      const descending = parseSort({ submitted: -1 });
       expect(
-        await ids({ submitted: { $ne: null } }, { sort: back, after: [new Date(BASE + 2), 't44'] }),
+        await ids({ submitted: { $ne: null } }, { sort: descending, after: [new Date(BASE + 2), 't44'] }),
       ).toEqual(expect.arrayContaining(['t00']));
     });
 
-    test('finds thousands of ids at once, and keeps small questions small', async () => {
+    test('finds thousands of ids in one query, and yields chunks of limited size', async () => {
       const many = Array.from({ length: 6_000 }, (_, i) => task(`id${i}`, { submitted: moment(i * 1000) }));
       await db.write(many.map((added) => ({ op: 'add', task: added })));
       const wanted = Array.from({ length: 5_000 }, (_, i) => `id${i * 2}`);
@@ -302,7 +304,7 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
       expect(await db.count(parseQuery({}))).toBe(6_000);
     });
 
-    test('removes by id and by query, and says what a removal would take', async () => {
+    test('removes by id and by query; a dry run reports the same', async () => {
       await add(
         task('a', { completed: moment(1), stdout: 'x'.repeat(10_000), display_data: { a: 1 } }),
         task('b', { completed: moment(2) }),
@@ -322,7 +324,7 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
       expect(await one('a')).toBeUndefined();
     });
 
-    test('answers questions while it writes, and sees what was written before them', async () => {
+    test('a read during writes sees all earlier writes', async () => {
       let written = 0;
       const writing = (async () => {
         for (let i = 0; i < 30; i++) {

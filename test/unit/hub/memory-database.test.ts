@@ -32,7 +32,7 @@ async function ids(db: MemoryDatabase, query: unknown, options = {}): Promise<st
 }
 
 describe('records', () => {
-  test('come back as they were stored, in the order of arrival, without buffers unless asked for', async () => {
+  test('are returned as stored, in the order of arrival, with buffers only if requested', async () => {
     const db = new MemoryDatabase();
     await add(db, task('b', { header: { x: 1 }, buffers: [Buffer.from('in')] }), task('a'));
     const [b, a] = await found(db.find(parseQuery({})));
@@ -45,7 +45,7 @@ describe('records', () => {
     ]);
   });
 
-  test('a change of a record does not reach into one that was handed out', async () => {
+  test('a change does not modify a record that was returned before', async () => {
     const db = new MemoryDatabase();
     await add(db, task('a'));
     const [before] = await found(db.find(parseQuery({})));
@@ -54,7 +54,7 @@ describe('records', () => {
     expect((await db.get(['a'])).get('a')?.completed).toBe(moment(5));
   });
 
-  test('output that came before its request is kept when the request comes', async () => {
+  test('output that arrived before its request is kept', async () => {
     const db = new MemoryDatabase();
     await db.write([
       { op: 'update', msgId: 'a', append: { stdout: 'one ' }, orAdd: true },
@@ -77,7 +77,7 @@ describe('records', () => {
     expect(await db.count(parseQuery({}))).toBe(0);
   });
 
-  test('a small buffer does not keep the batch that it came in', async () => {
+  test('a small buffer does not keep the memory of its batch', async () => {
     const db = new MemoryDatabase();
     const batch = Buffer.alloc(1 << 20, 7);
     await add(db, task('a', { result_buffers: [batch.subarray(10, 20)] }));
@@ -87,7 +87,7 @@ describe('records', () => {
 });
 
 describe('queries', () => {
-  test('compare dates as dates, and have nulls as MongoDB has them', async () => {
+  test('compare dates as dates, and treat nulls as MongoDB does', async () => {
     const db = new MemoryDatabase();
     await add(
       db,
@@ -100,7 +100,7 @@ describe('queries', () => {
     expect(await db.count(parseQuery({ queue: { $in: ['mux', 'task'] } }))).toBe(2);
   });
 
-  test('by msg_id come in the order of arrival', async () => {
+  test('by msg_id return the order of arrival', async () => {
     const db = new MemoryDatabase();
     await add(db, task('z'), task('m'), task('a'));
     expect(await ids(db, { msg_id: { $in: ['a', 'z', 'nobody'] } })).toEqual(['z', 'a']);
@@ -119,7 +119,7 @@ describe('queries', () => {
     expect(await ids(db, {}, { limit: 0 })).toEqual([]);
   });
 
-  test('the default order goes on after a place, whatever comes and goes meanwhile', async () => {
+  test('the default order continues after a position while records are added and removed', async () => {
     const db = new MemoryDatabase({ recordLimit: 100_000 });
     const at = (id: string, ms: number | null) =>
       task(id, { submitted: ms === null ? null : new Date(ms).toISOString(), completed: moment(0) });
@@ -148,7 +148,7 @@ describe('queries', () => {
     for await (const chunk of db.find(parseQuery({}), { sort: DEFAULT_SORT })) {
       const from = seen.length;
       seen.push(...chunk.map(({ msg_id }) => msg_id));
-      // Those before, and every second one of those to come soon.
+      // Some that were read, and every second one of the next.
       await db.remove({ msgIds: Array.from({ length: 300 }, (_, k) => name(from + 2 * k)) });
     }
     expect(new Set(seen).size).toBe(seen.length);
@@ -157,23 +157,23 @@ describe('queries', () => {
     expect(left.filter((id) => !seen.includes(id))).toEqual([]);
   });
 
-  test('of many records let others have their turn', async () => {
+  test('of many records do not block the thread', async () => {
     const db = new MemoryDatabase({ recordLimit: 100_000 });
     await add(
       db,
       ...Array.from({ length: 30_000 }, (_, i) => task(`t${i}`, { content: { n: i, text: 'x'.repeat(50) } })),
     );
     let turns = 0;
-    let going = true;
+    let isCounting = true;
     const count = (): void => {
       turns++;
-      if (going) setImmediate(count);
+      if (isCounting) setImmediate(count);
     };
     setImmediate(count);
     expect(
       await db.count(parseQuery({ 'content.n': { $gte: 15_000 }, 'content.text': { $glob: '*x' } })),
     ).toBe(15_000);
-    going = false;
+    isCounting = false;
     expect(turns).toBeGreaterThan(2);
   });
 
@@ -193,14 +193,14 @@ describe('bounds', () => {
   const done = (msgId: string, fields: Partial<StoredTask> = {}) =>
     task(msgId, { completed: moment(1), ...fields });
 
-  test('past the limit the oldest tenth goes, and is named', async () => {
+  test('beyond the limit the oldest tenth is removed and reported', async () => {
     const db = new MemoryDatabase({ recordLimit: 20 });
     const culled = await add(db, ...Array.from({ length: 21 }, (_, i) => done(`t${i}`)));
     expect(culled).toEqual(['t0', 't1', 't2']);
     expect(await db.count(parseQuery({}))).toBe(18);
   });
 
-  test('a task whose result is to come stays, however many there are', async () => {
+  test('pending tasks are never removed', async () => {
     const db = new MemoryDatabase({ recordLimit: 10 });
     await add(db, ...Array.from({ length: 50 }, (_, i) => task(`open${i}`)));
     expect(await db.count(parseQuery({}))).toBe(50);
@@ -209,7 +209,7 @@ describe('bounds', () => {
     expect(await db.count(parseQuery({}))).toBe(49);
   });
 
-  test('bytes count too: buffers, output and contents', async () => {
+  test('the size limit counts buffers, output and contents', async () => {
     const db = new MemoryDatabase({ sizeLimit: 100_000, cullFraction: 0.05 });
     const big = { result_buffers: [Buffer.alloc(30_000)] };
     expect(await add(db, done('a', big), done('b', big), done('c', big))).toEqual([]);
@@ -218,7 +218,7 @@ describe('bounds', () => {
     expect(culled).toEqual(['b', 'c']);
   });
 
-  test('removal frees what it says, by id and by query', async () => {
+  test('a removal reports the bytes that it frees, by id and by query', async () => {
     const db = new MemoryDatabase();
     await add(db, done('a', { result_buffers: [Buffer.alloc(5000)] }), done('b'), task('open'));
     const byId = await db.remove({ msgIds: ['a', 'nobody'] });
@@ -231,7 +231,7 @@ describe('bounds', () => {
   });
 });
 
-test('without a Task Database everything is accepted and every question fails', async () => {
+test('without a Task Database every write is accepted and every read fails', async () => {
   const db = new NoDatabase();
   await expect(db.write()).resolves.toEqual({ culled: [] });
   await expect(db.remove()).resolves.toMatchObject({ count: 0 });

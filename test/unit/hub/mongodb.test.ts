@@ -1,4 +1,4 @@
-// What of the MongoDB store needs no server.
+// The parts of the MongoDB store that need no server.
 import {
   compileQuery,
   emptyTask,
@@ -23,7 +23,7 @@ const ferret = { ...mongo, name: 'FerretDB', supportsFullQueries: false, maxList
 const compile = (query: unknown, traits = mongo) => compileQuery(parseQuery(query), traits);
 
 describe('patterns for MongoDB', () => {
-  test('a glob means what it means to Python', () => {
+  test('a glob has the same meaning as in Python', () => {
     expect(regexOfGlob('a*b?')).toBe('^a(?s:.*)b(?s:.)\\z');
     expect(regexOfGlob('x.y')).toBe('^x\\x{2e}y\\z');
     expect(regexOfGlob('[!a-c]')).toBe('^[^\\x{61}-\\x{63}]\\z');
@@ -32,7 +32,7 @@ describe('patterns for MongoDB', () => {
     expect(regexOfGlob('[')).toBe('^\\x{5b}\\z');
   });
 
-  test('what a backtracking matcher could be long about stays here', () => {
+  test('patterns that a backtracking matcher may need long for are not sent', () => {
     expect(regexOfGlob('*a*b*c*d*')).toBeUndefined();
     expect(regexOfGlob('x'.repeat(40_000))).toBeUndefined();
     for (const pattern of ['(a+)+b', 'a|b', '\\d', 'a$', '(?i)a', 'a.*b.*c.*d', 'é', '[z-a]', '\\bx', 'a{3}'])
@@ -44,7 +44,7 @@ describe('patterns for MongoDB', () => {
 });
 
 describe('a query for MongoDB', () => {
-  test('is relayed as a whole', () => {
+  test('is compiled completely', () => {
     expect(
       compile({
         $or: [{ queue: 'mux' }, { 'content.n': { $gt: 3, $mod: [2, 1] } }],
@@ -63,7 +63,7 @@ describe('a query for MongoDB', () => {
     });
   });
 
-  test('is finished here where a server cannot be trusted, and never asks for less than it matches', () => {
+  test('has a residual where the server is not exact, and its filter accepts every match', () => {
     const { filter, residual } = compile({ queue: 'mux', stdout: { $regex: '(a|b)+' } });
     expect(filter).toEqual({ queue: { $eq: 'mux' } });
     expect(residual).toBeDefined();
@@ -74,14 +74,14 @@ describe('a query for MongoDB', () => {
       residual: expect.anything(),
     });
     expect(compile({ label: 'x' }, ferret)).toEqual({ filter: { label: { $eq: 'x' } }, residual: undefined });
-    const outside = compileQuery(parseQuery({ stdout: 'x' }), mongo, new Set(['stdout'] as const));
-    expect(outside).toEqual({
+    const external = compileQuery(parseQuery({ stdout: 'x' }), mongo, new Set(['stdout'] as const));
+    expect(external).toEqual({
       filter: { $or: [{ stdout: { $eq: 'x' } }, { 'ipyparallel_js.outside.stdout': { $exists: true } }] },
       residual: expect.anything(),
     });
   });
 
-  test('holds no value that could be taken for an operator', () => {
+  test('contains no value that the server could interpret as an operator', () => {
     expect(compile({ 'content.$where': 1 })).toMatchObject({ filter: {} });
   });
 });
@@ -102,7 +102,7 @@ describe('options', () => {
     expect(parseCommandLine(argv).options.db).toEqual(db);
   });
 
-  test('the server is that of MONGODB_URI when none is named', () => {
+  test('MONGODB_URI is the default of the server', () => {
     const env = { MONGODB_URI: 'mongodb://elsewhere', HOME: '/' };
     expect(resolveControllerOptions({ db: 'mongodb' }, env).db).toEqual({
       type: 'mongodb',
@@ -112,12 +112,12 @@ describe('options', () => {
     expect(resolveControllerOptions({ db }, env).db).toEqual(db);
   });
 
-  test('passwords are not told', () => {
+  test('passwords are removed from URIs', () => {
     expect(withoutPassword('mongodb://me:p@ss@host:1/?x=y')).toBe('mongodb://***@host:1/?x=y');
     expect(withoutPassword('mongodb://host')).toBe('mongodb://host');
   });
 
-  test('without the driver it is said what to install', async () => {
+  test('without the driver the error states what to install', async () => {
     const missing = Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' });
     await expect(loadDriver(() => Promise.reject(missing))).rejects.toMatchObject({
       code: 'MISSING_DRIVER',
@@ -126,7 +126,7 @@ describe('options', () => {
   });
 });
 
-test('what waits for a server is bounded, and what does not fit is told', async () => {
+test('the number of queued changes is limited, and lost changes are logged', async () => {
   const log: string[] = [];
   const written: TaskChange[] = [];
   let down = true;

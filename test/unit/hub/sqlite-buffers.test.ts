@@ -22,12 +22,12 @@ const PICKLED: { readonly [protocol: number]: string } = {
 
 const plain = (buffers: readonly Uint8Array[]): Buffer[] => buffers.map((buffer) => Buffer.from(buffer));
 
-describe('buffers as ipyparallel’s SQLiteDB keeps them', () => {
-  test.each(Object.entries(PICKLED))('read from protocol %s', (_protocol, text) => {
+describe('buffers as ipyparallel’s SQLiteDB stores them', () => {
+  test.each(Object.entries(PICKLED))('are read from protocol %s', (_protocol, text) => {
     expect(plain(decodeBuffers(hex(text)))).toEqual(BUFFERS);
   });
 
-  test('come back from what was written', () => {
+  test('are decoded as they were encoded', () => {
     for (const buffers of [[], [Buffer.alloc(0)], BUFFERS, [Buffer.alloc(255, 1), Buffer.alloc(70_000, 2)]]) {
       expect(plain(decodeBuffers(encodeBuffers(buffers)))).toEqual(buffers);
     }
@@ -40,12 +40,12 @@ describe('buffers as ipyparallel’s SQLiteDB keeps them', () => {
   test.each([
     ['a dict', '8005950a000000000000007d948c0161944b01732e'],
     ['a list with a text', '8005950d000000000000005d9428430161948c016294652e'],
-    ['nothing', ''],
-    ['half of one', PICKLED[5]?.slice(0, 100) ?? ''],
+    ['an empty cell', ''],
+    ['a truncated pickle', PICKLED[5]?.slice(0, 100) ?? ''],
     ['a length beyond the end', '80045d28428fffffff652e'],
     ['a length beyond all numbers', '80045d288effffffffffffffff652e'],
     ['a name to be imported', '80045d288c026f73948c0673797374656d9493652e'],
-  ])('refuse %s', (_name, text) => {
+  ])('are not read from %s', (_name, text) => {
     expect(() => decodeBuffers(hex(text))).toThrow();
   });
 });

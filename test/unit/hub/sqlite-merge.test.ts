@@ -26,7 +26,7 @@ async function outcome(changes: readonly TaskChange[]): Promise<unknown> {
   return (await db.get(['a'])).get('a');
 }
 
-test('two changes that are made one do the same', async () => {
+test('a merged change has the effect of both changes', async () => {
   let merged = 0;
   for (const before of BEFORE) {
     for (const earlier of CHANGES) {

@@ -7,7 +7,7 @@ import { expect, it } from 'vitest';
 import { generateQuestion } from '../../support/generators/differential/generate-questions.js';
 import { generateTasks } from '../../support/generators/differential/generate-tasks.js';
 import { recordsOf } from '../../support/generators/differential/reference.js';
-import { smallerValues } from '../../support/generators/differential/shrink.js';
+import { reduceValue } from '../../support/generators/differential/shrink.js';
 import { naivelyMatches } from '../../support/generators/naive-evaluator.js';
 import { Random } from '../../support/generators/operator-queries.js';
 
@@ -44,7 +44,7 @@ function forAll(
       let worst: unknown = query;
       for (let smaller: unknown = query; smaller !== undefined; ) {
         worst = smaller;
-        smaller = [...smallerValues(worst)].find((candidate) => failure(candidate) !== undefined);
+        smaller = [...reduceValue(worst)].find((candidate) => failure(candidate) !== undefined);
       }
       expect.fail(`QUERY_SEED=${seed}: ${JSON.stringify(worst, readable)}: ${failure(worst)}`);
     }

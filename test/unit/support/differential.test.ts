@@ -14,7 +14,7 @@ const SEED = 20_260_101;
 /** Answers as the reference does, but for one thing. */
 class WrongSubject implements Subject {
   readonly name = 'a wrong store';
-  readonly atOnce = 1;
+  readonly concurrency = 1;
   readonly #wrong: (
     ids: readonly string[],
     question: Question,

@@ -1,4 +1,4 @@
-// Our controller with a SQLite file behind our client as a subject: the file is filled before it starts.
+// Subject: our client with our controller, whose SQLite file is filled before it starts.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import type { Question, Subject } from './subject.js';
 
 export class EmbeddedSubject implements Subject {
   readonly name = 'our client over our controller with sqlite';
-  readonly atOnce = 8;
+  readonly concurrency = 8;
   #open = new Closing();
   #client: Client | undefined;
 

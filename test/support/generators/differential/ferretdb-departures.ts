@@ -1,16 +1,16 @@
-// Where FerretDB 1.24 departs from what MongoDB's documentation says, by kind. A generated question that it answers
-// otherwise counts here only if it has what the kind names; any other such question is a difference and fails the test.
+// The kinds of questions on which FerretDB 1.24 departs from MongoDB's documentation. A wrong result counts as a departure
+// only if its question is of such a kind. Any other wrong result fails the test.
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
 
-/** A question that FerretDB answered otherwise. */
+/** A question to which FerretDB gave a wrong result. */
 export interface Departing {
-  /** In MongoDB's words. */
+  /** The query in MongoDB's language. */
   readonly query: Dict;
-  /** The records asked about. */
+  /** The stored records. */
   readonly tasks: readonly StoredTask[];
-  /** What it said, if it refused the question. */
+  /** The error message, if FerretDB refused the question. */
   readonly refusal: string | undefined;
 }
 
@@ -18,7 +18,7 @@ interface Test {
   readonly path: string;
   readonly operator: string;
   readonly operand: unknown;
-  /** What stands beside the operator in the same object, and before it. */
+  /** The keys of the object that contains the operator. */
   readonly siblings: readonly string[];
 }
 
@@ -29,7 +29,7 @@ interface Departure {
 
 const DEPARTURES: readonly Departure[] = [
   {
-    kind: '$elemMatch with a query on the fields of items is refused: it takes the names for operators',
+    kind: '$elemMatch with a query on fields of items is refused, because FerretDB reads the names as operators',
     applies: (tests, { refusal = '' }) =>
       /unknown operator/.test(refusal) &&
       tests.some(({ operator, operand }) => operator === '$elemMatch' && !startsWithOperator(operand)),
@@ -39,13 +39,13 @@ const DEPARTURES: readonly Departure[] = [
     applies: (_, { refusal = '' }) => /\$elemMatch: support for \$\w+ not implemented/.test(refusal),
   },
   {
-    kind: '$options beside a second regular expression with flags of its own is refused',
+    kind: '$options together with a second regular expression with flags is refused',
     applies: (tests, { refusal = '' }) =>
       /options set in both \$regex and \$options/.test(refusal) &&
       tests.some(({ operand }) => operand instanceof RegExp),
   },
   {
-    kind: 'operators beside $eq or $ne of a document are not looked at',
+    kind: 'operators next to $eq or $ne of a document are ignored',
     applies: (tests) =>
       tests.some(
         ({ operator, operand, siblings }) =>
@@ -60,35 +60,35 @@ const DEPARTURES: readonly Departure[] = [
       ),
   },
   {
-    kind: 'equality with a document does not look at the items of a list',
+    kind: 'equality with a document ignores the items of a list',
     applies: (tests) =>
       tests.some(({ path, operand }) => path.includes('.') && (isDict(operand) || holdsDict(operand))),
   },
   {
-    kind: '$mod does not look at the items of a list',
+    kind: '$mod ignores the items of a list',
     applies: (tests) => tests.some(({ path, operator }) => operator === '$mod' && path.includes('.')),
   },
   {
-    kind: '$type with a list wants every type of it, not one',
+    kind: '$type with a list requires all of its types instead of one',
     applies: (tests) =>
       tests.some(
         ({ operator, operand }) => operator === '$type' && Array.isArray(operand) && operand.length > 1,
       ),
   },
   {
-    kind: 'a path through a list without documents leads to null, not to nothing',
+    kind: 'a path through a list without documents is null instead of missing',
     applies: (tests, { tasks }) =>
       tests.some(({ path }) => tasks.some((task) => meetsList(task, path.split('.')))),
   },
 ];
 
-/** The kind of departure that a question has run into; undefined if it is none of those that are known. */
+/** Returns the known kind of departure of a question, or undefined. */
 export function ferretDeparture(departing: Departing): string | undefined {
   const tests = [...testsIn(departing.query)];
   return DEPARTURES.find(({ applies }) => applies(tests, departing))?.kind;
 }
 
-/** What FerretDB 1 can store: no list in a list. An inner list is replaced by its length. */
+/** Replaces each list in a list by its length, because FerretDB 1 cannot store lists in lists. */
 export function storableInFerret(task: StoredTask): StoredTask {
   const entries = Object.entries(task).map(([key, value]) => [
     key,
@@ -136,7 +136,7 @@ function holdsDict(value: unknown): boolean {
   return Array.isArray(value) && value.some(isDict);
 }
 
-/** Whether a list stands on the way to the end of a path. */
+/** Whether a path leads through a list. */
 function meetsList(value: unknown, path: readonly string[]): boolean {
   const [step, ...rest] = path;
   if (step === undefined) return false;

@@ -1,4 +1,4 @@
-// Random questions about given records, with every operator of the language.
+// Generates random questions about given records, with every operator of the language.
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
@@ -101,27 +101,27 @@ const GLOBS = [
   ],
 ] as const;
 
-// Two names of one operator cannot stand in one object where only one of the names is known.
+// Two names of one operator cannot be in the same object, because some subjects know only one of them.
 const TWINS: { readonly [operator: string]: string } = {
   ...{ $ge: '$gt', $gt: '$ge', $le: '$lt', $lt: '$le', $glob: '$regex', $regex: '$glob' },
 };
 
-/** What operators a field can be asked with. */
-interface Can {
+/** The operators for a field. */
+interface OperatorChoice {
   readonly pattern?: () => string;
   readonly glob?: () => string;
-  /** Whether those of lists and numbers are among them. */
-  readonly anything?: boolean;
-  /** Those that may find something. */
-  readonly apt?: readonly string[] | undefined;
+  /** Whether operators of lists and numbers are possible. */
+  readonly allOperators?: boolean;
+  /** Operators that are likely to match. */
+  readonly likely?: readonly string[] | undefined;
 }
 
 type Operators = { [operator: string]: unknown };
 
-/** `i` counts the questions about these records: some that chance seldom asks come by it. */
+/** `i` is the number of the question; every 200th one is of a kind that random choice seldom generates. */
 export function generateQuestion(random: Random, tasks: readonly StoredTask[], i = 0): Question {
-  if (i % 200 === 17) return { query: new Questions(random, tasks).longList() };
-  const query = new Questions(random, tasks).query(random.pick([0, 0, 0, 1, 1, 2, 3]));
+  if (i % 200 === 17) return { query: new QuestionGenerator(random, tasks).longList() };
+  const query = new QuestionGenerator(random, tasks).query(random.pick([0, 0, 0, 1, 1, 2, 3]));
   if (random.next() < 0.75) return { query };
   const sort = random.next() < 0.7 ? generateSort(random) : undefined;
   const paged = random.next() < 0.7;
@@ -146,7 +146,7 @@ function generateSort(random: Random): [string, 1 | -1][] {
   return [...names];
 }
 
-class Questions {
+class QuestionGenerator {
   readonly #random: Random;
   readonly #tasks: readonly StoredTask[];
 
@@ -157,7 +157,7 @@ class Questions {
 
   query(depth: number): Dict {
     const query: Operators = {};
-    // What must all hold soon holds for no record; most questions are to have an answer.
+    // Few conditions, because most questions should have matches.
     const sizes = depth > 0 ? [0, 0, 0, 0, 1, 1, 2] : [0, 1, 1, 1, 1, 1, 1, 2, 2, 3];
     for (let n = this.#random.pick(sizes); n > 0; n--) {
       const [name, condition] = this.#condition();
@@ -171,7 +171,7 @@ class Questions {
     return query;
   }
 
-  /** 5,000 values, most of which no record has. */
+  /** A list of 5,000 values, most of which no record has. */
   longList(): Dict {
     const random = this.#random;
     const key = random.pick([...TEXT_KEYS, ...DATE_KEYS]);
@@ -197,7 +197,7 @@ class Questions {
     return this.#path();
   }
 
-  /** The value of a column in some record. */
+  /** Returns the value of a column in a random record. */
   #stored(key: string): unknown {
     const task: StoredTask | undefined = this.#random.pick(this.#tasks);
     return task?.[(ALIASES[key] ?? key) as keyof StoredTask] ?? null;
@@ -261,14 +261,14 @@ class Questions {
     const column = random.pick(DICT_KEYS);
     const steps: string[] = [column];
     let stored = this.#stored(column);
-    // Mostly a path that some record has; else one that may be anywhere.
+    // Usually a path that a record has, else a random one.
     for (let n = random.pick([1, 1, 1, 2, 2, 3]); n > 0; n--) {
       const known = typeof stored === 'object' && stored !== null ? Object.keys(stored) : [];
       const step: string =
         known.length > 0 && random.next() < 0.8 ? random.pick(known) : random.pick(INNER_KEYS);
-      // Through a list the path may name an item or leave the number out.
+      // In a list, the path may contain or omit the index of the item.
       if (!Array.isArray(stored) || steps.length === 1 || random.next() < 0.5) steps.push(step);
-      stored = own(stored, step);
+      stored = ownValue(stored, step);
     }
     const value = (): unknown => {
       const roll = random.next();
@@ -285,31 +285,45 @@ class Questions {
     if (random.next() < 0.15 && !(isDict(plain) && Object.keys(plain).length === 0)) return [name, plain];
     const pattern = (): string => random.pick(PATTERNS);
     const glob = (): string => random.pick(GLOBS);
-    return [name, this.#operators(value, (i) => i, { pattern, glob, anything: true, apt: aptFor(stored) })];
+    return [
+      name,
+      this.#operators(value, (i) => i, {
+        pattern,
+        glob,
+        allOperators: true,
+        likely: likelyOperators(stored),
+      }),
+    ];
   }
 
-  #operators(value: () => unknown, filler: (i: number) => unknown, can: Can, depth = 2): Operators | RegExp {
+  #operators(
+    value: () => unknown,
+    filler: (i: number) => unknown,
+    choice: OperatorChoice,
+    depth = 2,
+  ): Operators | RegExp {
     const random = this.#random;
     const operators: Operators = {};
-    if (depth === 2 && can.pattern !== undefined && random.next() < 0.03)
-      return regExp(can.pattern(), random);
+    if (depth === 2 && choice.pattern !== undefined && random.next() < 0.03)
+      return regExp(choice.pattern(), random);
     for (let n = random.pick([1, 1, 1, 1, 1, 1, 2, 2, 3]); n > 0; n--) {
-      const apt = can.apt !== undefined && random.next() < 0.5 ? random.pick(can.apt) : undefined;
+      const likely =
+        choice.likely !== undefined && random.next() < 0.5 ? random.pick(choice.likely) : undefined;
       const usual = random.pick([
         ...['$eq', '$ne', '$gt', '$gte', '$lt', '$lte', '$in', '$nin'],
         ...['$eq', '$ne', '$gt', '$gte', '$lt', '$lte', '$in', '$nin'],
         ...['$ge', '$le', '$exists', '$type', '$all'],
         ...(depth > 0 ? ['$not', '$not'] : []),
-        ...(can.pattern ? ['$regex', '$regex', '$regex'] : []),
-        ...(can.glob ? ['$glob', '$glob'] : []),
-        ...(can.anything
+        ...(choice.pattern ? ['$regex', '$regex', '$regex'] : []),
+        ...(choice.glob ? ['$glob', '$glob'] : []),
+        ...(choice.allOperators
           ? ['$exists', '$type', '$all', '$size', '$size', '$mod', '$mod', '$elemMatch', '$elemMatch']
           : []),
       ]);
-      const operator = apt ?? usual;
+      const operator = likely ?? usual;
       const twin = TWINS[operator];
       if (twin !== undefined && Object.hasOwn(operators, twin)) continue;
-      operators[operator] = this.#operand(operator, value, filler, can, depth);
+      operators[operator] = this.#operand(operator, value, filler, choice, depth);
       if (operator === '$regex') {
         const flags = random.pick(FLAGS);
         if (flags !== '') operators['$options'] = flags;
@@ -322,7 +336,7 @@ class Questions {
     operator: string,
     value: () => unknown,
     filler: (i: number) => unknown,
-    can: Can,
+    choice: OperatorChoice,
     depth: number,
   ): unknown {
     const random = this.#random;
@@ -349,15 +363,15 @@ class Questions {
       case '$mod':
         return [random.pick([1, 2, 3, 5, 10, -3]), random.pick([0, 0, 1, 2, -1])];
       case '$regex':
-        return can.pattern?.() ?? '';
+        return choice.pattern?.() ?? '';
       case '$glob':
-        return can.glob?.() ?? '';
+        return choice.glob?.() ?? '';
       case '$not':
-        if (can.pattern !== undefined && random.next() < 0.15) return regExp(can.pattern(), random);
-        return this.#operators(value, filler, can, depth - 1);
+        if (choice.pattern !== undefined && random.next() < 0.15) return regExp(choice.pattern(), random);
+        return this.#operators(value, filler, choice, depth - 1);
       case '$elemMatch':
         return random.next() < 0.5
-          ? this.#operators(value, filler, can, Math.min(depth, 1))
+          ? this.#operators(value, filler, choice, Math.min(depth, 1))
           : this.#element();
       default:
         return value();
@@ -373,22 +387,22 @@ class Questions {
         this.#operators(
           () => randomScalar(random),
           (i) => i,
-          { anything: true },
+          { allOperators: true },
           1,
         );
       return [random.pick(INNER_KEYS), plain ?? operators()] as const;
     });
-    // Not by assignment: `__proto__` is among the keys.
+    // Not by assignment, because `__proto__` is one of the keys.
     return Object.fromEntries(conditions);
   }
 }
 
-function own(value: unknown, step: string): unknown {
+function ownValue(value: unknown, step: string): unknown {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
   return (value as Dict)[step];
 }
 
-/** In a query a key that begins with a dollar sign is an operator. */
+/** Removes keys that begin with a dollar sign, which are operators in a query. */
 function withoutDollars(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutDollars);
   if (!isDict(value)) return value;
@@ -396,13 +410,13 @@ function withoutDollars(value: unknown): unknown {
   return Object.fromEntries(entries.map(([key, item]) => [key, withoutDollars(item)]));
 }
 
-/** A beginning of a text, in whole characters. */
+/** Returns a random prefix of a text, in complete code points. */
 function prefix(text: string, random: Random): string {
   const chars = Array.from(text);
   return chars.slice(0, random.below(chars.length + 1)).join('');
 }
 
-/** The pattern as JavaScript has it, if JavaScript can read it. */
+/** Returns the pattern as a RegExp, or a fixed one if JavaScript cannot parse it. */
 function regExp(pattern: string, random: Random): RegExp {
   try {
     return new RegExp(pattern, random.pick(FLAGS));
@@ -411,8 +425,8 @@ function regExp(pattern: string, random: Random): RegExp {
   }
 }
 
-/** The operators that are about a value like this one. */
-function aptFor(value: unknown): readonly string[] | undefined {
+/** Returns the operators that apply to a value of this type. */
+function likelyOperators(value: unknown): readonly string[] | undefined {
   if (Array.isArray(value))
     return ['$size', '$size', '$all', '$elemMatch', '$elemMatch', '$in', '$eq', '$type'];
   if (typeof value === 'number') return ['$mod', '$gt', '$gte', '$lt', '$lte', '$in', '$nin', '$type'];

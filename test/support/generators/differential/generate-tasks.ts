@@ -1,9 +1,9 @@
-// Random records, in the form in which stores keep them: what real tasks look like, and what is hard to compare.
+// Generates random records in stored form: realistic tasks and values that are hard to compare.
 import { emptyTask, type StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import type { Random } from '../operator-queries.js';
 
-/** Texts that are easily confused by case, order, patterns, quoting or type. */
+/** Texts that errors in case, order, patterns, quoting or types would confuse. */
 export const TEXTS = [
   'a',
   'A',
@@ -70,22 +70,22 @@ const NUMBERS = [
   ...[0.1, 0.5, 1.5, -2.5, 12.5, 1e-7, 2 ** 31 - 1, 2 ** 31, -(2 ** 31), 2 ** 53 - 1, 1e21, 1.5e300],
 ] as const;
 
-/** Keys inside dicts; few, so that paths meet something. */
+/** Keys in dicts. There are few, so that paths often match. */
 export const INNER_KEYS = ['a', 'b', 'status', 'n', '0', '1', 'it’s', 'a b', '__proto__', '日'] as const;
 
 const SESSIONS = ['5e55', '5E55', 'session-é', '12', "o'hara", '100%_'];
 const ENGINES = ['', 'engine-0', 'engine-1', 'Engine-1', '😀-engine'];
 
-/** All dates lie near this moment. */
+/** All dates are near this one. */
 export const BASE = Date.UTC(2026, 0, 15, 10, 0, 0, 500);
 
-/** Microseconds from {@link BASE}; neighbours by one microsecond and by one millisecond are common. */
+/** Distances from {@link BASE} in microseconds. Differences of 1 µs and 1 ms are frequent. */
 const STEPS = [
   ...[0, 1, 2, 499, 999, 1_000, 1_001, 1_999, 2_000, -1, -999, -1_000, -1_001],
   ...[500_000, 499_999, 1_000_000, 60_000_000, 3_600_000_000, -86_400_000_000],
 ];
 
-/** A moment as Python writes it: no fraction where there is none. */
+/** Formats a date as Python does: without a fraction if it is 0. */
 function dateText(micros: number): string {
   const ms = BASE + Math.floor(micros / 1_000);
   const rest = ((micros % 1_000) + 1_000) % 1_000;
@@ -108,13 +108,13 @@ export function randomScalar(random: Random): unknown {
   return null;
 }
 
-/** A value as JSON has it, lists and dicts included. */
+/** Returns a random JSON value, possibly a list or dict. */
 export function randomValue(random: Random, depth: number): unknown {
   const roll = random.next();
   if (depth <= 0 || roll < 0.5) return randomScalar(random);
   if (roll < 0.75) {
     const length = random.pick([0, 0, 1, 1, 2, 2, 3, 4]);
-    // Lists of one kind of thing are what real data has; mixed ones are what goes wrong.
+    // Real data has lists of one type; mixed lists reveal errors.
     if (random.next() < 0.4) return Array.from({ length }, () => random.pick(NUMBERS));
     return Array.from({ length }, () => randomValue(random, depth - 1));
   }
@@ -129,7 +129,7 @@ export function randomDict(random: Random, depth: number): Dict {
   return Object.fromEntries(entries);
 }
 
-/** Records in order of arrival, which is not that of submission. */
+/** Generates records in the order of arrival, which differs from the order of submission. */
 export function generateTasks(random: Random, count: number): StoredTask[] {
   const ids = Array.from({ length: count }, (_, i) => `${random.pick(SESSIONS)}_${i}`);
   return ids.map((id) => generateTask(random, id, ids));
@@ -142,7 +142,7 @@ function generateTask(random: Random, id: string, ids: readonly string[]): Store
   const dict = () => randomDict(random, 3);
   const buffers = () =>
     Array.from({ length: 1 + random.below(2) }, () => Uint8Array.from([random.below(256), 0, 255]));
-  // Output whose request the hub never saw leaves a record of nothing but that.
+  // A record of output whose request never arrived.
   if (random.next() < 0.05) return { ...emptyTask(id), stdout: text(), stderr: random.pick(['', text()]) };
   const submitted = maybe(0.93, date);
   return {

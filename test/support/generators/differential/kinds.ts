@@ -1,10 +1,10 @@
-// What a question, asked about given records, puts to the test: so that a run can say how often each kind was met.
+// Classifies questions about given records, so that a run can report how often it tested each kind.
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
 import type { Question } from './subject.js';
 
-/** Every kind that a whole run must have met. */
+/** All kinds that a complete run must contain. */
 export const KINDS: readonly string[] = [
   ...['$eq', '$ne', '$gt', '$gte', '$ge', '$lt', '$lte', '$le', '$in', '$nin', '$exists', '$mod', '$all'],
   ...['$regex', '$options', '$not', '$and', '$or', '$nor', '$size', '$type', '$elemMatch', '$glob'],
@@ -35,10 +35,10 @@ export const KINDS: readonly string[] = [
 const DATES = ['submitted', 'started', 'completed', 'received'] as const;
 const OLDER = /^(pyin|pyout|pyerr)(\.|$)/;
 
-/** What can be said of the records beforehand. */
+/** The records and their dates, prepared for the classification of questions. */
 export interface RecordKinds {
   readonly tasks: readonly StoredTask[];
-  /** Microseconds, by column. */
+  /** Dates in microseconds, by column. */
   readonly moments: ReadonlyMap<string, ReadonlySet<number>>;
 }
 
@@ -50,23 +50,23 @@ export function kindsOfRecords(tasks: readonly StoredTask[]): RecordKinds {
   return { tasks, moments: new Map(moments) };
 }
 
-/** The kinds that a question is of, each once. */
+/** Returns the kinds of a question. */
 export function kindsOf({ query, sort, skip, limit }: Question, records: RecordKinds): ReadonlySet<string> {
   const kinds = new Set<string>();
   if (sort !== undefined) kinds.add('a sort');
   if (sort?.some(([name]) => name.includes('.'))) kinds.add('a sort by a path');
   if (skip !== undefined) kinds.add('skip');
   if (limit !== undefined) kinds.add('limit');
-  ofQuery(query, 0, kinds, records);
+  addQueryKinds(query, 0, kinds, records);
   return kinds;
 }
 
-function ofQuery(query: Dict, depth: number, kinds: Set<string>, records: RecordKinds): void {
+function addQueryKinds(query: Dict, depth: number, kinds: Set<string>, records: RecordKinds): void {
   if (depth >= 3) kinds.add('three levels of sub-queries');
   for (const [name, condition] of Object.entries(query)) {
     if (name.startsWith('$') && Array.isArray(condition)) {
       kinds.add(name);
-      for (const branch of condition) ofQuery(branch as Dict, depth + 1, kinds, records);
+      for (const branch of condition) addQueryKinds(branch as Dict, depth + 1, kinds, records);
       continue;
     }
     if (OLDER.test(name)) kinds.add('an older name of a key');
@@ -76,55 +76,55 @@ function ofQuery(query: Dict, depth: number, kinds: Set<string>, records: Record
       if (having === 0) kinds.add('a key that no record has');
       else if (having < records.tasks.length) kinds.add('a key that some records lack');
     }
-    ofCondition(name, condition, kinds, records);
+    addConditionKinds(name, condition, kinds, records);
   }
 }
 
-function ofCondition(name: string, condition: unknown, kinds: Set<string>, records: RecordKinds): void {
+function addConditionKinds(name: string, condition: unknown, kinds: Set<string>, records: RecordKinds): void {
   if (condition instanceof RegExp) {
     kinds.add('a RegExp');
-    ofPattern(condition.source, kinds);
+    addPatternKinds(condition.source, kinds);
     return;
   }
   if (!isDict(condition) || !Object.keys(condition).some((key) => key.startsWith('$'))) {
     kinds.add('a plain value');
-    ofValue(name, condition, kinds, records);
+    addValueKinds(name, condition, kinds, records);
     return;
   }
   for (const [operator, operand] of Object.entries(condition)) {
     kinds.add(operator);
-    if (operator === '$regex' || operator === '$glob') ofPattern(String(operand), kinds);
-    else if (operator === '$not') ofCondition(name, operand, kinds, records);
+    if (operator === '$regex' || operator === '$glob') addPatternKinds(String(operand), kinds);
+    else if (operator === '$not') addConditionKinds(name, operand, kinds, records);
     else if (operator === '$elemMatch' && isDict(operand)) {
-      if (Object.keys(operand)[0]?.startsWith('$')) ofCondition(name, operand, kinds, records);
-      else ofQuery(operand, 0, kinds, records);
+      if (Object.keys(operand)[0]?.startsWith('$')) addConditionKinds(name, operand, kinds, records);
+      else addQueryKinds(operand, 0, kinds, records);
     } else if ((operator === '$in' || operator === '$nin' || operator === '$all') && Array.isArray(operand)) {
       if (operand.length === 0) kinds.add('an empty list');
       if (operand.length >= 5000) kinds.add('a list of 5,000 values');
-      for (const item of operand.slice(0, 10)) ofValue(name, item, kinds, records);
+      for (const item of operand.slice(0, 10)) addValueKinds(name, item, kinds, records);
     } else if (!['$type', '$options', '$exists', '$size', '$mod'].includes(operator))
-      ofValue(name, operand, kinds, records);
+      addValueKinds(name, operand, kinds, records);
   }
 }
 
-function ofValue(name: string, value: unknown, kinds: Set<string>, records: RecordKinds): void {
+function addValueKinds(name: string, value: unknown, kinds: Set<string>, records: RecordKinds): void {
   if (value === null) kinds.add('null');
-  else if (value instanceof Date) ofDate(name, value.getTime(), kinds, records);
+  else if (value instanceof Date) addDateKinds(name, value.getTime(), kinds, records);
   else if (typeof value === 'string') {
-    ofText(value, kinds);
+    addTextKinds(value, kinds);
     if (/[\\^$.*+?()[\]{}|]/.test(value)) kinds.add('metacharacters of patterns in a value');
     if (/^[ -]?\d+(\.\d+|e\d+)?$/.test(value)) kinds.add('a number as text');
-  } else if (Array.isArray(value)) for (const item of value) ofValue(name, item, kinds, records);
+  } else if (Array.isArray(value)) for (const item of value) addValueKinds(name, item, kinds, records);
   else if (isDict(value)) {
     for (const [key, item] of Object.entries(value)) {
       if (key === '__proto__') kinds.add('__proto__');
-      ofText(key, kinds);
-      ofValue(name, item, kinds, records);
+      addTextKinds(key, kinds);
+      addValueKinds(name, item, kinds, records);
     }
   }
 }
 
-function ofText(text: string, kinds: Set<string>): void {
+function addTextKinds(text: string, kinds: Set<string>): void {
   for (const char of text) {
     const code = char.codePointAt(0) ?? 0;
     if (code > 0x7f) kinds.add('unicode beyond ASCII');
@@ -132,12 +132,12 @@ function ofText(text: string, kinds: Set<string>): void {
   }
 }
 
-function ofPattern(pattern: string, kinds: Set<string>): void {
-  ofText(pattern, kinds);
+function addPatternKinds(pattern: string, kinds: Set<string>): void {
+  addTextKinds(pattern, kinds);
   if (/[\\^$.*+?()[\]{}|]/.test(pattern)) kinds.add('metacharacters in a pattern');
 }
 
-function ofDate(name: string, ms: number, kinds: Set<string>, { moments }: RecordKinds): void {
+function addDateKinds(name: string, ms: number, kinds: Set<string>, { moments }: RecordKinds): void {
   const known = moments.get(name);
   if (known === undefined || !Number.isSafeInteger(ms * 1000)) return;
   for (let micros = ms * 1000 - 1000; micros < ms * 1000 + 2000; micros++) {
@@ -152,7 +152,7 @@ function ofDate(name: string, ms: number, kinds: Set<string>, { moments }: Recor
   }
 }
 
-/** Microseconds since 1970 of a date as it is stored, with any number of digits. */
+/** Converts a stored date with any number of digits to microseconds since 1970. */
 function microsOf(text: string): number {
   const fraction = /\.(\d+)/.exec(text)?.[1] ?? '';
   const seconds = Date.parse(text.replace(/\.\d+/, '')) / 1000;

@@ -1,5 +1,5 @@
-// A server that speaks MongoDB's protocol as a subject: asked through the official driver, without any code of ours
-// between the question and the server but the names that MongoDB does not have.
+// Subject: a server with MongoDB's protocol, through the official driver. The only code of ours between the question and the
+// server translates the names that MongoDB does not have.
 import { randomUUID } from 'node:crypto';
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
@@ -10,13 +10,13 @@ import type { Question, Subject } from './subject.js';
 
 export class MongoServerSubject implements Subject {
   readonly name: string;
-  readonly atOnce = 4;
+  readonly concurrency = 4;
   readonly #client: MongoClient;
   readonly #records: Collection;
   readonly #isFerret: boolean;
 
   private constructor(client: MongoClient, server: string, isFerret: boolean) {
-    this.name = `${server} asked through the official driver`;
+    this.name = `${server} through the official driver`;
     this.#client = client;
     this.#records = client.db(`differential-${randomUUID().slice(0, 8)}`).collection('task_records');
     this.#isFerret = isFerret;
@@ -31,10 +31,10 @@ export class MongoServerSubject implements Subject {
   }
 
   async load(tasks: readonly StoredTask[]): Promise<readonly StoredTask[]> {
-    const kept = this.#isFerret ? tasks.map(storableInFerret) : tasks;
+    const stored = this.#isFerret ? tasks.map(storableInFerret) : tasks;
     await this.#records.deleteMany({});
-    if (kept.length > 0) await this.#records.insertMany(kept.map(documentOf));
-    return kept;
+    if (stored.length > 0) await this.#records.insertMany(stored.map(documentOf));
+    return stored;
   }
 
   async ids({ query, sort, skip = 0, limit = 0 }: Question): Promise<readonly string[]> {
@@ -45,7 +45,7 @@ export class MongoServerSubject implements Subject {
     const sorted = new Map(order.map(([name, direction]) => [name, direction]));
     if (!sorted.has('msg_id')) sorted.set('msg_id', 1);
     const found = this.#records
-      .find(inMongoWords(query))
+      .find(toMongoQuery(query))
       .sort(sorted)
       .skip(skip)
       .limit(limit)
@@ -54,10 +54,14 @@ export class MongoServerSubject implements Subject {
   }
 
   departure({ query }: Question, tasks: readonly StoredTask[], given: readonly string[] | string) {
-    const asked = inMongoWords(query);
+    const mongoQuery = toMongoQuery(query);
     if (this.#isFerret)
-      return ferretDeparture({ query: asked, tasks, refusal: typeof given === 'string' ? given : undefined });
-    const patterns = JSON.stringify(asked, (_, value: unknown) =>
+      return ferretDeparture({
+        query: mongoQuery,
+        tasks,
+        refusal: typeof given === 'string' ? given : undefined,
+      });
+    const patterns = JSON.stringify(mongoQuery, (_, value: unknown) =>
       value instanceof RegExp ? { $regex: '' } : value,
     );
     return patterns.includes('"$regex"') ? 'regular expressions are PCRE, not RE2' : undefined;
@@ -71,13 +75,12 @@ export class MongoServerSubject implements Subject {
 
 const DATES = ['submitted', 'started', 'completed', 'received'] as const;
 
-// As Python's hub writes it: dates as dates, whole numbers as integers; `label` and what was displayed only where
-// there are any.
+// As a Python hub writes it: dates as dates, whole numbers as integers; `label` and `display_data` only if set.
 function documentOf(task: StoredTask): Dict {
   const { label, display_data, ...rest } = task;
   const dates = DATES.map((key) => {
     const text = task[key];
-    // The driver takes milliseconds; what Date.parse reads beyond them it drops.
+    // The driver stores milliseconds; Date drops the other digits.
     return [key, text === null ? null : new Date(text)] as const;
   });
   return {
@@ -108,42 +111,42 @@ const NAMES: { readonly [name: string]: string } = {
 };
 const OPERATORS: { readonly [name: string]: string } = { $ge: '$gt', $le: '$lt', $glob: '$regex' };
 
-/** The same question without the older names of keys and operators, and with shell patterns as regular expressions. */
-export function inMongoWords(query: Dict): Dict {
-  const words = new Map<string, unknown>();
-  const beside: Dict[] = [];
+/** Translates a query: replaces older names of keys and operators, and converts globs to regular expressions. */
+export function toMongoQuery(query: Dict): Dict {
+  const translated = new Map<string, unknown>();
+  const duplicates: Dict[] = [];
   for (const [name, condition] of Object.entries(query)) {
     const [root = '', ...path] = name.split('.');
-    const said = [NAMES[root] ?? root, ...path].join('.');
+    const key = [NAMES[root] ?? root, ...path].join('.');
     const junction = name.startsWith('$') && Array.isArray(condition);
-    const meant = junction
-      ? condition.map((item) => inMongoWords(item as Dict))
-      : inMongoOperators(condition);
-    // An older name and today's may stand side by side.
-    if (words.has(said)) beside.push({ [said]: meant });
-    else words.set(said, meant);
+    const value = junction
+      ? condition.map((item) => toMongoQuery(item as Dict))
+      : toMongoOperators(condition);
+    // A query may contain the older and the current name of a key.
+    if (translated.has(key)) duplicates.push({ [key]: value });
+    else translated.set(key, value);
   }
-  const plain = Object.fromEntries(words);
-  return beside.length === 0 ? plain : { $and: [plain, ...beside] };
+  const plain = Object.fromEntries(translated);
+  return duplicates.length === 0 ? plain : { $and: [plain, ...duplicates] };
 }
 
-function inMongoOperators(condition: unknown): unknown {
+function toMongoOperators(condition: unknown): unknown {
   if (!isDict(condition) || !Object.keys(condition).some((name) => name.startsWith('$'))) return condition;
   return Object.fromEntries(
     Object.entries(condition).map(([name, operand]) => {
-      if (name === '$glob') return ['$regex', globAsRegex(String(operand))];
-      if (name === '$not') return [name, inMongoOperators(operand)];
+      if (name === '$glob') return ['$regex', globToRegex(String(operand))];
+      if (name === '$not') return [name, toMongoOperators(operand)];
       if (name === '$elemMatch' && isDict(operand)) {
         const onItem = Object.keys(operand).some((inner) => inner.startsWith('$'));
-        return [name, onItem ? inMongoOperators(operand) : inMongoWords(operand)];
+        return [name, onItem ? toMongoOperators(operand) : toMongoQuery(operand)];
       }
       return [OPERATORS[name] ?? name, operand];
     }),
   );
 }
 
-/** What Python's fnmatch means by a pattern. */
-function globAsRegex(glob: string): string {
+/** Converts a pattern of Python's fnmatch to a regular expression. */
+function globToRegex(glob: string): string {
   const chars = Array.from(glob);
   let regex = '';
   for (let i = 0; i < chars.length; i++) {
@@ -158,23 +161,24 @@ function globAsRegex(glob: string): string {
         regex += '\\[';
         continue;
       }
-      regex += setAsRegex(chars.slice(from, to), negated);
+      regex += setToRegex(chars.slice(from, to), negated);
       i = to;
-    } else regex += quoted(char);
+    } else regex += escapeChar(char);
   }
   return `(?s)^${regex}\\z`;
 }
 
-function setAsRegex(members: readonly string[], negated: boolean): string {
+function setToRegex(members: readonly string[], negated: boolean): string {
   let set = '';
   for (let i = 0; i < members.length; i++) {
     const low = members[i] as string;
     const high = members[i + 1] === '-' && i + 2 < members.length ? (members[i + 2] as string) : low;
     if (members[i + 1] === '-' && i + 2 < members.length) i += 2;
-    if ((low.codePointAt(0) ?? 0) <= (high.codePointAt(0) ?? 0)) set += `${quoted(low)}-${quoted(high)}`;
+    if ((low.codePointAt(0) ?? 0) <= (high.codePointAt(0) ?? 0))
+      set += `${escapeChar(low)}-${escapeChar(high)}`;
   }
   if (set === '') return negated ? '.' : '[^\\x{0}-\\x{10ffff}]';
   return `[${negated ? '^' : ''}${set}]`;
 }
 
-const quoted = (char: string): string => `\\x{${(char.codePointAt(0) ?? 0).toString(16)}}`;
+const escapeChar = (char: string): string => `\\x{${(char.codePointAt(0) ?? 0).toString(16)}}`;

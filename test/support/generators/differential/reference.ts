@@ -1,4 +1,4 @@
-// What a question's answer is: our evaluator's, in the order that the documentation promises.
+// The reference result of a question: that of our evaluator, in the documented order.
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict, TaskRecord } from '@ipyparallel-js/protocol';
 import {
@@ -15,7 +15,7 @@ import {
 import { naivelyMatches } from '../naive-evaluator.js';
 import type { Question, Subject } from './subject.js';
 
-/** Stored tasks as queries see them: dates as Dates. */
+/** Converts stored tasks to records as queries compare them: dates as `Date`s. */
 export function recordsOf(tasks: readonly StoredTask[]): TaskRecord[] {
   return tasks.map((task) => {
     const { buffers, result_buffers } = task;
@@ -26,7 +26,10 @@ export function recordsOf(tasks: readonly StoredTask[]): TaskRecord[] {
   });
 }
 
-/** Answers questions about these tasks. @throws InvalidQueryError for a question that cannot be asked */
+/**
+ * Returns a function that evaluates questions on these tasks.
+ * @throws {InvalidQueryError} (the returned function) when a question is not valid
+ */
 export function answerTo(
   tasks: readonly StoredTask[],
   dates: DateFormat = 'date',
@@ -40,10 +43,10 @@ export function answerTo(
   };
 }
 
-/** A second opinion: an evaluator that is written to be read, and an order written anew. */
+/** An independent reference: a readable evaluator and its own sort order. */
 export class NaiveSubject implements Subject {
   readonly name = 'naive evaluator';
-  readonly atOnce = 1;
+  readonly concurrency = 1;
   #records: TaskRecord[] = [];
 
   async load(tasks: readonly StoredTask[]): Promise<readonly StoredTask[]> {
@@ -53,7 +56,7 @@ export class NaiveSubject implements Subject {
 
   async ids({ query, sort, skip = 0, limit }: Question): Promise<readonly string[]> {
     const found = this.#records.filter((record) => naivelyMatches(query, record as unknown as Dict));
-    // The values that paths lead to are not sorted a second time here.
+    // Only the default order has an independent implementation.
     const sorted =
       sort === undefined
         ? found.sort((a, b) => bySubmission(a, b) || Buffer.compare(utf8(a.msg_id), utf8(b.msg_id)))
@@ -71,10 +74,10 @@ function bySubmission({ submitted: a }: TaskRecord, { submitted: b }: TaskRecord
   return a.getTime() - b.getTime();
 }
 
-/** The reference once more, on each question as our client sends it and our hub reads it. */
+/** The reference on each question after conversion to wire form and back. */
 export class WireSubject implements Subject {
-  readonly name = 'questions as they travel';
-  readonly atOnce = 1;
+  readonly name = 'questions in wire form';
+  readonly concurrency = 1;
   #answers = answerTo([]);
 
   async load(tasks: readonly StoredTask[]): Promise<readonly StoredTask[]> {

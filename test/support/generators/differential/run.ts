@@ -1,4 +1,4 @@
-// Asks everybody the same generated questions about the same generated records.
+// Compares the results of all subjects on the same generated questions and records.
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import { Random } from '../operator-queries.js';
 import { generateQuestion } from './generate-questions.js';
@@ -9,13 +9,13 @@ import { type Failure, shrink } from './shrink.js';
 import { type Question, type Subject, show, withoutEmpty } from './subject.js';
 
 export interface Size {
-  /** Questions to each subject. */
+  /** Number of questions to each subject. */
   readonly questions: number;
-  /** Sets of records, in turn: how many, and how many questions about them. */
+  /** Sizes of the sets of records, used in turn, and the number of questions about each set. */
   readonly sets: readonly { readonly records: number; readonly questions: number }[];
 }
 
-/** What came of the questions to one subject. */
+/** Results of the questions to one subject. */
 interface Tally {
   same: number;
   different: number;
@@ -23,25 +23,25 @@ interface Tally {
   readonly reports: string[];
 }
 
-/** The seed of this run: `DIFFERENTIAL_SEED`, else another one each time that `DIFFERENTIAL` asks for many questions. */
+/** Returns the seed of this run: `DIFFERENTIAL_SEED`, else 1, or a new seed each time if `DIFFERENTIAL` is set. */
 export function seedOfRun(): number {
   const given = process.env['DIFFERENTIAL_SEED'];
   if (given !== undefined && given !== '') return Number(given);
   return process.env['DIFFERENTIAL'] === undefined ? 1 : Date.now() % 2 ** 31;
 }
 
-/** How many questions are asked: `DIFFERENTIAL`, else what a push can wait for. */
+/** Returns the number of questions: `DIFFERENTIAL`, else `usual`, which is short enough for each push. */
 export function questionsOfRun(usual: number): number {
   const given = Number(process.env['DIFFERENTIAL'] ?? '');
   return given > 0 ? given : usual;
 }
 
-/** Failures that are made small, for each subject; the rest is counted. */
+/** Maximum number of failures per subject that are reduced and reported; others are only counted. */
 const REPORTS = 3;
 
 /**
- * Prints the seed and the counts; fails with a small reproduction of each of the first differences. Every subject must
- * give the reference's ids in the reference's order.
+ * Compares every subject with the reference: the same ids in the same order. Prints the seed and the counts. Fails with a
+ * reduced reproduction of each of the first differences.
  */
 export async function runDifferential(subjects: readonly Subject[], size: Size, seed: number): Promise<void> {
   const tallies = new Map<Subject, Tally>();
@@ -101,7 +101,7 @@ async function askAll(
       }
     }
   };
-  await Promise.all(Array.from({ length: subject.atOnce }, ask));
+  await Promise.all(Array.from({ length: subject.concurrency }, ask));
   for (const failure of failed.slice(0, Math.max(0, REPORTS - tally.reports.length)))
     tally.reports.push(await reportOf(subject, failure));
 }
@@ -110,11 +110,11 @@ function wantedOf(answers: (question: Question) => string[], question: Question)
   try {
     return answers(question);
   } catch (cause) {
-    throw new Error(`the reference cannot answer ${show(question)}: ${String(cause)}`, { cause });
+    throw new Error(`the reference cannot evaluate ${show(question)}: ${String(cause)}`, { cause });
   }
 }
 
-/** The answer, or the failure to give one as a text. */
+/** Returns the ids, or the error as a text. */
 async function idsOf(subject: Subject, question: Question): Promise<readonly string[] | string> {
   try {
     return await subject.ids(question);
@@ -140,7 +140,7 @@ async function reportOf(subject: Subject, failure: Failure): Promise<string> {
       if (sameIds(given, wanted)) return false;
       return subject.departure?.(candidate.question, candidate.tasks, given) === undefined;
     } catch {
-      // No valid question any more.
+      // The reduced question is no longer valid.
       return false;
     }
   });

@@ -1,4 +1,4 @@
-// Makes a failure small: fewer records, emptier records, a smaller question, as long as it still fails.
+// Reduces a failure: removes records, fields and parts of the question as long as it still fails.
 import { emptyTask, type StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
@@ -9,22 +9,22 @@ export interface Failure {
   readonly question: Question;
 }
 
-/** Each try loads and asks anew; what is small enough after this many is shown as it is. */
-const TRIES = 600;
-/** A test that times out while it makes a failure small shows nothing, in ms. */
-const TIME = 15_000;
+/** Maximum number of attempts. Each one loads the records and repeats the question. */
+const MAX_ATTEMPTS = 600;
+/** Maximum time of a reduction in ms, because a test that times out reports nothing. */
+const MAX_TIME = 15_000;
 
 export async function shrink(
   failure: Failure,
   fails: (candidate: Failure) => Promise<boolean>,
 ): Promise<Failure> {
   let best = failure;
-  let tries = 0;
-  const until = performance.now() + TIME;
-  const isOver = (): boolean => tries >= TRIES || performance.now() > until;
+  let attempts = 0;
+  const deadline = performance.now() + MAX_TIME;
+  const isOver = (): boolean => attempts >= MAX_ATTEMPTS || performance.now() > deadline;
   const accept = async (candidate: Failure): Promise<boolean> => {
     if (isOver()) return false;
-    tries++;
+    attempts++;
     if (!(await fails(candidate))) return false;
     best = candidate;
     return true;
@@ -42,14 +42,14 @@ export async function shrink(
         else at += size;
       }
     }
-    if (await first(smallerQuestions(best.question), (question) => accept({ ...best, question }))) {
+    if (await acceptFirst(reduceQuestion(best.question), (question) => accept({ ...best, question }))) {
       smaller = true;
       continue;
     }
     if (best.tasks.length > 8) continue;
     for (let i = 0; i < best.tasks.length; i++) {
-      const candidates = smallerTasks(best.tasks[i] as StoredTask);
-      if (await first(candidates, (task) => accept({ ...best, tasks: best.tasks.with(i, task) }))) {
+      const candidates = reduceTask(best.tasks[i] as StoredTask);
+      if (await acceptFirst(candidates, (task) => accept({ ...best, tasks: best.tasks.with(i, task) }))) {
         smaller = true;
         break;
       }
@@ -58,7 +58,7 @@ export async function shrink(
   return best;
 }
 
-async function first<T>(
+async function acceptFirst<T>(
   candidates: Iterable<T>,
   accept: (candidate: T) => Promise<boolean>,
 ): Promise<boolean> {
@@ -66,33 +66,33 @@ async function first<T>(
   return false;
 }
 
-function* smallerQuestions(question: Question): Generator<Question> {
+function* reduceQuestion(question: Question): Generator<Question> {
   const { sort, skip, limit, ...bare } = question;
   if (sort !== undefined || skip !== undefined || limit !== undefined) yield bare;
   if (sort !== undefined) yield { ...bare, ...(skip && { skip }), ...(limit && { limit }) };
-  for (const query of smallerValues(question.query)) if (isDict(query)) yield { ...question, query };
+  for (const query of reduceValue(question.query)) if (isDict(query)) yield { ...question, query };
 }
 
-function* smallerTasks(task: StoredTask): Generator<StoredTask> {
+function* reduceTask(task: StoredTask): Generator<StoredTask> {
   const empty = emptyTask(task.msg_id);
   for (const key of Object.keys(empty) as (keyof StoredTask)[]) {
     const value = task[key];
     if (key === 'msg_id' || value === empty[key]) continue;
     yield { ...task, [key]: empty[key] };
     if (isDict(value))
-      for (const smaller of smallerValues(value)) if (isDict(smaller)) yield { ...task, [key]: smaller };
+      for (const smaller of reduceValue(value)) if (isDict(smaller)) yield { ...task, [key]: smaller };
   }
 }
 
-/** Values with one thing less, the biggest things first. */
-export function* smallerValues(value: unknown): Generator<unknown> {
+/** Yields values with one part removed, the largest parts first. */
+export function* reduceValue(value: unknown): Generator<unknown> {
   if (Array.isArray(value)) {
     for (let size = Math.ceil(value.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2))
       for (let at = 0; at < value.length; at += size) yield value.toSpliced(at, size);
     if (value.length > 20) return;
     for (const [i, item] of value.entries()) {
       if (isDict(item)) yield item;
-      for (const smaller of smallerValues(item)) yield value.with(i, smaller);
+      for (const smaller of reduceValue(item)) yield value.with(i, smaller);
     }
   } else if (isDict(value)) {
     const entries = Object.entries(value);
@@ -102,7 +102,7 @@ export function* smallerValues(value: unknown): Generator<unknown> {
     }
     for (let i = 0; i < entries.length; i++) yield Object.fromEntries(entries.toSpliced(i, 1));
     for (const [key, item] of entries)
-      for (const smaller of smallerValues(item)) yield { ...value, [key]: smaller } satisfies Dict;
+      for (const smaller of reduceValue(item)) yield { ...value, [key]: smaller } satisfies Dict;
   } else if (typeof value === 'string' && value.length > 1) {
     yield value.slice(0, Math.floor(value.length / 2));
     yield value.slice(Math.floor(value.length / 2));

@@ -1,5 +1,5 @@
-// Records for stock hubs. None can be inserted over the wire, so the controller's configuration has its Task Database
-// take them from a file, through the database's own add_record, whenever the file was replaced.
+// Records for stock hubs. The wire has no request that inserts records, so the configuration of the controller makes its Task
+// Database load them from a file, with the database's add_record, whenever the file is replaced.
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
@@ -8,8 +8,8 @@ import { StockCluster, type StockVersion } from '../../clusters/stock-cluster.js
 
 export type RecordingStock = 'dictdb' | 'sqlitedb';
 
-// The database looks at the file before each search. Dates become what the hub makes of a message's: datetimes with
-// all their digits, in the columns and in the two headers. The controller starts in the cluster's directory.
+// The database checks the file before each search. Dates become datetimes with all digits, as in a message, in the columns
+// and in the two headers. The controller runs in the cluster's directory.
 const configuration = `
 import base64, json, os
 from ipyparallel.controller import dictdb, sqlitedb
@@ -59,7 +59,7 @@ c = get_config()
 c.DictDB.record_limit = 1000000
 `;
 
-/** A stock controller whose Task Database holds the records that it was given last. */
+/** A stock controller whose Task Database contains the records loaded last. */
 export class StockRecords {
   readonly version: StockVersion;
   readonly db: RecordingStock;
@@ -76,19 +76,19 @@ export class StockRecords {
     return new StockRecords(version, db, cluster);
   }
 
-  /** From the next question on the hub has these records, and gives what it keeps of them. */
+  /** Replaces the records of the hub from its next search on. Returns the records as the hub stores them. */
   load(tasks: readonly StoredTask[]): StoredTask[] {
     const next = join(this.cluster.directory, 'next.json');
     writeFileSync(next, JSON.stringify(tasks.map((task) => this.#forPython(task))));
     renameSync(next, join(this.cluster.directory, 'records.json'));
-    return tasks.map((task) => this.#kept(task));
+    return tasks.map((task) => this.#storedForm(task));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.cluster.stop();
   }
 
-  get #keepsLabel(): boolean {
+  get #hasLabel(): boolean {
     return this.version !== '7.1';
   }
 
@@ -99,17 +99,17 @@ export class StockRecords {
       ...task,
       buffers: base64(task.buffers),
       result_buffers: base64(task.result_buffers),
-      ...(this.#keepsLabel ? { label } : {}),
-      // A hub with DictDB adds this key where a task displayed something.
+      ...(this.#hasLabel ? { label } : {}),
+      // A hub with DictDB has this key only if the task displayed something.
       ...(this.db === 'dictdb' && display_data !== null ? { display_data } : {}),
     };
   }
 
-  // 7.1.0 has no label, SQLiteDB no display_data; and it keeps no buffers as it does an empty list of them.
-  #kept(task: StoredTask): StoredTask {
+  // 7.1.0 has no label. SQLiteDB has no display_data, and stores no buffers as an empty list.
+  #storedForm(task: StoredTask): StoredTask {
     return {
       ...task,
-      ...(this.#keepsLabel ? {} : { label: null }),
+      ...(this.#hasLabel ? {} : { label: null }),
       ...(this.db === 'dictdb'
         ? {}
         : {

@@ -1,4 +1,4 @@
-// A stock hub behind our client as a subject.
+// Subject: our client with a stock hub.
 import { Client } from '@ipyparallel-js/client';
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { StockVersion } from '../../clusters/stock-cluster.js';
@@ -8,7 +8,7 @@ import type { Question, Subject } from './subject.js';
 
 export class StockSubject implements Subject {
   readonly name: string;
-  readonly atOnce = 8;
+  readonly concurrency = 8;
   readonly #records: StockRecords;
   readonly #client: Client;
 

@@ -1,15 +1,15 @@
-// Our stores as subjects: asked directly, without a hub.
+// Subject: one of our stores, without a hub.
 import type { StoredTask, TaskDatabase } from '@ipyparallel-js/hub/internal';
 import { DEFAULT_SORT, parseQuery, parseSort } from '@ipyparallel-js/protocol/internal';
 import type { Question, Subject } from './subject.js';
 
 export class StoreSubject implements Subject {
   readonly name: string;
-  readonly atOnce = 1;
+  readonly concurrency = 1;
   readonly #open: () => Promise<TaskDatabase>;
   #store: TaskDatabase | undefined;
 
-  /** `open` gives an empty store each time. */
+  /** @param open opens an empty store */
   constructor(name: string, open: () => Promise<TaskDatabase>) {
     this.name = name;
     this.#open = open;

@@ -1,12 +1,12 @@
-// What is compared in a differential test: something that holds records and answers questions about them.
+// A subject of the differential test stores records and evaluates questions about them.
 import { inspect } from 'node:util';
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 
-/** One question, as `dbQuery` takes it. */
+/** A question in the form that `dbQuery` accepts. */
 export interface Question {
   readonly query: Dict;
-  /** The default order without. */
+  /** The default order if absent. */
   readonly sort?: readonly (readonly [string, 1 | -1])[];
   readonly skip?: number;
   readonly limit?: number;
@@ -14,13 +14,13 @@ export interface Question {
 
 export interface Subject extends AsyncDisposable {
   readonly name: string;
-  /** How many questions it is asked at a time. */
-  readonly atOnce: number;
-  /** Replaces its records; gives them as it keeps them, since not every store has every column. */
+  /** Number of questions that it evaluates at the same time. */
+  readonly concurrency: number;
+  /** Replaces the records. Returns them as the subject stores them, because not every store has every column. */
   load(tasks: readonly StoredTask[]): Promise<readonly StoredTask[]>;
-  /** The ids of the answer, in its order. */
+  /** Evaluates a question; returns the ids in order. */
   ids(question: Question): Promise<readonly string[]>;
-  /** The known kind of departure from MongoDB's documentation that a wrong answer is of, if it is of any. */
+  /** Returns the known kind of departure from MongoDB's documentation that explains a wrong result, if there is one. */
   departure?(
     question: Question,
     tasks: readonly StoredTask[],
@@ -28,12 +28,12 @@ export interface Subject extends AsyncDisposable {
   ): string | undefined;
 }
 
-/** A question as source text. */
+/** Formats a value as source text. */
 export function show(value: unknown): string {
   return inspect(value, { depth: 50, maxArrayLength: 40, breakLength: 110, maxStringLength: 400 });
 }
 
-/** A record without what is empty in it. */
+/** Removes the empty fields of a record. */
 export function withoutEmpty(task: StoredTask): Dict {
   return Object.fromEntries(Object.entries(task).filter(([, value]) => value !== null && value !== ''));
 }

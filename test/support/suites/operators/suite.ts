@@ -18,7 +18,7 @@ export type Selections = Map<string, readonly string[]>;
 /** `OPERATORS_QUERIES` and `OPERATORS_SEED` ask for more, or for the same again. */
 const generated = Number(process.env.OPERATORS_QUERIES ?? 3_000);
 const seed = Number(process.env.OPERATORS_SEED ?? Date.now() % 2 ** 32);
-const atOnce = 20;
+const concurrency = 20;
 
 /** Makes a subject before the tests of a describe, and closes what it is made of after them. */
 export function setUp(make: (closing: Closing) => Promise<Subject>): () => Subject {
@@ -63,8 +63,11 @@ export function operatorTests(subject: () => Subject): Selections {
     const { rc, workload } = subject();
     console.info(`OPERATORS_SEED=${seed}`);
     const queries = generateQueries(workload.records, new Random(seed));
-    for (let done = 0; done < generated; done += atOnce) {
-      const chunk = Array.from({ length: Math.min(atOnce, generated - done) }, () => queries.next().value);
+    for (let done = 0; done < generated; done += concurrency) {
+      const chunk = Array.from(
+        { length: Math.min(concurrency, generated - done) },
+        () => queries.next().value,
+      );
       await Promise.all(
         chunk.map(async (query) => {
           const wanted = workload.records
