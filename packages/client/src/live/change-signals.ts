@@ -1,85 +1,85 @@
 import { type AnyMessage, isMessageOf, parentId } from '@ipyparallel-js/protocol';
 
-/** What a client notices without asking: each says that something about a task, or the cluster, may be new at the hub. */
+/** An observation of the client that a task, or the cluster, may have changed at the hub. */
 export type ChangeSignal =
-  /** It was sent; its record will be there soon. */
+  /** The task was sent, so its record will exist soon. */
   | { readonly kind: 'submitted'; readonly msgId: string }
   | { readonly kind: 'begun'; readonly msgId: string; readonly at: Date }
   | { readonly kind: 'output'; readonly msgId: string; readonly output: Output }
-  /** Its reply, or that its engine is idle again. */
+  /** The task's reply arrived, or its engine became idle. */
   | { readonly kind: 'ended'; readonly msgId: string }
-  /** Engines came or went, records were purged or resubmitted: anything may have changed. */
+  /** Any record may have changed: engines registered or unregistered, or records were purged or resubmitted. */
   | { readonly kind: 'unspecified' };
 
-/** Output of a task: the column that it goes to, and how much it adds to a text. */
+/** Output of a task: the column that stores it, and the length that it adds to a text column. */
 export interface Output {
   readonly column: 'stdout' | 'stderr' | 'execute_input' | 'execute_result' | 'error' | 'display_data';
   readonly length: number;
 }
 
-/** When so many tasks are remembered to have begun, the oldest are forgotten. */
-const MOST_BEGUN = 10_000;
+/** The highest number of running tasks whose beginning is stored; the oldest are dropped. */
+const MAX_BEGUN = 10_000;
 
-/** Passes on what a client notices to the live queries that run. */
+/** Derives change signals from the messages of a client, and emits them to the live queries. */
 export class ChangeSignals {
   readonly #listeners = new Set<(signal: ChangeSignal) => void>();
   readonly #begun = new Map<string, Date>();
 
-  /** Listens until the returned function is called. */
+  /** Calls `listener` with each signal, until the returned function is called. */
   listen(listener: (signal: ChangeSignal) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** When a task that has not ended was seen to begin. */
-  begun(msgId: string): Date | undefined {
+  /** When a running task began, if the client observed it. */
+  begunAt(msgId: string): Date | undefined {
     return this.#begun.get(msgId);
   }
 
-  /** A message of the iopub socket. */
+  /** Handles a message of the iopub socket. */
   onOutput(message: AnyMessage): void {
     const msgId = parentId(message);
     if (msgId === undefined) return;
     if (!isMessageOf(message, 'status')) {
       const output = outputOf(message);
-      if (output !== undefined) this.#tell({ kind: 'output', msgId, output });
+      if (output !== undefined) this.#emit({ kind: 'output', msgId, output });
     } else if (message.content.execution_state === 'busy') {
       const at = new Date();
-      this.#remember(msgId, at);
-      this.#tell({ kind: 'begun', msgId, at });
-    } else this.#ended(msgId);
+      this.#storeBegun(msgId, at);
+      this.#emit({ kind: 'begun', msgId, at });
+    } else this.#onEnded(msgId);
   }
 
-  /** A task's reply has come here. */
+  /** Handles the reply of a task of this client. */
   onReply(message: AnyMessage): void {
     const msgId = parentId(message);
-    if (msgId !== undefined) this.#ended(msgId);
+    if (msgId !== undefined) this.#onEnded(msgId);
   }
 
   onSubmitted(msgId: string): void {
-    this.#tell({ kind: 'submitted', msgId });
+    this.#emit({ kind: 'submitted', msgId });
   }
 
   onUnspecified(): void {
-    this.#tell({ kind: 'unspecified' });
+    this.#emit({ kind: 'unspecified' });
   }
 
-  #ended(msgId: string): void {
+  #onEnded(msgId: string): void {
     this.#begun.delete(msgId);
-    this.#tell({ kind: 'ended', msgId });
+    this.#emit({ kind: 'ended', msgId });
   }
 
-  #remember(msgId: string, at: Date): void {
+  #storeBegun(msgId: string, at: Date): void {
     this.#begun.delete(msgId);
     this.#begun.set(msgId, at);
-    if (this.#begun.size <= MOST_BEGUN) return;
+    if (this.#begun.size <= MAX_BEGUN) return;
     for (const oldest of this.#begun.keys()) {
       this.#begun.delete(oldest);
       return;
     }
   }
 
-  #tell(signal: ChangeSignal): void {
+  #emit(signal: ChangeSignal): void {
     for (const listener of this.#listeners) listener(signal);
   }
 }

@@ -1,8 +1,8 @@
 import { type Difference, sameRow } from './live-set.js';
 
 /**
- * Differences that nobody has taken yet, folded to one for each record: the latest state, and as `previous` what was
- * told last. So it never holds more than the reader has been told of and what matches now. In the order of the latest.
+ * Queues differences and conflates them to one per record: the latest state, with the last delivered one as `previous`.
+ * The queue never holds more than the records that the reader knows and those that match now. Order: latest change last.
  */
 export class ConflatedQueue<D extends Difference = Difference> {
   readonly #differences = new Map<string, D>();
@@ -11,17 +11,17 @@ export class ConflatedQueue<D extends Difference = Difference> {
     return this.#differences.size;
   }
 
-  /** Adds one; true when it was folded with one that waited. */
+  /** Adds a difference. @returns whether it was conflated with a queued one */
   push(difference: D): boolean {
     const { msgId } = difference;
-    const before = this.#differences.get(msgId);
+    const queued = this.#differences.get(msgId);
     this.#differences.delete(msgId);
-    const folded = before === undefined ? difference : fold(before, difference);
-    if (folded !== undefined) this.#differences.set(msgId, folded);
-    return before !== undefined;
+    const conflated = queued === undefined ? difference : conflate(queued, difference);
+    if (conflated !== undefined) this.#differences.set(msgId, conflated);
+    return queued !== undefined;
   }
 
-  /** The next one, taken out. */
+  /** Removes and returns the first difference. */
   shift(): D | undefined {
     for (const [msgId, difference] of this.#differences) {
       this.#differences.delete(msgId);
@@ -35,8 +35,8 @@ export class ConflatedQueue<D extends Difference = Difference> {
   }
 }
 
-/** Two differences of one record as one; undefined when they come to nothing. */
-function fold<D extends Difference>(before: D, after: D): D | undefined {
+/** Conflates two differences of one record; undefined when they cancel out. */
+function conflate<D extends Difference>(before: D, after: D): D | undefined {
   if (before.type === 'entered') return after.type === 'left' ? undefined : { ...after, type: 'entered' };
   const { previous } = before;
   if (after.type === 'left') return { ...after, previous };

@@ -2,198 +2,153 @@ import { ConnectionClosedError, newId, TimeoutError, TransportError } from '@ipy
 import { pause } from '@ipyparallel-js/wire';
 import type { ConnectionState } from '../connection/connection-state.js';
 import type { RecordQuery } from '../hub/record-query.js';
-import type { Difference, LiveChange } from './live-set.js';
-import { LiveSet } from './live-set.js';
-import { digestOf } from './sequence.js';
+import type { FeedSink, FeedSource } from './feed-source.js';
+import { type Difference, type LiveChange, LiveSet } from './live-set.js';
+import { digestOf, type HubPosition } from './sequence.js';
 
-/** A difference with its place in the feed. */
-export type Numbered = Difference & {
+/** A difference with its position in the feed. */
+export type NumberedDifference = Difference & {
   readonly number: number;
-  /** The hub's place with it, where the source knows one. */
-  readonly place: Place | undefined;
+  /** The position at the hub, if the source has one. */
+  readonly position: HubPosition | undefined;
 };
 
-/** A place in what a hub has written, in one life of it. */
-export interface Place {
-  readonly epoch: string;
-  readonly seq: number;
-  /** Within an update: it began after this place, and ends at that. */
-  readonly within?: { readonly base: number; readonly upTo: number };
-}
-
-/** Who reads a feed. */
+/** Receives the snapshot and the differences of a feed. */
 export interface FeedReader {
-  /** The set is as the hub had it after the reader came: `number` is the place from which differences follow. */
+  /** The set is complete; differences follow from position `number`. */
   begin(number: number): void;
-  next(difference: Numbered): void;
+  next(difference: NumberedDifference): void;
   error(reason: unknown): void;
-  /** Nothing more comes: the client was closed. */
-  end(): void;
-  /** Resolves when it has taken what it was given; undefined when it has. */
-  taken(): Promise<void> | undefined;
+  /** The client was closed, and no difference follows. */
+  complete(): void;
+  /** Resolves when the reader has processed everything it received; undefined if it already has. */
+  drained(): Promise<void> | undefined;
 }
 
-/** Where a feed comes from. */
-export interface FeedSource {
-  /**
-   * Brings the set up to what the hub has, then keeps it so. Begins anew after each call, whatever happened between.
-   * Rejects when the hub cannot be asked; the feed decides whether to go on.
-   */
-  run(sink: FeedSink, signal: AbortSignal): Promise<void>;
-  /** Somebody waits for the set to be read up to now ({@link FeedSink.awaited}). */
-  wake(): void;
-}
-
-/** What a source fills. */
-export interface FeedSink {
-  readonly set: LiveSet;
-  /** What is applied from now on is told up to this place of the hub; undefined where nobody else could go on from it. */
-  place: Place | undefined;
-  apply(changes: Iterable<LiveChange>): void;
-  /** The place to go on from where nothing has been read yet: what a reader was told as another process. */
-  readonly from: Place | undefined;
-  /** The set is as it was told up to {@link from}: readers are told what comes, and get no snapshot. */
-  seeded(): void;
-  /** To be called before everything is read anew; returns what to call when it has been. */
-  beginning(): () => void;
-  /** Whether somebody waits for the set to be read up to now. */
-  readonly awaited: boolean;
-  /** Resolves once some reader has taken what there is: nothing is fetched for readers that are all behind. */
-  taken(): Promise<void>;
-}
-
-/** So many differences are kept to resume from. */
-const KEPT = 1_000;
-/** After a failure while the hub is out of reach, it is asked again after this long at the latest, in ms. */
+/** The number of differences that a feed stores for resumption. */
+const MAX_RECENT = 1_000;
+/** The longest wait before the source runs again after a failure without a connection, in ms. */
 const RETRY_MS = 5_000;
 
-/** One live query's set, its source, its readers, and what lately happened. Runs while it is read. */
+/** The set of one live query with its source, its readers and its recent differences. It runs while it has readers. */
 export class LiveFeed implements FeedSink {
   readonly id = newId();
-  readonly question: RecordQuery;
-  /** Of what is asked: a place in the answers to something else is none in these. */
+  readonly query: RecordQuery;
+  /** The digest of the query, which every sequence carries. */
   readonly digest: string;
   readonly set: LiveSet;
+  position: HubPosition | undefined;
   readonly #source: FeedSource;
   readonly #connection: ConnectionState;
   readonly #onIdle: (feed: LiveFeed) => void;
   readonly #readers = new Set<FeedReader>();
-  /** Readers that wait for the set to be read since they came. */
-  readonly #newcomers = new Set<FeedReader>();
-  readonly #recent: Numbered[] = [];
-  place: Place | undefined;
-  readonly #from: Place | undefined;
+  /** Readers that wait for a complete reading of the hub. */
+  readonly #newReaders = new Set<FeedReader>();
+  readonly #recent: NumberedDifference[] = [];
+  readonly #resumePosition: HubPosition | undefined;
   #number = 0;
   #loaded = false;
   #running: AbortController | undefined;
   #onReaders: () => void = () => undefined;
 
+  /** `onIdle` is called when the last reader has left. */
   constructor(
-    question: RecordQuery,
+    query: RecordQuery,
     source: FeedSource,
     connection: ConnectionState,
     onIdle: (feed: LiveFeed) => void,
-    from?: Place,
+    resumePosition?: HubPosition,
   ) {
-    this.#from = from;
-    this.question = question;
-    this.digest = digestOf(question);
-    this.set = new LiveSet(question);
+    this.#resumePosition = resumePosition;
+    this.query = query;
+    this.digest = digestOf(query);
+    this.set = new LiveSet(query);
     this.#source = source;
     this.#connection = connection;
     this.#onIdle = onIdle;
   }
 
-  /** Whether everything after a place is still known. */
-  remembers(number: number): boolean {
+  /** Whether every difference after a position is still stored. */
+  canResumeAt(number: number): boolean {
     return this.#loaded && number <= this.#number && number >= this.#number - this.#recent.length;
   }
 
-  /** Adds a reader, which is given the set first, or what came after a place that is remembered. */
+  /** Adds a reader, which first receives a snapshot, or the stored differences after position `after`. */
   read(reader: FeedReader, after?: number): void {
-    if (after === undefined) this.#newcomers.add(reader);
+    if (after === undefined) this.#newReaders.add(reader);
     else {
       this.#readers.add(reader);
       for (const difference of this.#recent.filter(({ number }) => number > after)) reader.next(difference);
     }
     this.#onReaders();
     if (this.#running === undefined) this.#start();
-    else if (this.awaited) this.#source.wake();
+    else if (this.hasNewReaders) this.#source.refresh();
   }
 
-  /** Takes a reader away; without readers the feed stops. */
+  /** Removes a reader; a feed without readers stops. */
   leave(reader: FeedReader): void {
     this.#readers.delete(reader);
-    this.#newcomers.delete(reader);
+    this.#newReaders.delete(reader);
     this.#onReaders();
-    if (this.#readers.size + this.#newcomers.size > 0) return;
-    this.#running?.abort();
-    this.#running = undefined;
+    if (this.#readers.size + this.#newReaders.size > 0) return;
+    this.#stop();
     this.#onIdle(this);
   }
 
-  /** Ends it for all its readers. */
-  fail(reason: unknown): void {
-    this.#running?.abort();
-    this.#running = undefined;
-    for (const reader of [...this.#readers, ...this.#newcomers]) reader.error(reason);
-  }
-
-  /** Completes it for all its readers. */
-  end(): void {
-    this.#running?.abort();
-    this.#running = undefined;
-    for (const reader of [...this.#readers, ...this.#newcomers]) reader.end();
+  /** Completes the feed for all readers. */
+  complete(): void {
+    this.#stop();
+    for (const reader of [...this.#readers, ...this.#newReaders]) reader.complete();
   }
 
   apply(changes: Iterable<LiveChange>): void {
     for (const difference of this.set.apply(changes)) {
-      // Before the first reading is whole, nobody has been told anything.
+      // Before the first reading is complete, no reader has received anything that could differ.
       if (!this.#loaded) continue;
-      const numbered = { ...difference, number: ++this.#number, place: this.place };
+      const numbered = { ...difference, number: ++this.#number, position: this.position };
       this.#recent.push(numbered);
-      if (this.#recent.length > KEPT) this.#recent.shift();
+      if (this.#recent.length > MAX_RECENT) this.#recent.shift();
       for (const reader of [...this.#readers]) reader.next(numbered);
     }
   }
 
-  get from(): Place | undefined {
-    return this.#loaded ? undefined : this.#from;
+  get resumePosition(): HubPosition | undefined {
+    return this.#loaded ? undefined : this.#resumePosition;
   }
 
-  seeded(): void {
+  markSeeded(): void {
     this.#loaded = true;
-    for (const reader of this.#newcomers) this.#readers.add(reader);
-    this.#newcomers.clear();
+    for (const reader of this.#newReaders) this.#readers.add(reader);
+    this.#newReaders.clear();
   }
 
-  get awaited(): boolean {
-    return this.#newcomers.size > 0;
+  get hasNewReaders(): boolean {
+    return this.#newReaders.size > 0;
   }
 
-  beginning(): () => void {
-    const newcomers = [...this.#newcomers];
+  startReading(): () => void {
+    const newReaders = [...this.#newReaders];
     return () => {
       this.#loaded = true;
-      for (const reader of newcomers) {
-        if (!this.#newcomers.delete(reader)) continue;
+      for (const reader of newReaders) {
+        if (!this.#newReaders.delete(reader)) continue;
         this.#readers.add(reader);
         reader.begin(this.#number);
       }
     };
   }
 
-  async taken(): Promise<void> {
+  async drained(): Promise<void> {
     if (this.#readers.size === 0) return;
     const waits: Promise<void>[] = [];
     for (const reader of this.#readers) {
-      const wait = reader.taken();
+      const wait = reader.drained();
       if (wait === undefined) return;
       waits.push(wait);
     }
     await Promise.race([
       ...waits,
-      // Another reader may be quicker, and one that has left takes nothing any more.
+      // A change of readers ends the wait: a new reader may be faster, and one that has left processes nothing.
       new Promise<void>((resolve) => {
         this.#onReaders = resolve;
       }),
@@ -205,25 +160,35 @@ export class LiveFeed implements FeedSink {
     this.#running = stop;
     this.#run(stop.signal).catch((error: unknown) => {
       if (stop.signal.aborted) return;
-      if (this.#connection.closed) this.end();
-      else this.fail(error);
+      if (this.#connection.closed) this.complete();
+      else this.#fail(error);
     });
   }
 
-  /** Runs the source, and again after each reconnection. */
+  #stop(): void {
+    this.#running?.abort();
+    this.#running = undefined;
+  }
+
+  #fail(reason: unknown): void {
+    this.#stop();
+    for (const reader of [...this.#readers, ...this.#newReaders]) reader.error(reason);
+  }
+
+  /** Runs the source, and runs it again after each reconnection. */
   async #run(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
-      const again = new AbortController();
-      const unlisten = this.#connection.onReconnected(() => again.abort());
+      const reconnected = new AbortController();
+      const unlisten = this.#connection.onReconnected(() => reconnected.abort());
       try {
-        await this.#source.run(this, AbortSignal.any([stop, again.signal]));
-        if (!again.signal.aborted) return;
+        await this.#source.run(this, AbortSignal.any([stop, reconnected.signal]));
+        if (!reconnected.signal.aborted) return;
       } catch (error) {
         if (stop.aborted) return;
         if (this.#connection.closed) throw error;
-        if (again.signal.aborted) continue;
-        if (!isPassing(error) || this.#connection.connected) throw error;
-        await pause(RETRY_MS, AbortSignal.any([stop, again.signal]));
+        if (reconnected.signal.aborted) continue;
+        if (!isConnectionFailure(error) || this.#connection.connected) throw error;
+        await pause(RETRY_MS, AbortSignal.any([stop, reconnected.signal]));
       } finally {
         unlisten();
       }
@@ -231,8 +196,8 @@ export class LiveFeed implements FeedSink {
   }
 }
 
-/** Whether a failure may be the connection's, which may come back. */
-function isPassing(error: unknown): boolean {
+/** Whether the connection may have caused a failure, so that the next connection may remove it. */
+function isConnectionFailure(error: unknown): boolean {
   return (
     error instanceof TimeoutError || error instanceof ConnectionClosedError || error instanceof TransportError
   );

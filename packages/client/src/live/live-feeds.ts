@@ -1,90 +1,142 @@
+import { ConnectionClosedError } from '@ipyparallel-js/protocol';
+import type { ConnectionState } from '../connection/connection-state.js';
 import type { RecordQuery } from '../hub/record-query.js';
-import type { LiveFeed } from './live-feed.js';
-import type { ParsedSequence } from './sequence.js';
+import type { FeedSource } from './feed-source.js';
+import { type FeedReader, LiveFeed } from './live-feed.js';
+import type { PollIntervals } from './polled-source.js';
+import { digestOf, parseSequence } from './sequence.js';
+import type { WatchSequence } from './watch-event.js';
 
-/** How long a feed that nobody reads is kept to resume from, in ms. */
-const KEPT_MS = 60_000;
-/** And how many of them, none larger than so many records. */
-const KEPT_FEEDS = 16;
-const KEPT_RECORDS = 20_000;
+/** How long a feed without readers is stored for resumption, in ms. */
+const IDLE_MS = 60_000;
+/** The highest number of such feeds, and the highest number of records in one of them. */
+const MAX_IDLE_FEEDS = 16;
+const MAX_IDLE_RECORDS = 20_000;
 
-/** The feeds of one client: identical questions share one, and one that was left can be resumed for a while. */
+/** The parts that feeds are made of. */
+export interface FeedsContext {
+  readonly connection: ConnectionState;
+  createSource(query: RecordQuery, intervals: PollIntervals): FeedSource;
+  /** Whether readers of the same query share a feed. */
+  sharesFeeds(): boolean;
+}
+
+/** The settings with which a reader opens a feed. */
+export interface FeedOptions {
+  readonly intervals: PollIntervals;
+  /** The sequence after which to resume. */
+  readonly after: WatchSequence | undefined;
+}
+
+interface StoredFeed {
+  readonly feed: LiveFeed;
+  readonly key: string;
+  /** Runs while the feed has no readers. */
+  timer?: NodeJS.Timeout;
+}
+
+/** A feed that is open for one reader. */
+export class OpenFeed {
+  readonly feed: LiveFeed;
+  readonly #after: number | undefined;
+
+  /** `after`: the position in the feed after which the reader continues; undefined for a snapshot. */
+  constructor(feed: LiveFeed, after?: number) {
+    this.feed = feed;
+    this.#after = after;
+  }
+
+  /** Connects the reader. @returns a function that disconnects it */
+  read(reader: FeedReader): () => void {
+    this.feed.read(reader, this.#after);
+    return () => this.feed.leave(reader);
+  }
+}
+
+/** The feeds of one client: identical queries may share one, and a feed without readers can be resumed for a while. */
 export class LiveFeeds {
-  readonly #feeds = new Map<
-    string,
-    { readonly feed: LiveFeed; readonly key: string; timer?: NodeJS.Timeout }
-  >();
+  readonly #context: FeedsContext;
+  readonly #feeds = new Map<string, StoredFeed>();
+  #closed = false;
 
-  /** The feed to resume at a place, if it is still remembered; and the place in it. */
-  resume(
-    key: string,
-    after: ParsedSequence,
-  ): { readonly feed: LiveFeed; readonly number: number } | undefined {
-    const kept = this.#feeds.get(after.feed);
-    const { number } = after;
-    if (kept === undefined || kept.key !== key || !kept.feed.remembers(number)) return undefined;
-    this.#use(kept.feed.id);
-    return { feed: kept.feed, number };
+  constructor(context: FeedsContext) {
+    this.#context = context;
   }
 
-  /** A feed that is being read with this key. */
-  shared(key: string): LiveFeed | undefined {
-    for (const kept of this.#feeds.values())
-      if (kept.key === key && kept.timer === undefined) return kept.feed;
-    return undefined;
+  /**
+   * Opens a feed for one reader: the stored feed that issued `after`, a shared feed, or a new one.
+   * @throws {ConnectionClosedError} when the client is closed
+   */
+  open(query: RecordQuery, { intervals, after }: FeedOptions): OpenFeed {
+    if (this.#closed) throw new ConnectionClosedError('the client is closed');
+    const key = feedKey(query, intervals);
+    const sequence = after === undefined ? undefined : parseSequence(after);
+    if (sequence !== undefined && this.#reserve(key, sequence.feed, sequence.number)) {
+      const stored = this.#feeds.get(sequence.feed);
+      if (stored !== undefined) return new OpenFeed(stored.feed, sequence.number);
+    }
+    // A hub that pushes evaluates a query once for all subscribers, and each of them has its own snapshot.
+    const shared = this.#context.sharesFeeds() ? this.#activeFeed(key) : undefined;
+    if (shared !== undefined) return new OpenFeed(shared);
+    const source = this.#context.createSource(query, intervals);
+    const position = sequence?.digest === digestOf(query) ? sequence.position : undefined;
+    const feed = new LiveFeed(query, source, this.#context.connection, this.#onIdle, position);
+    this.#feeds.set(feed.id, { feed, key });
+    return new OpenFeed(feed);
   }
 
-  /** How many there are, and how many records they have. */
+  /** The number of stored feeds and of their records. */
   get held(): { readonly feeds: number; readonly records: number } {
     let records = 0;
     for (const { feed } of this.#feeds.values()) records += feed.set.size;
     return { feeds: this.#feeds.size, records };
   }
 
-  add(key: string, feed: LiveFeed): void {
-    this.#feeds.set(feed.id, { feed, key });
+  /** Completes all feeds and removes them. */
+  close(): void {
+    this.#closed = true;
+    const feeds = [...this.#feeds.values()];
+    for (const { timer } of feeds) clearTimeout(timer);
+    this.#feeds.clear();
+    for (const { feed } of feeds) feed.complete();
   }
 
-  /** Nobody reads it any more. */
-  readonly idle = (feed: LiveFeed): void => {
-    const kept = this.#feeds.get(feed.id);
-    if (kept === undefined) return;
-    if (feed.set.size > KEPT_RECORDS) {
+  /** Stops the expiry of a stored feed, if a reader can resume it at a position. */
+  #reserve(key: string, id: string, number: number): boolean {
+    const stored = this.#feeds.get(id);
+    if (stored === undefined || stored.key !== key || !stored.feed.canResumeAt(number)) return false;
+    clearTimeout(stored.timer);
+    delete stored.timer;
+    return true;
+  }
+
+  /** A feed with this key that has readers. */
+  #activeFeed(key: string): LiveFeed | undefined {
+    for (const stored of this.#feeds.values())
+      if (stored.key === key && stored.timer === undefined) return stored.feed;
+    return undefined;
+  }
+
+  readonly #onIdle = (feed: LiveFeed): void => {
+    const stored = this.#feeds.get(feed.id);
+    if (stored === undefined) return;
+    if (feed.set.size > MAX_IDLE_RECORDS) {
       this.#feeds.delete(feed.id);
       return;
     }
-    kept.timer = setTimeout(() => this.#feeds.delete(feed.id), KEPT_MS);
-    kept.timer.unref();
+    stored.timer = setTimeout(() => this.#feeds.delete(feed.id), IDLE_MS);
+    stored.timer.unref();
     const idle = [...this.#feeds].filter(([, { timer }]) => timer !== undefined);
-    for (const [id, { timer }] of idle.slice(0, Math.max(0, idle.length - KEPT_FEEDS))) {
+    for (const [id, { timer }] of idle.slice(0, Math.max(0, idle.length - MAX_IDLE_FEEDS))) {
       clearTimeout(timer);
       this.#feeds.delete(id);
     }
   };
-
-  /** Completes those that are read, and forgets all. */
-  close(): void {
-    const feeds = [...this.#feeds.values()];
-    for (const { timer } of feeds) clearTimeout(timer);
-    this.#feeds.clear();
-    for (const { feed } of feeds) feed.end();
-  }
-
-  #use(id: string): void {
-    const kept = this.#feeds.get(id);
-    if (kept === undefined) return;
-    clearTimeout(kept.timer);
-    delete kept.timer;
-  }
 }
 
-/** What makes two questions one: their query and their keys, in the same words. */
-export function keyOf(question: RecordQuery, ...more: readonly unknown[]): string {
-  return JSON.stringify(
-    [question.node, question.keys ?? null, question.sort, ...more],
-    (_, value: unknown) =>
-      typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))
-        ? `#${value}`
-        : value,
+/** A text that is equal for queries with the same condition, keys, sort and intervals. */
+function feedKey(query: RecordQuery, intervals: PollIntervals): string {
+  return JSON.stringify([query.node, query.keys ?? null, query.sort, intervals], (_, value: unknown) =>
+    typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value)) ? `#${value}` : value,
   );
 }

@@ -3,27 +3,27 @@ import { isDone, type TaskKey, type TaskRecord, type TaskStatus, taskStatus } fr
 import { STATUS_KEYS } from '@ipyparallel-js/protocol/internal';
 import { type ProjectedRow, projectRows, type RecordQuery, type Row } from '../hub/record-query.js';
 
-/** What a feed has learnt of one record. Rows have the columns of {@link LiveSet.columns}. */
+/** A change of one record, as a source reports it. */
 export type LiveChange =
-  /** It matches, and this is what it is now. */
+  /** The record matches; `row` is its current state. */
   | { readonly op: 'set'; readonly row: Row; readonly begun?: Date | undefined }
-  /** It does not match; what it is now, where that is known. */
+  /** The record does not match; `row` is its current state, if known. */
   | { readonly op: 'out'; readonly msgId: string; readonly row?: Row | undefined }
-  /** There is no such record. */
+  /** The record does not exist. */
   | { readonly op: 'gone'; readonly msgId: string }
-  /** Its task has begun to run. */
+  /** The task has begun to run. */
   | { readonly op: 'begun'; readonly msgId: string; readonly begun: Date }
-  /** Its record is open, and will stay so. */
+  /** The record is incomplete and will remain so. */
   | { readonly op: 'lost'; readonly msgId: string };
 
-/** A record of the set: what was asked for of it, and where its task is. */
+/** A record of the set: its requested keys and the state of its task. */
 export interface LiveRow {
   readonly record: ProjectedRow;
   readonly status: TaskStatus;
   readonly begun: Date | null;
 }
 
-/** A difference that a change made, before it has a sequence. */
+/** The difference that a change made to the set. */
 export type Difference =
   | { readonly type: 'entered'; readonly msgId: string; readonly now: LiveRow }
   | {
@@ -34,15 +34,15 @@ export type Difference =
     };
 
 /**
- * The records that match a live query, by id. Whatever feeds it, only true differences come out: what is told twice
- * is told on once. Of a record no more is kept than was asked for, its status, and when it began.
+ * The records that match a live query, by id. A change that does not alter the set makes no difference, so a source may
+ * report the same state repeatedly. The set stores the requested keys, the status and the beginning of each task only.
  */
 export class LiveSet {
-  readonly #question: Pick<RecordQuery, 'keys'>;
+  readonly #query: Pick<RecordQuery, 'keys'>;
   readonly #rows = new Map<string, LiveRow>();
 
-  constructor(question: Pick<RecordQuery, 'keys'>) {
-    this.#question = question;
+  constructor(query: Pick<RecordQuery, 'keys'>) {
+    this.#query = query;
   }
 
   get size(): number {
@@ -61,22 +61,22 @@ export class LiveSet {
     return this.#rows.get(msgId);
   }
 
-  /** Takes rows as they were told, which makes no difference to anybody. */
+  /** Adds rows that the readers already know, so no difference results. */
   seed(rows: Iterable<{ readonly row: Row; readonly begun: Date | undefined }>): void {
-    for (const { row, begun } of rows) this.#rows.set(row.msg_id, this.#live(row, begun));
+    for (const { row, begun } of rows) this.#rows.set(row.msg_id, this.#toLiveRow(row, begun));
   }
 
-  /** Takes changes in their order, and says what differs. */
+  /** Applies changes in order and returns the differences that they made. */
   apply(changes: Iterable<LiveChange>): Difference[] {
     const differences: Difference[] = [];
     for (const change of changes) {
-      const difference = this.#take(change);
+      const difference = this.#applyOne(change);
       if (difference !== undefined) differences.push(difference);
     }
     return differences;
   }
 
-  /** Puts the rows in the order of these ids; ids that it does not have are passed over. */
+  /** Sorts the rows in the order of these ids; ids that are not in the set are ignored. */
   order(msgIds: Iterable<string>): void {
     for (const msgId of msgIds) {
       const row = this.#rows.get(msgId);
@@ -86,20 +86,20 @@ export class LiveSet {
     }
   }
 
-  #take(change: LiveChange): Difference | undefined {
+  #applyOne(change: LiveChange): Difference | undefined {
     switch (change.op) {
       case 'set':
-        return this.#set(change.row.msg_id, this.#live(change.row, change.begun));
+        return this.#set(change.row.msg_id, this.#toLiveRow(change.row, change.begun));
       case 'begun':
       case 'lost': {
         const known = this.#rows.get(change.msgId);
-        // A word that comes after the end says nothing any more.
+        // Updates that arrive after the task has ended are ignored.
         if (known === undefined || isDone(known.status)) return undefined;
-        const news = change.op === 'lost' ? { status: 'lost' as const } : { begun: change.begun };
-        return this.#set(change.msgId, { ...known, ...news });
+        const update = change.op === 'lost' ? { status: 'lost' as const } : { begun: change.begun };
+        return this.#set(change.msgId, { ...known, ...update });
       }
       default:
-        return this.#leave(change.msgId, change.op === 'out' ? change.row : 'gone');
+        return this.#remove(change.msgId, change.op === 'out' ? change.row : 'gone');
     }
   }
 
@@ -114,29 +114,29 @@ export class LiveSet {
     return { type: 'changed', msgId, now, previous: known };
   }
 
-  #leave(msgId: string, row: Row | 'gone' | undefined): Difference | undefined {
+  #remove(msgId: string, row: Row | 'gone' | undefined): Difference | undefined {
     const known = this.#rows.get(msgId);
     if (known === undefined) return undefined;
     const purged = { ...known, status: 'purged' as const };
-    const now = row === 'gone' ? purged : row === undefined ? known : this.#live(row);
+    const now = row === 'gone' ? purged : row === undefined ? known : this.#toLiveRow(row);
     this.#rows.delete(msgId);
     return { type: 'left', msgId, now, previous: known };
   }
 
-  #live(row: Row, begun?: Date): LiveRow {
-    const [record = {}] = projectRows([row], this.#question);
+  #toLiveRow(row: Row, begun?: Date): LiveRow {
+    const [record = {}] = projectRows([row], this.#query);
     const known = this.#rows.get(row.msg_id);
     const status = statusOf(row);
     return {
       record,
-      // What was given up comes back only by its end.
+      // Only its end changes the status of a task that is considered lost.
       status: known?.status === 'lost' && !isDone(status) ? 'lost' : status,
       begun: begun ?? known?.begun ?? null,
     };
   }
 }
 
-/** Whether nothing of a row that a reader is told differs. */
+/** Whether two rows are equal in everything that a reader receives. */
 export function sameRow(a: LiveRow, b: LiveRow): boolean {
   return (
     a.status === b.status &&
@@ -145,7 +145,7 @@ export function sameRow(a: LiveRow, b: LiveRow): boolean {
   );
 }
 
-/** The columns that a status is told from. */
+/** The columns from which a status is derived. */
 export const STATUS_COLUMNS: readonly TaskKey[] = STATUS_KEYS;
 
 function statusOf(row: Row): TaskStatus {

@@ -2,75 +2,81 @@ import { IpyparallelError, isDone } from '@ipyparallel-js/protocol';
 import { pause, withChildSignal } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import type { HubDatabase } from '../hub/hub-database.js';
+import type { HubProfile } from '../hub/hub-profile.js';
 import type { HubRequests } from '../hub/hub-requests.js';
 import type { RequestLane } from '../hub/request-lane.js';
-import { LostTasks } from '../tasks/lost-tasks.js';
-import type { FeedSink } from './live-feed.js';
+import { LostTasks, type OpenTask } from '../tasks/lost-tasks.js';
+import type { FeedSink } from './feed-source.js';
 
-/** What is needed to find out which rows of a live query will never end. */
-export interface LostContext {
+/** The parts of a client that the search for lost records uses. */
+export interface LostRecordsContext {
   readonly requests: HubRequests;
+  readonly database: HubDatabase;
+  readonly profile: HubProfile;
   readonly registry: EngineRegistry;
   readonly lane: RequestLane;
-  readonly database: HubDatabase;
-  /** Whether the hub is one of ours. */
-  isOurs(): boolean;
 }
 
-/** How often it is looked whether it is time to look. */
+/** How often to check whether a search is due, in ms. */
 const TICK_MS = 1_000;
-/** Open tasks that are looked after. */
-const MOST = 2_000;
+/** The highest number of incomplete records per search. */
+const MAX_OPEN = 2_000;
 
 /**
- * Says `lost` of rows whose records a controller that has ended left open: the same tasks, found in the same way, as
- * results do. Looks soon at first, then once a minute.
+ * Finds records that a previous run of the controller left incomplete, and sets their status to `lost`. The search uses
+ * the same rules as results do ({@link LostTasks}): soon after the start, then once a minute.
  */
-export async function findLostRows(context: LostContext, sink: FeedSink, signal: AbortSignal): Promise<void> {
-  const { requests, registry, lane } = context;
-  const tasks = new LostTasks(requests, registry, lane, context.isOurs());
-  while (!signal.aborted) {
-    await pause(TICK_MS, signal);
-    if (signal.aborted || !tasks.due) continue;
-    const ids = openIds(sink);
-    if (ids.length === 0) continue;
-    try {
-      await withChildSignal(signal, (brief) => look(context, tasks, ids, sink, brief));
-    } catch (error) {
-      // Whether something is lost can wait; that the hub cannot be asked shows elsewhere.
-      if (!(error instanceof IpyparallelError) && !signal.aborted) throw error;
+export class LostRecords {
+  readonly #context: LostRecordsContext;
+  readonly #sink: FeedSink;
+  readonly #tasks: LostTasks;
+
+  constructor(context: LostRecordsContext, sink: FeedSink) {
+    const { requests, registry, lane, profile } = context;
+    this.#context = context;
+    this.#sink = sink;
+    this.#tasks = new LostTasks(requests, registry, lane, profile.isOurs);
+  }
+
+  /** Searches repeatedly until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await pause(TICK_MS, signal);
+      if (signal.aborted || !this.#tasks.due) continue;
+      const ids = openIds(this.#sink);
+      if (ids.length === 0) continue;
+      try {
+        await withChildSignal(signal, (child) => this.#search(ids, child));
+      } catch (error) {
+        // The next search retries; if the hub stays unreachable, the source reports it.
+        if (!(error instanceof IpyparallelError) && !signal.aborted) throw error;
+      }
     }
   }
-}
 
-async function look(
-  { database, requests, lane }: LostContext,
-  tasks: LostTasks,
-  ids: readonly string[],
-  sink: FeedSink,
-  signal: AbortSignal,
-): Promise<void> {
-  const rows = async (wanted: readonly string[]) =>
-    [
-      ...(
-        await lane.run(() =>
-          database.byId(wanted, ['engine_uuid', 'completed'], requests.deadline({ signal })),
-        )
-      ).values(),
-    ]
+  async #search(ids: readonly string[], signal: AbortSignal): Promise<void> {
+    const lost = await this.#tasks.find(await this.#openAmong(ids, signal), { signal });
+    if (lost.size === 0) return;
+    // A task may have ended during the search.
+    const open = await this.#openAmong([...lost.keys()], signal);
+    this.#sink.apply(open.map(({ msgId }) => ({ op: 'lost', msgId })));
+  }
+
+  async #openAmong(ids: readonly string[], signal: AbortSignal): Promise<OpenTask[]> {
+    const { database, requests, lane } = this.#context;
+    const rows = await lane.run(() =>
+      database.byId(ids, ['engine_uuid', 'completed'], requests.deadline({ signal })),
+    );
+    return [...rows.values()]
       .filter(({ completed }) => completed === null)
       .map(({ msg_id, engine_uuid }) => ({ msgId: msg_id, engineUuid: engine_uuid ?? null }));
-  const lost = await tasks.find(await rows(ids), { signal });
-  if (lost.size === 0) return;
-  // One may have ended in the meantime.
-  const open = await rows([...lost.keys()]);
-  sink.apply(open.map(({ msgId }) => ({ op: 'lost', msgId })));
+  }
 }
 
 function openIds({ set }: FeedSink): string[] {
   const ids: string[] = [];
   for (const msgId of set.ids) {
-    if (ids.length === MOST) break;
+    if (ids.length === MAX_OPEN) break;
     const row = set.get(msgId);
     if (row !== undefined && !isDone(row.status)) ids.push(msgId);
   }

@@ -4,21 +4,23 @@ import { Observable, type OperatorFunction } from 'rxjs';
 import { countProgress, type Progress } from '../tasks/progress.js';
 import type { WatchEvent } from './watch-event.js';
 
-/** A record of a live query as these operators see it. */
+/** The part of a record that these operators need. */
 interface Identified {
   readonly msg_id: string;
 }
 
-/** What a live query has told so far. */
-interface Known<R> {
+/** The latest state of a record. */
+interface RecordState<R> {
   readonly record: R;
   readonly status: TaskStatus;
 }
 
 /**
- * Passes a live query on until its snapshot has come and every record in it has ended; then completes. `atLeast` waits
- * for so many records first: tasks that were just submitted may not be in the database yet; 0 by default. Errors with
- * ConnectionClosedError where the live query completes before, as it does when its client is closed.
+ * Passes the events of a live query on until every task in it has ended, then completes.
+ *
+ * `atLeast` (0 by default) is the number of records to wait for first, because tasks that were just submitted may not be
+ * in the database yet. Errors with ConnectionClosedError when the live query completes earlier, for example because its
+ * client is closed.
  */
 export function untilDone<R extends Identified>(
   options: { readonly atLeast?: number } = {},
@@ -27,43 +29,44 @@ export function untilDone<R extends Identified>(
   const { atLeast = 0 } = options;
   return (source) =>
     new Observable((subscriber) => {
-      const met = new Set<string>();
+      const seen = new Set<string>();
       const pending = new Set<string>();
-      let begun = false;
+      let hasSnapshot = false;
       const note = (msgId: string, open: boolean): void => {
-        if (met.size < atLeast) met.add(msgId);
+        if (seen.size < atLeast) seen.add(msgId);
         if (open) pending.add(msgId);
         else pending.delete(msgId);
       };
       return source.subscribe({
         next: (event) => {
           if (event.type === 'snapshot') {
-            begun = true;
+            hasSnapshot = true;
             pending.clear();
             for (const [i, { msg_id }] of event.records.entries())
               note(msg_id, !isDone(event.statuses[i] ?? 'unassigned'));
           } else note(event.record.msg_id, event.type !== 'left' && !isDone(event.status));
           subscriber.next(event);
-          if (begun && pending.size === 0 && met.size >= atLeast) subscriber.complete();
+          if (hasSnapshot && pending.size === 0 && seen.size >= atLeast) subscriber.complete();
         },
         error: (error: unknown) => subscriber.error(error),
-        // Who waits for the end must not take this for it.
-        complete: () => subscriber.error(new ConnectionClosedError('the live query ended before its tasks')),
+        // Completion would mean that all tasks have ended.
+        complete: () =>
+          subscriber.error(new ConnectionClosedError('the live query completed before its tasks ended')),
       });
     });
 }
 
-/** The records that match now, in the order in which they came: after the snapshot, and after changes. */
+/** Emits all matching records, in the order of their arrival, after the snapshot and after changes. */
 export function records<R extends Identified>(): OperatorFunction<WatchEvent<R>, readonly R[]> {
-  return folded((known) => [...known.values()].map(({ record }) => record));
+  return summaries((known) => [...known.values()].map(({ record }) => record));
 }
 
-/** The records that match now by their status, for those statuses that there are: after the snapshot, and after changes. */
+/** Emits all matching records grouped by status, without empty groups, after the snapshot and after changes. */
 export function groupByStatus<R extends Identified>(): OperatorFunction<
   WatchEvent<R>,
   ReadonlyMap<TaskStatus, readonly R[]>
 > {
-  return folded((known) => {
+  return summaries((known) => {
     const groups = new Map<TaskStatus, R[]>();
     for (const { record, status } of known.values()) {
       const group = groups.get(status);
@@ -74,26 +77,26 @@ export function groupByStatus<R extends Identified>(): OperatorFunction<
   });
 }
 
-/** How far the tasks are that match now: after the snapshot, and after changes. */
+/** Emits the progress of all matching tasks after the snapshot and after changes. */
 export function progress<R extends Identified>(): OperatorFunction<WatchEvent<R>, Progress> {
-  return folded((known) => countProgress([...known.values()].map(({ status }) => status)));
+  return summaries((known) => countProgress([...known.values()].map(({ status }) => status)));
 }
 
 /**
- * What is told from all that matches now. Changes that come together make one: the source may bring thousands at once,
- * and each answer costs as much as there are records.
+ * Emits a summary of all matching records. Changes that arrive together result in one emission, because a source may
+ * deliver thousands at once, and the cost of each summary is proportional to the number of records.
  */
-function folded<R extends Identified, A>(
-  answer: (known: ReadonlyMap<string, Known<R>>) => A,
+function summaries<R extends Identified, A>(
+  summarize: (known: ReadonlyMap<string, RecordState<R>>) => A,
 ): OperatorFunction<WatchEvent<R>, A> {
   return (source) =>
     new Observable((subscriber) => {
-      const known = new Map<string, Known<R>>();
+      const known = new Map<string, RecordState<R>>();
       let due = false;
       const flush = (): void => {
         if (!due || subscriber.closed) return;
         due = false;
-        subscriber.next(answer(known));
+        subscriber.next(summarize(known));
       };
       return source.subscribe({
         next: (event) => {

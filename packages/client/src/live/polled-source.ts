@@ -8,123 +8,152 @@ import {
   recordPredicate,
   TASK_COLUMNS,
 } from '@ipyparallel-js/protocol/internal';
-import type { Deadline } from '@ipyparallel-js/wire';
-import { withChildSignal } from '@ipyparallel-js/wire';
+import { type Deadline, withChildSignal } from '@ipyparallel-js/wire';
 import type { HubDatabase } from '../hub/hub-database.js';
 import { neverMatches } from '../hub/query-planner.js';
-import { byIds, type RecordQuery, type Row, requestedColumns } from '../hub/record-query.js';
+import { byIds, keysOf, type RecordQuery, type Row, requestedColumns } from '../hub/record-query.js';
 import type { RequestLane } from '../hub/request-lane.js';
 import { SliceSize } from '../hub/stock/slice-size.js';
 import { namedIds } from '../hub/stock/stock-records.js';
 import type { ChangeSignal, ChangeSignals } from './change-signals.js';
-import type { FeedSink } from './live-feed.js';
+import type { FeedSink, FeedSource } from './feed-source.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';
 import { RecheckSchedule } from './recheck-schedule.js';
 
-/** What a feed that asks works with. */
-export interface StockContext {
+/** The parts of a client that a polled source uses. */
+export interface PolledContext {
   readonly database: HubDatabase;
   readonly signals: ChangeSignals;
-  /** Of all feeds of the client: never two questions at once. */
+  /** Shared by all polling of the client, so that the hub never has two of its requests at once. */
   readonly lane: RequestLane;
   newDeadline(signal: AbortSignal): Deadline;
 }
 
-/** How often a hub is asked. */
-export interface StockIntervals {
+/** How often a hub is polled, in ms. */
+export interface PollIntervals {
+  /** The least time between two requests. */
   readonly interval: number;
+  /** The time between two scans for changes without a signal. */
   readonly slowInterval: number;
 }
 
-/** Records asked for at a time: the answer occupies a stock hub, which answers nobody else meanwhile. */
+/** Records per request: a reply occupies a Python hub, which serves nobody else meanwhile. */
 const SLICES = { initial: 50, min: 20, max: 900 };
-/** So many records are read again in each slow round, in turn, for what no signal ever told of. */
+/** The number of known records that each scan reads again, in rotation, to find changes that nothing else reveals. */
 const REREAD = 50;
-/** Of the time, no more than a tenth goes into slow rounds. */
-const SLOW_SHARE = 10;
-/** An unknown task that is heard of brings the next slow round forward, to this long after the last, in ms. */
-const HURRIED_MS = 250;
-const MOST_IGNORED = 20_000;
-const LONGEST_SLEEP = 2 ** 31 - 1;
+/** At most 1/SCAN_SHARE of the elapsed time is spent on scans. */
+const SCAN_SHARE = 10;
+/** A signal of an unknown task brings the next scan forward to this long after the last one, in ms. */
+const EARLY_SCAN_MS = 250;
+const MAX_IGNORED = 20_000;
+/** The longest delay of a timer in Node.js. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
 
 const INCOMPLETE = parseQuery({ completed: null });
 const RESUBMITTED = parseQuery({ resubmitted: { $ne: null } });
-/** What of a record never changes once it was submitted. */
-const FIXED: ReadonlySet<TaskKey> = new Set<TaskKey>([
+/** Columns that never change after the submission. */
+const IMMUTABLE_COLUMNS: ReadonlySet<TaskKey> = new Set<TaskKey>([
   ...(['msg_id', 'submitted', 'client_uuid', 'queue', 'header', 'metadata', 'content', 'label'] as const),
 ]);
-const OUTPUT: ReadonlySet<TaskKey> = new Set<TaskKey>([
+const OUTPUT_COLUMNS: ReadonlySet<TaskKey> = new Set<TaskKey>([
   ...(['stdout', 'stderr', 'execute_input', 'execute_result', 'error', 'display_data'] as const),
 ]);
 
-/** Asks a hub for what one live query is about. What it knows of the hub holds as long as the connection does. */
-export class StockRun {
-  readonly #context: StockContext;
-  readonly #question: RecordQuery;
-  readonly #intervals: StockIntervals;
+/** Feeds a live query by polling: tasks with a change signal are read at once, other changes are found by periodic scans. */
+export class PolledSource implements FeedSource {
+  readonly #context: PolledContext;
+  readonly #query: RecordQuery;
+  readonly #intervals: PollIntervals;
+  #poller: Poller | undefined;
+
+  constructor(context: PolledContext, query: RecordQuery, intervals: PollIntervals) {
+    this.#context = context;
+    this.#query = query;
+    this.#intervals = intervals;
+  }
+
+  async run(sink: FeedSink, signal: AbortSignal): Promise<void> {
+    this.#poller = new Poller(this.#context, this.#query, this.#intervals, sink, signal);
+    await this.#poller.run();
+  }
+
+  refresh(): void {
+    this.#poller?.scanSoon();
+  }
+}
+
+/** Polls a hub for one live query. Its knowledge of the hub is valid for one connection. */
+class Poller {
+  readonly #context: PolledContext;
+  readonly #query: RecordQuery;
+  readonly #intervals: PollIntervals;
   readonly #sink: FeedSink;
   readonly #signal: AbortSignal;
+  /** The columns that a matching record needs. */
   readonly #columns: readonly TaskKey[];
-  readonly #judged: readonly TaskKey[];
+  /** The columns that decide whether a record matches. */
+  readonly #testedColumns: readonly TaskKey[];
   readonly #matches: (row: Row) => boolean;
-  readonly #mayEverMatch: (row: Row) => boolean;
+  readonly #canEverMatch: (row: Row) => boolean;
+  /** The ids that the query names; undefined if it names none. */
   readonly #named: ReadonlySet<string> | undefined;
-  readonly #signs: RecheckSchedule;
-  readonly #pace = new SliceSize(SLICES);
-  /** Ids that the hub's history had. */
-  #seen: ReadonlySet<string> = new Set();
-  /** Incomplete tasks and the engine that each has. */
-  #open = new Map<string, string | null>();
+  readonly #schedule: RecheckSchedule;
+  readonly #sliceSize = new SliceSize(SLICES);
+  /** The ids in the hub's history at the last scan. */
+  #history: ReadonlySet<string> = new Set();
+  /** The engine of each incomplete task. */
+  #incomplete = new Map<string, string | null>();
   readonly #resubmitted = new Set<string>();
-  /** Tasks that cannot match, whatever becomes of them. */
+  /** Tasks that can never match. */
   readonly #ignored = new Set<string>();
-  #reread = 0;
-  #slowAt = 0;
-  /** So long after the last slow round another is wanted, in ms. */
-  #hurry = Number.POSITIVE_INFINITY;
-  #lookedAt = 0;
-  #lookTook = 0;
-  #askedAt = 0;
+  /** The position of the rotation that reads known records again. */
+  #rereadAt = 0;
+  #scanDueAt = 0;
+  /** How long after the last scan an early one is wanted, in ms. */
+  #earlyScanDelay = Number.POSITIVE_INFINITY;
+  #scannedAt = 0;
+  #scanDuration = 0;
+  #requestedAt = 0;
   #wake: () => void = () => undefined;
 
   constructor(
-    context: StockContext,
-    question: RecordQuery,
-    intervals: StockIntervals,
+    context: PolledContext,
+    query: RecordQuery,
+    intervals: PollIntervals,
     sink: FeedSink,
     signal: AbortSignal,
   ) {
     this.#context = context;
-    this.#question = question;
+    this.#query = query;
     this.#intervals = intervals;
     this.#sink = sink;
     this.#signal = signal;
-    const { node } = question;
-    const read = columnsOf(node);
-    this.#judged = [...new Set<TaskKey>(['msg_id', 'submitted', ...STATUS_COLUMNS, ...read])];
-    this.#columns = [...new Set<TaskKey>([...this.#judged, ...requestedColumns(question)])];
+    const { node } = query;
+    const tested = columnsOf(node);
+    this.#testedColumns = [...new Set<TaskKey>(['msg_id', 'submitted', ...STATUS_COLUMNS, ...tested])];
+    this.#columns = [...new Set<TaskKey>([...this.#testedColumns, ...requestedColumns(query)])];
     this.#matches = recordPredicate(node);
-    const fixed = conjunctsOf(node).filter((part) =>
-      [...columnsOf(part)].every((column) => FIXED.has(column)),
+    const immutable = conjunctsOf(node).filter((part) =>
+      [...columnsOf(part)].every((column) => IMMUTABLE_COLUMNS.has(column)),
     );
-    this.#mayEverMatch = recordPredicate(allOf(fixed));
+    this.#canEverMatch = recordPredicate(allOf(immutable));
     const named = namedIds(node);
     this.#named = named === undefined ? undefined : new Set(named);
-    this.#signs = new RecheckSchedule(this.#columns.some((column) => OUTPUT.has(column)));
+    this.#schedule = new RecheckSchedule(this.#columns.some((column) => OUTPUT_COLUMNS.has(column)));
   }
 
   async run(): Promise<void> {
-    const unlisten = this.#context.signals.listen((signal) => this.#hear(signal));
+    const unlisten = this.#context.signals.listen((signal) => this.#onSignal(signal));
     const onAbort = (): void => this.#wake();
     this.#signal.addEventListener('abort', onAbort, { once: true });
     try {
       await this.#readAll();
       while (!this.#signal.aborted) {
-        await this.#untilDue();
+        await this.#waitUntilDue();
         if (this.#signal.aborted) return;
-        await this.#sink.taken();
-        if (performance.now() >= this.#lookAt || this.#sink.awaited) await this.#look();
-        else await this.#followSigns();
+        await this.#sink.drained();
+        if (performance.now() >= this.#nextScanAt || this.#sink.hasNewReaders) await this.#scan();
+        else await this.#recheckDue();
       }
     } finally {
       this.#signal.removeEventListener('abort', onAbort);
@@ -132,41 +161,41 @@ export class StockRun {
     }
   }
 
-  /** A slow round is wanted now. */
-  lookSoon(): void {
-    this.#hurry = 0;
+  /** Requests a scan as early as possible. */
+  scanSoon(): void {
+    this.#earlyScanDelay = 0;
     this.#wake();
   }
 
-  /** When the next slow round is due. */
-  get #lookAt(): number {
-    const hurried = this.#lookedAt + Math.max(this.#hurry, SLOW_SHARE * this.#lookTook);
-    return Math.min(this.#slowAt, hurried);
+  get #nextScanAt(): number {
+    const early = this.#scannedAt + Math.max(this.#earlyScanDelay, SCAN_SHARE * this.#scanDuration);
+    return Math.min(this.#scanDueAt, early);
   }
 
-  #hear(signal: ChangeSignal): void {
+  #onSignal(signal: ChangeSignal): void {
     const now = performance.now();
     if (signal.kind === 'unspecified') {
-      this.lookSoon();
+      this.scanSoon();
       return;
     }
     const { msgId } = signal;
     if (this.#ignored.has(msgId) || this.#named?.has(msgId) === false) return;
     if (signal.kind === 'begun') this.#sink.apply([{ op: 'begun', msgId, begun: signal.at }]);
-    // Somebody submits: others of theirs may wait, of which nothing is heard before they begin.
-    const stranger = signal.kind !== 'submitted' && !this.#knows(msgId) && !this.#signs.has(msgId);
-    if (this.#named === undefined && stranger) this.#hurry = Math.min(this.#hurry, HURRIED_MS);
-    if (this.#signs.note(signal, now)) this.#wake();
+    // An unknown task means that another client submits; its other tasks give no signal before they begin.
+    const unknown = signal.kind !== 'submitted' && !this.#knows(msgId) && !this.#schedule.has(msgId);
+    if (this.#named === undefined && unknown)
+      this.#earlyScanDelay = Math.min(this.#earlyScanDelay, EARLY_SCAN_MS);
+    if (this.#schedule.note(signal, now)) this.#wake();
   }
 
-  async #untilDue(): Promise<void> {
-    while (!this.#signal.aborted && !this.#sink.awaited) {
-      const soonest = this.#askedAt + this.#intervals.interval;
-      const next = Math.max(Math.min(this.#lookAt, this.#signs.next), soonest);
-      const left = next - performance.now();
-      if (left <= 0) return;
+  async #waitUntilDue(): Promise<void> {
+    while (!this.#signal.aborted && !this.#sink.hasNewReaders) {
+      const earliest = this.#requestedAt + this.#intervals.interval;
+      const next = Math.max(Math.min(this.#nextScanAt, this.#schedule.next), earliest);
+      const delay = next - performance.now();
+      if (delay <= 0) return;
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, Math.min(left, LONGEST_SLEEP));
+        const timer = setTimeout(resolve, Math.min(delay, MAX_DELAY_MS));
         this.#wake = () => {
           clearTimeout(timer);
           resolve();
@@ -175,206 +204,208 @@ export class StockRun {
     }
   }
 
-  /** Everything, by the normal pages; what the set has and they have not is looked for by id. */
+  /** Reads all matches page by page, and then by id the records of the set that the pages did not contain. */
   async #readAll(): Promise<void> {
-    const done = this.#sink.beginning();
-    if (neverMatches(this.#question.node)) {
-      done();
-      this.#slowAt = Number.POSITIVE_INFINITY;
+    const finish = this.#sink.startReading();
+    if (neverMatches(this.#query.node)) {
+      finish();
+      this.#scanDueAt = Number.POSITIVE_INFINITY;
       return;
     }
     if (this.#named === undefined) {
-      // Read first: what changes while the pages come is then found to have changed.
-      this.#seen = new Set(await this.#ask((deadline) => this.#context.database.history(deadline)));
-      this.#open = await this.#incomplete();
+      // The history is read first, so that the next scan finds what changes while the pages are read.
+      this.#history = new Set(await this.#request((deadline) => this.#context.database.history(deadline)));
+      this.#incomplete = await this.#readIncomplete();
     }
     const found = await withChildSignal(this.#signal, (signal) => this.#readPages(signal));
-    await this.#askFor([...this.#sink.set.ids].filter((msgId) => !found.has(msgId)));
-    done();
-    this.#plan();
+    await this.#recheck([...this.#sink.set.ids].filter((msgId) => !found.has(msgId)));
+    finish();
+    this.#scheduleScan();
   }
 
   async #readPages(signal: AbortSignal): Promise<Set<string>> {
-    const { keys } = this.#question;
-    const columns = this.#columns.map((column) => ({ name: column, column }));
-    const question = keys === undefined ? this.#question : { ...this.#question, keys: columns };
-    const pages = this.#context.database.pages(question, () => this.#context.newDeadline(signal));
+    const query =
+      this.#query.keys === undefined ? this.#query : { ...this.#query, keys: keysOf(this.#columns) };
+    const pages = this.#context.database.pages(query, () => this.#context.newDeadline(signal));
     const found = new Set<string>();
     for (;;) {
-      const page = await this.#ask(() => pages.next());
+      const page = await this.#request(() => pages.next());
       if (page.done === true) return found;
       const rows = page.value as unknown as readonly Row[];
       for (const row of rows) found.add(row.msg_id);
-      this.#sink.apply(rows.map((row) => this.#asSet(row)));
+      this.#sink.apply(rows.map((row) => this.#toSet(row)));
     }
   }
 
-  /** Asks for the tasks that were heard of. */
-  async #followSigns(): Promise<void> {
-    await this.#askFor(this.#signs.due(performance.now()));
+  async #recheckDue(): Promise<void> {
+    await this.#recheck(this.#schedule.due(performance.now()));
   }
 
-  /** Looks for what gave no signal: new records, ended tasks, purged ones; a few of the others are read again. */
-  async #look(): Promise<void> {
-    const done = this.#sink.beginning();
+  /** Searches for changes without a signal: new, ended and purged records. Also reads some known records again. */
+  async #scan(): Promise<void> {
+    const finish = this.#sink.startReading();
     const since = performance.now();
-    this.#hurry = Number.POSITIVE_INFINITY;
-    const wanted = this.#named === undefined ? await this.#suspects() : this.#namedSuspects(this.#named);
-    await this.#askFor(wanted);
-    await this.#followSigns();
-    done();
-    this.#lookTook = performance.now() - since;
-    this.#plan();
+    this.#earlyScanDelay = Number.POSITIVE_INFINITY;
+    const suspects = this.#named === undefined ? await this.#suspects() : this.#namedSuspects(this.#named);
+    await this.#recheck(suspects);
+    await this.#recheckDue();
+    finish();
+    this.#scanDuration = performance.now() - since;
+    this.#scheduleScan();
   }
 
-  #plan(): void {
+  #scheduleScan(): void {
     const now = performance.now();
-    this.#lookedAt = now;
-    this.#slowAt = now + Math.max(this.#intervals.slowInterval, SLOW_SHARE * this.#lookTook);
+    this.#scannedAt = now;
+    this.#scanDueAt = now + Math.max(this.#intervals.slowInterval, SCAN_SHARE * this.#scanDuration);
   }
 
+  /** Finds the records that may have changed by requests that are cheap on every Python hub. */
   async #suspects(): Promise<Set<string>> {
     const { set } = this.#sink;
-    const history = await this.#ask((deadline) => this.#context.database.history(deadline));
-    await this.#followSigns();
+    const history = await this.#request((deadline) => this.#context.database.history(deadline));
+    await this.#recheckDue();
     const ids = new Set(history);
-    const wanted = new Set(history.filter((msgId) => !this.#seen.has(msgId)));
-    // What is known by its output alone is in no history.
-    for (const msgId of set.ids) if (!ids.has(msgId)) wanted.add(msgId);
-    if (this.#open.size > 0 || wanted.size > 0) {
-      const open = await this.#incomplete();
-      for (const [msgId, engine] of this.#open)
-        if (open.get(msgId) !== engine && ids.has(msgId)) wanted.add(msgId);
-      for (const [msgId, engine] of open) if (this.#open.get(msgId) !== engine) wanted.add(msgId);
-      this.#open = open;
-      await this.#followSigns();
+    const suspects = new Set(history.filter((msgId) => !this.#history.has(msgId)));
+    // A record that was created from output alone may be missing in the history.
+    for (const msgId of set.ids) if (!ids.has(msgId)) suspects.add(msgId);
+    if (this.#incomplete.size > 0 || suspects.size > 0) {
+      const incomplete = await this.#readIncomplete();
+      for (const [msgId, engine] of this.#incomplete)
+        if (incomplete.get(msgId) !== engine && ids.has(msgId)) suspects.add(msgId);
+      for (const [msgId, engine] of incomplete)
+        if (this.#incomplete.get(msgId) !== engine) suspects.add(msgId);
+      this.#incomplete = incomplete;
+      await this.#recheckDue();
     }
     if (this.#columns.includes('resubmitted')) {
-      const rows = await this.#ask((deadline) =>
+      const rows = await this.#request((deadline) =>
         this.#context.database.matches(RESUBMITTED, ['msg_id'], deadline),
       );
-      for (const { msg_id } of rows) if (!this.#resubmitted.has(msg_id)) wanted.add(msg_id);
+      for (const { msg_id } of rows) if (!this.#resubmitted.has(msg_id)) suspects.add(msg_id);
       for (const { msg_id } of rows) this.#resubmitted.add(msg_id);
     }
-    this.#seen = ids;
-    for (const msgId of this.#reReadNext(history)) wanted.add(msgId);
-    for (const msgId of this.#ignored) wanted.delete(msgId);
-    return wanted;
+    this.#history = ids;
+    for (const msgId of this.#nextReread(history)) suspects.add(msgId);
+    for (const msgId of this.#ignored) suspects.delete(msgId);
+    return suspects;
   }
 
   #namedSuspects(named: ReadonlySet<string>): Set<string> {
     const { set } = this.#sink;
-    const wanted = new Set<string>();
+    const suspects = new Set<string>();
     for (const msgId of named) {
       const row = set.get(msgId);
-      if (row === undefined || !isDone(row.status)) wanted.add(msgId);
+      if (row === undefined || !isDone(row.status)) suspects.add(msgId);
     }
-    for (const msgId of this.#reReadNext([...named])) wanted.add(msgId);
-    for (const msgId of this.#ignored) wanted.delete(msgId);
-    return wanted;
+    for (const msgId of this.#nextReread([...named])) suspects.add(msgId);
+    for (const msgId of this.#ignored) suspects.delete(msgId);
+    return suspects;
   }
 
-  #reReadNext(ids: readonly string[]): readonly string[] {
-    if (this.#reread >= ids.length) this.#reread = 0;
-    const next = ids.slice(this.#reread, this.#reread + REREAD);
-    this.#reread += REREAD;
+  #nextReread(ids: readonly string[]): readonly string[] {
+    if (this.#rereadAt >= ids.length) this.#rereadAt = 0;
+    const next = ids.slice(this.#rereadAt, this.#rereadAt + REREAD);
+    this.#rereadAt += REREAD;
     return next;
   }
 
-  async #incomplete(): Promise<Map<string, string | null>> {
-    const rows = await this.#ask((deadline) =>
+  async #readIncomplete(): Promise<Map<string, string | null>> {
+    const rows = await this.#request((deadline) =>
       this.#context.database.matches(INCOMPLETE, ['msg_id', 'engine_uuid'], deadline),
     );
     return new Map(rows.map(({ msg_id, engine_uuid }) => [msg_id, engine_uuid ?? null]));
   }
 
-  /** Asks for records by id, a slice at a time, and takes what they are now. */
-  async #askFor(wanted: Iterable<string>): Promise<void> {
-    const ids = [...wanted];
+  /** Reads records by id, a slice at a time, and applies their current state. */
+  async #recheck(msgIds: Iterable<string>): Promise<void> {
+    const ids = [...msgIds];
     for (let at = 0; at < ids.length; ) {
-      const slice = ids.slice(at, at + this.#pace.current);
+      const slice = ids.slice(at, at + this.#sliceSize.current);
       at += slice.length;
       const since = performance.now();
-      await this.#askSlice(slice);
-      this.#pace.record(slice.length, performance.now() - since);
+      await this.#recheckSlice(slice);
+      this.#sliceSize.record(slice.length, performance.now() - since);
     }
   }
 
-  async #askSlice(ids: readonly string[]): Promise<void> {
-    const asked = performance.now();
-    const { node } = this.#question;
-    // A whole record of a task that may not match is not worth its way.
-    const strangers = ids.filter((msgId) => this.#sink.set.get(msgId) === undefined);
-    const light = this.#question.keys === undefined && strangers.length > 0;
-    const judged = light ? await this.#byId(strangers, this.#judged) : new Map<string, Row>();
-    const whole = light
+  async #recheckSlice(ids: readonly string[]): Promise<void> {
+    const sentAt = performance.now();
+    const { node } = this.#query;
+    // Full records are large, so unknown tasks are first tested by the few columns that the query reads.
+    const unknown = ids.filter((msgId) => this.#sink.set.get(msgId) === undefined);
+    const testFirst = this.#query.keys === undefined && unknown.length > 0;
+    const tested = testFirst ? await this.#readById(unknown, this.#testedColumns) : new Map<string, Row>();
+    const full = testFirst
       ? ids.filter((msgId) => {
-          const row = judged.get(msgId);
+          const row = tested.get(msgId);
           return this.#sink.set.get(msgId) !== undefined || (row !== undefined && this.#matches(row));
         })
       : ids;
-    const rows = new Map([...judged, ...(whole.length === 0 ? [] : await this.#byId(whole, this.#columns))]);
-    // Only a hub tells no buffers from an empty list of them.
-    const told = [...columnsOf(node)].some((column) => TASK_COLUMNS[column] === 'buffers')
-      ? await this.#matching(ids)
+    const fullRows = full.length === 0 ? [] : await this.#readById(full, this.#columns);
+    const rows = new Map([...tested, ...fullRows]);
+    // Only the hub can distinguish null from an empty list of buffers, so it decides on queries of buffers.
+    const matching = [...columnsOf(node)].some((column) => TASK_COLUMNS[column] === 'buffers')
+      ? await this.#matchingAmong(ids)
       : undefined;
     const now = performance.now();
     const changes: LiveChange[] = [];
     for (const msgId of ids) {
       const row = rows.get(msgId);
       if (row === undefined) {
-        const known = this.#knows(msgId);
-        if (known) {
-          this.#signs.forget(msgId);
-          this.#open.delete(msgId);
+        if (this.#knows(msgId)) {
+          this.#schedule.forget(msgId);
+          this.#incomplete.delete(msgId);
           changes.push({ op: 'gone', msgId });
-        } else this.#signs.resolve(msgId, undefined, asked, now);
+        } else this.#schedule.resolve(msgId, undefined, sentAt, now);
         continue;
       }
-      const matches = told === undefined ? this.#matches(row) : told.has(msgId);
-      changes.push(matches ? this.#asSet(row) : { op: 'out', msgId, row });
+      const matches = matching === undefined ? this.#matches(row) : matching.has(msgId);
+      changes.push(matches ? this.#toSet(row) : { op: 'out', msgId, row });
       const isOpen = (row.completed ?? null) === null;
       if (this.#named === undefined) {
-        if (isOpen) this.#open.set(msgId, row.engine_uuid ?? null);
-        else this.#open.delete(msgId);
+        if (isOpen) this.#incomplete.set(msgId, row.engine_uuid ?? null);
+        else this.#incomplete.delete(msgId);
       }
-      if (!matches && row.submitted !== null && !this.#mayEverMatch(row)) this.#ignore(msgId);
-      else this.#signs.resolve(msgId, row, asked, now);
+      if (!matches && row.submitted !== null && !this.#canEverMatch(row)) this.#ignore(msgId);
+      else this.#schedule.resolve(msgId, row, sentAt, now);
     }
     this.#sink.apply(changes);
   }
 
-  #byId(ids: readonly string[], columns: readonly TaskKey[]): Promise<Map<string, Row>> {
-    return this.#ask((deadline) => this.#context.database.byId(ids, columns, deadline));
+  #readById(ids: readonly string[], columns: readonly TaskKey[]): Promise<Map<string, Row>> {
+    return this.#request((deadline) => this.#context.database.byId(ids, columns, deadline));
   }
 
-  async #matching(ids: readonly string[]): Promise<Set<string>> {
-    const node: QueryNode = allOf([byIds(ids), this.#question.node]);
-    const rows = await this.#ask((deadline) => this.#context.database.matches(node, ['msg_id'], deadline));
+  async #matchingAmong(ids: readonly string[]): Promise<Set<string>> {
+    const node: QueryNode = allOf([byIds(ids), this.#query.node]);
+    const rows = await this.#request((deadline) =>
+      this.#context.database.matches(node, ['msg_id'], deadline),
+    );
     return new Set(rows.map(({ msg_id }) => msg_id));
   }
 
-  async #ask<T>(question: (deadline: Deadline) => Promise<T>): Promise<T> {
+  async #request<T>(send: (deadline: Deadline) => Promise<T>): Promise<T> {
     return this.#context.lane.run(async () => {
       try {
-        return await withChildSignal(this.#signal, (signal) => question(this.#context.newDeadline(signal)));
+        return await withChildSignal(this.#signal, (signal) => send(this.#context.newDeadline(signal)));
       } finally {
-        this.#askedAt = performance.now();
+        this.#requestedAt = performance.now();
       }
     });
   }
 
-  #asSet(row: Row): LiveChange {
-    const begun = (row.completed ?? null) === null ? this.#context.signals.begun(row.msg_id) : undefined;
+  #toSet(row: Row): LiveChange {
+    const begun = (row.completed ?? null) === null ? this.#context.signals.begunAt(row.msg_id) : undefined;
     return { op: 'set', row, begun };
   }
 
   #knows(msgId: string): boolean {
-    return this.#sink.set.get(msgId) !== undefined || this.#seen.has(msgId) || this.#open.has(msgId);
+    return this.#sink.set.get(msgId) !== undefined || this.#history.has(msgId) || this.#incomplete.has(msgId);
   }
 
   #ignore(msgId: string): void {
-    this.#signs.forget(msgId);
-    if (this.#ignored.size < MOST_IGNORED) this.#ignored.add(msgId);
+    this.#schedule.forget(msgId);
+    if (this.#ignored.size < MAX_IGNORED) this.#ignored.add(msgId);
   }
 }

@@ -11,101 +11,107 @@ import { pause, withChildSignal } from '@ipyparallel-js/wire';
 import type { HubDatabase } from '../hub/hub-database.js';
 import type { HubReply, HubRequests, OkContent } from '../hub/hub-requests.js';
 import { neverMatches } from '../hub/query-planner.js';
-import { byIds, type RecordQuery, type Row, requestedColumns } from '../hub/record-query.js';
+import { byIds, keysOf, type RecordQuery, type Row, requestedColumns } from '../hub/record-query.js';
 import { bufferReader } from '../hub/record-requests.js';
-import type { FeedSink, FeedSource, Place } from './live-feed.js';
+import type { FeedSink, FeedSource } from './feed-source.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';
+import type { HubPosition } from './sequence.js';
 import type { UpdateInbox } from './update-inbox.js';
 
-/** What a feed that is pushed works with. */
+/** The parts of a client that a pushed source uses. */
 export interface PushedContext {
   readonly requests: HubRequests;
   readonly inbox: UpdateInbox;
   readonly database: HubDatabase;
 }
 
-/** A hub ends a subscription of which it has heard nothing for a while, a minute by default: it hears of it so often in that. */
+/** A hub ends a subscription without renewals after {@link SILENCE_MS} by default; the client renews it so often in that time. */
 const RENEWALS = 6;
 const SILENCE_MS = 60_000;
-/** A hub with much to do answers late how far it is; a link that is down is noticed by others. */
-const SYNC_MS = 120_000;
+/** The timeout of a sync request: a busy hub replies late, and a broken connection is detected elsewhere. */
+const SYNC_TIMEOUT_MS = 120_000;
 
-/** Feeds a live query by what our hub pushes: it subscribes, takes a snapshot, and then each update as it comes. */
+/** Feeds a live query by a subscription at the hub: a snapshot first, and then every update that the hub pushes. */
 export class PushedSource implements FeedSource {
   readonly #context: PushedContext;
-  readonly #question: RecordQuery;
-  /** Up to here the set has everything; undefined before a snapshot was whole. */
-  #place: Place | undefined;
+  readonly #query: RecordQuery;
+  /** The hub position up to which the set is complete; undefined before the first complete snapshot. */
+  #position: HubPosition | undefined;
 
-  constructor(context: PushedContext, question: RecordQuery) {
+  constructor(context: PushedContext, query: RecordQuery) {
     this.#context = context;
-    this.#question = question;
+    this.#query = query;
   }
 
   async run(sink: FeedSink, signal: AbortSignal): Promise<void> {
-    if (neverMatches(this.#question.node)) {
-      sink.beginning()();
+    if (neverMatches(this.#query.node)) {
+      sink.startReading()();
       await pause(Number.POSITIVE_INFINITY, signal);
       return;
     }
-    // A hub that has not heard of us for long, or has too much to tell, ends a subscription; then there is another.
+    // A hub ends a subscription that was not renewed, or that has too many changes; then the client subscribes again.
     while (!signal.aborted) {
-      const run = new PushedRun(this.#context, this.#question, sink, signal, this.#place);
+      const subscription = new Subscription(this.#context, this.#query, sink, signal, this.#position);
       try {
-        await run.run();
+        await subscription.run();
       } finally {
-        this.#place = run.place;
+        this.#position = subscription.position;
       }
     }
   }
 
-  // A feed that is pushed is up to date by itself.
-  wake(): void {}
+  // A subscription is always up to date.
+  refresh(): void {}
 }
 
-/** One subscription, from its beginning to its end. */
-class PushedRun {
+/** One subscription, from the request to its end. */
+class Subscription {
   readonly #context: PushedContext;
-  readonly #question: RecordQuery;
+  readonly #query: RecordQuery;
   readonly #sink: FeedSink;
   readonly #signal: AbortSignal;
   readonly #columns: readonly TaskKey[];
-  /** Updates that are to be taken; the hub sends no more than two ahead of what is acknowledged. */
+  /** Received updates that are not processed yet; the hub sends at most two before it waits for acknowledgements. */
   readonly #updates: AnyMessage[] = [];
-  /** Those of which nothing but their acknowledgement is left to do. */
-  readonly #told = new WeakSet<AnyMessage>();
+  /** Updates whose changes are already applied, and that need only an acknowledgement. */
+  readonly #applied = new WeakSet<AnyMessage>();
   #onUpdate: () => void = () => undefined;
-  #subscription = '';
+  #id = '';
   #ended = false;
-  /** Where everything was told up to; undefined while more is known to be on its way. */
+  /** The position up to which all changes are applied; undefined while more updates for that position are expected. */
   #base: number | undefined;
-  place: Place | undefined;
+  position: HubPosition | undefined;
 
   constructor(
     context: PushedContext,
-    question: RecordQuery,
+    query: RecordQuery,
     sink: FeedSink,
     signal: AbortSignal,
-    place: Place | undefined,
+    position: HubPosition | undefined,
   ) {
     this.#context = context;
-    this.#question = question;
+    this.#query = query;
     this.#sink = sink;
     this.#signal = signal;
-    this.place = place;
-    this.#columns = [...new Set<TaskKey>(['msg_id', ...requestedColumns(question), ...STATUS_COLUMNS])];
+    this.position = position;
+    this.#columns = [...new Set<TaskKey>(['msg_id', ...requestedColumns(query), ...STATUS_COLUMNS])];
   }
 
   async run(): Promise<void> {
     const { requests, inbox } = this.#context;
-    const { keys, node } = this.#question;
-    const from = this.#sink.from;
-    const after = this.place ?? (from && { epoch: from.epoch, seq: from.within?.upTo ?? from.seq });
-    // What was interrupted within an update is no place to count on from.
-    if (this.#sink.place?.within !== undefined) this.#sink.place = undefined;
-    this.#base = this.#sink.place?.seq;
-    const subscribed = inbox.expect();
-    const { content, unread } = await requests
+    const { keys, node } = this.#query;
+    const resumePosition = this.#sink.resumePosition;
+    const after =
+      this.position ??
+      (resumePosition && {
+        epoch: resumePosition.epoch,
+        seq: resumePosition.within?.upTo ?? resumePosition.seq,
+      });
+    // A position within an interrupted update cannot be the base of further positions.
+    if (this.#sink.position?.within !== undefined) this.#sink.position = undefined;
+    this.#base = this.#sink.position?.seq;
+    const subscribed = inbox.expectSubscription();
+    const { content, stopReading } = await requests
       .request(
         'subscribe_request',
         {
@@ -118,42 +124,42 @@ class PushedRun {
       )
       .then((reply) => ({
         content: reply.content,
-        unread: inbox.read(reply.content.subscription, (update) => {
+        stopReading: inbox.read(reply.content.subscription, (update) => {
           this.#updates.push(update);
           this.#onUpdate();
         }),
       }))
       .finally(subscribed);
-    this.#subscription = content.subscription;
+    this.#id = content.subscription;
     const renewal = setInterval(() => this.#renew(), (content.silence ?? SILENCE_MS) / RENEWALS);
     renewal.unref();
     try {
       const { epoch, seq } = content;
-      if (content.resumed && this.place !== undefined) {
-        await this.#begin(epoch, this.#sink.beginning());
-        // So that the hub knows that nothing is being read, and speaks of nothing that was never told of.
+      if (content.resumed && this.position !== undefined) {
+        await this.#finishReading(epoch, this.#sink.startReading());
+        // The hub then knows that no reading is under way, and omits changes of records that it never reported.
         if (this.#base !== undefined) this.#sync().catch(() => undefined);
-      } else if (content.resumed && from !== undefined) await this.#resume(from);
+      } else if (content.resumed && resumePosition !== undefined) await this.#resume(resumePosition);
       else {
-        this.place = undefined;
+        this.position = undefined;
         await this.#readAll({ epoch, seq });
       }
-      await this.#follow(epoch);
+      await this.#processUpdates(epoch);
     } finally {
       clearInterval(renewal);
-      unread();
-      // Where the link is down, the hub ends it by itself.
-      requests.request('unsubscribe_request', { subscription: this.#subscription }).catch(() => undefined);
+      stopReading();
+      // Without a connection the request fails, and the hub ends the subscription by itself.
+      requests.request('unsubscribe_request', { subscription: this.#id }).catch(() => undefined);
     }
   }
 
-  /** Takes the updates one after the other, until the hub ends the subscription or, if that is given, up to a place. */
-  async #follow(epoch: string, upTo = Number.POSITIVE_INFINITY): Promise<void> {
-    for (let taken = 0; !this.#signal.aborted && !this.#ended; ) {
-      if (taken > 0 && (this.place?.seq ?? 0) >= upTo) return;
+  /** Processes updates until the hub ends the subscription, or up to a position, without reporting positions. */
+  async #processUpdates(epoch: string, upTo = Number.POSITIVE_INFINITY): Promise<void> {
+    for (let processed = 0; !this.#signal.aborted && !this.#ended; ) {
+      if (processed > 0 && (this.position?.seq ?? 0) >= upTo) return;
       const update = this.#updates.shift();
       if (update === undefined) {
-        await this.#untilUpdate();
+        await this.#waitForUpdate();
         continue;
       }
       const { seq, ended, reset } = contentOf(update);
@@ -164,27 +170,27 @@ class PushedRun {
       if (reset === true) {
         this.#acknowledge(seq);
         await this.#readAll({ epoch, seq });
-        taken++;
+        processed++;
         continue;
       }
-      taken++;
-      const isSilent = upTo !== Number.POSITIVE_INFINITY;
+      processed++;
+      const hidesPositions = upTo !== Number.POSITIVE_INFINITY;
       const base = this.#base;
-      await this.#take(update, (at) =>
-        isSilent || base === undefined || update.content['complete'] !== true
+      await this.#applyUpdate(update, (at) =>
+        hidesPositions || base === undefined || update.content['complete'] !== true
           ? undefined
           : { epoch, seq: at, within: { base, upTo: seq } },
       );
-      this.place = { epoch, seq };
+      this.position = { epoch, seq };
       this.#base = update.content['complete'] === true ? seq : undefined;
-      if (!isSilent) this.#sink.place = this.#base === undefined ? undefined : this.place;
-      await this.#sink.taken();
+      if (!hidesPositions) this.#sink.position = this.#base === undefined ? undefined : this.position;
+      await this.#sink.drained();
       this.#acknowledge(seq);
     }
   }
 
-  /** Goes on from where another process was: finds out what that was told, and begins with what has changed since. */
-  async #resume(from: Place): Promise<void> {
+  /** Resumes where another process left off: restores the state that it had received, and applies the changes since. */
+  async #resume(from: HubPosition): Promise<void> {
     const rows = new Map<string, { readonly row: Row; readonly begun: Date | undefined }>();
     await this.#eachPage((page) => {
       for (const row of page) rows.set(row.msg_id, { row, begun: undefined });
@@ -208,131 +214,140 @@ class PushedRun {
       } else rows.delete(change.msg_id);
     }
     this.#sink.set.seed(rows.values());
-    this.#sink.place = from;
-    this.#sink.seeded();
-    await this.#tell(changes.slice(content.told), undefined, (seq) => ({
+    this.#sink.position = from;
+    this.#sink.markSeeded();
+    await this.#applyChanges(changes.slice(content.told), undefined, (seq) => ({
       ...{ epoch: from.epoch, seq, within: { base, upTo } },
     }));
-    this.place = { epoch: from.epoch, seq: upTo };
-    this.#sink.place = this.place;
+    this.position = { epoch: from.epoch, seq: upTo };
+    this.#sink.position = this.position;
     this.#base = upTo;
   }
 
   #sync(
     after?: MessageContents['subscription_sync_request']['after'],
   ): Promise<HubReply<OkContent<'subscription_sync_request'>>> {
-    const content = { subscription: this.#subscription, ...(after === undefined ? {} : { after }) };
+    const content = { subscription: this.#id, ...(after === undefined ? {} : { after }) };
     return this.#context.requests.request('subscription_sync_request', content, {
       signal: this.#signal,
-      timeout: SYNC_MS,
+      timeout: SYNC_TIMEOUT_MS,
     });
   }
 
   /**
-   * Takes a snapshot by the normal pages. What the set has, and they have not, is looked for by id. It is whole when
-   * everything that the pages may have seen has been told, so that its place says what it has.
+   * Reads a snapshot page by page, and by id the records of the set that the pages did not contain. The snapshot is
+   * complete when all changes are applied that the pages may contain, so that its position is exact.
    */
-  async #readAll(place: Place): Promise<void> {
-    const done = this.#sink.beginning();
-    this.#sink.place = undefined;
+  async #readAll(position: HubPosition): Promise<void> {
+    const finish = this.#sink.startReading();
+    this.#sink.position = undefined;
     const found = new Set<string>();
     await this.#eachPage((page) => {
       for (const row of page) found.add(row.msg_id);
       this.#sink.apply(page.map((row) => ({ op: 'set', row })));
     });
-    await this.#lookFor([...this.#sink.set.ids].filter((msgId) => !found.has(msgId)));
-    await this.#settle();
-    this.place = place;
-    await this.#begin(place.epoch, done);
+    await this.#recheck([...this.#sink.set.ids].filter((msgId) => !found.has(msgId)));
+    await this.#recheckUpdated();
+    this.position = position;
+    await this.#finishReading(position.epoch, finish);
   }
 
-  /** Begins with what the set has, once it is known what place that is. */
-  async #begin(epoch: string, done: () => void): Promise<void> {
-    if (this.#sink.place === undefined) {
+  /** Finishes a reading once the position of the set is known. */
+  async #finishReading(epoch: string, finish: () => void): Promise<void> {
+    if (this.#sink.position === undefined) {
       const { content } = await this.#sync();
-      await this.#follow(epoch, content.seq);
+      await this.#processUpdates(epoch, content.seq);
       if (this.#ended || this.#signal.aborted) return;
-      this.#sink.place = this.#base === undefined ? undefined : this.place;
+      this.#sink.position = this.#base === undefined ? undefined : this.position;
     }
-    done();
+    finish();
   }
 
-  async #eachPage(take: (page: readonly Row[]) => void): Promise<void> {
-    const { keys } = this.#question;
-    const columns = this.#columns.map((column) => ({ name: column, column }));
-    const question = keys === undefined ? this.#question : { ...this.#question, keys: columns };
+  async #eachPage(onPage: (page: readonly Row[]) => void): Promise<void> {
+    const query =
+      this.#query.keys === undefined ? this.#query : { ...this.#query, keys: keysOf(this.#columns) };
     await withChildSignal(this.#signal, async (signal) => {
       const newDeadline = () => this.#context.requests.deadline({ signal });
-      for await (const rows of this.#context.database.pages(question, newDeadline))
-        take(rows as unknown as readonly Row[]);
+      for await (const rows of this.#context.database.pages(query, newDeadline))
+        onPage(rows as unknown as readonly Row[]);
     });
   }
 
-  // What was pushed while the pages were read may be older or newer than what they brought: it is read once more.
-  async #settle(): Promise<void> {
-    const held = this.#updates.filter((update) => contentOf(update).changes.length > 0);
-    const ids = new Set(held.flatMap((update) => contentOf(update).changes.map(idOf)));
+  /** Reads again what was pushed while the pages were read, because a page may be older or newer than an update. */
+  async #recheckUpdated(): Promise<void> {
+    const pending = this.#updates.filter((update) => contentOf(update).changes.length > 0);
+    const ids = new Set(pending.flatMap((update) => contentOf(update).changes.map(idOf)));
     if (ids.size === 0) return;
-    const node = allOf([byIds([...ids]), this.#question.node]);
+    const node = allOf([byIds([...ids]), this.#query.node]);
     const { database, requests } = this.#context;
     const rows = await withChildSignal(this.#signal, (signal) =>
       database.matches(node, this.#columns, requests.deadline({ signal })),
     );
     this.#sink.apply(rows.map((row) => ({ op: 'set', row })));
     const matching = new Set(rows.map(({ msg_id }) => msg_id));
-    await this.#lookFor([...ids].filter((id) => !matching.has(id)));
-    for (const update of held) {
+    await this.#recheck([...ids].filter((id) => !matching.has(id)));
+    for (const update of pending) {
       const { changes } = contentOf(update);
       const begun = changes.flatMap((change) => begunOf(change));
       this.#sink.apply(begun);
-      this.#told.add(update);
+      this.#applied.add(update);
     }
   }
 
-  /** Takes an update, change by change: each has its place. */
-  async #take(update: AnyMessage, placeOf: (seq: number) => Place | undefined): Promise<void> {
-    if (this.#told.has(update)) return;
+  /** Applies the changes of an update one by one, because each has its own position. */
+  async #applyUpdate(
+    update: AnyMessage,
+    positionOf: (seq: number) => HubPosition | undefined,
+  ): Promise<void> {
+    if (this.#applied.has(update)) return;
     const { changes, buffer_lens, result_buffer_lens } = contentOf(update);
-    await this.#tell(changes, bufferReader(buffer_lens, result_buffer_lens, update.buffers), placeOf);
+    await this.#applyChanges(
+      changes,
+      bufferReader(buffer_lens, result_buffer_lens, update.buffers),
+      positionOf,
+    );
   }
 
-  async #tell(
+  async #applyChanges(
     changes: readonly Change[],
-    take: ReturnType<typeof bufferReader> | undefined,
-    placeOf: (seq: number) => Place | undefined,
+    readBuffers: ReturnType<typeof bufferReader> | undefined,
+    positionOf: (seq: number) => HubPosition | undefined,
   ): Promise<void> {
     const { set } = this.#sink;
-    const known = (change: Change): boolean => change.op === 'out' && set.get(change.msg_id) !== undefined;
-    // What has left is told as it is now, which the hub does not push.
-    const leaving = changes.filter(known).map(idOf);
+    // The hub does not push the record of a task that stopped matching, so the client reads it.
+    const leaving = changes
+      .filter((change) => change.op === 'out' && set.get(change.msg_id) !== undefined)
+      .map(idOf);
     const left = new Map<string, LiveChange>();
     if (leaving.length > 0)
-      for (const [i, change] of (await this.#leaving(leaving)).entries()) left.set(leaving[i] ?? '', change);
+      for (const [i, change] of (await this.#readLeaving(leaving)).entries())
+        left.set(leaving[i] ?? '', change);
     let sets = 0;
     for (const change of changes) {
-      const told = change.op === 'set' ? this.#setOf(change, take?.(sets++) ?? {}) : left.get(change.msg_id);
-      this.#sink.place = change.seq === undefined ? undefined : placeOf(change.seq);
+      const applied =
+        change.op === 'set' ? this.#toSet(change, readBuffers?.(sets++) ?? {}) : left.get(change.msg_id);
+      this.#sink.position = change.seq === undefined ? undefined : positionOf(change.seq);
       if (change.op === 'gone') this.#sink.apply([{ op: 'gone', msgId: change.msg_id }]);
-      else if (told !== undefined) this.#sink.apply([told]);
+      else if (applied !== undefined) this.#sink.apply([applied]);
     }
   }
 
-  #setOf(
+  #toSet(
     { record, begun }: Extract<Change, { op: 'set' }>,
     buffers: Parameters<typeof decodeRecord>[2],
   ): LiveChange | undefined {
     const row = decodeRecord(record, this.#columns, buffers) as Row;
     const known = this.#sink.set.get(row.msg_id);
-    // A record that ended stays so: this one was written before the snapshot that said it.
+    // An ended task stays ended, so this update is older than the snapshot.
     if (known !== undefined && isDone(known.status) && row.completed === null) return undefined;
     return { op: 'set', row, begun: dateOf(begun) };
   }
 
-  async #lookFor(ids: readonly string[]): Promise<void> {
-    if (ids.length > 0) this.#sink.apply(await this.#leaving(ids));
+  async #recheck(ids: readonly string[]): Promise<void> {
+    if (ids.length > 0) this.#sink.apply(await this.#readLeaving(ids));
   }
 
-  async #leaving(ids: readonly string[]): Promise<LiveChange[]> {
+  async #readLeaving(ids: readonly string[]): Promise<LiveChange[]> {
     const { database, requests } = this.#context;
     const rows = await withChildSignal(this.#signal, (signal) =>
       database.byId(ids, this.#columns, requests.deadline({ signal })),
@@ -343,7 +358,7 @@ class PushedRun {
     });
   }
 
-  #untilUpdate(): Promise<void> {
+  #waitForUpdate(): Promise<void> {
     return new Promise((resolve) => {
       const end = (): void => {
         this.#signal.removeEventListener('abort', end);
@@ -358,25 +373,27 @@ class PushedRun {
   #acknowledge(seq: number): void {
     if (this.#signal.aborted) return;
     const { inbox, requests } = this.#context;
-    inbox.acknowledge(this.#subscription, seq, (acks) => requests.notify('subscription_ack', { acks }));
+    inbox.acknowledge(this.#id, seq, (acks) => requests.notify('subscription_ack', { acks }));
   }
 
   #renew(): void {
-    this.#context.requests.notify('subscription_renew', { subscription: this.#subscription });
+    this.#context.requests.notify('subscription_renew', { subscription: this.#id });
   }
 }
 
 type UpdateContent = MessageContents['subscription_update'];
 type Change = UpdateContent['changes'][number];
 
+/** @throws {ProtocolError} when the update is malformed */
 function contentOf(update: AnyMessage): UpdateContent {
   const content = update.content as unknown as UpdateContent;
   changesOf(content.changes);
-  if (!Number.isSafeInteger(content.seq)) throw new ProtocolError('a subscription_update has no place');
+  if (!Number.isSafeInteger(content.seq))
+    throw new ProtocolError(`seq of a subscription_update must be an integer, got ${String(content.seq)}`);
   return content;
 }
 
-/** @throws ProtocolError where it is no list of changes */
+/** @throws {ProtocolError} when the value is not a list of changes */
 function changesOf(value: unknown): readonly Change[] {
   const changes: readonly unknown[] = Array.isArray(value) ? value : [undefined];
   const valid = changes.every(
@@ -386,7 +403,8 @@ function changesOf(value: unknown): readonly Change[] {
         ? isDict(change['record']) && typeof change['record']['msg_id'] === 'string'
         : typeof change['msg_id'] === 'string'),
   );
-  if (!valid) throw new ProtocolError('what a hub pushed is no list of changes');
+  if (!valid)
+    throw new ProtocolError('changes pushed by a hub must be a list of set, out and gone operations');
   return changes as readonly Change[];
 }
 

@@ -1,124 +1,124 @@
 import type { Row } from '../hub/record-query.js';
 import type { ChangeSignal, Output } from './change-signals.js';
 
-/** What is hoped for of a task that something was heard of. */
-interface Sign {
-  /** When it is to be asked for; Infinity while its record has all that was heard. */
+/** The pending recheck of one task's record. */
+interface Recheck {
+  /** When to read the record; Infinity while it contains everything that was signaled. */
   due: number;
-  /** When it was last heard of. */
-  heard: number;
-  tries: number;
-  /** It should have ended: until its record says so it is asked again. */
+  /** The time of the last signal. */
+  signaledAt: number;
+  attempts: number;
+  /** Whether the task was signaled to have ended, so that the record must say so, too. */
   ended: boolean;
-  /** What its record should have: so many characters, or a value. */
+  /** The signaled output that the record must contain: a number of characters per text column, or any value. */
   readonly output: Map<Output['column'], number>;
 }
 
-// A hub that has much to do is seconds behind what is heard here.
-/** The record of a task that was heard of may come this much later, in ms. */
-const LATE_RECORD_MS = 20_000;
-/** A record may say this much later that its task has ended, or what it printed. */
-const LATE_NEWS_MS = 60_000;
-/** What is not known to be missing may still come this much later. */
-const LATE_REST_MS = 150;
+// A busy hub records events seconds after this client observes them.
+/** How much later than the last signal a task's record may appear, in ms. */
+const MISSING_RECORD_MS = 20_000;
+/** How much later than the last signal a record may contain the task's end or its output, in ms. */
+const INCOMPLETE_RECORD_MS = 60_000;
+/** How much later output may arrive that the client did not observe, in ms. */
+const UNSEEN_OUTPUT_MS = 150;
 const FIRST_RETRY_MS = 4;
-const LAST_RETRY_MS = 1_000;
-/** A task that prints is not asked for at each line. */
-const OUTPUT_PAUSE_MS = 40;
-/** So many tasks are remembered; what more is heard of is found without. */
-const MOST = 20_000;
+const MAX_RETRY_MS = 1_000;
+/** The delay of a recheck after output, so that a task which prints is not read for each line, in ms. */
+const OUTPUT_DELAY_MS = 40;
+/** The highest number of scheduled tasks; changes of others are found by the periodic scan. */
+const MAX_TASKS = 20_000;
 
-/** Which tasks may have changed, from what was heard of them, and when to ask for each. */
+/** Derives from change signals which records may have changed, and when to read each. */
 export class RecheckSchedule {
-  readonly #signs = new Map<string, Sign>();
+  readonly #rechecks = new Map<string, Recheck>();
   readonly #outputMatters: boolean;
 
-  /** `outputMatters`: whether output is asked for, or asked about. */
+  /** `outputMatters`: whether the live query reads output columns. */
   constructor(outputMatters: boolean) {
     this.#outputMatters = outputMatters;
   }
 
-  /** Notes a signal; false when it is of no interest. */
+  /** Schedules a recheck for a signal. @returns false when the signal has no effect */
   note(signal: Exclude<ChangeSignal, { kind: 'unspecified' }>, now: number): boolean {
     const { kind, msgId } = signal;
     if (kind === 'output' && !this.#outputMatters) return false;
-    const sign = this.#signs.get(msgId) ?? this.#add(msgId);
-    sign.heard = now;
-    sign.tries = 0;
-    sign.due = Math.min(sign.due, kind === 'output' ? now + OUTPUT_PAUSE_MS : now);
-    if (kind === 'ended') sign.ended = true;
+    const recheck = this.#rechecks.get(msgId) ?? this.#add(msgId);
+    recheck.signaledAt = now;
+    recheck.attempts = 0;
+    recheck.due = Math.min(recheck.due, kind === 'output' ? now + OUTPUT_DELAY_MS : now);
+    if (kind === 'ended') recheck.ended = true;
     if (kind === 'output') {
       const { column, length } = signal.output;
-      sign.output.set(column, (sign.output.get(column) ?? 0) + length);
+      recheck.output.set(column, (recheck.output.get(column) ?? 0) + length);
     }
     return true;
   }
 
   has(msgId: string): boolean {
-    return this.#signs.has(msgId);
+    return this.#rechecks.has(msgId);
   }
 
-  /** The ids to ask for now. */
+  /** The ids of the records to read now. */
   due(now: number): string[] {
     const ids: string[] = [];
-    for (const [msgId, { due }] of this.#signs) if (due <= now) ids.push(msgId);
+    for (const [msgId, { due }] of this.#rechecks) if (due <= now) ids.push(msgId);
     return ids;
   }
 
-  /** When the next one is to be asked for; Infinity when none is. */
+  /** When the next record is to be read; Infinity when none is. */
   get next(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const { due } of this.#signs.values()) if (due < next) next = due;
+    for (const { due } of this.#rechecks.values()) if (due < next) next = due;
     return next;
   }
 
-  /** Learns what a question that was sent at `asked` has answered of a task: its record, or that there is none. */
-  resolve(msgId: string, row: Row | undefined, asked: number, now: number): void {
-    const sign = this.#signs.get(msgId);
-    if (sign === undefined) return;
-    // What was heard after the question was sent is not answered by it.
-    if (sign.heard > asked) {
-      sign.due = Math.min(sign.due, now);
+  /** Ends or reschedules a recheck with the record that a request sent at `sentAt` returned; undefined for no record. */
+  resolve(msgId: string, row: Row | undefined, sentAt: number, now: number): void {
+    const recheck = this.#rechecks.get(msgId);
+    if (recheck === undefined) return;
+    // The reply may not cover a signal that arrived after the request was sent.
+    if (recheck.signaledAt > sentAt) {
+      recheck.due = Math.min(recheck.due, now);
       return;
     }
-    const since = now - sign.heard;
+    const age = now - recheck.signaledAt;
     const isOpen = row !== undefined && (row.completed ?? null) === null;
-    const wanting =
+    const incomplete =
       row === undefined
-        ? since < LATE_RECORD_MS
-        : since < LATE_NEWS_MS && ((isOpen && sign.ended) || lacks(row, sign.output));
-    if (wanting) sign.due = now + Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** sign.tries++);
-    else if (row !== undefined && this.#outputMatters && since < LATE_REST_MS)
-      sign.due = sign.heard + LATE_REST_MS;
-    // How much it has printed is remembered as long as it may print more.
-    else if (isOpen && !sign.ended && sign.output.size > 0) sign.due = Number.POSITIVE_INFINITY;
-    else this.#signs.delete(msgId);
+        ? age < MISSING_RECORD_MS
+        : age < INCOMPLETE_RECORD_MS && ((isOpen && recheck.ended) || lacksOutput(row, recheck.output));
+    if (incomplete) recheck.due = now + Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** recheck.attempts++);
+    else if (row !== undefined && this.#outputMatters && age < UNSEEN_OUTPUT_MS)
+      recheck.due = recheck.signaledAt + UNSEEN_OUTPUT_MS;
+    // The length of the output is kept as long as the task may print more.
+    else if (isOpen && !recheck.ended && recheck.output.size > 0) recheck.due = Number.POSITIVE_INFINITY;
+    else this.#rechecks.delete(msgId);
   }
 
-  /** Nothing more is of interest about a task. */
+  /** Cancels the recheck of a task. */
   forget(msgId: string): void {
-    this.#signs.delete(msgId);
+    this.#rechecks.delete(msgId);
   }
 
-  #add(msgId: string): Sign {
-    if (this.#signs.size >= MOST) {
-      for (const oldest of this.#signs.keys()) {
-        this.#signs.delete(oldest);
+  #add(msgId: string): Recheck {
+    if (this.#rechecks.size >= MAX_TASKS) {
+      for (const oldest of this.#rechecks.keys()) {
+        this.#rechecks.delete(oldest);
         break;
       }
     }
-    const sign: Sign = {
-      ...{ due: Number.POSITIVE_INFINITY, heard: 0, tries: 0, ended: false, output: new Map() },
+    const recheck: Recheck = {
+      ...{ due: Number.POSITIVE_INFINITY, signaledAt: 0, attempts: 0, ended: false, output: new Map() },
     };
-    this.#signs.set(msgId, sign);
-    return sign;
+    this.#rechecks.set(msgId, recheck);
+    return recheck;
   }
 }
 
-/** Whether a record lacks output that was heard; columns that it was not asked for are passed over. */
-function lacks(row: Row, output: Sign['output']): boolean {
+/** Whether a record lacks signaled output; columns that were not requested are ignored. */
+function lacksOutput(row: Row, output: Recheck['output']): boolean {
   for (const [column, length] of output) {
-    // SQLite hubs keep no display_data.
+    // SQLite hubs do not store display_data.
     if (column === 'display_data' || !Object.hasOwn(row, column)) continue;
     const value = row[column] ?? null;
     if (value === null || (typeof value === 'string' && value.length < length)) return true;

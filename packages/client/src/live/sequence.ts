@@ -1,40 +1,47 @@
 import { createHash } from 'node:crypto';
 import { toWireQuery } from '@ipyparallel-js/protocol/internal';
 import type { RecordQuery } from '../hub/record-query.js';
-import type { Place } from './live-feed.js';
 import type { WatchSequence } from './watch-event.js';
 
-/** What a sequence says. */
-export interface ParsedSequence {
-  /** The feed that gave it, and the place in that. */
-  readonly feed: string;
-  readonly number: number;
-  /** The question that it belongs to. */
-  readonly digest: string;
-  /** The place at the hub, where there was one. */
-  readonly place: Place | undefined;
+/** A position in the change log of one run of a hub. */
+export interface HubPosition {
+  readonly epoch: string;
+  readonly seq: number;
+  /** Set within an update: the update covers the positions after `base`, up to `upTo`. */
+  readonly within?: { readonly base: number; readonly upTo: number };
 }
 
-export function formatSequence({ feed, number, digest, place }: ParsedSequence): WatchSequence {
-  const within = place?.within === undefined ? '' : `:${place.within.base}:${place.within.upTo}`;
-  const at = place === undefined ? '' : `:${place.epoch}:${place.seq}${within}`;
+/** The parts of a sequence. */
+export interface ParsedSequence {
+  /** The id of the feed that issued the sequence, and the position in that feed. */
+  readonly feed: string;
+  readonly number: number;
+  /** The digest of the query to which the sequence belongs. */
+  readonly digest: string;
+  /** The position at the hub, if the source had one. */
+  readonly position: HubPosition | undefined;
+}
+
+export function formatSequence({ feed, number, digest, position }: ParsedSequence): WatchSequence {
+  const within = position?.within === undefined ? '' : `:${position.within.base}:${position.within.upTo}`;
+  const at = position === undefined ? '' : `:${position.epoch}:${position.seq}${within}`;
   return `${feed}:${number}:${digest}${at}`;
 }
 
-/** Undefined where it is none of ours. */
+/** Parses a sequence. @returns undefined for text of another format */
 export function parseSequence(text: WatchSequence): ParsedSequence | undefined {
   const [feed, number, digest, epoch, ...numbers] = text.split(':');
   if (feed === undefined || digest === undefined) return undefined;
-  const known = { feed, number: Number(number), digest };
-  if (epoch === undefined) return { ...known, place: undefined };
+  const parts = { feed, number: Number(number), digest };
+  if (epoch === undefined) return { ...parts, position: undefined };
   const [seq, base, upTo, ...more] = numbers.map(Number);
   if (![seq ?? Number.NaN, base ?? 0, upTo ?? 0].every(Number.isSafeInteger) || more.length > 0)
     return undefined;
   const within = base === undefined || upTo === undefined ? {} : { within: { base, upTo } };
-  return { ...known, place: { epoch, seq: seq ?? 0, ...within } };
+  return { ...parts, position: { epoch, seq: seq ?? 0, ...within } };
 }
 
-/** Another question, or other keys, have another one. */
+/** The digest of a query's condition and keys. A position is valid for queries with the same digest only. */
 export function digestOf({ node, keys }: RecordQuery): string {
   const text = JSON.stringify([toWireQuery(node), keys ?? null], (_, value: unknown) =>
     typeof value === 'bigint' ? `#${value}` : value,

@@ -1,28 +1,28 @@
 import { type AnyMessage, isMessageOf } from '@ipyparallel-js/protocol';
 
-/** Updates that came before it was known whose they are. */
-const MOST_EARLY = 32;
+/** The highest number of stored updates whose subscription is not known yet. */
+const MAX_EARLY = 32;
 
-/** Hands updates that a hub pushes to those who subscribed. */
+/** Delivers the updates that a hub pushes to their subscribers. */
 export class UpdateInbox {
   readonly #readers = new Map<string, (update: AnyMessage) => void>();
-  // The first update may be read in one go with the reply that names the subscription.
-  #expected = 0;
+  /** Pending subscribe requests. The first update can arrive together with the reply that names the subscription. */
+  #pending = 0;
   #acks: [string, number][] = [];
   #early: { readonly subscription: string; readonly update: AnyMessage }[] = [];
 
-  /** Takes a message of the query socket; false when it is no update. */
+  /** Delivers a message of the query socket. @returns false when it is no update */
   take(message: AnyMessage): boolean {
     if (!isMessageOf(message, 'subscription_update')) return false;
     const { subscription } = message.content;
     const reader = this.#readers.get(subscription);
     if (reader !== undefined) reader(message);
-    else if (this.#expected > 0)
-      this.#early = [...this.#early, { subscription, update: message }].slice(-MOST_EARLY);
+    else if (this.#pending > 0)
+      this.#early = [...this.#early, { subscription, update: message }].slice(-MAX_EARLY);
     return true;
   }
 
-  /** Acknowledges an update; those that come together go out together, by `send`. */
+  /** Acknowledges an update. Acknowledgements of the same moment are sent in one message by `send`. */
   acknowledge(
     subscription: string,
     seq: number,
@@ -33,16 +33,16 @@ export class UpdateInbox {
     setImmediate(() => send(this.#acks.splice(0)));
   }
 
-  /** Somebody is subscribing, until the returned function is called. */
-  expect(): () => void {
-    this.#expected++;
+  /** Announces a subscribe request, until the returned function is called. */
+  expectSubscription(): () => void {
+    this.#pending++;
     return () => {
-      this.#expected--;
-      if (this.#expected === 0) this.#early = [];
+      this.#pending--;
+      if (this.#pending === 0) this.#early = [];
     };
   }
 
-  /** Reads the updates of a subscription until the returned function is called. */
+  /** Calls `reader` with each update of a subscription, until the returned function is called. */
   read(subscription: string, reader: (update: AnyMessage) => void): () => void {
     this.#readers.set(subscription, reader);
     const early = this.#early.filter((one) => one.subscription === subscription);

@@ -2,79 +2,81 @@ import type { TaskStatus } from '@ipyparallel-js/protocol';
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 
 /**
- * A place in a live query, to resume from (`watch({ after })`). A text of some 150 characters, to be kept as it is, for
- * another process too.
+ * A position in a live query, to resume from with `watch({ after })`: an opaque text of about 150 characters, valid in
+ * other processes, too.
  */
 export type WatchSequence = string;
 
-/** What a live query says of one record beside the record. */
+/** The properties of a change event other than the record. */
 export interface WatchedTask {
-  /** `purged` when the record is gone. */
+  /** `purged` when the record was removed. */
   readonly status: TaskStatus;
-  /** When the task began to run, where a signal has told (output seen on iopub, our hub); null otherwise. */
+  /** When the task began to run, if the client saw its output or the hub of this project reported it; otherwise null. */
   readonly begun: Date | null;
   readonly sequence: WatchSequence;
 }
 
-/** Everything that matches, once, at the beginning. */
+/** The first event of a watch: all records that match. */
 export interface SnapshotEvent<R> {
   readonly type: 'snapshot';
   readonly records: readonly R[];
   /** The status of each record, in the same order. */
   readonly statuses: readonly TaskStatus[];
-  /** When each began to run, in the same order; null where no signal has told. */
+  /** When each task began to run, in the same order; null where unknown. */
   readonly begun: readonly (Date | null)[];
   readonly sequence: WatchSequence;
-  /** There where `after` was given and could not be resumed from: what happened in between is not known. */
+  /** Present when the watch could not resume from `after`, so that changes in between may be missing. */
   readonly resumed?: false;
 }
 
-/** A record matches that did not before. */
+/** A record matches that did not match before. */
 export interface EnteredEvent<R> extends WatchedTask {
   readonly type: 'entered';
   readonly record: R;
   readonly previous?: never;
 }
 
-/** A record that still matches is not what it was: its keys, its status, or that it has begun. */
+/** A matching record has changed: one of its keys, its status, or its `begun`. */
 export interface ChangedEvent<R> extends WatchedTask {
   readonly type: 'changed';
   readonly record: R;
-  /** As it was told last. */
+  /** The record of the previous event. */
   readonly previous: R;
 }
 
-/** A record matches no more, or is gone (`status` is `purged` then). */
+/** A record no longer matches, or was removed; then `status` is `purged`. */
 export interface LeftEvent<R> extends WatchedTask {
   readonly type: 'left';
-  /** As it is now; as it was last where it is gone. */
+  /** The current record; the last known one if it was removed. */
   readonly record: R;
-  /** As it was told last. */
+  /** The record of the previous event. */
   readonly previous: R;
 }
 
-/** What happens to one record of a live query. */
+/** A change of one record of a live query. */
 export type ChangeEvent<R> = EnteredEvent<R> | ChangedEvent<R> | LeftEvent<R>;
 
-/** What a live query says: once a snapshot, then changes. */
+/** An event of a live query: one snapshot, followed by changes. */
 export type WatchEvent<R> = SnapshotEvent<R> | ChangeEvent<R>;
 
 /** Options of `DbQuery.watch`. */
 export interface WatchOptions {
   /**
-   * Resume after this event, of the same query with the same keys: no snapshot comes, but what has changed since, each
-   * record once. The same client remembers for a minute and 1,000 changes. Our hub remembers for any client, within the
-   * controller's `liveQueries` (10 minutes by default) and one life of it, for queries without buffers. Otherwise there is
-   * a snapshot with `resumed: false`; on a stock hub always, from another client.
+   * Resume after this event of the same query with the same keys: instead of a snapshot, the watch emits the changes
+   * since, one per record.
+   *
+   * The same client can resume for a minute and 1,000 changes. Another client can resume on a hub of this project within
+   * the controller's `liveQueries` limits (10 minutes by default), until the controller restarts, and for queries without
+   * buffers. In all other cases the watch emits a snapshot with `resumed: false`.
    */
   readonly after?: WatchSequence;
-  /** Hand changes out at most this often, in ms, folded to the latest state of each record; 0 (at once) by default. */
+  /** The least time between two deliveries, in ms, with changes conflated per record; 0 (deliver at once) by default. */
   readonly pace?: number;
-  /** On a hub that pushes nothing: the least time between two questions, in ms; 10 by default. */
+  /** The least time between two requests to a hub that does not push, in ms; 10 by default. */
   readonly interval?: number;
-  /** On such a hub: how often it is looked for what no signal told of (purges, lost output), in ms; 3,000 by default. */
+  /** How often to search such a hub for changes without a signal (purges, lost output), in ms; 3,000 by default. */
   readonly slowInterval?: number;
-  /** Ends the watch, which errors with `signal.reason`. */
+  /** Ends the watch with `signal.reason` as the error. */
   readonly signal?: AbortSignal;
 }
 

@@ -1,0 +1,176 @@
+import type { Subscriber } from 'rxjs';
+import { ConflatedQueue } from './conflated-queue.js';
+import type { FeedReader, LiveFeed, NumberedDifference } from './live-feed.js';
+import { formatSequence } from './sequence.js';
+import type { ChangeEvent, SnapshotEvent, WatchEvent, WatchSequence } from './watch-event.js';
+
+/** Emits each difference immediately. */
+export class ImmediateReader<R> implements FeedReader {
+  readonly #feed: LiveFeed;
+  readonly #subscriber: Subscriber<WatchEvent<R>>;
+  readonly #after: WatchSequence | undefined;
+
+  constructor(feed: LiveFeed, subscriber: Subscriber<WatchEvent<R>>, after: WatchSequence | undefined) {
+    this.#feed = feed;
+    this.#subscriber = subscriber;
+    this.#after = after;
+  }
+
+  begin(number: number): void {
+    this.#subscriber.next(snapshotOf(this.#feed, number, this.#after));
+  }
+
+  next(difference: NumberedDifference): void {
+    this.#subscriber.next(eventOf(difference, sequenceOf(this.#feed, difference)));
+  }
+
+  error(reason: unknown): void {
+    this.#subscriber.error(reason);
+  }
+
+  complete(): void {
+    this.#subscriber.complete();
+  }
+
+  drained(): undefined {
+    return undefined;
+  }
+}
+
+/** Queues differences until the owner takes them, conflated to one per record. */
+export class ConflatingReader<R> implements FeedReader {
+  readonly #feed: LiveFeed;
+  readonly #onEvent: () => void;
+  readonly #queue = new ConflatedQueue<NumberedDifference>();
+  readonly #after: WatchSequence | undefined;
+  /** The position of a pending snapshot. The snapshot is built when it is taken, so nothing must be merged into it. */
+  #snapshotAt: number | undefined;
+  /** The sequence of the last event from which a reader can resume without a gap. */
+  #sequence: WatchSequence;
+  /** The highest conflated position. Earlier changes follow later, so no event before it is a position to resume from. */
+  #conflatedTo = 0;
+  #drain: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
+  failed = false;
+  failure: unknown;
+  completed = false;
+
+  /** `onEvent` is called when there may be an event to take. */
+  constructor(feed: LiveFeed, onEvent: () => void, after: WatchSequence | undefined) {
+    this.#feed = feed;
+    this.#onEvent = onEvent;
+    this.#after = after;
+    this.#sequence = after ?? '';
+  }
+
+  begin(number: number): void {
+    this.#snapshotAt = number;
+    this.#queue.clear();
+    this.#onEvent();
+  }
+
+  next(difference: NumberedDifference): void {
+    if (this.#snapshotAt !== undefined) this.#snapshotAt = difference.number;
+    else if (this.#queue.push(difference)) this.#conflatedTo = difference.number;
+    this.#onEvent();
+  }
+
+  error(reason: unknown): void {
+    this.failed = true;
+    this.failure = reason;
+    this.#onEvent();
+  }
+
+  complete(): void {
+    this.completed = true;
+    this.#onEvent();
+  }
+
+  /** Removes and returns the next event, if there is one. */
+  take(): WatchEvent<R> | undefined {
+    if (this.#snapshotAt !== undefined) {
+      const snapshot = snapshotOf<R>(this.#feed, this.#snapshotAt, this.#after);
+      this.#snapshotAt = undefined;
+      this.#sequence = snapshot.sequence;
+      this.#resolveDrain();
+      return snapshot;
+    }
+    const difference = this.#queue.shift();
+    if (this.#queue.size === 0) this.#resolveDrain();
+    if (difference === undefined) return undefined;
+    if (difference.number >= this.#conflatedTo) this.#sequence = sequenceOf(this.#feed, difference);
+    return eventOf<R>(difference, this.#sequence);
+  }
+
+  drained(): Promise<void> | undefined {
+    if (this.failed || this.completed || (this.#queue.size === 0 && this.#snapshotAt === undefined))
+      return undefined;
+    this.#drain ??= deferred();
+    return this.#drain.promise;
+  }
+
+  #resolveDrain(): void {
+    this.#drain?.resolve();
+    this.#drain = undefined;
+  }
+}
+
+/** Creates a reader that emits the conflated differences at most every `pace` ms. */
+export function createPacedReader<R>(
+  feed: LiveFeed,
+  subscriber: Subscriber<WatchEvent<R>>,
+  pace: number,
+  after: WatchSequence | undefined,
+): FeedReader {
+  let timer: NodeJS.Timeout | undefined;
+  let lastFlush = Number.NEGATIVE_INFINITY;
+  const onEvent = (): void => {
+    timer ??= setTimeout(
+      flush,
+      reader.failed || reader.completed ? 0 : Math.max(0, lastFlush + pace - performance.now()),
+    );
+  };
+  const reader = new ConflatingReader<R>(feed, onEvent, after);
+  const flush = (): void => {
+    timer = undefined;
+    lastFlush = performance.now();
+    for (let event = reader.take(); event !== undefined; event = reader.take()) subscriber.next(event);
+    if (reader.failed) subscriber.error(reader.failure);
+    else if (reader.completed) subscriber.complete();
+  };
+  subscriber.add(() => clearTimeout(timer));
+  return reader;
+}
+
+function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
+
+function snapshotOf<R>(feed: LiveFeed, number: number, after: WatchSequence | undefined): SnapshotEvent<R> {
+  const rows = [...feed.set.rows];
+  return {
+    type: 'snapshot',
+    records: rows.map(({ record }) => record as R),
+    statuses: rows.map(({ status }) => status),
+    begun: rows.map(({ begun }) => begun),
+    sequence: sequenceOf(feed, { number, position: feed.position }),
+    ...(after === undefined ? {} : { resumed: false }),
+  };
+}
+
+function eventOf<R>({ type, now, ...rest }: NumberedDifference, sequence: WatchSequence): ChangeEvent<R> {
+  const state = { record: now.record as R, status: now.status, begun: now.begun, sequence };
+  if (type === 'entered') return { type, ...state };
+  const { previous } = rest as Extract<NumberedDifference, { type: 'changed' | 'left' }>;
+  return { type, ...state, previous: previous.record as R };
+}
+
+function sequenceOf(
+  { id, digest }: LiveFeed,
+  { number, position }: Pick<NumberedDifference, 'number' | 'position'>,
+): WatchSequence {
+  return formatSequence({ feed: id, number, digest, position });
+}
