@@ -11,7 +11,7 @@ import { StoreSubject } from '../support/generators/differential/store-subject.j
 
 const log = createLogger('warn', stderrSink('differential'));
 
-describe('generated queries over generated records give what the reference gives', () => {
+describe('generated queries over generated records select the records of the reference', () => {
   const questions = questionsOfRun(3_000);
   const sets = [
     { records: 100, questions: 400 },

@@ -5,7 +5,7 @@ import { describeStock } from '../support/python/describe-stock.js';
 
 const questions = questionsOfRun(400);
 
-// Beyond 500 records our client asks a stock hub in slices.
+// With more than 500 records, our client queries a stock hub in slices.
 const sets = [
   { records: 60, questions: 150 },
   { records: 5, questions: 40 },
@@ -19,7 +19,7 @@ describe('generated queries over generated records', () => {
     for (const db of ['dictdb', 'sqlitedb'] as const) {
       describeStock(version, `on ipyparallel ${version} with ${db}`, () => {
         it(
-          'give what the reference gives',
+          'select the records of the reference',
           async () => {
             await using subject = await StockSubject.start(version, db);
             await runDifferential([subject], { questions, sets }, seedOfRun());

@@ -52,11 +52,11 @@ describe('queries on the embedded controller', () => {
 describe('queries on all hubs', () => {
   it('select the same tasks', () => {
     const [reference, ...others] = [...hubs];
-    if (reference === undefined) throw new Error('no hub was asked');
+    if (reference === undefined) throw new Error('no hub was tested');
     for (const { name, differs } of cases) {
       if (differs !== undefined) continue;
       for (const [hub, selections] of others) {
-        // A direct task that is resubmitted goes to the task queue of a stock hub; ours gives it back to its engine.
+        // A stock hub resubmits a direct task to its task queue; our hub resubmits it to its engine.
         const asOnStock = (id: string): boolean => !hub.startsWith('embedded') || id !== 'fail-0 again';
         expect(selections.get(name)?.filter(asOnStock), `${name}: ${hub} and ${reference[0]}`).toEqual(
           reference[1].get(name)?.filter(asOnStock),

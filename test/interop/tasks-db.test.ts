@@ -1,4 +1,4 @@
-// One tasks.db, used in turn by Python's hubs and by our store.
+// Python hubs and our store open the same tasks.db in turn.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { runPython, type StockVersion } from '../support/python/python.js';
 import { submitFromPython } from '../support/python/python-tasks.js';
 import { waitFor } from '../support/wait-for.js';
 
-// The check compares declared types, which SQLite from 3.37 on tells in capitals.
+// The hub's check compares declared types, which SQLite 3.37 and later return in capitals.
 const REPAIRED = `
 from ipyparallel.controller.sqlitedb import SQLiteDB
 
@@ -27,7 +27,7 @@ def check(self):
 SQLiteDB._check_table = check
 `;
 
-/** All records of a hub, or those of a query, as plain JSON. */
+/** Prints the records of a query as JSON. */
 const dump = `
 import sys, json
 from datetime import datetime, timezone
@@ -79,8 +79,8 @@ const keysOf = (version: StockVersion): TaskKey[] => [
   ),
 ];
 
-/** A record from either side in one form. */
-function plain(record: Dict, keys: readonly TaskKey[]): Dict {
+/** Converts a record of a Python hub or of our store to a common form. */
+function normalize(record: Dict, keys: readonly TaskKey[]): Dict {
   return Object.fromEntries(
     keys.map((key) => {
       const value = record[key];
@@ -91,21 +91,21 @@ function plain(record: Dict, keys: readonly TaskKey[]): Dict {
           list.map((item) => (typeof item === 'string' ? item : Buffer.from(item).toString('hex'))),
         ];
       }
-      // Python's SQLite hubs give these as they are on disk.
+      // Python's SQLite hubs send these as stored.
       if ((key === 'error' || key === 'execute_result') && typeof value === 'string')
         return [key, JSON.parse(value)];
-      return [key, sameDates(value)];
+      return [key, normalizeDates(value)];
     }),
   );
 }
 
-// Dates inside of dicts: one text for a moment, whatever its writer left out.
-function sameDates(value: unknown): unknown {
+// Converts dates in dicts to one format.
+function normalizeDates(value: unknown): unknown {
   if (typeof value === 'string')
     return /^20\d\d-/.test(value) ? (parseWireDate(value)?.exact ?? value) : value;
-  if (Array.isArray(value)) return value.map(sameDates);
+  if (Array.isArray(value)) return value.map(normalizeDates);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, sameDates(item)]));
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, normalizeDates(item)]));
 }
 
 const byId = (records: readonly Dict[]): Map<string, Dict> =>
@@ -126,19 +126,19 @@ for (const version of ['7.1', '9'] as const) {
         ...{ version, db: 'sqlitedb', engines, controllerArgs: [`--SQLiteDB.location=${location}`] },
         ...(config === undefined ? {} : { config }),
       });
-    const ask = async (cluster: StockCluster, query: Dict): Promise<Dict[]> =>
+    const queryRecords = async (cluster: StockCluster, query: Dict): Promise<Dict[]> =>
       await cluster.runPython<Dict[]>(dump, [JSON.stringify(query), JSON.stringify(keys)]);
-    const committed = async (ids: readonly string[]): Promise<void> => {
-      const isIn = async (): Promise<boolean> => {
-        const there = new Set(await runPython<string[]>(version, COMMITTED, [file]));
-        return ids.every((id) => there.has(id));
+    const waitUntilCommitted = async (ids: readonly string[]): Promise<void> => {
+      const isCommitted = async (): Promise<boolean> => {
+        const stored = new Set(await runPython<string[]>(version, COMMITTED, [file]));
+        return ids.every((id) => stored.has(id));
       };
-      await waitFor(isIn, { timeout: 60_000, interval: 200, what: 'the hub to write its records' });
+      await waitFor(isCommitted, { timeout: 60_000, interval: 200, what: 'the hub to write its records' });
     };
-    const everything = async (db: SqliteDatabase, query: Dict = {}): Promise<Dict[]> => {
+    const findAll = async (db: SqliteDatabase, query: Dict = {}): Promise<Dict[]> => {
       const found: Dict[] = [];
       for await (const tasks of db.find(parseQuery(query, { dates: 'text' }), { keys }))
-        for (const task of tasks) found.push(plain(task, keys));
+        for (const task of tasks) found.push(normalize(task, keys));
       return found;
     };
 
@@ -146,23 +146,24 @@ for (const version of ['7.1', '9'] as const) {
       const first = await hub(2);
       try {
         await submitFromPython(first);
-        const records = await ask(first, { msg_id: { $ne: null } });
-        python = byId(records.map((record) => plain(record, keys)));
-        // The hub writes every two seconds, results after their requests: one more task behind them all.
-        const behind = await first.runPython<string[]>(SUBMIT_PENDING);
-        await committed(behind);
+        const records = await queryRecords(first, { msg_id: { $ne: null } });
+        python = byId(records.map((record) => normalize(record, keys)));
+        // The hub commits every two seconds and in order, so wait until later tasks are committed.
+        const later = await first.runPython<string[]>(SUBMIT_PENDING);
+        await waitUntilCommitted(later);
       } finally {
         await first.stop();
       }
-      // The check fails at every start: these two begin tables of their own.
+      // The hub's check fails at every start, so each of these two starts creates a table.
       for (let restart = 0; restart < 2; restart++) {
         const next = await hub(0);
         try {
           const ids = await next.runPython<string[]>(SUBMIT_PENDING);
           pending = [...pending, ...ids];
-          const records = await ask(next, { msg_id: { $in: ids } });
-          for (const [id, record] of byId(records.map((found) => plain(found, keys)))) python.set(id, record);
-          await committed(ids);
+          const records = await queryRecords(next, { msg_id: { $in: ids } });
+          for (const [id, record] of byId(records.map((found) => normalize(found, keys))))
+            python.set(id, record);
+          await waitUntilCommitted(ids);
         } finally {
           await next.stop();
         }
@@ -170,20 +171,20 @@ for (const version of ['7.1', '9'] as const) {
     });
     afterAll(() => rmSync(location, { recursive: true, force: true }));
 
-    it('gives us the whole history that Python’s hubs have written', async () => {
+    it('our store reads the complete history of Python hubs', async () => {
       expect(python.size).toBeGreaterThan(15);
       expect(pending).toHaveLength(6);
       const db = await SqliteDatabase.open({ location }, log);
       try {
-        const ours = byId(await everything(db));
+        const ours = byId(await findAll(db));
         for (const [id, record] of python) expect(ours.get(id)).toEqual(record);
         const history = await db.history();
         expect(new Set(history).size).toBe(history.length);
         expect(history).toEqual(expect.arrayContaining(pending));
         expect(history.slice(-6)).toEqual(pending);
-        // Tasks that no controller waits for any more: to be seen, and to be purged by their ids.
-        const open = await everything(db, { msg_id: { $in: pending }, completed: null });
-        expect(open.map((record) => record.msg_id)).toEqual(pending);
+        // Unfinished tasks of earlier controllers can be found, and purged by their ids.
+        const unfinished = await findAll(db, { msg_id: { $in: pending }, completed: null });
+        expect(unfinished.map((record) => record.msg_id)).toEqual(pending);
         expect((await db.remove({ msgIds: pending.slice(0, 1) })).count).toBe(1);
       } finally {
         await db.close();
@@ -197,7 +198,7 @@ for (const version of ['7.1', '9'] as const) {
       expect(tables).toEqual(['ipython-tasks']);
     });
 
-    it('gives Python’s hub what we have written', async () => {
+    it('a Python hub reads the records of our store', async () => {
       const db = await SqliteDatabase.open({ location }, log);
       const date = (n: number): string =>
         `2026-03-01T00:00:${String(n).padStart(2, '0')}.${n % 2 ? '000000' : '000123'}Z`;
@@ -228,7 +229,7 @@ for (const version of ['7.1', '9'] as const) {
         }),
       );
       await db.write(written.map((task) => ({ op: 'add', task })));
-      const ours = byId(await everything(db));
+      const ours = byId(await findAll(db));
       const queries: Dict[] = [
         { msg_id: { $ne: null } },
         { client_uuid: { $eq: 'client of ours' }, completed: { $ne: null } },
@@ -238,38 +239,38 @@ for (const version of ['7.1', '9'] as const) {
       ];
       const wanted: string[][] = [];
       for (const query of queries) {
-        wanted.push((await everything(db, query)).map((record) => String(record.msg_id)).sort());
+        wanted.push((await findAll(db, query)).map((record) => String(record.msg_id)).sort());
       }
       await db.close();
       expect(ours.size).toBeGreaterThan(30);
       const cluster = await hub(0, REPAIRED);
       try {
         const theirs = byId(
-          (await ask(cluster, { msg_id: { $ne: null } })).map((record) => plain(record, keys)),
+          (await queryRecords(cluster, { msg_id: { $ne: null } })).map((record) => normalize(record, keys)),
         );
         expect([...theirs.keys()].sort()).toEqual([...ours.keys()].sort());
         for (const [id, record] of ours) expect(theirs.get(id)).toEqual(record);
         for (const [i, query] of queries.entries()) {
-          const found = (await ask(cluster, query)).map((record) => String(record.msg_id)).sort();
+          const found = (await queryRecords(cluster, query)).map((record) => String(record.msg_id)).sort();
           expect(found, JSON.stringify(query)).toEqual(wanted[i]);
           expect(found.length).toBeGreaterThan(0);
         }
-        // And it goes on in the same table, indexes of ours beside it.
+        // The hub also continues to write to the same table, which has our indexes.
         const ids = await cluster.runPython<string[]>(SUBMIT_PENDING);
-        await committed(ids);
+        await waitUntilCommitted(ids);
         pending = ids;
       } finally {
         await cluster.stop();
       }
-      const again = await SqliteDatabase.open({ location }, log);
+      const reopened = await SqliteDatabase.open({ location }, log);
       try {
-        expect((await again.get(pending)).size).toBe(3);
-        expect((await again.get(['ours_3'])).get('ours_3')).toMatchObject({
+        expect((await reopened.get(pending)).size).toBe(3);
+        expect((await reopened.get(['ours_3'])).get('ours_3')).toMatchObject({
           label: 'label 3',
           display_data: { data: {} },
         });
       } finally {
-        await again.close();
+        await reopened.close();
       }
       expect(problems).toEqual([]);
     });

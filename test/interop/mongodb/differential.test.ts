@@ -8,7 +8,7 @@ import { StoreSubject } from '../../support/generators/differential/store-subjec
 
 const log = createLogger('warn', stderrSink('differential'));
 
-describeMongo('generated queries over generated records give what the reference gives', () => {
+describeMongo('generated queries over generated records select the records of the reference', () => {
   const questions = questionsOfRun(500);
   const sets = [
     { records: 40, questions: 200 },

@@ -1,4 +1,4 @@
-// One MongoDB database, used in turn by Python's hub and by ours.
+// A Python hub and our hub use the same MongoDB database in turn.
 import { MongoDatabase } from '@ipyparallel-js/hub/internal';
 import { parseQuery } from '@ipyparallel-js/protocol/internal';
 import { createLogger } from '@ipyparallel-js/wire';
@@ -22,7 +22,7 @@ def until(f, seconds=60):
         if value:
             return value
         time.sleep(0.05)
-    raise TimeoutError('waited in vain')
+    raise TimeoutError('timed out')
 view = rc[0]
 ar = view.execute("import sys; print('hello'); 6*7", silent=False)
 ar.get()
@@ -33,8 +33,8 @@ until(lambda: rc.db_query({'msg_id': applied.msg_ids[0], 'completed': {'$ne': No
 print(json.dumps({'executed': ar.msg_ids[0], 'applied': applied.msg_ids[0], 'history': len(rc.hub_history())}))
 `;
 
-// What a client of another session finds of those tasks.
-const look = `
+// Prints what a client of another session reads of these tasks.
+const inspect = `
 import sys, json
 import ipyparallel as ipp
 rc = ipp.Client(sys.argv[1])
@@ -81,7 +81,7 @@ const expected = {
 
 describeMongo('MongoDB with ipyparallel 9', () => {
   describeStock(version, 'one database, two hubs', () => {
-    test("what Python's hub wrote is found by ours", async () => {
+    test('our hub reads the records of a Python hub', async () => {
       await using server = await MongoServer.start();
       const database = server.newDatabase();
       let ids: Ids;
@@ -104,10 +104,10 @@ describeMongo('MongoDB with ipyparallel 9', () => {
         ...{ version, engines: 1 },
         controllerArgs: ['--mongodb', `--mongodb-uri=${server.uri}`, `--MongoDB.database=${database}`],
       });
-      expect(await ours.runPython(look, { args: [JSON.stringify(ids)] })).toEqual(expected);
+      expect(await ours.runPython(inspect, { args: [JSON.stringify(ids)] })).toEqual(expected);
     });
 
-    test("what ours wrote is found by Python's hub", async () => {
+    test('a Python hub reads the records of our hub', async () => {
       await using server = await MongoServer.start();
       const database = server.newDatabase();
       let ids: Ids;
@@ -124,7 +124,7 @@ describeMongo('MongoDB with ipyparallel 9', () => {
         ...{ version, db: 'mongodb', engines: 1 },
         controllerArgs: [`--MongoDB.connection_args=["${server.uri}"]`, `--MongoDB.database=${database}`],
       });
-      expect(await stock.runPython(look, [JSON.stringify(ids)])).toEqual(expected);
+      expect(await stock.runPython(inspect, [JSON.stringify(ids)])).toEqual(expected);
     });
   });
 });

@@ -10,7 +10,7 @@ describeMongo('MongoDB', () => {
     uri = (await server).uri;
   });
   afterAll(async () => (await server)?.[Symbol.asyncDispose]());
-  // The stand-in for MongoDB takes long over many writes.
+  // FerretDB is slow with many writes.
   subscriptionTests('MongoDB', 60, () => ({
     type: 'mongodb',
     uri,

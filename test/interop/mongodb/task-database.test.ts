@@ -28,9 +28,9 @@ describeMongo('MongoDB', () => {
     return { db, dispose: () => db.close() };
   });
 
-  // What the server departs in is finished in the store: unlike the bare server it gives what the reference gives.
+  // The store corrects the departures of the server, so it must equal the reference completely.
   it(
-    'the store gives what the reference gives',
+    'the store selects the records of the reference',
     async () => {
       await using subject = new StoreSubject('MongoDB store', open);
       await runDifferential([subject], { questions, sets }, seedOfRun());

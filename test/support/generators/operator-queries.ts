@@ -1,8 +1,8 @@
-// Random queries, and what they mean, said a second time: nothing here comes from the library under test.
+// Generates random queries, and evaluates them without code of the library under test.
 import type { TaskQuery } from '@ipyparallel-js/protocol';
 import type { PlainRecord } from '../suites/operators/plain-record.js';
 
-/** A small generator of numbers that can be started anew: mulberry32. */
+/** A small, seedable random number generator: mulberry32. */
 export class Random {
   #state: number;
 
@@ -84,7 +84,7 @@ const oddDates = [
   0, -1, 8.64e15, -8.64e15, -62_135_596_800_000, 253_402_300_799_999, 253_402_300_800_000,
 ].map((ms) => new Date(ms));
 
-/** Gives queries about these records without end. */
+/** Yields an unlimited number of queries about these records. */
 export function* generateQueries(records: readonly PlainRecord[], random: Random): Generator<TaskQuery> {
   const texts = new Map<string, (string | null)[]>(
     textKeys.map((key) => [key, records.map((record) => record[key])]),

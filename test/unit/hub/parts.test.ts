@@ -222,7 +222,7 @@ describe('options', () => {
   });
 
   test.each([
-    [{ clusterId: '../x' }, 'cluster id'],
+    [{ clusterId: '../x' }, 'clusterId'],
     [{ hbPeriod: 0 }, 'hbPeriod'],
     [{ ports: [70_000] }, 'ports'],
     [{ hwm: -1 }, 'hwm'],

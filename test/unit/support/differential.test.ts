@@ -1,4 +1,4 @@
-// The differential test put to the test: that what it promises to ask does occur, and that it catches what is wrong.
+// Tests the differential test itself: it must generate all kinds of questions and detect wrong results.
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import { describe, expect, test, vi } from 'vitest';
 import { generateQuestion } from '../../support/generators/differential/generate-questions.js';
@@ -11,7 +11,7 @@ import { Random } from '../../support/generators/operator-queries.js';
 
 const SEED = 20_260_101;
 
-/** Answers as the reference does, but for one thing. */
+/** Returns the results of the reference, changed by a function. */
 class WrongSubject implements Subject {
   readonly name = 'a wrong store';
   readonly concurrency = 1;
@@ -52,10 +52,10 @@ async function run(subject: Subject, questions = 600): Promise<string> {
   }
 }
 
-const asks = ({ query }: Question, text: string): boolean => JSON.stringify(query).includes(text);
+const contains = ({ query }: Question, text: string): boolean => JSON.stringify(query).includes(text);
 
 describe('the differential test', () => {
-  test('asks everything that it promises, often', () => {
+  test('generates all kinds of questions often', () => {
     const counts = new Map(KINDS.map((kind) => [kind, 0]));
     for (let set = 0; set < 5; set++) {
       const random = new Random(SEED + set * 7919);
@@ -69,7 +69,7 @@ describe('the differential test', () => {
     expect([...counts].filter(([, count]) => count < 10)).toEqual([]);
   });
 
-  test('asks questions of which many have an answer, and few all records', () => {
+  test('generates many questions with matches, and few that match all records', () => {
     const random = new Random(SEED);
     const tasks = generateTasks(random, 60);
     const answers = answerTo(tasks);
@@ -85,16 +85,16 @@ describe('the differential test', () => {
     expect(all).toBeLessThan(500);
   });
 
-  test('finds nothing wrong with what is right', async () => {
+  test('accepts correct results', async () => {
     expect(await run(new WrongSubject((ids) => ids))).toBe('');
   });
 
-  const wrongs: readonly (readonly [
+  const faults: readonly (readonly [
     string,
     (ids: readonly string[], question: Question, tasks: readonly StoredTask[]) => readonly string[],
   ])[] = [
     [
-      'forgets records without a label when $ne or $nin asks for it',
+      'omits records without a label for $ne or $nin',
       (ids, question, tasks) => {
         if (!/"label":\{[^}]*"\$(ne|nin)"/.test(JSON.stringify(question.query))) return ids;
         const without = new Set(tasks.filter(({ label }) => label === null).map(({ msg_id }) => msg_id));
@@ -102,34 +102,40 @@ describe('the differential test', () => {
       },
     ],
     [
-      'compares dates at the microsecond',
+      'compares dates to the microsecond',
       (ids, question, tasks) => {
-        if (!asks(question, '"$lte":"2026')) return ids;
-        const odd = tasks.filter(({ submitted }) => /\.\d{3}(?!000)\d{3}/.test(submitted ?? ''));
-        return ids.filter((id) => !odd.some(({ msg_id }) => msg_id === id));
+        if (!contains(question, '"$lte":"2026')) return ids;
+        const withMicroseconds = tasks.filter(({ submitted }) => /\.\d{3}(?!000)\d{3}/.test(submitted ?? ''));
+        return ids.filter((id) => !withMicroseconds.some(({ msg_id }) => msg_id === id));
       },
     ],
-    ['breaks ties the wrong way round', (ids, { sort }) => (sort === undefined ? ids : ids.toReversed())],
-    ['gives one too many', (ids, { limit }, tasks) => (limit === 1 ? [...ids, tasks[0]?.msg_id ?? ''] : ids)],
-    ['gives one twice', (ids, question) => (asks(question, '$or') ? [...ids, ...ids.slice(0, 1)] : ids)],
-    ['finds nothing by an empty $nin', (ids, question) => (asks(question, '"$nin":[]') ? [] : ids)],
+    ['orders ties in reverse', (ids, { sort }) => (sort === undefined ? ids : ids.toReversed())],
     [
-      'takes no lists of 5,000',
+      'returns one record too many',
+      (ids, { limit }, tasks) => (limit === 1 ? [...ids, tasks[0]?.msg_id ?? ''] : ids),
+    ],
+    [
+      'returns a record twice',
+      (ids, question) => (contains(question, '$or') ? [...ids, ...ids.slice(0, 1)] : ids),
+    ],
+    ['matches nothing for an empty $nin', (ids, question) => (contains(question, '"$nin":[]') ? [] : ids)],
+    [
+      'refuses lists of 5,000',
       (ids, question) => {
-        if (asks(question, 'filler 4994')) throw new Error('too many SQL variables');
+        if (contains(question, 'filler 4994')) throw new Error('too many SQL variables');
         return ids;
       },
     ],
   ];
-  for (const [what, wrong] of wrongs) {
-    test(`catches a store that ${what}, and shows little`, async () => {
+  for (const [fault, wrong] of faults) {
+    test(`detects a store that ${fault}, with a small report`, async () => {
       const report = await run(new WrongSubject(wrong));
       expect(report).toContain('a wrong store differs on');
       const first = report.slice(report.indexOf('a wrong store differs on')).split('\n\n')[0] ?? '';
       const records = first.slice(first.indexOf('records: '), first.indexOf('wanted: '));
       expect(records.match(/msg_id: '/g)?.length ?? 0).toBeLessThanOrEqual(4);
       expect(first.slice(0, first.indexOf('records: ')).length).toBeLessThan(
-        what.includes('5,000') ? 5000 : 700,
+        fault.includes('5,000') ? 5000 : 700,
       );
       expect(first).toMatch(/wanted: /);
       expect(first).toMatch(/given: /);

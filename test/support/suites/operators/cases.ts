@@ -1,4 +1,4 @@
-// Queries, each beside the same question asked of plain records in plain JavaScript.
+// Queries, each with an equivalent predicate on plain records in JavaScript.
 import type { TaskQuery } from '@ipyparallel-js/protocol';
 import type { PlainRecord } from './plain-record.js';
 import { ALICE, BOB, FIRST, type Workload } from './workload.js';
@@ -7,7 +7,7 @@ export interface Case {
   readonly name: string;
   readonly query: (workload: Workload) => TaskQuery;
   readonly keep: (record: PlainRecord, workload: Workload) => boolean;
-  /** What makes the answers of two hubs differ: moments of the run, or what only some hubs keep. */
+  /** Why the results of two hubs differ: times of the run, or columns that only some hubs have. */
   readonly differs?: 'by run' | 'by label';
 }
 
@@ -20,7 +20,7 @@ const microsOf = (workload: Workload, id: string, key: 'submitted' | 'started' |
 const msOf = (micros: number): number => Math.floor(micros / 1_000);
 const dateOf = (micros: number, plusMs = 0): Date => new Date(msOf(micros) + plusMs);
 
-/** As MongoDB compares dates: at the millisecond, never with null. */
+/** Compares dates as MongoDB does: to the millisecond, and never with null. */
 const byMs =
   (key: 'submitted' | 'started' | 'completed' | 'received', accept: (order: number) => boolean) =>
   (record: PlainRecord, date: Date): boolean => {
@@ -44,7 +44,7 @@ const plain: Case[] = [
   { name: 'a text', query: () => ({ queue: 'task' }), keep: (r) => r.queue === 'task' },
   { name: 'the empty text', query: () => ({ stdout: '' }), keep: (r) => r.stdout === '' },
   {
-    name: 'a text with an end of line',
+    name: 'a text with a line break',
     query: () => ({ stdout: 'hello\n' }),
     keep: (r) => r.stdout === 'hello\n',
   },
@@ -54,7 +54,7 @@ const plain: Case[] = [
     keep: (r) => r.queue === 'task' && r.completed === null,
   },
   {
-    name: 'the same, the other way round',
+    name: 'two keys in the opposite order',
     query: () => ({ completed: null, queue: 'task' }),
     keep: (r) => r.queue === 'task' && r.completed === null,
   },
@@ -64,7 +64,7 @@ const plain: Case[] = [
     keep: (r) => r.queue === 'mux' && r.client_uuid === BOB && r.stdout === '',
   },
   {
-    name: 'a plain key beside an operator',
+    name: 'a plain key and an operator',
     query: () => ({ client_uuid: ALICE, started: { $ne: null } }),
     keep: (r) => r.client_uuid === ALICE && r.started !== null,
   },
@@ -73,7 +73,7 @@ const plain: Case[] = [
     query: () => ({ submitted: first }),
     keep: (r) => byMs('submitted', (o) => o === 0)(r, first),
   },
-  { name: 'nothing assigned', query: () => ({ engine_uuid: null }), keep: (r) => r.engine_uuid === null },
+  { name: 'no engine assigned', query: () => ({ engine_uuid: null }), keep: (r) => r.engine_uuid === null },
   { name: 'resubmitted', query: () => ({ resubmitted: { $ne: null } }), keep: (r) => r.resubmitted !== null },
   {
     name: 'a key and its older name',
@@ -82,7 +82,7 @@ const plain: Case[] = [
   },
 ];
 
-/** The documentation's table of operators, and the three that it does not have, on a text. */
+/** The operators of the documentation's table, and three others, on a text. */
 const texts: Case[] = (
   [
     ['$eq', 'task', (r) => r.queue === 'task'],
@@ -118,7 +118,7 @@ const texts: Case[] = (
   keep,
 }));
 
-/** The same on a text that is null in some records: nulls are not equal to a text, and not ordered. */
+/** The same operators on a text that is null in some records: null is not equal to a text and not ordered. */
 const nullable: Case[] = (
   [
     ['$eq', (v, w) => v === w],
@@ -169,7 +169,7 @@ const lists: Case[] = [
     differs: 'by run',
   },
   {
-    name: 'a list of 5,000, every one of ours at its very end or in its midst',
+    name: 'a list of 5,000 with our ids at its end or in its middle',
     query: ({ records }) => ({
       msg_id: {
         $in: [
@@ -203,7 +203,7 @@ const lists: Case[] = [
     keep: (r) => ['done-0', 'print-1', 'waits-0'].includes(r.msg_id),
   },
   {
-    name: 'lists of 900 that are wanted and unwanted, of one key',
+    name: '$in and $nin with lists of 900 on one key',
     query: () => {
       const noise = (prefix: string) => Array.from({ length: 899 }, (_, i) => `${prefix}${i}`);
       return { msg_id: { $in: [...noise('m'), 'done-0'], $nin: [...noise('n'), 'print-1'] } };
@@ -224,7 +224,7 @@ const dateTests: [string, (order: number) => boolean][] = [
 
 const dates: Case[] = [
   ...dateTests.flatMap(([operator, accept]) => [
-    // The stored ones are a microsecond and a millisecond apart.
+    // The stored dates differ by a microsecond and a millisecond.
     ...[-1, 0, 1, 2, 876].map((ms) => ({
       name: `submitted ${operator} the first ${ms < 0 ? '-' : '+'} ${Math.abs(ms)} ms`,
       query: () => ({ submitted: { [operator]: after(ms) } }) as TaskQuery,
@@ -384,12 +384,12 @@ const paths: Case[] = [
     keep: (r) => r.result_content?.status !== 'ok',
   },
   {
-    name: 'no status, beside a plain key',
+    name: 'no status, and a plain key',
     query: () => ({ 'result_content.status': null, queue: 'task' }),
     keep: (r) => r.queue === 'task' && (r.result_content?.status ?? null) === null,
   },
   {
-    name: 'a path to nowhere',
+    name: 'a path that no record has',
     query: () => ({ 'content.no.such.path': { $ne: null } }),
     keep: () => false,
   },
@@ -400,7 +400,7 @@ const paths: Case[] = [
       typeof r.result_content?.execution_count === 'number' && r.result_content.execution_count >= 1,
   },
   {
-    name: 'a truth',
+    name: 'a boolean',
     query: () => ({ 'content.silent': false }),
     keep: (r) => r.content.silent === false,
   },
@@ -410,36 +410,36 @@ const paths: Case[] = [
     keep: (r) => r.header.session === ALICE,
   },
   {
-    name: 'a text shown, by its older name',
+    name: 'a displayed text, by the older name of its key',
     query: () => ({ 'pyout.data.text/plain': '42' }),
     keep: (r) => (r.execute_result?.data as { [mime: string]: unknown } | undefined)?.['text/plain'] === '42',
   },
   {
-    name: 'something shown',
+    name: 'a displayed value',
     query: () => ({ pyout: { $ne: null } }),
     keep: (r) => r.execute_result !== null,
   },
-  { name: 'nothing wrong', query: () => ({ pyerr: null }), keep: (r) => r.error === null },
-  { name: 'something wrong', query: () => ({ error: { $ne: null } }), keep: (r) => r.error !== null },
+  { name: 'no error', query: () => ({ pyerr: null }), keep: (r) => r.error === null },
+  { name: 'an error', query: () => ({ error: { $ne: null } }), keep: (r) => r.error !== null },
   {
-    name: 'what was wrong',
+    name: 'the value of an error',
     query: () => ({ 'pyerr.evalue': 'bad luck' }),
     keep: (r) => r.error?.evalue === 'bad luck',
   },
   {
-    name: 'an input, by its older name',
+    name: 'an input, by the older name of its key',
     query: () => ({ pyin: '6 * 7' }),
     keep: (r) => r.execute_input === '6 * 7',
   },
   {
-    name: 'a whole dict',
+    name: 'a complete dict',
     query: () => ({ content: { code: '6 * 7', silent: false, user_expressions: {}, stop_on_error: false } }),
     keep: (r) =>
       JSON.stringify(r.content) ===
       '{"code":"6 * 7","silent":false,"user_expressions":{},"stop_on_error":false}',
   },
   {
-    name: 'a whole dict in another order is another dict',
+    name: 'a dict with its keys in another order is another dict',
     query: () => ({ content: { silent: false, code: '6 * 7', user_expressions: {}, stop_on_error: false } }),
     keep: () => false,
   },
@@ -449,7 +449,7 @@ const paths: Case[] = [
     keep: () => false,
   },
   {
-    name: 'no result, whole',
+    name: 'a complete result that is null',
     query: () => ({ result_content: { $in: [null, {}] } }),
     keep: (r) => r.result_content === null,
   },
@@ -501,7 +501,7 @@ const odd: Case[] = [
   },
 ];
 
-/** Every query of the documentation's table of operators, and what beside it must mean the same everywhere. */
+/** All queries of the documentation's table of operators, and others that must select the same records on every hub. */
 const unfinished = (r: PlainRecord): boolean => r.completed === null;
 const status = (r: PlainRecord): unknown => r.result_content?.status ?? null;
 
@@ -512,7 +512,7 @@ const wholeQueries: Case[] = [
     keep: (r) => unfinished(r) || status(r) === 'error',
   },
   {
-    name: 'one of two ids, beside a plain key',
+    name: 'one of two ids, and a plain key',
     query: () => ({ $or: [{ msg_id: 'done-0' }, { msg_id: 'print-1' }], queue: 'mux' }),
     keep: (r) => ['done-0', 'print-1'].includes(r.msg_id) && r.queue === 'mux',
   },
@@ -546,7 +546,7 @@ const wholeQueries: Case[] = [
     keep: () => true,
   },
   {
-    name: 'more branches than are asked one by one',
+    name: 'more branches than are sent one by one',
     query: () => ({
       $or: Array.from({ length: 40 }, (_, i) => ({
         msg_id: { $gte: `waits-${i}` },
@@ -603,27 +603,27 @@ const regexes: Case[] = (
 
 const insideDicts: Case[] = [
   {
-    name: 'a key is there',
+    name: 'an existing key',
     query: () => ({ 'result_content.evalue': { $exists: true } }),
     keep: (r) => r.result_content !== null && Object.hasOwn(r.result_content, 'evalue'),
   },
   {
-    name: 'a key is not there',
+    name: 'a missing key',
     query: () => ({ 'result_content.evalue': { $exists: false } }),
     keep: (r) => r.result_content === null || !Object.hasOwn(r.result_content, 'evalue'),
   },
   {
-    name: 'a column is there, null or not',
+    name: 'an existing column, null or not',
     query: () => ({ completed: { $exists: true } }),
     keep: () => true,
   },
-  { name: 'a column is not there', query: () => ({ completed: { $exists: false } }), keep: () => false },
+  { name: 'a missing column', query: () => ({ completed: { $exists: false } }), keep: () => false },
   {
     name: 'a remainder',
     query: () => ({ 'result_content.execution_count': { $mod: [2, 1] } }),
     keep: (r) =>
       typeof r.result_content?.execution_count === 'number' && r.result_content.execution_count % 2 === 1,
-    // Which engine ran what before is up to the scheduler.
+    // The scheduler chooses the engine.
     differs: 'by run',
   },
   {

@@ -1,8 +1,8 @@
-// Records as the wire has them, read without the library's own reader of records.
+// Reads records from the wire without the record decoder of the library.
 import type { Dict } from '@ipyparallel-js/protocol';
 import type { RawClient } from '../../fakes/raw-client.js';
 
-/** A record of execute tasks; dates in microseconds since 1970, a column that this hub lacks null. */
+/** A record of an execute task. Dates are microseconds since 1970; a column that the hub does not have is null. */
 export interface PlainRecord {
   readonly msg_id: string;
   readonly header: Dict;
@@ -27,7 +27,7 @@ export interface PlainRecord {
   readonly label: string | null;
 }
 
-/** Every record of a hub, by one raw query, which is `{}` in the words that no hub refuses. */
+/** Fetches all records of a hub with one raw query, which is equivalent to `{}` but accepted by every hub. */
 export async function fetchRecords(raw: RawClient): Promise<readonly PlainRecord[]> {
   const query = { msg_id: { $ne: null } };
   const reply = await raw.submit('registration', 'db_request', { query, keys: null }).reply();
@@ -54,7 +54,7 @@ function micros(text: unknown): number | null {
   if (typeof text !== 'string') return null;
   const [, second, fraction = ''] =
     /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(?:Z|\+00:00)$/.exec(text) ?? [];
-  if (second === undefined) throw new Error(`no date of a hub: ${text}`);
+  if (second === undefined) throw new Error(`not a date of a hub: ${text}`);
   return Date.parse(`${second}Z`) * 1_000 + Number(fraction.padEnd(6, '0'));
 }
 

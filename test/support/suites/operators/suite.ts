@@ -1,4 +1,4 @@
-// The tests of one hub: every case, and as many generated queries as there is time for.
+// The operator tests of one hub: all cases and generated queries.
 import type { Client } from '@ipyparallel-js/client';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Closing } from '../../closing.js';
@@ -12,15 +12,15 @@ export interface Subject {
   readonly workload: Workload;
 }
 
-/** Selected records by case, under names that are the same on every hub. */
+/** The records that each case has selected, under names that are equal on every hub. */
 export type Selections = Map<string, readonly string[]>;
 
-/** `OPERATORS_QUERIES` and `OPERATORS_SEED` ask for more, or for the same again. */
+/** `OPERATORS_QUERIES` sets the number of generated queries, `OPERATORS_SEED` reproduces a run. */
 const generated = Number(process.env.OPERATORS_QUERIES ?? 3_000);
 const seed = Number(process.env.OPERATORS_SEED ?? Date.now() % 2 ** 32);
 const concurrency = 20;
 
-/** Makes a subject before the tests of a describe, and closes what it is made of after them. */
+/** Creates a subject before the tests of a describe, and closes its parts after them. */
 export function setUp(make: (closing: Closing) => Promise<Subject>): () => Subject {
   let subject: Subject | undefined;
   const closing = new Closing();
@@ -31,7 +31,7 @@ export function setUp(make: (closing: Closing) => Promise<Subject>): () => Subje
     await closing.close();
   });
   return () => {
-    if (subject === undefined) throw new Error('there is nothing to ask: it could not be set up');
+    if (subject === undefined) throw new Error('the subject could not be set up');
     return subject;
   };
 }
@@ -39,7 +39,7 @@ export function setUp(make: (closing: Closing) => Promise<Subject>): () => Subje
 export function operatorTests(subject: () => Subject): Selections {
   const selections: Selections = new Map();
 
-  it('answers every query of the table of operators as a plain predicate does', async () => {
+  it('selects the same records as a plain predicate for every query of the table of operators', async () => {
     const { rc, workload } = subject();
     const wrong: string[] = [];
     for (const one of cases) {
@@ -54,12 +54,14 @@ export function operatorTests(subject: () => Subject): Selections {
       if (Array.isArray(answer)) selections.set(one.name, answer.map(workload.nameOf).sort());
     }
     expect(wrong).toEqual([]);
-    // A comparison with a workload on which everything or nothing holds would show little.
+    // The cases must select different numbers of records, or the comparison would prove little.
     const sizes = new Set([...selections.values()].map((ids) => ids.length));
     expect(sizes.size).toBeGreaterThan(8);
   });
 
-  it(`answers ${generated} generated queries likewise`, { timeout: 60_000 + generated * 30 }, async () => {
+  it(`selects the same records as a plain predicate for ${generated} generated queries`, {
+    timeout: 60_000 + generated * 30,
+  }, async () => {
     const { rc, workload } = subject();
     console.info(`OPERATORS_SEED=${seed}`);
     const queries = generateQueries(workload.records, new Random(seed));

@@ -1,4 +1,4 @@
-// One workload for every kind of hub, the same on each of them to the msg_id and the microsecond of submission.
+// A workload for every kind of hub, with the same msg_ids and submission times (to the microsecond) on each of them.
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ export type Language = 'python' | 'javascript';
 export const ALICE = 'session-of-alice';
 export const BOB = 'session-of-bob';
 
-/** The first submission; the others follow by the microsecond and by the millisecond. */
+/** Time of the first submission. Others follow a microsecond or a millisecond later. */
 export const FIRST = '2026-01-15T10:00:00.123456Z';
 
 interface Programs {
@@ -42,17 +42,17 @@ const programs: { readonly [L in Language]: Programs } = {
   },
 };
 
-/** A hub that holds the workload: what ran has ended, and what is to be pending stays so until the end. */
+/** A hub with the completed workload. Its pending tasks stay pending until it is disposed. */
 export interface Workload extends AsyncDisposable {
-  /** Every record, fetched raw. */
+  /** All records of the hub. */
   readonly records: readonly PlainRecord[];
-  /** uuids of the two engines, in the order of their ids. */
+  /** The uuids of the two engines, in the order of their ids. */
   readonly engines: readonly [string, string];
-  /** The msg_id of a record on any hub: those of resubmissions, which hubs make up, are named after their task. */
+  /** Returns a name of a record that is equal on every hub: its msg_id; for a resubmission, whose id is random, the task's. */
   nameOf(msgId: string): string;
 }
 
-/** Runs the workload on a hub with two idle engines. `raw` must have been connected to no other hub. */
+/** Runs the workload on a hub with two idle engines. `raw` must not have been connected to another hub. */
 export async function runWorkload(raw: RawClient, language: Language): Promise<Workload> {
   const program = programs[language];
   const directory = mkdtempSync(join(tmpdir(), 'ipp-workload-'));
@@ -65,7 +65,7 @@ export async function runWorkload(raw: RawClient, language: Language): Promise<W
     if (first === undefined || second === undefined) throw new Error('the workload needs two engines');
     const submit = (task: Submission): string => send(raw, task);
 
-    // Dates of submission: one microsecond apart, one millisecond apart, and without a fraction of a second.
+    // The submission times differ by a microsecond or a millisecond; some have no fraction.
     submit({ id: 'done-0', date: FIRST, code: program.answer, session: ALICE, engine: first });
     submit({
       ...{ id: 'print-1', date: '2026-01-15T10:00:00.123457Z', session: BOB, engine: second },
@@ -98,14 +98,14 @@ export async function runWorkload(raw: RawClient, language: Language): Promise<W
     const ended = ['done-0', 'print-1', 'complain-1', 'fail-0', 'task-done', 'task-print', 'task-fail'];
     await untilEnded(raw, ended);
 
-    const again = await raw
+    const resubmission = await raw
       .submit('registration', 'resubmit_request', { msg_ids: ['fail-0', 'task-done'] })
       .reply();
-    const renamed = Object.entries(again.content.resubmitted as { [old: string]: string });
-    const names = new Map(renamed.map(([old, fresh]) => [fresh, `${old} again`]));
+    const renamed = Object.entries(resubmission.content.resubmitted as { [old: string]: string });
+    const names = new Map(renamed.map(([old, resubmitted]) => [resubmitted, `${old} again`]));
     await untilEnded(raw, [...names.keys()]);
 
-    // Aborted before it comes: a stock engine of 7.1 hears of nothing while it computes.
+    // Aborted before it is submitted, because an engine of 7.1 receives no message while it computes.
     await raw.submit('control', 'abort_request', { msg_ids: ['aborted-0'] }, first).reply();
     submit({
       ...{ id: 'aborted-0', date: '2026-01-15T12:00:00.500001Z', session: BOB, engine: first },
@@ -114,7 +114,7 @@ export async function runWorkload(raw: RawClient, language: Language): Promise<W
     });
     await untilEnded(raw, ['aborted-0']);
 
-    // Both engines are kept busy: what comes after them waits on an engine, or for one.
+    // These tasks keep both engines busy, so later tasks wait.
     for (const [i, engine] of [first, second].entries()) {
       submit({
         ...{ id: `task-runs-${i}`, date: `2026-01-15T12:30:00.00${i}Z`, session: [ALICE, BOB][i] ?? ALICE },
@@ -136,7 +136,7 @@ export async function runWorkload(raw: RawClient, language: Language): Promise<W
     const waiting = new Set(['aborted-0', 'waits-0', 'task-waits']);
     const records = await settledRecords(raw, (record) => {
       const name = names.get(record.msg_id) ?? record.msg_id;
-      // What an engine has begun with, its hub knows the input of.
+      // The record of a started task has its input.
       if (!waiting.has(name) && record.execute_input === null) return false;
       if (name !== 'task-waits' && record.engine_uuid === null) return false;
       if (name.includes('done')) return record.execute_result !== null;
@@ -147,7 +147,8 @@ export async function runWorkload(raw: RawClient, language: Language): Promise<W
     });
     const statuses = records.map((record) => record.result_content?.status ?? 'none').sort();
     const expected = ['aborted', ...Array(3).fill('error'), ...Array(4).fill('none'), ...Array(6).fill('ok')];
-    if (statuses.join() !== expected.join()) throw new Error(`the tasks ended as ${statuses}`);
+    if (statuses.join() !== expected.join())
+      throw new Error(`the tasks ended with statuses ${statuses}, expected ${expected}`);
     return {
       records,
       engines: [first, second],
@@ -169,7 +170,7 @@ interface Submission {
   readonly date: string;
   readonly code: string;
   readonly session: string;
-  /** A direct task of this engine; one of the task queue without. */
+  /** The engine of a direct task; a load-balanced task has none. */
   readonly engine?: string;
   readonly targets?: readonly string[];
   readonly label?: string;
@@ -178,7 +179,7 @@ interface Submission {
 function send(raw: RawClient, task: Submission): string {
   const label = task.label === undefined ? {} : { label: task.label };
   const scheduling: Dict = { after: [], follow: [], timeout: 0, targets: task.targets ?? [], retries: 0 };
-  // Otherwise a stock engine aborts what waits on it when a task fails.
+  // With true, a stock engine aborts its waiting tasks when a task fails.
   const content = executeContent(task.code, { stop_on_error: false });
   const message = raw.session.rawMessage('execute_request', content, {
     metadata: task.engine === undefined ? { ...scheduling, ...label } : label,
@@ -196,11 +197,11 @@ async function untilEnded(raw: RawClient, msgIds: readonly string[]): Promise<vo
       );
       return msgIds.every((id) => ended.has(id));
     },
-    { timeout: 30_000, what: `the hub to know the ends of ${msgIds.join(', ')}` },
+    { timeout: 30_000, what: `the hub to record the ends of ${msgIds.join(', ')}` },
   );
 }
 
-/** The records once they are as wanted and no longer change: output reaches a hub apart from replies. */
+/** Waits until the records are as wanted and no longer change. Output and replies reach a hub separately. */
 async function settledRecords(
   raw: RawClient,
   wanted: (record: PlainRecord) => boolean,
