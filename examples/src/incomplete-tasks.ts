@@ -1,13 +1,13 @@
-// All tasks that are not completed: their ids and when they began.
+// Lists the ids and start times of all incomplete tasks.
 import assert from 'node:assert/strict';
 import { connect } from './shared/connect.js';
-import { recorded, sleep, submit } from './shared/work.js';
+import { sleep, submit, waitUntilRecorded } from './shared/work.js';
 
 await using rc = await connect();
 const slow = await submit(rc, sleep(2));
-await recorded(rc, slow);
+await waitUntilRecorded(rc, slow);
 
-// The documentation of 2011 asks for `complete`. No record has that key, and dbQuery says so before it asks the hub.
+// The documentation of 2011 queries `complete`. No record has that key, so dbQuery throws before it sends the query.
 assert.throws(() => rc.dbQuery({ complete: null } as object), /did you mean "completed"/);
 
 const incomplete = await rc.dbQuery({ completed: null }, ['msg_id', 'started']);

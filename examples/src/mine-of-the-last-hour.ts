@@ -1,12 +1,12 @@
-// All tasks that I have started in the last hour.
+// Lists all tasks that this client started in the last hour.
 import assert from 'node:assert/strict';
 import { connect } from './shared/connect.js';
-import { both, ended, recorded, submit } from './shared/work.js';
+import { ENDED, sameCode, submit, waitUntilRecorded } from './shared/work.js';
 
 await using rc = await connect();
-const mine = await submit(rc, both('6 * 7'));
+const mine = await submit(rc, sameCode('6 * 7'));
 await mine.get();
-await recorded(rc, mine, ended);
+await waitUntilRecorded(rc, mine, ENDED);
 
 const hourAgo = new Date(Date.now() - 60 * 60 * 1000);
 const recent = await rc.dbQuery({ started: { $gte: hourAgo }, client_uuid: rc.session.session });

@@ -1,4 +1,4 @@
-// Asks every 100 ms which tasks are completed, until all of them are.
+// Polls the completed tasks every 100 ms until all of them are completed.
 import assert from 'node:assert/strict';
 import { lastValueFrom, takeWhile, tap } from 'rxjs';
 import { connect } from './shared/connect.js';

@@ -1,5 +1,5 @@
-// Functions with captures, an export of a module, progress and values while a task runs, and an abort of a running one.
-// On a cluster that has JavaScript engines.
+// Shows functions with captures, an export of a module, progress and values of a running task, and an abort of a running
+// task. Requires JavaScript engines.
 import assert from 'node:assert/strict';
 import { capture, fromModule, TaskAbortedError, task } from '@ipyparallel-js/client';
 import { firstValueFrom } from 'rxjs';
@@ -14,13 +14,13 @@ if (!languages.includes('javascript')) {
 }
 const view = rc.loadBalancedView();
 
-// A function travels as its source; what it needs beside its arguments is named.
+// The client sends a function as its source; capture() adds the variables that it uses.
 const factor = 3;
 const square = (x: number): number => x * x;
 const scaled = capture((x: number) => square(x) * factor, { square, factor });
 assert.equal(await view.apply(scaled, 2).get(), 12);
 
-// A generator's values arrive while it runs; so does what it publishes.
+// The values that a generator yields and publishes arrive while it runs.
 const primesBelow = fromModule<typeof import('./shared/primes.js').primesBelow>(
   './shared/primes.js',
   'primesBelow',
@@ -35,7 +35,7 @@ await primes.waitForOutput();
 console.log('progress', primes.data[0]?.progress);
 assert.deepEqual(primes.data[0]?.progress, { done: 100_000, total: 100_000 });
 
-// An abort reaches a running task by its signal.
+// An abort reaches a running task through its signal.
 const endless = view.apply(
   capture(
     async () => {

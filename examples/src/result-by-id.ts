@@ -1,10 +1,10 @@
-// The result of a task that somebody else has submitted: all it takes is the task's id.
+// Reads the result of another client's task by its id.
 import assert from 'node:assert/strict';
 import { connect } from './shared/connect.js';
-import { both, submit } from './shared/work.js';
+import { sameCode, submit } from './shared/work.js';
 
-await using somebody = await connect();
-const [msgId = ''] = (await submit(somebody, both('[1, 2, 3]'))).msgIds;
+await using otherClient = await connect();
+const [msgId = ''] = (await submit(otherClient, sameCode('[1, 2, 3]'))).msgIds;
 
 await using rc = await connect();
 const result = rc.getResult<{ text: string }>(msgId);

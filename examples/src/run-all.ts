@@ -1,4 +1,4 @@
-// Runs every example as a program of its own, on a cluster that it starts or on the one that the command line names.
+// Runs every example as a separate program, on a temporary cluster or on the cluster of the command line.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Cluster } from '@ipyparallel-js/cluster';
@@ -48,10 +48,10 @@ function run(example: string, args: readonly string[]): Promise<Run> {
   });
 }
 
-/** The arguments that lead to a running cluster; without any, five engines are started: the examples ask for 3 and 4. */
-const given = process.argv.slice(2);
-await using cluster = given.length > 0 ? undefined : await Cluster.start({ n: 5 });
-const args = cluster === undefined ? given : ['--connection-file', cluster.connectionFile];
+/** Arguments that select a running cluster. Without them this starts five engines, because an example uses engines 3 and 4. */
+const clusterArgs = process.argv.slice(2);
+await using cluster = clusterArgs.length > 0 ? undefined : await Cluster.start({ n: 5 });
+const args = cluster === undefined ? clusterArgs : ['--connection-file', cluster.connectionFile];
 
 const table = new Table({
   head: ['example', 'outcome', 'seconds'],

@@ -1,23 +1,23 @@
-// Selects the tasks that are finished and purges them from the hub's database.
+// Selects the finished tasks of this client and purges them from the hub's database.
 import assert from 'node:assert/strict';
 import { connect } from './shared/connect.js';
-import { both, ended, recorded, sleep, submit } from './shared/work.js';
+import { ENDED, sameCode, sleep, submit, waitUntilRecorded } from './shared/work.js';
 
 await using rc = await connect();
 for (const code of ['6 * 7', '7 * 8']) {
-  const task = await submit(rc, both(code));
+  const task = await submit(rc, sameCode(code));
   await task.get();
-  await recorded(rc, task, ended);
+  await waitUntilRecorded(rc, task, ENDED);
 }
 const slow = await submit(rc, sleep(2));
-await recorded(rc, slow);
+await waitUntilRecorded(rc, slow);
 
 const mine = { client_uuid: rc.session.session };
 const finished = await rc.dbQuery({ ...mine, completed: { $ne: null } }, ['completed']);
-console.log(`${(await rc.dbQuery(mine, 'msg_id')).length} tasks of mine`);
+console.log(`${(await rc.dbQuery(mine, 'msg_id')).length} tasks of this client`);
 await rc.purgeResults(finished.map(({ msg_id }) => msg_id));
 const left = await rc.dbQuery(mine, 'msg_id');
-console.log(`${finished.length} purged, ${left.length} left`);
+console.log(`${finished.length} purged, ${left.length} remaining`);
 
 assert.deepEqual(
   left.map(({ msg_id }) => msg_id),

@@ -1,14 +1,14 @@
-// Selects the tasks that have failed, removes the cause and submits them again.
+// Selects the failed tasks of this client, fixes the cause and resubmits them.
 import assert from 'node:assert/strict';
 import { connect } from './shared/connect.js';
-import { both, ended, recorded, runOnEach, submit } from './shared/work.js';
+import { ENDED, runOnEach, sameCode, submit, waitUntilRecorded } from './shared/work.js';
 
 await using rc = await connect();
 const price = `price_${Date.now()}`;
 for (const factor of [2, 3]) {
-  const task = await submit(rc, both(`${factor} * ${price}`));
+  const task = await submit(rc, sameCode(`${factor} * ${price}`));
   await assert.rejects(task.get({ timeout: 10_000 }), /not defined/);
-  await recorded(rc, task, ended);
+  await waitUntilRecorded(rc, task, ENDED);
 }
 
 const failed = await rc.dbQuery({ client_uuid: rc.session.session, 'result_content.status': 'error' }, [
@@ -17,8 +17,8 @@ const failed = await rc.dbQuery({ client_uuid: rc.session.session, 'result_conte
 ]);
 for (const { execute_input, result_content } of failed) console.log(execute_input, result_content?.evalue);
 await runOnEach(rc, rc.ids, `${price} = 21`);
-const again = await rc.resubmit<{ text: string }>(failed.map(({ msg_id }) => msg_id));
-const texts = (await again.get({ timeout: 10_000 })).map(({ text }) => text);
+const resubmitted = await rc.resubmit<{ text: string }>(failed.map(({ msg_id }) => msg_id));
+const texts = (await resubmitted.get({ timeout: 10_000 })).map(({ text }) => text);
 console.log(texts);
 
 assert.deepEqual(texts, ['42', '63']);

@@ -1,5 +1,5 @@
-// Every kind of view: the same on all engines, names on engines, parts of a sequence, maps, a broadcast, dependencies.
-// In the language of the cluster's first engine.
+// Uses every kind of view: a call on all engines, names on engines, parts of a sequence, maps, a broadcast and
+// dependencies. Uses the language of the cluster's first engine.
 import assert from 'node:assert/strict';
 import { dependency, py } from '@ipyparallel-js/client';
 import { connect } from './shared/connect.js';
@@ -10,19 +10,19 @@ const [language] = languages;
 const ids = rc.ids.filter((_, i) => languages[i] === language);
 const python = language === 'python';
 
-// A direct view: the same on each of its engines.
+// A direct view runs the call on each of its engines.
 const all = rc.directView(ids);
 const processes = python ? all.apply(py<number>('os.getpid')) : all.apply(() => process.pid);
 console.log('processes', await processes.get());
 
-// Names on the engines, whatever language they speak.
+// Names on the engines, in any language.
 await all.push({ n: 6, words: ['a', 'b'] }).get();
 assert.deepEqual(await all.get('n * 7'), Array(ids.length).fill(42));
 await all.scatter('part', [1, 2, 3, 4, 5, 6, 7]).get();
 console.log('parts', await all.pull('part').get());
 assert.deepEqual(await all.gather('part').get(), [1, 2, 3, 4, 5, 6, 7]);
 
-// A load-balanced view: whichever engine is free.
+// A load-balanced view runs each task on an idle engine.
 const view = rc.loadBalancedView({ targets: ids, label: 'views' });
 const numbers = Array.from({ length: 100 }, (_, i) => i);
 const chunks = { chunksize: 10 };
@@ -31,7 +31,7 @@ const squares = python
   : view.map((x: number) => x * x, numbers, chunks);
 assert.equal((await squares.get()).at(-1), 9801);
 
-// An endless source: what is read and what is in flight is bounded, and leaving the loop ends it.
+// An endless source: the number of elements that are read ahead and in flight is limited; the end of the loop ends the map.
 function* endless() {
   for (let i = 0; ; i++) yield i;
 }
@@ -46,13 +46,13 @@ for await (const each of lazy) {
   }
 }
 
-// A task after others, however they end.
+// A task that runs after another one has failed.
 const first = view.execute(python ? '1/0' : 'nothing.at.all');
 const later = view.with({ after: dependency([first], { failure: true }), retries: 1 });
 assert.equal((await later.execute('6 * 7').get()).text, '42');
 await assert.rejects(first.get());
 
-// One message for all engines.
+// A broadcast sends one message for all engines.
 const broadcast = rc.broadcastView(ids, { coalescing: true });
 await broadcast.push({ settings: [1, 2] }).get();
 assert.deepEqual(await broadcast.get('settings'), Array(ids.length).fill([1, 2]));

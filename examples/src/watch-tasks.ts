@@ -1,4 +1,4 @@
-// Follows tasks as they happen: what the database has of them now, then what enters, changes and leaves.
+// Watches tasks: a snapshot of the database, then each record that enters, changes or leaves.
 import assert from 'node:assert/strict';
 import { progress, untilDone } from '@ipyparallel-js/client';
 import { lastValueFrom, tap } from 'rxjs';
@@ -11,21 +11,21 @@ const msgIds = tasks.flatMap((task) => task.msgIds);
 
 const watch = rc.dbQuery({ msg_id: { $in: msgIds } }, ['completed', 'engine_uuid']).watch();
 
-// As an Observable: every change, through operators, until all have ended.
+// As an Observable: every change, until all tasks have ended.
 const last = await lastValueFrom(
   watch.pipe(
     tap((event) => {
-      if (event.type === 'snapshot') console.log(`${event.records.length} tasks are there`);
+      if (event.type === 'snapshot') console.log(`the snapshot has ${event.records.length} tasks`);
       else console.log(`${event.record.msg_id} ${event.type}: ${event.status}`);
     }),
-    // A task that was just submitted may not be in the database yet.
+    // The database may not contain a task yet that was just submitted.
     untilDone({ atLeast: msgIds.length }),
     progress(),
   ),
 );
 assert.deepEqual([last.total, last.done, last.completed], [3, 3, 3]);
 
-// As an async iterable: a loop that is slow gets the latest state of each record, never a queue without end.
+// As an async iterable: a slow loop receives the latest state of each record instead of an unbounded queue.
 for await (const event of watch) {
   if (event.type !== 'snapshot') continue;
   assert.deepEqual(event.records.map(({ msg_id }) => msg_id).sort(), msgIds.toSorted());

@@ -5,7 +5,7 @@ import { Cluster } from '@ipyparallel-js/cluster';
 import { belongingTo, listProcesses } from '@ipyparallel-js/cluster/internal';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isAlive } from '../support/processes.js';
-import { expectTheStory } from '../support/programs/main-job-output.js';
+import { expectMainJobOutput } from '../support/programs/main-job-output.js';
 import { runStart } from '../support/programs/run-example.js';
 import { waitFor } from '../support/wait-for.js';
 
@@ -42,7 +42,7 @@ async function start(args: readonly string[] = [], interruptAt?: { line: string;
 describe('npm start', { timeout: 120_000 }, () => {
   it('shows the main job on a cluster of its own and leaves nothing behind', async () => {
     const { code, output, seen } = await start();
-    expectTheStory(output);
+    expectMainJobOutput(output);
     expect(code, output).toBe(0);
     // Itself, the guard, the controller, two engines and their processes.
     expect(seen.length).toBeGreaterThanOrEqual(5);
@@ -68,7 +68,7 @@ describe('npm start', { timeout: 120_000 }, () => {
     await expect(failing.get({ timeout: 30_000 })).rejects.toThrow('nobody is not defined');
 
     const { code, output } = await start(['--connection-file', cluster.connectionFile]);
-    expectTheStory(output);
+    expectMainJobOutput(output);
     expect(code, output).toBe(0);
     const records = await rc.dbQuery({}, ['client_uuid', 'resubmitted']);
     expect(records.map(({ msg_id }) => msg_id)).toEqual([...before.msgIds, ...failing.msgIds]);
@@ -81,7 +81,7 @@ describe('npm start', { timeout: 120_000 }, () => {
     let sent = false;
     const { code, output } = await runStart(['--connection-file', cluster.connectionFile], {
       onOutput: (said, { pid = 0 }) => {
-        if (sent || !said.includes('a few more, slow ones')) return;
+        if (sent || !said.includes('a few more, slow tasks')) return;
         sent = true;
         process.kill(pid, 'SIGINT');
       },
@@ -89,7 +89,7 @@ describe('npm start', { timeout: 120_000 }, () => {
     expect(code, output).toBe(130);
     // Three slow tasks run for three seconds; on a machine that is slow itself some or all of them may have ended.
     expect(output.split('Stopping …')[1]?.trim()).toMatch(
-      /^(?:[1-3] tasks still run there; their records stay\.)?$/,
+      /^(?:[1-3] tasks are still running; their records remain in the database\.)?$/,
     );
     const left = await rc.dbQuery({}, ['msg_id']);
     expect(left.length).toBeLessThanOrEqual(3);

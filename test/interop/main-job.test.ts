@@ -1,7 +1,7 @@
 import { Cluster } from '@ipyparallel-js/cluster';
 import { expect, it } from 'vitest';
 import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.js';
-import { expectTheStory } from '../support/programs/main-job-output.js';
+import { expectMainJobOutput } from '../support/programs/main-job-output.js';
 import { runStart } from '../support/programs/run-example.js';
 import { describeStock } from '../support/python/describe-stock.js';
 import { requirePythonEnv } from '../support/python/python.js';
@@ -14,7 +14,7 @@ for (const version of stockVersions) {
         const { code, output } = await runStart(['--profile', 'default'], {
           env: { IPYTHONDIR: cluster.ipythonDir },
         });
-        expectTheStory(output);
+        expectMainJobOutput(output);
         expect(code, output).toBe(0);
         const left = await cluster.runPython<string[]>(`
           import json, sys, ipyparallel
@@ -33,7 +33,7 @@ describeStock('9', 'npm start on a cluster of two languages', () => {
     const { python } = requirePythonEnv('9');
     await using cluster = await Cluster.start({ controller, engines: { javascript: 1, python: 1 }, python });
     const { code, output } = await runStart(['--connection-file', cluster.connectionFile]);
-    expectTheStory(output);
+    expectMainJobOutput(output);
     expect(code, output).toBe(0);
   });
 });

@@ -4,24 +4,24 @@ import { UsageError } from '@ipyparallel-js/protocol';
 
 export const HELP = `npm start [-- OPTIONS]
 
-Shows the main job from end to end: two clients submit tasks, one follows them live, asks the Task Database, fetches a
-result of the other, submits again what failed and purges what is finished. Without options it starts a cluster of its
-own, which needs nothing but Node, and removes it at the end. With options it uses a cluster that is running already,
-Python's or ours, and touches no tasks there but its own.
+Shows the main job from end to end: two clients submit tasks; one of them follows the tasks live, queries the Task
+Database, reads a result of the other client, resubmits failed tasks and purges finished ones. Without options it starts
+a temporary cluster, which requires only Node, and removes it at the end. With options it uses a running cluster, of
+Python or of this project, and changes only its own tasks there.
 
-  --profile NAME           the cluster of this IPython profile (ipcluster start --profile=NAME)
-  --cluster-id ID          the one with this cluster id
-  --connection-file FILE   the one of this ipcontroller-client.json
-  --help                   this text
+  --profile NAME           use the cluster of this IPython profile (ipcluster start --profile=NAME)
+  --cluster-id ID          use the cluster with this id
+  --connection-file FILE   use the cluster of this ipcontroller-client.json
+  --help                   print this text
 `;
 
-/** What the command line asks for: a cluster of its own, a running one, or help. */
+/** The parsed command line: a temporary cluster, a running one, or help. */
 export type Request =
   | { readonly kind: 'embedded' }
   | { readonly kind: 'running'; readonly options: ClientOptions }
   | { readonly kind: 'help' };
 
-/** @throws UsageError for an option that there is not */
+/** @throws {UsageError} when an option is unknown. */
 export function parseCommandLine(args: readonly string[]): Request {
   const { profile, 'cluster-id': clusterId, 'connection-file': connectionFile, help } = valuesOf(args);
   if (help === true) return { kind: 'help' };

@@ -2,7 +2,7 @@ import { records, untilDone } from '@ipyparallel-js/client';
 import { isDone, type Projected, type TaskStatus, taskStatus } from '@ipyparallel-js/protocol';
 import pc from 'picocolors';
 import { lastValueFrom, tap } from 'rxjs';
-import type { Cast } from './cast.js';
+import type { Participants } from './participants.js';
 import { columns, cut, draw, endDrawing, isTerminal, note, width } from './terminal.js';
 import type { Job } from './workload.js';
 
@@ -18,9 +18,9 @@ const KEYS = [
 
 type Row = Projected<(typeof KEYS)[number]>;
 
-/** No eye follows a table that is redrawn more often. */
+/** How often the table is redrawn at most. */
 const PACE_MS = 50;
-/** Where lines cannot be redrawn, one now and then says how far it is. */
+/** How often a progress line is printed where lines cannot be redrawn. */
 const LINE_MS = 1_000;
 
 const MARKS: { readonly [S in TaskStatus]: (text: string) => string } = {
@@ -33,11 +33,11 @@ const MARKS: { readonly [S in TaskStatus]: (text: string) => string } = {
   lost: (text) => pc.red(`? ${text}`),
 };
 
-/** Shows tasks until all have ended, as they change: a table that redraws itself, or a few lines. */
-export async function follow(cast: Cast, jobs: readonly Job[]): Promise<void> {
+/** Shows tasks until all have ended: as a table that is redrawn, or as progress lines. */
+export async function showLive(participants: Participants, jobs: readonly Job[]): Promise<void> {
   const query = { msg_id: { $in: jobs.map(({ msgId }) => msgId) } };
-  const show = isTerminal ? redrawing(cast, jobs) : printing(jobs);
-  const watch = cast.rc.dbQuery(query, KEYS).watch({ pace: PACE_MS });
+  const show = isTerminal ? tableRenderer(participants, jobs) : lineRenderer(jobs);
+  const watch = participants.rc.dbQuery(query, KEYS).watch({ pace: PACE_MS });
   try {
     await lastValueFrom(watch.pipe(untilDone({ atLeast: jobs.length }), records(), tap(show)), {
       defaultValue: undefined,
@@ -47,11 +47,11 @@ export async function follow(cast: Cast, jobs: readonly Job[]): Promise<void> {
   }
 }
 
-function redrawing(cast: Cast, jobs: readonly Job[]): (rows: readonly Row[]) => void {
-  return (rows) => draw(`${bar(rows, jobs.length)}\n\n${table(cast, jobs, rows)}`);
+function tableRenderer(participants: Participants, jobs: readonly Job[]): (rows: readonly Row[]) => void {
+  return (rows) => draw(`${bar(rows, jobs.length)}\n\n${table(participants, jobs, rows)}`);
 }
 
-function printing(jobs: readonly Job[]): (rows: readonly Row[]) => void {
+function lineRenderer(jobs: readonly Job[]): (rows: readonly Row[]) => void {
   let last = '';
   let next = 0;
   return (rows) => {
@@ -85,19 +85,19 @@ function count(rows: readonly Row[]): { done: number; failed: number; assigned: 
   };
 }
 
-function table(cast: Cast, jobs: readonly Job[], rows: readonly Row[]): string {
+function table(participants: Participants, jobs: readonly Job[], rows: readonly Row[]): string {
   const byId = new Map(rows.map((row) => [row.msg_id, row]));
   const head = ['by', 'task', 'engine', 'status', 'seconds', 'output'];
   const lines = jobs.map(({ msgId, title }) => {
     const row = byId.get(msgId);
-    // Submitted, but the hub has not seen it yet.
+    // Submitted, but not yet recorded by the hub.
     if (row === undefined) return ['', title, '–', MARKS.unassigned('unassigned'), '', ''];
     const status = taskStatus(row);
     const paint = status === 'failed' ? pc.red : String;
     return [
-      cast.who(row.client_uuid),
+      participants.clientName(row.client_uuid),
       title,
-      cast.engine(row.engine_uuid),
+      participants.engineId(row.engine_uuid),
       MARKS[status](status),
       seconds(row),
       paint(cut(outputOf(row), Math.max(20, width - 60))),
@@ -111,7 +111,7 @@ function seconds({ started, completed }: Row): string {
   return ((completed.getTime() - started.getTime()) / 1000).toFixed(1);
 }
 
-/** What failed and why, the result, or what was printed last. */
+/** The error, the result, or the last printed line. */
 function outputOf({ result_content: content, execute_result: result, stdout }: Row): string {
   const { ename, evalue } = content ?? {};
   if (typeof ename === 'string') return `${ename}: ${String(evalue)}`;

@@ -5,58 +5,58 @@ import pc from 'picocolors';
 /** Whether lines can be redrawn. */
 export const isTerminal = process.stdout.isTTY === true;
 
-/** Columns of the terminal; 100 where there is none. */
+/** The width of the terminal; 100 columns without one. */
 export const width = Math.min(process.stdout.columns ?? 100, 120);
 
-let hushed = false;
+let muted = false;
 
-/** From now on nothing that the demonstration still says or draws is shown: it is being stopped. */
-export function hush(): void {
-  if (!hushed) logUpdate.done();
-  hushed = true;
+/** Suppresses all further output, because the program is stopping. */
+export function mute(): void {
+  if (!muted) logUpdate.done();
+  muted = true;
 }
 
-export function say(text = ''): void {
-  if (!hushed) console.log(text);
+export function printLine(text = ''): void {
+  if (!muted) console.log(text);
 }
 
-/** Draws lines over those that it drew before, until {@link endDrawing}. */
+/** Draws lines over the previously drawn lines, until {@link endDrawing}. */
 export function draw(text: string): void {
-  if (!hushed) logUpdate(text);
+  if (!muted) logUpdate(text);
 }
 
-/** Leaves what was drawn where it is. */
+/** Ends redrawing and keeps the last lines. */
 export function endDrawing(): void {
   logUpdate.done();
 }
 
 export function heading(text: string): void {
-  say(`\n${pc.bold(pc.cyan(text))}`);
+  printLine(`\n${pc.bold(pc.cyan(text))}`);
 }
 
-/** A line below a heading. */
+/** Prints a line below a heading. */
 export function note(text: string): void {
-  say(`  ${text}`);
+  printLine(`  ${text}`);
 }
 
-/** A line of code that runs next. */
+/** Prints the code that runs next. */
 export function code(text: string): void {
   for (const [index, line] of text.split('\n').entries())
-    say(`  ${pc.dim(index === 0 ? '>' : ' ')} ${pc.green(line)}`);
+    printLine(`  ${pc.dim(index === 0 ? '>' : ' ')} ${pc.green(line)}`);
 }
 
-/** Something of the length that it may have: line breaks become spaces, what is too much an ellipsis. */
+/** Cuts a text to `length` characters with an ellipsis and replaces line breaks by spaces. */
 export function cut(text: string, length: number): string {
   const line = text.trim().replace(/\s+/g, ' ');
   return line.length <= length ? line : `${line.slice(0, Math.max(0, length - 1))}…`;
 }
 
-/** `3f2a91bc…_12`: as much of a msg_id as one needs to tell it from its neighbours. */
+/** Shortens a msg_id to `3f2a91bc…_12`, which distinguishes it from the others. */
 export function shortId(msgId: string): string {
   return `${msgId.slice(0, 8)}…${msgId.slice(msgId.lastIndexOf('_'))}`;
 }
 
-/** Columns without lines between them, indented. */
+/** Formats an indented table without lines. */
 export function columns(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const table = new Table({
     head: head.map((name) => pc.dim(name)),

@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util';
 import { Client } from '@ipyparallel-js/client';
 
 /**
- * Connects to the cluster that the command line names (`--connection-file FILE`, or `--profile NAME` and
- * `--cluster-id ID`); without either to the one that Python's client would find. Waits for its first engine.
+ * Connects to the cluster of the command line (`--connection-file FILE`, or `--profile NAME` and `--cluster-id ID`). Without
+ * options it finds the cluster as Python's client does. Waits for the first engine.
  */
 export async function connect(): Promise<Client> {
   const { values } = parseArgs({

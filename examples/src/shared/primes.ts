@@ -1,7 +1,7 @@
-// Work for engines: they import this module by its path.
+// Engines import this module by its path.
 import { task } from '@ipyparallel-js/engine/task';
 
-/** Yields the primes below a limit, and says how far it is. */
+/** Yields the primes below a limit and reports progress. */
 export function* primesBelow(limit: number): Generator<number, void> {
   for (let n = 2; n < limit; n++) {
     if (isPrime(n)) yield n;

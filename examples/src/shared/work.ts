@@ -8,7 +8,7 @@ export interface Code {
   readonly python: string;
 }
 
-/** Sleeps, then has the number of seconds as its result. */
+/** Code that sleeps and returns the number of seconds. */
 export function sleep(seconds: number): Code {
   return {
     javascript: `await new Promise((done) => setTimeout(done, ${seconds * 1000})); ${seconds}`,
@@ -16,28 +16,28 @@ export function sleep(seconds: number): Code {
   };
 }
 
-/** Code that reads the same in both languages. */
-export function both(code: string): Code {
+/** Code that is valid in both languages. */
+export function sameCode(code: string): Code {
   return { javascript: code, python: code };
 }
 
-/** Hands work to any engine that speaks the first one's language. */
+/** Submits load-balanced code in the language of the first engine. */
 export async function submit(rc: Client, code: Code): Promise<AsyncResult<ExecuteReply>> {
   const [first] = await rc.waitForEngines(1);
   const language = (await rc.engineLanguage(first ?? 0)) === 'javascript' ? 'javascript' : 'python';
   return rc.loadBalancedView().execute(code[language], { language });
 }
 
-/** Runs code, one that reads the same in both languages, on each of these engines and waits for all of them. */
+/** Runs code that is valid in both languages on each of these engines and waits for all of them. */
 export async function runOnEach(rc: Client, ids: readonly number[], code: string): Promise<void> {
   await Promise.all(ids.map((id) => rc.directView(id).execute(code).get()));
 }
 
 /**
- * Waits until the hub has these tasks in its database, as the query says. The hub only watches the traffic: it may
- * learn of a task, or of a result, a moment after we do.
+ * Waits until the hub's database contains these tasks and they match `state`. The hub observes the traffic, so it may
+ * record a task or a result slightly later than the client.
  */
-export async function recorded(
+export async function waitUntilRecorded(
   rc: Client,
   tasks: AsyncResult<unknown>,
   state: TaskQuery = {},
@@ -47,5 +47,5 @@ export async function recorded(
   await firstValueFrom(all.pipe(timeout(10_000)));
 }
 
-/** The state of a task that has ended, for {@link recorded}. */
-export const ended: TaskQuery = { completed: { $ne: null } };
+/** Matches a task that has ended, for {@link waitUntilRecorded}. */
+export const ENDED: TaskQuery = { completed: { $ne: null } };

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 
-/** What a reader has to find, in this order. */
+/** The lines that the output must contain, in this order. */
 const lines = [
   /^A workload of two clients$/,
   /14 of 14 done, 3 of them failed; 0 running, 0 waiting$/,
@@ -13,21 +13,21 @@ const lines = [
   /> rc\.dbQuery\(\{ started: \{ \$lt: hourAgo \}, client_uuid: \{ \$ne: rc\.session\.session \} \}/,
   /> rc\.dbQuery\(\{ engine_uuid: \{ \$in: uuids \} \}, 'result_header'\)$/,
   /^The result of your colleague's task$/,
-  /^ +1\.5 \(it slept/,
-  /^What failed, selected and submitted again$/,
+  /^ +1\.5 \(the number of seconds/,
+  /^Failed tasks, selected and resubmitted$/,
   /^ +3 records$/,
   /^ +(?:300, 400, 7|300, 7, 400|7, 300, 400)$/,
-  /^What is finished, selected and purged$/,
+  /^Finished tasks, selected and purged$/,
   /^ +0 records$/,
-  /: 14 completed, 3 failed; these were submitted again and completed\. 22 records purged\./,
+  /: 14 completed, 3 failed; the failed tasks were resubmitted and completed\. 22 records purged\./,
 ];
 
-/** Expects all that `npm start` has to show in its output, in order. */
-export function expectTheStory(output: string): void {
-  let left = output.split('\n');
+/** Expects the lines of the main job in the output of `npm start`. */
+export function expectMainJobOutput(output: string): void {
+  let remaining = output.split('\n');
   for (const line of lines) {
-    const index = left.findIndex((candidate) => line.test(candidate));
+    const index = remaining.findIndex((candidate) => line.test(candidate));
     expect(index, `no line like ${line} here:\n${output}`).toBeGreaterThanOrEqual(0);
-    left = left.slice(index + 1);
+    remaining = remaining.slice(index + 1);
   }
 }

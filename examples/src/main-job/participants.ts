@@ -3,13 +3,13 @@ import { UsageError } from '@ipyparallel-js/protocol';
 
 export type Language = 'javascript' | 'python';
 
-/** Who takes part: two clients and the engines that they find. */
-export class Cast implements AsyncDisposable {
-  /** The client that asks. */
+/** Two clients and the engines of the cluster. */
+export class Participants implements AsyncDisposable {
+  /** The client that runs the queries. */
   readonly rc: Client;
-  /** Another one, with tasks of its own. */
+  /** A second client, which submits its own tasks. */
   readonly colleague: Client;
-  /** The languages of the engines, each once. */
+  /** The distinct languages of the engines. */
   readonly languages: readonly Language[];
   readonly #engineIds = new Map<string, number>();
 
@@ -17,39 +17,41 @@ export class Cast implements AsyncDisposable {
     this.rc = rc;
     this.colleague = colleague;
     this.languages = languages;
-    // Noted once: an engine may be gone by the time that its tasks are shown.
+    // Stored once, because an engine may have ended when its tasks are shown.
     for (const [id, uuid] of rc.engines) this.#engineIds.set(uuid, id);
   }
 
   /** Connects both clients and waits for an engine. */
-  static async assemble(options: ClientOptions): Promise<Cast> {
+  static async connect(options: ClientOptions): Promise<Participants> {
     const rc = await Client.connect(options);
     let colleague: Client | undefined;
     try {
       colleague = await Client.connect(options);
       await Promise.all([rc.waitForEngines(1), colleague.waitForEngines(1)]);
-      const languages = await Promise.all(rc.ids.map(async (id) => known(await rc.engineLanguage(id), id)));
-      return new Cast(rc, colleague, [...new Set(languages)]);
+      const languages = await Promise.all(
+        rc.ids.map(async (id) => supportedLanguage(await rc.engineLanguage(id), id)),
+      );
+      return new Participants(rc, colleague, [...new Set(languages)]);
     } catch (error) {
       await Promise.all([rc.close(), colleague?.close()]);
       throw error;
     }
   }
 
-  /** The sessions of both: what is theirs, and nobody else's. */
+  /** The sessions of both clients, which identify the tasks of this program. */
   get sessions(): readonly string[] {
     return [this.rc, this.colleague].map(({ session }) => session.session);
   }
 
-  /** `you`, `colleague`, or the beginning of another session id. */
-  who(session: string | null): string {
+  /** Returns `you`, `colleague`, or the first characters of another session id. */
+  clientName(session: string | null): string {
     if (session === this.rc.session.session) return 'you';
     if (session === this.colleague.session.session) return 'colleague';
     return session?.slice(0, 8) ?? '–';
   }
 
-  /** The id of an engine; a dash for none. */
-  engine(uuid: string | null): string {
+  /** Returns the id of an engine, or a dash. */
+  engineId(uuid: string | null): string {
     return String(this.#engineIds.get(uuid ?? '') ?? '–');
   }
 
@@ -58,9 +60,9 @@ export class Cast implements AsyncDisposable {
   }
 }
 
-function known(language: string, id: number): Language {
+function supportedLanguage(language: string, id: number): Language {
   if (language === 'javascript' || language === 'python') return language;
   throw new UsageError(
-    `engine ${id} runs ${language}; this demonstration has work in JavaScript and in Python`,
+    `engine ${id} runs ${language}; this program requires engines that run JavaScript or Python`,
   );
 }

@@ -2,32 +2,32 @@ import { InvalidQueryError, type TaskRecord } from '@ipyparallel-js/protocol';
 import pc from 'picocolors';
 import { code, columns, cut, note, shortId, width } from './terminal.js';
 
-/** Shows the code of a question, then runs it: what is seen is what ran. */
-export async function ask<R>(question: () => PromiseLike<R>): Promise<R> {
-  code(sourceOf(question));
-  return await question();
+/** Prints the source of a query, then runs it, so that the printed code is the code that ran. */
+export async function showAndRun<R>(query: () => PromiseLike<R>): Promise<R> {
+  code(sourceOf(query));
+  return await query();
 }
 
-/** Shows a question that is refused before anything is sent, and the refusal. */
-export function askInVain(question: () => unknown): void {
-  code(sourceOf(question));
+/** Prints a query that the client refuses before it sends anything, and the error. */
+export function showRefusal(query: () => unknown): void {
+  code(sourceOf(query));
   try {
-    question();
+    query();
   } catch (error) {
     if (!(error instanceof InvalidQueryError)) throw error;
     note(pc.red(`  ${error.name}: ${error.message}`));
     return;
   }
-  throw new Error('this query should have been refused');
+  throw new Error('the client did not refuse this query');
 }
 
-/** A column of an answer: its name and how to show it. */
+/** A column of the printed table: its name and a function that formats a record. */
 export type Column<R> = readonly [name: string, show: (record: R) => string];
 
 const ROWS_SHOWN = 6;
 
-/** Shows the first records of an answer, and how many there are. */
-export function answer<R>(records: readonly R[], shown: readonly Column<R>[]): void {
+/** Prints the first records and the number of records. */
+export function showRecords<R>(records: readonly R[], shown: readonly Column<R>[]): void {
   note(`  ${records.length === 1 ? '1 record' : `${records.length} records`}`);
   if (records.length === 0) return;
   const head = shown.map(([name]) => name);
@@ -37,23 +37,21 @@ export function answer<R>(records: readonly R[], shown: readonly Column<R>[]): v
   if (records.length > ROWS_SHOWN) note(pc.dim(`  … and ${records.length - ROWS_SHOWN} more`));
 }
 
-/** The msg_id, shortened. */
 export const id: Column<Pick<TaskRecord, 'msg_id'>> = ['msg_id', ({ msg_id }) => shortId(msg_id)];
 
-/** When it was started, if it was. */
 export const started: Column<Pick<TaskRecord, 'started'>> = [
   'started',
   (record) => record.started?.toISOString().slice(0, 23).replace('T', ' ') ?? 'null',
 ];
 
-/** A text, or anything else as JSON: as much of it as there is room for. */
+/** Formats a string, or another value as JSON, and cuts it to the width of a column. */
 export function text(value: unknown): string {
   return cut(typeof value === 'string' ? value : JSON.stringify(value), width - 50);
 }
 
-/** The expression of `() => expression`, in one line. */
-function sourceOf(question: () => unknown): string {
-  return question
+/** Returns the expression of `() => expression` on one line. */
+function sourceOf(query: () => unknown): string {
+  return query
     .toString()
     .replace(/^\(\) => /, '')
     .replace(/\s*\n\s*/g, ' ')
