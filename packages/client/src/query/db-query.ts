@@ -13,30 +13,37 @@ import type { AsyncResult } from '../results/async-result.js';
 import { PURGE_OPTIONS, type PurgeOptions, RESUBMIT_OPTIONS, type ResubmitOptions } from './query-options.js';
 import type { TaskActions } from './task-actions.js';
 
-/** What a query object works with. */
+/** The parts of a client that a query uses. */
 export interface QueryContext {
   readonly database: HubDatabase;
   readonly actions: TaskActions;
   readonly live: LiveQueries;
+  /** The timeout of a request without one of its own, in ms. */
   readonly defaultTimeout: number;
 }
 
 /**
- * A question to the Task Database, and the selection of tasks that it makes. Nothing is sent before the first `await`
- * (or `then`); further awaits share its answer. Everything else asks anew. It is neither an AsyncIterable nor an
- * Observable itself.
+ * A query of the Task Database, and the selection of tasks that it makes.
+ *
+ * The first `await` (or `then`) sends the query, and further ones share its result. Every method queries the hub again.
+ * The query itself is neither an AsyncIterable nor an Observable.
+ *
+ * @example
+ * const failed = rc.dbQuery({ result_content: { $ne: null } }, ['msg_id', 'result_content']);
+ * for (const record of await failed) console.log(record.msg_id, record.result_content);
+ * for await (const record of failed.stream()) console.log(record.msg_id);
  */
 export class DbQuery<R> implements PromiseLike<R[]> {
   readonly #context: QueryContext;
-  readonly #question: RecordQuery;
+  readonly #query: RecordQuery;
   readonly #options: WaitOptions;
-  #answer: Promise<R[]> | undefined;
+  #result: Promise<R[]> | undefined;
 
-  /** @internal Made by `Client.dbQuery`. */
-  constructor(context: QueryContext, question: RecordQuery, options: WaitOptions) {
+  /** @internal Use `Client.dbQuery`. */
+  constructor(context: QueryContext, query: RecordQuery, options: WaitOptions) {
     startDeadline(options, context.defaultTimeout);
     this.#context = context;
-    this.#question = question;
+    this.#query = query;
     const { timeout, signal } = options;
     this.#options = {
       ...(timeout === undefined ? {} : { timeout }),
@@ -44,33 +51,34 @@ export class DbQuery<R> implements PromiseLike<R[]> {
     };
   }
 
-  /** The records in the order asked for: by `submitted`, then `msg_id`, unless `sort` says otherwise. */
+  /** Resolves with the records, ordered by `sort`, or else by `submitted`, then `msg_id`. */
   // biome-ignore lint/suspicious/noThenProperty: `await rc.dbQuery(…)` is the API; laziness needs a thenable
   then<A = R[], B = never>(
     onFulfilled?: ((records: R[]) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
-    this.#answer ??= this.#ask(this.#deadline());
-    return this.#answer.then(onFulfilled, onRejected);
+    this.#result ??= this.#find(this.#deadline());
+    return this.#result.then(onFulfilled, onRejected);
   }
 
   /**
-   * The records one at a time, in the same order, fetched in pages; asks anew. Stops asking when left early.
-   * The time-out is each request's, so a slow reader is no failure.
+   * Yields the records one at a time, in the same order, and fetches them in pages. A caller that leaves early ends the
+   * requests. The timeout applies to each request, so a slow caller causes no error.
    */
   async *stream(): AsyncGenerator<R, void, undefined> {
     for await (const page of this.pages()) yield* page;
   }
 
-  /** The same, as the pages that they come in: as many records as the hub gives in a short time. */
+  /** Yields the records in the pages in which they arrive; the size of a page limits the time that the hub spends on it. */
   async *pages(): AsyncGenerator<R[], void, undefined> {
-    for await (const rows of this.#pages(this.#question)) yield rows as R[];
+    for await (const rows of this.#pages(this.#query)) yield rows as R[];
   }
 
   /**
-   * Asks again and again: the first answer at once, the next question `ms` milliseconds after each answer. Ends on
-   * unsubscribe (which aborts the question under way), and completes when the client is closed; a failed question errors
-   * it. The time-out is each question's.
+   * Queries repeatedly: at once, and then `ms` milliseconds after each result.
+   *
+   * The Observable completes when the client is closed, and errors when a query fails. Unsubscribing aborts the current
+   * query. The timeout applies to each query.
    */
   poll(ms: number): Observable<R[]> {
     startDeadline({ timeout: ms }, 0);
@@ -87,7 +95,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
       const signal = AbortSignal.any(signals);
       const run = async (): Promise<void> => {
         while (!subscriber.closed) {
-          subscriber.next(await this.#ask(this.#deadline(signal)));
+          subscriber.next(await this.#find(this.#deadline(signal)));
           await pause(ms, signal);
           signal.throwIfAborted();
         }
@@ -101,51 +109,64 @@ export class DbQuery<R> implements PromiseLike<R[]> {
   }
 
   /**
-   * The live query: an Observable (and async iterable) of one snapshot and then of what enters, changes and leaves.
-   * Nothing is asked before it is subscribed to; it goes on over restarts of the controller until it is left.
-   * Completes when the client is closed. @throws UsageError for a query with skip or limit.
+   * Watches the query: an Observable, and an async iterable, of one snapshot and of all changes since.
+   *
+   * The watch sends no request before a reader subscribes, continues after restarts of the controller, and completes when
+   * the client is closed.
+   * @throws {UsageError} when the query has `skip` or `limit`
+   *
+   * @example
+   * for await (const event of rc.dbQuery({ label: 'nightly' }, ['msg_id', 'stdout']).watch()) {
+   *   if (event.type === 'snapshot') console.log(event.records.length, 'tasks');
+   *   else console.log(event.type, event.record.msg_id, event.status);
+   * }
    */
   watch(options: WatchOptions = {}): Watch<R> {
     checkOptions(options, WATCH_OPTIONS, 'watch');
     const { signal = this.#options.signal } = options;
-    return this.#context.live.watch<R>(this.#question, {
+    return this.#context.live.watch<R>(this.#query, {
       ...options,
       ...(signal === undefined ? {} : { signal }),
     });
   }
 
-  /** How many records the answer has; our hub counts, with a stock one no more is read than the query needs. */
+  /** Counts the records of the query within its `skip` and `limit`. A Python hub cannot count, so the client reads ids. */
   async count(): Promise<number> {
-    const { node, skip, limit } = this.#question;
+    const { node, skip, limit } = this.#query;
     const matches = await this.#context.database.count(node, this.#newDeadline());
     return Math.min(Math.max(0, matches - skip), limit);
   }
 
-  /** The first record of the answer, or undefined; asks for as little as is needed to know which it is. */
+  /** Reads the first record; undefined if there is none. */
   async first(): Promise<R | undefined> {
-    for await (const [row] of this.#pages({ ...this.#question, limit: 1 })) return row as R;
+    for await (const [row] of this.#pages({ ...this.#query, limit: 1 })) return row as R;
     return undefined;
   }
 
-  /** What the hub would be asked, what would be finished here, and why. Asks for no records. Can be printed. */
+  /** Describes the requests that the query needs, and the work that the client does itself. Requests no records. */
   async explain(): Promise<QueryPlan> {
-    return this.#context.database.explain(this.#question, this.#deadline());
+    return this.#context.database.explain(this.#query, this.#deadline());
   }
 
-  /** The results of all matches of now, whoever submitted them: those still running are waited for. */
+  /** The results of all tasks that match now, of every client; it waits for those that have not ended. */
   async results(): Promise<AsyncResult<unknown[]>> {
     return this.#context.actions.results(await this.#ids());
   }
 
-  /** Waits until all matches of now have ended: true; or until `timeout` ms are over: false. Without one it waits on. */
+  /**
+   * Waits until all tasks that match now have ended.
+   * @returns false when `timeout` (in ms; none by default) passes first
+   */
   async wait(options: WaitOptions = {}): Promise<boolean> {
     checkOptions(options, WAIT_OPTIONS, 'wait');
     return (await this.results()).wait(options);
   }
 
   /**
-   * Runs all matches of now again under new ids. On a stock hub, which drops what the tasks' metadata said,
-   * `AsyncResult.dropped` says so, and `restore: true` submits them from here instead.
+   * Runs all tasks that match now again, under new ids.
+   *
+   * A Python hub drops the metadata of the tasks: `AsyncResult.dropped` lists the losses, and `restore: true` submits the
+   * tasks from this client instead.
    */
   async resubmit(options: ResubmitOptions = {}): Promise<AsyncResult<unknown[]>> {
     checkOptions(options, RESUBMIT_OPTIONS, 'resubmit');
@@ -153,20 +174,20 @@ export class DbQuery<R> implements PromiseLike<R[]> {
   }
 
   /**
-   * Purges the records of those matches that have ended, and says how many and how many bytes (of an estimate) went;
-   * what is pending stays and is counted. With `dryRun` nothing goes, and the numbers are those of the purge.
+   * Purges the matching records of tasks that have ended, and counts the others as pending.
+   * @returns the number and the estimated size of the purged records; with `dryRun`, of those that a purge would remove
    */
   async purge(options: PurgeOptions = {}): Promise<PurgeReport> {
     checkOptions(options, PURGE_OPTIONS, 'purge');
-    return this.#context.actions.purge(this.#question, options.dryRun === true, this.#newDeadline(options));
+    return this.#context.actions.purge(this.#query, options.dryRun === true, this.#newDeadline(options));
   }
 
   #ids(): Promise<string[]> {
-    return this.#context.database.ids(this.#question, this.#newDeadline());
+    return this.#context.database.ids(this.#query, this.#newDeadline());
   }
 
-  #pages(question: RecordQuery): AsyncGenerator<ProjectedRow[], void, undefined> {
-    return this.#context.database.pages(question, this.#newDeadline());
+  #pages(query: RecordQuery): AsyncGenerator<ProjectedRow[], void, undefined> {
+    return this.#context.database.pages(query, this.#newDeadline());
   }
 
   #newDeadline(options: WaitOptions = {}): () => Deadline {
@@ -180,7 +201,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
     );
   }
 
-  async #ask(deadline: Deadline): Promise<R[]> {
-    return (await this.#context.database.find(this.#question, deadline)) as R[];
+  async #find(deadline: Deadline): Promise<R[]> {
+    return (await this.#context.database.find(this.#query, deadline)) as R[];
   }
 }

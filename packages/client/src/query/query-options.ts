@@ -2,19 +2,19 @@ import type { ProjectionKey, TaskSort } from '@ipyparallel-js/protocol';
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 
-/** Which of the matches of a query are wanted, in which order. */
+/** Selects among the matches of a query, and orders them. */
 export interface RangeOptions {
-  /** By `submitted`, then `msg_id`, if not given. */
+  /** By `submitted`, then `msg_id`, by default. */
   readonly sort?: TaskSort;
-  /** How many matches to leave out; 0 by default. */
+  /** The number of matches to skip; 0 by default. */
   readonly skip?: number;
-  /** How many records to give at most, 1 or more; all by default. */
+  /** The highest number of records to return, 1 or more; all by default. */
   readonly limit?: number;
 }
 
-/** Options that may stand in place of the keys of `Client.dbQuery`. */
+/** Options of `Client.dbQuery`, in place of its keys. */
 export interface DbQueryOptions<K extends ProjectionKey> extends RangeOptions, WaitOptions {
-  /** A key or several; `msg_id` always comes along. Without it everything but the buffers comes. */
+  /** One key, or several; `msg_id` is always included. Without keys, records have everything except the buffers. */
   readonly keys: K | readonly K[];
 }
 
@@ -29,9 +29,9 @@ export const DB_QUERY_OPTIONS: OptionNames<DbQueryOptions<never>> = {
 /** Options of a resubmission. */
 export interface ResubmitOptions extends WaitOptions {
   /**
-   * On a stock hub, which drops the metadata of what it resubmits: submit the tasks from here, with their metadata, as
-   * tasks of this client. Their old records then do not say that they were resubmitted. False by default; a hub of
-   * ours keeps the metadata, and the option means nothing there.
+   * Submit the tasks from this client, with their metadata, where the hub would drop it: on a Python hub. They are then
+   * tasks of this client, and the old records do not say `resubmitted`. False by default; without effect on a hub of this
+   * project, which keeps the metadata.
    */
   readonly restore?: boolean;
 }
@@ -40,7 +40,7 @@ export const RESUBMIT_OPTIONS: OptionNames<ResubmitOptions> = { restore: true, .
 
 /** Options of a purge by query. */
 export interface PurgeOptions extends WaitOptions {
-  /** Only say what would go; false by default. */
+  /** Report what a purge would remove, without removing it; false by default. */
   readonly dryRun?: boolean;
 }
 
