@@ -1,4 +1,4 @@
-// What is written here, as real Pythons read it, and the other way round.
+// Real Pythons read pickles by writePickle, and readPickle reads pickles by real Pythons.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ for (const version of stockVersions) {
     const directory = mkdtempSync(join(tmpdir(), 'ippjs-values-'));
     afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-    it('are the same on both sides, in every protocol', async () => {
+    it('are equal on both sides in every protocol', async () => {
       const seed = Number(
         process.env.SEED ?? (process.env.FUZZ === undefined ? 1 : Date.now() & 0x7fff_ffff),
       );
@@ -55,7 +55,7 @@ for (const version of stockVersions) {
         );
         for (const [protocol, hex] of pickles.entries()) {
           const read = readPickle(Buffer.from(hex, 'hex'));
-          // Not toStrictEqual, which takes a property named "constructor" for the class.
+          // Not toStrictEqual, which treats a property named "constructor" as the class.
           if (!isDeepStrictEqual(read, back)) {
             expect.fail(`seed ${seed}, protocol ${protocol}: ${inspect(read)} is not ${inspect(back)}`);
           }

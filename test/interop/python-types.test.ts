@@ -1,5 +1,6 @@
-// What real engines return of every common type, one by one and all in one result, in the protocols 2 to 5 of pickle:
-// a value, which goes back as what it was, or an opaque value that names its class. None loses the others.
+// Results of real engines for every common type, alone and all in one result, in pickle protocols 2 to 5. Each type is
+// decoded to a value that can be sent back unchanged, or to an opaque value that names its class. No type prevents the
+// decoding of others.
 import { inspect, isDeepStrictEqual } from 'node:util';
 import {
   Complex,
@@ -30,7 +31,7 @@ import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.j
 import { RawClient } from '../support/fakes/raw-client.js';
 import { describeStock } from '../support/python/describe-stock.js';
 
-/** What the engine knows beforehand. */
+/** Python code that runs in the engine first. */
 const definitions = `
 import array, collections, dataclasses, datetime, decimal, enum, fractions, functools, ipaddress, pathlib, random, re, types, uuid
 Point = collections.namedtuple('Point', 'x y')
@@ -84,14 +85,14 @@ def same(source, value):
     return (wanted == value and repr(wanted) == repr(value)) or repr(value)
 `;
 
-/** An expression of Python, and what comes of it: the name of a class where it stays opaque. */
+/** A Python expression and the expected value, or the name of its class if it stays opaque. */
 interface Row {
   readonly source: string;
   readonly opaque?: string;
   readonly value?: unknown;
-  /** Python's text of a datetime. */
+  /** Python's isoformat of a datetime. */
   readonly text?: string;
-  /** Whether it goes back as what it was. */
+  /** Whether the value is unchanged when it is sent back. */
   readonly back?: boolean;
   readonly needs?: 'numpy' | 'pandas';
 }
@@ -295,7 +296,7 @@ function describe(value: unknown): string {
 function expectRow(value: unknown, row: Row, where: string): void {
   if (row.opaque !== undefined) {
     if (!(value instanceof OpaqueValue)) expect.fail(`${where}: ${describe(value)} is not opaque`);
-    // pandas before 3 says where in it a class is.
+    // pandas before 3 names the internal module of a class.
     const [module = '', name = ''] = row.opaque.split(/\.(?=[^.]*$)/);
     expect(value.name, where).toMatch(new RegExp(`^${module}(\\..*)?\\.${name}$`));
   } else if (!isDeepStrictEqual(value, row.value)) {
@@ -339,7 +340,7 @@ for (const version of stockVersions) {
       return unpackResult(reply.buffers).value;
     }
 
-    it.each([2, 3, 4, 5])('come all together, and go back, in protocol %i', async (protocol) => {
+    it.each([2, 3, 4, 5])('arrive in one result and are sent back, in protocol %i', async (protocol) => {
       await apply(
         py`
           def set(protocol):
@@ -360,14 +361,14 @@ for (const version of stockVersions) {
       ]);
       expect(answers).toStrictEqual(
         back.map(({ row }) =>
-          // Neither is equal to itself.
+          // These values are not equal to themselves.
           row.source.includes('nan') || row.source.includes('NaT') ? expect.anything() : true,
         ),
       );
     });
 
-    it('come by themselves', async () => {
-      // ipyparallel itself cannot pack an array of times, nor in all of its versions one of records.
+    it('arrive as separate results', async () => {
+      // ipyparallel cannot send an array of times as a result, and some versions cannot send an array of records.
       const alone = here.filter(({ source }) => !/M8|m8/.test(source));
       for (const row of alone) {
         expectRow(await apply(py`lambda source: eval(source)`, [row.source]), row, row.source);
@@ -375,7 +376,7 @@ for (const version of stockVersions) {
       expect(alone.length).toBeGreaterThan(40);
     });
 
-    it('are floats where they are sent as such', async () => {
+    it('are floats if sent with float()', async () => {
       const kinds = py`lambda values: [type(value).__name__ for value in values]`;
       expect(
         await apply(kinds, [[2, float(2), 2.5, -0, 2n, float(1e300), tuple(), Number.NaN]]),

@@ -1,4 +1,4 @@
-// Python functions, arguments and results, through real engines: stock ones behind stock controllers.
+// Python functions, arguments and results with stock engines behind stock controllers.
 import { inspect, isDeepStrictEqual } from 'node:util';
 import { Client } from '@ipyparallel-js/client';
 import {
@@ -28,14 +28,14 @@ import { RawClient } from '../support/fakes/raw-client.js';
 import { pythonValues, Random, type Sample, sample } from '../support/generators/python-values.js';
 import { describeStock } from '../support/python/describe-stock.js';
 
-/** Sets what the engine pickles its results with. */
+/** Sets the pickle protocol of the engine's results. */
 const pickleWith = py`
   def set(protocol):
       from ipyparallel.serialize import serialize
       serialize.PICKLE_PROTOCOL = protocol
 `;
 
-/** The places of the values that are not what their descriptions make. */
+/** The indexes of the values that differ from their descriptions. */
 const wrong = py`
   def check(values, described):
       return [i for i, value in enumerate(values) if not same(value, make(json.loads(described[i])))]
@@ -115,12 +115,12 @@ for (const version of stockVersions) {
           ['a', 'b'],
         ),
       ).toBe('A\nB');
-      // A block leaves no names behind, and sees later ones.
+      // A block adds no names to the namespace, and sees names defined later.
       await execute("assert 'gcd' not in globals() and 'block' not in globals()\nbase = 200");
       expect(await apply(py`lambda: base`)).toBe(200);
     });
 
-    it('takes keyword arguments, references and functions as arguments', async () => {
+    it('sends keyword arguments, references and functions as arguments', async () => {
       await execute('data = {"x": [1, 2, 3]}');
       expect(await apply(py('dict'), [], { z: 1, a: 2, __proto_: null })).toStrictEqual({
         a: 2,
@@ -139,7 +139,7 @@ for (const version of stockVersions) {
       );
     });
 
-    it('keeps order, identity and kinds of what it is given', async () => {
+    it('preserves the order, identity and types of arguments', async () => {
       const shared = [1];
       const loop: Record<string, unknown> = { z: shared, a: shared, '10': 1 };
       loop.self = loop;
@@ -159,10 +159,10 @@ for (const version of stockVersions) {
       );
     });
 
-    it('fails with what the engine says', async () => {
+    it('fails with the error of the engine', async () => {
       const failure = async (fn: PyCallable, args: readonly unknown[] = []): Promise<RemoteError> => {
         const error: unknown = await apply(fn, args).catch((reason: unknown) => reason);
-        if (!(error instanceof RemoteError)) throw new Error(`${inspect(error)} is no RemoteError`);
+        if (!(error instanceof RemoteError)) throw new Error(`${inspect(error)} must be a RemoteError`);
         return error;
       };
       expect((await failure(py('lambda x:: x'))).ename).toBe('SyntaxError');
@@ -182,7 +182,7 @@ for (const version of stockVersions) {
       await execute("del sys.modules['numpy']; sys.modules.update(held)");
     });
 
-    it.each([2, 3, 4, 5])('values come and go as they are, protocol %i', async (protocol) => {
+    it.each([2, 3, 4, 5])('values are unchanged after a round trip, protocol %i', async (protocol) => {
       await apply(pickleWith, [protocol]);
       const [first] = await applyForBuffers(py('list'));
       expect(first?.[1], 'the protocol of a result').toBe(protocol);
@@ -193,7 +193,7 @@ for (const version of stockVersions) {
       const values = samples.map(({ value }) => value);
       const described = samples.map((one) => JSON.stringify(one.described));
       expect((await apply(wrong, [values, described])) as number[], `seed ${seed}`).toStrictEqual([]);
-      // In a list of one, lest ipyparallel takes it apart: it cannot send arrays of dates by themselves.
+      // Wrapped in a list, because ipyparallel cans the outermost list and cannot send arrays of dates directly in it.
       const [back] = (await apply(py`lambda *values: [list(values)]`, values)) as unknown[][];
       for (const [i, one] of samples.entries()) {
         if (isDeepStrictEqual(back?.[i], one.back)) continue;
@@ -201,7 +201,7 @@ for (const version of stockVersions) {
       }
     });
 
-    it('large bytes come and go', async () => {
+    it('large bytes are sent and received', async () => {
       const bytes = Buffer.alloc(30_000, 'ab');
       expect(await apply(py`lambda v: [type(v).__name__, v]`, [bytes])).toStrictEqual([
         'bytes',
@@ -212,7 +212,7 @@ for (const version of stockVersions) {
       ).toStrictEqual(new Uint8Array(Buffer.from('aba\x30', 'latin1')));
     });
 
-    it('answers what a stock client of data sends', async () => {
+    it('deserialize_object of ipyparallel reads packObject', async () => {
       const buffers = packObject({ a: 1 });
       expect(
         await apply(py`lambda frames: __import__('ipyparallel').serialize.deserialize_object(frames)[0]`, [
@@ -221,7 +221,7 @@ for (const version of stockVersions) {
       ).toStrictEqual({ a: 1 });
     });
 
-    it('large arrays come and go in frames of their own', async () => {
+    it('large arrays are sent and received in separate frames', async () => {
       const data = Float64Array.from({ length: 1_000_000 }, (_, i) => i / 3);
       const frames = packApplyMessage(py('abs'), [data]);
       expect(frames.at(-1)?.buffer).toBe(data.buffer);
@@ -234,7 +234,7 @@ for (const version of stockVersions) {
       expect(sums).toStrictEqual([expect.closeTo(166_666_500_000, -1), '<i2', [1, -2]]);
     });
 
-    it('arrays of every order and kind come back', async () => {
+    it('arrays of every order and dtype are received', async () => {
       const code = `
 import numpy
 arrays = {
@@ -289,7 +289,7 @@ scalars = [numpy.float32(0.5), numpy.int64(2**60), numpy.uint8(3), numpy.bool_(T
 
     if (version !== '9') return;
 
-    it('tables come as columns, and go', async () => {
+    it('tables are received by column, and sent', async () => {
       await execute(`
 import pandas
 frame = pandas.DataFrame({
@@ -332,7 +332,7 @@ frame = pandas.DataFrame({
 }
 
 describeStock('9', 'Python work through a client, on our controller', () => {
-  it('comes back in kind, and is in the records', async () => {
+  it('is returned as Python data, and is in the task records', async () => {
     await using controller = await OurController.start({ version: '9', engines: 1 });
     await using rc = await Client.connect({ connectionFile: controller.connectionFile });
     await rc.waitForEngines(1, { timeout: 60_000 });

@@ -1,14 +1,14 @@
-// Pickles taken apart into opcodes with their arguments, so that a changed one is still read step by step.
+// Splits pickles into opcodes with their arguments, so that a changed pickle is still a sequence of opcodes.
 import type { Random } from './python-values.js';
 
-/** One opcode and what follows it. */
+/** One opcode and its argument. */
 export interface Step {
   readonly opcode: number;
   /** The bytes of its argument, without a declared length. */
   readonly argument: Uint8Array;
 }
 
-/** Bytes of an argument: so many, or a length of so many bytes before it, or lines. */
+/** Encoding of an argument: fixed bytes, a length prefix of `length` bytes, or lines. */
 type Form = { readonly bytes: number } | { readonly length: number } | { readonly lines: number };
 
 const FORMS: Readonly<Record<string, Form>> = {
@@ -51,7 +51,7 @@ const FORMS: Readonly<Record<string, Form>> = {
 const NONE: Form = { bytes: 0 };
 const STOP = 0x2e;
 const FRAME = 0x95;
-const MOST_STEPS = 20_000;
+const MAX_STEPS = 20_000;
 
 function formOf(opcode: number): Form {
   return FORMS[String.fromCharCode(opcode)] ?? NONE;
@@ -63,7 +63,7 @@ function readLength(bytes: Uint8Array, at: number, width: number): number {
   return length;
 }
 
-/** The opcodes of a pickle that is whole; frames are left out, as a change would break them all. */
+/** The opcodes of a valid pickle without its frames, because any change would invalidate all frames. */
 export function splitSteps(pickle: Uint8Array): Step[] {
   const steps: Step[] = [];
   for (let at = 0; at < pickle.length; ) {
@@ -84,7 +84,7 @@ export function splitSteps(pickle: Uint8Array): Step[] {
   return steps;
 }
 
-/** The pickle of these opcodes; lengths are those of the arguments. */
+/** Joins opcodes to a pickle, with length prefixes computed from the arguments. */
 export function joinSteps(steps: readonly Step[]): Uint8Array {
   const parts: Uint8Array[] = [];
   for (const { opcode, argument } of steps) {
@@ -97,13 +97,13 @@ export function joinSteps(steps: readonly Step[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts));
 }
 
-/** A stretch, mostly short: a whole value is a few opcodes. */
-function stretch(random: Random, steps: readonly Step[]): readonly Step[] {
+/** A short range of opcodes; a value takes only a few. */
+function range(random: Random, steps: readonly Step[]): readonly Step[] {
   const start = random.below(Math.max(1, steps.length - 1));
   return steps.slice(start, Math.min(start + 1 + random.below(12), steps.length - 1));
 }
 
-/** A few changes: opcodes taken out, put in, doubled many times, exchanged, or with another argument. */
+/** Makes a few changes: removes, inserts, repeats or swaps opcodes, or replaces arguments. */
 export function mutateSteps(random: Random, steps: readonly Step[], other: readonly Step[]): Step[] {
   let changed = [...steps];
   for (let i = 1 + random.below(3); i > 0; i -= 1) {
@@ -114,14 +114,14 @@ export function mutateSteps(random: Random, steps: readonly Step[], other: reado
         changed.splice(at, 1 + random.below(3));
         break;
       case 1:
-        changed.splice(at, 0, ...stretch(random, other));
+        changed.splice(at, 0, ...range(random, other));
         break;
       case 2:
-        changed.splice(at, random.below(6), ...stretch(random, random.below(2) === 0 ? other : steps));
+        changed.splice(at, random.below(6), ...range(random, random.below(2) === 0 ? other : steps));
         break;
       case 3: {
-        // What takes little once may take much many times.
-        const part = stretch(random, changed);
+        // A cheap step can be expensive when repeated.
+        const part = range(random, changed);
         changed.splice(at, 0, ...Array.from({ length: 1 + random.below(300) }, () => part).flat());
         break;
       }
@@ -142,7 +142,7 @@ export function mutateSteps(random: Random, steps: readonly Step[], other: reado
         break;
       }
       default:
-        // The value on top once more, by way of the memo.
+        // Push a memo entry and combine it with the top of the stack.
         changed.splice(
           at,
           0,
@@ -150,13 +150,13 @@ export function mutateSteps(random: Random, steps: readonly Step[], other: reado
           random.pick(JOINERS),
         );
     }
-    changed = changed.slice(0, MOST_STEPS);
+    changed = changed.slice(0, MAX_STEPS);
   }
   if (changed.at(-1)?.opcode !== STOP) changed.push({ opcode: STOP, argument: new Uint8Array(0) });
   return changed;
 }
 
-/** What takes the value on top: append, one-tuple, two-tuple, call, new object, state, item, name, pop. */
+/** Opcodes that use the top of the stack: append, tuples, call, new object, state, item, name, pop, memoize. */
 const JOINERS: readonly Step[] = ['a', '\x85', '\x86', 'R', '\x81', 'b', 's', '\x93', '0', '\x94'].map(
   (letter) => ({
     opcode: letter.charCodeAt(0),
@@ -164,7 +164,7 @@ const JOINERS: readonly Step[] = ['a', '\x85', '\x86', 'R', '\x81', 'b', 's', '\
   }),
 );
 
-/** Another argument of the same form: that of such an opcode elsewhere, or one at the edge. */
+/** Another argument of the same encoding: from the same opcode elsewhere, or an edge case. */
 function otherArgument(random: Random, { opcode, argument }: Step, other: readonly Step[]): Uint8Array {
   const form = formOf(opcode);
   const elsewhere = other.filter((step) => step.opcode === opcode);
@@ -179,7 +179,7 @@ function otherArgument(random: Random, { opcode, argument }: Step, other: readon
   return bytes;
 }
 
-/** Another opcode that leaves the same on the stack: any of these two pickles that has an argument of its form. */
+/** Another opcode of the two pickles whose argument has the same encoding. */
 function sibling(random: Random, step: Step, all: readonly Step[]): Step {
   const form = JSON.stringify(formOf(step.opcode));
   const alike = all.filter(({ opcode }) => opcode !== STOP && JSON.stringify(formOf(opcode)) === form);

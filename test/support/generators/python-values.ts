@@ -1,5 +1,5 @@
-// Values of every kind that is written for Python, each with a description from which Python makes the same value by
-// other means, and with what comes back of it.
+// Generates values of every type that can be sent to Python. Each has a description from which Python builds the same
+// value independently, and the value expected back.
 import {
   Complex,
   Decimal,
@@ -12,18 +12,18 @@ import {
   Uuid,
 } from '@ipyparallel-js/protocol';
 
-/** A description as JSON: the type's name, and what it takes to make the value. */
+/** A description as JSON: the name of the type and its constructor arguments. */
 export type Described = readonly [type: string, ...parts: unknown[]];
 
 export interface Sample {
-  /** What is sent. */
+  /** The value that is sent. */
   readonly value: unknown;
   readonly described: Described;
-  /** What is read of Python's own pickle of it. */
+  /** The value expected from Python's pickle of it. */
   readonly back: unknown;
 }
 
-/** The same numbers for the same seed. */
+/** A reproducible random number generator. */
 export class Random {
   #state: number;
 
@@ -31,7 +31,7 @@ export class Random {
     this.#state = seed === 0 ? 1 : seed;
   }
 
-  /** A whole number below `end`. */
+  /** A random integer from 0 to `end` - 1. */
   below(end: number): number {
     let state = this.#state;
     state ^= state << 13;
@@ -43,7 +43,7 @@ export class Random {
 
   pick<T>(items: readonly T[]): T {
     const item = items[this.below(items.length)];
-    if (item === undefined) throw new Error('nothing to pick from');
+    if (item === undefined) throw new Error('pick needs at least one item');
     return item;
   }
 
@@ -105,7 +105,7 @@ const scalars: readonly ((r: Random) => Sample)[] = [
     return same(value, 'int', String(value));
   },
   (r) => {
-    // Never whole: that would be an int.
+    // Never an integer, which would be sent as an int.
     const value = r.below(2) === 0 ? r.pick(FLOATS) : (r.below(1e9) - 5e8) / 1024 + 1 / 4096;
     return same(value, 'float', Object.is(value, -0) ? '-0' : String(value));
   },
@@ -171,7 +171,7 @@ const scalars: readonly ((r: Random) => Sample)[] = [
   },
 ];
 
-/** Only texts, integers and tuples of them: equal keys are equal in both languages. */
+/** Keys are strings, integers and tuples of them, whose equality is the same in both languages. */
 function key(r: Random, used: Set<string>): { value: unknown; described: Described } {
   for (;;) {
     const kind = r.below(3);
@@ -222,7 +222,7 @@ const containers: readonly ((r: Random, depth: number) => Sample)[] = [
       [...used].map(([name, item]) => [name, part(item)]);
     return {
       value: Object.fromEntries(entries(({ value }) => value)),
-      // An object of JavaScript has names like 7 first.
+      // A JavaScript object orders integer keys first.
       described: [
         'dict',
         Object.entries(Object.fromEntries(entries(({ described }) => described))).map(([name, item]) => [
@@ -248,7 +248,7 @@ const containers: readonly ((r: Random, depth: number) => Sample)[] = [
   (r) => {
     const used = new Set<string>();
     const items = r.many(5, () => key(r, used));
-    // Python has its own order: the members are compared, not their order.
+    // Python orders sets differently, so only the members are compared.
     return same(
       new Set(items.map(({ value }) => value)),
       'set',
@@ -259,7 +259,7 @@ const containers: readonly ((r: Random, depth: number) => Sample)[] = [
 
 const SHAPES: readonly (readonly number[])[] = [[], [0], [3], [2, 3], [2, 1, 2], [0, 4]];
 
-/** Arrays as numpy names their types, with `make` for one element and the text Python makes it of. */
+/** Array types by numpy's name; `make` returns one element and the text from which Python makes it. */
 const NUMBERS: readonly (readonly [string, (length: number, next: () => number) => NdArray['data']])[] = [
   ['int8', (length, next) => Int8Array.from({ length }, next)],
   ['uint8', (length, next) => Uint8Array.from({ length }, next)],
@@ -297,13 +297,13 @@ function describeElement(element: unknown): unknown {
   return typeof element === 'bigint' ? String(element) : element;
 }
 
-/** A value at random; `arrays` as well. */
+/** A random value, with `arrays` including arrays. */
 export function sample(r: Random, depth: number, arrays = false): Sample {
   if (arrays && r.below(4) === 0) return arrayOf(r);
   return depth > 0 && r.below(2) === 0 ? r.pick(containers)(r, depth) : r.pick(scalars)(r);
 }
 
-/** Python's `make(described)`, and `same(a, b)`, which knows -0, NaN and types apart. */
+/** Python source of `make(described)` and of `same(a, b)`, which distinguishes -0, NaN and types. */
 export const pythonValues = `
 import datetime, decimal, fractions, json, math, pickle, uuid
 

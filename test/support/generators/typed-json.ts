@@ -12,7 +12,7 @@ import {
 } from '@ipyparallel-js/protocol';
 import { expect } from 'vitest';
 
-/** A value as scripts/make-pickle-fixtures.py writes it: JSON that keeps Python's types apart. */
+/** A value written by scripts/make-pickle-fixtures.py: JSON that distinguishes Python's types. */
 export type Typed =
   | { readonly t: 'null' | 'shape' }
   | { readonly t: 'bool'; readonly v: boolean }
@@ -35,7 +35,7 @@ interface MessageFixture {
   readonly frames: readonly string[];
 }
 
-/** test/fixtures/pickles.json. */
+/** The content of test/fixtures/pickles.json. */
 export interface PickleFixtures {
   readonly values: readonly PickleFixture[];
   readonly tables: readonly {
@@ -56,12 +56,12 @@ export function readPickleFixtures(): PickleFixtures {
   return JSON.parse(readFileSync(new URL('../../fixtures/pickles.json', import.meta.url), 'utf8'));
 }
 
-/** test/fixtures/structures.json. */
+/** Reads test/fixtures/structures.json. */
 export function readStructureFixtures(): readonly { name: string; by: string; pickles: readonly string[] }[] {
   return JSON.parse(readFileSync(new URL('../../fixtures/structures.json', import.meta.url), 'utf8'));
 }
 
-/** Plain bytes, as `toStrictEqual` tells a Buffer from them. */
+/** A plain Uint8Array, because `toStrictEqual` distinguishes it from a Buffer. */
 export function fromHex(hex: string): Uint8Array {
   return Uint8Array.from(Buffer.from(hex, 'hex'));
 }
@@ -84,11 +84,11 @@ const VALUES: Readonly<Record<string, (...parts: string[]) => unknown>> = {
 
 function makeValue(name: string, text: string): unknown {
   const make = VALUES[name];
-  if (make === undefined) throw new Error(`${name} has no counterpart`);
+  if (make === undefined) throw new Error(`${name} has no JavaScript class`);
   return make(...text.split(' '));
 }
 
-/** What JavaScript should have of a value without opaque parts. */
+/** The JavaScript value expected for a typed value without opaque parts. */
 function fromTyped(typed: Typed): unknown {
   switch (typed.t) {
     case 'null':
@@ -117,21 +117,21 @@ function fromTyped(typed: Typed): unknown {
         ? Object.fromEntries(typed.v.map(([key, value]) => [fromTyped(key), fromTyped(value)]))
         : new Map(typed.v.map(([key, value]) => [fromTyped(key), fromTyped(value)]));
     default:
-      throw new Error(`${typed.t} has no counterpart`);
+      throw new Error(`${typed.t} has no JavaScript value`);
   }
 }
 
-/** Asserts that a decoded value is the expected one, of the same types throughout. */
+/** Asserts that a decoded value equals the expected one, including all types. */
 export function expectTyped(actual: unknown, expected: Typed): void {
   if (expected.t === 'opaque') {
     if (!(actual instanceof OpaqueValue))
-      throw new Error(`${String(actual)} is not opaque: ${expected.name}`);
+      throw new Error(`${String(actual)} must be an OpaqueValue of ${expected.name}`);
     expect(actual.name).toBe(expected.name);
     for (const [part, typed] of Object.entries(expected.parts)) {
       expectTyped(actual[part as 'args' | 'kwargs' | 'state' | 'items' | 'entries'], typed);
     }
   } else if (expected.t === 'array') {
-    if (!(actual instanceof NdArray)) throw new Error(`${String(actual)} is no array`);
+    if (!(actual instanceof NdArray)) throw new Error(`${String(actual)} must be an NdArray`);
     expect(actual).toMatchObject({ dtype: expected.dtype, shape: expected.shape, fortranOrder: false });
     const elements = Array.from(actual.data, (element: unknown) =>
       typeof element === 'bigint' ? Number(element) : element,

@@ -1,5 +1,5 @@
-// A program that reads pickles made to take much of us: each a start, one thing many times over, and an end. It answers
-// with a line of JSON for each, and is run with little memory. Arguments: bytes of each pickle, names (all without any).
+// Reads hostile pickles, each of which has a start, one repeated step and an end, and prints a line of JSON for each. Run it
+// with little memory. Arguments: size of each pickle in bytes, and names of pickles (default all).
 import { readPickle, UnpickleError } from '@ipyparallel-js/protocol';
 
 const uint32 = (value) => {
@@ -22,7 +22,7 @@ function unshift(hash, bits) {
   return x;
 }
 
-/** The 64 bits whose hash, in V8's tables, is this. */
+/** The 64 bits that V8 hashes to `hash`. */
 function bitsOfHash(hash) {
   let x = unshift(hash & MASK, 22n);
   x = unshift((x * inverse(65n)) & MASK, 11n);
@@ -32,7 +32,7 @@ function bitsOfHash(hash) {
 
 function collidingFloat(i) {
   const bytes = Buffer.alloc(8);
-  // Not a number is one key, however it is written; infinities and small ones are left alone by chance.
+  // Every NaN is the same key, so NaNs are skipped. Infinities and small integers are unlikely.
   for (let step = 0n; ; step += 1n) {
     bytes.writeBigUInt64BE(bitsOfHash((BigInt(i) + (step << 26n)) << 30n));
     if (!Number.isNaN(bytes.readDoubleBE())) return bytes.toString('latin1');
@@ -45,13 +45,13 @@ function collidingInteger(i) {
   return bytes.toString('latin1');
 }
 
-/** `call` is a class and its arguments, both in the memo; each step calls it again. */
+/** Stores a class and its arguments in the memo; each step repeats the call. */
 const calls = (name, args) => [`c${name}\n${args}q\x010q\x000(`, 'h\x00h\x01R', 'l.'];
 const text = (value) => `X${uint32(value.length)}${value}`;
 const array = (shape, code, bytes) =>
   calls('numpy\nndarray', `(${shape}${text(code)}B${uint32(bytes.length)}${bytes}K\x00N\x8c\x01Ct`);
 
-/** What each name is: a start, one step (or what makes the i-th) and an end. */
+/** Pickles by name: a start, a step (or a function of its offset) and an end. */
 const PICKLES = {
   'nothing but stack': ['', 'N', '.'],
   'nothing but marks': ['', '(', 'N.'],
@@ -123,7 +123,7 @@ const PICKLES = {
 };
 
 function make([start, step, end], size) {
-  // The whole is made in place: an array of its parts would take more than reading them.
+  // Built in place, because an array of parts would take more memory than reading the pickle.
   const bytes = Buffer.alloc(size + 1_000_000);
   let length = bytes.write(start, 'latin1');
   do {

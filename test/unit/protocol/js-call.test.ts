@@ -12,7 +12,7 @@ import { describe, expect, test } from 'vitest';
 const double = (x: number): number => x * 2;
 
 describe('captures', () => {
-  test('values, functions and the running task are told apart; shared functions travel once', () => {
+  test('values, functions and the running task are distinguished; shared functions are sent once', () => {
     const helper = capture((x: number) => double(x), { double });
     const fn = capture(
       function scale(x: number) {
@@ -33,7 +33,7 @@ describe('captures', () => {
     expect(call.args).toEqual([1]);
   });
 
-  test('called here, the function is itself; its captures may be added to', () => {
+  test('a local call calls the function; capture can add to its captures', () => {
     const fn = capture(double, { a: 1 });
     expect(fn(4)).toBe(8);
     expect(fn.name).toBe('double');
@@ -42,7 +42,7 @@ describe('captures', () => {
     expect(content).not.toHaveProperty('functions');
   });
 
-  test('values are those of the call, not of the capture', () => {
+  test('values are read at the call, not at the capture', () => {
     const list = [1];
     const fn = capture(() => list, { list });
     list.push(2);
@@ -50,11 +50,11 @@ describe('captures', () => {
     expect(decodeJsCall(content, buffers).values).toEqual([{ list: [1, 2] }]);
   });
 
-  test.each([['a-b'], ['class'], ['1x'], ['x = evil()'], ['']])('%j is no name', (name) => {
+  test.each([['a-b'], ['class'], ['1x'], ['x = evil()'], ['']])('%j is not a valid captured name', (name) => {
     expect(() => capture(double, { [name]: 1 })).toThrow(UsageError);
   });
 
-  test('what cannot travel is refused', () => {
+  test('functions and values that cannot be sent are refused', () => {
     const self = { fn: double };
     expect(() => capture(double, self)).toThrow(/captures itself as "fn".*function fn\(…\)/);
     expect(() => capture(5 as unknown as () => void, {})).toThrow(UsageError);
@@ -68,12 +68,12 @@ describe('captures', () => {
   test.each([
     ['a forward reference', { functions: [{ source: '1', name: '', captures: { f: 0 } }] }],
     ['a reference to itself', { captures: { f: 0 } }],
-    ['no integer', { functions: [{ source: '1', name: '' }], captures: { f: 0.5 } }],
-    ['no list of functions', { functions: 'x' }],
+    ['a reference that is not an integer', { functions: [{ source: '1', name: '' }], captures: { f: 0.5 } }],
+    ['functions that are not a list', { functions: 'x' }],
     ['too many functions', { functions: Array(1001).fill({ source: '1' }) }],
-    ['a function that is none', { functions: [7] }],
-    ['captures that are none', { captures: [1] }],
-    ['values that are none', { captured_values: true }],
+    ['a function that is not a dict', { functions: [7] }],
+    ['captures that are not a dict', { captures: [1] }],
+    ['missing captured values', { captured_values: true }],
   ])('%s is refused', (_what, change) => {
     const { content, buffers } = encodeJsCall(double, [1]);
     expect(() => decodeJsCall({ ...content, ...change }, buffers)).toThrow(MalformedMessageError);
@@ -83,7 +83,7 @@ describe('captures', () => {
 describe('fromModule', () => {
   const wire = (fn: (...args: never[]) => unknown) => encodeJsCall(fn, []).content;
 
-  test('a path becomes a URL here; a package stays a name', () => {
+  test('the client resolves a path to a URL; a package name is sent unchanged', () => {
     const work = new URL('./work.js', import.meta.url);
     expect(wire(fromModule(work, 'resize'))).toMatchObject({ module: work.href, name: 'resize' });
     expect(wire(fromModule('./work.js', 'resize', import.meta.url))).toMatchObject({ module: work.href });
@@ -98,13 +98,13 @@ describe('fromModule', () => {
     expect(wire(fromModule('lodash-es', 'x'))).not.toHaveProperty('source');
   });
 
-  test('called here, it imports here', async () => {
+  test('a local call imports the module locally', async () => {
     const basename = fromModule<typeof import('node:path').basename>('node:path', 'basename');
     expect(await basename('/a/b')).toBe('b');
     await expect(fromModule('node:path', 'nothing')()).rejects.toThrow(/exports no function "nothing"/);
   });
 
-  test('what no engine can import is refused', () => {
+  test('modules that no engine can import are refused', () => {
     expect(() => fromModule('https://example.org/x.js', 'x')).toThrow(/cannot import https/);
     expect(() => fromModule('', 'x')).toThrow(UsageError);
     expect(() => fromModule('x', '')).toThrow(UsageError);
@@ -113,7 +113,7 @@ describe('fromModule', () => {
 });
 
 describe('published data', () => {
-  test('comes back as it was, and Python reads what it can', () => {
+  test('is unchanged after a round trip, and Python reads the values it supports', () => {
     const data = { progress: 0.5, map: new Map([[1, 2]]), list: [1, 'two', null], big: new Float64Array(3) };
     const { content, buffers } = encodeTaskData(data);
     expect(content).toMatchObject({ language: 'javascript', keys: ['progress', 'map', 'list', 'big'] });
@@ -131,7 +131,7 @@ describe('published data', () => {
     expect(() => decodeTaskData({}, [])).toThrow();
   });
 
-  test('outside an engine the task does nothing', () => {
+  test('task does nothing outside an engine', () => {
     expect(task.msgId).toBe('');
     expect(task.signal.aborted).toBe(false);
     task.progress(0.5);

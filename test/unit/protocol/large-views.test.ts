@@ -13,19 +13,19 @@ function numbers(n = 9_000): Float64Array {
   return Float64Array.from({ length: n }, (_, i) => i / 3);
 }
 
-function there(value: unknown): { value: unknown; buffers: readonly Buffer[] } {
+function sendArgument(value: unknown): { value: unknown; buffers: readonly Buffer[] } {
   const { content, buffers } = encodeJsCall(identity, [value]);
   return { value: decodeJsCall(content, buffers).args[0], buffers };
 }
 
-function back(value: unknown): unknown {
+function sendResult(value: unknown): unknown {
   const { content, buffers } = encodeJsResult(value);
   return decodeJsResult(content, buffers);
 }
 
 describe('large binary data', () => {
   test.each([
-    ['itself', numbers()],
+    ['at the root', numbers()],
     ['in lists and objects', { list: [1, { a: numbers(), b: 'text' }], c: numbers(8_500) }],
     [
       'in a Map',
@@ -34,7 +34,7 @@ describe('large binary data', () => {
         [{ key: 1 }, [numbers()]],
       ]),
     ],
-    ['in a Set, with the rest', new Set([numbers()])],
+    ['in a Set, packed with the other values', new Set([numbers()])],
     [
       'of every kind',
       [
@@ -48,36 +48,36 @@ describe('large binary data', () => {
     ],
     ['an ArrayBuffer', numbers().buffer],
     ['a Buffer', Buffer.alloc(70_000, 7)],
-    ['beside small', [new Uint8Array(10), numbers(), new Float32Array(3)]],
-  ])('%s comes back as it was', (_what, value) => {
-    expect(there(value).value).toEqual(value);
-    expect(back(value)).toEqual(value);
+    ['next to small data', [new Uint8Array(10), numbers(), new Float32Array(3)]],
+  ])('%s is unchanged after a round trip', (_what, value) => {
+    expect(sendArgument(value).value).toEqual(value);
+    expect(sendResult(value)).toEqual(value);
   });
 
-  test('it is in buffers of its own, once each; what is small is with the rest', () => {
+  test('is in separate buffers, each once; small data is packed with the other values', () => {
     const data = numbers();
     const view = data.subarray(1, 8_801);
-    expect(there([data, data, view]).buffers.map(({ length }) => length)).toEqual([
+    expect(sendArgument([data, data, view]).buffers.map(({ length }) => length)).toEqual([
       expect.any(Number),
       data.byteLength,
       view.byteLength,
     ]);
-    expect(there(new Float64Array(100)).buffers).toHaveLength(1);
-    const [first, second] = there([data, data]).value as unknown[];
+    expect(sendArgument(new Float64Array(100)).buffers).toHaveLength(1);
+    const [first, second] = sendArgument([data, data]).value as unknown[];
     expect(first).toBe(second);
   });
 
-  test('references and cycles stay', () => {
+  test('references and cycles are preserved', () => {
     const shared = { data: numbers() };
     const cyclic: Record<string, unknown> = { shared, again: shared };
     cyclic.self = cyclic;
-    const got = there(cyclic).value as typeof cyclic;
-    expect(got.self).toBe(got);
-    expect(got.again).toBe(got.shared);
-    expect(got.shared).toEqual(shared);
+    const received = sendArgument(cyclic).value as typeof cyclic;
+    expect(received.self).toBe(received);
+    expect(received.again).toBe(received.shared);
+    expect(received.shared).toEqual(shared);
   });
 
-  test('arguments are copied when they are taken, and the original is left alone', () => {
+  test('arguments are copied at the call, and the original is unchanged', () => {
     const data = numbers();
     const value = { data };
     const { content, buffers } = encodeJsCall(identity, [value]);
@@ -86,7 +86,7 @@ describe('large binary data', () => {
     expect(decodeJsCall(content, buffers).args[0]).toEqual({ data: numbers() });
   });
 
-  test('where the memory allows it is not copied, and elsewhere it is aligned', () => {
+  test('aligned data is not copied; other data is copied to be aligned', () => {
     const { content, buffers } = encodeJsResult([numbers()]);
     const [packed = Buffer.alloc(0), large = Buffer.alloc(0)] = buffers;
     const aligned = decodeJsResult(content, [packed, large]) as Float64Array[];
@@ -95,35 +95,35 @@ describe('large binary data', () => {
     expect(decodeJsResult(content, [packed, odd])).toEqual([numbers()]);
   });
 
-  test('functions are still refused beside it', () => {
-    expect(() => there([numbers(), () => 1])).toThrow(UsageError);
+  test('functions next to it are refused', () => {
+    expect(() => sendArgument([numbers(), () => 1])).toThrow(UsageError);
   });
 
   test.each([
-    ['a buffer too many', (packed: Dict) => packed, 2],
-    ['no places', () => ({ value: 1 }), 1],
+    ['an extra buffer', (packed: Dict) => packed, 2],
+    ['missing locations', () => ({ value: 1 }), 1],
     [
-      'a path that leads nowhere',
+      'a path that does not exist',
       (packed: Dict) => ({ ...packed, places: [{ path: [5, 'x'], kind: 'Buffer', buffer: 0 }] }),
       1,
     ],
     [
-      'a path along what is inherited',
+      'a path through an inherited property',
       (packed: Dict) => ({ ...packed, places: [{ path: ['__proto__', 'x'], kind: 'Buffer', buffer: 0 }] }),
       1,
     ],
     [
-      'a kind that is none',
+      'an unknown kind',
       (packed: Dict) => ({ ...packed, places: [{ path: [], kind: 'Function', buffer: 0 }] }),
       1,
     ],
     [
-      'another buffer',
+      'a missing buffer',
       (packed: Dict) => ({ ...packed, places: [{ path: [], kind: 'Buffer', buffer: 1 }] }),
       1,
     ],
     [
-      'a size that does not fit',
+      'a size that does not match the kind',
       (packed: Dict) => ({ ...packed, places: [{ path: [], kind: 'Float64Array', buffer: 0 }] }),
       1,
     ],

@@ -1,5 +1,5 @@
-// No pickle, however made, runs anything, takes much memory or much time. FUZZ=n tries n of each kind, SEED=n the
-// same again.
+// No pickle may run code, or exceed the limits on memory and time. FUZZ=n runs n pickles of each kind; SEED=n repeats a
+// run.
 import {
   OpaqueValue,
   type PickleLimits,
@@ -17,30 +17,33 @@ import { joinSteps, mutateSteps, type Step, splitSteps } from '../../support/gen
 import { Random, sample } from '../../support/generators/python-values.js';
 import { fromHex, readPickleFixtures, readStructureFixtures } from '../../support/generators/typed-json.js';
 
-// The same pickles each time, unless more are asked for: what fails is to fail where it was brought in.
+// The default seed is fixed, so that a failure appears with the change that causes it.
 const seed = Number(process.env.SEED ?? (process.env.FUZZ === undefined ? 1 : Date.now() & 0x7fff_ffff));
-const wanted = process.env.FUZZ === undefined ? undefined : Number(process.env.FUZZ);
+const requestedRounds = process.env.FUZZ === undefined ? undefined : Number(process.env.FUZZ);
 const TIME_IN_CI = 1000;
-/** A long run has as long as it takes. */
-const TIMEOUT = wanted === undefined ? 120_000 : 0;
+/** A long run has no timeout. */
+const TIMEOUT = requestedRounds === undefined ? 120_000 : 0;
 
-/** Far below the defaults, in the same proportions: what stays within these stays within those. */
+/** Far below the defaults but in the same proportions, so that the defaults hold too. */
 const limits: Partial<PickleLimits> = { maxMemory: 4 << 20, maxOpcodes: 200_000, maxMemoEntries: 50_000 };
-/** A thousand times what the limits take on a quick machine. */
-const MOST_MS = 20_000;
-const MOST_MEMORY = 512 << 20;
+/** A thousand times the time that the limits allow on a fast machine. */
+const MAX_MS = 20_000;
+const MAX_MEMORY = 512 << 20;
 
 const fixtures = readPickleFixtures();
 const tables = [...fixtures.tables, ...readStructureFixtures()].flatMap((table) =>
   table.pickles.map(fromHex),
 );
 const pickles = fixtures.values.flatMap((value) => value.pickles.map(({ hex }) => fromHex(hex)));
-/** The pickles of real Pythons, of every protocol, opcode by opcode. */
+/** The opcodes of pickles by real Pythons, in every protocol. */
 const programs: readonly (readonly Step[])[] = [...pickles, ...tables].map(splitSteps);
 const messages = [...fixtures.results, ...fixtures.applies].map(({ frames }) => frames.map(fromHex));
 
-/** Reads, and goes through what it read; gives whether it was refused. Anything but a refusal is a fault of ours. */
-function survives(read: () => unknown, what: () => string): boolean {
+/**
+ * Reads a value and walks it. Any error other than an UnpickleError is a bug.
+ * @returns whether the pickle was refused
+ */
+function isRefused(read: () => unknown, what: () => string): boolean {
   const began = performance.now();
   let refused = false;
   try {
@@ -51,19 +54,19 @@ function survives(read: () => unknown, what: () => string): boolean {
     }
     refused = true;
   }
-  const took = performance.now() - began;
-  if (took > MOST_MS) throw new Error(`seed ${seed}: ${Math.round(took)} ms for ${what()}`);
+  const duration = performance.now() - began;
+  if (duration > MAX_MS) throw new Error(`seed ${seed}: ${Math.round(duration)} ms for ${what()}`);
   return refused;
 }
 
-/** Everything that is made of the value is of the kinds that are documented. */
+/** Checks that the value consists of the documented types only. */
 function walk(root: unknown): void {
   const seen = new Set<unknown>();
   const queue: unknown[] = [root];
   while (queue.length > 0) {
     const value = queue.pop();
     if (typeof value === 'function' || typeof value === 'symbol' || value === undefined) {
-      throw new TypeError(`a ${typeof value} came out of a pickle`);
+      throw new TypeError(`a pickle was decoded to a ${typeof value}`);
     }
     if (typeof value !== 'object' || value === null || seen.has(value) || ArrayBuffer.isView(value)) continue;
     seen.add(value);
@@ -83,16 +86,16 @@ function rounds(kind: string, round: (random: Random) => boolean): void {
   const before = process.memoryUsage().rss;
   let refused = 0;
   let done = 0;
-  for (; wanted === undefined ? performance.now() < deadline : done < wanted; done += 1) {
+  for (; requestedRounds === undefined ? performance.now() < deadline : done < requestedRounds; done += 1) {
     if (round(random)) refused += 1;
   }
   console.log(`pickle fuzz, ${kind}: seed ${seed}, ${done} read, ${refused} refused`);
   expect(done).toBeGreaterThan(10);
   expect(refused).toBeGreaterThan(0);
-  expect(process.memoryUsage().rss - before).toBeLessThan(MOST_MEMORY);
+  expect(process.memoryUsage().rss - before).toBeLessThan(MAX_MEMORY);
 }
 
-/** Bytes changed, put in, taken out, doubled or taken from another pickle. */
+/** Changes, inserts, removes or doubles bytes, or copies some from another pickle. */
 function mutate(random: Random, pickle: Uint8Array, other: Uint8Array): Uint8Array {
   let bytes = [...pickle];
   for (let i = 1 + random.below(4); i > 0; i -= 1) {
@@ -207,7 +210,7 @@ const TEXTS = [
 
 const ascii = (text: string): number[] => [...Buffer.from(text, 'latin1')];
 
-/** A run of opcodes that are well-formed one by one. */
+/** A sequence of opcodes, each well-formed by itself. */
 function opcodes(random: Random, count: number): number[] {
   const bytes: number[] = [];
   const uint32 = (value: number): number[] => [
@@ -270,7 +273,7 @@ function opcodes(random: Random, count: number): number[] {
   return bytes;
 }
 
-/** A pickle that is a valid program: it never takes what is not on its stack. */
+/** A pickle whose opcodes never pop from an empty stack. */
 function program(random: Random): Uint8Array {
   const bytes: number[] = [0x80, 4];
   let stack = 0;
@@ -290,7 +293,7 @@ function program(random: Random): Uint8Array {
       stack -= 1;
       memo += 1;
     } else if (choice <= 4 && stack >= 1) {
-      // A call with a tuple of what is there, the name brought in below it by way of the memo.
+      // A call with a tuple of the values on the stack; the memo brings the tuple above the name.
       const count = Math.min(stack, 1 + random.below(3));
       bytes.push(0x84 + count, 0x94, 0x30);
       const args = memo;
@@ -343,47 +346,47 @@ function opcodesThatPush(random: Random, count: number): number[] {
 
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-describe('pickles at random', { timeout: TIMEOUT }, () => {
-  it('real ones, changed', () => {
+describe('random pickles', { timeout: TIMEOUT }, () => {
+  it('pickles by Python, with changed bytes', () => {
     rounds('changed', (random) => {
       const pickle = mutate(random, random.pick(pickles), random.pick(pickles));
-      return survives(
+      return isRefused(
         () => readPickle(pickle, { limits }),
         () => hexOf(pickle),
       );
     });
   });
 
-  it('tables and arrays, changed', () => {
+  it('tables and arrays, with changed bytes', () => {
     rounds('tables', (random) => {
       const pickle = mutate(random, random.pick(tables), random.pick(tables));
-      return survives(
+      return isRefused(
         () => readPickle(pickle, { limits }),
         () => hexOf(pickle),
       );
     });
   });
 
-  it('real ones, changed opcode by opcode', () => {
-    let reached = 0;
+  it('pickles by Python, with changed opcodes', () => {
+    let decoded = 0;
     rounds('steps', (random) => {
       const pickle = joinSteps(mutateSteps(random, random.pick(programs), random.pick(programs)));
-      const refused = survives(
+      const refused = isRefused(
         () => readPickle(pickle, { limits, buffers: [Uint8Array.of(1, 2, 3)] }),
         () => hexOf(pickle),
       );
-      if (!refused) reached += 1;
+      if (!refused) decoded += 1;
       return refused;
     });
-    expect(reached).toBeGreaterThan(0);
+    expect(decoded).toBeGreaterThan(0);
   });
 
-  it('our own, changed', () => {
+  it('pickles by writePickle, with changed bytes', () => {
     rounds('ours', (random) => {
       const protocol = random.pick([2, 3, 4, 5] as const);
       const pickle = writePickle(sample(random, 3, true).value, { protocol });
       const changed = mutate(random, pickle, random.pick(pickles));
-      return survives(
+      return isRefused(
         () => readPickle(changed, { limits }),
         () => hexOf(changed),
       );
@@ -393,22 +396,22 @@ describe('pickles at random', { timeout: TIMEOUT }, () => {
   it('opcodes in any order', () => {
     rounds('opcodes', (random) => {
       const pickle = Uint8Array.from([...opcodes(random, 1 + random.below(60)), 0x2e]);
-      return survives(
+      return isRefused(
         () => readPickle(pickle, { limits, buffers: [pickle] }),
         () => hexOf(pickle),
       );
     });
   });
 
-  it('programs that never fail by themselves', () => {
+  it('opcodes that never pop from an empty stack', () => {
     rounds('programs', (random) => {
       const pickle = program(random);
-      const refused = survives(
+      const refused = isRefused(
         () => readPickle(pickle, { limits }),
         () => hexOf(pickle),
       );
       return (
-        survives(
+        isRefused(
           () => unpackResult([pickle, ...(messages[0] ?? [])], { limits }),
           () => hexOf(pickle),
         ) || refused
@@ -416,7 +419,7 @@ describe('pickles at random', { timeout: TIMEOUT }, () => {
     });
   });
 
-  it('messages, changed', () => {
+  it('messages, with changed bytes', () => {
     rounds('messages', (random) => {
       const ours = packApplyMessage(py('f'), [sample(random, 2, true).value], {
         k: sample(random, 2, true).value,
@@ -427,8 +430,8 @@ describe('pickles at random', { timeout: TIMEOUT }, () => {
       all[at] = Buffer.from(mutate(random, all[at] ?? Buffer.alloc(0), random.pick(pickles)));
       if (random.below(4) === 0) all.splice(random.below(all.length), 1);
       const what = (): string => all.map(hexOf).join(' ');
-      const refused = survives(() => unpackResult(all, { limits }).value, what);
-      return survives(() => Object.values(unpackApplyMessage(all, { limits })), what) || refused;
+      const refused = isRefused(() => unpackResult(all, { limits }).value, what);
+      return isRefused(() => Object.values(unpackApplyMessage(all, { limits })), what) || refused;
     });
   });
 });

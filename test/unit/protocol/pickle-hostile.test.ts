@@ -17,7 +17,7 @@ function ascii(text: string): Uint8Array {
   return Uint8Array.from(Buffer.from(text, 'latin1'));
 }
 
-/** A length of four bytes, as text. */
+/** A four-byte length, as text. */
 function uint32(value: number): string {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value);
@@ -26,11 +26,11 @@ function uint32(value: number): string {
 
 function pickleNamed(name: string): Uint8Array {
   const hex = fixtures.values.find((value) => value.name === name)?.pickles.at(-1)?.hex;
-  if (hex === undefined) throw new Error(`no fixture is named ${name}`);
+  if (hex === undefined) throw new Error(`fixture ${name} does not exist`);
   return fromHex(hex);
 }
 
-/** Decodes, or throws an UnpickleError; anything else is a fault of ours. */
+/** Whether a pickle decodes; false on an UnpickleError. Rethrows other errors, which are bugs. */
 function decodeOrRefuse(pickle: Uint8Array, limits?: Partial<PickleLimits>): boolean {
   try {
     readPickle(pickle, limits === undefined ? {} : { limits });
@@ -64,14 +64,14 @@ describe('code', () => {
     expect((value as OpaqueValue).args).toStrictEqual(args.map((arg) => arg.replace('MARKER', marker)));
   });
 
-  it('notes a call of what a call would have given', () => {
+  it('records a call of the result of a call', () => {
     const value = readPickle(ascii("coperator\nattrgetter\n(S'x'\ntR(K\x01tR.")) as OpaqueValue;
     expect(value.name).toBe('operator.attrgetter()');
     expect(value.args).toStrictEqual([1]);
     expect(value.callee?.args).toStrictEqual(['x']);
   });
 
-  it('never follows a getattr', () => {
+  it('records a getattr as a qualified name without looking it up', () => {
     const value = readPickle(ascii("c__builtin__\ngetattr\n(cos\npath\nS'join'\ntR.")) as OpaqueValue;
     expect(value.kind).toBe('reference');
     expect(value.name).toBe('os.path.join');
@@ -102,7 +102,7 @@ describe('depth', () => {
     expect(decodeOrRefuse(ascii(`${innermost}${wrapper.repeat(80)}.`), limits)).toBe(false);
   });
 
-  it('is that of the longest path, also where a short one is seen first', () => {
+  it('is that of the longest path, even if a shorter path is visited first', () => {
     // [a, chain]: the chain of 10 ends in a, which is 3 deep itself. 1 + 10 + 3.
     const pickle = ascii(`(${'('.repeat(3)}lllq\x00h\x00${'\x85'.repeat(10)}l.`);
     expect(decodeOrRefuse(pickle, { maxDepth: 14 })).toBe(true);
@@ -111,7 +111,7 @@ describe('depth', () => {
 });
 
 describe('size', () => {
-  it('shares what a billion laughs share', () => {
+  it('preserves the shared references of a billion-laughs pickle', () => {
     expect(() => readPickle(pickleNamed('billion laughs'))).toThrow(/maxExpanded = 100000000/);
     let value = readPickle(pickleNamed('billion laughs'), {
       limits: { maxExpanded: Number.POSITIVE_INFINITY },
@@ -125,8 +125,8 @@ describe('size', () => {
     expect(value).toStrictEqual(['ha']);
   });
 
-  it('is that of the value written out', () => {
-    // 1 + 3 * (1 + 3 * (1 + 0)) = 13 lists, where 3 were made.
+  it('counts shared parts at each use', () => {
+    // 1 + 3 * (1 + 3 * (1 + 0)) = 13 lists, although only 3 exist.
     const laughs = ascii(`](${']q\x000(h\x00h\x00h\x00lq\x010(h\x01h\x01h\x01l'}l.`);
     expect(decodeOrRefuse(laughs, { maxExpanded: 14 })).toBe(true);
     expect(() => readPickle(laughs, { limits: { maxExpanded: 12 } })).toThrow(/maxExpanded = 12/);
@@ -139,7 +139,7 @@ describe('size', () => {
     ['dicts', '}(\x8c\x01ah\x00\x8c\x01bh\x00u'],
     ['arguments', 'cm\nC\nh\x00h\x00h\x00\x87R'],
     ['states', 'cm\nC\n)Rh\x00h\x00h\x00\x87b'],
-  ])('shares the laughs of %s', (_what, level) => {
+  ])('preserves the shared references of nested %s', (_what, level) => {
     const limits = { maxExpanded: Number.POSITIVE_INFINITY };
     expect(decodeOrRefuse(ascii(`]${`q\x000${level}`.repeat(200)}.`), limits)).toBe(true);
   });
@@ -153,7 +153,7 @@ describe('size', () => {
     ['BINSTRING', `T${uint32(0x7fffffff)}abc.`],
     ['LONG4', `\x8b${uint32(100_000)}abc.`],
     ['FRAME', '\x80\x04\x95\x00\x00\x00\x00\x01\x00\x00\x00N.'],
-  ])('believes no declared length: %s', (_opcode, pickle) => {
+  ])('checks a declared length before allocating: %s', (_opcode, pickle) => {
     expect(() => readPickle(ascii(pickle))).toThrow(/truncated/);
   });
 
@@ -196,7 +196,7 @@ describe('size', () => {
     expect(performance.now() - began).toBeLessThan(30_000);
   });
 
-  it('limits the work that named zones make', () => {
+  it('limits the work for named zones', () => {
     const zone = 'czoneinfo\nZoneInfo\n\x8c\x0dEurope/Berlin\x85Rq\x010';
     const datetimes = `cdatetime\ndatetime\nq\x020C\x0a\x07\xea\x07\x01\x0c\x00\x00\x00\x00\x00q\x000(${'h\x02h\x00h\x01\x86R'.repeat(1000)}l.`;
     const pickle = ascii(`${zone}${datetimes}`);
@@ -226,14 +226,14 @@ describe('size', () => {
       `cfractions\nFraction\nq\x010X${uint32(100_000)}${'9'.repeat(100_000)}q\x000(`,
       'h\x01h\x00\x85R',
     ],
-  ])('limits the work that calls make: %s', (_what, start, step) => {
+  ])('limits the work for calls: %s', (_what, start, step) => {
     const began = performance.now();
     const limits = { maxOpcodes: 2_000_000 };
     expect(() => readPickle(ascii(`${start}${step.repeat(20_000)}l.`), { limits })).toThrow(/maxOpcodes/);
     expect(performance.now() - began).toBeLessThan(30_000);
   });
 
-  it('never makes text of what is in it', () => {
+  it('never converts its parts to text', () => {
     const laughs = `]${'q\x000(h\x00h\x00h\x00h\x00l'.repeat(60)}`;
     for (const name of ['fractions\nFraction', 'decimal\nDecimal', 'uuid\nUUID', 'numpy\ndtype']) {
       const limits = { maxExpanded: Number.POSITIVE_INFINITY };
@@ -243,7 +243,7 @@ describe('size', () => {
     }
   });
 
-  it('counts what canned objects share once', () => {
+  it('uncans a shared object once', () => {
     const canned = 'cipyparallel.serialize.canning\nCannedBytes\n';
     const state = `}\x8c\x07buffers(${'N'.repeat(3)}ls`;
     const pickle = ascii(`(${canned})R${state}bq\x00${'h\x00'.repeat(1000)}l.`);
@@ -258,9 +258,9 @@ describe('size', () => {
 
 describe('broken input', () => {
   it('is refused when cut at any byte', () => {
-    const whole = fixtures.values.filter(({ name }) => name !== 'long list' && name !== 'billion laughs');
+    const complete = fixtures.values.filter(({ name }) => name !== 'long list' && name !== 'billion laughs');
     let cuts = 0;
-    for (const { pickles } of whole) {
+    for (const { pickles } of complete) {
       for (const { hex } of pickles) {
         const pickle = fromHex(hex);
         for (let length = 0; length < pickle.length; length += 1) {
@@ -272,7 +272,7 @@ describe('broken input', () => {
     expect(cuts).toBeGreaterThan(10_000);
   });
 
-  it('is refused or read, but never more, when bytes are changed at random', () => {
+  it('is refused or decoded when random bytes are changed', () => {
     const seed = 20_261_122;
     console.log(`pickle fuzz: seed ${seed}`);
     const random = xorshift(seed);
@@ -293,7 +293,7 @@ describe('broken input', () => {
   });
 });
 
-/** The same numbers for the same seed. */
+/** A reproducible random number generator. */
 function xorshift(seed: number): () => number {
   let state = seed;
   return () => {

@@ -1,4 +1,4 @@
-// Pickles made to take much: none takes more than its size allows, in a process that has little, and none takes long.
+// Reads hostile pickles in a process with little memory: none may exceed the memory or time that its size allows.
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -7,12 +7,12 @@ import { describe, expect, it } from 'vitest';
 const program = fileURLToPath(new URL('../../support/programs/hostile-pickles.mjs', import.meta.url));
 const run = promisify(execFile);
 
-/** Of V8's heap: typed arrays lie outside of it, and count with what the process takes. */
+/** Size of V8's heap, which excludes typed arrays; those count towards the memory of the process. */
 const HEAP_MB = 64;
 const MB = 1 << 20;
-/** A process that reads nothing takes 50 MB; what it is done with lies about until it is looked for. */
+/** An idle process takes 50 MB, and garbage is not collected at once. */
 const PROCESS = 256 * MB;
-/** What takes hours where it is not refused takes a second; a loaded machine may take a hundred. */
+/** A refused pickle takes a second, or 100 s on a loaded machine; without the refusal it would take hours. */
 const DEADLINE = 240_000;
 
 interface Read {
@@ -31,8 +31,8 @@ async function readAll(size: number, names: readonly string[] = []): Promise<Rea
     .map((line) => JSON.parse(line) as Read);
 }
 
-describe('pickles that are made to take much', { timeout: DEADLINE + 10_000 }, () => {
-  it.each([1000, 20_000])('take little where they are of %i bytes', async (size) => {
+describe('pickles made to consume memory or time', { timeout: DEADLINE + 10_000 }, () => {
+  it.each([1000, 20_000])('stay within the memory limit with %i bytes', async (size) => {
     const all = await readAll(size);
     expect(all.length).toBeGreaterThan(50);
     for (const { name, mostMemory } of all) expect(mostMemory, name).toBeLessThan(PROCESS);
@@ -42,7 +42,7 @@ describe('pickles that are made to take much', { timeout: DEADLINE + 10_000 }, (
     for (const { problem } of copies) expect(problem).toMatch(/maxMemory = \d+ bytes for \d+ received bytes/);
   });
 
-  it('are refused or read where they are larger than the process', async () => {
+  it('are refused or decoded if they are larger than the heap allows', async () => {
     const names = ['empty sets', 'nothing but stack', 'arrays of bytes', 'instances', 'one dict, key by key'];
     const all = await readAll(4 * MB, names);
     expect(all.map(({ name }) => name)).toStrictEqual(names);
@@ -50,7 +50,7 @@ describe('pickles that are made to take much', { timeout: DEADLINE + 10_000 }, (
     for (const { name, mostMemory } of all) expect(mostMemory, name).toBeLessThan(PROCESS + 100 * MB);
   });
 
-  it('do not take the square of their size', async () => {
+  it('do not take time quadratic in their size', async () => {
     const names = [
       'floats of one hash',
       'integers of one hash',

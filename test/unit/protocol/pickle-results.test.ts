@@ -13,7 +13,7 @@ const fixtures = readPickleFixtures();
 
 function framesOf(name: string): Uint8Array[] {
   const frames = fixtures.results.find((result) => result.name === name)?.frames;
-  if (frames === undefined) throw new Error(`no fixture is named ${name}`);
+  if (frames === undefined) throw new Error(`fixture ${name} does not exist`);
   return frames.map(fromHex);
 }
 
@@ -30,13 +30,13 @@ describe('results serialized by ipyparallel', () => {
     expect(rest[0]).toBe(extra);
   });
 
-  it('comes from two versions', () => {
+  it('come from two versions', () => {
     expect(new Set(fixtures.results.map(({ by }) => by))).toStrictEqual(
       new Set(['ipyparallel 7.1.0', 'ipyparallel 9.2.0']),
     );
   });
 
-  it('takes large bytes from their frame without copying', () => {
+  it('share the memory of large bytes with their frame', () => {
     const [pickle] = framesOf('bytes apart');
     const large = Buffer.alloc(70_000, 7);
     const { value } = unpackResult([pickle ?? ascii(''), large]);
@@ -44,7 +44,7 @@ describe('results serialized by ipyparallel', () => {
     expect((value as Uint8Array).buffer).toBe(large.buffer);
   });
 
-  it('refuses what lacks a frame', () => {
+  it('are refused if a frame is missing', () => {
     const frames = framesOf('list with bytes');
     for (let count = 0; count < frames.length; count += 1) {
       expect(() => unpackResult(frames.slice(0, count))).toThrow(UnpickleError);
@@ -52,7 +52,7 @@ describe('results serialized by ipyparallel', () => {
     expect(() => unpackResult([])).toThrow(/the message has 0 buffers, but needs at least one more/);
   });
 
-  it('makes typed arrays of arrays, which share the memory of their frame', () => {
+  it('decode arrays to typed arrays that share the memory of their frame', () => {
     const [pickle] = framesOf('array');
     const frame = Uint8Array.of(0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0);
     const { value } = unpackResult([pickle ?? ascii(''), frame]);
@@ -60,21 +60,21 @@ describe('results serialized by ipyparallel', () => {
     expect((value as NdArray<Int16Array>).data.buffer).toBe(frame.buffer);
   });
 
-  it('opens the arguments of a partial', () => {
+  it('have the uncanned arguments of a partial', () => {
     const { value } = unpackResult(framesOf('partial with bytes'));
     const [f, ...args] = (value as OpaqueValue).args;
     expect((f as OpaqueValue).name).toBe('__main__.inner_function');
     expect(args).toStrictEqual([ascii('0123456789'), 1]);
   });
 
-  it('names the function of a dependent one', () => {
+  it('name the function of a dependent function', () => {
     const { value } = unpackResult(framesOf('dependent function'));
     const { f } = (value as OpaqueValue).state as { f: OpaqueValue };
     expect(f.kind).toBe('function');
     expect(f.name).toBe('__main__.inner_function');
   });
 
-  it('keeps to the limits for all pickles of a message together', () => {
+  it('share one budget among all pickles of a message', () => {
     const frames = framesOf('array of objects');
     expect(() => unpackResult(frames, { limits: { maxOpcodes: 60 } })).toThrow(/maxOpcodes/);
     expect(unpackResult(frames).rest).toHaveLength(0);
@@ -90,7 +90,7 @@ describe('requests packed by ipyparallel', () => {
     expect(Object.getPrototypeOf(message.kwargs)).toBe(Object.prototype);
   });
 
-  it('refuses frames too many, too few, and a false table of contents', () => {
+  it('are refused with too many or too few frames, or an invalid info dict', () => {
     const frames = (fixtures.applies[0]?.frames ?? []).map(fromHex);
     for (let count = 0; count < frames.length; count += 1) {
       expect(() => unpackApplyMessage(frames.slice(0, count))).toThrow(UnpickleError);
@@ -115,13 +115,13 @@ describe('captured messages', () => {
 
   function buffersOf(name: string): Uint8Array[] {
     const sample = samples.find((candidate) => candidate.name === name);
-    if (sample === undefined) throw new Error(`no sample is named ${name}`);
+    if (sample === undefined) throw new Error(`sample ${name} does not exist`);
     const frames = sample.frames_hex.map((hex) => Buffer.from(hex, 'hex'));
     const delimiter = frames.findIndex((frame) => frame.toString() === '<IDS|MSG>');
     return frames.slice(delimiter + 1 + SIGNED_FRAMES);
   }
 
-  it('pow(2, 10) is 1024', () => {
+  it('decode pow(2, 10) and its result', () => {
     expect(unpackResult(buffersOf('apply_reply (mux)'))).toStrictEqual({ value: 1024, rest: [] });
     const request = unpackApplyMessage(buffersOf('apply_request (mux) pow(2, 10)'));
     expect((request.f as OpaqueValue).name).toBe('builtins.pow');
@@ -129,7 +129,7 @@ describe('captured messages', () => {
     expect(request.kwargs).toStrictEqual({});
   });
 
-  it('a large argument came in a frame of its own', () => {
+  it('decode a large argument from a separate frame', () => {
     const { args } = unpackApplyMessage(buffersOf('apply_request with a 2000-byte argument'));
     expect(args).toHaveLength(1);
     expect(args[0]).toBeInstanceOf(Uint8Array);
@@ -137,11 +137,11 @@ describe('captured messages', () => {
     expect(unpackResult(buffersOf('apply_reply (2000-byte argument)')).value).toBe(2000);
   });
 
-  it('None is null', () => {
+  it('decode None to null', () => {
     expect(unpackResult(buffersOf('apply_reply (sleep -> None)'))).toStrictEqual({ value: null, rest: [] });
   });
 
-  it('decodes every apply message there is', () => {
+  it('decode for every apply message', () => {
     const found = samples.filter(({ header }) => header?.msg_type.startsWith('apply_') === true);
     expect(found.length).toBeGreaterThan(10);
     for (const { name, header } of found) {

@@ -37,7 +37,7 @@ const expected: Readonly<Record<string, StructuredArray | 'opaque'>> = {
 };
 
 describe('arrays of records', () => {
-  it.each(fixtures)('are read by their fields: $name of $by', ({ name, pickles }) => {
+  it.each(fixtures)('decode to one array per field: $name by $by', ({ name, pickles }) => {
     expect(expected).toHaveProperty(name);
     for (const hex of pickles) {
       const value = readPickle(fromHex(hex));
@@ -48,7 +48,7 @@ describe('arrays of records', () => {
     }
   });
 
-  it.each([2, 3, 4, 5] as const)('come back as they were written, in protocol %i', (protocol) => {
+  it.each([2, 3, 4, 5] as const)('are unchanged after a round trip in protocol %i', (protocol) => {
     for (const array of Object.values(expected)) {
       if (array !== 'opaque') expect(readPickle(writePickle(array, { protocol }))).toStrictEqual(array);
     }
@@ -56,7 +56,7 @@ describe('arrays of records', () => {
     expect(readPickle(writePickle(none, { protocol }))).toStrictEqual(none);
   });
 
-  it('have rows', () => {
+  it('return rows and fields', () => {
     const { nested, one } = expected;
     if (!(nested instanceof StructuredArray && one instanceof StructuredArray)) throw new Error('opaque');
     expect(nested.size).toBe(2);
@@ -78,7 +78,7 @@ describe('arrays of records', () => {
     expect(() => nested.field('q')).toThrow(UsageError);
   });
 
-  it('have the axes of the whole in every field', () => {
+  it('require every field to begin with the shape of the records', () => {
     const three = new NdArray(Float64Array.of(1, 2, 3));
     const two = new NdArray(Float64Array.of(1, 2));
     expect(() => new StructuredArray({ a: three, b: two })).toThrow(

@@ -6,10 +6,10 @@ const { tables } = readPickleFixtures();
 
 const times = (dtype: string, ...values: bigint[]): NdArray =>
   new NdArray(BigInt64Array.from(values), { dtype });
-/** Seconds of the first two days of 2026. */
+/** The first two days of 2026, in seconds. */
 const [first, second] = [1_767_225_600n, 1_767_312_000n];
 
-/** pandas 3 counts microseconds where pandas 2 counts nanoseconds. */
+/** pandas 3 stores microseconds, pandas 2 nanoseconds. */
 function expected(name: string, by: string): unknown {
   const [unit, scale] = by.startsWith('pandas 3') ? ['us', 10n ** 6n] : ['ns', 10n ** 9n];
   const rows = new Index(['r1', 'r2']);
@@ -62,7 +62,7 @@ function expected(name: string, by: string): unknown {
     case 'index':
       return new Index(times(`datetime64[${unit}]`, first * scale), 'day');
     default:
-      throw new Error(`no table is named ${name}`);
+      throw new Error(`table ${name} does not exist`);
   }
 }
 
@@ -76,7 +76,7 @@ describe('tables pickled by pandas, protocols 0 to 5', () => {
     expect(new Set(tables.map(({ by }) => by)).size).toBe(2);
   });
 
-  it('are read by rows', () => {
+  it('return rows', () => {
     const frame = new DataFrame(['a', 'b'], [Int8Array.of(1, 2), ['x', 'y']]);
     expect(frame.rows()).toStrictEqual([
       new Map<unknown, unknown>([

@@ -24,8 +24,8 @@ import { describe, expect, it } from 'vitest';
 
 const PROTOCOLS = [2, 3, 4, 5] as const;
 
-describe('what refers to what', () => {
-  it.each(PROTOCOLS)('is kept in protocol %i', (protocol) => {
+describe('shared and cyclic references', () => {
+  it.each(PROTOCOLS)('are preserved in protocol %i', (protocol) => {
     const shared = [1];
     const value: Record<string, unknown> = { a: shared, b: new Map([[1, shared]]), set: new Set([1]) };
     value.self = value;
@@ -36,17 +36,20 @@ describe('what refers to what', () => {
     expect((back.tuple as unknown[])[0]).toBe(back);
   });
 
-  it.each(PROTOCOLS)('is kept where a tuple is in a list that is in it, in protocol %i', (protocol) => {
-    const list: unknown[] = [];
-    const pair = tuple(list, 1, 2, 3);
-    list.push(pair);
-    const back = readPickle(writePickle(pair, { protocol })) as unknown[][];
-    expect(back[0]?.[0]).toBe(back);
-  });
+  it.each(PROTOCOLS)(
+    'are preserved when a tuple contains a list that contains the tuple, in protocol %i',
+    (protocol) => {
+      const list: unknown[] = [];
+      const pair = tuple(list, 1, 2, 3);
+      list.push(pair);
+      const back = readPickle(writePickle(pair, { protocol })) as unknown[][];
+      expect(back[0]?.[0]).toBe(back);
+    },
+  );
 });
 
 describe('numbers', () => {
-  it('are floats where they are said to be', () => {
+  it('are floats if sent with float()', () => {
     const hex = (value: unknown): string => writePickle(value).toString('hex');
     expect(hex(2)).toBe('80044b022e');
     expect(hex(float(2))).toBe('8004474000000000000000942e');
@@ -57,7 +60,7 @@ describe('numbers', () => {
   });
 });
 
-describe('datetimes of Python', () => {
+describe('datetimes received from Python', () => {
   const ascii = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
   const zone = (days: string, seconds: string): string =>
     `cdatetime\ntimezone\n(cdatetime\ntimedelta\n(${days}${seconds}K\x00tRtR`;
@@ -78,7 +81,7 @@ describe('datetimes of Python', () => {
       '2026-07-01T12:00:00.000007+02:00',
       '2026-07-01T10:00:00.000Z',
     ],
-  ])('remember their text, and go back as they came: %s', (_what, tzinfo, text, iso) => {
+  ])('keep their exact text and are sent back unchanged: %s', (_what, tzinfo, text, iso) => {
     const date = readPickle(ascii(`cdatetime\ndatetime\n(${noon}${tzinfo}tR.`)) as Date;
     expect(date).toStrictEqual(new Date(iso));
     expect(Object.keys(date)).toStrictEqual([]);
@@ -93,12 +96,12 @@ describe('datetimes of Python', () => {
     );
   });
 
-  it('of JavaScript have no text until they have been there', () => {
+  it('a Date made in JavaScript has no exact text', () => {
     expect(exactTime(new Date())).toBeNull();
   });
 });
 
-describe('what cannot be sent', () => {
+describe('values that cannot be sent', () => {
   it.each<[string, unknown, RegExp]>([
     [
       'undefined',
@@ -111,34 +114,30 @@ describe('what cannot be sent', () => {
     ['an instance', [new URL('http://a')], /an instance of URL/],
     ['an object as a key', new Map([[{}, 1]]), /a dict cannot be a key/],
     ['an invalid date', [new Date(Number.NaN)], /invalid/],
-    ['a date past Python', [new Date(8.64e15)], /1 to 9999/],
-    ['a tuple in itself', endless(), /nested deeper|contains itself/],
-    [
-      'what was only described',
-      [new OpaqueValue('instance', 'os', 'stat_result')],
-      /only a description .* ref/,
-    ],
-    ['columns of one name', new DataFrame(['a', 'a'], [[1], [2]]), /labels must be unique/],
+    ['a date after the year 9999', [new Date(8.64e15)], /1 to 9999/],
+    ['a value nested too deeply', deeplyNested(), /nested deeper|contains itself/],
+    ['an opaque instance', [new OpaqueValue('instance', 'os', 'stat_result')], /only a description .* ref/],
+    ['two columns with one label', new DataFrame(['a', 'a'], [[1], [2]]), /labels must be unique/],
   ])('%s', (_what, value, message) => {
     expect(() => writePickle(value)).toThrow(UsageError);
     expect(() => writePickle(value)).toThrow(message);
   });
 
-  function endless(): unknown {
+  function deeplyNested(): unknown {
     const value: unknown[] = [];
     let outer: unknown = value;
     for (let i = 0; i < 1000; i += 1) outer = [outer];
     return outer;
   }
 
-  it('is named by the argument', () => {
+  it('the error names the argument', () => {
     expect(() => packApplyMessage(py('f'), [1, [undefined]])).toThrow(/^argument 1\[0\]/);
     expect(() => packApplyMessage(py('f'), [], { key: () => 1 })).toThrow(/^keyword argument key/);
     expect(() => packApplyMessage((() => 1) as never)).toThrow(UsageError);
     expect(() => writePickle(1, { protocol: 1 as never })).toThrow(/protocol/);
   });
 
-  it('is refused when it is made', () => {
+  it('invalid values are refused by their constructors', () => {
     expect(() => new Decimal('one')).toThrow(UsageError);
     expect(() => new Uuid('1-2')).toThrow(UsageError);
     expect(() => new PlainDate(2025, 2, 29)).toThrow(UsageError);
@@ -154,7 +153,7 @@ describe('what cannot be sent', () => {
 describe('large data', () => {
   const big = Float64Array.from({ length: 10_000 }, (_, i) => i);
 
-  it('travels beside the pickle without a copy, however deep, and once', () => {
+  it('is sent in separate frames at any depth, uncopied and once', () => {
     const bytes = Buffer.alloc(20_000, 7);
     const frames = packObject({ a: [{ b: big }], c: big, d: bytes });
     expect(frames.map(({ byteLength }) => byteLength).slice(-2)).toStrictEqual([80_000, 20_000]);
@@ -167,11 +166,11 @@ describe('large data', () => {
     expect(value.d).toStrictEqual(new Uint8Array(bytes));
   });
 
-  it('is in the pickle where it is small', () => {
+  it('is inside the pickle if it is small', () => {
     expect(packObject([new Uint8Array(100), new Float32Array(10)])).toHaveLength(1);
   });
 
-  it('is part of a view', () => {
+  it('can be a part of a typed array', () => {
     const [, , frame] = packObject([big.subarray(10, 5000)]);
     expect(frame?.byteOffset).toBe(big.byteOffset + 80);
     expect(frame?.byteLength).toBe(4990 * 8);
@@ -179,7 +178,7 @@ describe('large data', () => {
 });
 
 describe('Python text', () => {
-  it('keeps its backslashes, and loses the indentation it shares', () => {
+  it('keeps backslashes and loses common indentation', () => {
     expect(py`lambda s: s.split('\n')`.source).toBe(String.raw`lambda s: s.split('\n')`);
     expect(
       py`
@@ -189,21 +188,21 @@ describe('Python text', () => {
     ).toBe('def f(x):\n    return x');
   });
 
-  it('is evaluated as it is where it is an expression', () => {
+  it('is evaluated unchanged if it is an expression', () => {
     expect(py`lambda x: x**2`.expression).toBe('lambda x: x**2');
     expect(py('square').expression).toBe('square');
     expect(py('math.sqrt').expression).toContain('import_module');
     expect(ref(' data["x"] ').expression).toBe('data["x"]');
   });
 
-  it('is refused when it is none', () => {
+  it('is refused if it is empty, not a string, interpolated or has NUL characters', () => {
     expect(() => py('  \n ')).toThrow(UsageError);
     expect(() => py(1 as never)).toThrow(UsageError);
     expect(() => (py as (...args: unknown[]) => unknown)(['a', 'b'], 1)).toThrow(/interpolated/);
     expect(() => ref('a\0b')).toThrow(UsageError);
   });
 
-  it('is told as a reference in the record of a task', () => {
+  it('decodes to a reference in the record of a task', () => {
     const { f, args, kwargs } = unpackApplyMessage(
       packApplyMessage(py`lambda x: x`, [ref('a'), [ref('b')]], { '10': 1, '2': 'z' }),
     );
@@ -215,7 +214,7 @@ describe('Python text', () => {
 });
 
 describe('an NdArray', () => {
-  it('knows its elements in either order', () => {
+  it('returns its elements in C and Fortran order', () => {
     const data = Int32Array.of(0, 1, 2, 3, 4, 5);
     const c = new NdArray(data, { shape: [2, 3] });
     const f = new NdArray(data, { shape: [2, 3], fortranOrder: true });
@@ -244,7 +243,7 @@ describe('an NdArray', () => {
 });
 
 describe('durations', () => {
-  it('are counted as Python counts them', () => {
+  it('are normalized as in Python', () => {
     expect(TimeDelta.fromMs(-1)).toStrictEqual(new TimeDelta(-1, 86_399, 999_000));
     expect(TimeDelta.fromMs(90_061_001.5)).toStrictEqual(new TimeDelta(1, 3661, 1500));
     expect(new TimeDelta(0, -1, 2_500_000).ms).toBe(1500);

@@ -4,11 +4,11 @@ import { expectTyped, fromHex, readPickleFixtures } from '../../support/generato
 
 const fixtures = readPickleFixtures();
 
-/** Every pickle of one value, decoded. */
+/** Decodes every pickle of one value. */
 function decodeAll(name: string): unknown[] {
   const found = fixtures.values.filter((value) => value.name === name);
   const decoded = found.flatMap(({ pickles }) => pickles.map(({ hex }) => readPickle(fromHex(hex))));
-  if (decoded.length === 0) throw new Error(`no fixture is named ${name}`);
+  if (decoded.length === 0) throw new Error(`fixture ${name} does not exist`);
   return decoded;
 }
 
@@ -33,21 +33,21 @@ describe('pickles by Python 3.8 to 3.13, protocols 0 to 5', () => {
 });
 
 describe('references', () => {
-  it('keeps a list that contains itself', () => {
+  it('preserves a list that contains itself', () => {
     for (const loop of decodeAll('list in itself') as unknown[][]) {
       expect(loop).toHaveLength(1);
       expect(loop[0]).toBe(loop);
     }
   });
 
-  it('keeps a dict that contains itself, also through a tuple', () => {
+  it('preserves a dict that contains itself, directly and through a tuple', () => {
     for (const knot of decodeAll('dict in itself') as { self: unknown; tuple: unknown[] }[]) {
       expect(knot.self).toBe(knot);
       expect(knot.tuple[0]).toBe(knot);
     }
   });
 
-  it('gives one object for what is shared', () => {
+  it('decodes a shared value to one object', () => {
     for (const [first, second, third] of decodeAll('shared list') as [
       unknown,
       unknown,
@@ -59,7 +59,7 @@ describe('references', () => {
     }
   });
 
-  it('keeps an instance that refers to itself', () => {
+  it('preserves an instance that refers to itself', () => {
     for (const point of decodeAll('instance in itself') as OpaqueValue[]) {
       expect(point.name).toBe('__main__.Point');
       expect((point.state as { y: unknown }).y).toBe(point);
@@ -69,7 +69,7 @@ describe('references', () => {
 });
 
 describe('dicts', () => {
-  it('makes __proto__ a property like any other', () => {
+  it('decodes the key __proto__ to an own property', () => {
     for (const dict of decodeAll('dict of odd names') as Record<string, unknown>[]) {
       expect(Object.getPrototypeOf(dict)).toBe(Object.prototype);
       expect(Object.getOwnPropertyDescriptor(dict, '__proto__')).toStrictEqual({
@@ -83,20 +83,20 @@ describe('dicts', () => {
     }
   });
 
-  it('lets the last of two equal keys count', () => {
+  it('uses the last of two equal keys', () => {
     expect(readPickle(ascii("(dS'a'\nI1\nsS'a'\nI2\ns."))).toStrictEqual({ a: 2 });
     expect(readPickle(ascii('(dI1\nI1\nsI1\nI2\ns.'))).toStrictEqual(new Map([[1, 2]]));
   });
 });
 
 describe('bytes', () => {
-  it('copies what is in the pickle and shares what came apart', () => {
+  it('copies in-band bytes and shares out-of-band buffers', () => {
     const { hex, in_band_hex, buffers } = fixtures.out_of_band;
-    const apart = buffers.map(fromHex);
+    const outOfBand = buffers.map(fromHex);
     const expected = ['read only', 'writable'].map(ascii);
-    const [first] = readPickle(fromHex(hex), { buffers: apart }) as Uint8Array[];
-    expect(readPickle(fromHex(hex), { buffers: apart })).toStrictEqual(expected);
-    expect(first?.buffer).toBe(apart[0]?.buffer);
+    const [first] = readPickle(fromHex(hex), { buffers: outOfBand }) as Uint8Array[];
+    expect(readPickle(fromHex(hex), { buffers: outOfBand })).toStrictEqual(expected);
+    expect(first?.buffer).toBe(outOfBand[0]?.buffer);
 
     const pickle = fromHex(in_band_hex);
     const copied = readPickle(pickle) as Uint8Array[];
@@ -104,7 +104,7 @@ describe('bytes', () => {
     expect(copied).toStrictEqual(expected);
   });
 
-  it('refuses a pickle whose out-of-band buffers were not given', () => {
+  it('refuses a pickle whose out-of-band buffers are missing', () => {
     const { hex, buffers } = fixtures.out_of_band;
     const first = buffers.slice(0, 1).map(fromHex);
     expect(() => readPickle(fromHex(hex), { buffers: first })).toThrow(/out-of-band buffer 1 is missing/);
@@ -112,7 +112,7 @@ describe('bytes', () => {
 });
 
 describe('opaque values', () => {
-  it('names a class by reference and says what would have made an instance', () => {
+  it('name a class by reference and record the call that makes an instance', () => {
     const [error] = decodeAll('exception') as OpaqueValue[];
     expect(error?.kind).toBe('instance');
     expect(error?.callee).toBeInstanceOf(OpaqueValue);
@@ -123,13 +123,13 @@ describe('opaque values', () => {
     expect(String(reference)).toBe('<Python posixpath.join>');
   });
 
-  it('is read-only', () => {
+  it('are frozen', () => {
     for (const opaque of [...decodeAll('exception'), ...decodeAll('class')] as OpaqueValue[]) {
       expect(Object.isFrozen(opaque)).toBe(true);
     }
   });
 
-  it('keeps a datetime whose zone has rules of its own, with the zone', () => {
+  it('hold a datetime whose zone is read from a file, together with the zone', () => {
     for (const opaque of decodeAll('datetime in a zone file') as OpaqueValue[]) {
       expect(opaque.args[0]).toBeInstanceOf(Uint8Array);
       expect((opaque.args[1] as OpaqueValue).name).toMatch(/^dateutil\.tz\./);
@@ -164,7 +164,7 @@ describe('pickles by Python 2', () => {
       2,
       '80025d71002858070000006772c3bcc39f6571015505706c61696e7102550d6974277320227122205c200a0971035502ff0071048a01058a0900000000000000004088635f5f6275696c74696e5f5f0a7365740a71055d71064b016185710752710863636f6c6c656374696f6e730a4f726465726564446963740a71095d710a285d710b28550162710c4b01655d710d28550161710e4b02656585710f527110636461746574696d650a6461746574696d650a7111550a07e401020304050a5bf5711285711352711463657863657074696f6e730a56616c75654572726f720a711555036261647116857117527118635f5f6275696c74696e5f5f0a6279746561727261790a711958040000006162c3bf711a55076c6174696e2d31711b86711c52711d652e',
     ],
-  ])('reads its own texts, bytes and class names in protocol %i', (_protocol, hex) => {
+  ])('decode text, bytes and class names in protocol %i', (_protocol, hex) => {
     const value = readPickle(fromHex(hex)) as unknown[];
     expect(value.slice(0, expected.length)).toStrictEqual(expected);
     const [error, bytes] = value.slice(expected.length);
@@ -177,40 +177,40 @@ describe('pickles by Python 2', () => {
     '28695f5f6d61696e5f5f0a4f6c640a70300a286470310a532778270a70320a49310a73622e',
     '28635f5f6d61696e5f5f0a4f6c640a71006f71017d710255017871034b0173622e',
     '800228635f5f6d61696e5f5f0a4f6c640a71006f71017d710255017871034b0173622e',
-  ])('reads an instance of an old-style class (%#)', (hex) => {
+  ])('decode an instance of an old-style class (%#)', (hex) => {
     const old = readPickle(fromHex(hex)) as OpaqueValue;
     expect(old.name).toBe('__main__.Old');
     expect(old.state).toStrictEqual({ x: 1 });
   });
 });
 
-describe('what is refused', () => {
+describe('malformed and unsupported pickles are refused', () => {
   it.each([
     ['a persistent id', 'Pid\n.', /persistent ids are not supported/],
     ['a binary persistent id', 'K\x01Q.', /persistent ids are not supported/],
     ['an extension code', '\x80\x02\x82\x01.', /extension codes are not supported/],
-    ['a protocol to come', '\x80\x06N.', /protocol 6 is not supported/],
+    ['an unsupported protocol', '\x80\x06N.', /protocol 6 is not supported/],
     ['an unknown opcode', '\xff.', /unknown opcode 0xff/],
     ['an empty stack', '.', /the stack is empty/],
-    ['a reach below a mark', '](K\x01a.', /the stack is empty/],
+    ['popping below a mark', '](K\x01a.', /the stack is empty/],
     ['a result below a mark', '](.', /the stack is empty/],
     ['elements for a number', 'K\x01K\x01a.', /elements can be added only to a list/],
-    ['a mark that is not there', 't.', /no mark/],
-    ['a memo entry that is not there', 'h\x05.', /the memo has no entry 5/],
+    ['a missing mark', 't.', /no mark/],
+    ['a missing memo entry', 'h\x05.', /the memo has no entry 5/],
     ['a call of a number', 'K\x01)R.', /only a class or function can be called/],
     ['a state for a class', 'cos\nsystem\n}b.', /a state can be set only on an instance/],
     ['a key without a value', '}(K\x01u.', /a dict key has no value/],
     ['text that is not UTF-8', '\x8c\x01\xff.', /not valid UTF-8/],
-    ['a number that is none', 'I1x\n.', /not an integer/],
-    ['a float that is none', 'F0x10\n.', /not a float/],
+    ['an invalid integer', 'I1x\n.', /not an integer/],
+    ['an invalid float', 'F0x10\n.', /not a float/],
     ['a negative length', 'T\xff\xff\xff\xff.', /a length must be >= 0, got -1/],
-    ['nothing', '', /truncated/],
+    ['an empty pickle', '', /truncated/],
   ])('%s', (_what, pickle, message) => {
     expect(() => readPickle(ascii(pickle))).toThrow(UnpickleError);
     expect(() => readPickle(ascii(pickle))).toThrow(message);
   });
 
-  it('says where, under a stable code', () => {
+  it('the error has an offset and a stable code', () => {
     let thrown: unknown;
     try {
       readPickle(ascii('(K\x01h\x09.'));
