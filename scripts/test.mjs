@@ -1,87 +1,140 @@
-// npm test: sets the clone up, makes the Python environments where there is a Python, and runs every kind of test.
-// Arguments go to vitest: `npm test -- --project unit`, `npm test -- codec`.
-import { spawnSync } from 'node:child_process';
+// Runs the tests. The first argument says which:
+//   fast     (npm test)              unit, integration, conformance and type tests, which need only Node and npm
+//   interop  (npm run test:interop)  the rest, which need Python, a MongoDB-compatible server, OpenSSH and prlimit
+//   all      (npm run test:all)      both
+// Further arguments go to vitest: `npm test -- codec`, `npm test -- --project unit`, `npm run test:interop -- paging`.
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readReport, slowestFiles } from './test-report.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const report = join(root, '.tmp', 'test-report.json');
 const isCI = !['', '0', 'false', undefined].includes(process.env.CI);
 
-function node(args, options = {}) {
-  const { status, signal, stderr, error } = spawnSync(process.execPath, args, {
-    cwd: root,
-    stdio: 'inherit',
-    encoding: 'utf8',
-    ...options,
-  });
-  if (error) throw error;
-  return { code: status ?? 1, ending: signal ?? `exit code ${status}`, stderr: stderr ?? '' };
+/** `budget` is in minutes, on two cores; a run that takes longer prints a line, and does not fail. */
+const suites = {
+  fast: {
+    command: 'npm test',
+    projects: ['unit', 'integration', 'conformance', 'types'],
+    report: join(root, '.tmp/test-report.json'),
+    budget: 5,
+  },
+  interop: {
+    command: 'npm run test:interop',
+    projects: ['interop'],
+    report: join(root, '.tmp/interop-report.json'),
+    budget: 25,
+  },
+};
+
+const EXIT_USAGE = 2;
+
+function fail(message, code = 1) {
+  console.error(`test: ${message}`);
+  process.exit(code);
 }
 
-/** Makes the environments; gives the reason in one line when that is not possible. */
-function makePythonEnvs() {
-  const { code, ending, stderr } = node(['scripts/python-envs.mjs'], {
+function formatDuration(seconds) {
+  const rounded = Math.round(seconds);
+  return rounded < 60 ? `${rounded} s` : `${Math.floor(rounded / 60)} min ${rounded % 60} s`;
+}
+
+/** Runs a script that prepares something; resolves to the reason in one line when it fails. */
+function prepare(script) {
+  const child = spawn(process.execPath, [`scripts/${script}.mjs`], {
+    cwd: root,
     stdio: ['inherit', 'inherit', 'pipe'],
   });
-  if (code === 0) return undefined;
-  const EXIT_NO_PYTHON = 3;
-  const reason = stderr.trim().replace(/^python-envs: /, '') || ending;
-  if (code === EXIT_NO_PYTHON) return reason;
-  console.error(stderr.trim());
-  return `the Python environments could not be made: ${reason.split('\n')[0]}`;
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    errors += text;
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code, signal) => {
+      if (code === 0) return resolve(undefined);
+      const EXIT_NO_PROGRAM = 3;
+      if (code !== EXIT_NO_PROGRAM) console.error(errors.trim());
+      const reason = errors.trim().split('\n')[0]?.replace(`${script}: `, '');
+      resolve(reason || `${script} ended with ${signal ?? `exit code ${code}`}`);
+    });
+  });
 }
 
-/** Builds the MongoDB server of the tests, unless one is named; gives the reason in one line when that is not possible. */
-function buildMongoServer() {
-  if (process.env.MONGODB_URI) return undefined;
-  const { code, ending, stderr } = node(['scripts/ferretdb.mjs'], { stdio: ['inherit', 'inherit', 'pipe'] });
-  if (code === 0) return undefined;
-  return stderr.trim().replace(/^ferretdb: /, '') || ending;
+/** Prepares the Python environments and the MongoDB-compatible server; without CI, their absence is only reported. */
+async function prepareInterop() {
+  const [noPython, noMongo] = await Promise.all([
+    prepare('python-envs'),
+    process.env.MONGODB_URI ? undefined : prepare('ferretdb'),
+  ]);
+  const missing = [
+    noPython && `test: the tests against Python ipyparallel are skipped: ${noPython}`,
+    noMongo && `test: the tests of MongoDB are skipped: ${noMongo}; MONGODB_URI can name a server`,
+  ].filter(Boolean);
+  if (missing.length > 0 && isCI) fail(`CI is set, so no test may be skipped:\n${missing.join('\n')}`);
+  return missing;
 }
 
-const given = process.argv.slice(2);
-const choosesProjects = given.some((argument) => argument.startsWith('--project'));
-const projects = choosesProjects ? [] : ['unit', 'integration', 'conformance', 'types'];
-const mayNeedPython = !choosesProjects || given.some((argument) => argument.endsWith('interop'));
-
-const mayNeedMongo =
-  !choosesProjects || given.some((argument) => /(integration|conformance|interop)$/.test(argument));
-
-const setup = node(['scripts/setup.mjs']);
-if (setup.code !== 0) process.exit(setup.code);
-
-const noMongo = mayNeedMongo ? buildMongoServer() : undefined;
-if (noMongo !== undefined && isCI) {
-  console.error(`test: the tests of MongoDB need a server, and CI is set: ${noMongo}`);
-  process.exit(1);
-}
-if (noMongo !== undefined)
-  console.log(
-    `test: skipping the tests of MongoDB: ${noMongo.split('\n')[0]}; MONGODB_URI can name a server`,
+function runVitest({ projects, report }, args) {
+  mkdirSync(dirname(report), { recursive: true });
+  rmSync(report, { force: true });
+  const chosen = args.some((argument) => argument.startsWith('--project')) ? [] : projects;
+  const { status, error } = spawnSync(
+    process.execPath,
+    [
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      ...chosen.flatMap((name) => ['--project', name]),
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+      ...args,
+    ],
+    { cwd: root, stdio: 'inherit' },
   );
-
-const missing = mayNeedPython ? makePythonEnvs() : undefined;
-if (missing !== undefined && isCI) {
-  console.error(`test: the interop tests need Python, and CI is set: ${missing}`);
-  process.exit(1);
+  if (error) throw error;
+  return status ?? 1;
 }
-const skipLine = `test: skipping the interop tests against the Python ipyparallel: ${missing}`;
-if (missing !== undefined) console.log(skipLine);
-else if (!choosesProjects) projects.push('interop');
 
-mkdirSync(dirname(report), { recursive: true });
-rmSync(report, { force: true });
-const { code } = node([
-  'node_modules/vitest/vitest.mjs',
-  'run',
-  ...projects.flatMap((name) => ['--project', name]),
-  '--reporter=default',
-  '--reporter=json',
-  `--outputFile.json=${report}`,
-  ...given,
-]);
-// Once more where it is seen: the first one has scrolled away.
-if (missing !== undefined) console.log(skipLine);
-process.exit(code);
+/** Runs one of the two suites, and prints its slowest files and whether it kept within its budget. */
+async function run(name, args) {
+  const suite = suites[name];
+  const missing = name === 'interop' ? await prepareInterop() : [];
+  for (const line of missing) console.log(line);
+  const began = performance.now();
+  const code = runVitest(suite, args);
+  const seconds = (performance.now() - began) / 1000;
+  if (args.length === 0) {
+    console.log('test: the slowest files:');
+    for (const { file, seconds: taken } of slowestFiles(readReport(suite.report), root))
+      console.log(`  ${taken.toFixed(1).padStart(6)} s  ${file}`);
+    const verdict = seconds <= suite.budget * 60 ? 'within' : 'OVER';
+    console.log(
+      `test: ${suite.command} ran for ${formatDuration(seconds)}, ${verdict} its budget of ${suite.budget} min`,
+    );
+  }
+  // Again at the end, because the first ones have scrolled away.
+  for (const line of missing) console.log(line);
+  return code;
+}
+
+const [which, ...args] = process.argv.slice(2);
+if (which !== 'all' && !(which in suites))
+  fail(`the first argument must be fast, interop or all, got ${which}`, EXIT_USAGE);
+if (which === 'fast' && args.some((argument) => /^(--project=)?interop$/.test(argument)))
+  fail('npm test does not run the interop tests; use npm run test:interop', EXIT_USAGE);
+
+const setup = spawnSync(process.execPath, ['scripts/setup.mjs'], { cwd: root, stdio: 'inherit' });
+if (setup.status !== 0) process.exit(setup.status ?? 1);
+
+let exitCode = 0;
+for (const name of which === 'all' ? ['fast', 'interop'] : [which]) {
+  const code = await run(name, args);
+  if (exitCode === 0) exitCode = code;
+}
+if (which === 'fast' && !isCI)
+  console.log(
+    'test: not run: the interop tests (Python ipyparallel, MongoDB, OpenSSH); npm run test:interop runs them',
+  );
+process.exit(exitCode);

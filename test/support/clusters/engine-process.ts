@@ -101,7 +101,7 @@ export class EngineProcess {
 }
 
 /** Process ids of the children of a process; on Linux only. */
-export function childrenOf(pid: number): number[] {
+function childrenOf(pid: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((name) => {

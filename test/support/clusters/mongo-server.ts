@@ -14,7 +14,7 @@ const program = join(root, '.tools/ferretdb', process.platform === 'win32' ? 'fe
 const configured = process.env['MONGODB_URI'] || undefined;
 
 /** The reason in one line why no server can be had. */
-export function missingMongo(): string | undefined {
+function missingMongo(): string | undefined {
   if (configured !== undefined || existsSync(program)) return undefined;
   return 'no MongoDB server: build one with node scripts/ferretdb.mjs (needs Go), or name one in MONGODB_URI';
 }

@@ -23,7 +23,7 @@ import { waitFor } from '../wait-for.js';
 import { type GuardedProcess, ProcessGuard } from './guard.js';
 import { acceptConnections, PortBlock } from './ports.js';
 
-export { type PythonEnv, pythonEnv, runPython, type StockVersion, stockVersions } from '../python/python.js';
+export { type StockVersion, stockVersions } from '../python/python.js';
 
 export type StockDatabase = 'dictdb' | 'sqlitedb' | 'mongodb' | 'nodb';
 

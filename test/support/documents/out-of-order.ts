@@ -53,7 +53,7 @@ function hole(thenable: boolean): object {
 }
 
 /** Answers whatever it is asked, called, awaited or iterated, never with an error and never with what is right. */
-export function answersNothing(): object {
+function answersNothing(): object {
   return hole(true);
 }
 

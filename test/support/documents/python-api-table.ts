@@ -117,6 +117,6 @@ function camelCase(name: string): string {
   return name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
-export function readApiPage(): string {
+function readApiPage(): string {
   return readFileSync(new URL('../../../docs/python-api.md', import.meta.url), 'utf8');
 }

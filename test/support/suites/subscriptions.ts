@@ -11,7 +11,7 @@ import { waitFor } from '../wait-for.js';
 type Database = NonNullable<ControllerOptions['db']>;
 
 /** What the database has, as a subscriber of the same keys would have it. */
-export async function stored(client: RawClient, query: Dict): Promise<Map<string, Dict>> {
+async function stored(client: RawClient, query: Dict): Promise<Map<string, Dict>> {
   const request = { query, keys: null };
   const reply = await client.submit('registration', 'db_request', request).reply(60_000);
   const records = reply.content['records'] as Dict[];

@@ -11,7 +11,7 @@ export type Settled<E> = { readonly msgId: string; readonly engineId: number | n
 type TimedOut = (waitedMs: number) => Error;
 
 /** What became of the elements of one task. */
-export function settledOf(
+function settledOf(
   task: Task,
   outcome: Outcome,
   reassembly: Reassembly | undefined,

@@ -272,7 +272,7 @@ const SLICE_MS = 8;
  * Does something for each number below `count`, in order: at once for as long as a slice, the rest between other events.
  * Gives a promise of its end when it has not ended by then.
  */
-export function inSlices(count: number, each: (index: number) => void): Promise<void> | undefined {
+function inSlices(count: number, each: (index: number) => void): Promise<void> | undefined {
   let next = 0;
   const slice = (): boolean => {
     const end = performance.now() + SLICE_MS;

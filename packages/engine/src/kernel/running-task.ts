@@ -23,13 +23,13 @@ const BATCH = 1_000;
 const MAX_RATE = 100_000;
 
 /** The abort reason of an aborted task's signal, and the failure of a task that rethrows it. */
-export class TaskAborted extends Error {
+class TaskAborted extends Error {
   override readonly name = 'TaskAborted';
   readonly code = 'TASK_ABORTED';
 }
 
 /** The abort reason of an interrupted task's signal. */
-export class KeyboardInterrupt extends Error {
+class KeyboardInterrupt extends Error {
   override readonly name = 'KeyboardInterrupt';
 }
 

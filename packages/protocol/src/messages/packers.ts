@@ -14,7 +14,7 @@ export interface Packer {
 }
 
 /** The maximum nesting of a frame. Real messages stay far below; the limit protects recursive code. */
-export const MAX_DEPTH = 200;
+const MAX_DEPTH = 200;
 
 const OPEN_BRACE = 0x7b;
 const OPEN_BRACKET = 0x5b;

@@ -30,7 +30,7 @@ export function chargeHashCollisions(keys: readonly unknown[], budget: Budget): 
 }
 
 /** The lowest 30 bits of V8's hash; undefined for keys that V8 hashes with a secret. */
-export function hashOf(key: unknown): number | undefined {
+function hashOf(key: unknown): number | undefined {
   if (typeof key === 'bigint') return hashOf64(BigInt.asUintN(64, key < 0n ? -key : key));
   if (typeof key !== 'number') return undefined;
   if ((key | 0) === key) return hashOf32(key);

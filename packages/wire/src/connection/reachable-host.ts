@@ -55,7 +55,7 @@ export async function isOnThisMachine(
  * Mirrors `disambiguate_ip_address` of ipyparallel.
  * @throws {TransportError} when the name cannot be resolved
  */
-export async function reachableHost(
+async function reachableHost(
   listening: ListeningHost,
   path: string,
   machine: Machine,

@@ -4,7 +4,7 @@ import type { Dict } from '@ipyparallel-js/protocol';
 import type { Random } from '../operator-queries.js';
 
 /** Texts that errors in case, order, patterns, quoting or types would confuse. */
-export const TEXTS = [
+const TEXTS = [
   'a',
   'A',
   'ab',

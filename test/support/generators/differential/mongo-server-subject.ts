@@ -112,7 +112,7 @@ const NAMES: { readonly [name: string]: string } = {
 const OPERATORS: { readonly [name: string]: string } = { $ge: '$gt', $le: '$lt', $glob: '$regex' };
 
 /** Translates a query: replaces older names of keys and operators, and converts globs to regular expressions. */
-export function toMongoQuery(query: Dict): Dict {
+function toMongoQuery(query: Dict): Dict {
   const translated = new Map<string, unknown>();
   const duplicates: Dict[] = [];
   for (const [name, condition] of Object.entries(query)) {

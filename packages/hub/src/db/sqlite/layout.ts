@@ -99,6 +99,6 @@ export class Layout {
 }
 
 /** Returns the name of the side table of a table. */
-export function sideTableName(table: string): string {
+function sideTableName(table: string): string {
   return `ippjs-${table}`;
 }

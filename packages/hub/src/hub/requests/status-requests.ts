@@ -5,7 +5,7 @@ import type { RequestHandler } from './reply.js';
 import { targetsOf } from './request-arguments.js';
 
 /** The identity of this hub and its features beyond those of Python hubs. The JavaScript client plans its requests by it. */
-export const HUB_INFO: HubInfo = {
+const HUB_INFO: HubInfo = {
   name: 'ipyparallel-js',
   version: VERSION,
   features: [

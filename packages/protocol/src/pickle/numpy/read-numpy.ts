@@ -136,7 +136,7 @@ function readShape(value: unknown): number[] | undefined {
 }
 
 /** Makes an array from the parts of its pickle or canned object; undefined for unexpected parts. */
-export function readArray(
+function readArray(
   parts: {
     readonly shape: unknown;
     readonly dtype: unknown;
