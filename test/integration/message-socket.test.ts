@@ -17,7 +17,7 @@ async function boundRouter(): Promise<{ router: Router; address: string }> {
   return { router, address: router.lastEndpoint ?? '' };
 }
 
-it('what was sent before a close has left when the close is over, and outlives the process', async () => {
+it('close() resolves when all earlier messages have been sent, even if the process exits then', async () => {
   const { router, address } = await boundRouter();
   const directory = mkdtempSync(join(tmpdir(), 'ipp-test-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
@@ -45,13 +45,13 @@ it('what was sent before a close has left when the close is over, and outlives t
   }
 });
 
-it('a close ends with the linger when nobody takes what was sent, and is the same one when repeated', async () => {
+it('close() resolves after the linger time if no peer receives, and returns the same promise when repeated', async () => {
   const dealer = new Dealer({ linger: 50, sendHighWaterMark: 0 });
   const socket = new MessageSocket('test', dealer, { onFailure: () => undefined });
   const { router, address } = await boundRouter();
   router.close();
   socket.connect(address);
-  socket.send(['never taken']);
+  socket.send(['never received']);
   await socket.flush(1_000);
   const closing = socket.close();
   expect(socket.close()).toBe(closing);

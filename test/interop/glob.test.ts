@@ -23,7 +23,7 @@ const script = `
 `;
 
 describeStock('9', '$glob and fnmatch of a real Python', () => {
-  it('agree on 20,000 random patterns and texts', async () => {
+  it('match the same of 20,000 random patterns and texts', async () => {
     const seed = process.env['SEED'] ?? '1';
     const samples = await runPython<Sample[]>('9', script, [seed]);
     const wrong = samples.filter(

@@ -40,7 +40,7 @@ const info = {
 };
 const text = JSON.stringify(info);
 
-/** Knows two names, and resolves nothing through the network. */
+/** Resolves two names, and sends no network request. */
 const machine: Machine = {
   hostname: () => 'desk',
   addresses: () => ['127.0.0.1', '::1', '192.0.2.10'],
@@ -74,7 +74,7 @@ function open(options: ConnectionOptions = {}, wait: Within = {}): Promise<Conne
   return openConnection(options, startDeadline(wait, 5_000), env, machine);
 }
 
-/** A file below the home directory. */
+/** Writes a file below the home directory. */
 function write(path: string, content = text): string {
   const file = join(home, path);
   mkdirSync(dirname(file), { recursive: true });
@@ -99,7 +99,7 @@ async function fileError(promise: Promise<unknown>): Promise<ConnectionFileError
 }
 
 describe('finding the file', () => {
-  it('takes a path, a path below ~, a file: URL, and what the file holds', async () => {
+  it('accepts a path, a path below ~, a file: URL, and the content of a file', async () => {
     const file = write('here.json');
     expect((await open({ connectionFile: file })).path).toBe(file);
     expect((await open({ connectionFile: '~/here.json' })).path).toBe(file);
@@ -122,13 +122,13 @@ describe('finding the file', () => {
     await given.close();
   });
 
-  it('has the default profile below ~/.ipython by default', async () => {
+  it('uses the default profile below ~/.ipython by default', async () => {
     const file = write('.ipython/profile_default/security/ipcontroller-client.json');
     expect((await open()).path).toBe(file);
     expect((await open({ profile: 'default', clusterId: '' })).path).toBe(file);
   });
 
-  it('knows profiles, cluster ids, profile directories, and where profiles are', async () => {
+  it('uses profile, clusterId, profileDir and ipythonDir', async () => {
     const profile = write('.ipython/profile_mpi/security/ipcontroller-client.json');
     const id = write('.ipython/profile_mpi/security/ipcontroller-two-client.json');
     const other = write('elsewhere/profile_mpi/security/ipcontroller-client.json');
@@ -143,7 +143,7 @@ describe('finding the file', () => {
     expect((await open({ profile: 'mpi' })).path).toBe(other);
   });
 
-  it('takes profile directory and cluster id from the environment, behind what is asked for', async () => {
+  it('uses the environment for profile directory and cluster id unless options are given', async () => {
     const fromEnv = write('env/security/ipcontroller-e-client.json');
     const asked = write('.ipython/profile_asked/security/ipcontroller-client.json');
     const askedId = write('.ipython/profile_asked/security/ipcontroller-e-client.json');
@@ -161,7 +161,7 @@ describe('finding the file', () => {
     expect((await open()).path).toBe(plain);
   });
 
-  it('refuses names that would lead out of the directory, and addresses', async () => {
+  it('refuses names that would leave the directory, and addresses', async () => {
     for (const options of [
       { profile: '../x' },
       { clusterId: 'a/b' },
@@ -178,14 +178,14 @@ describe('finding the file', () => {
 });
 
 describe('waiting for the file', () => {
-  it('waits until it appears, the profile directory included', async () => {
+  it('waits until it appears, and for the profile directory too', async () => {
     const opening = open({ profile: 'late' });
     const timer = setTimeout(() => write('.ipython/profile_late/security/ipcontroller-client.json'), 60);
     expect((await opening).info.registration).toBe(20_001);
     clearTimeout(timer);
   });
 
-  it('waits until it is whole', async () => {
+  it('waits until it is complete', async () => {
     const file = write('growing.json', '');
     const opening = open({ connectionFile: file });
     const timers = [
@@ -196,7 +196,7 @@ describe('waiting for the file', () => {
     for (const timer of timers) clearTimeout(timer);
   });
 
-  it('says what is missing, for how long it waited, what else there is, and what to do', async () => {
+  it('reports what is missing, the time waited, other files, and what to do', async () => {
     write('.ipython/profile_default/security/ipcontroller-b-client.json');
     write('.ipython/profile_other/security/ipcontroller-client.json');
     const byProfile = await fileError(open({}, { timeout: 50 }));
@@ -214,12 +214,12 @@ describe('waiting for the file', () => {
     expect(byPath.message).toMatch(/no\.json: no such file .*is a controller running\?/);
   });
 
-  it('looks once even when there is no time', async () => {
+  it('reads once even after the deadline', async () => {
     const file = write('there.json');
     expect((await open({ connectionFile: file }, { timeout: 0 })).path).toBe(file);
   });
 
-  it('says that it is truncated, or empty, when it stays so', async () => {
+  it('reports that it is truncated or empty if it stays so', async () => {
     const cut = await fileError(
       open({ connectionFile: write('cut.json', text.slice(0, 99)) }, { timeout: 60 }),
     );
@@ -228,7 +228,7 @@ describe('waiting for the file', () => {
     expect(empty.message).toMatch(/is empty/);
   });
 
-  it('ends with the reason of the signal, and takes its listener away', async () => {
+  it('rejects with the reason of the signal, and removes its listener', async () => {
     const controller = new AbortController();
     const reason = new Error('changed my mind');
     const opening = open(
@@ -243,7 +243,7 @@ describe('waiting for the file', () => {
   });
 });
 
-describe('a file that can never do', () => {
+describe('a file that cannot be a connection file', () => {
   const cases: readonly (readonly [string, string, RegExp])[] = [
     ['is not JSON', 'hello', /is not JSON/],
     ['is broken JSON', '{"interface": nope}', /is not JSON/],
@@ -275,7 +275,7 @@ describe('a file that can never do', () => {
     ['is too large', `${' '.repeat(1_000_001)}${text}`, /too large/],
   ];
   for (const [what, content, message] of cases) {
-    it(`says at once that it ${what}`, async () => {
+    it(`is refused at once if it ${what}`, async () => {
       const file = write('bad.json', content);
       const started = performance.now();
       const error = await fileError(open({ connectionFile: file }, { timeout: 30_000 }));
@@ -286,22 +286,22 @@ describe('a file that can never do', () => {
     });
   }
 
-  it('says that an object lacks a field', async () => {
+  it('is refused as an object without a field', async () => {
     const error = await fileError(open({ connectionFile: { ...info, iopub: undefined } }));
     expect(error.message).toMatch(/\(object\): field "iopub" is missing/);
   });
 
-  it('says at once that it is a directory or below a file', async () => {
+  it('is refused at once if it is a directory or below a file', async () => {
     expect((await fileError(open({ connectionFile: home }))).message).toMatch(/is a directory/);
     const file = write('file.json');
     expect((await fileError(open({ connectionFile: join(file, 'x.json') }))).message).toMatch(/ENOTDIR/);
   });
 
-  it('says at once that it may not be read', async () => {
+  it('is refused at once if reading is not permitted', async () => {
     const file = write('secret.json');
     chmodSync(file, 0);
     const isRoot = process.geteuid?.() === 0;
-    // Nothing is forbidden to root.
+    // Root may read every file.
     if (isRoot) chmodSync(home, 0o755);
     if (isRoot) process.seteuid?.(65_534);
     try {
@@ -344,7 +344,7 @@ describe('the address', () => {
     expect(six.ipv6).toBe(true);
   });
 
-  it('stays when it is one, ipc too', async () => {
+  it('is unchanged if the interface has a host or is ipc', async () => {
     expect(await at({ interface: 'tcp://192.0.2.7', location: 'node17' })).toBe('tcp://192.0.2.7:20001');
     expect(await at({ interface: 'tcp://node17' })).toBe('tcp://node17:20001');
     expect(await at({ interface: 'tcp://[::1]' })).toBe('tcp://[::1]:20001');
@@ -356,7 +356,7 @@ describe('the address', () => {
     expect(addresses.broadcast).toBeUndefined();
   });
 
-  it('fails clearly when the name of the machine is not known here', async () => {
+  it('is an error that names the file when the host name cannot be resolved', async () => {
     for (const change of [{ interface: 'tcp://*', location: 'nowhere' }, { interface: 'tcp://nowhere' }]) {
       const file = write('remote.json', JSON.stringify({ ...info, ...change }));
       const error = await failure(open({ connectionFile: file }));
@@ -371,7 +371,7 @@ describe('the address', () => {
     );
   });
 
-  it('is not waited for longer than the deadline', async () => {
+  it('is resolved within the deadline', async () => {
     const silent: Machine = { ...machine, lookUp: () => new Promise(() => undefined) };
     const options = { connectionFile: { ...info, interface: 'tcp://*', location: 'slow' } };
     const error = await failure(openConnection(options, startDeadline({ timeout: 50 }, 0), env, silent));
@@ -379,7 +379,7 @@ describe('the address', () => {
     expect(error.message).toMatch(/host name slow was not resolved within \d+ ms/);
   });
 
-  it("of another machine's loopback comes with a hint", async () => {
+  it("of another machine's loopback has a hint", async () => {
     const elsewhere = await open({ connectionFile: { ...info, location: 'node17' } });
     expect(elsewhere.addresses.registration).toBe('tcp://127.0.0.1:20001');
     expect(elsewhere.hint()).toMatch(/listens on 127\.0\.0\.1 of node17.*sshServer: 'user@node17'/);
@@ -396,7 +396,7 @@ describe('CURVE', () => {
     expect((await open({ connectionFile: info })).curve).toBeNull();
   });
 
-  it('takes the server key of the file, and makes a pair of its own', async () => {
+  it('uses the server key of the file, and generates a key pair', async () => {
     env.IPP_CURVE_SERVERKEY = publicKey;
     env.IPP_CURVE_PUBLICKEY = publicKey;
     const first = (await open({ connectionFile: { ...info, curve_serverkey: serverKey } })).curve;
@@ -407,14 +407,14 @@ describe('CURVE', () => {
     expect(second?.secretKey).not.toBe(first?.secretKey);
   });
 
-  it('takes keys from the environment', async () => {
+  it('uses keys from the environment', async () => {
     env.IPP_CURVE_SERVERKEY = serverKey;
     env.IPP_CURVE_PUBLICKEY = publicKey;
     env.IPP_CURVE_SECRETKEY = secretKey;
     expect((await open({ connectionFile: info })).curve).toEqual({ serverKey, publicKey, secretKey });
   });
 
-  it('names the variable that holds no key, and not its value', async () => {
+  it('names the variable with an invalid key, but not its value', async () => {
     env.IPP_CURVE_SERVERKEY = serverKey;
     env.IPP_CURVE_PUBLICKEY = publicKey;
     env.IPP_CURVE_SECRETKEY = 'hush';
@@ -461,7 +461,7 @@ describe('the ssh server', () => {
     '[-x]:22',
   ];
   for (const server of bad) {
-    it(`is never ${JSON.stringify(server)}`, async () => {
+    it(`cannot be ${JSON.stringify(server)}`, async () => {
       expect((await failure(open({ connectionFile: info, sshServer: server }))).code).toBe('USAGE');
       if (server === '') return;
       const file = { ...info, interface: 'tcp://*', location: 'node17', ssh: server };
@@ -469,13 +469,13 @@ describe('the ssh server', () => {
     });
   }
 
-  it('of the file is left aside for a controller on this machine', async () => {
+  it('of the file is ignored for a controller on this machine', async () => {
     const local = await open({ connectionFile: { ...info, ssh: 'me@nowhere', location: 'desk.example' } });
     expect(local.tunnelled).toBe(false);
     expect(local.addresses.registration).toBe('tcp://127.0.0.1:20001');
   });
 
-  it('is not for ipc, nor with options or keys that cannot be', async () => {
+  it('is refused for ipc, and with invalid options or keys', async () => {
     const sshServer = 'me@node17';
     const ipc = { ...info, interface: 'ipc:///tmp/x' };
     expect((await failure(open({ connectionFile: ipc, sshServer }))).message).toMatch(/tunnel leads to tcp/);
@@ -487,7 +487,7 @@ describe('the ssh server', () => {
     }
   });
 
-  it('needs the program', async () => {
+  it('requires the program ssh', async () => {
     env.PATH = home;
     const error = await failure(open({ connectionFile: info, sshServer: 'me@node17' }));
     expect(error).toBeInstanceOf(TransportError);

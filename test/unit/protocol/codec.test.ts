@@ -36,7 +36,7 @@ function tampered(frames: readonly Buffer[], index: number, bytes: Buffer): Buff
 }
 
 describe('captured messages', () => {
-  it('are all there', () => {
+  it('are complete', () => {
     expect(messages.length).toBe(118);
   });
 
@@ -52,7 +52,7 @@ describe('captured messages', () => {
     },
   );
 
-  it('are signed as we would sign them', () => {
+  it('have the signatures that the library computes', () => {
     const signer = createSigner(fixture.key, fixture.signature_scheme);
     for (const sample of messages) {
       const { body } = splitFrames(framesOf(sample));
@@ -60,7 +60,7 @@ describe('captured messages', () => {
     }
   });
 
-  it('carry their content typed by msg_type', () => {
+  it('have a content typed by msg_type', () => {
     const sample = messages.find((s) => s.name === 'reply to resubmit_request');
     const message = session.decode(framesOf(sample as Sample));
     if (!isMessageOf(message, 'resubmit_reply') || message.content.status !== 'ok')
@@ -72,7 +72,7 @@ describe('captured messages', () => {
 describe('decoding', () => {
   const frames = framesOf(messages[0] as Sample);
 
-  it('refuses a changed byte in any signed frame, and a changed signature', () => {
+  it('rejects a changed byte in any signed frame, and a changed signature', () => {
     for (const index of [1, 2, 3, 4, 5]) {
       const changed = Buffer.from(frames[index] as Buffer);
       changed[changed.length - 1] = (changed.at(-1) ?? 0) ^ 1;
@@ -81,7 +81,7 @@ describe('decoding', () => {
     expect(() => session.decode(tampered(frames, 1, Buffer.alloc(0)))).toThrow(SignatureError);
   });
 
-  it('refuses a repeat, and does not remember what failed to verify', () => {
+  it('rejects a replay, and stores no signature that failed to verify', () => {
     const history = new ReplayHistory();
     expect(() => session.decode(tampered(frames, 5, Buffer.from('{"a":1}')), history)).toThrow(
       SignatureError,
@@ -92,7 +92,7 @@ describe('decoding', () => {
     session.decode(frames, new ReplayHistory());
   });
 
-  it('forgets the oldest signature first', () => {
+  it('removes the oldest signature first', () => {
     const history = new ReplayHistory(2);
     expect([history.remember('a'), history.remember('b'), history.remember('c')]).toEqual([true, true, true]);
     expect(history.remember('c')).toBe(false);
@@ -101,7 +101,7 @@ describe('decoding', () => {
     expect(history.remember('')).toBe(true);
   });
 
-  it('refuses too few frames, no delimiter, and frames that are not dicts', () => {
+  it('rejects too few frames, a missing delimiter, and frames that are not dicts', () => {
     expect(() => session.decode([])).toThrow(MalformedMessageError);
     expect(() => session.decode([Buffer.from('x')])).toThrow(MalformedMessageError);
     for (let n = 1; n < frames.length; n++) {
@@ -123,7 +123,7 @@ describe('decoding', () => {
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   });
 
-  it('reads what it wrote, with identities and buffers', () => {
+  it('decodes an encoded message with its identities and buffers', () => {
     const message = session.message(
       'db_request',
       { query: { a: 'ü☃😀' }, keys: null },
@@ -138,7 +138,7 @@ describe('decoding', () => {
 });
 
 describe('packers', () => {
-  it('go by the names of connection files', () => {
+  it('have the names of connection files', () => {
     for (const name of ['json', 'orjson']) expect(packerFor(name).name).toBe('json');
     expect(packerFor('orjson', 'json').name).toBe('json');
     expect(packerFor('msgpack').name).toBe('msgpack');
@@ -148,7 +148,7 @@ describe('packers', () => {
     expect(() => packerFor('json', 'msgpack')).toThrow(/must be the same format/);
   });
 
-  it('write the same values by either format', () => {
+  it('write the same values in both formats', () => {
     const value = {
       date: new Date(1_234),
       small: 7,
@@ -165,11 +165,11 @@ describe('packers', () => {
       const packer = packerFor(name);
       expect(packer.unpack(packer.pack(value))).toEqual(expected);
     }
-    // An integer past 32 bits is an integer on the wire (int64), not a float.
+    // An integer over 32 bits must be an int64 on the wire, not a float.
     expect(packerFor('msgpack').pack(1_700_000_000_000)[0]).toBe(0xd3);
   });
 
-  it('refuse msgpack extensions and depth', () => {
+  it('reject msgpack extensions and deep nesting', () => {
     const packer = packerFor('msgpack');
     expect(() => packer.unpack(Buffer.from([0xd6, 0xff, 0, 0, 0, 1]))).toThrow(MalformedMessageError);
     expect(() => packer.unpack(Buffer.alloc(100_000, 0x91))).toThrow(MalformedMessageError);

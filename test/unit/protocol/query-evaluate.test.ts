@@ -12,7 +12,7 @@ type Plain = { readonly [key: string]: unknown };
 
 const matches = (query: Plain, record: Plain): boolean => recordPredicate(parseQuery(query))(record);
 
-/** The places, counted from 0, of the values that a condition finds under one key. */
+/** The positions, from 0, of the values of one key that match a condition. */
 function found(key: string, condition: unknown, values: readonly unknown[]): number[] {
   const test = recordPredicate(parseQuery({ [key]: condition }));
   const column = key.split('.')[0] ?? key;
@@ -21,8 +21,8 @@ function found(key: string, condition: unknown, values: readonly unknown[]): num
 
 const at = (text: string): Date => new Date(`2026-01-01T00:00:${text}Z`);
 
-describe('null and what is missing', () => {
-  // 0: a text, 1: another, 2: the empty text, 3: null, 4: missing
+describe('null and missing fields', () => {
+  // 0: a string, 1: another string, 2: the empty string, 3: null, 4: missing
   const values = ['b', 'a', '', null, undefined];
 
   it.each([
@@ -58,7 +58,7 @@ describe('null and what is missing', () => {
     expect(found('queue', condition, values)).toEqual(places);
   });
 
-  it('is as missing below a dict that is null, missing, or lacks it', () => {
+  it('includes a path in a dict that is null, missing, or has no such key', () => {
     const records = [{ a: 1 }, { a: null }, {}, null, undefined];
     expect(found('content.a', null, records)).toEqual([1, 2, 3, 4]);
     expect(found('content.a', { $ne: null }, records)).toEqual([0]);
@@ -70,7 +70,7 @@ describe('null and what is missing', () => {
 describe('several conditions', () => {
   const record = { queue: 'task', completed: null, started: at('10'), stdout: 'hello' };
 
-  it('must all hold, of one key and of several', () => {
+  it('must all match, on one key or on several', () => {
     expect(matches({}, record)).toBe(true);
     expect(matches({}, {})).toBe(true);
     expect(matches({ queue: 'task', completed: null }, record)).toBe(true);
@@ -85,7 +85,7 @@ describe('several conditions', () => {
 describe('types', () => {
   const values = [null, 5, '5', true, false, { a: 5 }, [5], []].map((v) => ({ v }));
 
-  it('are never ordered against each other', () => {
+  it('are never ordered relative to each other', () => {
     expect(found('content.v', { $gt: 4 }, values)).toEqual([1, 6]);
     expect(found('content.v', { $gt: '' }, values)).toEqual([2]);
     expect(found('content.v', { $gte: false }, values)).toEqual([3, 4]);
@@ -103,14 +103,14 @@ describe('types', () => {
     expect(found('content.v', { $nin: [5, 'x'] }, values)).toEqual([0, 2, 3, 4, 5, 7]);
   });
 
-  it('hold for numbers of both signs and sizes', () => {
+  it('include numbers of both signs and any size', () => {
     const numbers = [-1.5, -0, 0, 2, 10, 2 ** 60].map((v) => ({ v }));
     expect(found('content.v', { $gte: 0 }, numbers)).toEqual([1, 2, 3, 4, 5]);
     expect(found('content.v', { $lt: 10 }, numbers)).toEqual([0, 1, 2, 3]);
     expect(found('content.v', { $eq: -0 }, numbers)).toEqual([1, 2]);
   });
 
-  it('are one for the two kinds of integer', () => {
+  it('are the same for number and bigint', () => {
     const integers = [5n, 6n, 2n ** 60n + 1n].map((v) => ({ v }));
     expect(found('content.v', 5, integers)).toEqual([0]);
     expect(found('content.v', { $gt: 5 }, integers)).toEqual([1, 2]);
@@ -122,7 +122,7 @@ describe('types', () => {
 describe('arrays', () => {
   const values = [[1, 2, 3], [[1, 2]], [], 2, [4, null], [{ b: 1 }]].map((v) => ({ v }));
 
-  it('match by any item, or as a whole', () => {
+  it('match by any item, or as a complete array', () => {
     expect(found('content.v', 2, values)).toEqual([0, 3]);
     expect(found('content.v', [1, 2], values)).toEqual([1]);
     expect(found('content.v', [1, 2, 3], values)).toEqual([0]);
@@ -133,12 +133,12 @@ describe('arrays', () => {
     expect(found('content.v', { b: 1 }, values)).toEqual([5]);
   });
 
-  it('fail a negation by any item', () => {
+  it('do not match a negation if any item matches its operand', () => {
     expect(found('content.v', { $ne: 2 }, values)).toEqual([1, 2, 4, 5]);
     expect(found('content.v', { $nin: [2, null] }, values)).toEqual([1, 2, 5]);
   });
 
-  it('may fulfil two conditions by two items', () => {
+  it('may match two conditions with two different items', () => {
     expect(found('content.v', { $gt: 2, $lt: 2 }, values)).toEqual([0]);
   });
 
@@ -184,7 +184,7 @@ describe('dotted paths', () => {
     expect(matches(query, record)).toBe(expected);
   });
 
-  it('find a key of that hostile name where a record has it', () => {
+  it('find a key such as __proto__ only if a record has it', () => {
     const hostile = { content: JSON.parse('{"__proto__": {"a": 1}}') as unknown };
     expect(matches({ 'content.__proto__.a': 1 }, hostile)).toBe(true);
     expect(matches({ 'content.a': 1 }, hostile)).toBe(false);
@@ -204,14 +204,14 @@ describe('objects', () => {
     expect(found('content', { $nin: [{ a: 1 }, null] }, values)).toEqual([0, 1, 3, 4]);
   });
 
-  it('are compared to the bottom', () => {
+  it('are compared at every depth', () => {
     const deep = [{ a: { b: [1, { c: null }] } }];
     expect(found('content', { a: { b: [1, { c: null }] } }, deep)).toEqual([0]);
     expect(found('content', { a: { b: [1, {}] } }, deep)).toEqual([]);
     expect(found('content', { a: { b: [1, { c: 0 }] } }, deep)).toEqual([]);
   });
 
-  it('are ordered key by key: type, name, value, then length', () => {
+  it('are ordered by key: type, name, value, then length', () => {
     expect(found('content', { $gt: { a: 1 } }, values)).toEqual([0, 1, 3]);
     expect(found('content', { $lt: { a: 1 } }, values)).toEqual([4]);
     expect(found('content', { $gt: { z: 0 } }, [{ a: 'text' }, { a: 5 }, { a: null }])).toEqual([0]);
@@ -221,7 +221,7 @@ describe('objects', () => {
 describe('dates', () => {
   const values = [at('00.999'), at('01.000'), at('01.001'), null, undefined];
 
-  it('are compared at the millisecond', () => {
+  it('are compared to the millisecond', () => {
     const d = at('01');
     expect(found('started', d, values)).toEqual([1]);
     expect(found('started', { $ne: d }, values)).toEqual([0, 2, 3, 4]);
@@ -233,20 +233,20 @@ describe('dates', () => {
     expect(found('started', { $nin: [d] }, values)).toEqual([0, 2, 3, 4]);
   });
 
-  it('are no texts, inside dicts neither', () => {
+  it('do not equal strings, even inside dicts', () => {
     expect(found('started', { $gte: at('00') }, [at('01').toISOString(), 5])).toEqual([]);
     const inside = [{ date: '2026-01-01T00:00:01.000000Z' }];
     expect(found('header.date', { $gte: '2026-01-01' }, inside)).toEqual([0]);
   });
 
-  it('may be as far as dates go', () => {
+  it('may have any time that a Date can have', () => {
     expect(found('started', { $lt: new Date(8.64e15), $gt: new Date(-8.64e15) }, values)).toEqual([0, 1, 2]);
   });
 });
 
-describe('texts', () => {
+describe('strings', () => {
   it('are ordered by code point, as in Python, SQLite and MongoDB', () => {
-    // By UTF-16 unit, as JavaScript orders, the emoji would come before U+FF21.
+    // JavaScript orders by UTF-16 unit, which would put the emoji before U+FF21.
     const ordered = [
       '',
       'A',
@@ -272,14 +272,14 @@ describe('texts', () => {
     expect([...ordered].reverse().sort(compareText)).toEqual(ordered);
   });
 
-  it('are equal by content, not by meaning', () => {
+  it('are equal by code points, not by Unicode equivalence', () => {
     expect(found('label', 'é', ['e\u0301', 'é', 'E'])).toEqual([1]);
     expect(found('stdout', 'a\n', ['a', 'a\n', 'a\r\n'])).toEqual([1]);
   });
 });
 
 describe('long lists', () => {
-  it('of 5,000 values are looked up, not walked', () => {
+  it('of 5,000 values are looked up, not scanned', () => {
     const ids = Array.from({ length: 5_000 }, (_, i) => `id_${i}`);
     const test = recordPredicate(parseQuery({ msg_id: { $in: ids } }));
     const not = recordPredicate(parseQuery({ msg_id: { $nin: ids } }));
@@ -296,7 +296,7 @@ describe('long lists', () => {
     expect(performance.now() - started).toBeLessThan(30_000);
   });
 
-  it('of dates and of mixed values find each of them', () => {
+  it('of dates and of mixed values match each of them', () => {
     const dates = Array.from({ length: 5_000 }, (_, i) => new Date(i * 1_000));
     expect(found('completed', { $in: [...dates, null] }, [new Date(4_999_000), new Date(1), null])).toEqual([
       0, 2,
@@ -308,7 +308,7 @@ describe('long lists', () => {
 });
 
 describe('a compiled query', () => {
-  it('reads records of any form, only the columns that it names', () => {
+  it('reads records through its column reader, and only the columns that the query names', () => {
     const node = parseQuery({ queue: 'mux', 'content.a': 1, pyout: null });
     const read: string[] = [];
     const test = compilePredicate<Map<string, unknown>>(node, (record, column) => {
@@ -327,7 +327,7 @@ describe('a compiled query', () => {
     expect(columnsOf(testsOf(node))).toEqual(new Set(read));
   });
 
-  it('never takes an inherited property for a column', () => {
+  it('never reads an inherited property as a column', () => {
     const record = Object.create({ queue: 'mux' }) as Plain;
     expect(matches({ queue: 'mux' }, record)).toBe(false);
     expect(matches({ queue: null }, record)).toBe(true);

@@ -11,7 +11,7 @@ const fixture = JSON.parse(
   readFileSync(new URL('../../fixtures/globs.json', import.meta.url), 'utf8'),
 ) as GlobFixture;
 
-/** Whether a text key with this text is found by this pattern. */
+/** Whether the pattern matches a text key with this text. */
 function globbed(pattern: string): (text: unknown) => boolean {
   const matches = recordPredicate(parseQuery({ stdout: { $glob: pattern } }));
   return (stdout) => matches({ stdout });
@@ -22,24 +22,24 @@ describe('$glob is fnmatch', () => {
     expect(fixture.texts.filter(globbed(pattern))).toEqual(matches);
   });
 
-  it('never matches null, a missing key or what is no text', () => {
+  it('never matches null, a missing key or a value that is not a string', () => {
     const matches = globbed('*');
     expect([null, undefined, 5, true, {}].map(matches)).toEqual([false, false, false, false, false]);
   });
 
-  it('matches texts in lists on a path, as every other test does', () => {
+  it('matches strings in lists at a path, like every other operator', () => {
     const matches = recordPredicate(parseQuery({ 'content.tags': { $glob: 'b*' } }));
     expect(matches({ content: { tags: ['a', 'bc'] } })).toBe(true);
     expect(matches({ content: { tags: ['a', 'cb'] } })).toBe(false);
     expect(matches({ content: { tags: [['bc']] } })).toBe(false);
   });
 
-  it('takes a time that grows with pattern times text, not with their powers', () => {
+  it('takes time proportional to pattern length × text length, not exponential time', () => {
     const matches = globbed(`${'*a'.repeat(200)}*b`);
     const started = performance.now();
     expect(matches('a'.repeat(20_000))).toBe(false);
     expect(matches(`${'a'.repeat(20_000)}b`)).toBe(true);
-    // The powers would take longer than the universe has been there for.
+    // Exponential matching would not end in the lifetime of the universe.
     expect(performance.now() - started).toBeLessThan(30_000);
   });
 });

@@ -1,11 +1,11 @@
-// MongoDB's written rules, operator by operator; the expected answers are written by hand.
+// The rules of MongoDB's documentation, by operator. The expected matches are written by hand.
 import { InvalidQueryError } from '@ipyparallel-js/protocol';
 import { parseQuery, recordPredicate, toWireQuery } from '@ipyparallel-js/protocol/internal';
 import { describe, expect, it } from 'vitest';
 
 type Plain = { readonly [key: string]: unknown };
 
-/** The places, counted from 0, of the values that a condition finds under `content.v`; undefined is a missing key. */
+/** The positions, from 0, of the values of `content.v` that match a condition; undefined is a missing key. */
 function found(condition: unknown, values: readonly unknown[], path = 'v'): number[] {
   const test = recordPredicate(parseQuery({ [`content.${path}`]: condition }));
   return values.flatMap((v, i) => (test({ content: v === undefined ? {} : { v } }) ? [i] : []));
@@ -39,7 +39,7 @@ describe('$and, $or and $nor', () => {
     [{ queue: 'mux', $or: [{ stdout: 'x' }] }, false],
     [{ queue: 'task', $or: [{ stdout: 'x' }], $nor: [{ 'content.n': { $gt: 5 } }] }, true],
     [{ $or: [{ $and: [{ queue: 'task' }, { $nor: [{ completed: null }] }] }, { 'content.n': 6 }] }, false],
-    // A missing field: `$nor` finds it.
+    // `$nor` matches a missing field.
     [{ $nor: [{ 'content.m': { $gt: 1 } }] }, true],
   ])('%j: %s', (query, expected) => {
     expect(matches(query, record)).toBe(expected);
@@ -57,7 +57,7 @@ describe('$and, $or and $nor', () => {
     refusal(query);
   });
 
-  it('stand beside keys, not inside their conditions; their relatives are named', () => {
+  it('stand next to keys, not inside their conditions; the error suggests the nearest operator', () => {
     expect(refusal({ queue: { $or: [{ queue: 'mux' }] } })).toContain('it combines queries');
     expect(refusal({ $orr: [{}] })).toContain('did you mean "$or"?');
     expect(refusal({ $not: { queue: 'mux' } })).toContain('cannot be used at the top level');
@@ -70,13 +70,13 @@ describe('$and, $or and $nor', () => {
 describe('$not', () => {
   const values = [5, '5', null, undefined, [1, 7], [], { a: 1 }];
 
-  it('includes what the inner operators leave out: missing fields and other types', () => {
+  it('matches everything that the inner operators do not: missing fields and other types', () => {
     expect(found({ $not: { $gt: 4 } }, values)).toEqual([1, 2, 3, 5, 6]);
     expect(found({ $not: { $lte: 4 } }, values)).toEqual([0, 1, 2, 3, 5, 6]);
     expect(found({ $not: { $eq: null } }, values)).toEqual([0, 1, 4, 5, 6]);
     expect(found({ $not: { $exists: true } }, values)).toEqual([3]);
     expect(found({ $not: { $not: { $gt: 4 } } }, values)).toEqual([0, 4]);
-    // Both: 1 is less than 3, 7 greater than 5.
+    // Matches with two items: 1 is less than 3, 7 greater than 5.
     expect(found({ $not: { $lt: 3, $gt: 5 } }, values)).toEqual([0, 1, 2, 3, 5, 6]);
     expect(found({ $not: /5/ }, values)).toEqual([0, 2, 3, 4, 5, 6]);
     expect(found({ $gt: 1, $not: { $gt: 6 } }, values)).toEqual([0]);
@@ -91,7 +91,7 @@ describe('$not', () => {
 });
 
 describe('$exists', () => {
-  it('asks whether a path is there, null or not', () => {
+  it('tests whether a path exists, null or not', () => {
     const values = [1, null, undefined, [], [{ a: 1 }, 5], { a: null }];
     expect(found({ $exists: true }, values)).toEqual([0, 1, 3, 4, 5]);
     expect(found({ $exists: false }, values)).toEqual([2]);
@@ -100,7 +100,7 @@ describe('$exists', () => {
     expect(found({ $exists: 0 }, values)).toEqual([2]);
   });
 
-  it('is true of every key but those that some hubs lack, null or not', () => {
+  it('is true for every key, null or not, except the keys that some hubs lack', () => {
     for (const key of ['completed', 'stdout', 'content', 'buffers', 'queue']) {
       expect(matches({ [key]: { $exists: true } }, { [key]: null })).toBe(true);
       expect(matches({ [key]: { $exists: false } }, { [key]: null })).toBe(false);
@@ -136,7 +136,7 @@ describe('$mod', () => {
     -0,
   ];
 
-  it('cuts off what lies past the decimal point, and keeps the sign of the value', () => {
+  it('truncates fractions, and keeps the sign of the value', () => {
     expect(found({ $mod: [4, 0] }, values)).toEqual([0, 1, 2, 9, 10, 12, 13]);
     expect(found({ $mod: [5, 2] }, values)).toEqual([0, 1, 10]);
     expect(found({ $mod: [5, -2] }, values)).toEqual([2]);
@@ -163,7 +163,7 @@ describe('$mod', () => {
     expect(refusal({ 'content.v': { $mod: operand } })).toContain(message);
   });
 
-  it('is refused of keys that never hold a number', () => {
+  it('is refused on keys that never hold a number', () => {
     for (const key of ['stdout', 'started', 'content', 'buffers'])
       expect(refusal({ [key]: { $mod: [2, 0] } })).toContain('never a number');
   });
@@ -172,7 +172,7 @@ describe('$mod', () => {
 describe('$all', () => {
   const values = [[1, 2, 3], [1, 2], 1, [[1, 2]], [], null, undefined, ['a1', 'b2'], [null]];
 
-  it('wants every value, of a list or of a plain value', () => {
+  it('requires every value, in a list or as a plain value', () => {
     expect(found({ $all: [1, 2] }, values)).toEqual([0, 1]);
     expect(found({ $all: [1] }, values)).toEqual([0, 1, 2]);
     expect(found({ $all: [1, 1] }, values)).toEqual([0, 1, 2]);
@@ -183,7 +183,7 @@ describe('$all', () => {
     expect(found({ $all: ['a1', /2$/] }, values)).toEqual([7]);
   });
 
-  it('of $elemMatch wants an item for each', () => {
+  it('of $elemMatch requires an item for each', () => {
     const lists = [[{ a: 1 }, { b: 2 }], [{ a: 1, b: 2 }], [{ a: 1 }], { a: 1, b: 2 }];
     expect(found({ $all: [{ $elemMatch: { a: 1 } }, { $elemMatch: { b: 2 } }] }, lists)).toEqual([0, 1]);
     expect(found({ $not: { $all: [{ $elemMatch: { a: 1 } }, { $elemMatch: { b: 2 } }] } }, lists)).toEqual([
@@ -194,7 +194,7 @@ describe('$all', () => {
     );
   });
 
-  it('of a text, a date or a dict is a question of equality', () => {
+  it('of a text, date or dict key tests for equality', () => {
     expect(matches({ queue: { $all: ['task'] } }, { queue: 'task' })).toBe(true);
     expect(matches({ queue: { $all: ['task', 'task'] } }, { queue: 'task' })).toBe(true);
     expect(matches({ queue: { $all: ['task', 'mux'] } }, { queue: 'task' })).toBe(false);
@@ -209,7 +209,7 @@ describe('$all', () => {
 });
 
 describe('$size', () => {
-  it('counts the items of a list, and of nothing else', () => {
+  it('matches lists only, by their number of items', () => {
     const values = [[], [1], [[1, 2]], 'a', null, undefined, { length: 1 }, [{ w: [1, 2] }, { w: [] }]];
     expect(found({ $size: 0 }, values)).toEqual([0]);
     expect(found({ $size: 1 }, values)).toEqual([1, 2]);
@@ -241,7 +241,7 @@ describe('$type', () => {
     7n,
   ];
 
-  it('is of a value, or of an item of a list', () => {
+  it('matches a value, or an item of a list', () => {
     expect(found({ $type: 'string' }, values)).toEqual([0, 8]);
     expect(found({ $type: 2 }, values)).toEqual([0, 8]);
     expect(found({ $type: 'int' }, values)).toEqual([1, 12]);
@@ -258,7 +258,7 @@ describe('$type', () => {
       expect(found({ $type: type }, values)).toEqual([]);
   });
 
-  it('is known of a key', () => {
+  it('is fixed for a key', () => {
     const record = { queue: 'mux', started: new Date(0), completed: null, content: {}, label: null };
     const found = (type: unknown): string[] =>
       Object.keys(record).filter((key) => matches({ [key]: { $type: type } }, record));
@@ -284,7 +284,7 @@ describe('$type', () => {
 });
 
 describe('$elemMatch', () => {
-  it('wants one item that satisfies all operators', () => {
+  it('requires one item that matches all operators', () => {
     const values = [[1, 10], [5], 5, [[5]], [], null, [null], ['5']];
     expect(found({ $elemMatch: { $gt: 3, $lt: 7 } }, values)).toEqual([1]);
     expect(found({ $gt: 3, $lt: 7 }, values)).toEqual([0, 1, 2]);
@@ -298,7 +298,7 @@ describe('$elemMatch', () => {
     expect(found({ $elemMatch: { $regex: '5' } }, values)).toEqual([7]);
   });
 
-  it('wants one object that matches a query', () => {
+  it('requires one object that matches a query', () => {
     const values = [
       [
         { a: 1, b: 1 },
@@ -317,7 +317,7 @@ describe('$elemMatch', () => {
     expect(found({ $elemMatch: { $or: [{ a: 2 }, { b: 2 }] } }, values)).toEqual([0, 1]);
     expect(found({ $elemMatch: { a: { $ne: 1 }, b: { $exists: true } } }, values)).toEqual([0]);
     expect(found({ $elemMatch: { a: null } }, values)).toEqual([4, 7]);
-    // A list in a list has its positions for keys.
+    // The keys of a list in a list are its positions.
     expect(found({ $elemMatch: { 0: 7 } }, values)).toEqual([4]);
     expect(found({ $elemMatch: { 2: null } }, values)).toEqual([0, 1, 3, 4, 7]);
     expect(found({ $elemMatch: {} }, values)).toEqual([0, 1, 3, 4, 7]);
@@ -342,7 +342,7 @@ describe('$elemMatch', () => {
 describe('paths through lists', () => {
   const values = [[{ b: 1 }, { b: 2 }], [5, [{ b: 1 }]], [[5]], { 0: 5 }, [{ 0: 5 }], [5, 7], [], [{ c: 1 }]];
 
-  it('look into objects in a list, and a number addresses an item', () => {
+  it('continue in the objects of a list, and a number selects an item', () => {
     expect(found(1, values, 'v.b')).toEqual([0]);
     expect(found(1, values, 'v.1.b')).toEqual([1]);
     expect(found(2, values, 'v.1.b')).toEqual([0]);
@@ -351,24 +351,24 @@ describe('paths through lists', () => {
     expect(found(5, values, 'v.0.0')).toEqual([2, 4]);
   });
 
-  it('miss nothing where there is no object to miss it', () => {
+  it('do not count as missing in a list without objects', () => {
     expect(found(null, values, 'v.b')).toEqual([3, 4, 7]);
     expect(found({ $ne: 1 }, values, 'v.b')).toEqual([1, 2, 3, 4, 5, 6, 7]);
     expect(found({ $exists: false }, values, 'v.b')).toEqual([1, 2, 3, 4, 5, 6, 7]);
-    // The object at that place lacks `1.b`, although the item at 1 has a `b`.
+    // The object at that position lacks `1.b`, although item 1 has a `b`.
     expect(found(null, values, 'v.1.b')).toEqual([0, 3, 4, 7]);
   });
 });
 
 describe('numbers', () => {
-  it('that are none are equal to none but themselves, and in no order', () => {
+  it('that are NaN equal only NaN, and have no order', () => {
     const values = [Number.NaN, 1, Number.NEGATIVE_INFINITY];
     expect(found({ $lt: 5 }, values)).toEqual([1, 2]);
     expect(found({ $gt: -5 }, values)).toEqual([1]);
     expect(found({ $not: { $gte: 0 } }, values)).toEqual([0, 2]);
   });
 
-  it('of either kind are found in lists by value', () => {
+  it('and bigints match values in lists by value', () => {
     const values = [1n, 1, 2n ** 60n, 2 ** 60, -0, '1', 1.5];
     expect(found({ $in: [1, 2 ** 60] }, values)).toEqual([0, 1, 2, 3]);
     expect(found({ $in: [0, 1.5] }, values)).toEqual([4, 6]);
@@ -377,7 +377,7 @@ describe('numbers', () => {
 });
 
 describe('$in and $nin', () => {
-  it('take values of every type', () => {
+  it('accept values of every type', () => {
     const values = ['a', 1, true, null, undefined, { a: 1, b: 2 }, { b: 2, a: 1 }, [1, 2], [[1, 2]], 'b7'];
     expect(found({ $in: [{ a: 1, b: 2 }, [1, 2], true] }, values)).toEqual([2, 5, 7, 8]);
     expect(found({ $in: ['a', /^b\d/, null] }, values)).toEqual([0, 3, 4, 9]);
@@ -389,7 +389,7 @@ describe('$in and $nin', () => {
     );
   });
 
-  it('look up 5,000 values in 100,000 records in no time', () => {
+  it('look up 5,000 values in 100,000 records quickly', () => {
     const wanted = Array.from({ length: 5_000 }, (_, i) => `id-${i * 7}`);
     const lists = [{ msg_id: { $in: wanted } }, { 'content.o': { $in: wanted.map((id) => ({ id })) } }];
     const records = Array.from({ length: 100_000 }, (_, i) => ({
@@ -418,7 +418,7 @@ describe('$regex', () => {
     'é\u{1f600}',
   ];
 
-  it('is found anywhere in a text, or in one of a list', () => {
+  it('matches anywhere in a string, or in a string of a list', () => {
     expect(found({ $regex: 'error' }, values)).toEqual([0, 2, 6]);
     expect(found(/error/, values)).toEqual([0, 2, 6]);
     expect(found({ $regex: /error/ }, values)).toEqual([0, 2, 6]);
@@ -464,12 +464,12 @@ describe('$regex', () => {
     expect(refusal({ 'content.v': condition })).toContain(message);
   });
 
-  it('is refused of keys that hold no text', () => {
+  it('is refused on keys that do not hold text', () => {
     for (const key of ['started', 'content', 'buffers'])
       expect(refusal({ [key]: /x/ })).toContain('a pattern matches only keys that hold text');
   });
 
-  it('takes time linear in the text, and has a bound on its own size', () => {
+  it('takes time linear in the text, and has a limit on its own size', () => {
     const long = `${'a'.repeat(50_000)}!`;
     const start = performance.now();
     for (const pattern of ['(a+)+$', '(a|a)*$', '(.*a){12}$', '(x+x+)+y'])
@@ -485,8 +485,8 @@ describe('$regex', () => {
   });
 });
 
-describe('the form of a message', () => {
-  it('has dates as texts at every depth', () => {
+describe('a query in a message', () => {
+  it('has dates as strings at every depth', () => {
     const text = '2026-01-01T00:00:00.123456Z';
     const query = {
       $or: [{ started: { $not: { $gte: text } } }, { $and: [{ started: { $in: [text, null] } }] }],
@@ -501,7 +501,7 @@ describe('the form of a message', () => {
 });
 
 describe('limits', () => {
-  it('hold for depth and width of sub-queries', () => {
+  it('apply to the depth and width of sub-queries', () => {
     const nested = (depth: number, wrap: (inner: unknown) => unknown, inner: unknown): unknown => {
       let query = inner;
       for (let i = 0; i < depth; i++) query = wrap(query);
@@ -523,7 +523,7 @@ describe('limits', () => {
     const circle: { $and: unknown[] } = { $and: [] };
     circle.$and.push(circle);
     expect(refusal(circle)).toContain('at most 40 levels deep');
-    // What is taken fits into a message, whose JSON may nest 200 levels.
+    // An accepted query fits into a message, whose JSON may nest 200 levels.
     const value = nested(56, (inner) => [inner], 1);
     const deepest = nested(30, (inner) => ({ pyin: 'a', execute_input: 'b', $or: [inner] }), {
       'content.a': value,

@@ -9,7 +9,7 @@ import {
 } from '@ipyparallel-js/protocol/internal';
 import { describe, expect, it } from 'vitest';
 
-/** The message with which a query is refused. */
+/** The message of the error for an invalid query. */
 function refusal(query: unknown, limits?: Partial<QueryLimits>): string {
   try {
     parseQuery(query, limits === undefined ? {} : { limits });
@@ -20,7 +20,7 @@ function refusal(query: unknown, limits?: Partial<QueryLimits>): string {
   throw new Error(`the query was taken: ${String(query)}`);
 }
 
-/** The comparisons of a query that is taken. */
+/** The comparisons of a valid query. */
 function comparisons(query: unknown): unknown[] {
   return [...testsOf(parseQuery(query))].map(({ field, comparison }) => ({
     field: field.name,
@@ -29,13 +29,13 @@ function comparisons(query: unknown): unknown[] {
 }
 
 describe('a key that no TaskRecord has', () => {
-  it('is refused in the words that the documentation promises', () => {
+  it('is refused with the message of the documentation', () => {
     expect(() => parseQuery({ complete: null })).toThrow(
       new InvalidQueryError('unknown TaskRecord key "complete", did you mean "completed"?'),
     );
   });
 
-  it('gives an error that can be told from others', () => {
+  it('throws an InvalidQueryError with its own name and code', () => {
     try {
       parseQuery({ complete: null });
       expect.unreachable();
@@ -60,24 +60,24 @@ describe('a key that no TaskRecord has', () => {
     expect(refusal({ [wrong]: null })).toBe(`unknown TaskRecord key "${wrong}", did you mean "${right}"?`);
   });
 
-  it('offers nothing where nothing is near', () => {
+  it('suggests nothing when no key is similar', () => {
     expect(refusal({ zzzzzzzzzz: null })).toBe('unknown TaskRecord key "zzzzzzzzzz"');
   });
 
-  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', ''])('%j is one, too', (key) => {
+  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', ''])('%j is refused', (key) => {
     const query = JSON.parse(`{${JSON.stringify(key)}: null}`) as unknown;
     expect(refusal(query)).toContain(`unknown TaskRecord key ${JSON.stringify(key)}`);
     expect(() => parseKeys([key])).toThrow(InvalidQueryError);
   });
 
-  it('is refused in keys as in queries', () => {
+  it('is refused in keys too', () => {
     expect(() => parseKeys('complete')).toThrow(
       'unknown TaskRecord key "complete", did you mean "completed"?',
     );
     expect(() => parseKeys(['started', 'complete'])).toThrow(InvalidQueryError);
   });
 
-  it('is refused before a dot as well', () => {
+  it('is refused before a dot too', () => {
     expect(refusal({ 'contents.a': 1 })).toContain('unknown TaskRecord key "contents"');
   });
 
@@ -101,11 +101,11 @@ describe('an unknown operator', () => {
     expect(message).toContain(`did you mean "${right}"?`);
   });
 
-  it.each(['$__proto__', '$constructor', '$probe', '$'])('%s has no like', (name) => {
+  it.each(['$__proto__', '$constructor', '$probe', '$'])('%s has no suggestion', (name) => {
     expect(refusal({ msg_id: { [name]: 'x' } })).toContain(`unknown operator "${name}"`);
   });
 
-  it('is refused on a path and in every kind of column', () => {
+  it('is refused on a path and on every kind of column', () => {
     for (const key of ['started', 'content', 'content.a', 'buffers'])
       expect(refusal({ [key]: { $foo: 1 } })).toContain(`unknown operator "$foo" on "${key}"`);
   });
@@ -167,18 +167,18 @@ describe('a value of the wrong type', () => {
   ] as const)('%s against %o', (key, value) => {
     const isDict = typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype;
     for (const condition of inAllPlaces(value)) {
-      // An object in the plain place is a condition of its own; its refusal is tested elsewhere.
+      // An object as a plain value is a condition; other tests cover its error.
       if (isDict && condition === value && key === 'result_buffers') continue;
       expect(refusal({ [key]: condition })).toContain(`"${key}"`);
     }
   });
 
-  it('names the nearest right one for a date', () => {
+  it('is refused for a date with an example of a valid one', () => {
     expect(refusal({ started: { $gte: '2026-01-01' } })).toMatch(/"started" must be compared with a Date/);
     expect(refusal({ started: { $gte: new Date('nonsense') } })).toContain('invalid');
   });
 
-  it('is undefined, wherever it stands', () => {
+  it('is refused if it is undefined, at any position', () => {
     for (const condition of inAllPlaces(undefined)) {
       expect(refusal({ msg_id: condition })).toContain('undefined');
       expect(refusal({ started: condition })).toContain('undefined');
@@ -186,14 +186,14 @@ describe('a value of the wrong type', () => {
     }
   });
 
-  it('is an engine that does not exist', () => {
+  it('is refused with a hint if it is an unknown engine', () => {
     const engines = new Map([[3, 'a']]);
     const message = refusal({ engine_uuid: { $in: [3, 4].map((id) => engines.get(id)) } });
     expect(message).toContain('$in of "engine_uuid", item 1');
     expect(message).toContain('no engine with that id');
   });
 
-  it('is a list with holes', () => {
+  it('is refused if it is a sparse array', () => {
     const holes: unknown[] = ['a'];
     holes[2] = 'b';
     expect(refusal({ msg_id: { $in: holes } })).toContain('undefined');
@@ -201,14 +201,14 @@ describe('a value of the wrong type', () => {
     expect(refusal({ 'content.a': holes })).toContain('undefined');
   });
 
-  it('is no list where one is wanted', () => {
+  it('is refused if the operator requires an array', () => {
     for (const operand of ['mux', null, undefined, 5, {}, { length: 1 }, new Set(['mux'])]) {
       expect(refusal({ queue: { $in: operand } })).toContain('$in of "queue" must be an array');
       expect(refusal({ queue: { $nin: operand } })).toContain('$nin of "queue" must be an array');
     }
   });
 
-  it('is no text where a pattern is wanted', () => {
+  it('is refused if the operator requires a pattern', () => {
     for (const operand of [null, undefined, 5, /a/, ['a']])
       expect(refusal({ stdout: { $glob: operand } })).toContain('$glob of "stdout" must be a string');
     for (const key of ['started', 'content', 'buffers'])
@@ -221,7 +221,7 @@ describe('the form of a query', () => {
     readonly completed = null;
   }
 
-  it('is an object', () => {
+  it('must be an object', () => {
     for (const query of [null, undefined, 'x', 5, true, [], [{}], new Map(), new Query(), () => ({})])
       expect(refusal(query)).toContain('query must be an object');
   });
@@ -232,12 +232,12 @@ describe('the form of a query', () => {
     ]);
   });
 
-  it('takes no empty condition where nothing can be equal to it', () => {
+  it('must not have an empty condition on a key that cannot equal it', () => {
     for (const key of ['msg_id', 'started', 'buffers'])
       expect(refusal({ [key]: {} })).toContain(`the condition of "${key}" is an empty object`);
   });
 
-  it('takes no condition that mixes operators and plain keys', () => {
+  it('must not mix operators and plain keys in a condition', () => {
     for (const key of ['msg_id', 'started', 'content', 'content.a']) {
       expect(refusal({ [key]: { $ne: null, a: 1 } })).toContain('mixes operators with plain keys');
       expect(refusal({ [key]: { a: 1, $ne: null } })).toContain('mixes operators with plain keys');
@@ -246,7 +246,7 @@ describe('the form of a query', () => {
     expect(refusal({ content: proto })).toContain('mixes operators with plain keys');
   });
 
-  it('takes no path into what is no dict, and no empty step', () => {
+  it('must not have a path into a column without a dict, or an empty step', () => {
     for (const path of ['msg_id.a', 'started.a', 'buffers.0', 'stdout.length', 'pyin.a'])
       expect(refusal({ [path]: 1 })).toContain(`"${path}"`);
     for (const path of ['content.', 'content..a', 'content.a.'])
@@ -254,7 +254,7 @@ describe('the form of a query', () => {
     expect(refusal({ '.content': 1 })).toContain('unknown TaskRecord key ""');
   });
 
-  it('is read at once: what is changed later changes nothing', () => {
+  it('is copied: later changes to the object have no effect', () => {
     const started = new Date(1_000);
     const ids = ['a'];
     const content = { a: { b: [1] } };
@@ -268,8 +268,8 @@ describe('the form of a query', () => {
   });
 });
 
-describe('what is taken', () => {
-  it('is every operator of the documentation', () => {
+describe('a valid query', () => {
+  it('may have every operator of the documentation', () => {
     const at = new Date(0);
     expect(
       comparisons({
@@ -293,7 +293,7 @@ describe('what is taken', () => {
     ]);
   });
 
-  it('is every TaskRecord key of the documentation and of today', () => {
+  it('may have every TaskRecord key of the documentation and of the current version', () => {
     const documented = [
       'msg_id header content buffers submitted client_uuid engine_uuid started completed resubmitted',
       'result_header result_content result_buffers queue stdout stderr',
@@ -305,13 +305,13 @@ describe('what is taken', () => {
     }
   });
 
-  it('is null everywhere', () => {
+  it('may compare every key with null', () => {
     for (const key of [...TASK_KEYS, 'pyin', 'pyout', 'pyerr', 'content.a']) {
       expect(() => parseQuery({ [key]: { $eq: null, $ne: null } })).not.toThrow();
     }
   });
 
-  it('is an older name, which stands for the newer one, also before a dot', () => {
+  it('may have older names of keys, which are replaced, also before a dot', () => {
     expect(comparisons({ pyin: 'a', pyout: null, pyerr: null, 'pyout.data': null })).toEqual([
       { field: 'execute_input', op: '$eq', value: 'a' },
       { field: 'execute_result', op: '$eq', value: null },
@@ -326,7 +326,7 @@ describe('what is taken', () => {
     ]);
   });
 
-  it('is a dict or a list as a value, and hostile names inside paths and values', () => {
+  it('may have dicts and lists as values, and names like __proto__ in paths and values', () => {
     expect(comparisons({ content: { code: 'x' }, 'content.list': [1, { a: null }] })).toEqual([
       { field: 'content', op: '$eq', value: { code: 'x' } },
       { field: 'content.list', op: '$eq', value: [1, { a: null }] },
@@ -338,7 +338,7 @@ describe('what is taken', () => {
     expect(Object.hasOwn(Object.prototype, 'polluted')).toBe(false);
   });
 
-  it('is a date of a message as text, for a hub that reads one', () => {
+  it('may have dates as strings in a message', () => {
     const node = parseQuery({ started: { $gte: '2026-01-01T00:00:00.123456Z' } }, { dates: 'text' });
     expect([...testsOf(node)][0]?.comparison).toEqual({
       op: '$gte',
@@ -358,7 +358,7 @@ describe('what is taken', () => {
 });
 
 describe('keys', () => {
-  it('are a key or a list, each once, msg_id first', () => {
+  it('are a key or an array; the result has each once, msg_id first', () => {
     const names = (keys: unknown): string[] => parseKeys(keys).map(({ name }) => name);
     expect(names('started')).toEqual(['msg_id', 'started']);
     expect(names([])).toEqual(['msg_id']);
@@ -380,7 +380,7 @@ describe('limits', () => {
     return value;
   }
 
-  it('hold for the number of conditions', () => {
+  it('apply to the number of conditions', () => {
     const query = (n: number) =>
       Object.fromEntries(Array.from({ length: n }, (_, i) => [`content.k${i}`, i]));
     expect(() => parseQuery(query(1_000))).not.toThrow();
@@ -388,14 +388,14 @@ describe('limits', () => {
     expect(refusal({ msg_id: { $ne: null, $gte: 'a' }, queue: 'mux' }, { conditions: 2 })).toContain('2');
   });
 
-  it('hold for the length of a list', () => {
+  it('apply to the length of a list', () => {
     const list = (n: number) => ({ msg_id: { $in: Array.from({ length: n }, (_, i) => `id${i}`) } });
     expect(() => parseQuery(list(100_000))).not.toThrow();
     expect(refusal(list(100_001))).toContain('at most 100000 values, got 100001');
     expect(refusal({ msg_id: { $nin: ['a', 'b'] } }, { listLength: 1 })).toContain('at most 1 values, got 2');
   });
 
-  it('hold for the depth of a value, a list of lists included', () => {
+  it('apply to the depth of a value, including lists of lists', () => {
     expect(() => parseQuery({ 'content.a': nested(100) })).not.toThrow();
     expect(refusal({ 'content.a': nested(101) })).toContain('must nest at most 100 levels deep');
     expect(refusal({ 'content.a': { $in: [nested(100_000)] } })).toContain('must nest at most');
@@ -404,12 +404,12 @@ describe('limits', () => {
     expect(refusal({ 'content.a': circle })).toContain('must nest at most');
   });
 
-  it('hold for the length of a path', () => {
+  it('apply to the length of a path', () => {
     expect(() => parseQuery({ [`content${'.a'.repeat(100)}`]: 1 })).not.toThrow();
     expect(refusal({ [`content${'.a'.repeat(101)}`]: 1 })).toContain('at most 100 steps');
   });
 
-  it('keep a message short, however long what it quotes', () => {
+  it('keep error messages short, even if the query is long', () => {
     const long = 'x'.repeat(1_000_000);
     for (const query of [
       { [long]: 1 },

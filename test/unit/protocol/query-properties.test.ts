@@ -1,4 +1,4 @@
-// What holds for every query, tried on generated ones. `QUERY_SEED` asks for the same again, `QUERY_COUNT` for more.
+// Properties of every query, tested on generated queries. `QUERY_SEED` repeats a run, `QUERY_COUNT` sets the number of queries.
 import { planQuery } from '@ipyparallel-js/client/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { formatWireDate, InvalidQueryError } from '@ipyparallel-js/protocol';
@@ -12,12 +12,12 @@ import { naivelyMatches } from '../../support/generators/naive-evaluator.js';
 import { Random } from '../../support/generators/operator-queries.js';
 
 const count = Number(process.env.QUERY_COUNT ?? 3_000);
-// The same queries each time, unless their number is given.
+// The queries are the same in every run, unless QUERY_COUNT is set.
 const seed = Number(
   process.env.QUERY_SEED ?? (process.env.QUERY_COUNT === undefined ? 1 : Date.now() % 2 ** 32),
 );
 
-/** Runs a check on generated queries; what fails is made small. */
+/** Runs a check on generated queries, and shrinks a query that fails it. */
 function forAll(
   salt: number,
   check: (query: Dict, node: QueryNode, records: readonly Dict[]) => string | undefined,
@@ -49,13 +49,15 @@ function forAll(
       expect.fail(`QUERY_SEED=${seed}: ${JSON.stringify(worst, readable)}: ${failure(worst)}`);
     }
   }
-  // Few generated queries may be refused.
+  // Only a few generated queries may be invalid.
   expect(checked).toBeGreaterThan(count * 0.9);
 }
 
 const readable = (_: string, value: unknown): unknown => (value instanceof RegExp ? String(value) : value);
 
-it(`${count} queries mean to the evaluator what they mean to a naive one`, { timeout: 120_000 }, () => {
+it(`${count} queries match the same records in the evaluator and in the naive evaluator`, {
+  timeout: 120_000,
+}, () => {
   forAll(1, (query, node, records) => {
     const matches = recordPredicate(node);
     const wrong = records.find((record) => matches(record) !== naivelyMatches(query, record));
@@ -63,14 +65,14 @@ it(`${count} queries mean to the evaluator what they mean to a naive one`, { tim
   });
 });
 
-it(`${count} queries are read from their wire form as they were`, { timeout: 120_000 }, () => {
+it(`${count} queries parse to the same tree from their wire form`, { timeout: 120_000 }, () => {
   forAll(2, (_, node) => {
     const wire = toWireQuery(node);
     try {
       expect(parseQuery(wire)).toEqual(node);
       const text = JSON.stringify(wire, function (key, value: unknown) {
         const raw: unknown = (this as Dict)[key];
-        // Dates farther away than four-digit years are written as JavaScript writes them.
+        // Dates outside the four-digit years have JavaScript's format.
         return raw instanceof Date && raw.toISOString().length === 24 ? formatWireDate(raw) : value;
       });
       expect(parseQuery(JSON.parse(text), { dates: 'text' })).toEqual(node);
@@ -81,7 +83,7 @@ it(`${count} queries are read from their wire form as they were`, { timeout: 120
   });
 });
 
-it(`the requests for ${count} queries to a stock hub bring every match`, { timeout: 120_000 }, () => {
+it(`the requests for ${count} queries to a stock hub return every match`, { timeout: 120_000 }, () => {
   forAll(3, (_, node, records) => {
     const matches = recordPredicate(node);
     const plan = planQuery(node, { kind: 'stock', label: true }).queries;

@@ -26,7 +26,7 @@ function ids(rows: readonly Row[], sort?: unknown): unknown[] {
 }
 
 describe('a sort', () => {
-  it('is by submission when none is asked for, unknown ones first, ids breaking ties', () => {
+  it('is by submitted by default, nulls first, with msg_id to break ties', () => {
     const rows = [
       { msg_id: 'd', submitted: at(5) },
       { msg_id: 'c', submitted: at(1) },
@@ -45,7 +45,7 @@ describe('a sort', () => {
     ]);
   });
 
-  it('is what one asks for, nulls last where it descends', () => {
+  it('follows the requested keys, nulls last in descending order', () => {
     const rows = [
       { msg_id: 'a', completed: at(1), queue: 'mux' },
       { msg_id: 'b', completed: null, queue: 'task' },
@@ -69,19 +69,19 @@ describe('a sort', () => {
     ).toEqual(['b', 'a', 'd', 'c']);
   });
 
-  it('orders texts by code point', () => {
+  it('orders strings by code point', () => {
     const rows = ['\u{1f600}', '\uff5e', 'z', 'é', 'Z'].map((msg_id) => ({ msg_id }));
     expect(ids(rows, { msg_id: 1 })).toEqual(['Z', 'z', 'é', '\uff5e', '\u{1f600}']);
   });
 
-  it('orders what paths lead to as MongoDB does: by type, then by value', () => {
+  it('orders values at paths like MongoDB: by type, then by value', () => {
     const values = [[], null, Number.NaN, -1, 2, '10', '9', { a: 1 }, false, true];
     const rows = values.map((v, i) => ({ msg_id: `${i}`, content: { v } }));
     expect(ids([...rows].reverse(), { 'content.v': 1 })).toEqual(rows.map((row) => row.msg_id));
     expect(ids(rows, { 'content.v': -1 })).toEqual(rows.map((row) => row.msg_id).reverse());
   });
 
-  it('takes the least item of a list, or the greatest where it descends', () => {
+  it('uses the smallest item of a list, or the greatest in descending order', () => {
     const rows = [
       { msg_id: 'a', content: { v: [5, 1] } },
       { msg_id: 'b', content: { v: 3 } },
@@ -91,12 +91,12 @@ describe('a sort', () => {
     ];
     expect(ids(rows, { 'content.v': 1 })).toEqual(['e', 'a', 'c', 'b', 'd']);
     expect(ids(rows, { 'content.v': -1 })).toEqual(['d', 'c', 'a', 'b', 'e']);
-    // The item that is no object counts as one without `w`.
+    // An item that is not an object counts as an object without `w`.
     expect(ids(rows, { 'content.v.w': -1 })).toEqual(['d', 'a', 'b', 'c', 'e']);
     expect(ids(rows, { 'content.v.0': -1 })).toEqual(['d', 'a', 'c', 'b', 'e']);
   });
 
-  it('may name keys by their older names, and is written as pairs on the wire', () => {
+  it('accepts older names of keys, and consists of pairs on the wire', () => {
     expect(toWireSort(parseSort({ pyin: -1, 'pyerr.ename': 1 }))).toEqual([
       ['execute_input', -1],
       ['error.ename', 1],
@@ -190,7 +190,7 @@ describe('a cursor', () => {
     { 'content.v': -1, queue: 1 },
   ].map(parseSort);
 
-  it('goes on after each record of each order, and on no other', () => {
+  it('continues after any record of its own sort, and is refused by another sort', () => {
     for (const sort of sorts) {
       const sorted = sortRecords(rows, sort, read);
       sorted.forEach((row, i) => {
@@ -205,7 +205,7 @@ describe('a cursor', () => {
     }
   });
 
-  it('is refused with another sort, damaged or forged', () => {
+  it('is refused if it belongs to another sort, is damaged or forged', () => {
     const sort = parseSort({ completed: -1 });
     const cursor = encodeCursor(sort, [at(0), 'a']);
     expect(decodeCursor(sort, cursor)).toEqual([at(0), 'a']);

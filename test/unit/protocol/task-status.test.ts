@@ -2,7 +2,7 @@ import { TaskLostError, taskStatus } from '@ipyparallel-js/protocol';
 import { taskError } from '@ipyparallel-js/protocol/internal';
 import { expect, test } from 'vitest';
 
-test('a task that a restart has lost is lost by its record and by its error', () => {
+test('the record and the error of a task that a restart lost both report it as lost', () => {
   const content = {
     status: 'error',
     ename: 'TaskLost',

@@ -1,4 +1,4 @@
-// Dates and records of the wire are read in a quick way where they are as hubs write them: the careful way must say the same.
+// Dates and records in the format of hubs have a fast path. It must return the same as the general path.
 import { exactTime, parseWireDate, type TaskKey } from '@ipyparallel-js/protocol';
 import { decodeRecord, recordDecoder } from '@ipyparallel-js/protocol/internal';
 import { expect, test } from 'vitest';
@@ -24,7 +24,7 @@ test.each([
   const quick = parseWireDate(`${text}Z`);
   const careful = parseWireDate(`${text}+00:00`);
   expect(quick?.date).toEqual(careful?.date);
-  // A day that a month has not is read as one of the next by both.
+  // Both paths read a day beyond the end of the month as a day of the next month.
   if (quick?.date.toISOString().slice(0, 10) === text.slice(0, 10)) expect(quick.exact).toBe(`${text}Z`);
 });
 
