@@ -1,11 +1,11 @@
-"""Writes test/fixtures/pickles.json: pickles by real Pythons, and messages by real ipyparallels.
+"""Writes test/fixtures/pickles.json: pickles by several Pythons, and messages by several versions of ipyparallel.
 
     python3 scripts/make-pickle-fixtures.py --python PYTHON... --ipyparallel PYTHON...
-    python3 scripts/make-pickle-fixtures.py --structures PYTHON...   (with numpy; test/fixtures/structures.json alone)
+    python3 scripts/make-pickle-fixtures.py --structures PYTHON...   (writes only test/fixtures/structures.json; needs numpy)
 
-Each --python pickles the values below in every protocol it has; each --ipyparallel (a Python that can import
-ipyparallel; with numpy and pandas, arrays and tables too) serializes the objects below. Equal pickles are written once.
-An expected value is typed JSON: {"t": TYPE, "v": VALUE}; test/support/generators/typed-json.ts reads it.
+Each --python pickles the values below in every protocol that it supports. Each --ipyparallel is a Python with ipyparallel,
+which serializes the objects below; with numpy and pandas, also arrays and tables. Equal pickles are written once.
+Expected values are typed JSON, {"t": TYPE, "v": VALUE}, which test/support/generators/typed-json.ts reads.
 """
 
 import argparse
@@ -29,7 +29,7 @@ OUT = os.path.join(ROOT, "test", "fixtures", "pickles.json")
 STRUCTURES = os.path.join(ROOT, "test", "fixtures", "structures.json")
 
 
-# -- classes that only this module has: they decode as opaque values --------------------------------------------
+# -- classes of this module, which decode to opaque values ------------------------------------------------------
 
 
 class Point:
@@ -192,7 +192,7 @@ def plain_values():
     moments = [(2026, 7, 1, 12), (2026, 1, 1, 12), (2026, 10, 25, 2, 30), (2026, 3, 29, 2, 30)]
     folds = [datetime.datetime(*m, fold=f, tzinfo=z) for z in (berlin, york) for m in moments for f in (0, 1)]
     folds += [datetime.datetime(2026, 11, 1, 1, 30, fold=f, tzinfo=york) for f in (0, 1)]
-    # Protocols before 4 do not pickle the fold.
+    # Protocols before 4 do not pickle `fold`.
     yield "datetimes in zones", [d for d in folds if d.fold == 0]
     yield "datetimes in zones, second hour", folds, 4
 
@@ -241,7 +241,7 @@ def opaque_values():
 
 
 def shapes():
-    """Values whose references matter; the tests know each by name."""
+    """Values with shared or cyclic references; tests select each by name."""
     loop = []
     loop.append(loop)
     yield "list in itself", loop
@@ -282,7 +282,7 @@ def emit_values():
 
 
 def emit_tables():
-    """Tables of pandas, where there is one; the tests know what they hold."""
+    """pandas tables, if pandas is installed; tests have the expected values."""
     try:
         import pandas
     except ImportError:
@@ -315,7 +315,7 @@ def emit_tables():
 
 
 def emit_structures():
-    """Arrays of records; the tests know what they hold."""
+    """Arrays of records; tests have the expected values."""
     import numpy
 
     nested = [("p", "<f4", (2,)), ("n", [("x", "i1"), ("y", ">i2")])]
@@ -355,7 +355,7 @@ def inner_function(a, b=2):
 
 
 inner_function.__module__ = "__main__"
-# As IPython names it: the fixtures say nothing of where they were made.
+# IPython's file name, so that fixtures do not contain local paths.
 inner_function.__code__ = inner_function.__code__.replace(co_filename="<ipython-input-1>")
 
 
@@ -443,14 +443,14 @@ def emit_messages():
 
 
 def run(python, what):
-    """Runs this file in another Python, and returns what it emits."""
+    """Runs this file in another Python and returns its output."""
     env = dict(os.environ, PYTHONHASHSEED="0")
     output = subprocess.run([python, __file__, "--emit", what], env=env, stdout=subprocess.PIPE, check=True).stdout
     return json.loads(output.decode("ascii"))
 
 
 def merge(pickles):
-    """One entry for each value, with its different pickles and who wrote each."""
+    """Returns one entry per value, with its distinct pickles and the Pythons that wrote each."""
     values = {}
     for found in pickles:
         expected = json.dumps(found["expected"], sort_keys=True)
@@ -480,7 +480,7 @@ def main():
             out.write("[\n" + ",\n".join("  " + json.dumps(array) for array in found) + "\n]\n")
         return
     if not options.python or not options.ipyparallel:
-        parser.error("at least one --python and one --ipyparallel are needed")
+        parser.error("pass at least one --python and one --ipyparallel")
     messages = [run(python, "messages") for python in options.ipyparallel]
     fixtures = {
         "about": "Written by scripts/make-pickle-fixtures.py; do not edit.",
@@ -491,7 +491,7 @@ def main():
         "applies": [found for message in messages for found in message["applies"]],
     }
     with open(OUT, "w", encoding="ascii") as out:
-        # One entry on a line: a change shows as a change.
+        # One entry per line, so that diffs show changed entries only.
         out.write("{\n")
         for i, (key, value) in enumerate(fixtures.items()):
             if isinstance(value, list):

@@ -3,7 +3,7 @@
 import type { Client } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { prove } from '../support/documents/out-of-order.js';
+import { prove } from '../support/documents/member-proof.js';
 import { readApiTable } from '../support/documents/python-api-table.js';
 import { Ground } from '../support/suites/python-names/ground.js';
 import { mirrored } from '../support/suites/python-names/index.js';

@@ -1,5 +1,5 @@
 import { AsyncResult, BroadcastView, Client, DirectView, LoadBalancedView } from '@ipyparallel-js/client';
-import type { Class } from '../../documents/out-of-order.js';
+import type { Class } from '../../documents/member-proof.js';
 import { asyncResultProofs } from './async-result.js';
 import { clientProofs } from './client.js';
 import type { Proofs } from './ground.js';

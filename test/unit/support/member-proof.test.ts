@@ -1,6 +1,6 @@
-// What tells proofs from tests that prove nothing, on classes made up for it.
+// prove() distinguishes proofs from tests that assert nothing about a member.
 import { expect, test } from 'vitest';
-import { type Class, prove, putOutOfOrder } from '../../support/documents/out-of-order.js';
+import { type Class, disableMember, prove } from '../../support/documents/member-proof.js';
 
 class Base {
   static make(): Base {
@@ -32,7 +32,7 @@ class Derived extends Base {}
 
 const of = (name: string, owner: Class = Base) => ({ owner, name });
 
-test('a proof that depends on the member is one', async () => {
+test('a proof whose result depends on the member is accepted', async () => {
   await prove(of('add'), async () => {
     expect(await new Base().add(1).list()).toEqual([1]);
   });
@@ -58,14 +58,14 @@ test('a proof that depends on the member is one', async () => {
 });
 
 test.each<[string, string, (base: Base) => Promise<void>]>([
-  ['uses it and asserts nothing', 'list', async (base) => void (await base.list())],
+  ['uses the member and asserts nothing', 'list', async (base) => void (await base.list())],
   [
-    'takes what it gives apart',
+    'uses the result and asserts nothing',
     'list',
     async (base) => void (await base.list()).map((n) => n.toFixed()).join(),
   ],
-  ['asserts that it is there', 'list', async (base) => expect(base.list).toBeTypeOf('function')],
-  ['asserts that it gives something', 'list', async (base) => expect(await base.list()).toBeDefined()],
+  ['asserts that the member exists', 'list', async (base) => expect(base.list).toBeTypeOf('function')],
+  ['asserts that the result is defined', 'list', async (base) => expect(await base.list()).toBeDefined()],
   [
     'asserts something else',
     'add',
@@ -74,19 +74,19 @@ test.each<[string, string, (base: Base) => Promise<void>]>([
       expect(base.field).toBe('field');
     },
   ],
-  ['does not use it', 'list', async (base) => expect(base.size).toBe(0)],
+  ['does not use the member', 'list', async (base) => expect(base.size).toBe(0)],
   [
-    'asserts on none of its elements',
+    'asserts inside a loop without elements',
     'each',
     async (base) => {
       for await (const n of base.each()) expect(n).toBe(1);
     },
   ],
-])('a test that %s is no proof', async (_, name, test) => {
+])('a test that %s is rejected', async (_, name, test) => {
   await expect(prove(of(name), () => test(new Base()))).rejects.toThrow('passes without it');
 });
 
-test('another class’s member is not proven', async () => {
+test('a proof for a member of another class is rejected', async () => {
   const proof = async () => expect(await new Base().list()).toEqual([]);
   await expect(prove(of('list', Derived), proof)).rejects.toThrow('Derived.list passes without it');
   await expect(prove(of('list'), async () => expect(await new Derived().list()).toEqual([]))).rejects.toThrow(
@@ -95,21 +95,21 @@ test('another class’s member is not proven', async () => {
   await prove({ ...of('list'), derived: true }, async () => expect(await new Derived().list()).toEqual([]));
 });
 
-test('a proof that fails, or hangs, or is of nothing, is none', async () => {
+test('a proof that fails, hangs or names a missing member is rejected', async () => {
   const wrong = async () => expect(await new Base().list()).toEqual([1]);
   await expect(prove(of('list'), wrong)).rejects.toThrow('to deeply equal');
   const stuck = () => new Promise<void>(() => undefined);
-  await expect(prove(of('list'), stuck, { limit: 20 })).rejects.toThrow('has not ended 20 ms after');
+  await expect(prove(of('list'), stuck, { limit: 20 })).rejects.toThrow('did not end within 20 ms');
   await expect(prove(of('missing'), async (touch) => touch(new Base()))).rejects.toThrow(
     'Base has no missing',
   );
 });
 
-test('the member is back in order afterwards', async () => {
+test('the member is restored afterwards', async () => {
   const before = Object.getOwnPropertyDescriptor(Base.prototype, 'size');
-  putOutOfOrder(of('size')).restore();
+  disableMember(of('size')).restore();
   expect(Object.getOwnPropertyDescriptor(Base.prototype, 'size')).toEqual(before);
-  putOutOfOrder(of('size', Derived)).restore();
+  disableMember(of('size', Derived)).restore();
   expect(Object.hasOwn(Derived.prototype, 'size')).toBe(false);
   const ended: string[] = [];
   await prove(of('add'), async () => expect(new Base().add(1).size).toBe(1), {

@@ -1,7 +1,7 @@
-// Whether a test proves anything about a member of a class: only if it passes as things are and fails when that member
-// is out of order. Putting it out of order must not fail by itself, or every use of it would count for a proof.
+// Checks that a test proves something about a member of a class: it must pass normally and fail while the member is
+// disabled. A disabled member must not throw by itself, or any use of it would count as a proof.
 
-/** A class, as far as it is needed here. */
+/** The parts of a class that are used here. */
 export interface Class {
   readonly name: string;
   readonly prototype: object;
@@ -11,19 +11,19 @@ export interface Class {
 export interface Member {
   readonly owner: Class;
   readonly name: string;
-  /** Whether objects of derived classes are concerned, too; false by default. */
+  /** Whether the member is also disabled for objects of derived classes. Default false. */
   readonly derived?: boolean;
 }
 
-/** A member that is out of order. */
-export interface OutOfOrder {
-  /** Puts a field out of order, which is each object's own. Does nothing for what the class has. */
+/** A disabled member. */
+export interface DisabledMember {
+  /** Disables the member on one object if it is an instance field; does nothing for members of the class. */
   touch(object: object): void;
   restore(): void;
 }
 
-/** Names by which an assertion asks a value how it wants to be compared or shown. */
-const FOREIGN = new Set<string | symbol>([
+/** Properties that assertions read to compare or print a value. */
+const ASSERTION_KEYS = new Set<string | symbol>([
   'asymmetricMatch',
   '$$typeof',
   'nodeType',
@@ -31,57 +31,57 @@ const FOREIGN = new Set<string | symbol>([
   'constructor',
 ]);
 
-function hole(thenable: boolean): object {
+function inertProxy(thenable: boolean): object {
   const handler: ProxyHandler<object> = {
     get(_, key) {
-      if (FOREIGN.has(key)) return undefined;
+      if (ASSERTION_KEYS.has(key)) return undefined;
       if (key === 'then')
-        return thenable ? (resolve?: (value: unknown) => void) => resolve?.(hole(false)) : undefined;
+        return thenable ? (resolve?: (value: unknown) => void) => resolve?.(inertProxy(false)) : undefined;
       if (key === Symbol.toPrimitive) return () => Number.NaN;
       if (key === Symbol.iterator) return () => [][Symbol.iterator]();
       if (key === Symbol.asyncIterator)
         return () => ({ next: async () => ({ done: true, value: undefined }) });
       if (key === Symbol.dispose || key === Symbol.asyncDispose) return () => undefined;
       if (typeof key === 'symbol') return undefined;
-      return hole(true);
+      return inertProxy(true);
     },
-    apply: () => hole(true),
-    construct: () => hole(true),
+    apply: () => inertProxy(true),
+    construct: () => inertProxy(true),
     set: () => true,
   };
   return new Proxy(() => undefined, handler);
 }
 
-/** Answers whatever it is asked, called, awaited or iterated, never with an error and never with what is right. */
-function answersNothing(): object {
-  return hole(true);
+/** A value that can be read, called, awaited and iterated without an error, and never returns a correct result. */
+function inertValue(): object {
+  return inertProxy(true);
 }
 
-/** Puts a member out of order, for objects of its class alone: it does nothing and answers nothing. */
-export function putOutOfOrder({ owner, name, derived = false }: Member): OutOfOrder {
-  const place: object = name in owner.prototype ? owner.prototype : owner;
-  const found = descriptorOf(place, name);
+/** Disables a member for objects of its class only, by replacing it with an inert value. */
+export function disableMember({ owner, name, derived = false }: Member): DisabledMember {
+  const holder: object = name in owner.prototype ? owner.prototype : owner;
+  const found = descriptorOf(holder, name);
   if (found === undefined) {
     const touch = (object: object): void => {
       if (!Object.hasOwn(object, name)) throw new Error(`${owner.name} has no ${name}`);
-      Object.defineProperty(object, name, { value: answersNothing(), configurable: true });
+      Object.defineProperty(object, name, { value: inertValue(), configurable: true });
     };
     return { touch, restore: () => undefined };
   }
-  const own = Object.getOwnPropertyDescriptor(place, name);
-  Object.defineProperty(place, name, {
+  const original = Object.getOwnPropertyDescriptor(holder, name);
+  Object.defineProperty(holder, name, {
     configurable: true,
     get(this: object): unknown {
-      const concerned =
-        place === owner ||
+      const isAffected =
+        holder === owner ||
         (derived ? isDerived(this, owner) : Object.getPrototypeOf(this) === owner.prototype);
-      if (concerned) return answersNothing();
+      if (isAffected) return inertValue();
       return found.get === undefined ? found.value : found.get.call(this);
     },
   });
   const restore = (): void => {
-    if (own === undefined) Reflect.deleteProperty(place, name);
-    else Object.defineProperty(place, name, own);
+    if (original === undefined) Reflect.deleteProperty(holder, name);
+    else Object.defineProperty(holder, name, original);
   };
   return { touch: () => undefined, restore };
 }
@@ -90,8 +90,8 @@ function isDerived(object: object, owner: Class): boolean {
   return Object.prototype.isPrototypeOf.call(owner.prototype, object);
 }
 
-function descriptorOf(place: object, name: string): PropertyDescriptor | undefined {
-  for (let at: object | null = place; at !== null; at = Object.getPrototypeOf(at) as object | null) {
+function descriptorOf(holder: object, name: string): PropertyDescriptor | undefined {
+  for (let at: object | null = holder; at !== null; at = Object.getPrototypeOf(at) as object | null) {
     const found = Object.getOwnPropertyDescriptor(at, name);
     if (found !== undefined) return found;
   }
@@ -99,8 +99,8 @@ function descriptorOf(place: object, name: string): PropertyDescriptor | undefin
 }
 
 /**
- * Runs a proof twice: with the member out of order, when it has to fail, and as things are, when it has to pass.
- * `ended` comes after each. @throws what the second run fails with; an Error when the first passes, or does not end
+ * Runs a proof twice: it must fail with the member disabled, and then pass normally. Calls `ended` after each run.
+ * @throws {Error} when the first run passes or does not end within `limit` ms; any error of the second run
  */
 export async function prove(
   member: Member,
@@ -108,13 +108,13 @@ export async function prove(
   { limit = 20_000, ended = async () => {} }: { limit?: number; ended?: () => Promise<void> } = {},
 ): Promise<void> {
   const what = `${member.owner.name}.${member.name}`;
-  const broken = putOutOfOrder(member);
+  const disabled = disableMember(member);
   const passes = Symbol();
   let outcome: unknown;
   let absent: unknown;
   const touch = (object: object): void => {
     try {
-      broken.touch(object);
+      disabled.touch(object);
     } catch (error) {
       absent = error;
     }
@@ -131,12 +131,13 @@ export async function prove(
     outcome = await Promise.race([run, over]);
   } finally {
     clearTimeout(timer);
-    broken.restore();
+    disabled.restore();
     await ended();
   }
   if (absent !== undefined) throw absent;
-  if (outcome === passes) throw new Error(`the proof of ${what} passes without it: it asserts nothing of it`);
-  if (outcome === 'over') throw new Error(`the proof of ${what} has not ended ${limit} ms after it began`);
+  if (outcome === passes)
+    throw new Error(`the proof of ${what} passes without it, so it must assert something about ${what}`);
+  if (outcome === 'over') throw new Error(`the proof of ${what} did not end within ${limit} ms`);
   try {
     await proof(() => undefined);
   } finally {
