@@ -51,7 +51,7 @@ test('files that cannot be reused are replaced, and it is told', async () => {
   await controller.kill();
   await rm(controller.clientFile);
   await controller.start();
-  expect(controller.log).toMatch(/there are no connection files to reuse/);
+  expect(controller.log).toMatch(/found no connection files to reuse/);
 }, 120_000);
 
 test('files of another CURVE key are not served under', async () => {
