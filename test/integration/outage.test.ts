@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Client, type ClientOptions, TimeoutError } from '@ipyparallel-js/client';
+import { Client, type ConnectOptions, TimeoutError } from '@ipyparallel-js/client';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { lastValueFrom, toArray } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -22,7 +22,7 @@ async function fakeHub(options: FakeHubOptions = {}): Promise<FakeHub> {
   return hub;
 }
 
-function connect(connectionFile: ClientOptions['connectionFile'], options: ClientOptions = {}) {
+function connect(connectionFile: ConnectOptions['connectionFile'], options: ConnectOptions = {}) {
   return Client.connect({
     ...(connectionFile === undefined ? {} : { connectionFile }),
     ...{ heartbeatInterval: 500, ...WAIT },
@@ -101,7 +101,7 @@ describe('a client that is made while its controller is being restarted', () => 
 });
 
 /** A client with a task outstanding, whose controller is gone. */
-async function withoutController(options: ClientOptions = {}) {
+async function withoutController(options: ConnectOptions = {}) {
   const hub = await fakeHub({ answer: engines });
   const rc = await connect(hub.info, options);
   await rc.engineLanguage(0);

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { Client, type ClientOptions, type ConnectionStatus } from '@ipyparallel-js/client';
+import { Client, type ConnectionStatus, type ConnectOptions } from '@ipyparallel-js/client';
 import { ConnectionClosedError, type Dict, EngineError, TaskLostError } from '@ipyparallel-js/protocol';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { TestController } from '../support/clusters/test-controller.js';
@@ -25,8 +25,8 @@ async function fakeHub(options: FakeHubOptions = {}): Promise<FakeHub> {
 
 /** A client, and every state that its connection had. */
 async function connect(
-  connectionFile: ClientOptions['connectionFile'],
-  options: ClientOptions = {},
+  connectionFile: ConnectOptions['connectionFile'],
+  options: ConnectOptions = {},
 ): Promise<{ rc: Client; states: ConnectionStatus[] }> {
   const rc = await Client.connect({
     ...(connectionFile === undefined ? {} : { connectionFile }),
@@ -41,7 +41,7 @@ async function connect(
 
 async function throughProxy(
   info: Readonly<Record<string, unknown>>,
-  options: ClientOptions = {},
+  options: ConnectOptions = {},
 ): Promise<{ proxy: CutProxy; rc: Client; states: ConnectionStatus[] }> {
   const proxy = await CutProxy.start(info);
   onTestFinished(() => proxy[Symbol.asyncDispose]());

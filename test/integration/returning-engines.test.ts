@@ -1,5 +1,5 @@
 // What a client takes on while the engines are not back yet at a controller that was out of reach, and what becomes of it.
-import { Client, type ClientOptions } from '@ipyparallel-js/client';
+import { Client, type ConnectOptions } from '@ipyparallel-js/client';
 import {
   type Dict,
   EngineError,
@@ -36,7 +36,7 @@ function controller(engines: { now: Dict }, { ours = true, answers = true } = {}
   };
 }
 
-async function connect(hub: FakeHub, options: ClientOptions = {}): Promise<Client> {
+async function connect(hub: FakeHub, options: ConnectOptions = {}): Promise<Client> {
   const rc = await Client.connect({ connectionFile: hub.info, heartbeatInterval: 500, ...options });
   onTestFinished(() => rc.close());
   return rc;
@@ -56,7 +56,7 @@ function came(hub: FakeHub, id: number, uuid: string): void {
 }
 
 /** A client that knew two engines, at a controller that has started again and knows none yet. */
-async function afterARestart(options: ClientOptions = {}): Promise<{ hub: FakeHub; rc: Client }> {
+async function afterARestart(options: ConnectOptions = {}): Promise<{ hub: FakeHub; rc: Client }> {
   const before = await fakeHub({ answer: controller({ now: { 0: 'a', 1: 'b' } }) });
   const rc = await connect(before, options);
   await rc.engineLanguage(0);

@@ -440,7 +440,7 @@ test('a scheduler of the pure scheme is asked nothing that it does not know', as
       /pure scheme, which knows no retries, targets/,
     );
     expect(() => view.with({ after: 'x', timeout: 5 }).map((n: number) => n, [1])).toThrow(
-      /no after, timeout/,
+      /no after, dependencyTimeout/,
     );
     expect(view.history).toEqual([]);
   } finally {

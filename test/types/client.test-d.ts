@@ -1,7 +1,7 @@
 import {
   AsyncResult,
   type Client,
-  type ClientOptions,
+  type ConnectOptions,
   type EngineInfo,
   type EngineQueueStatus,
   type ExecuteReply,
@@ -125,11 +125,11 @@ describe('a client', () => {
     expectTypeOf<Client>().toExtend<AsyncDisposable>();
     // @ts-expect-error its constructor is private
     expectTypeOf<typeof Client>().toExtend<new (...args: never[]) => unknown>();
-    const options: ClientOptions = { profile: 'x', clusterId: 'y', timeout: Number.POSITIVE_INFINITY };
+    const options: ConnectOptions = { profile: 'x', clusterId: 'y', timeout: Number.POSITIVE_INFINITY };
     expectTypeOf(options.timeout).toEqualTypeOf<number | undefined>();
     // @ts-expect-error no such option
-    const wrong: ClientOptions = { connectionfile: 'x' };
-    expectTypeOf(wrong).toExtend<ClientOptions>();
+    const wrong: ConnectOptions = { connectionfile: 'x' };
+    expectTypeOf(wrong).toExtend<ConnectOptions>();
   });
 });
 

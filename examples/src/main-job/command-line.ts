@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import type { ClientOptions } from '@ipyparallel-js/client';
+import type { ConnectOptions } from '@ipyparallel-js/client';
 import { UsageError } from '@ipyparallel-js/protocol';
 
 export const HELP = `npm start [-- OPTIONS]
@@ -18,14 +18,14 @@ Python or of this project, and changes only its own tasks there.
 /** The parsed command line: a temporary cluster, a running one, or help. */
 export type Request =
   | { readonly kind: 'embedded' }
-  | { readonly kind: 'running'; readonly options: ClientOptions }
+  | { readonly kind: 'running'; readonly options: ConnectOptions }
   | { readonly kind: 'help' };
 
 /** @throws {UsageError} when an option is unknown. */
 export function parseCommandLine(args: readonly string[]): Request {
   const { profile, 'cluster-id': clusterId, 'connection-file': connectionFile, help } = valuesOf(args);
   if (help === true) return { kind: 'help' };
-  const options: ClientOptions = {
+  const options: ConnectOptions = {
     ...(profile === undefined ? {} : { profile }),
     ...(clusterId === undefined ? {} : { clusterId }),
     ...(connectionFile === undefined ? {} : { connectionFile }),

@@ -1,4 +1,4 @@
-import { Client, type ClientOptions } from '@ipyparallel-js/client';
+import { Client, type ConnectOptions } from '@ipyparallel-js/client';
 import { UsageError } from '@ipyparallel-js/protocol';
 
 export type Language = 'javascript' | 'python';
@@ -22,7 +22,7 @@ export class Participants implements AsyncDisposable {
   }
 
   /** Connects both clients and waits for an engine. */
-  static async connect(options: ClientOptions): Promise<Participants> {
+  static async connect(options: ConnectOptions): Promise<Participants> {
     const rc = await Client.connect(options);
     let colleague: Client | undefined;
     try {

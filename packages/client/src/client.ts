@@ -30,9 +30,9 @@ import {
   type ResultStatus,
 } from './hub/hub-operations.js';
 import { parseRange } from './hub/record-query.js';
-import type { ClientOptions } from './link/client-options.js';
 import { ClusterLink } from './link/cluster-link.js';
-import { ENGINES_OPTIONS, type EnginesOptions, showEngines } from './link/engine-progress.js';
+import type { ConnectOptions } from './link/connect-options.js';
+import { showEngines, WAIT_FOR_ENGINES_OPTIONS, type WaitForEnginesOptions } from './link/engine-progress.js';
 import { type ClientStats, statsOf } from './link/stats.js';
 import { DbQuery } from './query/db-query.js';
 import {
@@ -42,7 +42,7 @@ import {
   RESUBMIT_OPTIONS,
   type ResubmitOptions,
 } from './query/query-options.js';
-import { AsyncResult, type InteractiveOptions } from './results/async-result.js';
+import { AsyncResult, type WaitInteractiveOptions } from './results/async-result.js';
 import type { ResultHandle } from './results/handle.js';
 import { idsOf, type Job, type Jobs } from './results/jobs.js';
 import type { TaskMetadata } from './tasks/task-metadata.js';
@@ -73,8 +73,13 @@ export class Client implements AsyncDisposable {
    * opens the sockets and waits for the hub's answer.
    * @throws ConnectionFileError, AuthenticationError, TimeoutError, TransportError, or `signal.reason`
    */
-  static async connect(options: ClientOptions = {}): Promise<Client> {
+  static async connect(options: ConnectOptions = {}): Promise<Client> {
     return new Client(await ClusterLink.open(options));
+  }
+
+  /** The `client_uuid` of the tasks that this client submits; the same as `session.session`. */
+  get clientId(): string {
+    return this.session.session;
   }
 
   /** Whether the controller can be talked to: at once and at each change; completes on close. */
@@ -131,8 +136,8 @@ export class Client implements AsyncDisposable {
    * Waits until at least `n` engines are registered. The time-out is `timeout` of connecting by default.
    * @throws TimeoutError naming how many there are. Mirrors ipyparallel `Client.wait_for_engines`.
    */
-  async waitForEngines(n = 1, options: EnginesOptions = {}): Promise<readonly number[]> {
-    checkOptions(options, ENGINES_OPTIONS, 'waitForEngines');
+  async waitForEngines(n = 1, options: WaitForEnginesOptions = {}): Promise<readonly number[]> {
+    checkOptions(options, WAIT_FOR_ENGINES_OPTIONS, 'waitForEngines');
     const shown = options.interactive === true ? showEngines(this.engines$, n, options) : undefined;
     try {
       await this.#link.waitForEngines(n, options);
@@ -210,7 +215,7 @@ export class Client implements AsyncDisposable {
   }
 
   /** The same, showing how far they are. Mirrors ipyparallel `Client.wait_interactive`. */
-  async waitInteractive(jobs?: Jobs, options: InteractiveOptions = {}): Promise<boolean> {
+  async waitInteractive(jobs?: Jobs, options: WaitInteractiveOptions = {}): Promise<boolean> {
     return this.#tasks(jobs ?? this.outstanding).waitInteractive(options);
   }
 

@@ -75,8 +75,8 @@ export type { EngineInfo } from './engines/engine-registry.js';
 export type { Targets } from './engines/targets.js';
 export type { PlannedRequest, QueryPlan } from './hub/explain.js';
 export type { EngineQueueStatus, PurgeReport, QueueStatus, ResultStatus } from './hub/hub-operations.js';
-export type { ClientOptions } from './link/client-options.js';
-export type { EnginesOptions } from './link/engine-progress.js';
+export type { ClientOptions, ConnectOptions } from './link/connect-options.js';
+export type { EnginesOptions, WaitForEnginesOptions } from './link/engine-progress.js';
 export type { ClientStats } from './link/stats.js';
 export { groupByStatus, progress, records, untilDone } from './live/operators.js';
 export { Watch } from './live/watch.js';
@@ -99,15 +99,16 @@ export {
   type GetOptions,
   type InteractiveOptions,
   type ReturnWhen,
+  type WaitInteractiveOptions,
 } from './results/async-result.js';
-export type { DisplayOptions } from './results/display-outputs.js';
+export type { DisplayOptions, DisplayOutputsOptions } from './results/display-outputs.js';
 export type { ResultHandle } from './results/handle.js';
 export type { Settled } from './results/iteration.js';
 export type { Job, Jobs } from './results/jobs.js';
 export type { PartialResult } from './results/partials.js';
 export type { ProgressBarOptions } from './results/progress-bar.js';
 export type { Reassembly } from './results/reassembly.js';
-export type { OutputOptions, OutputStream } from './results/stream-output.js';
+export type { OutputOptions, OutputStream, StreamOutputOptions } from './results/stream-output.js';
 export type { Moments, TimedeltaOptions, TimeKey } from './results/timing.js';
 export type { Progress } from './tasks/progress.js';
 export type { ResultCacheLimits } from './tasks/result-cache.js';
@@ -130,7 +131,7 @@ export {
 } from './views/direct-view.js';
 export { fromModule } from './views/from-module.js';
 export { depend, requireModules } from './views/functional-dependency.js';
-export { LazyMap, type LazyMapOptions } from './views/lazy-map.js';
+export { type ImapOptions, LazyMap, type LazyMapOptions } from './views/lazy-map.js';
 export { LoadBalancedView } from './views/load-balanced-view.js';
 export type { MapArguments, MapOptions, OneResult } from './views/map-arguments.js';
 export type { Distribution } from './views/partition.js';

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Client, type ClientOptions, type WaitOptions } from '@ipyparallel-js/client';
+import { Client, type ConnectOptions, type WaitOptions } from '@ipyparallel-js/client';
 import { UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import {
@@ -57,7 +57,7 @@ export interface ClusterController extends ClusterProcess {
 
 /** Options of {@link Cluster.connect}: those of a client, except the location of the controller. */
 export type ClusterClientOptions = Omit<
-  ClientOptions,
+  ConnectOptions,
   | 'connectionFile'
   | 'profile'
   | 'profileDir'

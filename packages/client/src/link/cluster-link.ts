@@ -29,7 +29,7 @@ import { RESULT_CACHE_LIMITS } from '../tasks/result-cache.js';
 import { SubmittedTasks } from '../tasks/submitted-tasks.js';
 import { UnsentWork } from '../tasks/unsent-work.js';
 import { Submitter } from '../views/submitter.js';
-import { CLIENT_OPTIONS, type ClientOptions, PICKLE_LIMITS } from './client-options.js';
+import { CONNECT_OPTIONS, type ConnectOptions, PICKLE_LIMITS } from './connect-options.js';
 import { ConnectionLifecycle } from './connection-lifecycle.js';
 import { MessageDispatcher } from './message-dispatcher.js';
 
@@ -82,7 +82,7 @@ export class ClusterLink {
   readonly #connectTimeout: number;
   #closing: Promise<void> | undefined;
 
-  private constructor(connection: Connection, source: ConnectionSource, options: ClientOptions) {
+  private constructor(connection: Connection, source: ConnectionSource, options: ConnectOptions) {
     const { username, pollInterval = POLL_INTERVAL, heartbeatInterval: heartbeat = HEARTBEAT } = options;
     const { reconnectTimeout = RECONNECT_TIMEOUT, resultCache, pickleLimits } = options;
     const { registry, profile, signals } = this;
@@ -182,8 +182,8 @@ export class ClusterLink {
   }
 
   /** Locates the connection file, opens the sockets and waits for the hub's reply. */
-  static async open(options: ClientOptions): Promise<ClusterLink> {
-    checkOptions(options, CLIENT_OPTIONS, 'Client.connect');
+  static async open(options: ConnectOptions): Promise<ClusterLink> {
+    checkOptions(options, CONNECT_OPTIONS, 'Client.connect');
     checkOptions(options.resultCache, RESULT_CACHE_LIMITS, 'resultCache');
     checkOptions(options.pickleLimits, PICKLE_LIMITS, 'pickleLimits');
     const deadline = startDeadline(options, CONNECT_TIMEOUT);

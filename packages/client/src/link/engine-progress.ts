@@ -5,12 +5,15 @@ import type { EngineInfo } from '../engines/engine-registry.js';
 import { PROGRESS_BAR_OPTIONS, ProgressBar, type ProgressBarOptions } from '../results/progress-bar.js';
 
 /** Options of `waitForEngines`. */
-export interface EnginesOptions extends WaitOptions, ProgressBarOptions {
+export interface WaitForEnginesOptions extends WaitOptions, ProgressBarOptions {
   /** Shows how many there are: a bar on a terminal, a line for each change elsewhere; false by default. */
   readonly interactive?: boolean;
 }
 
-export const ENGINES_OPTIONS: OptionNames<EnginesOptions> = {
+/** @deprecated Use {@link WaitForEnginesOptions}. */
+export type EnginesOptions = WaitForEnginesOptions;
+
+export const WAIT_FOR_ENGINES_OPTIONS: OptionNames<WaitForEnginesOptions> = {
   ...WAIT_OPTIONS,
   ...PROGRESS_BAR_OPTIONS,
   interactive: true,

@@ -22,7 +22,7 @@ export interface ClientStats extends TrafficStats {
   readonly unreadResults: number;
   /** The approximate size of the unread results in bytes. */
   readonly unreadBytes: number;
-  /** Unread results that were evicted because of the limits in `ClientOptions.resultCache`; the hub still has them. */
+  /** Unread results that were evicted because of the limits in `ConnectOptions.resultCache`; the hub still has them. */
   readonly evictedResults: number;
   /** The number of ids in `rc.history`. */
   readonly history: number;

@@ -36,14 +36,17 @@ const GET_OPTIONS: OptionNames<GetOptions> = WAIT_WHEN_OPTIONS;
 const GET_DICT_OPTIONS: OptionNames<WaitOptions & { lists?: boolean }> = { ...WAIT_OPTIONS, lists: true };
 
 /** What `waitInteractive` shows, and how. */
-export interface InteractiveOptions extends WaitOptions, ProgressBarOptions {
+export interface WaitInteractiveOptions extends WaitOptions, ProgressBarOptions {
   /** How often it shows it, in ms; 100 by default on a terminal, 5,000 elsewhere. */
   readonly interval?: number;
   /** `all` by default. */
   readonly returnWhen?: ReturnWhen;
 }
 
-const INTERACTIVE_OPTIONS: OptionNames<InteractiveOptions> = {
+/** @deprecated Use {@link WaitInteractiveOptions}. */
+export type InteractiveOptions = WaitInteractiveOptions;
+
+const WAIT_INTERACTIVE_OPTIONS: OptionNames<WaitInteractiveOptions> = {
   ...WAIT_WHEN_OPTIONS,
   ...PROGRESS_BAR_OPTIONS,
   interval: true,
@@ -97,12 +100,15 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     return (single ? values[0] : values) as T;
   }
 
-  /** The same as `get()`, by the name that futures have for it. */
+  /** Python's name for `get()`. */
   result(options: WaitOptions = {}): Promise<T> {
     return this.get(options);
   }
 
-  /** The same as `get()`, begun at once. */
+  /**
+   * Python's name for `get()`.
+   * @deprecated Use {@link get}: a getter must not start work.
+   */
   get r(): Promise<T> {
     return this.get();
   }
@@ -160,7 +166,10 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     return new Map([...results].map(([engineId, [value]]) => [engineId, value]));
   }
 
-  /** The same as `getDict()`, begun at once. */
+  /**
+   * Python's name for `getDict()`.
+   * @deprecated Use {@link getDict}: a getter must not start work.
+   */
   get resultDict(): Promise<Map<number, P>> {
     return this.getDict();
   }
@@ -187,8 +196,8 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
    * Waits like `wait`, and shows how far it is: a bar on a terminal, a line now and then elsewhere. True when the wait is
    * over, false when `timeout` ms are. Mirrors ipyparallel `AsyncResult.wait_interactive`.
    */
-  async waitInteractive(options: InteractiveOptions = {}): Promise<boolean> {
-    checkOptions(options, INTERACTIVE_OPTIONS, 'waitInteractive');
+  async waitInteractive(options: WaitInteractiveOptions = {}): Promise<boolean> {
+    checkOptions(options, WAIT_INTERACTIVE_OPTIONS, 'waitInteractive');
     const { returnWhen = 'all' } = options;
     const unit = this.shape.reassembly?.sizes === undefined ? 'tasks' : 'elements';
     const bar = new ProgressBar({ unit, ...options });

@@ -2,10 +2,10 @@ import { UsageError } from '@ipyparallel-js/protocol';
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
-import { OUTPUT_OPTIONS, type OutputOptions, OutputPrinter } from './stream-output.js';
+import { OutputPrinter, STREAM_OUTPUT_OPTIONS, type StreamOutputOptions } from './stream-output.js';
 
 /** How output that has come is printed. */
-export interface DisplayOptions extends OutputOptions {
+export interface DisplayOutputsOptions extends StreamOutputOptions {
   /**
    * `type` (by default): the stdout of all, then the stderr of all, then what they displayed, then their results;
    * `engine`: all of one, then all of the next; `order`: as `type`, but the first displayed of all before the second.
@@ -15,10 +15,13 @@ export interface DisplayOptions extends OutputOptions {
   readonly resultOnly?: boolean;
 }
 
-export const DISPLAY_OPTIONS: OptionNames<DisplayOptions & WaitOptions> = {
+/** @deprecated Use {@link DisplayOutputsOptions}. */
+export type DisplayOptions = DisplayOutputsOptions;
+
+export const DISPLAY_OUTPUTS_OPTIONS: OptionNames<DisplayOutputsOptions & WaitOptions> = {
   groupBy: true,
   resultOnly: true,
-  ...OUTPUT_OPTIONS,
+  ...STREAM_OUTPUT_OPTIONS,
   ...WAIT_OPTIONS,
 };
 
@@ -26,7 +29,7 @@ export const DISPLAY_OPTIONS: OptionNames<DisplayOptions & WaitOptions> = {
 export function displayOutputs(
   tasks: readonly TaskMetadata[],
   single: boolean,
-  options: DisplayOptions,
+  options: DisplayOutputsOptions,
 ): void {
   const { groupBy = 'type', resultOnly = false } = options;
   if (!['type', 'engine', 'order'].includes(groupBy))

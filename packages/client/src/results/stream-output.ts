@@ -6,14 +6,17 @@ import type { Task } from '../tasks/task.js';
 import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
 
 /** Where output goes. */
-export interface OutputOptions {
+export interface StreamOutputOptions {
   /** `process.stdout` by default. */
   readonly stdout?: Writable;
   /** `process.stderr` by default; the same as `stdout` if only that is given. */
   readonly stderr?: Writable;
 }
 
-export const OUTPUT_OPTIONS: OptionNames<OutputOptions> = { stdout: true, stderr: true };
+/** @deprecated Use {@link StreamOutputOptions}. */
+export type OutputOptions = StreamOutputOptions;
+
+export const STREAM_OUTPUT_OPTIONS: OptionNames<StreamOutputOptions> = { stdout: true, stderr: true };
 
 /** Output that is being passed on; `stop()`, or the end of a `using` block, ends that. */
 export interface OutputStream extends Disposable {
@@ -23,7 +26,11 @@ export interface OutputStream extends Disposable {
 }
 
 /** Passes on the output of tasks as it comes, what there is already first; each task's under a line that names its engine. */
-export function streamOutput(tasks: readonly Task[], single: boolean, options: OutputOptions): OutputStream {
+export function streamOutput(
+  tasks: readonly Task[],
+  single: boolean,
+  options: StreamOutputOptions,
+): OutputStream {
   const printer = new OutputPrinter(options, !single);
   let finish = (): void => undefined;
   const done = new Promise<void>((resolve) => {
@@ -55,7 +62,7 @@ export class OutputPrinter {
   #last = '';
   #lineOpen = false;
 
-  constructor({ stdout, stderr }: OutputOptions, named: boolean) {
+  constructor({ stdout, stderr }: StreamOutputOptions, named: boolean) {
     this.#stdout = stdout ?? process.stdout;
     this.#stderr = stderr ?? stdout ?? process.stderr;
     this.#named = named;

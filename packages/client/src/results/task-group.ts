@@ -14,11 +14,16 @@ import { countProgress, type Progress } from '../tasks/progress.js';
 import { statusChanges } from '../tasks/status-changes.js';
 import type { Task } from '../tasks/task.js';
 import type { OutputOfTask, TaskMetadata } from '../tasks/task-metadata.js';
-import { DISPLAY_OPTIONS, type DisplayOptions, displayOutputs } from './display-outputs.js';
+import { DISPLAY_OUTPUTS_OPTIONS, type DisplayOutputsOptions, displayOutputs } from './display-outputs.js';
 import { makeHandle, type ResultHandle } from './handle.js';
 import { type PartialResult, partialsOf } from './partials.js';
 import type { Reassembly } from './reassembly.js';
-import { OUTPUT_OPTIONS, type OutputOptions, type OutputStream, streamOutput } from './stream-output.js';
+import {
+  type OutputStream,
+  STREAM_OUTPUT_OPTIONS,
+  type StreamOutputOptions,
+  streamOutput,
+} from './stream-output.js';
 import {
   elapsedSince,
   type Moments,
@@ -239,16 +244,16 @@ export class TaskGroup {
   }
 
   /** Waits for the output and prints it, by default to `process.stdout` and `process.stderr`. */
-  async displayOutputs(options: DisplayOptions & WaitOptions = {}): Promise<void> {
-    checkOptions(options, DISPLAY_OPTIONS, 'displayOutputs');
+  async displayOutputs(options: DisplayOutputsOptions & WaitOptions = {}): Promise<void> {
+    checkOptions(options, DISPLAY_OUTPUTS_OPTIONS, 'displayOutputs');
     const all = Promise.all(this.tasks.map((task) => task.outputDone));
     await withinDeadline(startDeadline(options, Number.POSITIVE_INFINITY), all, this.timedOut);
     displayOutputs(this.metadata, this.shape.single, options);
   }
 
   /** Passes output on as it comes, what there is first: `using live = ar.streamOutput()`. Mirrors ipyparallel `AsyncResult.stream_output`. */
-  streamOutput(options: OutputOptions = {}): OutputStream {
-    checkOptions(options, OUTPUT_OPTIONS, 'streamOutput');
+  streamOutput(options: StreamOutputOptions = {}): OutputStream {
+    checkOptions(options, STREAM_OUTPUT_OPTIONS, 'streamOutput');
     return streamOutput(this.tasks, this.shape.single, options);
   }
 

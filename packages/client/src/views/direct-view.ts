@@ -6,7 +6,7 @@ import type { Targets } from '../engines/targets.js';
 import { AsyncMapResult } from '../results/async-map-result.js';
 import { AsyncResult } from '../results/async-result.js';
 import type { Task } from '../tasks/task.js';
-import type { LazyMap, LazyMapOptions } from './lazy-map.js';
+import type { ImapOptions, LazyMap } from './lazy-map.js';
 import type { MapOptions } from './map-arguments.js';
 import { pullWork, pushWork } from './namespace-work.js';
 import { checkDistribution, type Distribution, part, shortest, sliceable } from './partition.js';
@@ -194,7 +194,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   protected override lazyMap(
     fn: Callable,
     sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
-    options: LazyMapOptions,
+    options: ImapOptions,
   ): LazyMap<unknown> {
     const load = new Map<string, number>();
     return this.fed(sequences, options, (chunk, flags) => {

@@ -5,7 +5,7 @@ import type { Task } from '../tasks/task.js';
 import { checkCount } from './map-arguments.js';
 
 /** Options of `imap`. */
-export interface LazyMapOptions {
+export interface ImapOptions {
   /** Whether results come in the order of the elements, as by default, or as they are there. */
   readonly ordered?: boolean;
   /** How many tasks may be in flight; as many as there are engines by default. 0 sets no bound. */
@@ -20,7 +20,10 @@ export interface LazyMapOptions {
   readonly label?: string;
 }
 
-export const LAZY_MAP_OPTIONS: OptionNames<LazyMapOptions> = {
+/** @deprecated Use {@link ImapOptions}. */
+export type LazyMapOptions = ImapOptions;
+
+export const IMAP_OPTIONS: OptionNames<ImapOptions> = {
   maxOutstanding: true,
   chunksize: true,
   ordered: true,
@@ -56,7 +59,7 @@ const UNREAD = 4;
  */
 export class LazyMap<R> implements AsyncIterableIterator<R> {
   readonly #parts: LazyMapParts;
-  readonly #options: LazyMapOptions;
+  readonly #options: ImapOptions;
   readonly #reader: ZipReader;
   readonly #limit: number;
   readonly #chunksize: number;
@@ -75,7 +78,7 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
   #turn: Promise<unknown> = Promise.resolve();
 
   /** @internal Made by `imap`. */
-  constructor(parts: LazyMapParts, options: LazyMapOptions) {
+  constructor(parts: LazyMapParts, options: ImapOptions) {
     this.#parts = parts;
     this.#options = options;
     this.#chunksize = checkCount(options.chunksize ?? 1, 1, 'chunksize');

@@ -3,25 +3,25 @@ import type { Targets } from '../engines/targets.js';
 import { AsyncMapResult } from '../results/async-map-result.js';
 import { AsyncResult } from '../results/async-result.js';
 import type { Task } from '../tasks/task.js';
-import type { LazyMap, LazyMapOptions } from './lazy-map.js';
+import type { ImapOptions, LazyMap } from './lazy-map.js';
 import { checkCount, type MapOptions } from './map-arguments.js';
 import { part, shortest } from './partition.js';
 import { View } from './view.js';
 import type { ViewParts } from './view-context.js';
-import type { BalancedFlags } from './view-flags.js';
+import { type BalancedFlags, withDependencyTimeout } from './view-flags.js';
 import type { MapResult, ViewResult } from './view-result.js';
 import { type Callable, type Work, type WorkFor, workOfCall, workOfEach } from './work.js';
 
-const FLAGS = ['targets', 'label', 'language', 'retries', 'after', 'follow', 'timeout'];
+const FLAGS = ['targets', 'label', 'language', 'retries', 'after', 'follow', 'dependencyTimeout', 'timeout'];
 
 /** Runs work on whichever engine the task scheduler picks. Mirrors ipyparallel `LoadBalancedView`. */
 export class LoadBalancedView extends View<number, BalancedFlags> {
   /** @internal Made by `Client.loadBalancedView`. */
   constructor(parts: ViewParts<BalancedFlags>) {
-    const { targets } = parts.flags;
-    const flags =
-      targets === undefined ? parts.flags : { ...parts.flags, targets: parts.context.targets.fix(targets) };
-    super({ ...parts, flags }, FLAGS);
+    const flags = withDependencyTimeout(parts.flags);
+    const { targets } = flags;
+    const fixed = targets === undefined ? flags : { ...flags, targets: parts.context.targets.fix(targets) };
+    super({ ...parts, flags: fixed }, FLAGS);
   }
 
   /** The engines among which the scheduler picks. */
@@ -44,26 +44,33 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
     return this.flags.follow;
   }
 
-  /** How long tasks may wait for their dependencies, in ms; 0 is for ever. */
+  /** How long tasks may wait for their dependencies, in ms; 0 means indefinitely. */
+  get dependencyTimeout(): number {
+    return this.flags.dependencyTimeout ?? 0;
+  }
+
+  /** Python's name for `dependencyTimeout`. */
   get timeout(): number {
-    return this.flags.timeout ?? 0;
+    return this.dependencyTimeout;
   }
 
   override setFlags(flags: Partial<BalancedFlags>): this {
     const { targets } = flags;
-    return super.setFlags(
-      targets === undefined ? flags : { ...flags, targets: this.context.targets.fix(targets) },
-    );
+    const fixed = targets === undefined ? flags : { ...flags, targets: this.context.targets.fix(targets) };
+    return super.setFlags(withDependencyTimeout(fixed));
   }
 
   /** The same view with other flags; for a call or for many. */
   with(flags: BalancedFlags): LoadBalancedView {
-    return new LoadBalancedView(this.shared({ ...this.flags, ...flags }));
+    return new LoadBalancedView(this.shared({ ...this.flags, ...withDependencyTimeout(flags) }));
   }
 
   /** @internal */
   protected override submit<R>(work: WorkFor, flags: Partial<BalancedFlags> = {}): ViewResult<number, R> {
-    return new AsyncResult<R, R>([this.#submitOne(work, { ...this.flags, ...flags })], { single: true });
+    return new AsyncResult<R, R>(
+      [this.#submitOne(work, { ...this.flags, ...withDependencyTimeout(flags) })],
+      { single: true },
+    );
   }
 
   /** @internal */
@@ -99,7 +106,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
   protected override lazyMap(
     fn: Callable,
     sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
-    options: LazyMapOptions,
+    options: ImapOptions,
   ): LazyMap<unknown> {
     return this.fed(sequences, options, (chunk, flags) => this.#submitOne(workOfEach(fn, chunk), flags));
   }

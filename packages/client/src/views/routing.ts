@@ -9,12 +9,12 @@ export function labelled(metadata: Dict, { label }: ViewFlags): Dict {
 
 /** What the task scheduler is asked, as metadata; `targets` are uuids. */
 export function schedulerMetadata(flags: BalancedFlags, targets: readonly string[], scheme: string): Dict {
-  const { after, follow, timeout = 0, retries = 0 } = flags;
+  const { after, follow, dependencyTimeout = 0, retries = 0 } = flags;
   const asked = {
     after: wireDependency(after),
     follow: wireDependency(follow),
-    // The wire has seconds.
-    timeout: timeout / 1000,
+    // The wire uses seconds.
+    timeout: dependencyTimeout / 1000,
     retries,
     targets: [...targets],
   };
@@ -22,7 +22,7 @@ export function schedulerMetadata(flags: BalancedFlags, targets: readonly string
     const names = [
       after === undefined ? '' : 'after',
       follow === undefined ? '' : 'follow',
-      timeout === 0 ? '' : 'timeout',
+      dependencyTimeout === 0 ? '' : 'dependencyTimeout',
       retries === 0 ? '' : 'retries',
       targets.length === 0 ? '' : 'targets',
     ].filter((name) => name !== '');

@@ -3,7 +3,7 @@ import { type PyCallable, type PyReference, UsageError } from '@ipyparallel-js/p
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import type { Targets } from '../engines/targets.js';
 import type { ExecuteReply } from '../tasks/task-outcome.js';
-import { LAZY_MAP_OPTIONS, type LazyMap, type LazyMapOptions } from './lazy-map.js';
+import { IMAP_OPTIONS, type ImapOptions, type LazyMap } from './lazy-map.js';
 import {
   MAP_OPTIONS,
   type MapArguments,
@@ -65,7 +65,7 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
     return this.submit(workOfCall(fn, args));
   }
 
-  /** The same as {@link apply}, which never blocks here. Mirrors ipyparallel `View.apply_async`. */
+  /** Python's name for {@link apply}, which never blocks. Mirrors ipyparallel `View.apply_async`. */
   get applyAsync(): this['apply'] {
     return this.apply;
   }
@@ -104,7 +104,7 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
     return this.spread(fn, sequences, options, true);
   }
 
-  /** The same as {@link map}, which never blocks here. Mirrors ipyparallel `View.map_async`. */
+  /** Python's name for {@link map}, which never blocks. Mirrors ipyparallel `View.map_async`. */
   get mapAsync(): this['map'] {
     return this.map;
   }
@@ -139,22 +139,18 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   imap<A, R>(
     fn: (a: A) => R,
     a: Iterable<A> | AsyncIterable<A>,
-    options?: LazyMapOptions,
+    options?: ImapOptions,
   ): LazyMap<OneResult<R>>;
   imap<A, B, R>(
     fn: (a: A, b: B) => R,
     a: Iterable<A> | AsyncIterable<A>,
     b: Iterable<B> | AsyncIterable<B>,
-    options?: LazyMapOptions,
+    options?: ImapOptions,
   ): LazyMap<OneResult<R>>;
-  imap<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments<LazyMapOptions, true>): LazyMap<R>;
-  imap(fn: PyReference, ...sequencesAndOptions: MapArguments<LazyMapOptions, true>): LazyMap<unknown>;
+  imap<R>(fn: PyCallable<R>, ...sequencesAndOptions: MapArguments<ImapOptions, true>): LazyMap<R>;
+  imap(fn: PyReference, ...sequencesAndOptions: MapArguments<ImapOptions, true>): LazyMap<unknown>;
   imap(fn: Callable, ...sequencesAndOptions: readonly unknown[]): LazyMap<unknown> {
-    const { sequences, options } = readMapArguments<LazyMapOptions>(
-      sequencesAndOptions,
-      LAZY_MAP_OPTIONS,
-      'imap',
-    );
+    const { sequences, options } = readMapArguments<ImapOptions>(sequencesAndOptions, IMAP_OPTIONS, 'imap');
     return this.lazyMap(fn, sequences, options);
   }
 
@@ -196,7 +192,7 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   protected abstract lazyMap(
     fn: Callable,
     sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
-    options: LazyMapOptions,
+    options: ImapOptions,
   ): LazyMap<unknown>;
 
   /** @internal Options of `execute`, checked. @throws UsageError */

@@ -33,8 +33,23 @@ export interface BalancedFlags extends ViewFlags {
   readonly after?: DependencyLike | undefined;
   /** Runs only on the engine where these tasks have succeeded. */
   readonly follow?: DependencyLike | undefined;
-  /** How long the scheduler lets the task wait for its dependencies, in ms; 0, for ever, by default. */
+  /** How long the task may wait for its dependencies at the scheduler, in ms; 0, the default, means indefinitely. */
+  readonly dependencyTimeout?: number | undefined;
+  /** Python's name for `dependencyTimeout`, in ms as well. */
   readonly timeout?: number | undefined;
+}
+
+/**
+ * Sets `dependencyTimeout` and its alias `timeout` to the same value if one of them is given.
+ * @throws {UsageError} when both are given with different values
+ */
+export function withDependencyTimeout<F extends Partial<BalancedFlags>>(flags: F): F {
+  if (!('timeout' in flags || 'dependencyTimeout' in flags)) return flags;
+  const { timeout, dependencyTimeout } = flags;
+  if (timeout !== undefined && dependencyTimeout !== undefined && timeout !== dependencyTimeout)
+    throw new UsageError('pass either dependencyTimeout or its alias timeout, not both');
+  const value = dependencyTimeout ?? timeout;
+  return { ...flags, timeout: value, dependencyTimeout: value };
 }
 
 /** Checks flags by name and kind, so that a typing mistake is no silent default. @throws UsageError */

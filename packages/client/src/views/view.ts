@@ -8,7 +8,7 @@ import { type EngineQueueStatus, QUEUE_STATUS_OPTIONS, type QueueStatus } from '
 import { AsyncResult } from '../results/async-result.js';
 import { idsOf, type Job, type Jobs } from '../results/jobs.js';
 import type { Task } from '../tasks/task.js';
-import { LazyMap, type LazyMapOptions } from './lazy-map.js';
+import { type ImapOptions, LazyMap } from './lazy-map.js';
 import type { OneResult } from './map-arguments.js';
 import { ViewCalls } from './view-calls.js';
 import type { ViewClient, ViewContext, ViewParts } from './view-context.js';
@@ -187,7 +187,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   /** @internal A lazy map whose chunks `submit` makes tasks of; what is not wanted any more is aborted. */
   protected fed(
     sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
-    options: LazyMapOptions,
+    options: ImapOptions,
     submit: (chunk: readonly (readonly unknown[])[], flags: F) => Task,
   ): LazyMap<unknown> {
     const flags = this.labelled(options);

@@ -4,7 +4,7 @@
 //     export function labelScenarios(ground: () => Ground): void {
 //       test('test_balanced_view', async () => { … ground().rc … });
 //     }
-import { Client, type ClientOptions } from '@ipyparallel-js/client';
+import { Client, type ConnectOptions } from '@ipyparallel-js/client';
 import { afterAll, beforeAll, describe } from 'vitest';
 import { OurController } from '../../clusters/our-controller.js';
 import { StockCluster, type StockDatabase, type StockVersion } from '../../clusters/stock-cluster.js';
@@ -19,7 +19,7 @@ export interface Ground {
   /** A client that the tests of one suite share; it has submitted nothing before. */
   readonly rc: Client;
   /** One more client, which the test closes: `await using other = await ground().connect()`. */
-  connect(options?: ClientOptions): Promise<Client>;
+  connect(options?: ConnectOptions): Promise<Client>;
   /** Starts one more Python engine; resolves once the hub knows it. A test that kills an engine starts its own. */
   startEngine(): Promise<number>;
   /** Runs a Python script with `sys.argv[1]` the client's connection file; gives what it prints as JSON. */
@@ -53,7 +53,7 @@ export function onGround(
       if (place === undefined) throw new Error('the cluster has not started');
       return place;
     };
-    const connect = (options: ClientOptions = {}): Promise<Client> =>
+    const connect = (options: ConnectOptions = {}): Promise<Client> =>
       Client.connect({ connectionFile: started().connectionFile, timeout: 60_000, ...options });
     const ground = (): Ground => {
       if (rc === undefined) throw new Error('the client has not connected');

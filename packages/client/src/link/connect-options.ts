@@ -4,7 +4,7 @@ import type { ConnectionOptions } from '../connection/connection.js';
 import type { ResultCacheLimits } from '../tasks/result-cache.js';
 
 /** Options of `Client.connect`. */
-export interface ClientOptions extends ConnectionOptions {
+export interface ConnectOptions extends ConnectionOptions {
   /** How long connecting may take, in ms; 10,000 by default. */
   readonly timeout?: number;
   /** Aborts connecting. */
@@ -32,6 +32,9 @@ export interface ClientOptions extends ConnectionOptions {
   readonly username?: string;
 }
 
+/** @deprecated Use {@link ConnectOptions}. */
+export type ClientOptions = ConnectOptions;
+
 export const PICKLE_LIMITS: OptionNames<PickleLimits> = {
   maxDepth: true,
   maxOpcodes: true,
@@ -41,7 +44,7 @@ export const PICKLE_LIMITS: OptionNames<PickleLimits> = {
   maxIntegerBytes: true,
 };
 
-export const CLIENT_OPTIONS: OptionNames<ClientOptions> = {
+export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   connectionFile: true,
   profile: true,
   clusterId: true,
