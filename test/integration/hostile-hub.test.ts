@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type Answer, FakeHub, type Request } from '../support/fakes/fake-hub.js';
 import { waitFor } from '../support/wait-for.js';
 
-/** A hub that does as told, and a client of it. */
+/** A scripted hub with a connected client. */
 async function connected(answer?: Answer): Promise<{ hub: FakeHub; rc: Client }> {
   const hub = await FakeHub.start(answer === undefined ? {} : { answer });
   onTestFinished(() => hub.stop());
@@ -14,7 +14,7 @@ async function connected(answer?: Answer): Promise<{ hub: FakeHub; rc: Client }>
   return { hub, rc };
 }
 
-/** Warnings that the process emits during a test. */
+/** The warnings that the process emits during a test. */
 function warnings(): string[] {
   const seen: string[] = [];
   const emit = vi.spyOn(process, 'emitWarning').mockImplementation((warning: string | Error) => {
@@ -26,8 +26,8 @@ function warnings(): string[] {
 
 const DELIMITER = '<IDS|MSG>';
 
-describe('replies that are none', () => {
-  it('are dropped and counted, and the request gets its answer', async () => {
+describe('malformed replies', () => {
+  it('are dropped and counted, and the request still receives its reply', async () => {
     const told = warnings();
     const stranger = new Session({ key: newId(), now: () => new Date() });
     const sendAll = (hub: FakeHub, request: Request): void => {
@@ -82,16 +82,16 @@ describe('replies that are none', () => {
     await waitFor(() => rc.stats.replayed === 2, { what: () => JSON.stringify(rc.stats) });
     expect(rc.stats).toMatchObject({ ...counts, replayed: 2, unexpected: 0 });
     expect(counts.malformed).toBe(17);
-    // Each kind is told of once.
+    // The client warns of each kind once.
     expect(told.filter((text) => text.includes('malformed'))).toHaveLength(1);
     expect(told.filter((text) => text.includes('forged'))).toHaveLength(1);
     expect(told.filter((text) => text.includes('replayed'))).toHaveLength(1);
     expect(told.join('\n')).not.toContain(String(rc.session.codec.signer));
-    // And the client goes on.
+    // The client continues to work.
     expect(await rc.dbQuery({}, 'msg_id')).toEqual([]);
   });
 
-  it('that answer nothing of ours, or come too late, are counted', async () => {
+  it('to unknown requests, or after the deadline, are counted', async () => {
     const { hub, rc } = await connected((request) =>
       request.message.msg_type === 'history_request' ? false : undefined,
     );
@@ -112,14 +112,14 @@ describe('replies that are none', () => {
   });
 });
 
-describe('notices that are none', () => {
-  it('move no engine, and the right ones still do', async () => {
+describe('malformed notices', () => {
+  it('change no engine, and valid notices still do', async () => {
     warnings();
     const { hub, rc } = await connected();
     const stranger = new Session({ key: newId(), now: () => new Date() });
     const notice = (session: Session, type: string, content: { [key: string]: unknown }): Buffer[] =>
       session.encode(session.rawMessage(type, content), ['topic']);
-    // A subscription takes a moment to reach the hub.
+    // The subscription needs a moment to reach the hub.
     await waitFor(() => {
       hub.notify(hub.session.rawMessage('registration_notification', { id: 0, uuid: 'the first' }));
       return rc.ids.length > 0;
@@ -152,7 +152,7 @@ describe('notices that are none', () => {
     expect(rc.ids).toEqual([1]);
   });
 
-  it('of output for tasks that nobody has are let go', async () => {
+  it('of output for unknown tasks are ignored', async () => {
     warnings();
     const { hub, rc } = await connected();
     const output = (): Buffer[] =>
@@ -175,7 +175,7 @@ describe('notices that are none', () => {
   });
 });
 
-describe('answers that cannot be', () => {
+describe('invalid contents of replies', () => {
   const answers: [string, unknown][] = [
     ['no records', { status: 'ok' }],
     ['records that are no list', { status: 'ok', records: { a: 1 } }],
@@ -184,7 +184,7 @@ describe('answers that cannot be', () => {
     ['a msg_id that is no text', { status: 'ok', records: [{ msg_id: 5 }] }],
   ];
 
-  it.each(answers)('%s: a ProtocolError', async (_, content) => {
+  it.each(answers)('%s: cause a ProtocolError', async (_, content) => {
     const { rc } = await connected(({ message }) =>
       message.msg_type === 'db_request' ? (content as { [key: string]: unknown }) : undefined,
     );
@@ -203,7 +203,7 @@ describe('answers that cannot be', () => {
     },
   );
 
-  it('hostile names in a record reach nothing but the record', async () => {
+  it('hostile keys of a record affect that record only', async () => {
     const record = JSON.parse(
       '{"msg_id": "a", "__proto__": {"polluted": 1}, "constructor": 5, "content": {"__proto__": {"polluted": 1}}, "queue": 7}',
     ) as { [key: string]: unknown };
@@ -217,7 +217,7 @@ describe('answers that cannot be', () => {
     expect(await rc.dbQuery({ 'content.__proto__.polluted': 1 }, [])).toEqual([{ msg_id: 'a' }]);
   });
 
-  it('an error of the hub is a HubError with its words', async () => {
+  it('an error reply becomes a HubError with the text of the hub', async () => {
     const { rc } = await connected(({ message }) =>
       message.msg_type === 'db_request'
         ? { status: 'error', ename: 'OperationalError', evalue: 'disk full', traceback: ['line 1'] }
@@ -232,7 +232,7 @@ describe('answers that cannot be', () => {
     });
   });
 
-  it('a connection reply without engines, or with odd ones, ends in no crash', async () => {
+  it('a connection reply without engines, or with invalid ones, does not crash the client', async () => {
     for (const engines of [undefined, null, 5, { x: 5 }, { '-1': 'a' }, ['a']]) {
       await using hub = await FakeHub.start({
         answer: ({ message }) =>
@@ -251,8 +251,8 @@ describe('answers that cannot be', () => {
   });
 });
 
-describe('a hub that does not answer', () => {
-  it('because nothing listens: a TimeoutError with the address and the time', async () => {
+describe('a hub that does not reply', () => {
+  it('because nothing listens: TimeoutError with the address and the time', async () => {
     await using hub = await FakeHub.start();
     const { info, address } = hub;
     await hub.stop();
@@ -270,17 +270,17 @@ describe('a hub that does not answer', () => {
     expect(waited).toBeLessThan(30_000);
   });
 
-  it('because it is silent: a TimeoutError that says so', async () => {
+  it('because it is silent: TimeoutError with that reason', async () => {
     await using hub = await FakeHub.start({ answer: () => false, answersProbes: false });
     const failure = await Client.connect({ connectionFile: hub.info, timeout: 1_500 }).catch(
       (error: unknown) => error,
     );
     expect(failure).toBeInstanceOf(TimeoutError);
     expect((failure as TimeoutError).message).toContain(hub.address);
-    expect((failure as TimeoutError).message).toMatch(/does not answer/);
+    expect((failure as TimeoutError).message).toMatch(/does not reply/);
   });
 
-  it('because something else listens: a TimeoutError', async () => {
+  it('because another program listens: TimeoutError', async () => {
     const server = createServer((socket) =>
       socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'),
     );
@@ -299,7 +299,7 @@ describe('a hub that does not answer', () => {
     }
   });
 
-  it('because its key is another: an AuthenticationError, soon', async () => {
+  it('because it has another key: AuthenticationError, long before the timeout', async () => {
     await using hub = await FakeHub.start();
     const key = newId();
     const started = performance.now();
@@ -315,7 +315,7 @@ describe('a hub that does not answer', () => {
     expect(hub.probes).toBe(1);
   });
 
-  it('soon, but later than a probe: connected', async () => {
+  it('before the probe for a wrong key, but after it: the client connects', async () => {
     const { hub, rc } = await connected((request, fake) => {
       if (request.message.msg_type !== 'connection_request') return undefined;
       const answer = setInterval(() => {
@@ -329,7 +329,7 @@ describe('a hub that does not answer', () => {
     expect(rc.ids).toEqual([0]);
   });
 
-  it('to one request of many: only that one fails, within its own time', async () => {
+  it('to one request of several: only that one fails, at its own timeout', async () => {
     const { rc } = await connected(({ message }) => (message.msg_type === 'db_request' ? false : undefined));
     const started = performance.now();
     const query = rc.dbQuery({}, { keys: 'queue', timeout: 400 });
@@ -344,18 +344,18 @@ describe('a hub that does not answer', () => {
     ]);
     expect(await rc.hubHistory()).toEqual([]);
     await expected;
-    // Further awaits share the failure, too.
+    // Further awaits share the error, too.
     await expect(Promise.resolve(query)).rejects.toMatchObject({ code: 'TIMEOUT' });
     expect(performance.now() - started).toBeLessThan(30_000);
   });
 });
 
-describe('a hub that goes', () => {
-  it('with a notice: what is outstanding fails at once, and so does what comes after', async () => {
+describe('a hub that shuts down', () => {
+  it('with a notice: outstanding and later requests fail at once', async () => {
     const { hub, rc } = await connected(({ message }) =>
       message.msg_type === 'connection_request' ? { status: 'ok', engines: { 0: 'a' } } : false,
     );
-    // The control socket asks for the engine's language; it answers nothing.
+    // The client asks the engine for its language on the control socket, which does not reply.
     const ar = rc.directView(0).execute('x');
     const waiting = expect(ar.get()).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' });
     const asked = expect(rc.hubHistory({ timeout: 60_000 })).rejects.toMatchObject({

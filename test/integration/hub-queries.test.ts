@@ -4,7 +4,7 @@ import { TestController } from '../support/clusters/test-controller.js';
 import type { RawClient } from '../support/fakes/raw-client.js';
 import { answerAll } from '../support/fakes/raw-engine.js';
 
-// What a client of another language sends: JSON, in which dates and patterns are texts.
+// Queries as clients in other languages send them: JSON, with dates and patterns as text.
 async function ask(client: RawClient, query: unknown): Promise<Dict> {
   const reply = await client.submit('registration', 'db_request', { query, keys: ['msg_id'] }).reply();
   return reply.content;
@@ -16,7 +16,7 @@ async function ids(client: RawClient, query: unknown): Promise<unknown> {
 }
 
 describe('a query in a message', () => {
-  test('has every operator, with dates and patterns as texts', async () => {
+  test('supports every operator, with dates and patterns as text', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine({ onTask: answerAll });
@@ -40,7 +40,7 @@ describe('a query in a message', () => {
     }
   });
 
-  test('that is too deep, too wide, or no query is refused with the limit, and the hub goes on', async () => {
+  test('that is too deep, too wide or malformed is refused with the limit, and the hub continues', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     let deep: unknown = { queue: 'mux' };

@@ -30,7 +30,7 @@ const stores = {
 };
 
 for (const [name, open] of Object.entries(stores)) {
-  describe(`many records of our hub with ${name}`, () => {
+  describe(`many records at our hub with ${name}`, () => {
     const closing = new Closing();
     let subject: PagingSubject;
     let hub: BareHub;
@@ -52,7 +52,7 @@ for (const [name, open] of Object.entries(stores)) {
 
     pagingTests(() => subject);
 
-    it('no message is much larger than a page, however much is asked for', async () => {
+    it('no message is much larger than a page, whatever the query selects', async () => {
       const { rc, load } = subject;
       const big = 'y'.repeat(30_000);
       await load(Array.from({ length: 300 }, (_, i) => ({ ...taskNo(i), execute_input: big })));
@@ -60,14 +60,14 @@ for (const [name, open] of Object.entries(stores)) {
       expect(await rc.dbQuery({})).toHaveLength(300);
       expect(hub.replies.length).toBeGreaterThan(3);
       expect(Math.max(...hub.replies)).toBeLessThan(4 * 2 ** 20);
-      // Without paging, as a stock client asks: one message.
+      // A Python client does not request pages and receives one message.
       hub.replies.length = 0;
       expect(await rc.dbQuery({}, 'execute_input').first()).toMatchObject({ execute_input: big });
       expect(hub.replies).toHaveLength(1);
       expect(Math.max(...hub.replies)).toBeLessThan(100_000);
     });
 
-    it('a record whose key of the sort changes while it is read does not come twice', async () => {
+    it('a record whose sort key changes between two pages is returned once', async () => {
       const { rc, load } = subject;
       const tasks = Array.from({ length: 4_000 }, (_, i) => ({
         ...taskNo(i),
@@ -87,7 +87,7 @@ for (const [name, open] of Object.entries(stores)) {
       expect(seen).toHaveLength(tasks.length);
     });
 
-    it('what was known by its output alone does not come twice when its request is seen', async () => {
+    it('a record that was created from output alone is returned once when its request arrives', async () => {
       const { rc, load } = subject;
       const ghost = emptyTask('ghost');
       await load([

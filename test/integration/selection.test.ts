@@ -5,7 +5,7 @@ import { Closing } from '../support/closing.js';
 import { RawClient } from '../support/fakes/raw-client.js';
 import { type SelectionSubject, selectionTests } from '../support/suites/selection.js';
 
-describe('selections on the embedded controller', () => {
+describe('selections on an embedded controller', () => {
   const closing = new Closing();
   let subject: SelectionSubject;
   beforeAll(async () => {

@@ -1,4 +1,4 @@
-// How a stock hub is asked: what goes over the wire, in which portions.
+// The requests that a stock hub receives for large queries.
 import { Client } from '@ipyparallel-js/client';
 import { type Dict, parseWireDate } from '@ipyparallel-js/protocol';
 import { isDict, parseQuery, recordPredicate } from '@ipyparallel-js/protocol/internal';
@@ -12,7 +12,7 @@ afterEach(async () => {
   await closing.close();
 });
 
-/** Holds its thread for as long as a real one does. */
+/** Blocks its thread as long as a real hub would. */
 function occupy(ms: number): void {
   for (const until = performance.now() + ms; performance.now() < until; );
 }
@@ -70,7 +70,7 @@ function withDates(record: Dict): Dict {
 }
 
 describe('a stock hub with many records', () => {
-  it('is asked in slices whose size follows the time that it takes', async () => {
+  it('receives requests in slices whose size follows the time of its replies', async () => {
     for (const [costMs, least, most] of [
       [2, 15, 110],
       [0.01, 150, 900],
@@ -85,24 +85,24 @@ describe('a stock hub with many records', () => {
     }
   });
 
-  it('is asked for ids first where they are cheap, and then for those alone', async () => {
+  it('is queried for ids first where they are cheap, then for those records only', async () => {
     const { rc, asked } = await stockHub(1_500, { database: 'sqlite', costMs: 0.05 });
     const rows = await rc.dbQuery({ client_uuid: 'client-1', 'content.n': { $lt: 400 } }, 'queue');
     expect(rows).toHaveLength(100);
     const all = asked.filter(({ ids }) => ids === undefined && asked.length > 0);
-    // The ghosts, the kind of database, the ids of client-1.
+    // Requests for unsubmitted records, for the kind of database, and for the ids of client-1.
     expect(all.map(({ keys }) => keys)).toEqual([['msg_id'], [], ['msg_id']]);
     const slices = asked.filter(({ ids }) => ids !== undefined);
     expect(slices.reduce((sum, { ids = 0 }) => sum + ids, 0)).toBe(375);
   });
 
-  it('gives the first record without giving all of them', async () => {
+  it('returns the first record without returning all', async () => {
     const { rc, asked } = await stockHub(1_500, { database: 'dict', costMs: 0 });
     expect((await rc.dbQuery({}, 'queue').first())?.msg_id).toBe(taskNo(0).msg_id);
     expect(asked.reduce((sum, { answered }) => sum + answered, 0)).toBeLessThan(60);
   });
 
-  it('that has few is asked once, and its size not again for a while', async () => {
+  it('with few records receives one request, and its size is cached', async () => {
     const { rc, asked } = await stockHub(40, { database: 'dict', costMs: 0 });
     const { sent } = rc.stats;
     expect(await rc.dbQuery({}, 'queue')).toHaveLength(40);
@@ -112,7 +112,7 @@ describe('a stock hub with many records', () => {
     expect(asked.map(({ answered }) => answered)).toEqual([40, 40]);
   });
 
-  it('records that go while they are read are left out, and a page that lacks them is filled', async () => {
+  it('omits records that are purged during the reading, and fills their page', async () => {
     const { rc, records } = await stockHub(1_500, { database: 'dict', costMs: 0 });
     const sort = { client_uuid: -1 } as const;
     const expected = await rc.dbQuery({}, { keys: 'client_uuid', sort, limit: 200 });

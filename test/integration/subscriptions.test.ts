@@ -20,7 +20,7 @@ subscriptionTests('memory', 2000, () => 'memory');
 subscriptionTests('SQLite', 2000, () => ({ type: 'sqlite', location: directory }));
 
 describe('a client', () => {
-  test('that speaks msgpack is told the same', async () => {
+  test('that uses msgpack receives the same updates', async () => {
     await using bench = await TestController.start({ pack: 'msgpack' });
     const engine = await bench.engine({
       onTask: (task) => task.reply({ status: 'ok' }, { buffers: [Buffer.from('result')] }),
@@ -39,7 +39,7 @@ describe('a client', () => {
     expect(update?.message.buffers.map(String)).toEqual(['result']);
   });
 
-  test('that connects anew resumes, and misses nothing', async () => {
+  test('that reconnects resumes without a gap', async () => {
     await using bench = await TestController.start();
     const engine = await bench.engine({ onTask: answerAll });
     const first = RawClient.fromFile(bench.controller.clientFile);
@@ -60,7 +60,7 @@ describe('a client', () => {
     expect([...resumed.records.keys()].sort()).toEqual([...ids].sort());
   });
 
-  test('that is slow gets the latest state, and holds nothing up', async () => {
+  test('that is slow receives the latest state and delays nobody', async () => {
     await using bench = await TestController.start();
     const engine = await bench.engine();
     const client = await bench.client();
@@ -82,14 +82,14 @@ describe('a client', () => {
     expect(slow.updates).toBeLessThanOrEqual(4);
   });
 
-  test('is told of a Task Database that is not there', async () => {
+  test('receives an error when the controller has no Task Database', async () => {
     await using bench = await TestController.start({ db: 'none' });
     const client = await bench.client();
     const reply = await client.submit('registration', 'subscribe_request', { query: {}, keys: null }).reply();
     expect(reply.content).toMatchObject({ status: 'error', ename: 'NoData' });
   });
 
-  test('finds the life of the hub and the feature in connection_reply', async () => {
+  test('finds the epoch and the feature in connection_reply', async () => {
     await using bench = await TestController.start();
     const client = await bench.client();
     const { content } = await client.submit('registration', 'connection_request', {}).reply();

@@ -1,4 +1,4 @@
-// Live queries that are resumed by another process, on our controller.
+// Another process resumes live queries on our controller.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ const asTold = <T>(records: T): T => JSON.parse(JSON.stringify(records)) as T;
 
 type Told = WatchEvent<{ readonly msg_id: string }>;
 
-/** A controller with an engine that answers when it is told to, and somebody who submits. */
+/** A controller with an engine that replies on command, and a client that submits. */
 async function start(closing: Closing, options: ControllerOptions = {}) {
   const bench = closing.use(await TestController.start(options));
   const held = new Map<string, RawTask>();
@@ -56,7 +56,7 @@ const stores: { readonly [name: string]: (directory: string) => ControllerOption
 };
 
 for (const [store, optionsOf] of Object.entries(stores)) {
-  it(`goes on exactly in another process, again and again: ${store}`, async () => {
+  it(`resumes without gap or repetition in one process after another: ${store}`, async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ippjs-resume-'));
     await using closing = new Closing();
     closing.use({
@@ -69,21 +69,21 @@ for (const [store, optionsOf] of Object.entries(stores)) {
     await waitFor(() => held.size === waiting.length);
     const queries: readonly TaskQuery[] = [{}, OPEN];
     const services = queries.map((query) => ({ query, replay: new WatchReplay<{ msg_id: string }>() }));
-    /** Each service goes on from the last event that it kept, and is killed as soon as it has told so many more. */
+    /** Each service resumes after the last stored event, and is killed after a number of further events. */
     const live = async (counts: readonly number[], meanwhile: () => void): Promise<void> => {
       const processes = services.map(({ query, replay }) => {
         const after = replay.events.at(-1)?.sequence;
         const orders = { connection: infoOf(bench), query, keys: KEYS, after };
-        return closing.use(new WatcherProcess(orders, (event: Told) => replay.take(event)));
+        return closing.use(new WatcherProcess(orders, (event: Told) => replay.apply(event)));
       });
       meanwhile();
-      await processes[0]?.said(1);
+      await processes[0]?.printed(1);
       meanwhile();
-      await Promise.all(processes.map((process, i) => process.said(counts[i] ?? 1)));
+      await Promise.all(processes.map((process, i) => process.printed(counts[i] ?? 1)));
       await Promise.all(processes.map((process) => process.kill()));
     };
     await live([1, 1], () => undefined);
-    // Nobody listens: tasks that were in flight end, others are purged, by id and by query, and new ones come.
+    // While no service runs, tasks end, others are purged by id and by query, and new ones are submitted.
     for (const id of waiting.slice(0, 5)) held.get(id)?.reply({ status: 'ok' });
     await done(waiting.slice(0, 5));
     await rc.purgeHubResults(old.slice(0, 5));
@@ -102,7 +102,7 @@ for (const [store, optionsOf] of Object.entries(stores)) {
       closing.use(
         new WatcherProcess(
           { connection: infoOf(bench), query, keys: KEYS, after: replay.events.at(-1)?.sequence },
-          (event: Told) => replay.take(event),
+          (event: Told) => replay.apply(event),
         ),
       ),
     );
@@ -118,8 +118,8 @@ for (const [store, optionsOf] of Object.entries(stores)) {
   }, 180_000);
 }
 
-describe('a place that cannot be resumed draws a snapshot that says so', () => {
-  it('of another query, of other keys, of another life, and of nobody', async () => {
+describe('a sequence that cannot be resumed leads to a snapshot with resumed: false', () => {
+  it('of another query, of other keys, of another run, and of no feed', async () => {
     const location = mkdtempSync(join(tmpdir(), 'ippjs-resume-'));
     await using closing = new Closing();
     closing.use({ [Symbol.asyncDispose]: async () => rmSync(location, { recursive: true, force: true }) });
@@ -142,7 +142,7 @@ describe('a place that cannot be resumed draws a snapshot that says so', () => {
         expect(event).toMatchObject(missed);
       }
       expect(await firstValueFrom(another.dbQuery({}, KEYS).watch({ after: 'a:b' }))).toMatchObject(missed);
-      // What has happened since is told where it is resumed, and no snapshot.
+      // A resumed watch emits the changes since, and no snapshot.
       const resumed = firstValueFrom(another.dbQuery({}, KEYS).watch({ after: sequence }));
       const [next = ''] = submit(1);
       expect(await resumed).toMatchObject({ type: 'entered', record: { msg_id: next } });
@@ -155,7 +155,7 @@ describe('a place that cannot be resumed draws a snapshot that says so', () => {
     expect(await firstValueFrom(rc.dbQuery({}, KEYS).watch())).not.toHaveProperty('resumed');
   });
 
-  it('from before what the controller remembers, in number, in time, in bytes', async () => {
+  it('from before the history of the controller, limited by number, time and bytes', async () => {
     for (const liveQueries of [
       { resumeChanges: 3 },
       { resumeTime: 1 },
@@ -178,7 +178,7 @@ describe('a place that cannot be resumed draws a snapshot that says so', () => {
   });
 });
 
-it('goes on exactly after its process was stopped for longer than the hub waits for it', async () => {
+it('continues without gap or repetition after its process was stopped for longer than the hub waits', async () => {
   await using closing = new Closing();
   const options: ControllerOptions = {
     db: { type: 'memory', recordLimit: 100_000 },
@@ -191,8 +191,8 @@ it('goes on exactly after its process was stopped for longer than the hub waits 
   await waitFor(() => held.size === waiting.length);
   const replay = new WatchReplay<{ msg_id: string }>();
   const orders = { connection: infoOf(bench), query: {}, keys: KEYS };
-  const process = closing.use(new WatcherProcess(orders, (event) => replay.take(event)));
-  await process.said(1);
+  const process = closing.use(new WatcherProcess(orders, (event) => replay.apply(event)));
+  await process.printed(1);
   const ended = (): number => bench.log.filter((line) => line.includes('ended a subscription')).length;
   const before = ended();
   process.child.kill('SIGSTOP');

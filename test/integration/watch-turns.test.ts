@@ -1,11 +1,11 @@
-// On a hub that pushes nothing, the live queries of a client never ask two questions at once.
+// The live queries of a client never send two requests at once to a hub that does not push.
 import { Client } from '@ipyparallel-js/client';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { expect, it, onTestFinished } from 'vitest';
 import { FakeHub } from '../support/fakes/fake-hub.js';
 import { WatchReplay } from '../support/watch-replay.js';
 
-/** What a stock hub has left from a controller before: tasks that will never end. */
+/** Records that a previous run of the controller left: their tasks never end. */
 const OPEN: readonly Dict[] = Array.from({ length: 40 }, (_, i) => ({
   ...{
     msg_id: `b0b0_${i}`,
@@ -21,7 +21,7 @@ function idsIn(query: unknown): readonly string[] | undefined {
   return found ?? undefined;
 }
 
-it('asks one question after the other, also while it looks for lost tasks', async () => {
+it('sends one request after the other, also during the search for lost tasks', async () => {
   let under = 0;
   let most = 0;
   const asked = new Map<string, number>();
@@ -44,7 +44,7 @@ it('asks one question after the other, also while it looks for lost tasks', asyn
         const lens = records.map(() => 0);
         return { status: 'ok', records, buffer_lens: lens, result_buffer_lens: lens };
       };
-      // Long enough for another question to come meanwhile.
+      // Long enough for another request to arrive meanwhile.
       setTimeout(() => {
         under--;
         me.send(request, me.reply(request, reply()));

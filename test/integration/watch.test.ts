@@ -26,7 +26,7 @@ const FAILED: TaskQuery = { 'result_content.status': 'error' };
 
 type Content = { readonly fails?: boolean; readonly waits?: boolean };
 
-/** Runs what tests submit: some fail, some never end, and all say when they begin. */
+/** Runs the tasks of a test: some fail, some never end, and all report when they begin. */
 async function run(task: RawTask, engine: RawEngine): Promise<void> {
   const { fails, waits } = task.message.content as Content;
   const { header } = task.message;
@@ -63,7 +63,7 @@ for (const [store, optionsOf] of Object.entries(stores)) {
         await closing.close();
       });
 
-      /** A client; one that asks takes the hub for one that pushes nothing. */
+      /** Connects a client; a polling one believes that the hub does not push. */
       async function connect({ controller }: TestController): Promise<Client> {
         const client = await Client.connect({ connectionFile: controller.clientFile });
         const features = client.hub?.features as string[];
@@ -82,7 +82,7 @@ for (const [store, optionsOf] of Object.entries(stores)) {
       const watch = (query: TaskQuery): WatchReplay<{ readonly msg_id: string }> =>
         new WatchReplay(rc.dbQuery(query, KEYS).watch({ slowInterval: 500 }));
 
-      it('agrees with the database after two thousand tasks, of others and of many fates', async () => {
+      it('agrees with the database after two thousand tasks of other clients with different outcomes', async () => {
         const queries: readonly TaskQuery[] = [{}, OPEN, FAILED];
         const replays = queries.map(watch);
         await Promise.all(replays.map((replay) => replay.begun()));
@@ -104,7 +104,7 @@ for (const [store, optionsOf] of Object.entries(stores)) {
         for (const replay of replays) replay.stop();
       });
 
-      it('tells that records were purged, by whom and however', async () => {
+      it('reports purged records, whoever purged them and by which request', async () => {
         const ids = submit(20);
         const query = { msg_id: { $in: ids } };
         const replay = watch(query);
@@ -123,7 +123,7 @@ for (const [store, optionsOf] of Object.entries(stores)) {
         replay.stop();
       });
 
-      it('tells of a resubmission: the old record and the new one', async () => {
+      it('reports both records of a resubmission', async () => {
         const [id = ''] = submit(1);
         const replay = watch({});
         await replay.until(() => replay.known.get(id)?.status === 'completed', 'it to be completed');
@@ -135,7 +135,7 @@ for (const [store, optionsOf] of Object.entries(stores)) {
         replay.stop();
       });
 
-      it('resumes where it was left, and misses and repeats nothing', async () => {
+      it('resumes without gap or repetition', async () => {
         const query = rc.dbQuery({ label: 'resumed' }, KEYS);
         const label = { metadata: { label: 'resumed' } };
         const add = () => other.submit('mux', 'apply_request', {}, engine.uuid, label).id;
@@ -148,12 +148,12 @@ for (const [store, optionsOf] of Object.entries(stores)) {
         const late = add();
         await waitFor(async () => (await rc.dbQuery({ msg_id: late }).first())?.completed != null);
         await rc.purgeHubResults([early]);
-        // All that follows the event it resumes from, as if it had never been left.
+        // All events after the one it resumes from, as if the watch had continued.
         const after = first.events[half]?.sequence;
         if (after === undefined) throw new Error('nothing entered');
         const again = new WatchReplay<{ readonly msg_id: string }>();
-        for (const event of first.events.slice(0, half + 1)) again.take(event);
-        const resumed = query.watch({ after, slowInterval: 500 }).subscribe((event) => again.take(event));
+        for (const event of first.events.slice(0, half + 1)) again.apply(event);
+        const resumed = query.watch({ after, slowInterval: 500 }).subscribe((event) => again.apply(event));
         await again.agrees(() => rc.dbQuery({ label: 'resumed' }, KEYS));
         expect(again.known.size).toBe(1);
         expect(again.events.filter(({ type }) => type === 'snapshot')).toHaveLength(1);
@@ -162,7 +162,7 @@ for (const [store, optionsOf] of Object.entries(stores)) {
         expect(elsewhere).toMatchObject({ type: 'snapshot', resumed: false, records: [{ msg_id: late }] });
       });
 
-      it('gives a snapshot that has whatever was there when it was asked for', async () => {
+      it('emits a snapshot with every record that existed when it was requested', async () => {
         const running = watch({});
         await running.begun();
         for (let i = 0; i < 5; i++) {
@@ -175,7 +175,7 @@ for (const [store, optionsOf] of Object.entries(stores)) {
         running.stop();
       });
 
-      it('ends on unsubscribe, abort, done tasks, and close', async () => {
+      it('ends on unsubscribe, abort, the end of all tasks, and close', async () => {
         const ids = submit(3);
         const query = rc.dbQuery({ msg_id: { $in: ids } }, KEYS);
         const last = await lastValueFrom(query.watch().pipe(untilDone({ atLeast: 3 }), progress()));
@@ -211,14 +211,14 @@ describe('a live query', () => {
     await closing.close();
   });
 
-  it('refuses what has no meaning', () => {
+  it('refuses options and ranges without a meaning', () => {
     expect(() => rc.dbQuery({}, { limit: 3 }).watch()).toThrow(UsageError);
     expect(() => rc.dbQuery({}, { skip: 3 }).watch()).toThrow(/neither skip nor limit/);
     expect(() => rc.dbQuery({}).watch({ pace: -1 })).toThrow(UsageError);
     expect(() => rc.dbQuery({}).watch({ after: 3 as unknown as string })).toThrow(UsageError);
   });
 
-  it('orders its snapshot, and has none of what cannot match', async () => {
+  it('orders its snapshot, and is empty for a query that cannot match', async () => {
     const ids = Array.from({ length: 5 }, () => other.submit('mux', 'apply_request', {}, engine.uuid).id);
     await Promise.all(ids.map((id) => other.replyTo(id)));
     const sorted = rc.dbQuery({}, { keys: [], sort: { submitted: -1 } });
@@ -230,14 +230,14 @@ describe('a live query', () => {
     });
   });
 
-  it('gives a slow reader the latest state of each record, never a queue without end', async () => {
+  it('delivers the latest state of each record to a slow reader, with a bounded queue', async () => {
     const query = rc.dbQuery({ label: 'slow' }, KEYS);
     const replay = new WatchReplay<{ readonly msg_id: string }>();
     const paced = new WatchReplay<{ readonly msg_id: string }>();
     const handedOut: number[] = [];
     let together = false;
     const pacing = query.watch({ pace: 300 }).subscribe((event) => {
-      paced.take(event);
+      paced.apply(event);
       if (together) return;
       together = true;
       handedOut.push(performance.now());
@@ -254,7 +254,7 @@ describe('a live query', () => {
     });
     const reading = (async () => {
       for await (const event of query.watch({ signal: stop.signal })) {
-        replay.take(event);
+        replay.apply(event);
         if (replay.events.length === 1) await held;
       }
     })().catch((error: unknown) => error);
@@ -273,7 +273,7 @@ describe('a live query', () => {
     release();
     await replay.agrees(() => query, 30_000);
     await paced.agrees(() => rc.dbQuery({ label: 'slow' }, KEYS), 30_000);
-    // Whatever happened to a task while nobody read is one event; little is sent ahead of who does not read.
+    // All changes of a task while nobody read become one event; the hub sends little ahead of a slow reader.
     expect(replay.counts).toMatchObject({ entered: 5_000, left: 0 });
     expect(replay.counts.changed).toBeLessThan(5_000);
     for (const [i, at] of handedOut.entries())
@@ -284,7 +284,7 @@ describe('a live query', () => {
     prompt.stop();
   }, 120_000);
 
-  it('asks where its hub pushes to no more', async () => {
+  it('polls when the hub accepts no more subscriptions', async () => {
     const query = rc.dbQuery({ label: 'many' }, KEYS);
     const replays = Array.from({ length: 70 }, () => new WatchReplay(query.watch({ slowInterval: 200 })));
     await Promise.all(replays.map((replay) => replay.begun()));
@@ -296,7 +296,7 @@ describe('a live query', () => {
     for (const replay of replays) replay.stop();
   });
 
-  it('says of a task that a controller left behind what its result says', async () => {
+  it('reports a task of a previous controller with the same status as its result', async () => {
     const location = mkdtempSync(join(tmpdir(), 'ippjs-watch-'));
     await using closing = new Closing();
     closing.use({ [Symbol.asyncDispose]: async () => rmSync(location, { recursive: true, force: true }) });
@@ -320,7 +320,7 @@ describe('a live query', () => {
     replay.stop();
   });
 
-  it('completes when its client is closed, as polling does; who waits for tasks is told that it is not their end', async () => {
+  it('completes when its client is closed, as polling does; untilDone then errors', async () => {
     const mine = await Client.connect({ connectionFile: controller.controller.clientFile });
     const query = mine.dbQuery({}, 'msg_id');
     const [id = ''] = [other.submit('mux', 'apply_request', { waits: true }, engine.uuid).id];
@@ -351,7 +351,7 @@ describe('a live query', () => {
     await expect(lastValueFrom(query.poll(20))).rejects.toThrow(ConnectionClosedError);
   });
 
-  it('lets go of a loop that is ended while it waits', async () => {
+  it('ends a loop that is left while it waits', async () => {
     const loop = rc.dbQuery({ label: 'nothing' }, KEYS).watch()[Symbol.asyncIterator]();
     expect((await loop.next()).value).toMatchObject({ type: 'snapshot', records: [] });
     const next = loop.next();
@@ -360,7 +360,7 @@ describe('a live query', () => {
     expect(await loop.next()).toEqual({ done: true, value: undefined });
   });
 
-  it('tells the hub when nobody watches any more', async () => {
+  it('unsubscribes at the hub when the last reader leaves', async () => {
     const events: WatchEvent<unknown>[] = [];
     const subscription = rc
       .dbQuery({}, 'queue')

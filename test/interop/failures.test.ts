@@ -64,7 +64,7 @@ for (const version of ['7.1', '9'] as const) {
       try {
         const [failure, waited] = await elapsed(failureOf(rc.dbQuery({}, { keys: 'queue', timeout: 700 })));
         expect(failure).toBeInstanceOf(TimeoutError);
-        expect(String(failure)).toMatch(/does not answer; the hub may be stopped or busy/);
+        expect(String(failure)).toMatch(/does not reply; the hub may be stopped or busy/);
         expect(String(failure)).toContain(`:${infoOf(cluster).registration}`);
         expect((failure as TimeoutError).waitedMs).toBeGreaterThanOrEqual(690);
         expect(waited).toBeLessThan(25_000);

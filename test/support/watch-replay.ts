@@ -1,4 +1,4 @@
-// Plays a live query's events back, and finds whatever does not follow from what was told before.
+// Replays the events of a live query, and finds every event that does not follow from the earlier ones.
 import { isDeepStrictEqual } from 'node:util';
 import type { TaskStatus, WatchEvent } from '@ipyparallel-js/client';
 import type { Observable, Subscription } from 'rxjs';
@@ -8,24 +8,24 @@ interface Identified {
   readonly msg_id: string;
 }
 
-interface Told<R> {
+interface RecordState<R> {
   readonly record: R;
   readonly status: TaskStatus;
   readonly begun: Date | null;
 }
 
-/** The records that the events so far make, and every fault in those. */
+/** The records that result from the events so far, and the faults in those events. */
 export class WatchReplay<R extends Identified> {
   readonly events: WatchEvent<R>[] = [];
   readonly faults: string[] = [];
-  readonly known = new Map<string, Told<R>>();
+  readonly known = new Map<string, RecordState<R>>();
   error: unknown;
   completed = false;
   readonly #subscription: Subscription | undefined;
 
   constructor(source?: Observable<WatchEvent<R>>) {
     this.#subscription = source?.subscribe({
-      next: (event) => this.take(event),
+      next: (event) => this.apply(event),
       error: (error: unknown) => {
         this.error = error;
       },
@@ -35,7 +35,7 @@ export class WatchReplay<R extends Identified> {
     });
   }
 
-  take(event: WatchEvent<R>): void {
+  apply(event: WatchEvent<R>): void {
     this.events.push(event);
     if (event.type === 'snapshot') {
       if (this.events.length > 1) this.#fault(event, 'is not the first event');
@@ -49,21 +49,21 @@ export class WatchReplay<R extends Identified> {
     }
     const { record, status, begun } = event;
     const before = this.known.get(record.msg_id);
-    if (this.events.length === 1) this.#fault(event, 'comes before a snapshot');
-    if (event.type === 'entered' && before !== undefined) this.#fault(event, 'entered that was there');
+    if (this.events.length === 1) this.#fault(event, 'precedes the snapshot');
+    if (event.type === 'entered' && before !== undefined) this.#fault(event, 'entered, but was known');
     if (event.type !== 'entered') {
-      if (before === undefined) this.#fault(event, `${event.type} that was not there`);
+      if (before === undefined) this.#fault(event, `${event.type}, but was unknown`);
       else if (!isDeepStrictEqual(event.previous, before.record)) this.#fault(event, 'has another previous');
     }
     if (event.type === 'left') this.known.delete(record.msg_id);
     else {
-      const told = { record, status, begun };
-      if (isDeepStrictEqual(told, before)) this.#fault(event, 'tells what was told');
-      this.known.set(record.msg_id, told);
+      const state = { record, status, begun };
+      if (isDeepStrictEqual(state, before)) this.#fault(event, 'repeats the previous state');
+      this.known.set(record.msg_id, state);
     }
   }
 
-  /** The events that are no snapshot, by type. */
+  /** The number of change events by type. */
   get counts(): { readonly entered: number; readonly changed: number; readonly left: number } {
     const count = (type: string): number => this.events.filter((event) => event.type === type).length;
     return { entered: count('entered'), changed: count('changed'), left: count('left') };
@@ -74,29 +74,29 @@ export class WatchReplay<R extends Identified> {
     return this.until(() => this.events.length > 0, 'a snapshot', timeout);
   }
 
-  /** Waits until what was told makes this true; fails at once when the watch has failed. */
+  /** Waits until the events make this true; fails at once when the watch has failed. */
   until(check: () => boolean, what: string, timeout = 20_000): Promise<unknown> {
     return waitFor(
       () => {
         if (this.error !== undefined) throw this.error;
         return check();
       },
-      { timeout, what: () => `${what}; told: ${this.describe()}` },
+      { timeout, what: () => `${what}; received: ${this.describe()}` },
     );
   }
 
-  /** Waits until the records told of are those that the database has, and nothing was wrong on the way. */
-  async agrees(ask: () => PromiseLike<readonly R[]>, timeout = 20_000): Promise<void> {
+  /** Waits until the replayed records equal those of the database, and checks that no event was faulty. */
+  async agrees(query: () => PromiseLike<readonly R[]>, timeout = 20_000): Promise<void> {
     const byId = (records: Iterable<R>): R[] => [...records].sort((a, b) => (a.msg_id < b.msg_id ? -1 : 1));
     await waitFor(
       async () => {
         if (this.error !== undefined) throw this.error;
-        const truth = byId(await ask());
+        const truth = byId(await query());
         return isDeepStrictEqual(byId([...this.known.values()].map(({ record }) => record)), truth);
       },
-      { timeout, what: () => `a watch to agree with the database; told: ${this.describe()}` },
+      { timeout, what: () => `a watch to agree with the database; received: ${this.describe()}` },
     );
-    if (this.faults.length > 0) throw new Error(`a watch was wrong:\n${this.faults.join('\n')}`);
+    if (this.faults.length > 0) throw new Error(`a watch emitted faulty events:\n${this.faults.join('\n')}`);
   }
 
   describe(): string {

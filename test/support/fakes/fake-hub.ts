@@ -1,4 +1,4 @@
-// The client's side of a controller, on real sockets: it answers what a test tells it to, well or badly.
+// The sockets that a controller offers to clients, with replies that a test scripts, valid or not.
 import {
   type AnyMessage,
   type Dict,
@@ -12,7 +12,7 @@ import { pause } from '@ipyparallel-js/wire';
 import { Router, XPublisher } from 'zeromq';
 import { waitFor } from '../wait-for.js';
 
-/** How long a hub that is to stop waits for somebody to hear what it has published. */
+/** How long a stopping hub waits for a subscriber to its published messages, in ms. */
 const SUBSCRIBERS_MS = 2_000;
 
 const asked = ['registration', 'control', 'mux', 'task', 'broadcast'] as const;
@@ -20,38 +20,38 @@ const heard = ['iopub', 'notification'] as const;
 type Asked = (typeof asked)[number];
 type Heard = (typeof heard)[number];
 
-/** A request that verified. */
+/** A request with a valid signature. */
 export interface Request {
   readonly channel: Asked;
   readonly ident: Buffer;
   readonly message: AnyMessage;
 }
 
-/** What a fake hub does with a request; undefined for what it does by itself, false for nothing. */
+/** The handler of a request: undefined for the default reply, false for none. */
 export type Answer = (request: Request, hub: FakeHub) => Dict | false | undefined;
 
 export interface FakeHubOptions {
-  /** The key that it signs with, where that is not the one of its connection file. */
+  /** The key with which the hub signs, if it differs from its connection file. */
   readonly signingKey?: string;
   readonly answer?: Answer;
-  /** Whether it answers a lone delimiter; true by default. */
+  /** Whether the hub replies to a lone delimiter; true by default. */
   readonly answersProbes?: boolean;
-  /** A hub that has stopped, whose ports and key this one takes over. */
+  /** A stopped hub whose ports and key this one reuses. */
   readonly like?: FakeHub;
 }
 
 export class FakeHub {
   readonly key: string;
-  /** Makes and signs what the hub says. */
+  /** Creates and signs the messages of the hub. */
   readonly session: Session;
   readonly requests: Request[] = [];
-  /** How often a lone delimiter came. */
+  /** The number of received lone delimiters. */
   probes = 0;
   readonly #reading: Session;
   readonly #options: FakeHubOptions;
   readonly #routers = new Map<Asked, Router>();
   readonly #publishers = new Map<Heard, XPublisher>();
-  /** That somebody has subscribed: what is published before is heard by nobody. */
+  /** Resolves when a client has subscribed; earlier messages reach nobody. */
   readonly #subscriptions = new Map<Heard, Promise<void>>();
   readonly #ports = new Map<string, number>();
   #sending: Promise<void> = Promise.resolve();
@@ -87,7 +87,7 @@ export class FakeHub {
     return this.#ports.get(channel);
   }
 
-  /** What its connection file would hold. */
+  /** The content of its connection file. */
   get info(): { readonly [key: string]: unknown } {
     return {
       ...Object.fromEntries(this.#ports),
@@ -100,18 +100,18 @@ export class FakeHub {
     return `tcp://127.0.0.1:${this.#ports.get('registration')}`;
   }
 
-  /** The frames of a reply, without the identity. */
+  /** Creates the frames of a reply, without the identity. */
   reply(request: Request, content: Dict, msgType = replyType(request)): Buffer[] {
     const message = this.session.rawMessage(msgType, content, { parent: request.message.header });
     return this.session.encode(message);
   }
 
-  /** Frames to the peer of a request. */
+  /** Sends frames to the peer of a request. */
   send(request: Request, frames: readonly (Buffer | string)[]): void {
     this.#queue(this.#routers.get(request.channel), [request.ident, ...frames]);
   }
 
-  /** Frames to everybody who listens, once there is anybody. */
+  /** Publishes frames, once there is a subscriber. */
   publish(channel: Heard, frames: readonly (Buffer | string)[]): void {
     this.#sending = this.#sending.then(() => this.#subscriptions.get(channel));
     this.#queue(this.#publishers.get(channel), [...frames]);
@@ -170,7 +170,7 @@ export class FakeHub {
     try {
       message = this.#reading.decode(frames);
     } catch (error) {
-      // As a stock hub: what does not verify gets no answer.
+      // Like a stock hub, it ignores messages with an invalid signature.
       if (error instanceof SignatureError || error instanceof MalformedMessageError) return;
       throw error;
     }
@@ -204,7 +204,7 @@ function portOf(endpoint: string | null): number {
   return Number(endpoint?.split(':').at(-1));
 }
 
-/** A port that another hub has just left may not be free at once. */
+/** Binds a port, which another hub may have released a moment ago, so that it is not free yet. */
 async function bind(socket: Router | XPublisher, port: number | undefined): Promise<void> {
   if (port === undefined) {
     await socket.bind('tcp://127.0.0.1:*');

@@ -1,11 +1,11 @@
-// A service that follows a query, as a process of its own; what it told is kept beyond its end.
+// Runs a service that watches a query in a child process, and stores its events beyond its end.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TaskQuery, WatchEvent, WatchSequence } from '@ipyparallel-js/client';
 import { waitFor } from '../wait-for.js';
 
-export interface WatcherOrders {
+export interface WatcherSettings {
   readonly connection: Record<string, unknown>;
   readonly query: TaskQuery;
   readonly keys: readonly string[] | null;
@@ -17,14 +17,14 @@ interface Identified {
 }
 
 export class WatcherProcess implements AsyncDisposable {
-  /** What it has said; dates are texts. */
+  /** The printed events; dates are text. */
   readonly events: WatchEvent<Identified>[] = [];
   readonly child: ChildProcess;
   readonly #exited: Promise<unknown>;
 
-  constructor(orders: WatcherOrders, onEvent: (event: WatchEvent<Identified>) => void = () => undefined) {
+  constructor(settings: WatcherSettings, onEvent: (event: WatchEvent<Identified>) => void = () => undefined) {
     const file = join(import.meta.dirname, 'watcher.ts');
-    const child = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(orders)], {
+    const child = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     this.child = child;
@@ -36,18 +36,18 @@ export class WatcherProcess implements AsyncDisposable {
     });
   }
 
-  /** Waits until it has said so much. */
-  async said(count: number): Promise<void> {
+  /** Waits until the service has printed so many events. */
+  async printed(count: number): Promise<void> {
     await waitFor(
       () => {
         if (this.child.exitCode !== null) throw new Error(`the watcher ended (${this.child.exitCode})`);
         return this.events.length >= count;
       },
-      { timeout: 60_000, what: () => `event ${count}; there are ${this.events.length}` },
+      { timeout: 60_000, what: () => `event ${count}; received ${this.events.length}` },
     );
   }
 
-  /** Kills it at once, and waits until all that it said has been read. */
+  /** Kills the service, and waits until all its output has been read. */
   async kill(): Promise<void> {
     this.child.kill('SIGKILL');
     await this.#exited;

@@ -1,4 +1,4 @@
-// What a query does with many records, the same on every hub; records arrive while they are read.
+// Queries of many records, with the same results on every hub, while further records arrive.
 import type { Client } from '@ipyparallel-js/client';
 import { emptyTask, type StoredTask } from '@ipyparallel-js/hub/internal';
 import { exactTime, InvalidQueryError } from '@ipyparallel-js/protocol';
@@ -6,9 +6,9 @@ import { expect, it } from 'vitest';
 
 export interface PagingSubject {
   readonly rc: Client;
-  /** From the next question on the hub has these records and no others. */
+  /** Replaces the records of the hub, effective with the next request. */
   load(tasks: readonly StoredTask[]): Promise<void>;
-  /** Adds records to those. */
+  /** Adds records. */
   add(tasks: readonly StoredTask[]): Promise<void>;
   readonly kind: 'ours' | 'stock';
 }
@@ -18,7 +18,7 @@ const START = Date.UTC(2026, 0, 1);
 
 const digits = (i: number): string => String(i).padStart(5, '0');
 
-/** Three of each millisecond, a tenth failed, a tenth pending; what is submitted later does not have a greater id. */
+/** Three records per millisecond, a tenth failed, a tenth pending; ids are not in the order of submission. */
 export function taskNo(i: number): StoredTask {
   const submitted = `${new Date(START + Math.floor(i / 3)).toISOString().slice(0, 23)}${String(900 - (i % 3) * 7)}Z`;
   const msgId = `${((i * 7919) % 100_003).toString(16).padStart(8, '0')}-0123456789abcdef_1_${digits(i)}`;
@@ -47,7 +47,7 @@ const bySubmission = (a: StoredTask, b: StoredTask): number =>
 const idsOf = (tasks: readonly { readonly msg_id: string }[]): string[] => tasks.map(({ msg_id }) => msg_id);
 
 export function pagingTests(subject: () => PagingSubject): void {
-  it('every record comes once, in order, in pages, whole', async () => {
+  it('returns every record once, complete, in order and in pages', async () => {
     const { rc, load } = subject();
     const tasks = range(COUNT);
     await load(tasks);
@@ -72,7 +72,7 @@ export function pagingTests(subject: () => PagingSubject): void {
     expect(streamed).toEqual(idsOf(descending));
   });
 
-  it('sort, skip, limit, count and first', async () => {
+  it('supports sort, skip, limit, count and first', async () => {
     const { rc, load } = subject();
     const tasks = range(COUNT);
     await load(tasks);
@@ -112,10 +112,10 @@ export function pagingTests(subject: () => PagingSubject): void {
     );
   });
 
-  it('records that arrive while others are read: none of those there throughout is missed or repeated', async () => {
+  it('neither misses nor repeats a record that exists throughout, while others arrive', async () => {
     const { rc, kind, load, add } = subject();
-    // Every second one is there from the beginning; the others come, before and after the place where reading is.
-    // Our hub's pages are of a size in bytes.
+    // Every second record exists from the beginning; the others arrive before and after the reading position.
+    // Our hub limits its pages in bytes.
     const text = 'z'.repeat(kind === 'ours' ? 5_000 : 0);
     const tasks = range(COUNT).map((task) => ({ ...task, execute_input: text }));
     const [first, later] = [0, 1].map((odd) => tasks.filter((_, i) => i % 2 === odd));
@@ -135,7 +135,7 @@ export function pagingTests(subject: () => PagingSubject): void {
     expect(await rc.dbQuery({}).count()).toBe(first.length + Math.min(at, later.length));
   });
 
-  it('left early, nothing more is asked', async () => {
+  it('sends no further request when the caller leaves early', async () => {
     const { rc, load } = subject();
     await load(range(COUNT));
     for await (const record of rc.dbQuery({}).stream()) {
@@ -147,7 +147,7 @@ export function pagingTests(subject: () => PagingSubject): void {
     expect(rc.stats.sent).toBe(sent + 1);
   });
 
-  it('a purge does what its dry run said, and leaves what is pending', async () => {
+  it('purges what its dry run reported, and leaves pending tasks', async () => {
     const { rc, load } = subject();
     const tasks = range(COUNT);
     await load(tasks);
@@ -176,7 +176,7 @@ export function pagingTests(subject: () => PagingSubject): void {
     expect(await rc.dbQuery(query).purge()).toMatchObject({ count: 0, bytes: 0, pending: pending.length });
   });
 
-  it('explain says what is asked and what is finished here, and asks for no record', async () => {
+  it('explains the requests and the work of the client, without requesting records', async () => {
     const { rc, kind, load } = subject();
     await load(range(COUNT));
     await rc.dbQuery({}).count();
@@ -206,7 +206,7 @@ export function pagingTests(subject: () => PagingSubject): void {
     expect((await rc.dbQuery({ msg_id: { $in: [] } }).explain()).requests).toEqual([]);
   });
 
-  it('a range that cannot be is refused at the call', () => {
+  it('refuses an invalid range at the call', () => {
     const { rc } = subject();
     const query = (options: object) => () => rc.dbQuery({}, options);
     for (const options of [

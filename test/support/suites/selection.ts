@@ -1,4 +1,4 @@
-// What a query selects tasks for: to wait for them, to have their results, to run them again, to purge them.
+// Actions on the tasks that a query selects: wait, results, resubmit, purge.
 import type { Client } from '@ipyparallel-js/client';
 import { type Dict, RemoteError } from '@ipyparallel-js/protocol';
 import { expect, it } from 'vitest';
@@ -8,7 +8,7 @@ import { waitFor } from '../wait-for.js';
 
 export interface SelectionSubject {
   readonly rc: Client;
-  /** Submits what our views do not: metadata of any kind. */
+  /** Submits tasks with any metadata, which our views cannot. */
   readonly raw: RawClient;
   readonly language: 'python' | 'javascript';
   /** Whether records have labels. */
@@ -18,7 +18,7 @@ export interface SelectionSubject {
 export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | 'stock'): void {
   const mine = (raw: RawClient) => ({ client_uuid: raw.session.session }) as const;
 
-  /** Tasks of the task queue; resolves when the hub has a record of each. */
+  /** Submits load-balanced tasks; resolves when the hub has a record of each. */
   async function submit(raw: RawClient, codes: readonly string[], metadata: Dict = {}): Promise<string[]> {
     const { rc } = subject();
     const ids = codes.map(
@@ -30,12 +30,12 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
     return ids;
   }
 
-  /** Ends when the gate is open. */
+  /** Ends when the gate opens. */
   const behind = (gate: Gate, language: string, code: string): string =>
     `${language === 'python' ? gate.python : gate.javascript}${code}`;
   const fails = (language: string): string => (language === 'python' ? '1/0' : 'throw new RangeError("no")');
 
-  it('waits for all matches, and has their results in the order of the query', async () => {
+  it('waits for all matches, and returns their results in the order of the query', async () => {
     const { rc, raw, language } = subject();
     using first = new Gate();
     const ids = await submit(raw, ['1 + 1', behind(first, language, '3'), '5']);
@@ -56,7 +56,7 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
     expect(await (await unfinished.results()).get()).toEqual([]);
   });
 
-  it('runs matches again, and tells what of them was lost', async () => {
+  it('runs matches again, and reports dropped metadata', async () => {
     const { rc, raw, language, label } = subject();
     const [target] = rc.engines.values();
     const metadata = {
@@ -85,13 +85,13 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
       const lost = ['targets', 'retries', ...(label ? ['label'] : [])].sort();
       for (const id of again.msgIds) expect([...(again.dropped.get(id) ?? [])].sort()).toEqual(lost);
     }
-    // One by one, the same.
+    // The same holds for single tasks.
     const single = await rc.resubmit(String(ids[0]));
     expect(single.dropped.size).toBe(kind === 'ours' ? 0 : 1);
     await single.wait({ timeout: 30_000 });
   });
 
-  it('runs matches again with all that their metadata said, if that is asked for', async () => {
+  it('runs matches again with their metadata, with restore', async () => {
     const { rc, raw, language } = subject();
     const [target] = rc.engines.values();
     const metadata = { targets: [target], retries: 0, after: [], follow: [], timeout: 0 };
@@ -112,7 +112,7 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
     expect(record.metadata).toMatchObject({ targets: [target] });
     expect(record.engine_uuid).toBe(target);
     expect(record.client_uuid).toBe(kind === 'ours' ? raw.session.session : rc.session.session);
-    // A direct task goes back to its engine.
+    // A direct task returns to its engine.
     const direct = rc.directView(rc.ids[1] ?? 1).execute(language === 'python' ? '"direct"' : "'direct'");
     await direct.get({ timeout: 60_000 });
     const back = await rc.resubmit(direct, { restore: true });
@@ -122,7 +122,7 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
     await expect(rc.resubmit(['nope'], { restore: true })).rejects.toMatchObject({ code: 'TASK_NOT_FOUND' });
   });
 
-  it('purges what has ended, here and there, and leaves the rest', async () => {
+  it('purges ended tasks at the hub and in the client, and leaves the rest', async () => {
     const { rc, raw, language } = subject();
     const done = await submit(raw, ['1', '2', '3']);
     await rc.getResult(done).wait({ timeout: 60_000 });

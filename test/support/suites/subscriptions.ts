@@ -10,7 +10,7 @@ import { waitFor } from '../wait-for.js';
 
 type Database = NonNullable<ControllerOptions['db']>;
 
-/** What the database has, as a subscriber of the same keys would have it. */
+/** The records of the database, as a subscriber of the same keys sees them. */
 async function stored(client: RawClient, query: Dict): Promise<Map<string, Dict>> {
   const request = { query, keys: null };
   const reply = await client.submit('registration', 'db_request', request).reply(60_000);
@@ -19,7 +19,7 @@ async function stored(client: RawClient, query: Dict): Promise<Map<string, Dict>
 }
 
 export function subscriptionTests(name: string, count: number, db: () => Database): void {
-  test(`what happens to a task is pushed, with its buffers: ${name}`, async () => {
+  test(`the hub pushes the changes of a task, with its buffers: ${name}`, async () => {
     await using bench = await TestController.start({ db: db() });
     const engine = await bench.engine({
       onTask: (task) => task.reply({ status: 'ok' }, { buffers: [Buffer.from('result')] }),
@@ -48,7 +48,7 @@ export function subscriptionTests(name: string, count: number, db: () => Databas
     expect(done.records.size).toBe(0);
   });
 
-  test(`${count} tasks are followed to what the database has: ${name}`, async () => {
+  test(`a subscriber of ${count} tasks ends with the records of the database: ${name}`, async () => {
     const limits = { recordLimit: 5000 };
     const options = db();
     const type = typeof options === 'string' ? { type: options } : options;

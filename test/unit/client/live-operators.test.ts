@@ -25,7 +25,7 @@ function change(type: ChangeEvent<unknown>['type'], msg_id: string, status: Task
   return type === 'entered' ? { type, ...event } : { type, ...event, previous: { msg_id } };
 }
 
-/** What an operator makes of events, with a turn of the loop after each group. */
+/** The values that an operator emits for groups of events, with a microtask after each group. */
 async function through<A>(
   operator: OperatorFunction<Event, A>,
   groups: readonly (readonly Event[])[],
@@ -48,7 +48,7 @@ async function through<A>(
 }
 
 describe('untilDone', () => {
-  it('completes when the snapshot has come and all in it have ended', async () => {
+  it('completes when the snapshot has arrived and all its tasks have ended', async () => {
     const events = [
       snapshot({ a: 'assigned', b: 'completed' }),
       change('entered', 'c', 'unassigned'),
@@ -61,20 +61,20 @@ describe('untilDone', () => {
     expect(completed).toBe(true);
   });
 
-  it('counts what has left as ended, and nothing as all of it', async () => {
+  it('counts a record that left as ended, and completes for an empty snapshot', async () => {
     expect((await through(untilDone(), [[snapshot({})]])).completed).toBe(true);
     const left = [snapshot({ a: 'assigned' }), change('left', 'a', 'assigned')];
     expect((await through(untilDone(), [left])).completed).toBe(true);
   });
 
-  it('waits for as many tasks as it is told to', async () => {
+  it('waits for the given number of tasks', async () => {
     const some = [snapshot({}), change('entered', 'a', 'completed')];
     expect((await through(untilDone({ atLeast: 2 }), [some])).completed).toBe(false);
     const all = [...some, change('left', 'a', 'purged'), change('entered', 'b', 'completed')];
     expect((await through(untilDone({ atLeast: 2 }), [all])).completed).toBe(true);
   });
 
-  it('passes errors on, and leaves its source', () => {
+  it('passes errors on, and unsubscribes from its source', () => {
     const source = new Subject<Event>();
     let seen: unknown;
     source.pipe(untilDone()).subscribe({
@@ -91,14 +91,14 @@ describe('untilDone', () => {
   });
 });
 
-describe('what is told of all that matches', () => {
+describe('summaries of all matching records', () => {
   const groups = [
     [snapshot({ a: 'assigned', b: 'completed' })],
     [change('entered', 'c', 'unassigned'), change('changed', 'a', 'failed')],
     [change('left', 'b', 'purged')],
   ];
 
-  it('records: those that match now', async () => {
+  it('records: all matching records', async () => {
     const { values } = await through(records(), groups);
     expect(values.map((now) => now.map(({ msg_id }) => msg_id))).toEqual([
       ['a', 'b'],
@@ -107,7 +107,7 @@ describe('what is told of all that matches', () => {
     ]);
   });
 
-  it('groupByStatus: the same by status', async () => {
+  it('groupByStatus: the same records by status', async () => {
     const { values } = await through(groupByStatus(), groups);
     expect(values.map((now) => Object.fromEntries(now))).toEqual([
       { assigned: [{ msg_id: 'a' }], completed: [{ msg_id: 'b' }] },
@@ -116,7 +116,7 @@ describe('what is told of all that matches', () => {
     ]);
   });
 
-  it('progress: how far they are', async () => {
+  it('progress: the progress of their tasks', async () => {
     const { values } = await through(progress(), groups);
     expect(values.map(({ total, done, completed, failed }) => [total, done, completed, failed])).toEqual([
       [2, 1, 1, 0],
@@ -125,7 +125,7 @@ describe('what is told of all that matches', () => {
     ]);
   });
 
-  it('tells the last before the end, and nothing after it was left', async () => {
+  it('emits the last summary before completion, and nothing after unsubscription', async () => {
     const source = new Subject<Event>();
     const totals: number[] = [];
     source.pipe(progress()).subscribe(({ total }) => totals.push(total));

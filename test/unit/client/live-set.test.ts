@@ -24,8 +24,8 @@ function row(msg_id: string, more: Partial<Row> = {}): Row {
 const set = (msg_id: string, more?: Partial<Row>): LiveChange => ({ op: 'set', row: row(msg_id, more) });
 const OK = { engine_uuid: 'e', completed: new Date(5), result_content: { status: 'ok' } };
 
-/** A difference as a subscriber is told it. */
-function told({ type, now, ...rest }: Difference): WatchEvent<Record> {
+/** A difference as the event that a subscriber receives. */
+function toEvent({ type, now, ...rest }: Difference): WatchEvent<Record> {
   const event = { status: now.status, begun: now.begun, sequence: '' };
   const record = now.record as Record;
   if (type === 'entered') return { type, record, ...event };
@@ -45,7 +45,7 @@ function snapshot(live: LiveSet): WatchEvent<Record> {
 }
 
 describe('a live set', () => {
-  it('tells each difference once, with what was told before', () => {
+  it('returns each difference once, with the previous record', () => {
     const live = new LiveSet({ keys: KEYS });
     const events = live
       .apply([
@@ -61,7 +61,7 @@ describe('a live set', () => {
         { op: 'gone', msgId: 'a' },
         { op: 'out', msgId: 'b' },
       ])
-      .map(told);
+      .map(toEvent);
     const was = { msg_id: 'a', stdout: '' };
     const printed = { msg_id: 'a', stdout: 'x' };
     const begun = new Date(1);
@@ -79,16 +79,16 @@ describe('a live set', () => {
     ]);
   });
 
-  it('tells a record that is gone as it was, purged', () => {
+  it('returns a removed record as it was, with status purged', () => {
     const live = new LiveSet({ keys: KEYS });
     live.apply([set('a', OK)]);
-    expect(live.apply([{ op: 'gone', msgId: 'a' }]).map(told)).toMatchObject([
+    expect(live.apply([{ op: 'gone', msgId: 'a' }]).map(toEvent)).toMatchObject([
       { type: 'left', status: 'purged', record: { msg_id: 'a' }, previous: { msg_id: 'a' } },
     ]);
     expect(live.size).toBe(0);
   });
 
-  it('keeps a lost task lost until it ends after all', () => {
+  it('keeps the status lost until the task ends after all', () => {
     const live = new LiveSet({ keys: KEYS });
     live.apply([set('a'), set('b', OK)]);
     const lost: LiveChange[] = [
@@ -96,12 +96,12 @@ describe('a live set', () => {
       { op: 'lost', msgId: 'b' },
       { op: 'lost', msgId: 'c' },
     ];
-    expect(live.apply(lost).map(told)).toMatchObject([{ type: 'changed', status: 'lost' }]);
+    expect(live.apply(lost).map(toEvent)).toMatchObject([{ type: 'changed', status: 'lost' }]);
     expect(live.apply([set('a')])).toEqual([]);
-    expect(live.apply([set('a', OK)]).map(told)).toMatchObject([{ type: 'changed', status: 'completed' }]);
+    expect(live.apply([set('a', OK)]).map(toEvent)).toMatchObject([{ type: 'changed', status: 'completed' }]);
   });
 
-  it('keeps of a record what was asked for', () => {
+  it('stores the requested keys of a record only', () => {
     const live = new LiveSet({ keys: KEYS });
     live.apply([set('a', { ...OK, content: { large: 'x' } })]);
     expect(live.get('a')).toEqual({ record: { msg_id: 'a', stdout: '' }, status: 'completed', begun: null });
@@ -111,7 +111,7 @@ describe('a live set', () => {
     expect(whole.get('a')?.record).not.toHaveProperty('buffers');
   });
 
-  it('compares dates, dicts and bytes by what they are', () => {
+  it('compares dates, dicts and bytes by value', () => {
     const keys = (['msg_id', 'completed', 'header', 'result_buffers'] as const).map((name) => ({
       name,
       column: name,
@@ -127,7 +127,7 @@ describe('a live set', () => {
   });
 });
 
-/** The same numbers on each run. */
+/** A random generator with a fixed seed. */
 function random(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
@@ -137,17 +137,17 @@ function random(seed: number): (below: number) => number {
 }
 
 describe('a conflated queue', () => {
-  it('brings a reader that takes now and then to the same records, with nothing that does not follow', () => {
+  it('leads an occasional reader to the same records, by consistent events', () => {
     for (let seed = 1; seed <= 50; seed++) {
       const next = random(seed);
       const live = new LiveSet({ keys: KEYS });
       const queue = new ConflatedQueue();
       const replay = new WatchReplay<Record>();
       live.apply([set('0'), set('1')]);
-      replay.take(snapshot(live));
+      replay.apply(snapshot(live));
       const take = (): void => {
         const difference = queue.shift();
-        if (difference !== undefined) replay.take(told(difference));
+        if (difference !== undefined) replay.apply(toEvent(difference));
       };
       for (let step = 0; step < 400; step++) {
         const id = String(next(8));
@@ -165,7 +165,7 @@ describe('a conflated queue', () => {
     }
   });
 
-  it('tells nothing of what came and went, or is again as it was told', () => {
+  it('drops differences that cancel out', () => {
     const live = new LiveSet({ keys: KEYS });
     const queue = new ConflatedQueue();
     live.apply([set('a')]);
@@ -182,15 +182,15 @@ describe('a conflated queue', () => {
   });
 });
 
-describe('signs of change', () => {
-  const signs = (outputMatters = true): RecheckSchedule => new RecheckSchedule(outputMatters);
+describe('a recheck schedule', () => {
+  const create = (outputMatters = true): RecheckSchedule => new RecheckSchedule(outputMatters);
   const open = row('a');
   const over = row('a', OK);
   const printed = (length: number) =>
     ({ kind: 'output', msgId: 'a', output: { column: 'stdout', length } }) as const;
 
-  it('asks for an ended task until its record says so', () => {
-    const schedule = signs(false);
+  it('rechecks an ended task until its record has ended', () => {
+    const schedule = create(false);
     schedule.note({ kind: 'ended', msgId: 'a' }, 0);
     expect(schedule.due(0)).toEqual(['a']);
     schedule.resolve('a', open, 0, 2);
@@ -203,22 +203,22 @@ describe('signs of change', () => {
     expect(schedule.has('a')).toBe(false);
   });
 
-  it('takes no answer to what was asked before it was heard of', () => {
-    const schedule = signs(false);
+  it('ignores the reply to a request that was sent before the signal', () => {
+    const schedule = create(false);
     schedule.note({ kind: 'begun', msgId: 'a', at: new Date(0) }, 0);
     schedule.note({ kind: 'ended', msgId: 'a' }, 5);
     schedule.resolve('a', over, 3, 8);
     expect(schedule.due(8)).toEqual(['a']);
   });
 
-  it('gives up on a task that never has a record, never ends, or lacks its output for ever', () => {
+  it('gives up on a task without a record, without an end, or without its output', () => {
     const output = [printed(3)];
     for (const [answer, signals] of [
       [undefined, []],
       [open, []],
       [over, output],
     ] as const) {
-      const schedule = signs();
+      const schedule = create();
       for (const signal of signals) schedule.note(signal, 0);
       schedule.note({ kind: 'ended', msgId: 'a' }, 0);
       let asked = 0;
@@ -229,8 +229,8 @@ describe('signs of change', () => {
     }
   });
 
-  it('asks until the record has what was printed, however long before', () => {
-    const schedule = signs();
+  it('rechecks until the record has the printed output, however old', () => {
+    const schedule = create();
     schedule.note(printed(2), 0);
     schedule.resolve('a', row('a', { stdout: 'xx' }), 1_000, 1_001);
     expect(schedule.next).toBe(Number.POSITIVE_INFINITY);
@@ -242,8 +242,8 @@ describe('signs of change', () => {
     expect(schedule.has('a')).toBe(false);
   });
 
-  it('looks once more after the end where output matters, and not for each line of it', () => {
-    const schedule = signs();
+  it('rechecks once more after the end where output matters, and not for each line', () => {
+    const schedule = create();
     schedule.note(printed(0), 100);
     expect(schedule.due(100)).toEqual([]);
     expect(schedule.next).toBeLessThan(200);
@@ -254,6 +254,6 @@ describe('signs of change', () => {
     expect(again).toBeLessThan(1_000);
     schedule.resolve('a', over, again, again + 1);
     expect(schedule.next).toBe(Number.POSITIVE_INFINITY);
-    expect(signs(false).note(printed(1), 0)).toBe(false);
+    expect(create(false).note(printed(1), 0)).toBe(false);
   });
 });

@@ -1,4 +1,4 @@
-// What a stock hub is asked: superset requests that no stock database refuses.
+// The requests that a stock hub receives: supersets of the query that no stock database refuses.
 import { planQuery } from '@ipyparallel-js/client/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { parseQuery } from '@ipyparallel-js/protocol/internal';
@@ -11,20 +11,20 @@ const EVERYTHING = { msg_id: { $ne: null } };
 const at = (ms: number): Date => new Date(Date.UTC(2026, 0, 1) + ms);
 
 describe('$or', () => {
-  it('of values of one key is one list', () => {
+  it('of values of one key becomes one list', () => {
     expect(plan({ $or: [{ msg_id: 'a' }, { msg_id: { $in: ['b', 'c'] } }, { msg_id: 'a' }] })).toEqual([
       { msg_id: { $ne: null, $in: ['a', 'b', 'c'] } },
     ]);
   });
 
-  it('of several keys is a request for each, with what else must hold', () => {
+  it('of several keys becomes one request per key, with the other conditions', () => {
     expect(plan({ client_uuid: 'me', $or: [{ queue: 'mux' }, { stdout: { $gte: 'x' } }] })).toEqual([
       { client_uuid: { $ne: null, $eq: 'me' }, queue: { $ne: null, $in: ['mux'] } },
       { client_uuid: { $ne: null, $eq: 'me' }, stdout: { $ne: null, $gte: 'x' } },
     ]);
   });
 
-  it('is left to the client where a branch is', () => {
+  it('is left to the client if one branch is', () => {
     expect(plan({ $or: [{ queue: 'mux' }, { 'content.a': 1 }] })).toEqual([EVERYTHING]);
     expect(plan({ $or: [{ queue: 'mux' }, {}] })).toEqual([EVERYTHING]);
     expect(plan({ started: null, $or: [{ queue: 'mux' }, { 'content.a': 1 }] })).toContainEqual({
@@ -32,25 +32,25 @@ describe('$or', () => {
     });
   });
 
-  it('of too many branches is, too; and what else must hold is still asked', () => {
+  it('of too many branches is left to the client; the other conditions are still sent', () => {
     const $or = Array.from({ length: 17 }, (_, i) => ({ stdout: { $gt: `${i}` }, queue: 'mux' }));
     expect(plan({ client_uuid: 'me', $or })).toEqual([{ client_uuid: { $ne: null, $eq: 'me' } }]);
     expect(plan({ $or: $or.slice(1) })).toHaveLength(16);
-    // Two of them multiply: the smaller one is asked.
+    // Two of them would multiply the requests, so the smaller one is sent.
     expect(plan({ $and: [{ $or: $or.slice(0, 10) }, { $or: [{ stderr: 'a' }, { label: 'b' }] }] })).toEqual([
       { stderr: { $ne: null, $in: ['a'] } },
       { label: { $ne: null, $in: ['b'] } },
     ]);
   });
 
-  it('asks for nulls before values, since a value is filled in and never emptied', () => {
+  it('requests nulls before values, because a hub fills columns in and never empties them', () => {
     expect(plan({ $or: [{ completed: { $gte: at(0) } }, { started: at(0), completed: null }] })).toEqual([
       { started: { $ne: null, $gte: at(0), $lt: at(1) }, completed: { $eq: null } },
       { completed: { $ne: null, $gte: at(0) } },
     ]);
   });
 
-  it('orders requests that a record can pass through one after another', () => {
+  it('orders requests in the order in which a record can move between them', () => {
     const requests = plan({
       $or: [
         { queue: null, label: { $ne: null } },
@@ -65,7 +65,7 @@ describe('$or', () => {
     ]);
   });
 
-  it('of nothing that can match asks nothing', () => {
+  it('that cannot match needs no request', () => {
     expect(plan({ $or: [{ msg_id: { $in: [] } }, { queue: { $gt: null } }] })).toEqual([]);
     expect(plan({ $nor: [{}] })).toEqual([]);
     expect(plan({ queue: { $exists: false } })).toEqual([]);
@@ -73,7 +73,7 @@ describe('$or', () => {
 });
 
 describe('$not and $nor', () => {
-  it('are turned round where the opposite is known', () => {
+  it('are inverted where the opposite operator exists', () => {
     expect(plan({ queue: { $not: { $ne: 'mux' } } })).toEqual([{ queue: { $ne: null, $eq: 'mux' } }]);
     expect(plan({ queue: { $not: { $not: { $eq: 'mux' } } } })).toEqual([
       { queue: { $ne: null, $eq: 'mux' } },
@@ -91,7 +91,7 @@ describe('$not and $nor', () => {
     );
   });
 
-  it('are left to the client where it is not', () => {
+  it('are left to the client otherwise', () => {
     expect(plan({ stdout: { $not: /x/ } })).toEqual([EVERYTHING]);
     expect(plan({ stdout: { $not: { $gt: 'a', $lt: 'b' } } })).toEqual([EVERYTHING]);
   });
@@ -123,8 +123,8 @@ describe('a pattern', () => {
   });
 });
 
-describe('whatever is asked', () => {
-  it('has no list that is empty or too long, and nothing but what every hub knows', () => {
+describe('any query', () => {
+  it('sends no list that is empty or too long, and only operators of every hub', () => {
     const ids = Array.from({ length: 2_000 }, (_, i) => `id-${i}`);
     for (const query of [
       { $or: [{ msg_id: { $in: ids } }, { queue: 'mux', client_uuid: { $in: ids } }] },
