@@ -32,7 +32,7 @@ for (const version of stockVersions) {
       let rc: Client;
       let python: PythonTasks;
       const gates: string[] = [];
-      /** A file that a task can wait for; it comes at the end of the test at the latest. */
+      /** A file that a task can wait for; it is created at the end of the test at the latest. */
       const gate = (): string => {
         const path = join(cluster.directory, `gate-${gates.length}`);
         gates.push(path);
@@ -62,7 +62,7 @@ for (const version of stockVersions) {
       };
 
       describe('connecting', () => {
-        it('takes a path, a URL, an object, a profile directory, a profile', async () => {
+        it('accepts a path, a URL, an object, a profile directory, a profile', async () => {
           const info = JSON.parse(readFileSync(cluster.connectionFile, 'utf8')) as { [key: string]: unknown };
           for (const options of [
             { connectionFile: cluster.connectionFile },
@@ -78,7 +78,7 @@ for (const version of stockVersions) {
           }
         });
 
-        it('takes what the environment says', async () => {
+        it('uses the environment', async () => {
           for (const [name, value] of [
             ['IPYTHONDIR', cluster.ipythonDir],
             ['IPP_PROFILE_DIR', cluster.profileDir],
@@ -95,7 +95,7 @@ for (const version of stockVersions) {
           }
         });
 
-        it('gives each client a session of its own, by both its names', async () => {
+        it('gives each client its own session, under both names', async () => {
           await using other = await Client.connect({ connectionFile: cluster.connectionFile });
           expect(other.session.id).toBe(other.session.session);
           expect(other.session.session).not.toBe(rc.session.session);
@@ -108,7 +108,7 @@ for (const version of stockVersions) {
           expect(mine).toEqual([{ msg_id: ar.msgIds[0], client_uuid: other.session.session }]);
         });
 
-        it('can be closed again and again, and fails what is outstanding', async () => {
+        it('can be closed repeatedly, and rejects outstanding requests', async () => {
           const other = await Client.connect({ connectionFile: cluster.connectionFile });
           const path = gate();
           const ar = other.directView(0).execute(sleepUntil(path));
@@ -125,7 +125,7 @@ for (const version of stockVersions) {
       });
 
       describe('engines', () => {
-        it('come and go in ids, engines and engines$', async () => {
+        it('are added to and removed from ids, engines and engines$', async () => {
           const seen: (readonly EngineInfo[])[] = [];
           const watching = rc.engines$.subscribe((engines) => seen.push(engines));
           expect(rc.ids).toEqual([0, 1]);
@@ -145,7 +145,7 @@ for (const version of stockVersions) {
           expect(() => rc.directView(id).execute('1')).toThrow(UsageError);
         });
 
-        it('are waited for no longer than said', async () => {
+        it('are waited for within the timeout', async () => {
           const started = performance.now();
           const failure = rc.waitForEngines(50, { timeout: 300 });
           await expect(failure).rejects.toThrow(TimeoutError);
@@ -162,7 +162,7 @@ for (const version of stockVersions) {
       });
 
       describe('dbQuery', () => {
-        it('throws misuse at the call, before anything is sent', () => {
+        it('throws usage errors synchronously, before anything is sent', () => {
           const { sent } = rc.stats;
           const wrong: [unknown, unknown?][] = [
             [{ complete: null }],
@@ -189,7 +189,7 @@ for (const version of stockVersions) {
           expect(rc.stats.sent).toBe(sent);
         });
 
-        it('sends nothing before the first await, and asks once for all awaits', async () => {
+        it('sends nothing before the first await, and one request for all awaits', async () => {
           const { sent } = rc.stats;
           const query = rc.dbQuery({ queue: 'task' }, 'queue');
           query.stream();
@@ -197,7 +197,7 @@ for (const version of stockVersions) {
           await Promise.resolve();
           expect(rc.stats.sent).toBe(sent);
           const [first, second] = await Promise.all([query, query]);
-          // How many records there are, if that was not known, and the records.
+          // A request for the count, if it was unknown, and one for the records.
           const asked = rc.stats.sent;
           expect(asked - sent).toBeLessThanOrEqual(2);
           expect(await query).toBe(first);
@@ -206,14 +206,14 @@ for (const version of stockVersions) {
           expect(first.length).toBeGreaterThan(10);
         });
 
-        it('answers an empty $in, and what nothing can match, without asking', async () => {
+        it('resolves an empty $in, and a query that cannot match, without a request', async () => {
           const { sent } = rc.stats;
           expect(await rc.dbQuery({ msg_id: { $in: [] } })).toEqual([]);
           expect(await rc.dbQuery({ queue: 'task', completed: { $gt: null } })).toEqual([]);
           expect(rc.stats.sent).toBe(sent);
         });
 
-        it('gives everything but the buffers without keys, what was asked for with them', async () => {
+        it('returns all keys except buffers by default, and the requested keys otherwise', async () => {
           const msg_id = idOf('int');
           const [full] = await rc.dbQuery({ msg_id });
           expect(full).toMatchObject({
@@ -244,7 +244,7 @@ for (const version of stockVersions) {
           ]);
         });
 
-        it('gives older names back under the names asked for', async () => {
+        it('returns older names of keys as requested', async () => {
           const msg_id = idOf('execute');
           const [row] = await rc.dbQuery({ msg_id }, ['pyin', 'pyout', 'pyerr', 'execute_input']);
           expect(row).toMatchObject({
@@ -263,7 +263,7 @@ for (const version of stockVersions) {
           ]);
         });
 
-        it('gives the six digits that the Python client reports', async () => {
+        it('returns the microseconds that the Python client reports', async () => {
           const rows = await rc.dbQuery({ client_uuid: python.session }, [
             'submitted',
             'started',
@@ -281,16 +281,16 @@ for (const version of stockVersions) {
           }
         });
 
-        it('sorts by submission', async () => {
+        it('sorts by submitted', async () => {
           const rows = await rc.dbQuery({ client_uuid: python.session }, 'submitted');
           const times = rows.map((row) => row.submitted?.getTime() ?? 0);
           expect(times).toEqual([...times].sort((a, b) => a - b));
-          // A tie within a millisecond is broken by msg_id.
+          // Ties within a millisecond are broken by msg_id.
           const order = rows.map((row, i) => `${times[i]} ${row.msg_id}`);
           expect(order).toEqual([...order].sort());
         });
 
-        it('gives the buffers of each record', async () => {
+        it('returns the buffers of each record', async () => {
           const ids = ['str', 'long', 'execute', 'bytes', 'mux'].map(idOf);
           const hex = (list: readonly Uint8Array[] | null): string[] | undefined =>
             list?.map((buffer) => Buffer.from(buffer).toString('hex'));
@@ -310,7 +310,7 @@ for (const version of stockVersions) {
           }
         });
 
-        it('finds tasks of engines by what rc.engines says', async () => {
+        it('finds the tasks of engines by the uuids of rc.engines', async () => {
           const uuids = [0, 1].map((id) => rc.engines.get(id));
           const rows = await rc.dbQuery(
             { engine_uuid: { $in: uuids }, client_uuid: python.session },
@@ -321,7 +321,7 @@ for (const version of stockVersions) {
           expect(() => rc.dbQuery(nobody)).toThrow(/item 1 is undefined; is there no engine with that id/);
         });
 
-        it('ends at an abort, with its reason', async () => {
+        it('rejects on abort with the reason of the signal', async () => {
           const reason = { any: 'value' };
           const aborted = rc.dbQuery({}, { signal: AbortSignal.abort(reason) });
           await expect(Promise.resolve(aborted)).rejects.toBe(reason);
@@ -335,7 +335,7 @@ for (const version of stockVersions) {
           expect(await rc.dbQuery({}, { keys: 'msg_id', timeout: Number.POSITIVE_INFINITY })).not.toEqual([]);
         });
 
-        it('streams the same records, asking anew', async () => {
+        it('streams the same records with a new request', async () => {
           const query = rc.dbQuery({ client_uuid: python.session }, ['queue', 'submitted']);
           const rows = await query;
           const streamed = [];
@@ -359,7 +359,7 @@ for (const version of stockVersions) {
           expect(rows).toEqual([[{ msg_id: idOf('int'), queue: 'task' }]]);
         });
 
-        it('polls: at once, then after each answer, until nobody listens', async () => {
+        it('polls at once, then after each reply, until there is no subscriber', async () => {
           const { sent } = rc.stats;
           const poll = rc.dbQuery({ msg_id: idOf('int') }, 'queue').poll(40);
           await new Promise(setImmediate);
@@ -367,7 +367,7 @@ for (const version of stockVersions) {
           const started = performance.now();
           const answers = await firstValueFrom(poll.pipe(take(4), toArray()));
           expect(answers).toEqual(Array(4).fill([{ msg_id: idOf('int'), queue: 'task' }]));
-          // Three pauses lie between four answers; timers may be early by a millisecond.
+          // Four replies have three pauses between them; timers may fire a millisecond early.
           expect(performance.now() - started).toBeGreaterThan(115);
           expect(rc.stats.sent).toBe(sent + 4);
           let count = 0;
@@ -383,7 +383,7 @@ for (const version of stockVersions) {
           expect(rc.stats.sent).toBe(asked + 1);
         });
 
-        it('tells the failure of a poll', async () => {
+        it('reports the failure of a poll', async () => {
           const abort = new AbortController();
           const errors: unknown[] = [];
           let answers = 0;
@@ -423,12 +423,12 @@ for (const version of stockVersions) {
           }
         });
 
-        it('name a class that JavaScript does not know', async () => {
+        it('name a class that has no JavaScript counterpart', async () => {
           const value = await rc.getResult(idOf('fraction')).get({ timeout: 60_000 });
           expect(value).toStrictEqual(new Fraction(1, 3));
         });
 
-        it('are one for one id, a list in the order of a list', async () => {
+        it('are one for one id, and a list in the order of the ids', async () => {
           const ar = rc.getResult<number>([idOf('str'), idOf('int'), idOf('str')]);
           expect(await ar.get({ timeout: 60_000 })).toEqual(['hé 😀', 7, 'hé 😀']);
           expect(ar.msgIds).toEqual([idOf('str'), idOf('int'), idOf('str')]);
@@ -438,7 +438,7 @@ for (const version of stockVersions) {
           expect(await rc.getResult([]).get({ timeout: 60_000 })).toEqual([]);
         });
 
-        it('are what execute showed and printed', async () => {
+        it('include the value and the output of execute', async () => {
           const ar = rc.getResult(idOf('execute'));
           expect(await ar.get({ timeout: 60_000 })).toMatchObject({
             text: '42',
@@ -451,7 +451,7 @@ for (const version of stockVersions) {
           expect(ar.stdout).toEqual(['from Python\n']);
         });
 
-        it('are errors as they were raised', async () => {
+        it('are errors as raised on the engine', async () => {
           const ar = rc.getResult(idOf('boom'));
           const failure = await ar.get({ timeout: 60_000 }).then(
             () => undefined,
@@ -479,7 +479,7 @@ for (const version of stockVersions) {
           });
         });
 
-        it('of an unknown id are an error that names it', async () => {
+        it('of an unknown id are an error with the id', async () => {
           const ar = rc.getResult(['no-such-task', idOf('int')]);
           const failure = await ar.get({ timeout: 60_000 }).catch((error: unknown) => error);
           expect(failure).toMatchObject({
@@ -491,7 +491,7 @@ for (const version of stockVersions) {
           );
         });
 
-        it('of a task that still runs are waited for', async () => {
+        it('of a running task are awaited', async () => {
           await using other = await Client.connect({ connectionFile: cluster.connectionFile });
           const path = gate();
           const submitted = other.directView(0).execute(`${sleepUntil(path)}\n'done'`);
@@ -537,7 +537,7 @@ for (const version of stockVersions) {
       });
 
       describe('operations', () => {
-        it('tell where tasks are', async () => {
+        it('report the status of tasks', async () => {
           const path = gate();
           const runs = rc.directView(0).execute(sleepUntil(path));
           const waits = rc.directView(0).execute('1');
@@ -565,7 +565,7 @@ for (const version of stockVersions) {
           expect(Object.keys((await rc.queueStatus([1])).engines)).toEqual(['1']);
           await expect(rc.queueStatus(99)).rejects.toThrow(/no engine 99; registered: 0, 1/);
           await expect(rc.resultStatus([...ids, 'nope'])).rejects.toThrow(TaskNotFoundError);
-          // Nothing that is pending is purged, nor what stands beside it.
+          // A purge that names an unfinished task purges nothing.
           for (const purge of [
             () => rc.purgeResults([idOf('int'), running]),
             () => rc.purgeHubResults([waiting]),
@@ -579,7 +579,7 @@ for (const version of stockVersions) {
           await rc.getResult([running, waiting]).get({ timeout: 60_000 });
         });
 
-        it('give the history by submission', async () => {
+        it('return the history in order of submission', async () => {
           const history = await rc.hubHistory();
           const records = await rc.dbQuery({ submitted: { $ne: null } }, 'msg_id');
           expect([...history].sort()).toEqual(records.map((row) => row.msg_id).sort());
@@ -587,7 +587,7 @@ for (const version of stockVersions) {
           expect(places).toEqual([...places].sort((a, b) => a - b));
         });
 
-        it('run tasks again under new ids', async () => {
+        it('resubmit tasks under new ids', async () => {
           const again = await rc.resubmit([idOf('int'), idOf('str')]);
           expect(again.msgIds).toHaveLength(2);
           expect(again.msgIds).not.toContain(idOf('int'));
@@ -605,7 +605,7 @@ for (const version of stockVersions) {
           expect(await rc.hubHistory()).toHaveLength(before);
         });
 
-        it('run again what a query selects', async () => {
+        it('resubmit the tasks that a query selects', async () => {
           const failed = await rc.dbQuery({ 'result_content.status': 'error', resubmitted: null }, 'msg_id');
           expect(failed.length).toBeGreaterThan(0);
           const again = await rc.resubmit(failed.map((row) => row.msg_id));
@@ -626,7 +626,7 @@ for (const version of stockVersions) {
           expect(gone).toMatchObject({ msgIds: [idOf('none')] });
           await expect(rc.purgeHubResults(['none-such'])).resolves.toBeUndefined();
 
-          // Output that reaches a stock hub after a purge brings the record back; these have none.
+          // Output that reaches a Python hub after a purge recreates the record; these tasks have none.
           const own = rc.directView([0, 1]).execute('1', { silent: true });
           await own.get({ timeout: 60_000 });
           await waitFor(async () => (await rc.resultStatus(own)).completed.length === 2);

@@ -19,7 +19,7 @@ declare const rc: Client;
 declare const ids: readonly string[];
 
 describe('results', () => {
-  it('are one for one id, a list for a list', () => {
+  it('are one for one id, and a list for a list of ids', () => {
     expectTypeOf(rc.getResult('a')).toEqualTypeOf<AsyncResult<unknown>>();
     expectTypeOf(rc.getResult(ids)).toEqualTypeOf<AsyncResult<unknown[]>>();
     expectTypeOf(rc.getResult<number>('a').get()).resolves.toEqualTypeOf<number>();
@@ -28,13 +28,13 @@ describe('results', () => {
     expectTypeOf(rc.resubmit(ids)).resolves.toEqualTypeOf<AsyncResult<unknown[]>>();
   });
 
-  it('are no promises', () => {
-    // @ts-expect-error no then
+  it('are not promises', () => {
+    // @ts-expect-error there is no then
     rc.getResult('a').then;
     expectTypeOf(rc.getResult('a')).not.toExtend<PromiseLike<unknown>>();
   });
 
-  it('tell how far they are', () => {
+  it('report their progress', () => {
     const ar = rc.getResult(ids);
     expectTypeOf(ar.ready).toEqualTypeOf<boolean>();
     expectTypeOf(ar.wait({ timeout: 1 })).resolves.toEqualTypeOf<boolean>();
@@ -46,7 +46,7 @@ describe('results', () => {
 });
 
 describe('views', () => {
-  it('give one result for one engine, a list for several', () => {
+  it('return one result for one engine, and a list for several', () => {
     expectTypeOf(rc.directView(3).execute('x')).toEqualTypeOf<AsyncResult<ExecuteReply>>();
     expectTypeOf(rc.directView([3]).execute('x')).toEqualTypeOf<AsyncResult<ExecuteReply[]>>();
     expectTypeOf(rc.directView([0, 1]).execute('x')).toEqualTypeOf<AsyncResult<ExecuteReply[]>>();
@@ -55,7 +55,7 @@ describe('views', () => {
     expectTypeOf(rc.loadBalancedView().execute('x')).toEqualTypeOf<AsyncResult<ExecuteReply>>();
   });
 
-  it('give what the function gives, awaited', () => {
+  it('return the awaited result of the function', () => {
     const square = (n: number) => n * n;
     const later = async (text: string) => ({ text });
     const view = rc.loadBalancedView();
@@ -65,25 +65,25 @@ describe('views', () => {
     expectTypeOf(rc.directView('all').apply(later, 'x')).toEqualTypeOf<AsyncResult<{ text: string }[]>>();
   });
 
-  it('take the arguments that the function takes', () => {
+  it('accept the arguments of the function', () => {
     const view = rc.loadBalancedView();
-    // @ts-expect-error a number
+    // @ts-expect-error must be a number
     view.apply((n: number) => n * n, 'x');
-    // @ts-expect-error one is missing
+    // @ts-expect-error an argument is missing
     view.apply((n: number, m: number) => n * m, 1);
-    // @ts-expect-error one too many
+    // @ts-expect-error one argument too many
     view.apply((n: number) => n, 1, 2);
-    // @ts-expect-error no function
+    // @ts-expect-error not a function
     view.apply('n => n', 1);
-    // @ts-expect-error code is a text
+    // @ts-expect-error code must be a string
     view.execute(() => 1);
-    // @ts-expect-error engines have numbers
+    // @ts-expect-error engine ids are numbers
     rc.directView('0');
   });
 });
 
 describe('operations', () => {
-  it('answer by what they are asked', () => {
+  it('return types that depend on their arguments', () => {
     expectTypeOf(rc.queueStatus()).resolves.toEqualTypeOf<QueueStatus>();
     expectTypeOf(rc.queueStatus('all', { verbose: true })).resolves.toEqualTypeOf<QueueStatus<string[]>>();
     expectTypeOf(rc.queueStatus([0])).resolves.toEqualTypeOf<QueueStatus>();
@@ -93,7 +93,7 @@ describe('operations', () => {
     expectTypeOf(rc.resultStatus(ids)).resolves.toEqualTypeOf<ResultStatus>();
   });
 
-  it('take ids, results, or all', () => {
+  it('accept ids, results, or "all"', () => {
     rc.purgeResults(rc.getResult(ids));
     rc.purgeHubResults('all');
     rc.purgeHubResults([], { targets: [0, 1] });
@@ -101,15 +101,15 @@ describe('operations', () => {
     rc.resultStatus('a');
     rc.wait([rc.getResult('a'), 'b', -1]);
     rc.resubmit([5]);
-    // @ts-expect-error a task is named by its msg_id, its place in the history, or its result
+    // @ts-expect-error a task must be a msg_id, an index into the history, or a result
     rc.resubmit([{}]);
-    // @ts-expect-error a msg_id is a text, a place in the history a number
+    // @ts-expect-error a msg_id is a string, an index into the history a number
     rc.getResult({});
   });
 });
 
 describe('a client', () => {
-  it('shows what is live read-only', () => {
+  it('has read-only live properties', () => {
     expectTypeOf(rc.ids).toEqualTypeOf<readonly number[]>();
     expectTypeOf(rc.engines).toEqualTypeOf<ReadonlyMap<number, string>>();
     expectTypeOf(rc.engines$).toEqualTypeOf<Observable<readonly EngineInfo[]>>();
@@ -121,7 +121,7 @@ describe('a client', () => {
     rc.engines.set(5, 'x');
   });
 
-  it('is made by connect alone, and disposed of', () => {
+  it('is created by connect only, and can be disposed', () => {
     expectTypeOf<Client>().toExtend<AsyncDisposable>();
     // @ts-expect-error its constructor is private
     expectTypeOf<typeof Client>().toExtend<new (...args: never[]) => unknown>();
@@ -138,18 +138,18 @@ describe('results, strictly', () => {
   const single = rc.getResult<number[]>('a');
   const map = rc.loadBalancedView().map((n: number) => `${n}`, [1, 2]);
 
-  it('iterate by element', () => {
+  it('iterate over elements', () => {
     expectTypeOf(list[Symbol.asyncIterator]()).toEqualTypeOf<AsyncGenerator<number, void, undefined>>();
     expectTypeOf(map.asCompleted()).toEqualTypeOf<AsyncGenerator<string, void, undefined>>();
     expectTypeOf(map.get()).resolves.toEqualTypeOf<string[]>();
   });
 
-  it('settle by element, and a single one as a whole', () => {
+  it('settle by element, and a single result as one value', () => {
     expectTypeOf(list.settled()).resolves.toEqualTypeOf<Settled<number>[]>();
     expectTypeOf(single.settled()).resolves.toEqualTypeOf<Settled<number[]>[]>();
   });
 
-  it('split into parts, by task and by engine', () => {
+  it('are divided by task and by engine', () => {
     expectTypeOf(list.split()).items.toEqualTypeOf<AsyncResult<number, number>>();
     expectTypeOf(map.split()[0]?.get()).toEqualTypeOf<Promise<string[]> | undefined>();
     expectTypeOf(single.getDict()).resolves.toEqualTypeOf<Map<number, number[]>>();
@@ -157,14 +157,14 @@ describe('results, strictly', () => {
     expectTypeOf(AsyncResult.join(list, list).get()).resolves.toEqualTypeOf<number[]>();
   });
 
-  it('wait for all, or for parts', () => {
+  it('wait for all tasks, or for some', () => {
     expectTypeOf(list.wait()).resolves.toEqualTypeOf<boolean>();
     expectTypeOf(
       list.wait({ returnWhen: 'firstCompleted' }).then(({ done }) => done[0]?.get()),
     ).resolves.toEqualTypeOf<number | undefined>();
   });
 
-  it('go through handles', () => {
+  it('pass through handles', () => {
     expectTypeOf(list.toJSON()).toEqualTypeOf<ResultHandle>();
     expectTypeOf(rc.attach<string[]>('{}').get()).resolves.toEqualTypeOf<string[]>();
     expectTypeOf(rc.taskStatus$('a')).toEqualTypeOf<Observable<TaskStatus>>();

@@ -5,7 +5,7 @@ import { describe, expectTypeOf, it } from 'vitest';
 declare const rc: Client;
 
 describe('a query object', () => {
-  it('gives records with the keys asked for, in whatever way it is asked', () => {
+  it('returns records with the requested keys, through every method', () => {
     const query = rc.dbQuery({}, { keys: ['submitted', 'pyin'], sort: { submitted: -1 }, skip: 1, limit: 2 });
     type Asked = { readonly msg_id: string; readonly submitted: Date | null; readonly pyin: string | null };
     expectTypeOf(query).toEqualTypeOf<DbQuery<Asked>>();
@@ -16,7 +16,7 @@ describe('a query object', () => {
     expectTypeOf(rc.dbQuery({}).first()).resolves.toEqualTypeOf<FullRecord | undefined>();
   });
 
-  it('counts, explains, and is a selection', () => {
+  it('counts, explains, and selects tasks for other methods', () => {
     const query = rc.dbQuery({ queue: 'task' });
     expectTypeOf(query.count()).resolves.toEqualTypeOf<number>();
     expectTypeOf(query.explain()).resolves.toEqualTypeOf<QueryPlan>();
@@ -30,20 +30,20 @@ describe('a query object', () => {
 });
 
 describe('a sort', () => {
-  it('names what has an order', () => {
+  it('has only keys that have an order', () => {
     expectTypeOf<{ completed: -1; msg_id: 1 }>().toExtend<TaskSort>();
     expectTypeOf<[['header.date', 1], ['pyin', -1]]>().toExtend<TaskSort>();
     // @ts-expect-error no such key
     rc.dbQuery({}, { sort: { complete: 1 } });
     // @ts-expect-error a dict has no order
     rc.dbQuery({}, { sort: { header: 1 } });
-    // @ts-expect-error neither have buffers
+    // @ts-expect-error buffers have no order
     rc.dbQuery({}, { sort: { buffers: 1 } });
     // @ts-expect-error 1 or -1
     rc.dbQuery({}, { sort: { completed: 2 } });
     // @ts-expect-error 1 or -1
     rc.dbQuery({}, { sort: [['completed', 'desc']] });
-    // @ts-expect-error a number
+    // @ts-expect-error must be a number
     rc.dbQuery({}, { limit: '3' });
   });
 });

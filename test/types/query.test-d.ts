@@ -15,32 +15,32 @@ declare const date: Date;
 
 describe('a query that must not compile', () => {
   it('has a key that no TaskRecord has', () => {
-    // @ts-expect-error the documentation's own slip: did you mean "completed"?
+    // @ts-expect-error a typo of the documentation for "completed"
     rc.dbQuery({ complete: null });
     // @ts-expect-error misspelt
     rc.dbQuery({ msgid: 'a' });
-    // @ts-expect-error misspelt beside a right one
+    // @ts-expect-error misspelt next to a correct key
     rc.dbQuery({ queue: 'mux', strated: null });
-    // @ts-expect-error a path into no key
+    // @ts-expect-error a path that begins with an unknown key
     rc.dbQuery({ 'contents.code': 'x' });
-    // @ts-expect-error a path into a text
+    // @ts-expect-error a path into a string
     rc.dbQuery({ 'stdout.length': 5 });
     // @ts-expect-error a path into a date
     rc.dbQuery({ 'started.year': 2026 });
   });
 
-  it('asks for a key that no TaskRecord has', () => {
+  it('requests a key that no TaskRecord has', () => {
     // @ts-expect-error misspelt
     rc.dbQuery({}, 'complete');
     // @ts-expect-error misspelt
     rc.dbQuery({}, ['msg_id', 'complete']);
     // @ts-expect-error misspelt in options
     rc.dbQuery({}, { keys: ['complete'] });
-    // @ts-expect-error a path is no key
+    // @ts-expect-error a path is not a key
     rc.dbQuery({}, ['result_content.status']);
     // @ts-expect-error no such option
     rc.dbQuery({}, { key: 'msg_id' });
-    // @ts-expect-error in ms, as a number
+    // @ts-expect-error must be a number of ms
     rc.dbQuery({}, { timeout: '5s' });
   });
 
@@ -51,20 +51,20 @@ describe('a query that must not compile', () => {
     rc.dbQuery({ started: { $gte: '2026-01-01' } });
     // @ts-expect-error a number
     rc.dbQuery({ started: { $gte: Date.now() } });
-    // @ts-expect-error a list of texts
+    // @ts-expect-error a list of strings
     rc.dbQuery({ completed: { $in: ['2026-01-01'] } });
-    // @ts-expect-error a date inside a dict is a text
+    // @ts-expect-error a date inside a dict is a string
     rc.dbQuery({ 'header.date': { $gte: date } });
   });
 
-  it('compares a text with something else', () => {
+  it('compares a string with something else', () => {
     // @ts-expect-error a number
     rc.dbQuery({ msg_id: 5 });
     // @ts-expect-error a number
     rc.dbQuery({ queue: { $in: [5] } });
     // @ts-expect-error a date
     rc.dbQuery({ label: { $gt: date } });
-    // @ts-expect-error what the documentation calls a date is the id of the new task
+    // @ts-expect-error this is the id of the new task, although the documentation calls it a date
     rc.dbQuery({ resubmitted: { $gte: date } });
   });
 
@@ -73,7 +73,7 @@ describe('a query that must not compile', () => {
     rc.dbQuery({ content: 'x' });
     // @ts-expect-error a number
     rc.dbQuery({ result_content: { $eq: 5 } });
-    // @ts-expect-error buffers can only be there or not
+    // @ts-expect-error buffers can only be compared with null
     rc.dbQuery({ buffers: { $eq: [new Uint8Array()] } });
     // @ts-expect-error buffers have no order
     rc.dbQuery({ buffers: { $gt: null } });
@@ -82,34 +82,34 @@ describe('a query that must not compile', () => {
   it('has an unknown operator', () => {
     // @ts-expect-error no operator of that name
     rc.dbQuery({ msg_id: { $gtee: 'a' } });
-    // @ts-expect-error no operator of that name at the top
+    // @ts-expect-error no operator of that name at the top level
     rc.dbQuery({ $xor: [{ queue: 'mux' }] });
-    // @ts-expect-error not at the top
+    // @ts-expect-error not at the top level
     rc.dbQuery({ $gt: 5 });
-    // @ts-expect-error whole queries do not stand inside a condition
+    // @ts-expect-error $or is not allowed inside a condition
     rc.dbQuery({ queue: { $or: ['mux'] } });
     // @ts-expect-error a list is wanted
     rc.dbQuery({ queue: { $in: 'mux' } });
-    // @ts-expect-error no operator of that name, on a dict
+    // @ts-expect-error no operator of that name on a dict
     rc.dbQuery({ content: { $foo: 1 } });
-    // @ts-expect-error no operator of that name, on a path
+    // @ts-expect-error no operator of that name on a path
     rc.dbQuery({ 'content.code': { $foo: 1 } });
-    // @ts-expect-error no operator at all
+    // @ts-expect-error not an operator
     rc.dbQuery({ queue: { in: ['mux'] } });
   });
 
-  it('has a branch that must not compile, or is none', () => {
+  it('has an invalid branch', () => {
     // @ts-expect-error a list is wanted
     rc.dbQuery({ $or: { queue: 'mux' } });
     // @ts-expect-error a list of queries
     rc.dbQuery({ $and: ['mux'] });
     // @ts-expect-error misspelt inside
     rc.dbQuery({ $nor: [{ queue: 'mux' }, { complete: null }] });
-    // @ts-expect-error the wrong value inside, deeper
+    // @ts-expect-error a wrong value in a nested branch
     rc.dbQuery({ $or: [{ $and: [{ started: 5 }] }] });
   });
 
-  it('gives an operator what it does not take', () => {
+  it('has an invalid operand', () => {
     // @ts-expect-error true or false
     rc.dbQuery({ 'content.a': { $exists: 'yes' } });
     // @ts-expect-error two numbers
@@ -126,24 +126,24 @@ describe('a query that must not compile', () => {
     rc.dbQuery({ 'content.a': { $not: 5 } });
     // @ts-expect-error an object
     rc.dbQuery({ 'content.a': { $elemMatch: 5 } });
-    // @ts-expect-error flags are a text
+    // @ts-expect-error flags must be a string
     rc.dbQuery({ stdout: { $regex: 'x', $options: ['i'] } });
-    // @ts-expect-error a date is wanted inside, too
+    // @ts-expect-error must be a date inside too
     rc.dbQuery({ started: { $not: { $gt: 'x' } } });
   });
 
-  it('asks a column what it can never answer', () => {
-    // @ts-expect-error a text is no number
+  it('has an operator that cannot match the column', () => {
+    // @ts-expect-error a string is not a number
     rc.dbQuery({ stdout: { $mod: [2, 0] } });
-    // @ts-expect-error a date is no list
+    // @ts-expect-error a date is not a list
     rc.dbQuery({ started: { $size: 2 } });
-    // @ts-expect-error a dict is no list
+    // @ts-expect-error a dict is not a list
     rc.dbQuery({ content: { $elemMatch: { a: 1 } } });
     // @ts-expect-error buffers have no order
     rc.dbQuery({ buffers: { $in: [null] } });
   });
 
-  it('has a pattern for what is no text', () => {
+  it('has a pattern for a column without text', () => {
     // @ts-expect-error a date
     rc.dbQuery({ started: { $regex: '2026' } });
     // @ts-expect-error a date
@@ -154,15 +154,15 @@ describe('a query that must not compile', () => {
     rc.dbQuery({ started: { $glob: '2026-*' } });
     // @ts-expect-error a dict
     rc.dbQuery({ content: { $glob: '*' } });
-    // @ts-expect-error a pattern is a text
+    // @ts-expect-error a pattern must be a string
     rc.dbQuery({ stdout: { $glob: /x/ } });
-    // @ts-expect-error nothing is like null
+    // @ts-expect-error a pattern must not be null
     rc.dbQuery({ stdout: { $glob: null } });
   });
 });
 
 describe('a query that must compile', () => {
-  it('is any of the documentation', () => {
+  it('may be every example of the documentation', () => {
     rc.dbQuery({});
     rc.dbQuery({ completed: null }, ['msg_id', 'started']);
     rc.dbQuery({ started: { $gte: date }, client_uuid: rc.session.session });
@@ -170,7 +170,7 @@ describe('a query that must compile', () => {
     rc.dbQuery({ engine_uuid: { $in: [3, 4].map((id) => rc.engines.get(id)) } }, 'result_header');
   });
 
-  it('has nulls, several operators, older names, paths', () => {
+  it('may have nulls, several operators, older names, paths', () => {
     rc.dbQuery({ msg_id: null, started: null, content: null, buffers: null, pyout: null });
     rc.dbQuery({ started: { $gte: date, $lt: date, $ne: null, $nin: [date, null], $ge: date } });
     rc.dbQuery({ stdout: { $glob: '*x*', $gt: '', $lte: null } });
@@ -181,7 +181,7 @@ describe('a query that must compile', () => {
     rc.dbQuery({ buffers: { $ne: null }, result_buffers: { $eq: null } });
   });
 
-  it('has sub-queries, negations and patterns', () => {
+  it('may have sub-queries, negations and patterns', () => {
     rc.dbQuery({ $or: [{ queue: 'mux' }, { $and: [{ started: null }, { $nor: [{ label: 'x' }] }] }, {}] });
     rc.dbQuery({ queue: 'mux', $or: [{ completed: null }, { 'content.a': { $gt: 5 } }] });
     rc.dbQuery({ stdout: /error/i, stderr: { $regex: '^Trace', $options: 'm' }, label: { $not: /x/ } });
@@ -209,7 +209,7 @@ describe('a query that must compile', () => {
     rc.dbQuery({ buffers: { $exists: true } });
   });
 
-  it('may be made elsewhere', () => {
+  it('may be a variable of type TaskQuery', () => {
     const query: TaskQuery = { queue: 'task', completed: { $ne: null } };
     const more: TaskQuery = { ...query, label: 'x' };
     const wanted: readonly ('msg_id' | 'started')[] = ['msg_id', 'started'];
@@ -219,7 +219,7 @@ describe('a query that must compile', () => {
   });
 });
 
-describe('the records of an answer', () => {
+describe('the records of a result', () => {
   it('have the literal keys and msg_id', async () => {
     const [row] = await rc.dbQuery({}, ['started', 'queue']);
     expectTypeOf(row).toEqualTypeOf<Projected<'started' | 'queue'> | undefined>();
@@ -232,7 +232,7 @@ describe('the records of an answer', () => {
     row?.completed;
   });
 
-  it('have one key, given as a text', async () => {
+  it('have one key, given as a string', async () => {
     const [row] = await rc.dbQuery({}, 'result_header');
     expectTypeOf(row?.result_header).toEqualTypeOf<Dict | null | undefined>();
     expectTypeOf(row?.msg_id).toEqualTypeOf<string | undefined>();
@@ -260,7 +260,7 @@ describe('the records of an answer', () => {
     expectTypeOf(single?.stdout).toEqualTypeOf<string | null | undefined>();
   });
 
-  it('have the older names under which they were asked for', async () => {
+  it('have the older names that were requested', async () => {
     const [row] = await rc.dbQuery({}, ['pyin', 'pyout', 'pyerr']);
     expectTypeOf<NonNullable<typeof row>>().toEqualTypeOf<{
       readonly msg_id: string;
@@ -270,7 +270,7 @@ describe('the records of an answer', () => {
     }>();
   });
 
-  it('have buffers only when asked for', async () => {
+  it('have buffers only if they were requested', async () => {
     const [row] = await rc.dbQuery({}, 'buffers');
     expectTypeOf(row?.buffers).toEqualTypeOf<readonly Uint8Array[] | null | undefined>();
     const [full] = await rc.dbQuery({});
@@ -290,11 +290,11 @@ describe('the records of an answer', () => {
   it('cannot be written to', async () => {
     const [row] = await rc.dbQuery({}, 'stdout');
     if (row === undefined) return;
-    // @ts-expect-error a record is what the hub said
+    // @ts-expect-error records are read-only
     row.stdout = '';
   });
 
-  it('have the keys of a union when only that is known', async () => {
+  it('have the keys of a union if only the union is known', async () => {
     const key = 'started' as 'started' | 'completed';
     const [row] = await rc.dbQuery({}, key);
     expectTypeOf(row?.started).toEqualTypeOf<Date | null | undefined>();
@@ -305,17 +305,17 @@ describe('the records of an answer', () => {
 });
 
 describe('a query object', () => {
-  it('is a promise to await, a stream of records, a live list', () => {
+  it('is a promise, a stream of records, and a live query', () => {
     const query = rc.dbQuery({}, 'label');
     expectTypeOf(query).toEqualTypeOf<DbQuery<Projected<'label'>>>();
     expectTypeOf(query).toExtend<PromiseLike<Projected<'label'>[]>>();
     expectTypeOf(query.stream()).toEqualTypeOf<AsyncGenerator<Projected<'label'>, void, undefined>>();
     expectTypeOf(query.poll(500)).toEqualTypeOf<Observable<Projected<'label'>[]>>();
-    // @ts-expect-error it is not an AsyncIterable itself
+    // @ts-expect-error the query itself is not an AsyncIterable
     query[Symbol.asyncIterator];
   });
 
-  it('is one answer to RxJS, not one emission per record', () => {
+  it('is one value for RxJS, not one emission per record', () => {
     expectTypeOf(from(rc.dbQuery({}, 'label'))).toEqualTypeOf<Observable<Projected<'label'>[]>>();
   });
 

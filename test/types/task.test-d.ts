@@ -3,15 +3,15 @@ import { task as engineTask } from '@ipyparallel-js/engine/task';
 import type { TaskResult } from '@ipyparallel-js/protocol';
 import { describe, expectTypeOf, it } from 'vitest';
 
-describe('what a task gives', () => {
-  it('is what a promise resolves to', () => {
+describe('the result of a task', () => {
+  it('is the value of a promise', () => {
     expectTypeOf<TaskResult<number>>().toEqualTypeOf<number>();
     expectTypeOf<TaskResult<Promise<string[]>>>().toEqualTypeOf<string[]>();
     expectTypeOf<TaskResult<void>>().toEqualTypeOf<void>();
     expectTypeOf<TaskResult<unknown>>().toEqualTypeOf<unknown>();
   });
 
-  it('is what a generator returns, or the list of what it yields', () => {
+  it('is the return value of a generator, or the list of its yielded values', () => {
     expectTypeOf<TaskResult<Generator<number, void>>>().toEqualTypeOf<number[]>();
     expectTypeOf<TaskResult<AsyncGenerator<number, undefined>>>().toEqualTypeOf<number[]>();
     expectTypeOf<TaskResult<Promise<AsyncGenerator<number, string>>>>().toEqualTypeOf<string>();
@@ -28,11 +28,11 @@ describe('functions', () => {
     expectTypeOf(fromModule('a', 'b')).returns.toEqualTypeOf<Promise<unknown>>();
   });
 
-  it('know the task', () => {
+  it('have access to the task', () => {
     expectTypeOf(task).toEqualTypeOf<TaskContext>();
     expectTypeOf(engineTask).toEqualTypeOf<TaskContext>();
     expectTypeOf(ipyparallel.task).toEqualTypeOf<TaskContext>();
-    // @ts-expect-error no such progress
+    // @ts-expect-error not a valid progress
     task.progress('half');
   });
 });

@@ -18,7 +18,7 @@ declare const some: DirectView<readonly number[]>;
 const add = (a: number, b: string) => a + b;
 
 describe('apply', () => {
-  it('gives one result for one engine, a list for several', () => {
+  it('returns one result for one engine, and a list for several', () => {
     expectTypeOf(lv.apply(add, 1, 'x').get()).resolves.toEqualTypeOf<string>();
     expectTypeOf(lv.applySync(add, 1, 'x')).resolves.toEqualTypeOf<string>();
     expectTypeOf(rc.directView(1).apply(add, 1, 'x').get()).resolves.toEqualTypeOf<string>();
@@ -32,8 +32,8 @@ describe('apply', () => {
     expectTypeOf(rc.directView().run('x.py').get()).resolves.toEqualTypeOf<ExecuteReply[]>();
   });
 
-  it('checks arguments, awaits promises and lists what generators yield', () => {
-    // @ts-expect-error a number and a text
+  it('checks arguments, awaits promises and lists the values of generators', () => {
+    // @ts-expect-error must be a number and a string
     lv.apply(add, 1, 2);
     // @ts-expect-error both
     lv.apply(add, 1);
@@ -48,7 +48,7 @@ describe('apply', () => {
     ).resolves.toEqualTypeOf<string>();
   });
 
-  it('takes Python functions, on the word of the caller', () => {
+  it('accepts Python functions, with a result type from the caller', () => {
     expectTypeOf(lv.apply(py`lambda x: x`, 1).get()).resolves.toEqualTypeOf<unknown>();
     expectTypeOf(lv.apply(py<number>('math.factorial'), 5).get()).resolves.toEqualTypeOf<number>();
     expectTypeOf(some.apply(py<number>`lambda a, b=1: a`, 1, kwargs({ b: 2 })).get()).resolves.toEqualTypeOf<
@@ -59,7 +59,7 @@ describe('apply', () => {
 });
 
 describe('map and imap', () => {
-  it('give the elements of the results', () => {
+  it('return the elements of the results', () => {
     expectTypeOf(lv.map((n: number) => n * n, [1, 2]).get()).resolves.toEqualTypeOf<number[]>();
     expectTypeOf(lv.map((n) => String(n), new Set([1])).get()).resolves.toEqualTypeOf<string[]>();
     expectTypeOf(some.mapSync(add, [1], ['x'], { ordered: false })).resolves.toEqualTypeOf<string[]>();
@@ -70,20 +70,20 @@ describe('map and imap', () => {
     expectTypeOf(lv.imap((n: number) => n, [1]).next()).resolves.toEqualTypeOf<
       IteratorResult<number, undefined>
     >();
-    // @ts-expect-error texts are no numbers
+    // @ts-expect-error strings are not numbers
     lv.map((n: number) => n, ['x']);
     // @ts-expect-error chunkSize
     lv.map((n: number) => n, [1], { chunkSize: 2 });
   });
 
-  it('take async iterables lazily only', () => {
+  it('accept async iterables only if lazy', () => {
     const source = (async function* () {
       yield 1;
     })();
     expectTypeOf(lv.imap((n: number) => String(n), source).next()).resolves.toEqualTypeOf<
       IteratorResult<string, undefined>
     >();
-    // @ts-expect-error a map knows its tasks at once
+    // @ts-expect-error a map needs all its tasks at once
     lv.map((n: number) => n, source);
   });
 });
@@ -105,7 +105,7 @@ describe('functions and flags', () => {
     expectTypeOf(
       lv.tempFlags({ label: 'x' }, (view) => view.apply(add, 1, 'x')).get(),
     ).resolves.toEqualTypeOf<string>();
-    // @ts-expect-error retries are the task scheduler's
+    // @ts-expect-error only the task scheduler has retries
     some.with({ retries: 2 });
     // @ts-expect-error a direct view has no such flag
     rc.directView(0, { after: 'x' });
@@ -113,7 +113,7 @@ describe('functions and flags', () => {
 });
 
 describe('data and engines', () => {
-  it('come by engine', () => {
+  it('are grouped by engine', () => {
     expectTypeOf(some.pull<number>('x').get()).resolves.toEqualTypeOf<number[]>();
     expectTypeOf(rc.directView(0).get<[number, string]>(['x', 'y'])).resolves.toEqualTypeOf<
       [number, string]

@@ -19,18 +19,18 @@ declare const rc: Client;
 type Asked = { readonly msg_id: string; readonly stdout: string | null };
 
 describe('a live query', () => {
-  it('tells records with the keys asked for', () => {
+  it('emits records with the requested keys', () => {
     expectTypeOf(rc.dbQuery({}, 'stdout').watch()).toEqualTypeOf<Watch<Asked>>();
     expectTypeOf(rc.dbQuery({}).watch({ pace: 100 })).toEqualTypeOf<Watch<FullRecord>>();
     expectTypeOf<Watch<Asked>>().toExtend<Observable<WatchEvent<Asked>>>();
     expectTypeOf<Watch<Asked>>().toExtend<AsyncIterable<WatchEvent<Asked>>>();
     // @ts-expect-error no such option
     rc.dbQuery({}).watch({ poll: 100 });
-    // @ts-expect-error a sequence is a text
+    // @ts-expect-error a sequence is a string
     rc.dbQuery({}).watch({ after: 3 });
   });
 
-  it('tells what happened by the type of the event', () => {
+  it('discriminates events by their type', () => {
     rc.dbQuery({}, 'stdout')
       .watch()
       .subscribe((event) => {
@@ -38,7 +38,7 @@ describe('a live query', () => {
         if (event.type === 'snapshot') {
           expectTypeOf(event.records).toEqualTypeOf<readonly Asked[]>();
           expectTypeOf(event.statuses).toEqualTypeOf<readonly TaskStatus[]>();
-          // @ts-expect-error a snapshot is of no one record
+          // @ts-expect-error a snapshot has no single record
           void event.record;
           return;
         }
@@ -51,7 +51,7 @@ describe('a live query', () => {
       });
   });
 
-  it('goes through operators with its type', () => {
+  it('keeps its type through operators', () => {
     const watch = rc.dbQuery({}, 'stdout').watch();
     expectTypeOf(watch.pipe(untilDone())).toEqualTypeOf<Observable<WatchEvent<Asked>>>();
     expectTypeOf(watch.pipe(untilDone({ atLeast: 2 }), records())).toEqualTypeOf<

@@ -55,8 +55,6 @@ export {
   type ElementNode,
   type Field,
   type QueryNode,
-  type SplitQuery,
-  splitQuery,
   type TestNode,
   testsOf,
 } from './query/tree.js';

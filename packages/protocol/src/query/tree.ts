@@ -80,26 +80,3 @@ export function allOf(nodes: readonly QueryNode[]): QueryNode {
   const [only] = nodes;
   return nodes.length === 1 && only !== undefined ? only : { kind: 'and', nodes };
 }
-
-/** The result of {@link splitQuery}. */
-export interface SplitQuery<T> {
-  /** The output of the compiler for each part that it can express exactly. */
-  readonly compiled: readonly T[];
-  /** The parts that the compiler cannot express; undefined when there are none. */
-  readonly residual: QueryNode | undefined;
-}
-
-/**
- * Splits a query into parts that must all match: those that a compiler can express exactly, and the rest, which must be
- * evaluated with {@link compilePredicate}. `compile` returns undefined for a part that it cannot express.
- */
-export function splitQuery<T>(node: QueryNode, compile: (part: QueryNode) => T | undefined): SplitQuery<T> {
-  const compiled: T[] = [];
-  const rest: QueryNode[] = [];
-  for (const part of conjunctsOf(node)) {
-    const output = compile(part);
-    if (output === undefined) rest.push(part);
-    else compiled.push(output);
-  }
-  return { compiled, residual: rest.length === 0 ? undefined : allOf(rest) };
-}
