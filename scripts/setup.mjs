@@ -1,4 +1,4 @@
-// Brings a clone to where everything runs: dependencies installed, packages built. Quiet when nothing is to do.
+// Installs dependencies and builds the packages. Prints nothing when everything is up to date.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -20,19 +20,19 @@ function readJson(file) {
 }
 
 /**
- * Whether everything in package-lock.json is installed in that version. npm notes what it has installed in a lock file
- * of its own; times of change would say too little, because a checkout changes them.
+ * Whether the versions of package-lock.json are installed. npm records installed versions in node_modules. File times are
+ * not sufficient, because a checkout changes them.
  */
 function isInstalled() {
-  const wanted = readJson('package-lock.json')?.packages ?? {};
+  const locked = readJson('package-lock.json')?.packages ?? {};
   const installed = readJson('node_modules/.package-lock.json')?.packages;
   if (installed === undefined) return false;
-  return Object.entries(wanted).every(([path, entry]) => {
+  return Object.entries(locked).every(([path, entry]) => {
     if (!path.includes('node_modules/')) return true;
-    const there = installed[path];
-    // Builds for other platforms are optional and stay away.
-    if (there === undefined) return entry.optional === true;
-    return there.version === entry.version && existsSync(join(root, path));
+    const found = installed[path];
+    // Optional builds for other platforms are not installed.
+    if (found === undefined) return entry.optional === true;
+    return found.version === entry.version && existsSync(join(root, path));
   });
 }
 
@@ -43,7 +43,7 @@ function install() {
   const { status, error } = npm?.endsWith('.js')
     ? spawnSync(process.execPath, [npm, ...args], { cwd: root, stdio: 'inherit' })
     : spawnSync('npm', args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' });
-  if (error) fail(`npm does not run: ${error.message}`);
+  if (error) fail(`cannot run npm: ${error.message}`);
   if (status !== 0) fail(`npm ci failed with exit code ${status}`);
 }
 
@@ -56,12 +56,12 @@ function build() {
   if (!isBuilt()) console.log('setup: building (tsc -b)');
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   const { status, error } = spawnSync(process.execPath, [tsc, '-b'], { cwd: root, stdio: 'inherit' });
-  if (error) fail(`tsc does not run: ${error.message}`);
+  if (error) fail(`cannot run tsc: ${error.message}`);
   if (status !== 0) fail(`the build failed with exit code ${status}`);
 }
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19))
-  fail(`Node ${process.versions.node} is too old: 20.19 at least`);
+  fail(`Node 20.19 or newer is required, found ${process.versions.node}`);
 if (!isInstalled()) install();
 build();

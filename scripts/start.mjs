@@ -1,10 +1,10 @@
-// npm start: sets the clone up, then shows the main job. `npm start -- --help` lists its options.
+// npm start: installs and builds what is missing, then shows the main job. `npm start -- --help` lists its options.
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const scripts = dirname(fileURLToPath(import.meta.url));
 const { status } = spawnSync(process.execPath, [join(scripts, 'setup.mjs')], { stdio: 'inherit' });
-// Without a status it was ended by a signal: Ctrl-C.
+// Without a status, a signal such as Ctrl-C ended it.
 if (status !== 0) process.exit(status ?? 130);
 await import('../examples/dist/main-job.js');

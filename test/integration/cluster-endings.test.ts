@@ -16,7 +16,7 @@ it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
   },
 );
 
-it('ends with a program that was killed', async () => {
+it('ends with a program that is killed', async () => {
   const held = await holdCluster({ n: 2 });
   held.program.kill('SIGKILL');
   await held.ended;
@@ -32,12 +32,12 @@ it('ends with a program that exits or fails without stopping it', async () => {
   await untilNothingIsLeft(failing);
 });
 
-it('ends with a program that was killed together with the guard', async () => {
+it('ends with a program that is killed together with the guard', async () => {
   const held = await holdCluster({ n: 2 });
   for (const pid of held.others) process.kill(pid, 'SIGKILL');
   held.program.kill('SIGKILL');
   await held.ended;
-  // Nobody is left to remove the directory.
-  await waitFor(() => !held.pids.some(isAlive), { what: 'controller and engines to notice' });
+  // No process remains that removes the directory.
+  await waitFor(() => !held.pids.some(isAlive), { what: 'controller and engines to end' });
   rmSync(held.directory, { recursive: true });
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { expect, test } from 'vitest';
 
-test('a cluster whose controller is killed gets another, and its engines back as they were', async () => {
+test('a cluster restarts a killed controller and keeps its engines', async () => {
   await using cluster = await Cluster.start({ n: 1, controllerArgs: ['--sqlitedb'] });
   {
     await using rc = await cluster.connect();
@@ -28,7 +28,7 @@ test('a cluster whose controller is killed gets another, and its engines back as
   expect(existsSync(directory)).toBe(false);
 }, 120_000);
 
-test('connection files for reuse stay, and the next cluster serves under them', async () => {
+test('connection files of --reuse remain, and the next cluster uses them', async () => {
   const profileDir = mkdtempSync(join(tmpdir(), 'ippjs-reuse-'));
   try {
     const texts: string[] = [];

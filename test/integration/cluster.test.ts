@@ -55,7 +55,7 @@ describe('Cluster', () => {
     await expect(cluster.startEngines(1)).rejects.toMatchObject({ code: 'CLUSTER_STOPPED' });
   });
 
-  it('serves more clients of one process than ZeroMQ has sockets for by itself, each watching its own tasks', async () => {
+  it('serves more clients of one process than ZeroMQ’s default number of sockets, each with a watch', async () => {
     await using cluster = await Cluster.start({ n: 1 });
     const clients = await Promise.all(Array.from({ length: 60 }, () => cluster.connect({ timeout: 30_000 })));
     try {
@@ -69,7 +69,7 @@ describe('Cluster', () => {
           next: (event) => {
             if (event.type !== 'snapshot') met[i]?.add(event.record.msg_id);
           },
-          // Closing the client ends it.
+          // The close of the client ends the watch.
           error: () => undefined,
         });
       }
@@ -85,14 +85,14 @@ describe('Cluster', () => {
     }
   });
 
-  it('starts, stops and kills engines, and tells the hub of those that died', async () => {
+  it('starts, stops and kills engines, and unregisters those that died', async () => {
     await using cluster = await Cluster.start({ n: 1 });
     await using rc = await cluster.connect();
     expect((await cluster.startEngines(2)).sort()).toEqual([1, 2]);
     await rc.waitForEngines(3);
 
     await cluster.stopEngine(1);
-    await waitFor(() => rc.ids.length === 2, { what: 'the hub to forget engine 1' });
+    await waitFor(() => rc.ids.length === 2, { what: 'the hub to remove engine 1' });
 
     const endless = rc.directView(2).execute('while (true) {}');
     await waitFor(async () => (await rc.queueStatus(2)).tasks + (await rc.queueStatus(2)).queue > 0, {
@@ -102,7 +102,7 @@ describe('Cluster', () => {
     const start = performance.now();
     await cluster.killEngine(2);
     await expect(endless.get({ timeout: 30_000 })).rejects.toBeInstanceOf(EngineError);
-    // Not by missed heartbeats, which take half a minute.
+    // Missed heartbeats would take half a minute.
     expect(performance.now() - start).toBeLessThan(30_000);
     expect(rc.ids).toEqual([0]);
     expect(cluster.engines).toMatchObject([
@@ -111,14 +111,14 @@ describe('Cluster', () => {
       { id: 2, exited: { signal: 'SIGKILL' } },
     ]);
     await waitFor(async () => (await processesOf(cluster)).length < running.length, {
-      what: "the engine's own process to go with it",
+      what: "the engine's child process to end",
     });
     await expect(cluster.killEngine(2)).rejects.toThrow(
       'this cluster has no running engine 2; running engines: 0',
     );
   });
 
-  it('runs in a profile directory of the caller, and takes only its own files away', async () => {
+  it('runs in a profile directory of the caller and removes only its own files', async () => {
     const profileDir = temporaryDirectory();
     const cluster = await Cluster.start({ n: 0, profileDir, clusterId: 'abc' });
     expect(cluster.connectionFile).toBe(join(profileDir, 'security', 'ipcontroller-abc-client.json'));
@@ -132,7 +132,7 @@ describe('Cluster', () => {
     expect(readdirSync(join(profileDir, 'security'))).toEqual(['ipcontroller-client.json']);
   });
 
-  it('starts no handlers twice, and none stays', async () => {
+  it('adds signal handlers once and removes all of them', async () => {
     const before = process.listenerCount('SIGINT');
     const clusters = await Promise.all([Cluster.start({ n: 0 }), Cluster.start({ n: 0 })]);
     const silent = await Cluster.start({ n: 0, handleSignals: false });
@@ -144,8 +144,8 @@ describe('Cluster', () => {
   });
 });
 
-describe('Cluster.start, when it cannot', () => {
-  it('refuses options that cannot be', async () => {
+describe('Cluster.start failures', () => {
+  it('refuses invalid options', async () => {
     const wrong = (options: object) => Cluster.start(options);
     await expect(wrong({ n: -1 })).rejects.toThrow('n must be a number of engines');
     await expect(wrong({ n: 1.5 })).rejects.toBeInstanceOf(UsageError);
@@ -157,7 +157,7 @@ describe('Cluster.start, when it cannot', () => {
     await expect(wrong({ timeout: -1 })).rejects.toThrow('timeout');
   });
 
-  it('names a Python that is not there', async () => {
+  it('names a missing Python interpreter', async () => {
     const python = join(temporaryDirectory(), 'python3');
     const start = Cluster.start({ n: 1, engines: 'python', python });
     await expect(start).rejects.toThrow(`the engine needs Python, and ${python} cannot be run (ENOENT)`);
@@ -182,7 +182,7 @@ describe('Cluster.start, when it cannot', () => {
     await expect(start).rejects.toBeInstanceOf(ClusterError);
   });
 
-  it('gives up after the time-out, naming what was not ready', async () => {
+  it('rejects after the timeout and names the process that was not ready', async () => {
     const profileDir = temporaryDirectory();
     mkdirSync(join(profileDir, 'security'), { recursive: true });
     const start = Cluster.start({ n: 1, profileDir, timeout: 1 });
@@ -191,8 +191,8 @@ describe('Cluster.start, when it cannot', () => {
     expect(readdirSync(join(profileDir, 'security'))).toEqual([]);
   });
 
-  it('gives up on abort, and stops what it had started', async () => {
-    // A directory of its own: other tests start clusters, too.
+  it('rejects on abort and stops all processes', async () => {
+    // Uses a separate directory, because other tests also start clusters.
     const temporary = temporaryDirectory();
     vi.stubEnv('TMPDIR', temporary);
     const reason = new Error('enough');

@@ -33,7 +33,7 @@ interface Ran {
   readonly types: readonly string[];
   readonly stdout: string;
   readonly stderr: string;
-  /** text/plain of the result. */
+  /** The text/plain of the result. */
   readonly result: string | undefined;
 }
 
@@ -126,7 +126,7 @@ describe('execute', () => {
     expect(none.types).toEqual(['status', 'execute_input', 'status']);
   });
 
-  test('silent publishes output and nothing else, and does not count', async () => {
+  test('silent publishes only output and does not increase the count', async () => {
     const before = (await run('0')).content.execution_count;
     const silent = await run('console.log("said"); 5', { silent: true });
     expect(silent.types).toEqual(['status', 'stream', 'status']);
@@ -153,7 +153,7 @@ describe('execute', () => {
     await run(`process.chdir(${JSON.stringify(cwd)})`);
   });
 
-  test('errors carry name, message and a stack without the engine in it', async () => {
+  test('errors have a name, a message and a stack without frames of the engine', async () => {
     const { content, types } = await run('function outer() { throw new RangeError("far") }\nouter()');
     const script = `execute-${content.execution_count}.js`;
     const traceback = ['RangeError: far', `    at outer (${script}:1:26)`, `    at ${script}:2:1`];
@@ -170,7 +170,7 @@ describe('execute', () => {
     expect(types).toEqual(['status', 'execute_input', 'error', 'status']);
   });
 
-  test('rejections, syntax errors and things that are no errors', async () => {
+  test('rejections, syntax errors and thrown values that are not errors', async () => {
     expect((await run('await Promise.reject(new TypeError("no"))')).content).toMatchObject({
       ename: 'TypeError',
       evalue: 'no',
@@ -224,7 +224,7 @@ describe('output', () => {
     expect(stderr).toBe('c\nd\né');
   });
 
-  test('it is batched, and leaves while code still runs', async () => {
+  test('is batched and sent while the code runs', async () => {
     const id = submit(
       'for (let i = 0; i < 100; i++) console.log(i); await new Promise((r) => { globalThis.go = r; setTimeout(r, 5000) })',
     );
@@ -238,7 +238,7 @@ describe('output', () => {
     await interrupt(busy);
   });
 
-  test('what native code and child processes write comes too', async () => {
+  test('includes output of native code and child processes', async () => {
     const { stdout, stderr } = await run(
       'require("fs").writeSync(1, "raw\\n"); require("child_process").execSync("echo child; echo oops >&2", { stdio: "inherit" })',
     );
@@ -246,7 +246,7 @@ describe('output', () => {
     expect(stderr).toBe('oops\n');
   });
 
-  test('a callback may be given, and characters may be cut', async () => {
+  test('accepts callbacks and characters that are split across writes', async () => {
     const { stdout, result } = await run(
       'await new Promise((r) => process.stdout.write("x", "utf8", r)); const e = Buffer.from("€"); process.stdout.write(e.subarray(0, 1)); process.stdout.write(e.subarray(1)); process.stdout.write("3d", "hex")',
     );
@@ -254,11 +254,11 @@ describe('output', () => {
     expect(result).toBe('true');
   });
 
-  test('text that UTF-8 cannot carry is made so', async () => {
+  test('text that UTF-8 cannot encode is made well-formed', async () => {
     expect((await run('console.log("\\ud800"); 1')).stdout).toBe('\ufffd\n');
   });
 
-  test('what fails later is told on stderr and harms nothing', async () => {
+  test('later failures are printed on stderr and have no other effect', async () => {
     await run(
       'var first = 1; setTimeout(() => { throw new Error("later") }, 1); Promise.reject(new Error("unseen")); 0',
     );
@@ -283,7 +283,7 @@ describe('apply', () => {
     expect((await apply(async (s: string) => s.toUpperCase(), 'later')).value).toBe('LATER');
   });
 
-  test('it runs in the same context', async () => {
+  test('runs in the same context as execute', async () => {
     await run('const shared = 7; let counter = 0');
     const { content, buffers } = encodeJsCall(() => 0, []);
     const source = '() => { counter += shared; return counter; }';
@@ -310,7 +310,7 @@ describe('apply', () => {
   });
 
   test('output goes to the streams, and imports work', async () => {
-    // As text: the test runner rewrites imports of its own.
+    // As text, because the test runner rewrites imports.
     const source = `async () => { console.log('from apply'); return (await import('./module.mjs')).answer }`;
     const { content, buffers } = encodeJsCall(() => 0, []);
     const ran = await finished(submitApply({ ...content, source }, buffers));
@@ -337,7 +337,7 @@ describe('apply', () => {
     });
   });
 
-  test('a result that cannot be packed is named', async () => {
+  test('a result that cannot be encoded is an error that shows it', async () => {
     expect((await apply(() => () => 1)).content).toMatchObject({
       status: 'error',
       ename: 'UsageError',
@@ -345,14 +345,14 @@ describe('apply', () => {
     });
   });
 
-  test('an unmet dependency is told to the scheduler', async () => {
+  test('an unmet dependency is reported to the scheduler', async () => {
     const { reply } = await apply(() => {
       throw Object.assign(new Error('not here'), { name: 'UnmetDependency' });
     });
     expect(reply.metadata).toMatchObject({ dependencies_met: false, status: 'error' });
   });
 
-  test('a Python call is refused and never unpickled', async () => {
+  test('a Python call is refused without unpickling', async () => {
     const pickle = Buffer.from("cos\nsystem\n(S'touch /tmp/pwned'\ntR.");
     expect((await finished(submitApply({}, [pickle, pickle]))).content).toMatchObject({
       status: 'error',
@@ -401,7 +401,7 @@ describe('control', () => {
     expect(engine.kernelPid).toBe(kernelPid);
   });
 
-  test('an interrupted apply, and what waits behind it', async () => {
+  test('an interrupted apply, and the next task', async () => {
     const id = submitCall(() => {
       for (;;);
     });
@@ -414,7 +414,7 @@ describe('control', () => {
     expect((await finished(next)).result).toBe("'next'");
   });
 
-  test('interrupts of nothing, many at once, leave the next task alone', async () => {
+  test('many interrupts without a running task do not affect the next task', async () => {
     for (let i = 0; i < 5; i++) controller.submit('control', engine.uuid, 'signal_request', { sig: 2 });
     const results = await Promise.all(Array.from({ length: 5 }, () => run('await 1')));
     expect(results.map(({ content }) => content.status)).toEqual(['ok', 'ok', 'ok', 'ok', 'ok']);
@@ -426,7 +426,7 @@ describe('control', () => {
     'await null; for (;;);',
     'als.run("leak", () => process.nextTick(() => { for (;;); })); await new Promise((r) => setTimeout(r, 1e6))',
     'als.run("leak", () => require("fs").stat("/", () => { for (;;); })); await new Promise((r) => setTimeout(r, 1e6))',
-  ])('AsyncLocalStorage is sound after an interrupt: %s', async (code) => {
+  ])('AsyncLocalStorage works after an interrupt: %s', async (code) => {
     await run('var als = new (require("node:async_hooks").AsyncLocalStorage)(); als.run(1, () => {})');
     const id = submit(code);
     await waitFor(() => controller.published(id, 'execute_input').length > 0);
@@ -437,7 +437,7 @@ describe('control', () => {
     expect((await run('als.run("inner", () => als.getStore())')).result).toBe("'inner'");
   });
 
-  test('abort answers waiting tasks at once, by id or all of them', async () => {
+  test('abort replies to queued tasks at once, by id or all of them', async () => {
     const running = submit('await new Promise((r) => setTimeout(r, 1e6))');
     const [first, second, third] = [submit('1'), submit('2'), submit('3')] as const;
     await waitFor(() => controller.published(running, 'execute_input').length > 0);
@@ -456,12 +456,12 @@ describe('control', () => {
     for (const id of [first, third]) {
       expect((await controller.replyTo(id)).message.content).toEqual({ status: 'aborted' });
     }
-    // All of them means the running one, too; it does not look at its signal.
+    // All tasks include the running one, which ignores its signal.
     expect((await interrupt(running)).content).toMatchObject({ status: 'aborted', ename: 'TaskAborted' });
     expect((await run('4')).result).toBe('4');
   });
 
-  test('clear gives a fresh context and keeps the count', async () => {
+  test('clear creates a new context and keeps the count', async () => {
     const before = Number((await run('const gone = 1; globalThis.also = 2; 0')).content.execution_count);
     const { kernelPid } = engine;
     expect(await controller.content('control', engine.uuid, 'clear_request', {})).toEqual({ status: 'ok' });
@@ -471,7 +471,7 @@ describe('control', () => {
     expect(content.execution_count).toBe(before + 1);
   });
 
-  test('clear waits for the running task and goes before those that wait', async () => {
+  test('clear waits for the running task and precedes queued tasks', async () => {
     await run('var mark = 1');
     const running = submit('await new Promise((r) => setTimeout(r, 30)); mark');
     const waiting = submit('typeof mark');

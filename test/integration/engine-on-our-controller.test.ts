@@ -1,4 +1,4 @@
-// A JavaScript engine and our controller, each as it is, with a client of bare sockets.
+// A JavaScript engine at our controller, with a client that uses sockets directly.
 import { decodeJsResult, encodeJsCall } from '@ipyparallel-js/protocol/internal';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { EngineProcess, untilGone } from '../support/clusters/engine-process.js';
@@ -22,7 +22,7 @@ afterEach(async () => {
   await controller?.stop();
 });
 
-test('output and results end in the record', async () => {
+test('the record contains output and results', async () => {
   const code = 'console.log("hello"); console.error("oops"); 6 * 7';
   const task = rc.submit('mux', 'execute_request', executeContent(code), engine.uuid);
   const reply = await task.reply();
@@ -67,20 +67,20 @@ test('control', async () => {
   await waitFor(async () => (await rc.engines()).size === 0);
 });
 
-test.each(['kernel', 'engine'] as const)('SIGKILL to the %s: the hub is told at once', async (victim) => {
+test.each(['kernel', 'engine'] as const)('SIGKILL to the %s: the hub is notified at once', async (victim) => {
   const { kernelPid } = engine;
   const task = rc.submit('mux', 'execute_request', executeContent('for (;;);'), engine.uuid);
   await waitFor(() => rc.published(task.id, 'execute_input').length > 0);
   process.kill(victim === 'kernel' ? kernelPid : engine.pid, 'SIGKILL');
   await waitFor(() => rc.received.some(({ message }) => message.msg_type === 'unregistration_notification'), {
-    // Long before its heart is missed, which takes 30 s here.
+    // Long before the hub detects missed heartbeats, which takes 30 s here.
     timeout: 60_000,
   });
   await engine.exited;
   await untilGone(kernelPid);
 });
 
-test('the controller stops: the engine ends', async () => {
+test('the engine ends after its controller has stopped', async () => {
   const lonely = await EngineProcess.start({
     args: ['--file', controller.controller.engineFile, '--max-heartbeat-misses=1'],
   });

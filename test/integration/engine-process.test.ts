@@ -33,7 +33,7 @@ async function engineOn(
   return engine;
 }
 
-/** Starts code that never yields, and waits until it runs. */
+/** Starts code that never yields and waits until it runs. */
 async function busy(controller: FakeController, engine: EngineProcess): Promise<string> {
   const id = controller.submit('mux', engine.uuid, 'execute_request', { code: 'for (;;);', silent: false });
   await waitFor(() => controller.published(id, 'execute_input').length > 0);
@@ -60,7 +60,7 @@ describe('the command line', () => {
     }
   });
 
-  test('what is wrong is said in one line', async () => {
+  test('reports an error on one line', async () => {
     expect(await commandLine('--nonsense')).toEqual({
       code: 2,
       stdout: '',
@@ -93,7 +93,7 @@ describe('how an engine ends', () => {
     },
   );
 
-  test('SIGTERM before it is registered', async () => {
+  test('SIGTERM before the registration', async () => {
     const controller = await fake({ register: () => undefined });
     const engine = new EngineProcess({
       env: { IPP_CONNECTION_INFO: JSON.stringify(controller.connectionInfo) },
@@ -104,7 +104,7 @@ describe('how an engine ends', () => {
     expect(await engine.exited).toBe(0);
   });
 
-  test('SIGTERM with a controller that is gone does not take long', async () => {
+  test('SIGTERM without a controller ends the engine quickly', async () => {
     const controller = await fake();
     const engine = await engineOn(controller);
     controller.stop();
@@ -114,7 +114,7 @@ describe('how an engine ends', () => {
     expect(performance.now() - since).toBeLessThan(30_000);
   });
 
-  test('SIGKILL to the engine ends the kernel, however busy', async () => {
+  test('SIGKILL to the engine ends a busy kernel', async () => {
     const controller = await fake();
     const engine = await engineOn(controller);
     const { kernelPid } = engine;
@@ -122,14 +122,14 @@ describe('how an engine ends', () => {
     expect(isAlive(kernelPid)).toBe(true);
     const since = performance.now();
     engine.child.kill('SIGKILL');
-    // Its kernel tells the hub for it, which else would wait for ten missed heartbeats.
+    // The kernel unregisters the engine; otherwise the hub would wait for ten missed heartbeats.
     await waitFor(() => controller.of('unregistration_request').length === 1);
     await untilGone(kernelPid);
     expect(performance.now() - since).toBeLessThan(30_000);
     expect(controller.of('unregistration_request')[0]?.content).toEqual({ id: 0 });
   });
 
-  test('SIGKILL to the engine after a clear, and with its controller gone', async () => {
+  test('SIGKILL to the engine after a clear and without a controller', async () => {
     const controller = await fake({ curve: true });
     const engine = await engineOn(controller);
     await controller.content('control', engine.uuid, 'clear_request', {});
@@ -144,7 +144,7 @@ describe('how an engine ends', () => {
     await untilGone(kernel);
   });
 
-  test('SIGKILL to the kernel ends the engine, with a line that says so', async () => {
+  test('SIGKILL to the kernel ends the engine with a log line', async () => {
     const controller = await fake();
     const engine = await engineOn(controller);
     const task = await busy(controller, engine);
@@ -187,7 +187,7 @@ describe('how an engine ends', () => {
     expect(published[1]?.header.session).toBe(engine.uuid);
   });
 
-  test('the controller falls silent', async () => {
+  test('the controller stops sending heartbeats', async () => {
     const controller = await fake({ hbPeriod: 30 });
     const engine = await engineOn(controller, { args: ['--max-heartbeat-misses=1'] });
     await waitFor(() => controller.pongs.length > 0);
@@ -218,14 +218,14 @@ describe('how an engine ends', () => {
   });
 });
 
-test('the notice to the parent', async () => {
+test('the message to the parent', async () => {
   const controller = await fake();
   const engine = await engineOn(controller, { args: ['--id=3'] });
   expect(engine.registered).toEqual({ type: 'registered', id: 0, uuid: engine.uuid, pid: engine.pid });
   expect(controller.registered).toEqual([engine.uuid]);
 });
 
-test('arguments for node reach the kernel', async () => {
+test('arguments of node are passed to the kernel', async () => {
   const controller = await fake();
   const engine = await engineOn(controller, { nodeArgs: ['--stack-size=700'] });
   const id = controller.submit('mux', engine.uuid, 'execute_request', {

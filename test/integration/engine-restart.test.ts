@@ -1,4 +1,4 @@
-// A JavaScript engine whose controller is killed and comes back at the same ports, as Python's engines go through it.
+// A JavaScript engine whose controller is killed and restarted on the same ports.
 import { encodeJsCall } from '@ipyparallel-js/protocol/internal';
 import { expect, test } from 'vitest';
 import { EngineProcess } from '../support/clusters/engine-process.js';
@@ -6,7 +6,7 @@ import { RestartableController } from '../support/clusters/restartable-controlle
 import { RawClient } from '../support/fakes/raw-client.js';
 import { waitFor } from '../support/wait-for.js';
 
-test('it goes on: its running task, its context, its output, its control socket and its broadcasts', async () => {
+test('keeps its running task, context, output, control socket and broadcasts', async () => {
   await using controller = await RestartableController.start(['--restore']);
   await using client = RawClient.fromFile(controller.clientFile);
   await using engine = await EngineProcess.start({ args: ['--file', controller.engineFile] });
@@ -49,7 +49,7 @@ test('it goes on: its running task, its context, its output, its control socket 
     { code: 'console.log(kept); kept', silent: false },
     engine.uuid,
   );
-  // The answer goes where the task came from.
+  // The reply is sent on the socket of the task.
   await client.linked();
   const interrupt = again.submit('control', 'interrupt_request', {}, engine.uuid);
   expect((await interrupt.reply()).content).toEqual({ status: 'ok' });

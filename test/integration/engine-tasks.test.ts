@@ -1,4 +1,4 @@
-// What tasks on a JavaScript engine have beside their arguments: captures, modules, published data, generators, aborts.
+// Tasks on a JavaScript engine with captures, modules, published data, generators and aborts.
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,7 +41,7 @@ function submit(fn: Fn, args: readonly unknown[] = [], options: { each?: boolean
   return message.msg_id;
 }
 
-/** A function by its text: the test runner rewrites imports in functions, and knows no globals of an engine. */
+/** Creates a function from its text, because the test runner rewrites imports and does not know the globals of engines. */
 function fromText(text: string): Fn {
   return new Function(`return ${text}`)() as Fn;
 }
@@ -51,7 +51,7 @@ interface Ended {
   readonly reply: AnyMessage;
   readonly content: Dict;
   readonly value: unknown;
-  /** What was published, message by message. */
+  /** The published data, one entry per message. */
   readonly data: readonly Dict[];
 }
 
@@ -94,7 +94,7 @@ describe('captures', () => {
     expect((await apply(capture(() => new Point(7).x, { Point }))).value).toBe(7);
   });
 
-  test('a call gets its own copies; nothing of it stays in the context', async () => {
+  test('each call receives its own copies and leaves nothing in the context', async () => {
     const list: number[] = [];
     const fn = capture(() => list.push(1), { list });
     expect((await apply(fn)).value).toBe(1);
@@ -112,13 +112,13 @@ describe('captures', () => {
     expect((await ended(id)).value).toEqual([3, 6, 9]);
   });
 
-  test('what is missing is a ReferenceError that says how it would come along', async () => {
+  test('a missing variable is a ReferenceError with a hint', async () => {
     const { content } = await apply(fromText('function f() { return missing + 1 }'));
     expect(content).toMatchObject({
       ename: 'ReferenceError',
       evalue: expect.stringMatching(/^missing is not defined; .*capture\(fn, \{ missing \}\)/),
     });
-    // Elsewhere such an error is somebody else's.
+    // Errors in other scripts get no hint.
     expect((await apply(fromText('() => JSON.parse("[1")'))).content.evalue).not.toContain('capture');
   });
 });
@@ -131,7 +131,7 @@ test.each([
   ['an inherited name that has no value', { captures: { constructor: 'value' }, captured_values: true }],
   ['a module that is none', { module: 'http://example.org/x.js', source: undefined }],
   ['a file URL that is none', { module: 'file:///%00', source: undefined }],
-])('a call that nobody makes in good faith is answered: %s', async (what, change) => {
+])('a malformed call fails with an error: %s', async (what, change) => {
   const { content, buffers } = encodeJsCall(
     capture((x: number) => x, { k: 1 }),
     [1],
@@ -166,7 +166,7 @@ describe('modules', () => {
     expect((await apply(fromModule('node:path', 'basename'), '/a/b')).value).toBe('b');
   });
 
-  test('a package is found from the engine’s directory', async () => {
+  test('packages are resolved from the engine’s directory', async () => {
     mkdirSync(join(cwd, 'node_modules', 'near'), { recursive: true });
     file('node_modules/near/package.json', '{"name":"near","exports":"./main.mjs","version":"1.0.0"}');
     file('node_modules/near/main.mjs', 'export const here = () => "near";');
@@ -176,7 +176,7 @@ describe('modules', () => {
   test.each([
     ['reloaded.mjs', (n: number) => `let calls = 0; export const count = () => [${n}, ++calls];`],
     ['reloaded.cjs', (n: number) => `let calls = 0; exports.count = () => [${n}, ++calls];`],
-  ])('%s is imported once, and anew when it changes', async (name, text) => {
+  ])('%s is imported once, and again after a change', async (name, text) => {
     const path = file(name, text(1));
     const count = fromModule(path, 'count');
     expect((await apply(count)).value).toEqual([1, 1]);
@@ -188,7 +188,7 @@ describe('modules', () => {
     expect((await apply(count)).value).toEqual([2, 2]);
   });
 
-  test('what is not there is said clearly', async () => {
+  test('missing modules and exports are named', async () => {
     const content = async (fn: Fn) => (await apply(fn)).content;
     expect(await content(fromModule(join(cwd, 'absent.mjs'), 'x'))).toMatchObject({
       ename: 'ModuleNotFoundError',
@@ -214,7 +214,7 @@ describe('modules', () => {
 });
 
 describe('published data', () => {
-  test('progress and data arrive while the task runs, the last of each before its end', async () => {
+  test('progress and data arrive while the task runs, and the last of each before its end', async () => {
     // The test runner renames imports.
     const mine = task;
     const fn = capture(
@@ -236,7 +236,7 @@ describe('published data', () => {
     expect(value).toBe('end');
     expect(Object.assign({}, ...data)).toEqual({ progress: { done: 3, total: 3 }, phase: 'done', id });
     expect(controller.published(id, 'data_message')[0]?.metadata).toEqual({ engine: engine.uuid });
-    // The reply travels on another socket; what orders iopub is the task's `idle`.
+    // The reply arrives on another socket; the task's `idle` is the last iopub message.
     const order = controller.received.map(({ message }) => message);
     const isIdle = (each: AnyMessage): boolean =>
       each.msg_type === 'status' && each.content['execution_state'] === 'idle' && parentId(each) === id;
@@ -245,7 +245,7 @@ describe('published data', () => {
     expect(lastData).toBeLessThan(controller.received.findIndex(({ message }) => isIdle(message)));
   });
 
-  test('a tight loop that never yields floods nobody, and is heard while it runs', async () => {
+  test('a loop that never yields sends few messages while it runs', async () => {
     const fn = fromText(`() => {
       const until = Date.now() + 500;
       let calls = 0;
@@ -260,7 +260,7 @@ describe('published data', () => {
     expect(data.at(-1)).toEqual({ progress: { done: value } });
   });
 
-  test('execute has it too; after a task, and in its leftovers, it is inert', async () => {
+  test('works in execute; does nothing after the task has ended', async () => {
     const code =
       'const mine = ipyparallel.task; mine.publish({ a: 1 }); setTimeout(() => mine.publish({ late: 1 }), 30); mine.msgId';
     const id = controller.submit('mux', engine.uuid, 'execute_request', { code, silent: false });
@@ -276,7 +276,7 @@ describe('published data', () => {
     expect(published(id)).toEqual([{ a: 1 }]);
   });
 
-  test('what cannot be sent fails where it is published', async () => {
+  test('publish throws for data that cannot be sent', async () => {
     const evalue = async (fn: Fn) => (await apply(fn)).content.evalue;
     expect(await evalue(fromText('() => ipyparallel.task.publish({ f: () => 1 })'))).toMatch(
       /could not be cloned/,
@@ -294,20 +294,23 @@ describe('generators', () => {
     ['async', 'async function* (n) { for (let i = 0; i < n; i++) yield i * i }'],
     ['of promises', 'function* (n) { for (let i = 0; i < n; i++) yield Promise.resolve(i * i) }'],
     ['returned', '(n) => (function* () { for (let i = 0; i < n; i++) yield i * i })()'],
-  ])('%s: each value is published once, in order; the result is their list', async (_what, text) => {
-    const { value, data } = await apply(fromText(text), 2500);
-    const squares = Array.from({ length: 2500 }, (_, i) => i * i);
-    expect(value).toEqual(squares);
-    const parts = data.map((each) => partialResults(each));
-    expect(parts.flatMap((part) => part?.values ?? [])).toEqual(squares);
-    let from = 0;
-    for (const part of parts) {
-      expect(part?.from).toBe(from);
-      from += part?.values.length ?? 0;
-    }
-  });
+  ])(
+    '%s: each value is published once and in order; the result is the list of values',
+    async (_what, text) => {
+      const { value, data } = await apply(fromText(text), 2500);
+      const squares = Array.from({ length: 2500 }, (_, i) => i * i);
+      expect(value).toEqual(squares);
+      const parts = data.map((each) => partialResults(each));
+      expect(parts.flatMap((part) => part?.values ?? [])).toEqual(squares);
+      let from = 0;
+      for (const part of parts) {
+        expect(part?.from).toBe(from);
+        from += part?.values.length ?? 0;
+      }
+    },
+  );
 
-  test('what it returns is the result; values are as they were when they were yielded', async () => {
+  test('the return value is the result; later changes do not affect yielded values', async () => {
     const fn = fromText(
       'async function* () { const s = { n: 0 }; for (; s.n < 3; s.n++) yield s; return "sum" }',
     );
@@ -320,7 +323,7 @@ describe('generators', () => {
     ]);
   });
 
-  test('a value arrives while the generator goes on; an error ends it', async () => {
+  test('a value arrives while the generator runs; an error ends it', async () => {
     const fn = fromText(
       'async function* () { yield 1; await new Promise((r) => ipyparallel.task.signal.onabort = r); throw new RangeError("later") }',
     );
@@ -330,14 +333,14 @@ describe('generators', () => {
     expect((await ended(id)).content).toMatchObject({ status: 'error', ename: 'RangeError' });
   });
 
-  test('in a map each call’s list is its result', async () => {
+  test('in a map, the result of each call is its list', async () => {
     const id = submit(fromText('function* (n) { for (let i = 0; i < n; i++) yield i }'), [[1, 3]], {
       each: true,
     });
     expect((await ended(id)).value).toEqual([[0], [0, 1, 2]]);
   });
 
-  test('what cannot be sent fails the task, and its finally runs', async () => {
+  test('a value that cannot be sent fails the task and runs its finally block', async () => {
     const fn = fromText('function* () { try { yield () => 1 } finally { console.log("finally") } }');
     const { content, id } = await apply(fn);
     expect(content).toMatchObject({ status: 'error', ename: 'DataCloneError' });
@@ -376,7 +379,7 @@ describe('abort', () => {
     expect((await apply(() => 'next')).value).toBe('next');
   });
 
-  test('a map ends between two of its calls', async () => {
+  test('a map ends between two calls', async () => {
     const items = Array.from({ length: 1000 }, (_, i) => i);
     const id = submit(fromText('() => new Promise((r) => setTimeout(r, 20))'), [items], { each: true });
     await started(id);
@@ -384,7 +387,7 @@ describe('abort', () => {
     expect((await ended(id)).content.status).toBe('aborted');
   });
 
-  test('a task that ends well has its result; one that fails otherwise has its error', async () => {
+  test('an aborted task that returns has its result; one that throws another error has that error', async () => {
     const wait = 'await new Promise((r) => ipyparallel.task.signal.onabort = r);';
     const well = submit(fromText(`async () => { ${wait} return 'what there was' }`));
     await started(well);
@@ -396,7 +399,7 @@ describe('abort', () => {
     expect((await ended(other)).content).toMatchObject({ status: 'error', ename: 'RangeError' });
   });
 
-  test('one that does not look goes on until it is interrupted, and is aborted then', async () => {
+  test('a task that ignores its signal runs until it is interrupted, and is then aborted', async () => {
     const id = submit(fromText('() => { for (;;); }'));
     await started(id);
     await abort([id]);
@@ -408,7 +411,7 @@ describe('abort', () => {
     expect((await ended(waiting)).value).toBe('after');
   });
 
-  test('an abort of another task leaves the running one alone; a stale one leaves the next', async () => {
+  test('an abort of another task does not affect the running one; an old abort does not affect the next', async () => {
     const id = submit(
       fromText(
         'async () => { await new Promise((r) => setTimeout(r, 50)); return ipyparallel.task.signal.aborted }',
@@ -421,7 +424,7 @@ describe('abort', () => {
     expect((await apply(fromText('() => ipyparallel.task.signal.aborted'))).value).toBe(false);
   });
 
-  test('a listener of the signal that never ends can be interrupted, too', async () => {
+  test('an interrupt ends a signal listener that never returns', async () => {
     const listens = (then: string): string =>
       `async () => { ipyparallel.task.signal.onabort = () => { ${then} }; await new Promise((r) => setTimeout(r, 1e6)) }`;
     const id = submit(fromText(listens('for (;;);')));
@@ -431,12 +434,12 @@ describe('abort', () => {
     const next = submit(() => 'next');
     await controller.content('control', engine.uuid, 'signal_request', { sig: 'SIGINT' });
     const { content, value } = await ended(next);
-    // The interrupt hits the listener, or what follows it.
+    // The interrupt hits the listener or the next code.
     expect(value ?? content.ename).toMatch(/next|KeyboardInterrupt/);
     expect((await apply(() => 'on')).value).toBe('on');
   });
 
-  test('an interrupt aborts the signal, too, so that what was awaited ends', async () => {
+  test('an interrupt aborts the signal, so that awaited work can end', async () => {
     const id = submit(
       fromText(
         `async () => { ipyparallel.task.signal.onabort = () => { globalThis.cleaned = ipyparallel.task.msgId === '' }; await new Promise((r) => setTimeout(r, 1e6)) }`,
@@ -449,7 +452,7 @@ describe('abort', () => {
   });
 });
 
-test('errors tell their fields, their causes and the errors in them', async () => {
+test('errors include their fields, causes and nested errors', async () => {
   const fn = fromText(`() => {
     const missing = Object.assign(new Error('no file'), { code: 'ENOENT', path: '/x' });
     throw new AggregateError([missing, new TypeError('two'), 'text'], 'all failed', { cause: new RangeError('why') });

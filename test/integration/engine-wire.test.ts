@@ -1,4 +1,4 @@
-// What our engine says beside what a Python engine said: the same fields, of the same types.
+// Messages of our engine have the same fields and types as recorded messages of a Python engine.
 import { readFileSync } from 'node:fs';
 import { Engine } from '@ipyparallel-js/engine';
 import { type AnyMessage, type Dict, parseWireDate } from '@ipyparallel-js/protocol';
@@ -40,7 +40,7 @@ function sample(name: string, msgType?: string): Sample {
   return found;
 }
 
-/** A value's type, field by field. */
+/** The type of a value, recursively. */
 function shape(value: unknown): unknown {
   if (Array.isArray(value)) return 'list';
   if (typeof value === 'string') return parseWireDate(value) === undefined ? 'text' : 'date';
@@ -93,7 +93,7 @@ describe('replies', () => {
     const { content, buffers } = encodeJsCall((n: number) => n, [1]);
     const reply = await run('apply_request', content, buffers);
     const theirs = sample('apply_reply (mux)');
-    // Ours tells its language and vouches for its buffers; the rest is Python's.
+    // Our reply also has the language and the digests of its buffers.
     const { language, buffer_digests: digests, ...rest } = reply.content;
     expectSame({ ...reply, content: rest }, theirs);
     expect(language).toBe('javascript');
@@ -119,7 +119,7 @@ describe('replies', () => {
     expect(shape(message.metadata)).toEqual(shape(sample(name).metadata));
   });
 
-  test('a broadcast’s metadata comes back; a label does where there was one', async () => {
+  test('the reply repeats a broadcast’s metadata, and a label if there is one', async () => {
     const metadata = { is_broadcast: true, is_coalescing: true, original_msg_id: 'x_1', label: 'mine' };
     const content = { code: '1', silent: true };
     const id = controller.submit('leaf-0', engine.uuid, 'execute_request', content, metadata);

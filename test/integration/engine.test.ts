@@ -48,7 +48,7 @@ function temporaryDirectory(): string {
 }
 
 describe('registration', () => {
-  test('an engine asks for an id, connects all its sockets and beats', async () => {
+  test('an engine requests an id, connects all sockets and replies to heartbeats', async () => {
     const controller = await fake();
     const { engine } = await engineOn(controller);
     const [request] = controller.of('registration_request');
@@ -57,7 +57,7 @@ describe('registration', () => {
     expect(controller.registered).toEqual([engine.uuid]);
     expect(engine.id).toBe(0);
     await waitFor(() => controller.pongs.length >= 3);
-    // The routing id and the very frame of the ping.
+    // The routing id and the frame of the ping.
     expect(controller.pongs.at(-1)).toMatch(new RegExp(`^${engine.uuid} \\d+$`));
     for (const channel of ['mux', 'task', 'control', 'leaf-0']) {
       const id = controller.submit(channel, engine.uuid, 'kernel_info_request', {});
@@ -65,14 +65,14 @@ describe('registration', () => {
     }
   });
 
-  test('the id picks the broadcast leaf', async () => {
+  test('the id selects the broadcast leaf', async () => {
     const register = () => ({ status: 'ok', id: 5, hb_period: 100, connection_info: {} });
     const controller = await fake({ leaves: 3, register });
     const { engine } = await engineOn(controller);
     expect((await controller.replyTo(execute(controller, engine, '1', 'leaf-2'))).channel).toBe('leaf-2');
   });
 
-  test('an id can be asked for, and the answer counts', async () => {
+  test('an id can be requested; the hub’s reply decides', async () => {
     const controller = await fake();
     const { engine, lines } = await engineOn(controller, { id: 7 });
     expect(controller.of('registration_request')[0]?.content).toEqual({ uuid: engine.uuid, id: 7 });
@@ -90,7 +90,7 @@ describe('registration', () => {
     }
   });
 
-  test('nothing listening: TimeoutError naming the address, in time', async () => {
+  test('no controller: TimeoutError naming the address, in time', async () => {
     const controller = await fake();
     const info = controller.connectionInfo;
     controller.stop();
@@ -103,13 +103,13 @@ describe('registration', () => {
     expect(performance.now() - started).toBeLessThan(30_000);
   });
 
-  test('a hub that says nothing: TimeoutError', async () => {
+  test('a hub that does not reply: TimeoutError', async () => {
     const controller = await fake({ register: () => undefined });
     const attempt = Engine.start({ connectionInfo: controller.connectionInfo, timeout: 300, log: () => {} });
     await expect(attempt).rejects.toThrow(TimeoutError);
   });
 
-  test("another controller's key: AuthenticationError, from its answer or from a probe", async () => {
+  test("another controller's key: AuthenticationError, from its reply or from a probe", async () => {
     const answering = await fake({ answerKey: newId() });
     await expect(Engine.start({ connectionInfo: answering.connectionInfo, log: () => {} })).rejects.toThrow(
       AuthenticationError,
@@ -120,7 +120,7 @@ describe('registration', () => {
     );
   });
 
-  test('a refusal: HubError with the hub’s words', async () => {
+  test('a refusal: HubError with the hub’s message', async () => {
     const register = () => ({ status: 'error', ename: 'KeyError', evalue: 'uuid in use', traceback: [] });
     const controller = await fake({ register });
     const attempt = Engine.start({ connectionInfo: controller.connectionInfo, log: () => {} });
@@ -150,7 +150,7 @@ describe('registration', () => {
     await waitFor(() => controller.of('unregistration_request').length === 1);
   });
 
-  test('an ssh tunnel is refused clearly', async () => {
+  test('a connection file that requires an ssh tunnel is refused', async () => {
     const controller = await fake();
     const connectionInfo = { ...controller.connectionInfo, ssh: 'user@host' };
     await expect(Engine.start({ connectionInfo, log: () => {} })).rejects.toThrow(UsageError);
@@ -158,7 +158,7 @@ describe('registration', () => {
 });
 
 describe('the connection file', () => {
-  test('is waited for, also until it is whole', async () => {
+  test('the engine waits for a missing and for an incomplete file', async () => {
     const controller = await fake();
     const directory = temporaryDirectory();
     const file = join(directory, 'ipcontroller-engine.json');
@@ -190,7 +190,7 @@ describe('the connection file', () => {
   });
 });
 
-describe('what comes in', () => {
+describe('incoming messages', () => {
   test('repeated, forged and malformed messages are dropped, counted and logged once', async () => {
     const controller = await fake();
     const { engine, lines } = await engineOn(controller);
@@ -199,7 +199,7 @@ describe('what comes in', () => {
     });
     const frames = controller.frames(message);
     for (let i = 0; i < 3; i++) controller.sendFrames('mux', engine.uuid, frames);
-    // The same message on another socket is that socket's first.
+    // Each socket accepts the message once.
     controller.sendFrames('task', engine.uuid, frames);
     const forged = controller.frames(controller.session.rawMessage('execute_request', { code: '1' }));
     forged[2] = Buffer.from('0'.repeat(64));
@@ -221,7 +221,7 @@ describe('what comes in', () => {
     expect(controller.published(runs, 'execute_result')[0]?.content.data).toEqual({ 'text/plain': '2' });
   });
 
-  test('hostile contents are answered or ignored, and the engine goes on', async () => {
+  test('the engine replies to hostile contents or ignores them, and continues', async () => {
     const controller = await fake();
     const { engine } = await engineOn(controller);
     const hostile = [
@@ -246,8 +246,8 @@ describe('what comes in', () => {
   });
 });
 
-describe('the controller and the heart', () => {
-  test('heartbeats are answered while code never yields', async () => {
+describe('heartbeats', () => {
+  test('the engine replies to heartbeats while code never yields', async () => {
     const controller = await fake({ hbPeriod: 30 });
     const { engine } = await engineOn(controller);
     const id = execute(controller, engine, 'for (;;);');
@@ -257,7 +257,7 @@ describe('the controller and the heart', () => {
     expect((await controller.content('control', engine.uuid, 'kernel_info_request', {})).status).toBe('ok');
   });
 
-  test('an engine ends when its controller falls silent', async () => {
+  test('an engine ends when its controller sends no heartbeats', async () => {
     const controller = await fake({ hbPeriod: 30 });
     const { engine, lines } = await engineOn(controller, { maxHeartbeatMisses: 2 });
     const { kernelPid } = engine;
@@ -270,7 +270,7 @@ describe('the controller and the heart', () => {
     expect(isAlive(kernelPid)).toBe(false);
   });
 
-  test('a beat now and then is enough', async () => {
+  test('occasional heartbeats are enough', async () => {
     const controller = await fake({ hbPeriod: 400 });
     const { engine } = await engineOn(controller, { maxHeartbeatMisses: 1 });
     const ended = engine.closed.then(() => 'ended');
@@ -280,7 +280,7 @@ describe('the controller and the heart', () => {
 });
 
 describe('the end', () => {
-  test('stop answers what is outstanding, unregisters, ends the kernel, and may be repeated', async () => {
+  test('stop fails outstanding tasks, unregisters, ends the kernel and is idempotent', async () => {
     const controller = await fake();
     const { engine } = await engineOn(controller);
     const { kernelPid } = engine;
@@ -314,7 +314,7 @@ describe('the end', () => {
   test.each([
     ['process.exit(3)', 'exited with code 3'],
     ['process.kill(process.pid, "SIGKILL")', 'was killed by SIGKILL'],
-  ])('a kernel that dies fails its task and ends the engine: %s', async (code, how) => {
+  ])('the death of the kernel fails its task and ends the engine: %s', async (code, how) => {
     const controller = await fake();
     const { engine, lines } = await engineOn(controller);
     const id = execute(controller, engine, `process.stdout.write("last words"); ${code}`);
@@ -329,7 +329,7 @@ describe('the end', () => {
     expect(lines.at(-1)).toContain(`error: engine 0 (${engine.uuid}) ends: its kernel process ${how}`);
   });
 
-  test('what the code printed before process.exit is published', async () => {
+  test('output before process.exit is published', async () => {
     const controller = await fake();
     const { engine } = await engineOn(controller);
     const id = execute(controller, engine, 'console.log("last words"); process.exit(0)');
@@ -337,7 +337,7 @@ describe('the end', () => {
     expect(controller.published(id, 'stream')[0]?.content).toEqual({ name: 'stdout', text: 'last words\n' });
   });
 
-  test('running out of memory ends the kernel, not the engine’s manners', async () => {
+  test('a kernel that runs out of memory fails its task with the reason', async () => {
     const controller = await fake();
     const { engine } = await engineOn(controller, { nodeArgs: ['--max-old-space-size=32'] });
     const id = execute(controller, engine, 'const all = []; for (;;) all.push(new Array(1e5).fill({}));');
@@ -347,7 +347,7 @@ describe('the end', () => {
     expect((await engine.closed).reason).toBe('kernel-died');
   });
 
-  test('what the code started ends with the kernel', async () => {
+  test('processes that the code started end with the kernel', async () => {
     const controller = await fake();
     const { engine } = await engineOn(controller);
     const id = execute(

@@ -11,7 +11,7 @@ it('runs every example of the documentation on the embedded cluster', async () =
   expect(code).toBe(0);
 }, 120_000);
 
-it('fails when examples fail, and says which and why', async () => {
+it('fails when examples fail, and reports which and why', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'ipp-test-'));
   try {
     const file = join(directory, 'client.json');

@@ -1,4 +1,4 @@
-// JavaScript work from our client, through our controller, on our engines: each a process or a thread of its own.
+// JavaScript work from our client through our controller to our engines.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-/** A function by its text: the test runner knows no globals of an engine. */
+/** Creates a function from its text, because the test runner does not know the globals of engines. */
 function fromText<A extends unknown[], R>(text: string): (...args: A) => R {
   return new Function(`return ${text}`)() as (...args: A) => R;
 }
@@ -63,7 +63,7 @@ test('a map of captured functions, and of generators', async () => {
   expect(lists).toEqual([[0], [0, 1, 2]]);
 });
 
-test('data, progress and yielded values reach the client as they come', async () => {
+test('data, progress and yielded values reach the client while the task runs', async () => {
   const source = `async function* (n) {
     const { task } = ipyparallel;
     for (let i = 0; i < n; i++) { task.progress(i / n); yield { i }; }
@@ -79,7 +79,7 @@ test('data, progress and yielded values reach the client as they come', async ()
   expect(ar.data[0]?.progress).toBe(299 / 300);
   expect(ar.data[0]?.big).toEqual(new Float64Array(20_000).fill(0.5));
   await rc.abort(ar.msgIds);
-  // It looked at the abort and went on to its end: a generator is asked between two values only.
+  // A generator ends only between two values, so this one runs to its end after the abort.
   const expected = Array.from({ length: 300 }, (_, i) => ({ i }));
   expect(await ar.get()).toEqual(expected);
   await ar.waitForOutput();
@@ -88,7 +88,7 @@ test('data, progress and yielded values reach the client as they come', async ()
   expect((await all).at(-1)).toMatchObject({ index: 299, engineId: 0, msgId: ar.msgIds[0] });
 });
 
-test('a running task is aborted by its signal, its record too', async () => {
+test('an abort reaches a running task through its signal, and its record is aborted', async () => {
   const ar = rc
     .loadBalancedView()
     .apply(
@@ -108,11 +108,11 @@ test('a running task is aborted by its signal, its record too', async () => {
   expect(record.result_content).toMatchObject({ status: 'aborted' });
 });
 
-test('a busy loop stops neither its engine’s answers, nor the hub, nor others; it can be interrupted', async () => {
+test('a busy loop does not block its engine’s replies, the hub or other engines, and can be interrupted', async () => {
   const busy = rc.directView(0).apply(fromText<[], void>('() => { for (;;); }'));
   await waitFor(() => busy.metadata[0]?.begun !== null);
   const started = performance.now();
-  // Longer than the heart may be missed.
+  // Longer than the heartbeat timeout.
   while (performance.now() - started < 1_500) {
     expect(
       await rc
@@ -137,7 +137,7 @@ test('a busy loop stops neither its engine’s answers, nor the hub, nor others;
   await expect(again.get()).rejects.toThrow(/KeyboardInterrupt/);
 });
 
-test('a task that exits its process fails with the reason; the other engine goes on', async () => {
+test('a task that exits its process fails with the reason; the other engine continues', async () => {
   const exits = rc.directView(1).apply(() => {
     process.exit(7);
   });

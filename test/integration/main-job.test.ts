@@ -19,7 +19,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-/** Runs `npm start` in a temporary directory of its own; notes every process that it starts. */
+/** Runs `npm start` in a temporary directory and records every process that it starts. */
 async function start(args: readonly string[] = [], interruptAt?: { line: string; signal: NodeJS.Signals }) {
   const seen = new Set<number>();
   let listing: Promise<void> = Promise.resolve();
@@ -40,17 +40,17 @@ async function start(args: readonly string[] = [], interruptAt?: { line: string;
 }
 
 describe('npm start', { timeout: 120_000 }, () => {
-  it('shows the main job on a cluster of its own and leaves nothing behind', async () => {
+  it('shows the main job on a temporary cluster and removes everything', async () => {
     const { code, output, seen } = await start();
     expectMainJobOutput(output);
     expect(code, output).toBe(0);
-    // Itself, the guard, the controller, two engines and their processes.
+    // The program, the guard, the controller, two engines and their kernels.
     expect(seen.length).toBeGreaterThanOrEqual(5);
     expect(seen.filter(isAlive)).toEqual([]);
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it.each(['SIGINT', 'SIGTERM'] as const)('stops all of it on %s', async (signal) => {
+  it.each(['SIGINT', 'SIGTERM'] as const)('stops all processes on %s', async (signal) => {
     const { signal: ending, output, seen } = await start([], { line: 'of 14 done', signal });
     expect(ending, output).toBe(signal);
     expect(output).toContain('Stopping …');
@@ -59,7 +59,7 @@ describe('npm start', { timeout: 120_000 }, () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('does the same on a running cluster, and touches only its own tasks', async () => {
+  it('runs on an existing cluster and changes only its own tasks', async () => {
     await using cluster = await Cluster.start({ n: 2 });
     await using rc = await cluster.connect();
     const before = rc.directView(0).execute('1 + 1');
@@ -80,14 +80,14 @@ describe('npm start', { timeout: 120_000 }, () => {
     await using rc = await cluster.connect();
     let sent = false;
     const { code, output } = await runStart(['--connection-file', cluster.connectionFile], {
-      onOutput: (said, { pid = 0 }) => {
-        if (sent || !said.includes('a few more, slow tasks')) return;
+      onOutput: (output, { pid = 0 }) => {
+        if (sent || !output.includes('a few more, slow tasks')) return;
         sent = true;
         process.kill(pid, 'SIGINT');
       },
     });
     expect(code, output).toBe(130);
-    // Three slow tasks run for three seconds; on a machine that is slow itself some or all of them may have ended.
+    // Three slow tasks run for three seconds. On a slow machine, some or all of them may have ended.
     expect(output.split('Stopping …')[1]?.trim()).toMatch(
       /^(?:[1-3] tasks are still running; their records remain in the database\.)?$/,
     );
@@ -96,7 +96,7 @@ describe('npm start', { timeout: 120_000 }, () => {
     expect(rc.ids).toEqual([0, 1]);
   });
 
-  it('explains its options, and what is wrong in a line or two', async () => {
+  it('prints its options, and errors on one or two lines', async () => {
     const help = await start(['--help']);
     expect(help).toMatchObject({ code: 0, output: expect.stringContaining('--connection-file FILE') });
 

@@ -1,4 +1,4 @@
-// Lets a task run exactly as long as a test needs it to: no sleep is long enough on a slow machine.
+// Makes a task run until a test releases it, because no sleep is long enough on a slow machine.
 //
 //     using gate = new Gate();
 //     const running = rc.directView(0).execute(gate.python);
@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export class Gate {
-  /** A file that is there while the gate is shut. */
+  /** A file that exists while the gate is closed. */
   readonly path = join(tmpdir(), `ipp-gate-${randomUUID()}`);
 
   constructor() {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** Whether this process runs; one that has ended and only waits for its parent to notice does not. */
+/** Whether this process runs. A zombie does not run. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

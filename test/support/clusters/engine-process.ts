@@ -1,4 +1,4 @@
-// The engine's command line as a process of its own, for tests of how it starts, ends and is killed.
+// Runs ippjs-engine as a process, for tests of its start and end.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -42,7 +42,7 @@ export class EngineProcess {
       const notice = message as { type: string; id: number; uuid: string; pid: number };
       if (notice.type === 'registered') this.registered = notice;
     });
-    // Not 'close': a process that was disconnected from never gives it.
+    // Not 'close', which a disconnected process never emits.
     const ended = (['stdout', 'stderr'] as const).map(
       (name) => new Promise((resolve) => this.child[name]?.once('close', resolve)),
     );
@@ -53,7 +53,7 @@ export class EngineProcess {
     });
   }
 
-  /** Starts an engine and waits for its notice. */
+  /** Starts an engine and waits for its registration message. */
   static async start(options: EngineProcessOptions): Promise<EngineProcess> {
     const engine = new EngineProcess(options);
     await engine.untilRegistered();
@@ -68,7 +68,7 @@ export class EngineProcess {
     return this.registered?.uuid ?? '';
   }
 
-  /** The kernel process, by what the system says. */
+  /** The pid of the kernel process, from the system's process table. */
   get kernelPid(): number {
     const [kernel = 0] = childrenOf(this.pid);
     if (kernel !== 0) this.#kernels.push(kernel);
@@ -83,11 +83,11 @@ export class EngineProcess {
       },
       { timeout: 45_000, what: () => `the engine to register: ${this.stderr}` },
     );
-    // Asked once, so that stop() knows it whatever the test does to the engine.
+    // Read once, so that stop() knows it after the engine has ended.
     void this.kernelPid;
   }
 
-  /** Kills what is left of the engine and its kernels. */
+  /** Kills the remaining processes of the engine and its kernels. */
   stop(): void {
     for (const pid of [this.pid, ...childrenOf(this.pid), ...this.#kernels]) {
       if (pid !== 0 && isAlive(pid)) process.kill(pid, 'SIGKILL');
@@ -100,7 +100,7 @@ export class EngineProcess {
   }
 }
 
-/** Process ids of the children of a process; on Linux only. */
+/** Returns the process ids of the children of a process; Linux only. */
 function childrenOf(pid: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -116,5 +116,5 @@ function childrenOf(pid: number): number[] {
 }
 
 export async function untilGone(pid: number, timeout = 30_000): Promise<void> {
-  await waitFor(() => !isAlive(pid), { timeout, what: `process ${pid} to be gone` });
+  await waitFor(() => !isAlive(pid), { timeout, what: `process ${pid} to end` });
 }

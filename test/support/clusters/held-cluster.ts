@@ -1,4 +1,4 @@
-// Runs hold-cluster.ts as a child and tells what it holds and how it ended.
+// Runs hold-cluster.ts as a child process and reports its cluster and its end.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,9 +9,9 @@ import { waitFor } from '../wait-for.js';
 
 export interface HeldCluster {
   readonly program: ChildProcess;
-  /** Every process below the program: controller, engines, their children, the guard. */
+  /** All descendants of the program: controller, engines, their children, the guard. */
   readonly pids: readonly number[];
-  /** Those that are neither controller nor engine nor below one: the guard. */
+  /** The descendants outside the controller and the engines: the guard. */
   readonly others: readonly number[];
   readonly directory: string;
   readonly connectionFile: string;
@@ -42,13 +42,14 @@ export async function holdCluster(
   return { program, ended, ...held };
 }
 
-/** Waits until every process and the directory of a cluster are gone. */
+/** Waits until all processes of a cluster have ended and its directory is removed. */
 export async function untilNothingIsLeft({
   pids,
   directory,
 }: Pick<HeldCluster, 'pids' | 'directory'>): Promise<void> {
   await waitFor(() => !pids.some(isAlive) && !existsSync(directory), {
     timeout: 45_000,
-    what: () => `processes ${pids.filter(isAlive).join(', ') || '(none)'} and ${directory} to go`,
+    what: () =>
+      `processes ${pids.filter(isAlive).join(', ') || '(none)'} to end and ${directory} to be removed`,
   });
 }

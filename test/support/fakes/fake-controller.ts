@@ -1,4 +1,4 @@
-// The engine's side of a controller, on real sockets: enough to register an engine, beat for it and give it work.
+// The engine's side of a controller, with real sockets: registers engines, sends heartbeats and tasks.
 import {
   type AnyMessage,
   type Dict,
@@ -16,11 +16,11 @@ export interface FakeControllerOptions {
   hbPeriod?: number;
   curve?: boolean;
   pack?: 'json' | 'msgpack';
-  /** How many broadcast leaves; 2 by default. */
+  /** The number of broadcast leaves; 2 by default. */
   leaves?: number;
-  /** The answer to a registration_request; status ok with ids from 0 by default, none for undefined. */
+  /** The reply to a registration_request; status ok with ids from 0 by default, no reply for undefined. */
   register?: (request: AnyMessage) => Dict | undefined;
-  /** The key of its answers; that of the connection file by default. */
+  /** The key of the replies; the connection file's key by default. */
   answerKey?: string;
 }
 
@@ -31,10 +31,10 @@ export interface FromEngine {
 
 export class FakeController {
   readonly session: Session;
-  /** Everything that verified, in order; heartbeats are in `pongs`. */
+  /** All verified messages, in order; heartbeats are in `pongs`. */
   readonly received: FromEngine[] = [];
   readonly pongs: string[] = [];
-  /** Routing ids of engines that asked to register. */
+  /** The routing ids of engines that have sent a registration_request. */
   readonly registered: string[] = [];
   beating = true;
   readonly #options: FakeControllerOptions;
@@ -98,7 +98,7 @@ export class FakeController {
     return message.msg_id;
   }
 
-  /** The frames of a request as an engine gets them, behind a client's identity. */
+  /** The frames of a request as an engine receives them, after a client's identity. */
   frames(message: NewMessage): Buffer[] {
     return this.session.encode(message, ['the-client']);
   }
@@ -127,7 +127,7 @@ export class FakeController {
       .filter((message) => msgType === undefined || message.msg_type === msgType);
   }
 
-  /** What engines sent of one type, for example `unregistration_request`. */
+  /** The messages of one type from engines, for example `unregistration_request`. */
   of(msgType: string): AnyMessage[] {
     return this.received.filter(({ message }) => message.msg_type === msgType).map(({ message }) => message);
   }
@@ -167,7 +167,7 @@ export class FakeController {
     this.#iopub.subscribe('');
     void this.#read('iopub', this.#iopub);
     this.#timer = setInterval(() => {
-      // One send at a time on a socket: a beat that has not left yet stands for the next one.
+      // A socket allows one send at a time: a heartbeat that is not sent yet replaces the next one.
       if (this.beating) void this.#ping.send(String(this.#beats++)).catch(() => {});
     }, this.#options.hbPeriod ?? 100);
   }

@@ -1,5 +1,5 @@
-// A program that starts a cluster, prints its processes and then waits. Its argument is options as JSON, and how it
-// is to end: by itself (`exit`, `throw`) or not.
+// A program that starts a cluster, prints its processes and then waits. Its arguments are the options as JSON and how it
+// ends: by itself (`exit`, `throw`) or not.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, type ClusterOptions } from '@ipyparallel-js/cluster';
 import { belongingTo, listProcesses } from '@ipyparallel-js/cluster/internal';

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { root } from '../repository.js';
 
-/** The examples of the documentation: every script of `examples/` but the two that run several things. */
+/** The examples of the documentation: all scripts of `examples/` except `main-job` and `run-all`. */
 export const examples = readdirSync(join(root, 'examples', 'src'))
   .filter((name) => name.endsWith('.ts'))
   .map((name) => basename(name, '.ts'))
@@ -13,7 +13,7 @@ export const examples = readdirSync(join(root, 'examples', 'src'))
 export interface ExampleRun {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** Both streams together. */
+  /** The output of both streams. */
   readonly output: string;
 }
 
@@ -21,11 +21,11 @@ export interface RunExampleOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** In ms; 110,000 by default. */
   readonly timeout?: number;
-  /** Called with all the output so far, and with the process that wrote it. */
+  /** Called with the output so far and the process. */
   readonly onOutput?: (output: string, child: ChildProcess) => void;
 }
 
-/** Runs a built example as a user does, as a program of its own. */
+/** Runs a built example as a separate program. */
 export function runExample(
   name: string,
   args: readonly string[] = [],
@@ -34,7 +34,7 @@ export function runExample(
   return runScript(join(root, 'examples', 'dist', `${name}.js`), args, options);
 }
 
-/** Runs `npm start`'s script. */
+/** Runs the script of `npm start`. */
 export function runStart(args: readonly string[] = [], options: RunExampleOptions = {}): Promise<ExampleRun> {
   return runScript(join(root, 'scripts', 'start.mjs'), args, options);
 }

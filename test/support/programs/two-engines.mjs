@@ -1,4 +1,4 @@
-// A program that holds two engines, tells the pids of their kernels and then waits to be killed.
+// A program that starts two engines, sends the pids of their kernels to its parent and waits to be killed.
 import { Engine } from '@ipyparallel-js/engine';
 
 const engines = [await Engine.start({ logLevel: 'error' }), await Engine.start({ logLevel: 'error' })];

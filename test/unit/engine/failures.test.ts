@@ -1,7 +1,7 @@
 import { describeFailure } from '@ipyparallel-js/engine/internal';
 import { expect, test } from 'vitest';
 
-test('an error gives name, message and its stack below one headline', () => {
+test('an error is described by its name, message and stack', () => {
   const error = new TypeError('bad');
   error.stack =
     'TypeError: bad\n    at f (execute-1.js:1:2)\n    at execute-1.js:3:1\n    at Session.post (node:inspector:136:22)\n    at main (file:///x.js:1:1)';
@@ -12,7 +12,7 @@ test('an error gives name, message and its stack below one headline', () => {
   });
 });
 
-test('without frames of its own, an error is placed where the script says', () => {
+test('an error without user frames gets the location of the script', () => {
   const error = new SyntaxError('Unexpected token');
   error.stack = 'SyntaxError: Unexpected token\n    at Session.post (node:inspector:136:22)';
   expect(describeFailure(error, 'execute-2.js:1:9').traceback).toEqual([
@@ -21,7 +21,7 @@ test('without frames of its own, an error is placed where the script says', () =
   ]);
 });
 
-test('causes follow', () => {
+test('the traceback includes causes', () => {
   const error = new Error('outer', { cause: new RangeError('inner') });
   expect(describeFailure(error).traceback).toContain('Caused by: RangeError: inner');
   expect(describeFailure(new Error('outer', { cause: 'text' })).traceback).toContain("Caused by: 'text'");
@@ -33,11 +33,11 @@ test.each([
   [null, 'null'],
   [undefined, 'undefined'],
   [{ why: 1 }, '{ why: 1 }'],
-])('what is no error is inspected: %s', (thrown, evalue) => {
+])('other values are described by inspect(): %s', (thrown, evalue) => {
   expect(describeFailure(thrown)).toEqual({ ename: 'Thrown', evalue, traceback: [`Thrown: ${evalue}`] });
 });
 
-test('a value that fights its description is described all the same', () => {
+test('a value with throwing getters or cycles is described', () => {
   const hostile = new Error('x');
   Object.defineProperty(hostile, 'message', {
     get: () => {

@@ -25,6 +25,6 @@ test.each([
   'let q = import(;',
   '`import("a")`',
   '',
-])('everything else stays as it is: %s', (code) => {
+])('other code is unchanged: %s', (code) => {
   expect(rewriteDynamicImports(code)).toBe(code);
 });

@@ -5,7 +5,7 @@ import { UsageError } from '@ipyparallel-js/protocol';
 import { parseLogLevel, reachableInterface, startDeadline, thisMachine } from '@ipyparallel-js/wire';
 import { describe, expect, test } from 'vitest';
 
-describe('where the connection information is', () => {
+describe('the source of the connection information', () => {
   const source = (options: Parameters<typeof resolveEngineOptions>[0], env: NodeJS.ProcessEnv = {}) =>
     resolveEngineOptions(options, env).source;
 
@@ -30,7 +30,7 @@ describe('where the connection information is', () => {
     expect(source(options, env)).toMatchObject({ kind: 'file', place: { path } });
   });
 
-  test('the environment may hold it', () => {
+  test('$IPP_CONNECTION_INFO contains the information', () => {
     expect(source({}, { IPP_CONNECTION_INFO: '{"a":1}', IPP_PROFILE_DIR: '/d' })).toMatchObject({
       kind: 'text',
       text: '{"a":1}',
@@ -45,11 +45,11 @@ test.each([
   { timeout: Number.NaN },
   { maxHeartbeatMisses: -1 },
   { parentPid: 0 },
-])('misuse throws: %j', (options) => {
+])('invalid options throw UsageError: %j', (options) => {
   expect(() => resolveEngineOptions(options, {})).toThrow(UsageError);
 });
 
-test('the command line, in both spellings', () => {
+test('parses both spellings of options', () => {
   expect(
     parseEngineArguments([
       '--file=/f',
@@ -69,7 +69,7 @@ test('the command line, in both spellings', () => {
   expect(parseEngineArguments(['--version'])).toEqual({ kind: 'version' });
 });
 
-test.each([['--nonsense'], ['--id=x'], ['--log-level=loud'], ['positional']])('%s is refused', (...argv) => {
+test.each([['--nonsense'], ['--id=x'], ['--log-level=loud'], ['positional']])('refuses %s', (...argv) => {
   expect(() => parseEngineArguments(argv)).toThrow(UsageError);
 });
 
@@ -90,7 +90,7 @@ test.each([
   ['tcp://*', '203.0.113.9', 'tcp://203.0.113.9'],
   ['tcp://10.0.0.1', 'elsewhere', 'tcp://10.0.0.1'],
   ['ipc:///tmp/x', '', 'ipc:///tmp/x'],
-])('%s at %j is reached at %s', async (url, location, expected) => {
+])('the reachable interface of %s at %j is %s', async (url, location, expected) => {
   const info = { interface: url, location };
   expect(await reachableInterface(info, 'a file', thisMachine, startDeadline({}, 5_000))).toBe(expected);
 });

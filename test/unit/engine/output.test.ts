@@ -14,7 +14,7 @@ function batcher(options: { limit?: number } = {}) {
   return { output, emitted, timers, clock };
 }
 
-test('writes within 50 ms leave as one message', () => {
+test('writes within 50 ms are sent as one message', () => {
   const { output, emitted, timers } = batcher();
   output.write('stdout', 'a');
   output.write('stdout', 'b\n');
@@ -24,7 +24,7 @@ test('writes within 50 ms leave as one message', () => {
   expect(emitted).toEqual(['stdout:ab\n']);
 });
 
-test('the order across both streams is kept', () => {
+test('preserves the order across both streams', () => {
   const { output, emitted } = batcher();
   output.write('stdout', '1');
   output.write('stderr', '2');
@@ -35,7 +35,7 @@ test('the order across both streams is kept', () => {
   expect(emitted).toHaveLength(3);
 });
 
-test('code that never yields still sends what it wrote more than 50 ms ago', () => {
+test('code that never yields sends output older than 50 ms with its next write', () => {
   const { output, emitted, clock } = batcher();
   output.write('stdout', 'a');
   clock.now = 49;
@@ -46,13 +46,13 @@ test('code that never yields still sends what it wrote more than 50 ms ago', () 
   expect(emitted).toEqual(['stdout:abc']);
 });
 
-test('much output does not wait', () => {
+test('output beyond the limit is sent at once', () => {
   const { output, emitted } = batcher({ limit: 10 });
   output.write('stdout', '0123456789');
   expect(emitted).toEqual(['stdout:0123456789']);
 });
 
-test('a timer that was cut off is armed again after the next flush', () => {
+test('a timer whose callback was terminated is set again after the next flush', () => {
   const { output, emitted, timers } = batcher();
   output.write('stdout', 'a');
   output.flush();

@@ -16,7 +16,7 @@ test('tasks leave in the order of their arrival', () => {
   expect([queue.shift(), queue.shift(), queue.shift(), queue.shift()]).toEqual([...tasks, undefined]);
 });
 
-test('aborted ones leave the line, the others stay', () => {
+test('an abort removes only the tasks with its ids', () => {
   const queue = new TaskQueue();
   const tasks = [task(), task(), task()];
   for (const each of tasks) queue.push(each);
@@ -25,7 +25,7 @@ test('aborted ones leave the line, the others stay', () => {
   expect(queue.length).toBe(0);
 });
 
-test('a task aborted before it came is refused once', () => {
+test('a task that was aborted before its arrival is refused once', () => {
   const queue = new TaskQueue();
   const late = task();
   expect(queue.abort([late.request.msg_id])).toEqual([]);
@@ -33,7 +33,7 @@ test('a task aborted before it came is refused once', () => {
   expect(queue.push(late)).toBe('queued');
 });
 
-test('an abort of a task that has already run leaves nothing behind', () => {
+test('an abort of a task that has already run has no effect', () => {
   const queue = new TaskQueue();
   const done = task();
   queue.push(done);
@@ -42,14 +42,14 @@ test('an abort of a task that has already run leaves nothing behind', () => {
   expect(queue.push(done)).toBe('queued');
 });
 
-test("a broadcast's part is aborted by the client's id", () => {
+test("the client's id aborts a part of a broadcast", () => {
   const queue = new TaskQueue();
   const part = task({ original_msg_id: 'orig' });
   queue.push(part);
   expect(queue.abort(['orig'])).toEqual([part]);
 });
 
-test('ids of tasks that never come do not pile up', () => {
+test('the number of stored ids is bounded', () => {
   const queue = new TaskQueue();
   const first = task();
   queue.abort([first.request.msg_id]);
@@ -57,7 +57,7 @@ test('ids of tasks that never come do not pile up', () => {
   expect(queue.push(first)).toBe('queued');
 });
 
-test('a task that was given up as lost does not run when it comes after all', () => {
+test('a task that was marked as lost does not run when it arrives', () => {
   const queue = new TaskQueue();
   const late = task();
   const { msg_id: id } = late.request;
@@ -68,7 +68,7 @@ test('a task that was given up as lost does not run when it comes after all', ()
   expect(queue.length).toBe(0);
 });
 
-test('what waits is not missing, however many wait', () => {
+test('queued tasks count as received in a queue of any length', () => {
   const queue = new TaskQueue();
   const tasks = Array.from({ length: 10_001 }, () => task());
   for (const each of tasks) queue.push(each);
