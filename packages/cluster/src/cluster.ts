@@ -3,7 +3,6 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, type ConnectOptions, type WaitOptions } from '@ipyparallel-js/client';
-import { UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions } from '@ipyparallel-js/protocol/internal';
 import {
   type Deadline,
@@ -13,9 +12,9 @@ import {
   WAIT_OPTIONS,
   withinDeadline,
 } from '@ipyparallel-js/wire';
-import { childEnv, controllerCommand, engineCommand } from './launch/commands.js';
+import { childEnv, controllerCommand } from './launch/commands.js';
 import { earlyExitError, hasPortConflict, portConflictError } from './launch/diagnose.js';
-import { EngineProcess } from './launch/engine-process.js';
+import { EngineSet } from './launch/engine-set.js';
 import { ClusterError } from './launch/errors.js';
 import {
   type ClusterOptions,
@@ -28,9 +27,8 @@ import {
   type ResolvedClusterOptions,
   resolveClusterOptions,
 } from './launch/options.js';
-import { unregisterEngine } from './launch/unregister.js';
 import { Child, type ProcessExit } from './processes/child.js';
-import { endProcesses, sendSignal } from './processes/end-processes.js';
+import { endProcesses, GRACE_MS, sendSignal } from './processes/end-processes.js';
 import { Guard } from './processes/guard.js';
 import { releaseSignals, stopOnSignals } from './processes/signals.js';
 
@@ -68,8 +66,6 @@ export type ClusterClientOptions = Omit<
   | 'sshOptions'
 >;
 
-/** How long a process may take to end after SIGTERM, in ms. Python's launchers wait about as long. */
-const GRACE_MS = 3_000;
 const FILE_POLL_MS = 20;
 const ATTEMPTS = 3;
 
@@ -88,7 +84,7 @@ export class Cluster implements AsyncDisposable {
   readonly #options: ResolvedClusterOptions;
   readonly #guard: Guard;
   #controller: Child;
-  readonly #engines: EngineProcess[] = [];
+  readonly #engines: EngineSet;
   #stopping: Promise<void> | undefined;
 
   private constructor(options: ResolvedClusterOptions) {
@@ -102,6 +98,16 @@ export class Cluster implements AsyncDisposable {
     this.#guard = new Guard();
     for (const path of this.#temporaryPaths()) this.#guard.send({ remove: path });
     if (options.handleSignals) stopOnSignals(this);
+    this.#engines = new EngineSet({
+      python: options.python,
+      profileDir: this.profileDir,
+      connectionFile: this.engineConnectionFile,
+      args: options.engineArgs,
+      env: this.#env(),
+      directory: this.directory,
+      guard: this.#guard,
+      mustUnregister: () => this.#stopping === undefined && this.#controller.exit === undefined,
+    });
     this.#controller = this.#startController(options.controllerArgs);
   }
 
@@ -135,7 +141,7 @@ export class Cluster implements AsyncDisposable {
 
   /** The engines in the order of their ids, including engines that have ended. */
   get engines(): readonly ClusterEngine[] {
-    return this.#engines
+    return this.#engines.all
       .flatMap(({ id, kind, child: { pid, log, exit } }) =>
         id === undefined ? [] : [{ id, language: kind, pid, log, exited: exit }],
       )
@@ -163,12 +169,13 @@ export class Cluster implements AsyncDisposable {
         : engineCounts(undefined, engines);
     const deadline = startDeadline(options, this.#options.timeout);
     await using rc = await this.#connectWithin(deadline);
-    return await this.#startEngines(counts, rc, deadline);
+    return await this.#engines.start(counts, rc, deadline);
   }
 
   /** Ends an engine with SIGTERM, and with SIGKILL after three seconds. Resolves when it has ended. */
   async stopEngine(id: number): Promise<void> {
-    const { child } = this.#engine(id);
+    this.#assertRunning();
+    const { child } = this.#engines.find(id);
     await endProcesses([child.pid], GRACE_MS);
     await child.exited;
   }
@@ -178,7 +185,8 @@ export class Cluster implements AsyncDisposable {
    * engine has ended. For other signals the promise resolves when the signal is sent.
    */
   async killEngine(id: number, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
-    const { child } = this.#engine(id);
+    this.#assertRunning();
+    const { child } = this.#engines.find(id);
     if (signal !== 'SIGKILL') {
       sendSignal(child.pid, signal);
       return;
@@ -216,7 +224,7 @@ export class Cluster implements AsyncDisposable {
 
   async #waitUntilReady(deadline: Deadline): Promise<void> {
     await this.#whenServing(deadline, async (rc, combined) => {
-      await this.#startEngines(this.#options.counts, rc, combined);
+      await this.#engines.start(this.#options.counts, rc, combined);
       if (hasPortConflict(this.#controller)) throw portConflictError(this.#controller);
     });
   }
@@ -227,6 +235,7 @@ export class Cluster implements AsyncDisposable {
     action: (rc: Client, combined: Deadline) => Promise<void>,
   ): Promise<void> {
     const controller = this.#controller;
+    const { controller: kind, python } = this.#options;
     const lost = new AbortController();
     void controller.exited.then(() => lost.abort());
     const signals = deadline.signal === undefined ? [lost.signal] : [lost.signal, deadline.signal];
@@ -239,7 +248,7 @@ export class Cluster implements AsyncDisposable {
       if (this.#stopping !== undefined)
         throw new ClusterError('CLUSTER_STOPPED', 'the cluster was stopped during its start');
       if (lost.signal.aborted)
-        throw earlyExitError(controller, 'controller', this.#pythonOf(this.#options.controller));
+        throw earlyExitError(controller, 'controller', kind === 'python' ? python : undefined);
       throw error;
     }
   }
@@ -263,72 +272,8 @@ export class Cluster implements AsyncDisposable {
     return this.connect({ timeout: remaining(), ...(signal === undefined ? {} : { signal }) });
   }
 
-  async #startEngines(counts: Required<EngineCounts>, rc: Client, deadline: Deadline): Promise<number[]> {
-    const kinds = (['javascript', 'python'] as const).flatMap((kind) =>
-      Array<EngineKind>(counts[kind]).fill(kind),
-    );
-    const engines = kinds.map((kind) => this.#startEngine(kind));
-    try {
-      const ids = await withinDeadline(
-        deadline,
-        Promise.all(engines.map((engine) => this.#idOf(engine))),
-        (waited) => lateEnginesError(engines, waited),
-      );
-      const ends = engines.map((engine) =>
-        engine.child.exited.then(() => Promise.reject(this.#earlyExit(engine))),
-      );
-      await Promise.race([waitUntilListed(rc, ids, deadline), ...ends]);
-      return ids;
-    } catch (error) {
-      await endProcesses(
-        engines.filter(({ child }) => child.exit === undefined).map(({ child }) => child.pid),
-        GRACE_MS,
-      );
-      throw error;
-    }
-  }
-
-  #startEngine(kind: EngineKind): EngineProcess {
-    const { python, engineArgs: args } = this.#options;
-    const engine = new EngineProcess(
-      kind,
-      (onMessage) =>
-        new Child(
-          engineCommand(kind, this.engineConnectionFile, { python, profileDir: this.profileDir, args }),
-          {
-            role: 'engine',
-            env: this.#env(),
-            log: join(this.directory, `engine-${this.#engines.length + 1}.log`),
-            guard: this.#guard,
-            onMessage,
-          },
-        ),
-    );
-    this.#engines.push(engine);
-    void engine.child.exited.then(() => this.#onEngineExit(engine));
-    return engine;
-  }
-
-  async #idOf(engine: EngineProcess): Promise<number> {
-    const id = await engine.registered;
-    if (id === undefined) throw this.#earlyExit(engine);
-    return id;
-  }
-
-  #earlyExit({ child, kind }: EngineProcess): ClusterError {
-    return earlyExitError(child, 'engine', this.#pythonOf(kind));
-  }
-
-  async #onEngineExit({ id, kind }: EngineProcess): Promise<void> {
-    // The nanny of a Python engine unregisters it.
-    if (id === undefined || kind === 'python' || this.#stopping !== undefined) return;
-    if (this.#controller.exit !== undefined) return;
-    // If this fails, the hub detects the missed heartbeats.
-    await unregisterEngine(this.engineConnectionFile, id).catch(() => undefined);
-  }
-
   async #stop(): Promise<void> {
-    const engines = this.#engines.map(({ child }) => child);
+    const engines = this.#engines.all.map(({ child }) => child);
     const running = (children: readonly Child[]): number[] =>
       children.filter((child) => child.exit === undefined && child.pid > 0).map((child) => child.pid);
     // Engines first, because their nannies notify the controller.
@@ -361,18 +306,6 @@ export class Cluster implements AsyncDisposable {
     return [this.connectionFile, this.engineConnectionFile, this.directory];
   }
 
-  #engine(id: number): EngineProcess {
-    this.#assertRunning();
-    const engine = this.#engines.find(
-      (candidate) => candidate.id === id && candidate.child.exit === undefined,
-    );
-    if (engine !== undefined) return engine;
-    const ids = this.engines.filter(({ exited }) => exited === undefined).map((running) => running.id);
-    throw new UsageError(
-      `this cluster has no running engine ${id}; running engines: ${ids.length === 0 ? 'none' : ids.join(', ')}`,
-    );
-  }
-
   #assertRunning(): void {
     if (this.#stopping !== undefined) throw new ClusterError('CLUSTER_STOPPED', 'the cluster was stopped');
   }
@@ -381,28 +314,4 @@ export class Cluster implements AsyncDisposable {
   #env(): NodeJS.ProcessEnv {
     return childEnv(this.#options.profileDir === undefined ? this.directory : undefined);
   }
-
-  #pythonOf(kind: ControllerKind | EngineKind): string | undefined {
-    return kind === 'python' ? this.#options.python : undefined;
-  }
-}
-
-/** Waits until the hub lists these engines, which it does at their first heartbeats after they have received an id. */
-async function waitUntilListed(rc: Client, ids: readonly number[], deadline: Deadline): Promise<void> {
-  while (!ids.every((id) => rc.engines.has(id))) {
-    await rc.waitForEngines(rc.ids.length + 1, {
-      timeout: deadline.remaining(),
-      ...(deadline.signal === undefined ? {} : { signal: deadline.signal }),
-    });
-  }
-}
-
-function lateEnginesError(engines: readonly EngineProcess[], waited: number): Error {
-  const late = engines.filter(({ id }) => id === undefined);
-  const [first] = late;
-  const log =
-    first === undefined
-      ? ''
-      : `the log of ${first.kind} process ${first.child.pid} ends:\n${first.child.logTail()}`;
-  return timeoutError(`${late.length} of ${engines.length} engines were not registered`, waited, log);
 }

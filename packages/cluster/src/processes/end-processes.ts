@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { belongingTo, listProcesses } from './process-table.js';
 
 const POLL_MS = 20;
+/** How long a process may take to end after SIGTERM, in ms. Python's launchers wait about as long. */
+export const GRACE_MS = 3_000;
 /** How long the children of an ended process (a nanny, a scheduler) may take to end by themselves, in ms. */
 const CHILDREN_GRACE_MS = 2_000;
 
