@@ -405,7 +405,7 @@ test('history, outstanding, wait, getResult, abort, queueStatus, purgeResults', 
   await rc.sendSignal('SIGINT', { targets: 0, ...patience });
   expect(await view.wait(0, patience)).toBe(true);
   await waitFor(() => view.outstanding.length === 0);
-  expect(() => view.getResult(9)).toThrow('the view has no task at 9; it has 2');
+  expect(() => view.getResult(9)).toThrow('the view has no task at position 9; it has 2');
   await view.purgeResults([0], patience);
   expect(await rc.dbQuery({ msg_id: busy.msgIds[0] ?? '' }, ['msg_id'])).toEqual([]);
 });

@@ -57,7 +57,7 @@ const ATTACH_OPTIONS: OptionNames<{ anyCluster?: boolean }> = { anyCluster: true
 
 const PURGE_LOCAL_OPTIONS: OptionNames<Pick<CommandOptions, 'targets'>> = { targets: true };
 
-/** A connection to an IPython Parallel controller, Python's or ours. Mirrors ipyparallel `Client`. */
+/** A connection to an IPython Parallel controller, Python's or this project's. Mirrors ipyparallel `Client`. */
 export class Client implements AsyncDisposable {
   /** The session identity: `session.session` is the `client_uuid` of the tasks submitted here. */
   readonly session: Session;
@@ -69,9 +69,16 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Connects to a running controller: finds its connection file as Python's client does (waiting for it to appear),
-   * opens the sockets and waits for the hub's answer.
-   * @throws ConnectionFileError, AuthenticationError, TimeoutError, TransportError, or `signal.reason`
+   * Connects to a running controller: locates its connection file as Python's client does, waits for the file to
+   * appear, opens the sockets and waits for the hub's reply.
+   * @throws {ConnectionFileError} when the connection file is missing or invalid
+   * @throws {AuthenticationError} when the keys do not match the hub's
+   * @throws {TimeoutError} when the hub does not reply in time
+   * @throws {TransportError} when the ssh tunnel or the sockets cannot be opened
+   * @example
+   * await using rc = await Client.connect({ profile: 'default', timeout: 30_000 });
+   * await rc.waitForEngines(2);
+   * const squares = await rc.loadBalancedView().map((x: number) => x * x, [1, 2, 3]).get();
    */
   static async connect(options: ConnectOptions = {}): Promise<Client> {
     return new Client(await ClusterLink.open(options));
@@ -82,59 +89,61 @@ export class Client implements AsyncDisposable {
     return this.session.session;
   }
 
-  /** Whether the controller can be talked to: at once and at each change; completes on close. */
+  /** Emits the connection status at once and at each change; completes when the client is closed. */
   get connection$(): Observable<ConnectionStatus> {
     return this.#link.connectionState.status$;
   }
 
-  /** Whether it can be talked to now. */
+  /** Whether the client is connected to the controller. */
   get connected(): boolean {
     return this.#link.connectionState.connected;
   }
 
-  /** What the hub says of itself; undefined for a stock one. */
+  /** The hub's description of itself; undefined for a Python hub. */
   get hub(): HubInfo | undefined {
     return this.#link.profile.info;
   }
 
-  /** The ids of the registered engines, ascending; kept true by the hub's notices. */
+  /** The ids of the registered engines, ascending; updated by the hub's notifications. */
   get ids(): readonly number[] {
     return this.#link.registry.ids;
   }
 
-  /** id → uuid of the registered engines; kept true by the hub's notices. */
+  /** The uuids of the registered engines by id; updated by the hub's notifications. */
   get engines(): ReadonlyMap<number, string> {
     return this.#link.registry.engines;
   }
 
-  /** The registered engines, at once and after each change; completes on close. */
+  /** Emits the registered engines at once and after each change; completes when the client is closed. */
   get engines$(): Observable<readonly EngineInfo[]> {
     return this.#link.registry.engines$;
   }
 
-  /** What was sent, received and refused since connecting, and what is held now. */
+  /** Counters of sent, received and dropped messages, and the sizes of the client's caches. */
   get stats(): ClientStats {
     return statsOf(this.#link);
   }
 
-  /** The ids of the tasks submitted here, in order; the newest 10,000. Mirrors ipyparallel `Client.history`. */
+  /** The ids of the newest 10,000 tasks that this client submitted, in order. Mirrors ipyparallel `Client.history`. */
   get history(): readonly string[] {
     return this.#link.submittedTasks.history;
   }
 
-  /** Those of them that have no result yet. Mirrors ipyparallel `Client.outstanding`. */
+  /** The ids in `history` that have no result yet. Mirrors ipyparallel `Client.outstanding`. */
   get outstanding(): readonly string[] {
     return this.#link.submittedTasks.outstanding;
   }
 
-  /** The language of an engine. @throws UsageError when there is no such engine */
+  /** Returns the language of an engine. @throws {UsageError} when no engine has this id */
   async engineLanguage(id: number): Promise<EngineLanguage> {
     return this.#link.languages.of(this.#link.targets.engine(id));
   }
 
   /**
-   * Waits until at least `n` engines are registered. The time-out is `timeout` of connecting by default.
-   * @throws TimeoutError naming how many there are. Mirrors ipyparallel `Client.wait_for_engines`.
+   * Waits until at least `n` engines are registered. `timeout` defaults to that of `connect`. Mirrors ipyparallel
+   * `Client.wait_for_engines`.
+   * @returns the ids of the registered engines
+   * @throws {TimeoutError} when fewer engines have registered in time
    */
   async waitForEngines(n = 1, options: WaitForEnginesOptions = {}): Promise<readonly number[]> {
     checkOptions(options, WAIT_FOR_ENGINES_OPTIONS, 'waitForEngines');
@@ -148,16 +157,20 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Asks the Task Database: a query object to await, `.stream()` or `.poll(ms)`. Keys are a key, a list, or options;
-   * without them everything but the two buffers comes. Mirrors ipyparallel `Client.db_query`.
-   * @throws InvalidQueryError at the call, naming the nearest key or operator
+   * Queries the Task Database. The returned query can be awaited, streamed, polled and watched. The second argument is a
+   * key, a list of keys, or options; without keys, records have all keys except the two buffers. Mirrors ipyparallel
+   * `Client.db_query`.
+   * @throws {InvalidQueryError} at the call, with the nearest valid key or operator
+   * @example
+   * const failed = await rc.dbQuery({ completed: { $ne: null }, error: { $ne: null } }, ['msg_id', 'error']);
+   * for await (const event of rc.dbQuery({ completed: null }, 'msg_id').watch()) console.log(event.type);
    */
   dbQuery(
     query: TaskQuery,
     options?: RangeOptions & WaitOptions & { readonly keys?: undefined },
   ): DbQuery<FullRecord>;
   dbQuery<const K extends ProjectionKey>(query: TaskQuery, keys: K | readonly K[]): DbQuery<Projected<K>>;
-  // On its own: every array has a method `keys`, which would be taken for the option.
+  // A separate overload, because the compiler would take the method `keys` of an array for the option.
   dbQuery<const K extends ProjectionKey>(query: TaskQuery, options: DbQueryOptions<K>): DbQuery<Projected<K>>;
   dbQuery(query: TaskQuery, keysOrOptions: unknown = {}): DbQuery<unknown> {
     this.#link.assertOpen();
@@ -177,9 +190,12 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * The result of a task, or of several, whoever submitted them: own ones from their replies, others' by asking the
-   * hub until they have ended. A number is a place in `history`, from its end when negative; without anything it is the
-   * last one submitted. An unknown id fails it with TaskNotFoundError. Mirrors ipyparallel `Client.get_result`.
+   * Returns the result of one or several tasks of any client. Tasks of this client are settled by their replies; for
+   * tasks of other clients, this client polls the hub until they have ended. A number is a position in `history`, from
+   * the end if negative; the default is the last task submitted. For an unknown id, the result fails with
+   * TaskNotFoundError. Mirrors ipyparallel `Client.get_result`.
+   * @example
+   * const value = await rc.getResult<number>('2f3c…').get({ timeout: 10_000 });
    */
   getResult<T = unknown>(job?: string | number): AsyncResult<T, T>;
   getResult<T = unknown>(jobs: readonly Job[]): AsyncResult<T[], T>;
@@ -189,9 +205,13 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * The result that a handle names: what `JSON.stringify(ar)` or `ar.toJSON()` gave in this or another process, even
-   * long ago. The handle may come from anywhere. @throws UsageError when it is none, or (code `WRONG_CLUSTER`) of another
-   * cluster, unless with `anyCluster`
+   * Returns the result that a handle identifies. `JSON.stringify(ar)` or `ar.toJSON()` creates a handle, also in another
+   * process; the handle is validated, so it may come from an untrusted source.
+   * @throws {UsageError} when the handle is invalid, or (code `WRONG_CLUSTER`) belongs to another cluster and
+   * `anyCluster` is not set
+   * @example
+   * const handle = JSON.stringify(rc.loadBalancedView().apply(() => 6 * 7));
+   * const answer = await rc.attach<number>(handle).get();
    */
   attach<T = unknown>(
     handle: ResultHandle | string,
@@ -202,42 +222,48 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * The status of a task, one's own or another's: at once and at each change; completes when it has ended. The hub is
-   * asked about others' only while somebody listens.
+   * Emits the status of a task of any client, at once and at each change; completes when the task has ended. For a task
+   * of another client, this client polls the hub only while there is a subscriber.
    */
   taskStatus$(job: string | number): Observable<TaskStatus> {
     return this.#link.results.status$(job);
   }
 
-  /** Waits until tasks have ended, by default all that are outstanding: true; or until `timeout` ms are over: false. Mirrors ipyparallel `Client.wait`. */
+  /**
+   * Waits until tasks have ended, by default all outstanding ones. Mirrors ipyparallel `Client.wait`.
+   * @returns whether the tasks ended within `timeout`
+   */
   async wait(jobs?: Jobs, options: WaitOptions = {}): Promise<boolean> {
     return this.#tasks(jobs ?? this.outstanding).wait(options);
   }
 
-  /** The same, showing how far they are. Mirrors ipyparallel `Client.wait_interactive`. */
+  /** Waits like {@link wait} and shows the progress. Mirrors ipyparallel `Client.wait_interactive`. */
   async waitInteractive(jobs?: Jobs, options: WaitInteractiveOptions = {}): Promise<boolean> {
     return this.#tasks(jobs ?? this.outstanding).waitInteractive(options);
   }
 
-  /** What is held here of own tasks that have ended and were not read: value or error by id. Mirrors ipyparallel `Client.results`. */
+  /** The unread values or errors of ended tasks that this client submitted, by id. Mirrors ipyparallel `Client.results`. */
   get results(): ReadonlyMap<string, unknown> {
     return this.#link.results.held();
   }
 
-  /** What is known beside their results of own tasks that have not ended, or were not read. Mirrors ipyparallel `Client.metadata`. */
+  /** The metadata of this client's tasks that have not ended or whose results are unread. Mirrors ipyparallel `Client.metadata`. */
   get metadata(): ReadonlyMap<string, TaskMetadata> {
     return this.#link.results.metadata();
   }
 
-  /** Which tasks have ended, by the hub's records. @throws TaskNotFoundError. Mirrors ipyparallel `Client.result_status`. */
+  /**
+   * Reads the status of tasks from their records at the hub. Mirrors ipyparallel `Client.result_status`.
+   * @throws {TaskNotFoundError} when the hub has no record of a task
+   */
   async resultStatus(jobs: Jobs, options: WaitOptions = {}): Promise<ResultStatus> {
     checkOptions(options, WAIT_OPTIONS, 'resultStatus');
     return this.#link.operations.resultStatus(this.#idsOf(jobs), options);
   }
 
   /**
-   * What engines have to do: one engine's line for an id, else all lines and what is unassigned. Counts, or msg_ids
-   * when `verbose`. Mirrors ipyparallel `Client.queue_status`.
+   * Reads the queues of engines: one engine's queues for an id, else those of all engines and the unassigned tasks, as
+   * counts or, with `verbose`, as msg_ids. Mirrors ipyparallel `Client.queue_status`.
    */
   queueStatus(
     target: number,
@@ -263,16 +289,17 @@ export class Client implements AsyncDisposable {
     return this.#link.commands.queueStatus(targets, options);
   }
 
-  /** The ids of every task in the Task Database, by submission. Mirrors ipyparallel `Client.hub_history`. */
+  /** Reads the ids of all tasks in the Task Database, in the order of submission. Mirrors ipyparallel `Client.hub_history`. */
   async hubHistory(options: WaitOptions = {}): Promise<string[]> {
     checkOptions(options, WAIT_OPTIONS, 'hubHistory');
     return this.#link.operations.history(options);
   }
 
   /**
-   * Runs tasks again under new ids, by default the last one submitted; their results come by asking the hub. A stock hub sends them to any engine and
-   * drops what their metadata said: `AsyncResult.dropped` tells what, and `restore: true` submits them from here
-   * instead. @throws TaskNotFoundError, and then nothing is sent. Mirrors ipyparallel `Client.resubmit`.
+   * Runs tasks again under new ids, by default the last one submitted; the client polls the hub for their results. A
+   * Python hub sends the tasks to any engine and drops their metadata: `AsyncResult.dropped` lists the dropped keys, and
+   * `restore: true` submits the tasks from this client instead. Mirrors ipyparallel `Client.resubmit`.
+   * @throws {TaskNotFoundError} when a task is unknown; then no task is sent
    */
   async resubmit<T = unknown>(job?: string | number, options?: ResubmitOptions): Promise<AsyncResult<T, T>>;
   async resubmit<T = unknown>(
@@ -284,7 +311,7 @@ export class Client implements AsyncDisposable {
     return this.#link.taskActions.resubmit(this.#idsOf(jobs), options, typeof jobs !== 'object');
   }
 
-  /** Purges tasks here and at the hub. Mirrors ipyparallel `Client.purge_results`. */
+  /** Purges tasks in this client and at the hub. Mirrors ipyparallel `Client.purge_results`. */
   async purgeResults(
     jobs: Jobs | 'all',
     options: WaitOptions & { readonly targets?: Targets } = {},
@@ -294,9 +321,9 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Purges records at the hub: tasks by id, all that has ended, or all that has ended on some engines (`targets`).
-   * An id that the hub does not know is no error. @throws TaskPendingError, and then nothing is purged.
-   * Mirrors ipyparallel `Client.purge_hub_results`.
+   * Purges records at the hub: tasks by id, all ended tasks, or the ended tasks of some engines (`targets`). Unknown ids
+   * are ignored. Mirrors ipyparallel `Client.purge_hub_results`.
+   * @throws {TaskPendingError} when a task has not ended; then no record is purged
    */
   async purgeHubResults(
     jobs: Jobs | 'all',
@@ -308,23 +335,24 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Forgets results held here, of tasks that have ended: these, all, or also those of some engines (`targets`).
-   * Mirrors ipyparallel `Client.purge_local_results`.
+   * Removes results of ended tasks from this client: these tasks, all tasks, and with `targets` also those of some
+   * engines. Mirrors ipyparallel `Client.purge_local_results`.
    */
   purgeLocalResults(jobs: Jobs | 'all', options: { readonly targets?: Targets } = {}): void {
     checkOptions(options, PURGE_LOCAL_OPTIONS, 'purgeLocalResults');
     this.#link.taskActions.purgeLocal(jobs === 'all' ? jobs : this.#idsOf(jobs), options.targets);
   }
 
-  /** Purges all that has ended, here and at the hub. Mirrors ipyparallel `Client.purge_everything`. */
+  /** Purges all ended tasks, in this client and at the hub. Mirrors ipyparallel `Client.purge_everything`. */
   async purgeEverything(options: WaitOptions = {}): Promise<void> {
     await this.purgeResults('all', options);
   }
 
   /**
-   * Aborts tasks at engines, by default what is outstanding here, with `'all'` everybody's: what waits there, and of what
-   * runs on a JavaScript engine the task's signal; what runs on a Python engine goes on. Waits until the engines have
-   * answered; aborted tasks fail with TaskAbortedError. Mirrors ipyparallel `Client.abort`.
+   * Aborts tasks, by default the outstanding tasks of this client, with `'all'` the tasks of all clients. Queued tasks
+   * are dropped. A task that runs on a JavaScript engine receives an abort signal; one that runs on a Python engine
+   * continues. Waits for the replies of the engines; aborted tasks fail with TaskAbortedError. Mirrors ipyparallel
+   * `Client.abort`.
    */
   async abort(jobs?: Jobs | 'all', options: CommandOptions = {}): Promise<void> {
     const { commands } = this.#link;
@@ -332,13 +360,13 @@ export class Client implements AsyncDisposable {
     else await commands.abort(jobs === undefined ? this.outstanding : this.#idsOf(jobs), options);
   }
 
-  /** Empties the namespaces of engines. Mirrors ipyparallel `Client.clear`. */
+  /** Clears the namespaces of engines. Mirrors ipyparallel `Client.clear`. */
   async clear(options: CommandOptions = {}): Promise<void> {
     await this.#link.commands.clear(options);
   }
 
   /**
-   * Sends a signal to the processes of engines: its name, or its number there. SIGINT interrupts what runs.
+   * Sends a signal, by name or by number, to the processes of engines. SIGINT interrupts the running task.
    * Mirrors ipyparallel `Client.send_signal`.
    */
   async sendSignal(signal: number | NodeJS.Signals, options: CommandOptions = {}): Promise<void> {
@@ -346,16 +374,16 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Ends engines, all by default; with `hub: true` then the controller, too, and this client is closed. Waits until the
-   * engines have answered. Mirrors ipyparallel `Client.shutdown`.
+   * Shuts down engines, by default all; with `hub: true` also the controller, and then closes this client. Waits for the
+   * replies of the engines. Mirrors ipyparallel `Client.shutdown`.
    */
   async shutdown(options: ShutdownOptions = {}): Promise<void> {
     await this.#link.shutdown(options);
   }
 
   /**
-   * A view of engines picked by id; `'all'`, the default, means all that are registered at each call. Mirrors ipyparallel
-   * `Client.direct_view`.
+   * Creates a view that runs work on chosen engines; `'all'`, the default, means the engines registered at each call.
+   * Mirrors ipyparallel `Client.direct_view`.
    */
   directView(): DirectView<'all'>;
   directView<const T extends Targets>(targets: T, flags?: ViewFlags): DirectView<T>;
@@ -364,8 +392,9 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * A view that sends the same to many engines by one message, through the broadcast scheduler.
-   * @throws UsageError when the controller has none. Mirrors ipyparallel `Client.broadcast_view`.
+   * Creates a view that sends the same work to many engines in one message, through the broadcast scheduler. Mirrors
+   * ipyparallel `Client.broadcast_view`.
+   * @throws {UsageError} when the controller has no broadcast scheduler
    */
   broadcastView(): BroadcastView<'all'>;
   broadcastView<const T extends Targets>(
@@ -379,19 +408,24 @@ export class Client implements AsyncDisposable {
     return new BroadcastView(this.#viewParts({ ...flags, targets }));
   }
 
-  /** A view whose tasks the scheduler hands out. Mirrors ipyparallel `Client.load_balanced_view`. */
+  /**
+   * Creates a view whose tasks the task scheduler assigns to engines. Mirrors ipyparallel `Client.load_balanced_view`.
+   * @example
+   * const view = rc.loadBalancedView({ retries: 2, label: 'thumbnails' });
+   * const sizes = await view.map((path: string) => path.length, ['a.png', 'b.png']).get();
+   */
   loadBalancedView(flags: BalancedFlags = {}): LoadBalancedView {
     return new LoadBalancedView(this.#viewParts(flags));
   }
 
-  /** A load-balanced view in the words of Python's `concurrent.futures`. Mirrors ipyparallel `Client.executor`. */
+  /** Creates a load-balanced view with the interface of Python's `concurrent.futures`. Mirrors ipyparallel `Client.executor`. */
   executor(targets: Targets = 'all'): ViewExecutor<number, BalancedFlags> {
     return this.loadBalancedView({ targets }).executor;
   }
 
   /**
-   * Ends the connection, once what was submitted has left (5 s at most); idempotent. What is outstanding fails with
-   * ConnectionClosedError; the tasks go on.
+   * Closes the connection after all submissions have been sent, or after 5 s; idempotent. Outstanding results fail with
+   * ConnectionClosedError; their tasks continue.
    */
   close(): Promise<void> {
     return this.#link.close();
@@ -401,7 +435,7 @@ export class Client implements AsyncDisposable {
     return this.close();
   }
 
-  /** What `console.log` shows: the controller, and how many engines it has. */
+  /** The text for `console.log`: the controller's address and the number of engines. */
   [inspect.custom](): string {
     const state = this.connected ? `${this.ids.length} engines` : 'not connected';
     return `Client <${this.#link.transport.address('registration')}, ${state}, session ${this.session.session}>`;
@@ -412,7 +446,7 @@ export class Client implements AsyncDisposable {
   }
 
   #tasks(jobs: Jobs): AsyncResult<unknown> {
-    // A result goes on being its own; one place or id alone is not a list of one.
+    // A single id or position gives a single value, not a list of one.
     if (jobs instanceof AsyncResult || typeof jobs !== 'object') return this.#link.results.of(jobs);
     return this.#link.results.of(this.#idsOf(jobs));
   }

@@ -229,7 +229,7 @@ describe('parts', () => {
   test('that do not go together are not joined', () => {
     const map = endedMap([[1]], { kind: 'flatten' });
     expect(() => AsyncResult.join()).toThrow('at least one');
-    expect(() => AsyncResult.join(map, list<number>(tasks(1)))).toThrow('is none');
+    expect(() => AsyncResult.join(map, list<number>(tasks(1)))).toThrow('either maps only or no maps');
     const dealt = endedMap([[1]], { kind: 'roundRobin' });
     expect(() => AsyncResult.join(dealt, dealt)).toThrow('order');
     expect(AsyncResult.join(dealt).msgIds).toEqual(dealt.msgIds);
@@ -256,7 +256,7 @@ describe('parts', () => {
     );
     const nowhere = task('x');
     succeed(nowhere, 1);
-    await expect(list([nowhere]).getDict()).rejects.toThrow('not known on which engine');
+    await expect(list([nowhere]).getDict()).rejects.toThrow('the engine of task');
   });
 });
 

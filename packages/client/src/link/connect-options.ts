@@ -5,30 +5,30 @@ import type { ResultCacheLimits } from '../tasks/result-cache.js';
 
 /** Options of `Client.connect`. */
 export interface ConnectOptions extends ConnectionOptions {
-  /** How long connecting may take, in ms; 10,000 by default. */
+  /** The timeout of connecting in ms; 10,000 by default. */
   readonly timeout?: number;
   /** Aborts connecting. */
   readonly signal?: AbortSignal;
-  /** How long a request to the hub may take when it names no time of its own, in ms; 60,000 by default. */
+  /** The default timeout of requests to the hub in ms; 60,000 by default. */
   readonly requestTimeout?: number;
-  /** How often the hub is asked about tasks of other clients that are waited for, in ms; 100 by default. */
+  /** The interval in ms at which the client polls the hub for results of other clients' tasks; 100 by default. */
   readonly pollInterval?: number;
-  /** How much is held of results that nobody has read; 1,000 results and 64 MiB by default. The hub has the others. */
+  /** The limits of the cache of unread results; 1,000 results and 64 MiB by default. The hub keeps evicted results. */
   readonly resultCache?: ResultCacheLimits;
-  /** What reading one Python result may take; a result past it fails with UnpickleError. See docs/python-values.md. */
+  /** The limits of decoding one Python result; a larger result fails with UnpickleError. See docs/python-values.md. */
   readonly pickleLimits?: Partial<PickleLimits>;
   /**
-   * How long what waits goes on waiting while the controller is out of reach, in ms; 30,000 by default. Then it fails
-   * with ConnectionClosedError, and the client still tries to connect. So long, too, load-balanced work waits for engines
-   * once the controller is back.
+   * How long requests, results and submissions wait while the controller cannot be reached, in ms; 30,000 by default.
+   * After that they fail with ConnectionClosedError, and the client keeps trying to connect. After a reconnection,
+   * load-balanced work waits for engines for the same time.
    */
   readonly reconnectTimeout?: number;
   /**
-   * How often a silent link is probed, in ms; 2,500 by default, 0 for never. The controller's ZeroMQ answers, however
-   * busy the hub is; after four probes' time without an answer the connection counts as cut.
+   * The interval in ms at which a silent link is probed; 2,500 by default, 0 disables probing. ZeroMQ in the controller
+   * replies even if the hub is busy; after four intervals without a reply the connection counts as broken.
    */
   readonly heartbeatInterval?: number;
-  /** The user name that messages carry; `username` by default. */
+  /** The user name in the headers of messages; `username` by default. */
   readonly username?: string;
 }
 

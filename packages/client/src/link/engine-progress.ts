@@ -6,7 +6,7 @@ import { PROGRESS_BAR_OPTIONS, ProgressBar, type ProgressBarOptions } from '../r
 
 /** Options of `waitForEngines`. */
 export interface WaitForEnginesOptions extends WaitOptions, ProgressBarOptions {
-  /** Shows how many there are: a bar on a terminal, a line for each change elsewhere; false by default. */
+  /** Shows the number of engines: as a bar on a terminal, else as a line for each change; false by default. */
   readonly interactive?: boolean;
 }
 
@@ -19,7 +19,7 @@ export const WAIT_FOR_ENGINES_OPTIONS: OptionNames<WaitForEnginesOptions> = {
   interactive: true,
 };
 
-/** Shows how many of `n` engines are registered, until what it gives is called. */
+/** Shows how many of `n` engines are registered until the returned function is called. */
 export function showEngines(
   engines$: Observable<readonly EngineInfo[]>,
   n: number,

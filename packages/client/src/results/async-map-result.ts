@@ -3,14 +3,14 @@ import { AsyncResult } from './async-result.js';
 import type { Reassembly } from './reassembly.js';
 
 /**
- * The results of a map: its tasks are chunks, its elements what the function gave for each item. `get` gives the whole
- * (`W`: a list; of `gather` perhaps an array), iterating gives element by element. Mirrors ipyparallel `AsyncMapResult`.
+ * The result of a map, whose tasks are chunks of elements. `get` returns all elements (`W`: a list, or for `gather`
+ * possibly an array); iterating yields one element at a time. Mirrors ipyparallel `AsyncMapResult`.
  */
 export class AsyncMapResult<E, W = E[]> extends AsyncResult<W, E, W> {
-  /** Whether iterating gives the elements in their order, or as their chunks end. */
+  /** Whether iterating yields the elements in order, not as their chunks end. */
   readonly ordered: boolean;
 
-  /** @internal Made by views and by `Client.attach`. */
+  /** @internal Created by views and by `Client.attach`. */
   constructor(tasks: readonly Task[], reassembly: Reassembly) {
     super(tasks, { single: false, reassembly });
     this.ordered = reassembly.ordered !== false;

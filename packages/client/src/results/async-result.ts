@@ -14,15 +14,15 @@ import { PROGRESS_BAR_OPTIONS, ProgressBar, type ProgressBarOptions } from './pr
 import { type Reassembly, reassemble } from './reassembly.js';
 import { TaskGroup } from './task-group.js';
 
-/** What one element of a result is: of a list its items, else the result itself. */
+/** The type of one element of a result: the items of a list, else the result itself. */
 export type ElementOf<T> = T extends readonly (infer E)[] ? E : T;
 
-/** When a wait is over before all has ended. */
+/** When a wait ends: after all tasks, the first task, or the first failure. */
 export type ReturnWhen = 'all' | 'firstCompleted' | 'firstException';
 
 /** Options of `get`. */
 export interface GetOptions extends WaitOptions {
-  /** With `firstException` it fails at the first failure; `all` by default. */
+  /** With `firstException`, `get` fails at the first failure; `all` by default. */
   readonly returnWhen?: 'all' | 'firstException';
 }
 
@@ -35,9 +35,9 @@ const GET_OPTIONS: OptionNames<GetOptions> = WAIT_WHEN_OPTIONS;
 
 const GET_DICT_OPTIONS: OptionNames<WaitOptions & { lists?: boolean }> = { ...WAIT_OPTIONS, lists: true };
 
-/** What `waitInteractive` shows, and how. */
+/** Options of `waitInteractive`. */
 export interface WaitInteractiveOptions extends WaitOptions, ProgressBarOptions {
-  /** How often it shows it, in ms; 100 by default on a terminal, 5,000 elsewhere. */
+  /** The interval of updates in ms; 100 by default on a terminal, else 5,000. */
   readonly interval?: number;
   /** `all` by default. */
   readonly returnWhen?: ReturnWhen;
@@ -53,25 +53,31 @@ const WAIT_INTERACTIVE_OPTIONS: OptionNames<WaitInteractiveOptions> = {
 };
 
 /**
- * The results of one or several tasks, own or others'. One id or engine gives one result, a list gives a list, a map its
- * elements. `T` is what `get` gives, `E` an element of it, `P` what `get` gives of a part (`split`). Not itself a promise:
- * a failure nobody reads is no unhandled rejection. Made by views and by `Client.getResult`. Mirrors ipyparallel `AsyncResult`.
+ * The result of one or several tasks of any client, created by views and by `Client.getResult`. One id or engine gives
+ * one value, a list gives a list, and a map gives its elements. `T` is the value of `get`, `E` one element of it, and `P`
+ * the value of one part (`split`). It is not a promise, so that an unread failure causes no unhandled rejection. Mirrors
+ * ipyparallel `AsyncResult`.
  */
 export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   /**
-   * Several results as one list, of the elements of each. Maps can be joined with maps only.
-   * @throws UsageError for none, or when they do not go together. Mirrors ipyparallel `AsyncResult.join`.
+   * Joins several results into one list of their elements. Maps can be joined with maps only. Mirrors ipyparallel
+   * `AsyncResult.join`.
+   * @throws {UsageError} when no result is given, or the results cannot be joined
    */
   static join<E>(...results: readonly AsyncResult<unknown, E, unknown>[]): AsyncResult<E[], E> {
     const [first] = results;
-    if (first === undefined) throw new UsageError('at least one result is joined');
+    if (first === undefined) throw new UsageError('join needs at least one result');
     const maps = results.flatMap((result) => result.shape.reassembly ?? []);
     const tasks = results.flatMap((result) => result.tasks);
     if (maps.length === 0) return new AsyncResult(tasks, { single: false });
     if (maps.length < results.length)
-      throw new UsageError('a map cannot be joined with what is none: its results are chunks of elements');
+      throw new UsageError(
+        'join takes either maps only or no maps, because the results of a map are chunks of elements',
+      );
     if (results.length > 1 && maps.some(({ kind }) => kind !== 'flatten'))
-      throw new UsageError('maps dealt out in turn cannot be joined: their order would be lost');
+      throw new UsageError(
+        'round-robin maps cannot be joined, because the order of their elements would be lost',
+      );
     const sizes = maps.flatMap((reassembly) => reassembly.sizes ?? []);
     const known = maps.every((reassembly) => reassembly.sizes !== undefined);
     const { sizes: _, ...rest } = maps[0] ?? { kind: 'flatten' as const };
@@ -79,9 +85,11 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   }
 
   /**
-   * Waits until all have ended and gives the result. Without a time-out it waits as long as the hub lives.
-   * @throws the task's error; for a list CompositeError; TimeoutError after `timeout` ms; `signal.reason`.
-   * Mirrors ipyparallel `AsyncResult.get`.
+   * Waits until all tasks have ended and returns the value. Without a `timeout` it waits indefinitely. Mirrors
+   * ipyparallel `AsyncResult.get`.
+   * @throws {RemoteError} when the single task failed
+   * @throws {CompositeError} when tasks of a list failed
+   * @throws {TimeoutError} when tasks have not ended within `timeout` ms
    */
   async get(options: GetOptions = {}): Promise<T> {
     checkOptions(options, GET_OPTIONS, 'get');
@@ -90,7 +98,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     const { single, reassembly } = this.shape;
     if (options.returnWhen === 'firstException' && !this.ready) await this.#failFast(deadline);
     const outcomes = await this.#settled(deadline);
-    this.#wereRead();
+    this.#markRead();
     if (reassembly?.returnErrors !== true) this.#throwFailures(outcomes);
     const values = outcomes.map((outcome, i) => {
       if (outcome.ok) return outcome.value;
@@ -113,7 +121,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     return this.get();
   }
 
-  /** Waits until all have ended and gives what `get` would throw; null if nothing. */
+  /** Waits until all tasks have ended. @returns the error that `get` would throw; null without one */
   async exception(options: WaitOptions = {}): Promise<Error | null> {
     checkOptions(options, WAIT_OPTIONS, 'exception');
     const outcomes = await this.#settled(startDeadline(options, Number.POSITIVE_INFINITY));
@@ -125,7 +133,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     }
   }
 
-  /** Waits until all have ended and gives what became of each element, failed or not: like `Promise.allSettled`. */
+  /** Waits until all tasks have ended and returns the outcome of each element, like `Promise.allSettled`. */
   async settled(options: WaitOptions = {}): Promise<Settled<E>[]> {
     checkOptions(options, WAIT_OPTIONS, 'settled');
     const all: Settled<unknown>[] = [];
@@ -136,22 +144,24 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   }
 
   /**
-   * Waits until all have ended and gives the result of each engine by its id. @throws what `get` throws; UsageError when
-   * several tasks ran on one engine, unless with `lists`, or an engine is not known. Mirrors ipyparallel `AsyncResult.get_dict`.
+   * Waits until all tasks have ended and returns the results by engine id; with `lists`, a list for each engine. Mirrors
+   * ipyparallel `AsyncResult.get_dict`.
+   * @throws {UsageError} when several tasks ran on one engine and `lists` is not set, or the engine of a task is unknown
+   * @throws as {@link get}
    */
   async getDict(options: WaitOptions & { readonly lists: true }): Promise<Map<number, P[]>>;
   async getDict(options?: WaitOptions & { readonly lists?: false }): Promise<Map<number, P>>;
   async getDict(options: WaitOptions & { readonly lists?: boolean } = {}): Promise<Map<number, unknown>> {
     checkOptions(options, GET_DICT_OPTIONS, 'getDict');
     const outcomes = await this.#settled(startDeadline(options, Number.POSITIVE_INFINITY));
-    this.#wereRead();
+    this.#markRead();
     this.#throwFailures(outcomes);
     const results = new Map<number, unknown[]>();
     for (const [i, task] of this.tasks.entries()) {
       const { engineId } = task.metadata;
       const outcome = outcomes[i];
       if (outcome === undefined || !outcome.ok) continue;
-      if (engineId === null) throw new UsageError(`it is not known on which engine task ${task.msgId} ran`);
+      if (engineId === null) throw new UsageError(`the engine of task ${task.msgId} is unknown`);
       const list = results.get(engineId);
       if (list === undefined) results.set(engineId, [outcome.value]);
       else list.push(outcome.value);
@@ -160,7 +170,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     for (const [engineId, list] of results) {
       if (list.length > 1)
         throw new UsageError(
-          `${list.length} tasks ran on engine ${engineId}; with { lists: true } each engine has a list`,
+          `${list.length} tasks ran on engine ${engineId}; pass { lists: true } to get a list for each engine`,
         );
     }
     return new Map([...results].map(([engineId, [value]]) => [engineId, value]));
@@ -175,9 +185,9 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   }
 
   /**
-   * Waits until all have ended: true; or until `timeout` ms are over: false. Failed tasks have ended, too. With another
-   * `returnWhen` it gives the parts that have ended and those that have not, when the first has ended, or failed, or the
-   * time is over.
+   * Waits until all tasks have ended, failed ones included, or `timeout` is over. With another `returnWhen` it waits for
+   * the first end or the first failure.
+   * @returns whether all tasks ended in time; with another `returnWhen` the ended and the pending parts
    */
   async wait(options?: WaitOptions & { readonly returnWhen?: 'all' }): Promise<boolean>;
   async wait(
@@ -193,8 +203,9 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   }
 
   /**
-   * Waits like `wait`, and shows how far it is: a bar on a terminal, a line now and then elsewhere. True when the wait is
-   * over, false when `timeout` ms are. Mirrors ipyparallel `AsyncResult.wait_interactive`.
+   * Waits like {@link wait} and shows the progress: as a bar on a terminal, else as a line at each interval. Mirrors
+   * ipyparallel `AsyncResult.wait_interactive`.
+   * @returns whether the wait ended within `timeout`
    */
   async waitInteractive(options: WaitInteractiveOptions = {}): Promise<boolean> {
     checkOptions(options, WAIT_INTERACTIVE_OPTIONS, 'waitInteractive');
@@ -203,12 +214,12 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     const bar = new ProgressBar({ unit, ...options });
     const interval = options.interval ?? (bar.redraws ? 100 : 5_000);
     if (!(interval > 0))
-      throw new UsageError(`interval is a number of milliseconds, not ${String(interval)}`);
+      throw new UsageError(`interval must be a number of milliseconds > 0, got ${String(interval)}`);
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
     const over = new AbortController();
     try {
       const waiting = this.#waitFor(deadline, returnWhen).finally(() => over.abort());
-      // What it fails with is thrown below.
+      // The failure is thrown below.
       waiting.catch(() => undefined);
       while (!over.signal.aborted) {
         bar.show(this.progress);
@@ -221,24 +232,25 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   }
 
   /**
-   * The elements, each as soon as it and those before it are there (of an unordered map: as they come); ends with the
-   * error of the first task that failed. @throws UsageError for a single result
+   * Iterates over the elements as soon as they are available: in order, or for an unordered map as their tasks end. The
+   * iteration throws the error of the first failed task.
+   * @throws {UsageError} when the result holds one value
    */
   [Symbol.asyncIterator](): AsyncGenerator<E, void, undefined> {
     return this.shape.reassembly?.ordered === false ? this.asCompleted() : this.inOrder();
   }
 
-  /** The elements in their order, each as soon as it and those before it are there. `timeout` is for all of them. */
+  /** Iterates over the elements in order. `timeout` applies to the whole iteration. */
   inOrder(options: WaitOptions = {}): AsyncGenerator<E, void, undefined> {
     return this.#values(settledInOrder, options);
   }
 
-  /** The elements as their tasks end, whatever their order. `timeout` is for all of them. */
+  /** Iterates over the elements in the order in which their tasks end. `timeout` applies to the whole iteration. */
   asCompleted(options: WaitOptions = {}): AsyncGenerator<E, void, undefined> {
     return this.#values(settledAsCompleted, options);
   }
 
-  /** What became of each element, failed or not, as their tasks end. `timeout` is for all of them. */
+  /** Iterates over the outcomes of the elements in the order in which their tasks end. `timeout` applies to the whole iteration. */
   asSettled(options: WaitOptions = {}): AsyncGenerator<Settled<E>, void, undefined> {
     checkOptions(options, WAIT_OPTIONS, 'asSettled');
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
@@ -250,7 +262,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     >;
   }
 
-  /** A result for each task; of a map, for each chunk. Mirrors ipyparallel `AsyncResult.split`. */
+  /** Returns one result for each task; for a map, one for each chunk. Mirrors ipyparallel `AsyncResult.split`. */
   split(): readonly AsyncResult<P, E>[] {
     const { reassembly } = this.shape;
     return this.tasks.map((task, i) => {
@@ -262,14 +274,14 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     });
   }
 
-  #wereRead(): void {
+  #markRead(): void {
     for (const task of this.tasks) task.owner?.markRead(task);
   }
 
   #values(iterate: typeof settledInOrder, options: WaitOptions): AsyncGenerator<E, void, undefined> {
     checkOptions(options, WAIT_OPTIONS, 'iteration');
     const { single, reassembly } = this.shape;
-    if (single) throw new UsageError('a single result is not iterated: get() gives it');
+    if (single) throw new UsageError('this AsyncResult holds one value and cannot be iterated; use get()');
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
     const settled = iterate(this.tasks, reassembly, deadline, this.timedOut);
     return valuesOf(settled, reassembly?.returnErrors === true) as AsyncGenerator<E, void, undefined>;
@@ -283,7 +295,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     });
     const [first] = failures;
     if (first === undefined) return;
-    // One refusal of the whole call is one error, however many tasks it had.
+    // If the submission was refused as a whole, all its tasks share one error object.
     const refused =
       outcomes.length > 1 &&
       failures.length === outcomes.length &&
@@ -300,7 +312,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     }
   }
 
-  /** Whether what is waited for came in time. */
+  /** Waits as `returnWhen` says. Returns false when the deadline is over. */
   async #waitFor(deadline: Deadline, returnWhen: ReturnWhen): Promise<boolean> {
     if (returnWhen === 'all') return this.inTime(deadline, Promise.all(this.tasks.map(({ done }) => done)));
     checkReturnWhen(returnWhen, ['all', 'firstCompleted', 'firstException']);
@@ -325,6 +337,6 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
 function checkReturnWhen(value: ReturnWhen | undefined, names: readonly ReturnWhen[]): void {
   if (value === undefined || names.includes(value)) return;
   throw new UsageError(
-    `returnWhen is ${names.map((name) => `'${name}'`).join(' or ')}, not ${String(value)}`,
+    `returnWhen must be ${names.map((name) => `'${name}'`).join(' or ')}, got ${String(value)}`,
   );
 }

@@ -4,14 +4,15 @@ import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
 import { OutputPrinter, STREAM_OUTPUT_OPTIONS, type StreamOutputOptions } from './stream-output.js';
 
-/** How output that has come is printed. */
+/** Options of `displayOutputs`. */
 export interface DisplayOutputsOptions extends StreamOutputOptions {
   /**
-   * `type` (by default): the stdout of all, then the stderr of all, then what they displayed, then their results;
-   * `engine`: all of one, then all of the next; `order`: as `type`, but the first displayed of all before the second.
+   * `type`, the default: the stdout of all tasks, then their stderr, their displayed output and their results;
+   * `engine`: all output of one task after the other; `order`: as `type`, but the first displayed output of all tasks
+   * before the second.
    */
   readonly groupBy?: 'type' | 'engine' | 'order';
-  /** Leaves out all but the results; false by default. */
+  /** Prints the results only; false by default. */
   readonly resultOnly?: boolean;
 }
 
@@ -25,7 +26,7 @@ export const DISPLAY_OUTPUTS_OPTIONS: OptionNames<DisplayOutputsOptions & WaitOp
   ...WAIT_OPTIONS,
 };
 
-/** Prints what tasks have put out. Mirrors ipyparallel `AsyncResult.display_outputs`. */
+/** Prints the output of tasks. Mirrors ipyparallel `AsyncResult.display_outputs`. */
 export function displayOutputs(
   tasks: readonly TaskMetadata[],
   single: boolean,
@@ -33,7 +34,7 @@ export function displayOutputs(
 ): void {
   const { groupBy = 'type', resultOnly = false } = options;
   if (!['type', 'engine', 'order'].includes(groupBy))
-    throw new UsageError(`groupBy is 'type', 'engine' or 'order', not ${JSON.stringify(groupBy)}`);
+    throw new UsageError(`groupBy must be 'type', 'engine' or 'order', got ${JSON.stringify(groupBy)}`);
   const printer = new OutputPrinter(options, !single);
   const pieces = tasks.map((task) => piecesOf(task, resultOnly));
   if (groupBy === 'engine') {

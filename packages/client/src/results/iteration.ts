@@ -2,7 +2,7 @@ import { type Deadline, waitFor, withinDeadline } from '@ipyparallel-js/wire';
 import type { Outcome, Task } from '../tasks/task.js';
 import { elementsOf, type Reassembly } from './reassembly.js';
 
-/** What became of one element: its value, or the error of its task. */
+/** The outcome of one element: its value, or the error of its task. */
 export type Settled<E> = { readonly msgId: string; readonly engineId: number | null } & (
   | { readonly status: 'fulfilled'; readonly value: E }
   | { readonly status: 'rejected'; readonly reason: Error }
@@ -10,7 +10,7 @@ export type Settled<E> = { readonly msgId: string; readonly engineId: number | n
 
 type TimedOut = (waitedMs: number) => Error;
 
-/** What became of the elements of one task. */
+/** The outcomes of the elements of one task. */
 function settledOf(
   task: Task,
   outcome: Outcome,
@@ -20,7 +20,7 @@ function settledOf(
   const { engineId } = task.metadata;
   const common = { msgId: task.msgId, engineId };
   if (!outcome.ok) {
-    // Where it is not known how many elements failed, the task stands for them.
+    // If the number of failed elements is unknown, one error stands for all of them.
     return Array.from({ length: size ?? 1 }, () => ({
       ...common,
       status: 'rejected',
@@ -31,7 +31,7 @@ function settledOf(
   return values.map((value) => ({ ...common, status: 'fulfilled', value }));
 }
 
-/** The elements of tasks in their order, each task's as soon as it and those before it have ended. */
+/** Yields the elements of tasks in order. */
 export async function* settledInOrder(
   tasks: readonly Task[],
   reassembly: Reassembly | undefined,
@@ -49,7 +49,7 @@ export async function* settledInOrder(
   }
 }
 
-/** The elements of tasks as these end. */
+/** Yields the elements of tasks in the order in which the tasks end. */
 export async function* settledAsCompleted(
   tasks: readonly Task[],
   reassembly: Reassembly | undefined,
@@ -62,7 +62,7 @@ export async function* settledAsCompleted(
   }
 }
 
-/** The values of settled elements; the first failure ends it, unless errors stand for values. */
+/** Yields the values of settled elements. Throws the first failure, or with `returnErrors` yields it. */
 export async function* valuesOf(
   settled: AsyncIterable<Settled<unknown>>,
   returnErrors: boolean,
@@ -74,7 +74,7 @@ export async function* valuesOf(
   }
 }
 
-/** Tasks as they end. */
+/** Yields tasks in the order in which they end. */
 export async function* completions(
   tasks: readonly Task[],
   deadline: Deadline,

@@ -1,13 +1,13 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import { AsyncResult } from './async-result.js';
 
-/** Tasks, named by a msg_id, by a place in the history (-1 is the last), or by a result that stands for them. */
+/** Tasks, named by a msg_id, by a position in the history (-1 is the last), or by their AsyncResult. */
 export type Job = string | number | AsyncResult<unknown>;
 
-/** Tasks, named one by one or together. */
+/** One job or a list of jobs. */
 export type Jobs = Job | readonly Job[];
 
-/** The ids of tasks; numbers are places in `history`, which is `whose`. @throws UsageError when something else names one */
+/** Returns the ids of tasks. Numbers are positions in `history`, which belongs to `whose`. @throws {UsageError} for other values */
 export function idsOf(jobs: Jobs, history: readonly string[], whose = 'the client'): string[] {
   const all: readonly Job[] = Array.isArray(jobs) ? jobs : [jobs as Job];
   return all.flatMap((job) => {
@@ -15,10 +15,11 @@ export function idsOf(jobs: Jobs, history: readonly string[], whose = 'the clien
     if (job instanceof AsyncResult) return job.msgIds;
     if (typeof job !== 'number')
       throw new UsageError(
-        `a task is named by its msg_id, a text, by its place in the history, or by its result, not by ${typeof job}`,
+        `a task must be named by its msg_id (string), its position in the history (number) or its AsyncResult, got ${typeof job}`,
       );
     const id = Number.isInteger(job) ? history.at(job) : undefined;
-    if (id === undefined) throw new UsageError(`${whose} has no task at ${job}; it has ${history.length}`);
+    if (id === undefined)
+      throw new UsageError(`${whose} has no task at position ${job}; it has ${history.length}`);
     return [id];
   });
 }

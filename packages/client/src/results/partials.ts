@@ -2,18 +2,18 @@ import { partialResults } from '@ipyparallel-js/protocol/internal';
 import { concatMap, filter, map, type Observable } from 'rxjs';
 import type { OutputOfTask } from '../tasks/task-metadata.js';
 
-/** A value that the generator of a task has yielded. */
+/** A value that the generator of a task yielded. */
 export interface PartialResult<Y = unknown> {
   readonly msgId: string;
   readonly engineId: number | null;
-  /** How many values of the task came before it. */
+  /** The number of values that the task yielded before this one. */
   readonly index: number;
   readonly value: Y;
 }
 
-/** The yielded values in what tasks put out, each once. */
+/** Emits the yielded values in the output of tasks, each once. */
 export function partialsOf<Y>(output$: Observable<OutputOfTask>): Observable<PartialResult<Y>> {
-  // What is replayed to a late listener may come once more.
+  // Output that is replayed to a late subscriber may contain values again.
   const next = new Map<string, number>();
   return output$.pipe(
     concatMap(({ msgId, engineId, output }) => {

@@ -2,13 +2,13 @@ import type { Writable } from 'node:stream';
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { Progress } from '../tasks/progress.js';
 
-/** Where and how progress is shown. */
+/** Options of progress bars. */
 export interface ProgressBarOptions {
   /** `process.stderr` by default. */
   readonly stream?: Writable & { readonly isTTY?: boolean; readonly columns?: number };
-  /** What stands before the bar. */
+  /** The text before the bar; empty by default. */
   readonly label?: string;
-  /** What is counted; `tasks` by default. */
+  /** The name of the counted items; `tasks` by default. */
   readonly unit?: string;
 }
 
@@ -21,7 +21,7 @@ export const PROGRESS_BAR_OPTIONS: OptionNames<ProgressBarOptions> = {
 const BAR_WIDTH = 30;
 const DEFAULT_COLUMNS = 80;
 
-/** Shows progress: one line that redraws itself on a terminal, plain lines elsewhere. */
+/** Shows progress: one line that is redrawn on a terminal, separate lines elsewhere. */
 export class ProgressBar {
   readonly #stream: NonNullable<ProgressBarOptions['stream']>;
   readonly #label: string;
@@ -35,7 +35,7 @@ export class ProgressBar {
     this.#unit = unit;
   }
 
-  /** Whether it redraws one line. */
+  /** Whether the stream is a terminal, where one line is redrawn. */
   get redraws(): boolean {
     return this.#stream.isTTY === true;
   }
@@ -43,14 +43,14 @@ export class ProgressBar {
   show(progress: Progress): void {
     if (!this.#stream.writable) return;
     const line = this.redraws ? this.#bar(progress) : this.#line(progress);
-    // Elsewhere than on a terminal a line without news is no use.
-    const news = this.redraws ? line : `${progress.done}/${progress.total}`;
-    if (news === this.#last) return;
-    this.#last = news;
+    // On other streams than terminals, a line is written only if the count has changed.
+    const text = this.redraws ? line : `${progress.done}/${progress.total}`;
+    if (text === this.#last) return;
+    this.#last = text;
     this.#stream.write(this.redraws ? `\r${line}\u001b[K` : `${line}\n`);
   }
 
-  /** Ends the line. */
+  /** Shows the final progress and ends the line. */
   close(progress: Progress): void {
     this.show(progress);
     if (this.redraws && this.#stream.writable) this.#stream.write('\n');
@@ -61,7 +61,7 @@ export class ProgressBar {
     const full = total === 0 ? BAR_WIDTH : Math.floor((done / total) * BAR_WIDTH);
     const bar = `${'█'.repeat(full)}${'░'.repeat(BAR_WIDTH - full)}`;
     const line = `${this.#lead()}${bar} ${this.#count(progress)}`;
-    // A line that wraps could not be drawn over.
+    // A line that wraps could not be overwritten.
     return line.slice(0, Math.max(10, (this.#stream.columns ?? DEFAULT_COLUMNS) - 1));
   }
 

@@ -1,21 +1,20 @@
 import { NdArray } from '@ipyparallel-js/protocol';
 
 /**
- * How the values of a map's tasks (chunks) become one list of elements. Plain data, since a handle carries it to other
- * processes.
+ * How the values of a map's tasks (chunks) form one list of elements. It must be plain data, because handles contain it.
  */
 export interface Reassembly {
-  /** `flatten`: the chunks lie behind one another; `roundRobin`: element `i` is in chunk `i % chunks`. */
+  /** `flatten`: the chunks are concatenated; `roundRobin`: element `i` is in chunk `i % chunks`. */
   readonly kind: 'flatten' | 'roundRobin';
-  /** How many elements each task has, in the order of the tasks; missing where only the tasks know (`gather`). */
+  /** The number of elements of each task; missing where only the tasks know it (`gather`). */
   readonly sizes?: readonly number[];
-  /** Whether iterating gives the elements in their order (so by default), or each task's as soon as it has ended. */
+  /** Whether iterating yields the elements in order, not as their tasks end; true by default. */
   readonly ordered?: boolean;
-  /** Whether a task's error stands in the place of each of its elements, instead of failing the whole; false by default. */
+  /** Whether a task's error takes the place of its elements instead of failing the result; false by default. */
   readonly returnErrors?: boolean;
 }
 
-/** The elements of a chunk's value: those of a list, a typed array or a numpy array's first axis, else the value itself. */
+/** The elements of a chunk: of a list, a typed array or the first axis of a numpy array; else the value itself. */
 export function elementsOf(chunk: unknown): readonly unknown[] {
   if (Array.isArray(chunk)) return chunk;
   if (chunk instanceof NdArray && chunk.shape.length > 0) return chunk.toNested() as unknown[];
@@ -23,7 +22,7 @@ export function elementsOf(chunk: unknown): readonly unknown[] {
   return [chunk];
 }
 
-/** The list that the values of chunks make; arrays of one kind behind one another make one of that kind. */
+/** Forms one list from the values of chunks. Concatenated arrays of one type form an array of that type. */
 export function reassemble(chunks: readonly unknown[], { kind }: Reassembly): unknown {
   if (kind === 'flatten') {
     const typed = joinTyped(chunks) ?? joinNumpy(chunks);
@@ -48,7 +47,7 @@ function isTypedArray(value: unknown): value is TypedArray {
   return ArrayBuffer.isView(value) && !(value instanceof DataView);
 }
 
-/** Arrays of one type that differ in the length of their first axis only. */
+/** Joins arrays of one type that differ only in the length of their first axis. */
 function joinNumpy(chunks: readonly unknown[]): NdArray | undefined {
   const [first] = chunks;
   if (!(first instanceof NdArray)) return undefined;

@@ -16,10 +16,10 @@ export interface ResultFinderParts {
   readonly transport: Transport;
 }
 
-/** A task by its id, or by its place in the history. */
+/** A task, named by its id or its position in the history. */
 type Named = string | number;
 
-/** Gives results of tasks, own or others', however they are named. */
+/** Finds the results of tasks of any client by id, by position in the history, or by handle. */
 export class ResultFinder {
   readonly #parts: ResultFinderParts;
 
@@ -27,7 +27,7 @@ export class ResultFinder {
     this.#parts = parts;
   }
 
-  /** The result of one task, or of several; a result is its own. */
+  /** Returns the result of one or several tasks; an AsyncResult is returned as it is. */
   of(jobs: Named | readonly Named[] | AsyncResult<unknown>): AsyncResult<unknown> {
     this.#assertOpen();
     if (jobs instanceof AsyncResult) return jobs;
@@ -40,12 +40,12 @@ export class ResultFinder {
     );
   }
 
-  /** The result that a handle names. */
+  /** Returns the result that a handle identifies. */
   attach(value: unknown, options: { readonly anyCluster?: boolean }): AsyncResult<unknown> {
     this.#assertOpen();
     const handle = parseHandle(value);
     const { owner, transport } = this.#parts;
-    // A result of no tasks is of no cluster.
+    // A result without tasks belongs to no cluster.
     if (options.anyCluster !== true && handle.msgIds.length > 0)
       assertCluster(handle, owner.cluster, transport.address('registration'));
     const tasks = handle.msgIds.map((id) => this.#task(id));
@@ -53,14 +53,14 @@ export class ResultFinder {
     return new AsyncResult(tasks, { single: handle.single });
   }
 
-  /** The status of a task; others' are followed while somebody listens. */
+  /** Emits the status of a task; the hub is polled for other clients' tasks only while there is a subscriber. */
   status$(job: Named): Observable<TaskStatus> {
     this.#assertOpen();
     const { submittedTasks, followedTasks } = this.#parts;
     const id = idOf(job, typeof job === 'number' ? submittedTasks.history : []);
     return new Observable((subscriber) => {
-      const mine = submittedTasks.get(id);
-      if (mine !== undefined) return mine.status$.subscribe(subscriber);
+      const submitted = submittedTasks.get(id);
+      if (submitted !== undefined) return submitted.status$.subscribe(subscriber);
       const { task, release } = followedTasks.listen(id);
       const subscription = task.status$.subscribe(subscriber);
       subscription.add(release);
@@ -68,7 +68,7 @@ export class ResultFinder {
     });
   }
 
-  /** What is held of own tasks that have ended: value or error by id. */
+  /** The cached values or errors of ended tasks that this client submitted, by id. */
   held(): ReadonlyMap<string, unknown> {
     const held = new Map<string, unknown>();
     for (const { msgId, outcome } of this.#parts.submittedTasks.held())
@@ -76,7 +76,7 @@ export class ResultFinder {
     return held;
   }
 
-  /** What is known of own tasks that are held. */
+  /** The metadata of the tasks that this client holds, by id. */
   metadata(): ReadonlyMap<string, TaskMetadata> {
     return new Map([...this.#parts.submittedTasks.held()].map(({ msgId, metadata }) => [msgId, metadata]));
   }
@@ -87,10 +87,10 @@ export class ResultFinder {
 
   #task(id: string): Task {
     const { submittedTasks, followedTasks } = this.#parts;
-    const mine = submittedTasks.get(id);
-    // Given up while the controller was out of reach: how it ended may be known by now.
-    const open = mine === undefined || (mine.outcome !== undefined && !isDone(mine.status));
-    return open ? followedTasks.follow(id, submittedTasks.hasSubmitted(id)) : mine;
+    const submitted = submittedTasks.get(id);
+    // The task was given up while the controller could not be reached; the hub may know its outcome by now.
+    const open = submitted === undefined || (submitted.outcome !== undefined && !isDone(submitted.status));
+    return open ? followedTasks.follow(id, submittedTasks.hasSubmitted(id)) : submitted;
   }
 }
 
@@ -98,9 +98,10 @@ function idOf(job: Named, history: readonly string[]): string {
   if (typeof job === 'string') return job;
   if (typeof job !== 'number')
     throw new UsageError(
-      `a task is named by its msg_id, a text, or its place in the history, not by ${typeof job}`,
+      `a task must be named by its msg_id (string) or its position in the history (number), got ${typeof job}`,
     );
   const id = Number.isInteger(job) ? history.at(job) : undefined;
-  if (id === undefined) throw new UsageError(`no task ${job} in the history, which has ${history.length}`);
+  if (id === undefined)
+    throw new UsageError(`no task at position ${job} of the history, which has ${history.length}`);
   return id;
 }

@@ -5,11 +5,11 @@ import { getOwn, getOwnString, isDict } from '@ipyparallel-js/protocol/internal'
 import type { Task } from '../tasks/task.js';
 import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
 
-/** Where output goes. */
+/** The streams to which output is written. */
 export interface StreamOutputOptions {
   /** `process.stdout` by default. */
   readonly stdout?: Writable;
-  /** `process.stderr` by default; the same as `stdout` if only that is given. */
+  /** `process.stderr` by default; `stdout` if only that is given. */
   readonly stderr?: Writable;
 }
 
@@ -18,14 +18,14 @@ export type OutputOptions = StreamOutputOptions;
 
 export const STREAM_OUTPUT_OPTIONS: OptionNames<StreamOutputOptions> = { stdout: true, stderr: true };
 
-/** Output that is being passed on; `stop()`, or the end of a `using` block, ends that. */
+/** Output that is being streamed, until `stop()` or the end of a `using` block. */
 export interface OutputStream extends Disposable {
-  /** Resolves when all output has come, or at `stop()`. */
+  /** Resolves when all output has arrived, or at `stop()`. */
   readonly done: Promise<void>;
   stop(): void;
 }
 
-/** Passes on the output of tasks as it comes, what there is already first; each task's under a line that names its engine. */
+/** Streams the output of tasks, existing output first. A line names the engine whenever it changes. */
 export function streamOutput(
   tasks: readonly Task[],
   single: boolean,
@@ -54,7 +54,7 @@ export function streamOutput(
   return { done, stop, [Symbol.dispose]: stop };
 }
 
-/** Prints output, under a line `[stdout:3]` whenever the stream or the engine changes. */
+/** Prints output, with a line such as `[stdout:3]` whenever the stream or the engine changes. */
 export class OutputPrinter {
   readonly #stdout: Writable;
   readonly #stderr: Writable;
@@ -68,7 +68,7 @@ export class OutputPrinter {
     this.#named = named;
   }
 
-  /** Prints a piece; published data has no text. */
+  /** Prints a piece of output. Published data has no text and is not printed. */
   print(task: Pick<TaskMetadata, 'engineId' | 'engineUuid'>, output: TaskOutput): void {
     const engine = task.engineId ?? task.engineUuid ?? '?';
     switch (output.type) {
@@ -99,7 +99,7 @@ export class OutputPrinter {
   }
 }
 
-/** The plain text of displayed output, as one or several lines. */
+/** The plain text of displayed output, with a line break at its end. */
 function textOf(content: Dict): string {
   const data = getOwn(content, 'data');
   const text = isDict(data) ? getOwnString(data, 'text/plain') : undefined;

@@ -33,17 +33,17 @@ import {
   timedelta,
 } from './timing.js';
 
-/** What the results of several tasks are together. */
+/** How the values of tasks form one result. */
 export interface ResultShape {
-  /** One task whose result stands for itself, not in a list. */
+  /** The result is the value of one task, not a list. */
   readonly single: boolean;
-  /** For a map: how its chunks become one list. */
+  /** How the chunks of a map form one list. */
   readonly reassembly?: Reassembly;
-  /** What a resubmission lost, by the new ids. */
+  /** The metadata that a resubmission dropped, by the new ids. */
   readonly dropped?: ReadonlyMap<string, readonly string[]>;
 }
 
-/** Several tasks together: how far they are, what is known of them, and what they put out; not their values. */
+/** Several tasks: their status, progress, metadata and output, but not their values. */
 export class TaskGroup {
   /** @internal */
   protected readonly tasks: readonly Task[];
@@ -56,20 +56,19 @@ export class TaskGroup {
   }
 
   /**
-   * What a resubmission lost, by the new ids: the names of the metadata (`targets`, `after`, `follow`, `retries`,
-   * `label`, …) that the hub dropped, and `engine` for a direct task that may now run anywhere. Empty when nothing was
-   * lost, as always on our hub.
+   * The keys that the hub dropped in a resubmission, by the new ids: metadata (`targets`, `after`, `follow`, `retries`,
+   * `label`, …), and `engine` for a direct task that may now run on any engine. Always empty with this project's hub.
    */
   get dropped(): ReadonlyMap<string, readonly string[]> {
     return this.shape.dropped ?? new Map();
   }
 
-  /** The tasks' ids. */
+  /** The ids of the tasks. */
   get msgIds(): readonly string[] {
     return this.tasks.map((task) => task.msgId);
   }
 
-  /** How many elements there are: of a map those of its chunks, as far as known, else the tasks. */
+  /** The number of elements: for a map the elements of its chunks, as far as known, else the number of tasks. */
   get length(): number {
     return this.progress.total;
   }
@@ -79,7 +78,7 @@ export class TaskGroup {
     return this.tasks.every((task) => task.outcome !== undefined);
   }
 
-  /** The same, by the name that futures have for it. */
+  /** Python's name for `ready`. */
   get done(): boolean {
     return this.ready;
   }
@@ -89,7 +88,7 @@ export class TaskGroup {
     return !this.ready;
   }
 
-  /** Whether every task ended well. @throws UsageError when not ready */
+  /** Whether every task succeeded. @throws {UsageError} when tasks have not ended */
   get successful(): boolean {
     this.assertReady();
     return this.tasks.every((task) => task.outcome?.ok === true);
@@ -105,7 +104,7 @@ export class TaskGroup {
     return this.tasks.every((task) => task.sent);
   }
 
-  /** What `console.log` shows: how far the tasks are. */
+  /** The text for `console.log`: the statuses of the tasks. */
   [inspect.custom](): string {
     const counts = new Map<TaskStatus, number>();
     for (const status of this.statuses) counts.set(status, (counts.get(status) ?? 0) + 1);
@@ -121,59 +120,59 @@ export class TaskGroup {
   }
 
   /**
-   * The status of each task, in the order of `msgIds`: at once and at each change; completes when all have ended. Of more
-   * than 100 tasks, changes that come close together are told as one.
+   * Emits the status of each task, in the order of `msgIds`, at once and at each change; completes when all tasks have
+   * ended. For more than 100 tasks, changes in quick succession are emitted together.
    */
   get status$(): Observable<readonly TaskStatus[]> {
     return statusChanges(this.tasks, () => this.statuses);
   }
 
-  /** How far the tasks are. */
+  /** The progress of the tasks. */
   get progress(): Progress {
     return countProgress(this.statuses, this.shape.reassembly?.sizes);
   }
 
-  /** How far the tasks are: when `status$` tells of them; completes when all have ended. */
+  /** Emits the progress when `status$` emits; completes when all tasks have ended. */
   get progress$(): Observable<Progress> {
     return statusChanges(this.tasks, () => this.progress);
   }
 
-  /** What is known of each task beside its result, in the order of `msgIds`; it is filled as it happens. */
+  /** The metadata of each task, in the order of `msgIds`; the objects are updated as the tasks proceed. */
   get metadata(): readonly TaskMetadata[] {
     return this.tasks.map((task) => task.metadata);
   }
 
-  /** The engine that each task is or was on, as far as is known. */
+  /** The id of the engine that has or had each task; null where it is unknown. */
   get engineIds(): readonly (number | null)[] {
     return this.tasks.map((task) => task.metadata.engineId);
   }
 
-  /** What each task printed so far, in the order of `msgIds`; others' tasks have it once they have ended. */
+  /** The stdout of each task so far, in the order of `msgIds`; complete output of other clients' tasks arrives at their end. */
   get stdout(): readonly string[] {
     return this.tasks.map((task) => task.stdout);
   }
 
-  /** The same for stderr. */
+  /** The stderr of each task so far. */
   get stderr(): readonly string[] {
     return this.tasks.map((task) => task.stderr);
   }
 
-  /** What each task displayed so far: the contents of its `display_data` messages. */
+  /** The contents of each task's `display_data` messages so far. */
   get outputs(): readonly TaskMetadata['outputs'][] {
     return this.tasks.map((task) => task.metadata.outputs);
   }
 
-  /** What each task published so far, the last value of each key. */
+  /** The data that each task published so far: the last value of each key. */
   get data(): readonly TaskMetadata['data'][] {
     return this.tasks.map((task) => task.metadata.data);
   }
 
-  /** Why each task failed; null for those that have not. */
+  /** The error of each task; null for tasks that have not failed. */
   get error(): readonly (Error | null)[] {
     return this.tasks.map((task) => (task.outcome?.ok === false ? task.outcome.error : task.metadata.error));
   }
 
-  /** The output of all tasks: what there is, at once, then each piece as it comes; completes when no more is expected. */
+  /** Emits the output of all tasks: the existing output at once, then each new piece; completes when no more is expected. */
   get output$(): Observable<OutputOfTask> {
     return merge(
       ...this.tasks.map((task) =>
@@ -183,40 +182,41 @@ export class TaskGroup {
   }
 
   /**
-   * What the generators of JavaScript tasks yield, each value once, as they run; completes when no more is expected. What
-   * came before the subscription is in the result only.
+   * Emits the values that generators of JavaScript tasks yield, each value once; completes when no more are expected.
+   * Values yielded before the subscription are in the result only.
    */
   partials<Y = unknown>(): Observable<PartialResult<Y>> {
     return defer(() => partialsOf<Y>(this.output$));
   }
 
-  /** Since the first submission, in ms; when ready, `wallTime`. */
+  /** The time since the first submission in ms; when all tasks have ended, `wallTime`. */
   get elapsed(): number {
     return this.ready ? this.wallTime : elapsedSince(this.metadata, new Date());
   }
 
-  /** The sum of the times that engines took for each task, in ms. @throws UsageError when not ready */
+  /** The sum of the tasks' run times on the engines in ms. @throws {UsageError} when tasks have not ended */
   get serialTime(): number {
     this.assertReady();
     return serialTime(this.metadata);
   }
 
-  /** From the first submission to the last result received, in ms. @throws UsageError when not ready */
+  /** The time from the first submission to the last result in ms. @throws {UsageError} when tasks have not ended */
   get wallTime(): number {
     this.assertReady();
     return timedelta(this.metadata, 'submitted', 'received');
   }
 
   /**
-   * The time between two sets of moments in ms, by default from the first start to the last end: dates, or a date of the
-   * metadata by its name. @throws UsageError when it is not known. Mirrors ipyparallel `AsyncResult.timedelta`.
+   * Returns the time between two sets of dates in ms, by default from the first start to the last end. A set is given as
+   * dates or as the name of a date in the metadata. Mirrors ipyparallel `AsyncResult.timedelta`.
+   * @throws {UsageError} when the dates are unknown
    */
   timedelta(start: Moments, end: Moments, options: TimedeltaOptions = {}): number {
     checkOptions(options, TIMEDELTA_OPTIONS, 'timedelta');
     return timedelta(this.metadata, start, end, options);
   }
 
-  /** Waits until no more output is expected: true; or until `timeout` ms are over: false. */
+  /** Waits until no more output is expected. @returns whether the output ended within `timeout` */
   async waitForOutput(options: WaitOptions = {}): Promise<boolean> {
     checkOptions(options, WAIT_OPTIONS, 'waitForOutput');
     const all = Promise.all(this.tasks.map((task) => task.outputDone));
@@ -224,14 +224,15 @@ export class TaskGroup {
   }
 
   /**
-   * Aborts what has not ended; tasks that run on Python engines go on. Waits until the engines have answered.
-   * @throws UsageError when all have ended. Mirrors ipyparallel `AsyncResult.abort`.
+   * Aborts the tasks that have not ended; tasks that run on Python engines continue. Waits for the replies of the
+   * engines. Mirrors ipyparallel `AsyncResult.abort`.
+   * @throws {UsageError} when all tasks have ended
    */
   async abort(options: WaitOptions = {}): Promise<void> {
     checkOptions(options, WAIT_OPTIONS, 'abort');
     const open = this.tasks.filter((task) => task.outcome === undefined);
-    if (open.length === 0) throw new UsageError('there is nothing to abort: every task has ended');
-    // Joined results may be of several clients.
+    if (open.length === 0) throw new UsageError('every task has ended, so there is nothing to abort');
+    // Joined results may belong to several clients.
     const owners = new Set(open.map(({ owner }) => owner));
     await Promise.all(
       [...owners].map((owner) =>
@@ -251,17 +252,18 @@ export class TaskGroup {
     displayOutputs(this.metadata, this.shape.single, options);
   }
 
-  /** Passes output on as it comes, what there is first: `using live = ar.streamOutput()`. Mirrors ipyparallel `AsyncResult.stream_output`. */
+  /** Writes existing output and then new output to streams: `using live = ar.streamOutput()`. Mirrors ipyparallel `AsyncResult.stream_output`. */
   streamOutput(options: StreamOutputOptions = {}): OutputStream {
     checkOptions(options, STREAM_OUTPUT_OPTIONS, 'streamOutput');
     return streamOutput(this.tasks, this.shape.single, options);
   }
 
-  /** A handle for `JSON.stringify`, by which another process gets at the result: `rc.attach(handle)`. */
+  /** Returns a handle, also for `JSON.stringify`. With it another process reads the result: `rc.attach(handle)`. */
   toJSON(): ResultHandle {
     const { single, reassembly } = this.shape;
     const clusters = new Set(this.tasks.map(({ owner }) => owner?.cluster ?? null));
-    if (clusters.size > 1) throw new UsageError('a handle is of one cluster, and these tasks are of several');
+    if (clusters.size > 1)
+      throw new UsageError('a handle can name tasks of one cluster only, and these tasks belong to several');
     const [cluster = null] = clusters;
     return makeHandle({
       cluster,
@@ -272,7 +274,7 @@ export class TaskGroup {
   }
 
   protected assertReady(): void {
-    if (!this.ready) throw new UsageError('the result is not ready yet; wait for it first');
+    if (!this.ready) throw new UsageError('the tasks have not ended yet; call wait() first');
   }
 
   protected async inTime(deadline: Deadline, promise: Promise<unknown>): Promise<boolean> {
@@ -289,7 +291,7 @@ export class TaskGroup {
   protected readonly timedOut = (waited: number): Error => {
     const open = this.tasks.filter((task) => task.outcome === undefined);
     const first = open[0];
-    if (first === undefined) return timeoutError('the output has not come', waited);
+    if (first === undefined) return timeoutError('the output has not ended', waited);
     const which =
       open.length === 1
         ? `task ${first.msgId} (${first.status}) has not ended`

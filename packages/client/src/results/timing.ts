@@ -2,28 +2,29 @@ import { UsageError } from '@ipyparallel-js/protocol';
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { TaskMetadata } from '../tasks/task-metadata.js';
 
-/** The dates of a task's metadata that times are measured between. */
+/** The dates of a task's metadata between which times are measured. */
 export type TimeKey = 'submitted' | 'begun' | 'started' | 'completed' | 'received';
 
-/** One moment, several of which one is picked, or a date of the metadata of all tasks. */
+/** A date, several dates of which one is picked, or the name of a date in the metadata of all tasks. */
 export type Moments = Date | readonly (Date | null)[] | TimeKey;
 
-/** Which of several moments counts. */
+/** Which of several dates is used. */
 export type Pick = 'first' | 'last';
 
-/** What is measured from and to when several tasks have moments. */
+/** Options of `timedelta`. */
 export interface TimedeltaOptions {
-  /** Of the starts; `first` by default. */
+  /** The start date to use; `first` by default. */
   readonly startPick?: Pick;
-  /** Of the ends; `last` by default. */
+  /** The end date to use; `last` by default. */
   readonly endPick?: Pick;
 }
 
 export const TIMEDELTA_OPTIONS: OptionNames<TimedeltaOptions> = { startPick: true, endPick: true };
 
 /**
- * The time between two sets of moments in ms: from the first start to the last end. Moments that are not known (yet) do
- * not count. @throws UsageError when none is known. Mirrors ipyparallel `AsyncResult.timedelta`.
+ * Returns the time between two sets of dates in ms: from the first start to the last end. Unknown dates are ignored.
+ * Mirrors ipyparallel `AsyncResult.timedelta`.
+ * @throws {UsageError} when no date of a set is known
  */
 export function timedelta(
   tasks: readonly TaskMetadata[],
@@ -35,7 +36,7 @@ export function timedelta(
   return pick(tasks, end, endPick, 'end') - from;
 }
 
-/** The sum of the times that engines took for each task, in ms. */
+/** The sum of the tasks' run times on the engines in ms. */
 export function serialTime(tasks: readonly TaskMetadata[]): number {
   let sum = 0;
   for (const { started, completed } of tasks) {
@@ -44,7 +45,7 @@ export function serialTime(tasks: readonly TaskMetadata[]): number {
   return sum;
 }
 
-/** The time since the first submission, in ms; 0 when that is not known. */
+/** The time since the first submission in ms; 0 if it is unknown. */
 export function elapsedSince(tasks: readonly TaskMetadata[], now: Date): number {
   const times = timesOf(tasks.map(({ submitted }) => submitted));
   return times.length === 0 ? 0 : Math.max(0, now.getTime() - extremes(times)[0]);
@@ -59,8 +60,8 @@ function pick(tasks: readonly TaskMetadata[], moments: Moments, which: Pick, sid
         : moments;
   const times = timesOf(dates);
   if (times.length === 0) {
-    const what = typeof moments === 'string' ? `no task has a time "${moments}" yet` : 'there is no date';
-    throw new UsageError(`the ${side} of the time to measure is not known: ${what}`);
+    const what = typeof moments === 'string' ? `no task has a date "${moments}" yet` : 'no date is given';
+    throw new UsageError(`the ${side} of the timedelta is unknown: ${what}`);
   }
   const [first, last] = extremes(times);
   return which === 'first' ? first : last;
@@ -72,7 +73,7 @@ function timesOf(dates: readonly (Date | null)[]): number[] {
   );
 }
 
-// Not Math.min of all: a map may have more tasks than a call may have arguments.
+// Math.min(...times) would fail: a map may have more tasks than a call may have arguments.
 function extremes(times: readonly number[]): [first: number, last: number] {
   let first = Number.POSITIVE_INFINITY;
   let last = Number.NEGATIVE_INFINITY;

@@ -112,7 +112,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
       const value = options.flatten === true && mine.length === 1 ? whole.at(mine.first) : mine.value;
       return { engine, work: pushWork({ [name]: value }) };
     });
-    return new AsyncResult<null[]>(this.kept(this.context.submitter.toEngines(pieces, this.flags)), {
+    return new AsyncResult<null[]>(this.remembered(this.context.submitter.toEngines(pieces, this.flags)), {
       single: false,
     });
   }
@@ -129,9 +129,12 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     const dist = checkDistribution(options.dist ?? 'block');
     const work = pullWork(name);
     const pieces = this.engines().map((engine) => ({ engine, work }));
-    return new AsyncMapResult<ItemOf<W>, W>(this.kept(this.context.submitter.toEngines(pieces, this.flags)), {
-      kind: dist === 'block' ? 'flatten' : 'roundRobin',
-    });
+    return new AsyncMapResult<ItemOf<W>, W>(
+      this.remembered(this.context.submitter.toEngines(pieces, this.flags)),
+      {
+        kind: dist === 'block' ? 'flatten' : 'roundRobin',
+      },
+    );
   }
 
   /** Empties the namespaces of the view's engines. Mirrors ipyparallel `DirectView.clear`. */
@@ -145,7 +148,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     const all = { ...this.flags, ...flags };
     const targets = flags.targets ?? this.targets;
     const engines = this.context.targets.forWork(targets);
-    return new AsyncResult<PerTarget<T, R>, R>(this.kept(this.send(engines, work, all)), {
+    return new AsyncResult<PerTarget<T, R>, R>(this.remembered(this.send(engines, work, all)), {
       single: typeof targets === 'number',
     });
   }
@@ -159,7 +162,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   }
 
   /** @internal */
-  protected override spread<R>(
+  protected override mapParts<R>(
     fn: Callable,
     sequences: readonly Iterable<unknown>[],
     options: MapOptions,
@@ -181,7 +184,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
       return [{ engine, work: mapping ? workOfEach(fn, parts) : workOfCall(fn, parts) }];
     });
     const flags = this.labelled(options);
-    const tasks = length === 0 ? [] : this.kept(this.context.submitter.toEngines(pieces, flags));
+    const tasks = length === 0 ? [] : this.remembered(this.context.submitter.toEngines(pieces, flags));
     return new AsyncMapResult<R>(tasks, {
       kind: dist === 'block' ? 'flatten' : 'roundRobin',
       ...(mapping ? { sizes } : {}),
@@ -197,12 +200,12 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     options: ImapOptions,
   ): LazyMap<unknown> {
     const load = new Map<string, number>();
-    return this.fed(sequences, options, (chunk, flags) => {
+    return this.lazyMapOf(sequences, options, (chunk, flags) => {
       const engines = this.engines();
       const engine = engines.reduce((best, each) =>
         (load.get(each.uuid) ?? 0) < (load.get(best.uuid) ?? 0) ? each : best,
       );
-      const [task] = this.kept(
+      const [task] = this.remembered(
         this.context.submitter.toEngines([{ engine, work: workOfEach(fn, chunk) }], flags),
       );
       if (task === undefined) throw new UsageError('nothing to submit');
@@ -218,8 +221,8 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   }
 
   /** @internal */
-  protected kept(tasks: Task[]): Task[] {
-    this.keep(tasks);
+  protected remembered(tasks: Task[]): Task[] {
+    this.remember(tasks);
     return tasks;
   }
 }

@@ -74,7 +74,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
   }
 
   /** @internal */
-  protected override spread<R>(
+  protected override mapParts<R>(
     fn: Callable,
     sequences: readonly Iterable<unknown>[],
     options: MapOptions,
@@ -93,7 +93,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
     };
     const flags = this.labelled(options);
     const tasks = this.context.submitter.eachToScheduler(count, workAt, flags);
-    this.keep(tasks);
+    this.remember(tasks);
     return new AsyncMapResult<R>(tasks, {
       kind: 'flatten',
       ...(mapping ? { sizes: sizesOf(length, count) } : {}),
@@ -108,14 +108,16 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
     sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
     options: ImapOptions,
   ): LazyMap<unknown> {
-    return this.fed(sequences, options, (chunk, flags) => this.#submitOne(workOfEach(fn, chunk), flags));
+    return this.lazyMapOf(sequences, options, (chunk, flags) =>
+      this.#submitOne(workOfEach(fn, chunk), flags),
+    );
   }
 
   #submitOne(work: WorkFor, flags: BalancedFlags): Task {
     if (typeof work === 'function')
       throw new UsageError('this goes to engines that the caller picks: use a direct view');
     const task = this.context.submitter.toScheduler(work, flags);
-    this.keep([task]);
+    this.remember([task]);
     return task;
   }
 }

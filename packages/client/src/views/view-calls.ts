@@ -101,7 +101,7 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   map(fn: PyReference, ...sequencesAndOptions: MapArguments): MapResult<unknown>;
   map(fn: Callable, ...sequencesAndOptions: readonly unknown[]): MapResult<unknown> {
     const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions, MAP_OPTIONS, 'map');
-    return this.spread(fn, sequences, options, true);
+    return this.mapParts(fn, sequences, options, true);
   }
 
   /** Python's name for {@link map}, which never blocks. Mirrors ipyparallel `View.map_async`. */
@@ -128,7 +128,7 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   mapSync(fn: PyReference, ...sequencesAndOptions: MapArguments): Promise<unknown[]>;
   async mapSync(fn: Callable, ...sequencesAndOptions: readonly unknown[]): Promise<unknown[]> {
     const { sequences, options } = readMapArguments<MapOptions>(sequencesAndOptions, MAP_OPTIONS, 'map');
-    return this.spread(fn, sequences, options, true).get();
+    return this.mapParts(fn, sequences, options, true).get();
   }
 
   /**
@@ -174,14 +174,14 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   parallel<R>(fn: PyCallable<R[]> | PyReference, options?: ParallelOptions): ParallelFunction<unknown, R>;
   parallel(fn: Callable, options: ParallelOptions = {}): ParallelFunction<never, unknown> {
     checkOptions(options, MAP_OPTIONS, 'parallel');
-    return parallelFunction(fn, (sequences, mapping) => this.spread(fn, sequences, options, mapping));
+    return parallelFunction(fn, (sequences, mapping) => this.mapParts(fn, sequences, options, mapping));
   }
 
   /** @internal Submits work by the flags of the view and of a call. */
   protected abstract submit<R>(work: WorkFor, flags?: Partial<F>): ViewResult<T, R>;
 
   /** @internal Calls a function on parts of sequences, or (`mapping`) for each of their elements. */
-  protected abstract spread<R>(
+  protected abstract mapParts<R>(
     fn: Callable,
     sequences: readonly Iterable<unknown>[],
     options: MapOptions,

@@ -16,15 +16,15 @@ import { checkFlags, type ViewFlags } from './view-flags.js';
 import { ViewHistory } from './view-history.js';
 import type { ViewResult } from './view-result.js';
 
-/** Tasks: by msg_id, by a result that stands for them, or by their place in a view's history (-1 is the last). */
+/** Tasks, named by msg_id, by their AsyncResult, or by their position in a view's history (-1 is the last). */
 export type ViewJobs = Jobs;
 
 /**
- * What all views do: run work on engines, by the view's flags. Everything gives an {@link AsyncResult} at once; the
- * methods named `…Sync` give a promise of its value. Mirrors ipyparallel `View`.
+ * The base class of views, which run work on engines with the view's flags. Methods return an {@link AsyncResult} at
+ * once; methods named `…Sync` return a promise of its value. Mirrors ipyparallel `View`.
  */
 export abstract class View<T extends Targets, F extends ViewFlags> extends ViewCalls<T, F> {
-  /** The client that the view is of. */
+  /** The client of the view. */
   readonly client: ViewClient;
   /** @internal */
   protected readonly context: ViewContext;
@@ -42,17 +42,17 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
     this.#history = history ?? new ViewHistory();
   }
 
-  /** The flags of every call now. */
+  /** The current flags of every call. */
   get flags(): Readonly<F> {
     return this.#flags;
   }
 
-  /** The label of every call now. */
+  /** The current label of every call. */
   get label(): string | undefined {
     return this.#flags.label;
   }
 
-  /** How many engines the view has now. */
+  /** The current number of the view's engines. */
   get length(): number {
     const { targets } = this;
     if (targets === 'all') return this.context.registry.ids.length;
@@ -63,8 +63,9 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   abstract get targets(): Targets;
 
   /**
-   * Changes flags for all calls from now on; `undefined` takes one back. In concurrent code a view `with` other flags is
-   * safer. @throws UsageError for a flag that there is not. Mirrors ipyparallel `View.set_flags`.
+   * Changes flags for all later calls; `undefined` removes a flag. In concurrent code, a view `with` other flags is safer.
+   * Mirrors ipyparallel `View.set_flags`.
+   * @throws {UsageError} for an unknown flag
    */
   setFlags(flags: Partial<F>): this {
     this.checkFlags(flags);
@@ -73,8 +74,8 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   }
 
   /**
-   * Changes flags while `body` runs, until its promise is settled when it gives one. What else uses the view meanwhile
-   * has them, too. Mirrors ipyparallel `View.temp_flags`.
+   * Changes flags while `body` runs, or until the promise that it returns is settled. Other code that uses the view in
+   * the meantime has the changed flags, too. Mirrors ipyparallel `View.temp_flags`.
    */
   tempFlags<R>(flags: Partial<F>, body: (view: this) => R): R {
     const before = this.#flags;
@@ -96,30 +97,30 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
     return result.finally(restore) as R;
   }
 
-  /** The ids of the tasks submitted by this view, in order; the newest 10,000. Mirrors ipyparallel `View.history`. */
+  /** The ids of the newest 10,000 tasks that this view submitted, in order. Mirrors ipyparallel `View.history`. */
   get history(): readonly string[] {
     return this.#history.ids;
   }
 
-  /** Those of them that have no result yet. Mirrors ipyparallel `View.outstanding`. */
+  /** The ids in `history` that have no result yet. Mirrors ipyparallel `View.outstanding`. */
   get outstanding(): readonly string[] {
     return this.#history.outstanding;
   }
 
-  /** Those of the client's `results` that are of tasks of this view. Mirrors ipyparallel `View.results`. */
+  /** The client's `results` of tasks of this view. Mirrors ipyparallel `View.results`. */
   get results(): ReadonlyMap<string, unknown> {
-    const own = new Set(this.history);
-    return new Map([...this.context.results.held()].filter(([msgId]) => own.has(msgId)));
+    const ids = new Set(this.history);
+    return new Map([...this.context.results.held()].filter(([msgId]) => ids.has(msgId)));
   }
 
-  /** Submits and maps in the words of Python's `concurrent.futures`. Mirrors ipyparallel `View.executor`. */
+  /** The view with the interface of Python's `concurrent.futures`. Mirrors ipyparallel `View.executor`. */
   get executor(): ViewExecutor<T, F> {
     return new ViewExecutor(this);
   }
 
   /**
-   * Waits until tasks have ended, all outstanding ones of this view by default: true; or until `timeout` ms are over:
-   * false. Mirrors ipyparallel `View.wait`.
+   * Waits until tasks have ended, by default all outstanding tasks of this view. Mirrors ipyparallel `View.wait`.
+   * @returns whether the tasks ended within `timeout`
    */
   async wait(jobs?: ViewJobs, options: WaitOptions = {}): Promise<boolean> {
     checkOptions(options, WAIT_OPTIONS, 'wait');
@@ -128,8 +129,8 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   }
 
   /**
-   * The result of tasks, by msg_id or by their place in {@link history}; the last one by default. Mirrors ipyparallel
-   * `View.get_result`.
+   * Returns the result of tasks, named by msg_id or by position in {@link history}; the last task by default. Mirrors
+   * ipyparallel `View.get_result`.
    */
   getResult<R = unknown>(job?: string | number): AsyncResult<R>;
   getResult<R = unknown>(jobs: readonly Job[]): AsyncResult<R[], R>;
@@ -143,8 +144,8 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   }
 
   /**
-   * Aborts tasks that wait at the view's engines, all outstanding ones of this view by default; what runs goes on.
-   * Mirrors ipyparallel `View.abort`.
+   * Aborts tasks that are queued at the view's engines, by default all outstanding tasks of this view; running tasks
+   * continue. Mirrors ipyparallel `View.abort`.
    */
   async abort(jobs?: ViewJobs, options: WaitOptions & { readonly targets?: Targets } = {}): Promise<void> {
     checkOptions(options, COMMAND_OPTIONS, 'abort');
@@ -152,7 +153,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
     if (ids.length > 0) await this.context.commands.abort(ids, { targets: this.targets, ...options });
   }
 
-  /** What the view's engines have to do. Mirrors ipyparallel `View.queue_status`. */
+  /** Reads the queues of the view's engines. Mirrors ipyparallel `View.queue_status`. */
   queueStatus(options: WaitOptions & { readonly verbose: true }): Promise<PerTargetStatus<T, string[]>>;
   queueStatus(options?: WaitOptions & { readonly verbose?: false }): Promise<PerTargetStatus<T, number>>;
   queueStatus(options: WaitOptions & { readonly verbose?: boolean } = {}): Promise<unknown> {
@@ -160,32 +161,32 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
     return this.context.commands.queueStatus(this.targets, options);
   }
 
-  /** Purges tasks here and at the hub, all that have ended on the view's engines by `'all'`. Mirrors ipyparallel `View.purge_results`. */
+  /** Purges tasks in the client and at the hub; `'all'` means all ended tasks of the view's engines. Mirrors ipyparallel `View.purge_results`. */
   async purgeResults(jobs: ViewJobs | 'all', options: WaitOptions = {}): Promise<void> {
     checkOptions(options, WAIT_OPTIONS, 'purgeResults');
     if (jobs !== 'all') await this.context.taskActions.purgeEverywhere(this.#idsOf(jobs), options);
     else await this.context.taskActions.purgeEverywhere([], { ...options, targets: this.targets });
   }
 
-  /** Ends the view's engines, and with `hub: true` everything. Mirrors ipyparallel `View.shutdown`. */
+  /** Shuts down the view's engines; with `hub: true` all engines and the controller. Mirrors ipyparallel `View.shutdown`. */
   async shutdown(
     options: WaitOptions & { readonly targets?: Targets; readonly hub?: boolean } = {},
   ): Promise<void> {
     await this.context.shutdown({ targets: this.targets, ...options });
   }
 
-  /** What `console.log` shows: the engines. */
+  /** The text for `console.log`: the engines. */
   [inspect.custom](): string {
     return `${this.constructor.name} <engines ${String(this.targets)}>`;
   }
 
-  /** @internal The view's flags, with the label of a call where it has one. */
+  /** @internal The view's flags, with the label of a call if it has one. */
   protected labelled({ label }: { readonly label?: string | undefined }): F {
     return label === undefined ? this.#flags : { ...this.#flags, label };
   }
 
-  /** @internal A lazy map whose chunks `submit` makes tasks of; what is not wanted any more is aborted. */
-  protected fed(
+  /** @internal Creates a lazy map that submits its chunks with `submit` and aborts tasks that are no longer needed. */
+  protected lazyMapOf(
     sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],
     options: ImapOptions,
     submit: (chunk: readonly (readonly unknown[])[], flags: F) => Task,
@@ -201,7 +202,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
     return new LazyMap({ ...parts, engines: this.length }, options);
   }
 
-  /** @internal What a view derived from this one shares with it. */
+  /** @internal The constructor arguments of a view derived from this one. */
   protected shared<G extends ViewFlags>(flags: G): ViewParts<G> {
     return { client: this.client, context: this.context, history: this.#history, flags };
   }
@@ -211,8 +212,8 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
     checkFlags(flags, [...this.#names, ...more]);
   }
 
-  /** @internal Keeps tasks in the view's history. */
-  protected keep(tasks: readonly Task[]): void {
+  /** @internal Adds tasks to the view's history. */
+  protected remember(tasks: readonly Task[]): void {
     this.#history.add(tasks);
   }
 
@@ -221,18 +222,18 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   }
 }
 
-/** One engine's line for one engine, else all lines. */
+/** The queues of one engine for an engine id, else those of all engines. */
 export type PerTargetStatus<T extends Targets, V> = T extends number ? EngineQueueStatus<V> : QueueStatus<V>;
 
 function isPromise(value: unknown): value is Promise<unknown> {
   return value instanceof Promise;
 }
 
-/** A view in the words of Python's `concurrent.futures`. Mirrors ipyparallel `ViewExecutor`. */
+/** A view with the interface of Python's `concurrent.futures`. Mirrors ipyparallel `ViewExecutor`. */
 export class ViewExecutor<T extends Targets, F extends ViewFlags> {
-  /** The view that does the work. */
+  /** The view that submits the work. */
   readonly view: View<T, F>;
-  /** `imap`: results in order, inputs read as results are taken. */
+  /** {@link View.imap}: yields results in order and reads the inputs as results are consumed. */
   readonly map: View<T, F>['imap'];
 
   constructor(view: View<T, F>) {
@@ -240,7 +241,7 @@ export class ViewExecutor<T extends Targets, F extends ViewFlags> {
     this.map = view.imap.bind(view);
   }
 
-  /** The same as `apply`. */
+  /** Python's name for `apply`. */
   submit<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): ViewResult<T, OneResult<R>>;
   submit<R>(fn: PyCallable<R>, ...args: readonly unknown[]): ViewResult<T, R>;
   submit(fn: PyReference, ...args: readonly unknown[]): ViewResult<T, unknown>;
@@ -248,7 +249,7 @@ export class ViewExecutor<T extends Targets, F extends ViewFlags> {
     return this.view.apply(fn, ...(args as [])) as ViewResult<T, never>;
   }
 
-  /** Waits until all outstanding tasks of the view have ended; ends no engine. With `wait: false` it does nothing. */
+  /** Waits until all outstanding tasks of the view have ended; engines keep running. Does nothing with `wait: false`. */
   async shutdown(command: WaitOptions & { readonly wait?: boolean } = {}): Promise<void> {
     checkOptions(command, { wait: true, ...WAIT_OPTIONS }, 'shutdown');
     const { wait = true, ...options } = command;

@@ -144,7 +144,7 @@ export const asyncResultProofs: Proofs = {
 
   async serial_time(g) {
     const ar = several(g);
-    expect(() => ar.serialTime).toThrow('not ready');
+    expect(() => ar.serialTime).toThrow('have not ended yet');
     await ar.get(g.patience);
     const times = ar.metadata.map(({ started, completed }) => Number(completed) - Number(started));
     expect(ar.serialTime).toBe(times.reduce((a, b) => a + b));
@@ -166,7 +166,7 @@ export const asyncResultProofs: Proofs = {
 
   async successful(g) {
     const ar = several(g);
-    expect(() => ar.successful).toThrow('not ready');
+    expect(() => ar.successful).toThrow('have not ended yet');
     await ar.wait(g.patience);
     expect(ar.successful).toBe(true);
     const failing = g.rc.directView(0).apply(fail);
@@ -212,7 +212,7 @@ export const asyncResultProofs: Proofs = {
 
   async wall_time(g) {
     const ar = several(g);
-    expect(() => ar.wallTime).toThrow('not ready');
+    expect(() => ar.wallTime).toThrow('have not ended yet');
     await ar.get(g.patience);
     const from = Math.min(...ar.metadata.map(({ submitted }) => Number(submitted)));
     const to = Math.max(...ar.metadata.map(({ received }) => Number(received)));

@@ -214,7 +214,7 @@ export const clientProofs: Proofs = {
     expect(await g.rc.wait(undefined, g.patience)).toBe(true);
     expect(held.ar.ready).toBe(true);
     expect(await g.rc.wait([held.ar, -1, ...held.ar.msgIds], g.patience)).toBe(true);
-    await expect(g.rc.wait(1_000_000)).rejects.toThrow('no task 1000000 in the history');
+    await expect(g.rc.wait(1_000_000)).rejects.toThrow('no task at position 1000000 of the history');
   },
 
   async wait_for_engines(g) {
