@@ -118,7 +118,7 @@ test('options are an object: a bare time-out would be none', async () => {
   await expect(ar.get(wrong(500))).rejects.toThrow(
     'options of get must be an object such as { timeout: … }, got 500',
   );
-  await expect(ar.wait(wrong(null))).rejects.toThrow('not null');
+  await expect(ar.wait(wrong(null))).rejects.toThrow('got null');
   expect(await ar.get()).toEqual([1]);
 });
 
