@@ -108,7 +108,7 @@ test('dependencies and keyword arguments', () => {
     success: true,
     failure: false,
   });
-  expect(() => dependency('a', { success: false })).toThrow(/successes, failures or both/);
-  expect(() => dependency([5 as unknown as string])).toThrow(/not by number/);
+  expect(() => dependency('a', { success: false })).toThrow(/success and failure must not both be false/);
+  expect(() => dependency([5 as unknown as string])).toThrow(/got number/);
   expect(() => kwargs([] as unknown as Record<string, unknown>)).toThrow(UsageError);
 });

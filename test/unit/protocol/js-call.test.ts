@@ -105,7 +105,9 @@ describe('fromModule', () => {
   });
 
   test('modules that no engine can import are refused', () => {
-    expect(() => fromModule('https://example.org/x.js', 'x')).toThrow(/cannot import https/);
+    expect(() => fromModule('https://example.org/x.js', 'x')).toThrow(
+      /can import files, packages, data: and node: only, got https/,
+    );
     expect(() => fromModule('', 'x')).toThrow(UsageError);
     expect(() => fromModule('x', '')).toThrow(UsageError);
     expect(() => fromModule('./x.js', 'x', 'nonsense')).toThrow(UsageError);

@@ -12,18 +12,19 @@ import { executeWork, type WorkFor } from './work.js';
 const FLAGS = ['targets', 'label', 'language', 'coalescing'];
 
 /**
- * Runs the same work on many engines by one message, which the broadcast scheduler passes on. What differs by engine
- * (`map`, `scatter`) or needs no call (`gather`) goes to each engine directly. Mirrors ipyparallel `BroadcastView`.
+ * Runs the same work on many engines with one message through the broadcast scheduler. Work that differs by engine
+ * (`map`, `scatter`) and `gather` are sent to each engine directly. Mirrors ipyparallel `BroadcastView`.
  */
 export class BroadcastView<T extends Targets = Targets> extends DirectView<T> {
-  /** @internal Made by `Client.broadcastView`. */
+  /** @internal Created by `Client.broadcastView`. */
   constructor(parts: ViewParts<BroadcastFlags<T>>) {
     super(parts, FLAGS);
   }
 
   /**
-   * Whether replies come as one. Then nothing is known before the slowest engine has answered, and one failure fails all.
-   * JavaScript work on a stock controller is answered one by one all the same. Mirrors ipyparallel `is_coalescing`.
+   * Whether the scheduler combines the replies into one. Then no result is available before the slowest engine has
+   * replied, and one failure fails all tasks. JavaScript work on a stock controller always has separate replies. Mirrors
+   * ipyparallel `is_coalescing`.
    */
   get isCoalescing(): boolean {
     return this.flags.coalescing ?? false;
@@ -33,7 +34,7 @@ export class BroadcastView<T extends Targets = Targets> extends DirectView<T> {
     return new BroadcastView<N>(this.shared({ ...this.flags, ...flags } as BroadcastFlags<N>));
   }
 
-  /** Executes code on each engine; the replies always come one by one, since each brings its own output. */
+  /** Executes code on each engine. The replies are never combined, because each has its own output. */
   override execute(code: string, options: ExecuteOptions = {}): ViewResult<T, ExecuteReply> {
     const { silent, ...flags } = this.executeOptions(options);
     return this.submit(executeWork(code, { silent: silent === true }), { ...flags, coalescing: false });

@@ -4,24 +4,24 @@ import type { EngineInfo } from '../engines/engine-registry.js';
 import type { SubmittedTasks } from '../tasks/submitted-tasks.js';
 import type { Task } from '../tasks/task.js';
 
-/** A coalescing broadcast: its engines by ascending id, and the task of each. */
+/** A coalescing broadcast: its engines by ascending id, and their tasks. */
 export interface Gathering {
   readonly engines: readonly EngineInfo[];
   readonly tasks: readonly Task[];
-  /** Whether our scheduler was asked, which answers in the order of the request. */
+  /** Whether the reply has the order of the request, as that of this project's scheduler has. */
   readonly inOrder: boolean;
 }
 
-/** Takes the one reply of a coalescing broadcast apart, into a reply for each of its tasks. */
+/** Splits the combined reply of a coalescing broadcast into one reply for each task. */
 export class CoalescedReplies {
-  readonly #own: SubmittedTasks;
+  readonly #submittedTasks: SubmittedTasks;
   readonly #gatherings = new Map<string, Gathering>();
 
-  constructor(own: SubmittedTasks) {
-    this.#own = own;
+  constructor(submittedTasks: SubmittedTasks) {
+    this.#submittedTasks = submittedTasks;
   }
 
-  /** Waits for the reply to the broadcast `msgId`. Once one engine has failed or gone, there will be none for all. */
+  /** Expects a combined reply to the broadcast `msgId`. If one engine fails or unregisters, no such reply will arrive. */
   expect(msgId: string, gathering: Gathering): void {
     const { tasks } = gathering;
     this.#gatherings.set(msgId, gathering);
@@ -32,7 +32,7 @@ export class CoalescedReplies {
     }
   }
 
-  /** Takes a reply; false when it is not one of these. */
+  /** Handles a combined reply. Returns false for other messages. */
   take(message: AnyMessage): boolean {
     if (getOwn(message.metadata, 'is_coalescing') !== true) return false;
     const msgId = getOwnString(message.metadata, 'original_msg_id') ?? '';
@@ -67,7 +67,7 @@ export class CoalescedReplies {
       const task = tasks[place];
       const engine = engines[place];
       if (task === undefined || engine === undefined) return;
-      this.#own.onReply({
+      this.#submittedTasks.onReply({
         ...message,
         content: Array.isArray(digests)
           ? { ...content, buffer_digests: digests.slice(...(bounds[i] ?? [])) }
@@ -82,7 +82,7 @@ export class CoalescedReplies {
 
 type Bounds = readonly [from: number, to: number];
 
-/** Where each engine's buffers lie. */
+/** The range of each engine's buffers. */
 function boundsOf(counts: readonly number[]): Bounds[] {
   let to = 0;
   return counts.map((count) => {
@@ -92,7 +92,7 @@ function boundsOf(counts: readonly number[]): Bounds[] {
   });
 }
 
-/** The same where the scheduler does not say. Pickles say only so how many belong to a value, so each is read twice. */
+/** The ranges if the scheduler does not report them. They follow only from decoding, so each value is decoded twice. */
 function pickleBounds(buffers: readonly Buffer[]): Bounds[] {
   const bounds: Bounds[] = [];
   for (let from = 0; from < buffers.length; ) {
@@ -104,16 +104,16 @@ function pickleBounds(buffers: readonly Buffer[]): Bounds[] {
 }
 
 /**
- * The order in which values lie in the coalesced reply of a stock scheduler: for each, the place of its engine in `sent`.
+ * The order of the values in the combined reply of a stock scheduler: for each value, the index of its engine in `sent`.
  * Each level of its tree of schedulers sorts engines by one bit of their ids, from the depth's bit to the lowest; the
- * list in the metadata shows the first of these sorts only. The usual depth is 1, and then they are the same.
- * @throws EngineError where several depths come into question, and they disagree
+ * list in the metadata shows the first of these sorts only. With the default depth of 1, they are the same.
+ * @throws {EngineError} when several depths are possible and yield different orders
  */
 export function orderOfReplies(sent: readonly EngineInfo[], reported: unknown): number[] {
   const places = sent.map((_, i) => i);
   const id = (place: number): number => sent[place]?.id ?? 0;
   const targets: unknown[] = Array.isArray(reported) ? reported : [];
-  // A tree of one scheduler lists uuids, in the order that it was given.
+  // A single scheduler lists uuids in the order of the request.
   if (!targets.every((target) => Array.isArray(target))) return places;
   const shown = targets.map((target: unknown[]) => target[0]);
   const orders = new Map<string, number[]>();
@@ -128,7 +128,8 @@ export function orderOfReplies(sent: readonly EngineInfo[], reported: unknown): 
   if (order !== undefined && another === undefined) return order;
   throw new EngineError({
     ename: 'EngineError',
-    evalue: 'the coalesced reply does not say which value is of which engine: broadcast without coalescing',
+    evalue:
+      'the coalesced reply does not show which value belongs to which engine; broadcast without coalescing',
     traceback: [],
   });
 }
@@ -143,7 +144,7 @@ function partsMissing(there: number, wanted: number): IpyparallelError {
   const failed = wanted - there;
   return new EngineError({
     ename: 'EngineError',
-    evalue: `${failed} of ${wanted} engines failed; a stock scheduler's coalesced reply does not say which, nor why: broadcast without coalescing to see`,
+    evalue: `${failed} of ${wanted} engines failed; the coalesced reply of a stock scheduler shows neither which nor why; broadcast without coalescing to see the errors`,
     traceback: [],
   });
 }

@@ -2,19 +2,19 @@ import { UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 import { AsyncResult } from '../results/async-result.js';
 
-/** Tasks, by id or by a result that stands for them. */
+/** Tasks, named by id or by their AsyncResult. */
 export type TaskNames = string | AsyncResult<unknown> | Iterable<string | AsyncResult<unknown>>;
 
-/** What `after` and `follow` take: tasks that must all have succeeded, or a {@link Dependency}. */
+/** The value of `after` and `follow`: tasks that must all have succeeded, or a {@link Dependency}. */
 export type DependencyLike = TaskNames | Dependency;
 
 /** Options of a {@link Dependency}. */
 export interface DependencyOptions {
-  /** Whether all of the tasks must have ended as said, or any one of them is enough; true by default. */
+  /** Whether all tasks must have ended as required, not just one of them; true by default. */
   readonly all?: boolean;
-  /** Whether a task that succeeded counts; true by default. */
+  /** Whether a success satisfies the dependency; true by default. */
   readonly success?: boolean;
-  /** Whether a task that failed counts; false by default. */
+  /** Whether a failure satisfies the dependency; false by default. */
   readonly failure?: boolean;
 }
 
@@ -22,7 +22,8 @@ const DEPENDENCY_OPTIONS: OptionNames<DependencyOptions> = { all: true, success:
 
 /**
  * Tasks that a load-balanced task waits for (`after`) or follows to their engine (`follow`), and how they must have
- * ended. When that cannot happen any more, the task fails at once (`ImpossibleDependency`). Mirrors ipyparallel `Dependency`.
+ * ended. When the dependency cannot be satisfied any more, the task fails with `ImpossibleDependency`. Mirrors
+ * ipyparallel `Dependency`.
  */
 export class Dependency {
   readonly msgIds: readonly string[];
@@ -30,7 +31,7 @@ export class Dependency {
   readonly success: boolean;
   readonly failure: boolean;
 
-  /** @throws UsageError when neither success nor failure is to count, or something is no task */
+  /** @throws {UsageError} when both `success` and `failure` are false, or a value does not name a task */
   constructor(tasks: TaskNames, options: DependencyOptions = {}) {
     checkOptions(options, DEPENDENCY_OPTIONS, 'dependency');
     this.msgIds = [...new Set(idsOfTasks(tasks))];
@@ -38,22 +39,22 @@ export class Dependency {
     this.success = options.success ?? true;
     this.failure = options.failure ?? false;
     if (!this.success && !this.failure) {
-      throw new UsageError('a dependency counts successes, failures or both');
+      throw new UsageError('success and failure must not both be false');
     }
   }
 
-  /** As the task scheduler reads it. Mirrors ipyparallel `Dependency.as_dict`. */
+  /** The form that the task scheduler reads. Mirrors ipyparallel `Dependency.as_dict`. */
   asDict(): { dependencies: string[]; all: boolean; success: boolean; failure: boolean } {
     return { dependencies: [...this.msgIds], all: this.all, success: this.success, failure: this.failure };
   }
 }
 
-/** A {@link Dependency} on tasks. */
+/** Creates a {@link Dependency} on tasks. */
 export function dependency(tasks: TaskNames, options: DependencyOptions = {}): Dependency {
   return new Dependency(tasks, options);
 }
 
-/** What stands in a task's metadata. */
+/** The form in a task's metadata. */
 export function wireDependency(
   value: DependencyLike | undefined,
 ): string[] | ReturnType<Dependency['asDict']> {
@@ -65,11 +66,11 @@ function idsOfTasks(tasks: TaskNames): string[] {
   if (typeof tasks === 'string') return [tasks];
   if (tasks instanceof AsyncResult) return [...tasks.msgIds];
   if (typeof tasks !== 'object' || tasks === null || !(Symbol.iterator in tasks)) {
-    throw new UsageError(`a task is named by its msg_id or its AsyncResult, not by ${typeof tasks}`);
+    throw new UsageError(`a task must be named by its msg_id or its AsyncResult, got ${typeof tasks}`);
   }
   return [...tasks].flatMap((task) => {
     if (typeof task === 'string') return [task];
     if (task instanceof AsyncResult) return [...task.msgIds];
-    throw new UsageError(`a task is named by its msg_id or its AsyncResult, not by ${typeof task}`);
+    throw new UsageError(`a task must be named by its msg_id or its AsyncResult, got ${typeof task}`);
   });
 }

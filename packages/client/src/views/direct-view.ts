@@ -16,14 +16,14 @@ import type { BroadcastFlags, DirectFlags } from './view-flags.js';
 import type { MapResult, PerTarget, ViewResult } from './view-result.js';
 import { type Callable, type WorkFor, workOfCall, workOfEach } from './work.js';
 
-/** Values by the names that they get on the engines. */
+/** Values by their names on the engines. */
 export type Namespace = Readonly<Record<string, unknown>>;
 
 /** Options of `scatter`. */
 export interface ScatterOptions {
-  /** How elements are spread; `block` by default. */
+  /** How elements are distributed; `block` by default. */
   readonly dist?: Distribution;
-  /** Gives an engine whose part is one element that element, not a list of it; false by default. */
+  /** Sends a part of one element as that element, not as a list; false by default. */
   readonly flatten?: boolean;
 }
 
@@ -31,17 +31,17 @@ const SCATTER_OPTIONS: OptionNames<ScatterOptions> = { dist: true, flatten: true
 
 const GATHER_OPTIONS: OptionNames<Pick<ScatterOptions, 'dist'>> = { dist: true };
 
-/** What `gather` gives: a list, a typed array (of JavaScript engines) or a numpy array (of Python ones). */
+/** The value of `gather`: a list, a typed array (from JavaScript engines) or a numpy array (from Python engines). */
 export type Gathered<E = unknown> = E[] | TypedArray | NdArray;
 
-/** What iterating something gives. */
+/** The item type of an iterable. */
 export type ItemOf<W> = W extends Iterable<infer E> ? E : never;
 
 const FLAGS = ['targets', 'label', 'language'];
 
-/** Runs work on engines that the caller picks. Mirrors ipyparallel `DirectView`. */
+/** Runs work on chosen engines. Mirrors ipyparallel `DirectView`. */
 export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFlags<T>> {
-  /** @internal Made by `Client.directView`. */
+  /** @internal Created by `Client.directView`. */
   constructor(parts: ViewParts<BroadcastFlags<T>>, names: readonly string[] = FLAGS) {
     const { targets } = parts.flags;
     const flags =
@@ -60,29 +60,30 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     );
   }
 
-  /** The same view with other flags, which may be other engines; for a call or for many. */
+  /** Returns a view with other flags, which may include other engines, for one or many calls. */
   with<const N extends Targets = T>(flags: DirectFlags<N>): DirectView<N> {
     return new DirectView<N>(this.shared({ ...this.flags, ...flags } as BroadcastFlags<N>));
   }
 
   /**
-   * Puts values under names on each engine, Python's and JavaScript's alike; a name may be a path to a property, `a.b`.
-   * @throws UsageError when a value cannot be sent. Mirrors ipyparallel `DirectView.push`.
+   * Assigns values to names on each engine, of any language; a name may be a path to a property, such as `a.b`. Mirrors
+   * ipyparallel `DirectView.push`.
+   * @throws {UsageError} when a value cannot be sent
    */
   push(values: Namespace): ViewResult<T, null> {
     if (typeof values !== 'object' || values === null || Array.isArray(values)) {
-      throw new UsageError('push takes an object of values by name');
+      throw new UsageError('push needs an object of values by name');
     }
     return this.submit(pushWork(values));
   }
 
-  /** The same as {@link push}. Mirrors ipyparallel `DirectView.update`. */
+  /** Python's name for {@link push}. Mirrors ipyparallel `DirectView.update`. */
   update(values: Namespace): ViewResult<T, null> {
     return this.push(values);
   }
 
   /**
-   * Gets what a name, or any expression, stands for on each engine: one value for a text, a list for a list of names.
+   * Evaluates a name or an expression on each engine: one value for a string, a list for a list of names.
    * Mirrors ipyparallel `DirectView.pull`.
    */
   pull<R = unknown>(name: string): ViewResult<T, R>;
@@ -91,7 +92,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     return this.submit(pullWork(names));
   }
 
-  /** {@link pull}, and a promise of the values. Mirrors ipyparallel `DirectView.get`. */
+  /** Calls {@link pull} and returns a promise of the values. Mirrors ipyparallel `DirectView.get`. */
   get<R = unknown>(name: string): Promise<PerTarget<T, R>>;
   get<R extends readonly unknown[] = unknown[]>(names: readonly string[]): Promise<PerTarget<T, R>>;
   get(names: string | readonly string[]): Promise<unknown> {
@@ -99,8 +100,8 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   }
 
   /**
-   * Cuts a sequence into as many parts as there are engines and puts one on each, under the same name: a list, a typed
-   * array, a numpy array (along its first axis) or another iterable. Mirrors ipyparallel `DirectView.scatter`.
+   * Divides a sequence into one part for each engine and assigns the parts to the same name. The sequence is a list, a
+   * typed array, a numpy array (divided along its first axis) or another iterable. Mirrors ipyparallel `DirectView.scatter`.
    */
   scatter(name: string, sequence: Iterable<unknown>, options: ScatterOptions = {}): AsyncResult<null[]> {
     checkOptions(options, SCATTER_OPTIONS, 'scatter');
@@ -118,8 +119,8 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   }
 
   /**
-   * Puts the parts of a scattered sequence together again: a list, or where all parts are arrays of one type, an array of
-   * that. `W` is what the caller knows it to be, such as `number[]` or `NdArray`. Mirrors ipyparallel `DirectView.gather`.
+   * Joins the parts of a scattered sequence: into an array if all parts are arrays of one type, else into a list. `W` is
+   * the expected type, such as `number[]` or `NdArray`. Mirrors ipyparallel `DirectView.gather`.
    */
   gather<W extends Iterable<unknown> = Gathered>(
     name: string,
@@ -137,7 +138,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     );
   }
 
-  /** Empties the namespaces of the view's engines. Mirrors ipyparallel `DirectView.clear`. */
+  /** Clears the namespaces of the view's engines. Mirrors ipyparallel `DirectView.clear`. */
   async clear(options: WaitOptions = {}): Promise<void> {
     checkOptions(options, WAIT_OPTIONS, 'clear');
     await this.context.commands.clear({ ...options, targets: this.targets });
@@ -153,7 +154,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     });
   }
 
-  /** @internal Sends the same to several engines. */
+  /** @internal Submits the same work to several engines. */
   protected send(engines: readonly EngineInfo[], work: WorkFor, flags: BroadcastFlags<T>): Task[] {
     return this.context.submitter.toEngines(
       engines.map((engine) => ({ engine, work })),
@@ -169,7 +170,9 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     mapping: boolean,
   ): MapResult<R> {
     if (options.chunksize !== undefined) {
-      throw new UsageError('a direct view gives each engine one part, so its maps take no chunksize');
+      throw new UsageError(
+        'chunksize is for load-balanced views; a direct view sends one part to each engine',
+      );
     }
     const dist = checkDistribution(options.dist ?? 'block');
     const { wholes, length } = shortest(sequences, mapping);
@@ -193,7 +196,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     });
   }
 
-  /** @internal Each chunk goes to the engine that has the fewest of them. */
+  /** @internal Submits each chunk to the engine with the fewest chunks in flight. */
   protected override lazyMap(
     fn: Callable,
     sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[],

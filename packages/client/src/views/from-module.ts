@@ -5,18 +5,19 @@ import { type AnyFunction, UsageError } from '@ipyparallel-js/protocol';
 import { withRecipe } from '@ipyparallel-js/protocol/internal';
 
 /**
- * A function by the module that exports it, which engines import: `fromModule(new URL('./work.js', import.meta.url),
- * 'resize')`, or `fromModule('./work.js', 'resize', import.meta.url)`. A path without a base is resolved here, against
- * the current directory; a package's name (`lodash-es`, `node:os`) on the engine, from its working directory. Type it
- * by the module: `fromModule<typeof import('./work.js').resize>(…)`. Called here, it imports the module here.
- * @throws UsageError for what is no module, or a name that cannot be an export's
+ * Creates a function from a module that engines import: `fromModule(new URL('./work.js', import.meta.url), 'resize')`,
+ * or `fromModule('./work.js', 'resize', import.meta.url)`. A path without a base is resolved against the current
+ * directory of this process; a package name (`lodash-es`, `node:os`) is resolved on the engine, from its working
+ * directory. Its type is `fromModule<typeof import('./work.js').resize>(…)`. A local call imports the module locally.
+ * @throws {UsageError} when the module or the export name is invalid
  */
 export function fromModule<F extends AnyFunction = (...args: unknown[]) => unknown>(
   module: string | URL,
   name: string,
   base?: string | URL,
 ): (...args: Parameters<F>) => Promise<Awaited<ReturnType<F>>> {
-  if (typeof name !== 'string' || name === '') throw new UsageError('fromModule takes the name of an export');
+  if (typeof name !== 'string' || name === '')
+    throw new UsageError('the export name of fromModule must be a non-empty string');
   const specifier = resolveModule(module, base);
   const here = async (...args: Parameters<F>): Promise<Awaited<ReturnType<F>>> => {
     const exports = (await import(importedHere(specifier))) as Record<string, unknown>;
@@ -28,16 +29,16 @@ export function fromModule<F extends AnyFunction = (...args: unknown[]) => unkno
   return withRecipe(here, { kind: 'module', module: specifier, name });
 }
 
-/** A `file:` URL for what is a path, the specifier itself for what is a package. */
+/** Returns a `file:` URL for a path, and the specifier itself for a package. */
 function resolveModule(module: string | URL, base: string | URL | undefined): string {
   const text = String(module);
-  if (text === '') throw new UsageError('fromModule takes a path, a URL or the name of a package');
+  if (text === '') throw new UsageError('the module of fromModule must be a path, a URL or a package name');
   if (module instanceof URL || /^(file|data|node):/.test(text)) return checked(text);
   if (/^\.\.?([/\\]|$)/.test(text)) {
     if (base === undefined) return pathToFileURL(resolve(text)).href;
     const from = baseUrl(base);
     if (!URL.canParse(text, from))
-      throw new UsageError(`${from} is no base for ${text}; pass import.meta.url`);
+      throw new UsageError(`${from} cannot be the base of ${text}; pass import.meta.url`);
     return checked(new URL(text, from).href);
   }
   if (isAbsolute(text)) return pathToFileURL(text).href;
@@ -45,7 +46,7 @@ function resolveModule(module: string | URL, base: string | URL | undefined): st
   return text;
 }
 
-/** A package is looked for from the current directory, as on an engine. */
+/** Resolves a package from the current directory, as an engine does. */
 function importedHere(specifier: string): string {
   if (/^(file|data|node):/.test(specifier)) return specifier;
   const path = createRequire(resolve('program.js')).resolve(specifier);
@@ -61,10 +62,10 @@ function baseUrl(base: string | URL): string {
 function checked(url: string): string {
   const { protocol } = new URL(url);
   if (protocol === 'file:') {
-    // Node would refuse it at the import, on the engine.
+    // Node would reject an invalid file URL only at the import, on the engine.
     fileURLToPath(url);
     return url;
   }
   if (protocol === 'data:' || protocol === 'node:') return url;
-  throw new UsageError(`an engine cannot import ${url}: only files, packages, data: and node:`);
+  throw new UsageError(`an engine can import files, packages, data: and node: only, got ${url}`);
 }

@@ -2,10 +2,10 @@ import { capture, PyCallable, UsageError } from '@ipyparallel-js/protocol';
 import type { JsFunction } from './work.js';
 
 /**
- * A function that runs only on engines where a check holds: `depend(check, …arguments)(fn)`. Where the check gives false
- * or throws `UnmetDependency`, the task scheduler tries another engine, until none is left. Both are JavaScript, or both
- * Python (then the check takes no arguments: write them into it). For load-balanced views. Mirrors ipyparallel `depend`.
- * @throws UsageError when the two are of different languages
+ * Restricts a function to engines where a check succeeds: `depend(check, …arguments)(fn)`. If the check returns false or
+ * throws `UnmetDependency`, the task scheduler tries another engine until none is left. Check and function must have the
+ * same language; a Python check takes no arguments. For load-balanced views. Mirrors ipyparallel `depend`.
+ * @throws {UsageError} when the languages differ
  */
 export function depend<C extends unknown[]>(
   check: (...args: C) => unknown,
@@ -16,24 +16,27 @@ export function depend(check: JsFunction | PyCallable, ...args: readonly unknown
   return (fn: JsFunction | PyCallable) => {
     if (check instanceof PyCallable && fn instanceof PyCallable) {
       if (args.length > 0) {
-        throw new UsageError('a Python check takes no arguments: write them into it, py`lambda: check(1)`');
+        throw new UsageError(
+          'a Python check takes no arguments; write them into its expression: py`lambda: check(1)`',
+        );
       }
       return dependentPython(check, fn);
     }
     if (typeof check === 'function' && typeof fn === 'function') return dependentJs(check, args, fn);
-    throw new UsageError('a check and what depends on it are both JavaScript, or both Python');
+    throw new UsageError('the check and the function must both be JavaScript or both be Python');
   };
 }
 
 /**
- * A function that runs only on engines that have some modules: Python imports them into the engine's namespace, JavaScript
- * looks whether they can be found. For load-balanced views. Mirrors ipyparallel `require`, whose other objects `capture` or `push` bring.
+ * Restricts a function to engines that have certain modules. A Python engine imports them into its namespace; a JavaScript
+ * engine checks that they can be resolved. For load-balanced views. Mirrors ipyparallel `require`; use `capture` or `push`
+ * for objects other than modules.
  */
 export function requireModules(
   ...names: readonly string[]
 ): <F extends JsFunction | PyCallable<unknown>>(fn: F) => F {
   for (const name of names) {
-    if (typeof name !== 'string') throw new UsageError(`a module is named by a text, not ${typeof name}`);
+    if (typeof name !== 'string') throw new UsageError(`a module name must be a string, got ${typeof name}`);
   }
   return <F extends JsFunction | PyCallable<unknown>>(fn: F): F =>
     (fn instanceof PyCallable
@@ -44,7 +47,7 @@ export function requireModules(
 function dependentJs(check: JsFunction, checkArguments: readonly unknown[], fn: JsFunction): JsFunction {
   const guarded = async (...args: never[]): Promise<unknown> => {
     if ((await check(...(checkArguments as never[]))) === false) {
-      const unmet = new Error('the check gave false');
+      const unmet = new Error('the check returned false');
       unmet.name = 'UnmetDependency';
       throw unmet;
     }
@@ -54,7 +57,7 @@ function dependentJs(check: JsFunction, checkArguments: readonly unknown[], fn: 
   return capture(guarded, { check, checkArguments, fn });
 }
 
-/** Runs on the engine, whose `require` is that of its working directory. */
+/** Runs on the engine, where `require` resolves from the working directory. */
 function findModules(names: readonly string[]): boolean {
   const { require } = globalThis as unknown as { readonly require: NodeJS.Require };
   return names.every((name) => {
@@ -62,13 +65,13 @@ function findModules(names: readonly string[]): boolean {
       require.resolve(name);
       return true;
     } catch (error) {
-      // A package that is there, for import() only.
+      // The package exists, but it supports import() only.
       return (error as { readonly code?: unknown }).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED';
     }
   });
 }
 
-/** What is thrown inside of an expression is thrown into a generator. */
+/** A Python expression that raises: an exception thrown into a generator. */
 const RAISE = '(_ for _ in ()).throw(__import__("ipyparallel.error").error.UnmetDependency())';
 
 function dependentPython<R>(check: PyCallable, fn: PyCallable<R>): PyCallable<R> {
@@ -81,7 +84,7 @@ function dependentPython<R>(check: PyCallable, fn: PyCallable<R>): PyCallable<R>
 function pythonImports(names: readonly string[]): PyCallable {
   for (const name of names) {
     if (!/^[\p{ID_Start}_][\p{ID_Continue}.]*$/u.test(name)) {
-      throw new UsageError(`${JSON.stringify(name)} is no name of a Python module`);
+      throw new UsageError(`a Python module must have an importable name, got ${JSON.stringify(name)}`);
     }
   }
   return new PyCallable(`

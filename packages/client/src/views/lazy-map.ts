@@ -6,17 +6,17 @@ import { checkCount } from './map-arguments.js';
 
 /** Options of `imap`. */
 export interface ImapOptions {
-  /** Whether results come in the order of the elements, as by default, or as they are there. */
+  /** Whether results are yielded in the order of the elements, not as their tasks end; true by default. */
   readonly ordered?: boolean;
-  /** How many tasks may be in flight; as many as there are engines by default. 0 sets no bound. */
+  /** The maximum number of tasks in flight; the number of engines by default, 0 for no limit. */
   readonly maxOutstanding?: number;
-  /** How many elements make a task, 1 by default. */
+  /** The number of elements per task; 1 by default. */
   readonly chunksize?: number;
-  /** Gives errors in the places of the elements that failed, instead of throwing; false by default. */
+  /** Yields errors in place of the elements that failed, instead of throwing; false by default. */
   readonly returnExceptions?: boolean;
-  /** Ends the map: what is waited for throws the signal's reason, and what has not begun is aborted. */
+  /** Ends the map: a pending `next` throws the signal's reason, and tasks that have not begun are aborted. */
   readonly signal?: AbortSignal;
-  /** A label, instead of the view's. */
+  /** A label that replaces the view's. */
   readonly label?: string;
 }
 
@@ -32,30 +32,29 @@ export const IMAP_OPTIONS: OptionNames<ImapOptions> = {
   signal: true,
 };
 
-/** What a lazy map stands on. */
 export interface LazyMapParts {
   readonly sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[];
-  /** Submits a chunk: for each sequence, as many of its elements. */
+  /** Submits a chunk, which has the same number of elements of each sequence. */
   readonly submit: (chunk: readonly (readonly unknown[])[]) => Task;
-  /** Aborts tasks that are not wanted any more. */
+  /** Aborts tasks that are no longer needed. */
   readonly abort: (msgIds: readonly string[]) => Promise<void>;
-  /** How many engines there are. */
+  /** The number of engines. */
   readonly engines: number;
 }
 
-/** A chunk in flight, or what is to be thrown in its place. */
+/** A chunk in flight, or the error to throw in its place. */
 interface Entry {
   readonly task: Task | undefined;
   readonly size: number;
   readonly error: Error | undefined;
 }
 
-/** Results that lie here unread count, too: so many times what may be in flight. */
+/** The limit of submitted chunks that have not been yielded, as a multiple of the tasks in flight. */
 const UNREAD = 4;
 
 /**
- * The results of a map whose sequences are read as results are taken; to be iterated once. Nothing is read before the
- * first result is asked for. Mirrors ipyparallel `LazyMapIterator`.
+ * The results of a map that reads its sequences as results are consumed. It can be iterated once and reads nothing before
+ * the first call of `next`. Mirrors ipyparallel `LazyMapIterator`.
  */
 export class LazyMap<R> implements AsyncIterableIterator<R> {
   readonly #parts: LazyMapParts;
@@ -63,21 +62,21 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
   readonly #reader: ZipReader;
   readonly #limit: number;
   readonly #chunksize: number;
-  /** What has been submitted and not yet been given, in the order of submission. */
+  /** The chunks that have been submitted but not yielded, in the order of submission. */
   readonly #entries = new Set<Entry>();
-  /** Those of them that have ended, in the order of their ends. */
+  /** The entries that have ended, in the order of their ends. */
   readonly #finished = new Fifo<Entry>();
-  /** Elements of chunks that have ended. */
+  /** The elements of ended chunks. */
   readonly #ready = new Fifo<unknown>();
   #inFlight = 0;
-  #fed = false;
+  #inputEnded = false;
   #feeding = false;
   #ended = false;
   #wake: () => void = () => undefined;
-  /** Calls of next() wait for one another. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /** Calls of next() run one after another. */
+  #lastCall: Promise<unknown> = Promise.resolve();
 
-  /** @internal Made by `imap`. */
+  /** @internal Created by `imap`. */
   constructor(parts: LazyMapParts, options: ImapOptions) {
     this.#parts = parts;
     this.#options = options;
@@ -92,12 +91,12 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
   }
 
   next(): Promise<IteratorResult<R, undefined>> {
-    const turn = this.#turn.then(() => this.#next());
-    this.#turn = turn.catch(() => undefined);
-    return turn;
+    const call = this.#lastCall.then(() => this.#next());
+    this.#lastCall = call.catch(() => undefined);
+    return call;
   }
 
-  /** Ends it: nothing more is read, and what has not begun is aborted. */
+  /** Ends the map: stops reading input and aborts tasks that have not begun. */
   async return(): Promise<IteratorResult<R, undefined>> {
     this.#end();
     return { done: true, value: undefined };
@@ -108,9 +107,9 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
     throw error;
   }
 
-  /** Reads no more input; what has been submitted is still given. Mirrors ipyparallel `LazyMapIterator.cancel`. */
+  /** Stops reading input; results of submitted tasks are still yielded. Mirrors ipyparallel `LazyMapIterator.cancel`. */
   cancel(): void {
-    this.#fed = true;
+    this.#inputEnded = true;
     this.#reader.close();
     this.#wake();
   }
@@ -138,23 +137,23 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
         }
         continue;
       }
-      if (this.#fed && this.#entries.size === 0) {
+      if (this.#inputEnded && this.#entries.size === 0) {
         this.#ended = true;
         continue;
       }
       this.#feed();
-      await this.#change(signal);
+      await this.#waitForChange(signal);
     }
   }
 
-  /** Whether there is something to give next. */
+  /** Whether an entry can be yielded now. */
   get #hasNext(): boolean {
     if (this.#options.ordered === false) return this.#finished.length > 0;
     const first = this.#first;
     return first !== undefined && (first.task === undefined || first.task.outcome !== undefined);
   }
 
-  /** Takes what is to be given next out of the list. */
+  /** Removes and returns the entry to yield next. */
   #nextEntry(): Entry | undefined {
     if (!this.#hasNext) return undefined;
     const entry = this.#options.ordered === false ? this.#finished.shift() : this.#first;
@@ -178,8 +177,8 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
     } else throw outcome.error;
   }
 
-  /** Something may have happened; woken also by the signal. */
-  async #change(signal: AbortSignal | undefined): Promise<void> {
+  /** Waits for a change: an ended task, more input, or the signal. */
+  async #waitForChange(signal: AbortSignal | undefined): Promise<void> {
     await new Promise<void>((resolve) => {
       const wake = (): void => {
         signal?.removeEventListener('abort', wake);
@@ -187,18 +186,18 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
       };
       this.#wake = wake;
       signal?.addEventListener('abort', wake, { once: true });
-      // Between the look and the wait a task may have ended, or the feeding may have gone as far as it can.
-      if (this.#hasNext || (this.#fed && this.#entries.size === 0)) wake();
+      // A task may have ended, or the input may have been exhausted, before this wait began.
+      if (this.#hasNext || (this.#inputEnded && this.#entries.size === 0)) wake();
     });
   }
 
-  /** Reads and submits as far as the bounds allow; goes on when a task ends or a result is taken. */
+  /** Reads input and submits chunks up to the limits; called again when a task ends or a result is consumed. */
   #feed(): void {
     if (this.#feeding || !this.#mayFeed) return;
     this.#feeding = true;
-    void this.#feedOn()
+    void this.#submitChunks()
       .catch((error: unknown) => {
-        this.#fed = true;
+        this.#inputEnded = true;
         this.#reader.close();
         const thrown = error instanceof Error ? error : new UsageError(`the input failed: ${String(error)}`);
         this.#add({ task: undefined, size: 0, error: thrown });
@@ -210,19 +209,19 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
   }
 
   get #mayFeed(): boolean {
-    return !this.#fed && this.#inFlight < this.#limit && this.#entries.size < UNREAD * this.#limit;
+    return !this.#inputEnded && this.#inFlight < this.#limit && this.#entries.size < UNREAD * this.#limit;
   }
 
-  async #feedOn(): Promise<void> {
+  async #submitChunks(): Promise<void> {
     while (this.#mayFeed) {
       const chunk = await this.#reader.read(this.#chunksize);
       const size = chunk[0]?.length ?? 0;
-      if (this.#fed) return;
+      if (this.#inputEnded) return;
       if (size > 0) {
         this.#add({ task: this.#parts.submit(chunk), size, error: undefined });
       }
       if (size < this.#chunksize) {
-        this.#fed = true;
+        this.#inputEnded = true;
         this.#reader.close();
       }
     }
@@ -256,17 +255,17 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
     this.#entries.clear();
     this.#finished.clear();
     this.#ready.clear();
-    // They are not waited for, and it is no failure of the map's when an engine does not answer.
+    // The replies are not awaited: the map has not failed if an engine does not reply.
     if (open.length > 0) void this.#parts.abort(open).catch(() => undefined);
   }
 }
 
 type AnyIterator = Iterator<unknown> | AsyncIterator<unknown>;
 
-/** How long synchronous input may keep the event loop, in ms. */
+/** The maximum time for which synchronous input may block the event loop, in ms. */
 const SLICE_MS = 8;
 
-/** Reads several iterables side by side, as far as the shortest goes. */
+/** Reads several iterables in parallel, up to the end of the shortest. */
 class ZipReader {
   readonly #iterators: AnyIterator[];
   readonly #async: boolean;
@@ -280,7 +279,7 @@ class ZipReader {
     );
   }
 
-  /** For each sequence up to `count` elements, all the same number; fewer than `count` when one is at its end. */
+  /** Reads up to `count` elements of each sequence, the same number of all; fewer than `count` at the end of a sequence. */
   async read(count: number): Promise<unknown[][]> {
     const columns = this.#iterators.map((): unknown[] => []);
     for (let i = 0; i < count && !this.#closed; i++) {
@@ -296,7 +295,7 @@ class ZipReader {
     return columns;
   }
 
-  /** Lets go of the iterators. One that is still being asked is not waited for. */
+  /** Closes the iterators without waiting for pending reads. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -305,12 +304,12 @@ class ZipReader {
         const closing = iterator.return?.();
         if (closing instanceof Promise) closing.catch(() => undefined);
       } catch {
-        // The map is over; what an input says to that is of no use to anybody.
+        // The map has ended, so an error of the input no longer matters.
       }
     }
   }
 
-  /** A source that never waits must not starve everything else. */
+  /** Yields to the event loop, which a synchronous source would block. */
   async #yield(): Promise<void> {
     if (performance.now() < this.#sliceEnd) return;
     await new Promise((resolve) => {

@@ -14,9 +14,9 @@ import { type Callable, type Work, type WorkFor, workOfCall, workOfEach } from '
 
 const FLAGS = ['targets', 'label', 'language', 'retries', 'after', 'follow', 'dependencyTimeout', 'timeout'];
 
-/** Runs work on whichever engine the task scheduler picks. Mirrors ipyparallel `LoadBalancedView`. */
+/** Runs work on engines that the task scheduler chooses. Mirrors ipyparallel `LoadBalancedView`. */
 export class LoadBalancedView extends View<number, BalancedFlags> {
-  /** @internal Made by `Client.loadBalancedView`. */
+  /** @internal Created by `Client.loadBalancedView`. */
   constructor(parts: ViewParts<BalancedFlags>) {
     const flags = withDependencyTimeout(parts.flags);
     const { targets } = flags;
@@ -24,22 +24,22 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
     super({ ...parts, flags: fixed }, FLAGS);
   }
 
-  /** The engines among which the scheduler picks. */
+  /** The engines among which the scheduler chooses. */
   override get targets(): Targets {
     return this.flags.targets ?? 'all';
   }
 
-  /** How often a failed task is tried again. */
+  /** How often a failed task is retried. */
   get retries(): number {
     return this.flags.retries ?? 0;
   }
 
-  /** What tasks wait for. */
+  /** The tasks that must succeed before a task runs. */
   get after(): BalancedFlags['after'] {
     return this.flags.after;
   }
 
-  /** What tasks follow to its engine. */
+  /** The tasks on whose engine a task must run. */
   get follow(): BalancedFlags['follow'] {
     return this.flags.follow;
   }
@@ -60,7 +60,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
     return super.setFlags(withDependencyTimeout(fixed));
   }
 
-  /** The same view with other flags; for a call or for many. */
+  /** Returns a view with other flags, for one or many calls. */
   with(flags: BalancedFlags): LoadBalancedView {
     return new LoadBalancedView(this.shared({ ...this.flags, ...withDependencyTimeout(flags) }));
   }
@@ -81,13 +81,15 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
     mapping: boolean,
   ): MapResult<R> {
     if (options.dist === 'roundRobin') {
-      throw new UsageError('load-balanced maps make chunks of neighbours: dist is for direct views');
+      throw new UsageError(
+        "dist must be 'block' on a load-balanced view; use a direct view for 'roundRobin'",
+      );
     }
     const chunksize = checkCount(options.chunksize ?? 1, 1, 'chunksize');
     const { wholes, length } = shortest(sequences, mapping);
     const count = Math.ceil(length / chunksize);
     const workAt = (i: number): Work => {
-      // As in Python, chunks are evened out: of 5 elements with a chunksize of 3, one has 3 and one 2.
+      // As in Python, chunks have similar sizes: 5 elements with a chunksize of 3 form chunks of 3 and 2.
       const parts = wholes.map((whole) => part(whole, i, count, 'block').value);
       return mapping ? workOfEach(fn, parts) : workOfCall(fn, parts);
     };
@@ -114,15 +116,14 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
   }
 
   #submitOne(work: WorkFor, flags: BalancedFlags): Task {
-    if (typeof work === 'function')
-      throw new UsageError('this goes to engines that the caller picks: use a direct view');
+    if (typeof work === 'function') throw new UsageError('this work needs chosen engines; use a direct view');
     const task = this.context.submitter.toScheduler(work, flags);
     this.remember([task]);
     return task;
   }
 }
 
-/** How many elements each of the parts of a block distribution has. */
+/** The size of each part of a block distribution. */
 function sizesOf(length: number, parts: number): number[] {
   return Array.from({ length: parts }, (_, i) => Math.floor(length / parts) + (i < length % parts ? 1 : 0));
 }

@@ -2,20 +2,20 @@ import { type TaskResult, UsageError } from '@ipyparallel-js/protocol';
 import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { Distribution } from './partition.js';
 
-/** What a function's result is once it has come back. */
+/** The type of a function's result after it was sent back. */
 export type OneResult<R> = TaskResult<R>;
 
 /** Options of `map`. */
 export interface MapOptions {
-  /** How many elements make a task, 1 by default; on load-balanced views only, direct ones have a task per engine. */
+  /** The number of elements per task; 1 by default. For load-balanced views only; direct views submit one task per engine. */
   readonly chunksize?: number;
-  /** How elements are spread over engines; `block` by default. On direct views only. */
+  /** How elements are distributed to engines; `block` by default. For direct views only. */
   readonly dist?: Distribution;
-  /** Whether iterating the result gives elements in order, as by default, or as they come. */
+  /** Whether iterating the result yields elements in order, not as their tasks end; true by default. */
   readonly ordered?: boolean;
-  /** Puts errors in the places of the elements that failed, instead of failing; false by default. */
+  /** Returns errors in place of the elements that failed, instead of throwing; false by default. */
   readonly returnExceptions?: boolean;
-  /** A label, instead of the view's. */
+  /** A label that replaces the view's. */
   readonly label?: string;
 }
 
@@ -27,7 +27,7 @@ export const MAP_OPTIONS: OptionNames<MapOptions> = {
   dist: true,
 };
 
-/** Sequences, then perhaps options. */
+/** Sequences, optionally followed by options. */
 export type MapArguments<O = MapOptions, Async extends boolean = false> =
   | readonly Sequence<Async>[]
   | readonly [...Sequence<Async>[], O];
@@ -36,7 +36,7 @@ type Sequence<Async extends boolean> =
   | Iterable<unknown>
   | (Async extends true ? AsyncIterable<unknown> : never);
 
-/** Tells sequences from options, which are the last argument when it cannot be iterated. @throws UsageError */
+/** Separates sequences from options: the last argument is the options if it is not iterable. @throws {UsageError} for other values */
 export function readMapArguments<O extends object>(
   args: readonly unknown[],
   names: OptionNames<O>,
@@ -49,22 +49,22 @@ export function readMapArguments<O extends object>(
   for (const [i, sequence] of sequences.entries()) {
     if (!isSequence(sequence)) {
       throw new UsageError(
-        `a map takes iterables; argument ${i + 1} after the function is ${kindOf(sequence)}`,
+        `argument ${i + 1} after the function of a map must be iterable, got ${kindOf(sequence)}`,
       );
     }
   }
   if (hasOptions && last !== undefined && (typeof last !== 'object' || last === null)) {
-    throw new UsageError(`the options of a map are an object, not ${kindOf(last)}`);
+    throw new UsageError(`the options of a map must be an object, got ${kindOf(last)}`);
   }
   const options = hasOptions && last !== undefined ? (last as O) : ({} as O);
   checkOptions(options, names, what);
   return { sequences: sequences as readonly Iterable<unknown>[], options };
 }
 
-/** @throws UsageError unless it is an integer from `least` on */
+/** @throws {UsageError} unless the value is an integer >= `least` */
 export function checkCount(value: number, least: number, what: string): number {
   if (Number.isInteger(value) && value >= least) return value;
-  throw new UsageError(`${what} is an integer from ${least} on, not ${String(value)}`);
+  throw new UsageError(`${what} must be an integer >= ${least}, got ${String(value)}`);
 }
 
 function isSequence(value: unknown): boolean {

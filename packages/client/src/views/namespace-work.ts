@@ -6,13 +6,13 @@ import { workOfCall } from './work.js';
 const NAME = String.raw`[\p{ID_Start}$_][\p{ID_Continue}$]*`;
 const PATH = new RegExp(String.raw`^${NAME}(?:\.${NAME})*$`, 'u');
 
-/** Built-in functions are called by their module: the engine's namespace may have other things under their names. */
+/** Calls built-in functions through their module, because the engine's namespace may have redefined their names. */
 function withBuiltins(lambda: string): PyCallable {
   return new PyCallable(`(lambda b: ${lambda})(__import__("builtins"))`);
 }
 
 const PYTHON_PUSH = withBuiltins('lambda **names: b.globals().update(names)');
-// Assigning to a path is a statement; the value is in a scope of its own over the namespace.
+// An assignment to a path is a statement, so it runs in exec, with the value in a local scope.
 const PYTHON_PUSH_PATHS = withBuiltins(
   "lambda names: [b.exec(path + ' = value', b.globals(), {'value': value}) if '.' in path else b.globals().update({path: value}) for path, value in names.items()] and None",
 );
@@ -20,7 +20,7 @@ const PYTHON_PULL = withBuiltins(
   'lambda names: b.eval(names, b.globals()) if b.isinstance(names, b.str) else [b.eval(name, b.globals()) for name in names]',
 );
 
-// What a script declared with `let` is no property of the global object; assigning from a script reaches both.
+// A `let` declaration of a script is not a property of the global object; an assignment in a script reaches both.
 function assignNames(values: Map<string, unknown>): null {
   for (const [path, value] of values) {
     // biome-ignore lint/security/noGlobalEval: only a script at global scope reaches the names of the REPL.
@@ -35,17 +35,17 @@ async function readNames(names: string | readonly string[]): Promise<unknown> {
   return typeof names === 'string' ? read(names) : Promise.all(names.map(read));
 }
 
-/** Puts values under names (or paths, `a.b`) in the engine's namespace, in its own language. */
+/** Work that assigns values to names, or to paths such as `a.b`, in the namespace of an engine of any language. */
 export function pushWork(values: Readonly<Record<string, unknown>>): (language: EngineLanguage) => Work {
   const entries = Object.entries(values);
   for (const [name] of entries) {
-    // A JavaScript engine would take it for the prototype of its namespace, or of the object.
+    // On a JavaScript engine, `__proto__` would replace the prototype of the namespace or of the object.
     if (!PATH.test(name) || name.split('.').includes('__proto__'))
-      throw new UsageError(`"${name}" cannot name a variable on an engine`);
+      throw new UsageError(`a name on an engine must be an identifier or a path such as a.b, got "${name}"`);
   }
   return once((language) => {
     if (language === 'javascript') return workOfCall(assignNames, [new Map(entries)]);
-    // Only names that are no paths can be keyword arguments, which are stored without being copied.
+    // Plain names can be keyword arguments, which are stored without a copy; paths cannot.
     const paths = entries.some(([name]) => name.includes('.'));
     const buffers = paths
       ? packApplyMessage(PYTHON_PUSH_PATHS, [values])
@@ -54,10 +54,10 @@ export function pushWork(values: Readonly<Record<string, unknown>>): (language: 
   });
 }
 
-/** Gives what names, or any expressions, stand for in the engine's namespace: one, or a list of them. */
+/** Work that evaluates one name or expression, or a list of them, in the engine's namespace. */
 export function pullWork(names: string | readonly string[]): (language: EngineLanguage) => Work {
   for (const name of [names].flat()) {
-    if (typeof name !== 'string') throw new UsageError(`a name to pull is a text, not ${typeof name}`);
+    if (typeof name !== 'string') throw new UsageError(`a name to pull must be a string, got ${typeof name}`);
   }
   return once((language) =>
     language === 'javascript'
@@ -66,7 +66,7 @@ export function pullWork(names: string | readonly string[]): (language: EngineLa
   );
 }
 
-/** Encodes for each language once, however many engines get it. */
+/** Encodes the work once for each language, for any number of engines. */
 function once(make: (language: EngineLanguage) => Work): (language: EngineLanguage) => Work {
   const made = new Map<EngineLanguage, Work>();
   return (language) => {

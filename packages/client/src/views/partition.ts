@@ -1,17 +1,17 @@
 import { NdArray, UsageError } from '@ipyparallel-js/protocol';
 
 /**
- * How a sequence is spread: `block` gives each part neighbours (the first parts are longer by one where it does not
- * come out even), `roundRobin` deals elements like cards. Mirrors the `dist` of ipyparallel, `b` and `r`.
+ * How a sequence is distributed: `block` gives each part consecutive elements (with a remainder, the first parts are longer
+ * by one), `roundRobin` gives element `i` to part `i % parts`. Mirrors `dist` of ipyparallel, `b` and `r`.
  */
 export type Distribution = 'block' | 'roundRobin';
 
-/** A sequence that can be cut. */
+/** A sequence that can be divided. */
 export interface Sliceable {
   readonly length: number;
-  /** The elements from `low` to before `high`; of an array sharing its memory. */
+  /** The elements from `low` to before `high`; arrays share their memory. */
   between(low: number, high: number): unknown;
-  /** Every `step`th element, from `from` on. */
+  /** Every `step`th element, beginning at `from`. */
   everyNth(from: number, step: number): unknown;
   /** One element. */
   at(index: number): unknown;
@@ -21,11 +21,11 @@ export interface Sliceable {
 export interface Part {
   readonly value: unknown;
   readonly length: number;
-  /** Where its first element is in the whole. */
+  /** The index of its first element in the sequence. */
   readonly first: number;
 }
 
-/** A sequence as it can be cut: lists, typed arrays, numpy arrays along their first axis; what else is iterable as a list. */
+/** Makes a sequence divisible: numpy arrays along their first axis; other iterables than arrays are copied to a list. */
 export function sliceable(sequence: Iterable<unknown>): Sliceable {
   if (sequence instanceof NdArray) return new NumpySlices(sequence);
   if (ArrayBuffer.isView(sequence) && 'subarray' in sequence) {
@@ -39,7 +39,7 @@ export function sliceable(sequence: Iterable<unknown>): Sliceable {
   }
   if (typeof sequence !== 'string' && (typeof sequence !== 'object' || sequence === null)) {
     throw new UsageError(
-      `a sequence to spread is a list, a typed array or another iterable, not ${typeof sequence}`,
+      `a sequence to distribute must be a list, a typed array or another iterable, got ${typeof sequence}`,
     );
   }
   const list: readonly unknown[] = Array.isArray(sequence) ? sequence : [...sequence];
@@ -54,15 +54,15 @@ export function sliceable(sequence: Iterable<unknown>): Sliceable {
 class NumpySlices implements Sliceable {
   readonly #array: NdArray;
   readonly length: number;
-  /** Of an element, along the first axis. */
+  /** The shape of one element along the first axis. */
   readonly #shape: readonly number[];
   readonly #width: number;
 
   constructor(array: NdArray) {
     const [length] = array.shape;
-    if (length === undefined) throw new UsageError('an array without axes cannot be spread');
+    if (length === undefined) throw new UsageError('an array without axes cannot be distributed');
     if (array.fortranOrder && array.shape.length > 1) {
-      throw new UsageError('an array in Fortran order cannot be spread; give it in C order');
+      throw new UsageError('an array in Fortran order cannot be distributed; convert it to C order');
     }
     this.#array = array;
     this.length = length;
@@ -92,7 +92,7 @@ class NumpySlices implements Sliceable {
   }
 }
 
-/** Part `index` of `parts`. */
+/** Returns part `index` of `parts`. */
 export function part(sequence: Sliceable, index: number, parts: number, distribution: Distribution): Part {
   const { length } = sequence;
   if (distribution === 'roundRobin') {
@@ -108,15 +108,15 @@ export function part(sequence: Sliceable, index: number, parts: number, distribu
   return { value: sequence.between(low, low + size), length: size, first: low };
 }
 
-/** @throws UsageError unless it is one */
+/** @throws {UsageError} for another value */
 export function checkDistribution(distribution: unknown): Distribution {
   if (distribution === 'block' || distribution === 'roundRobin') return distribution;
-  throw new UsageError(`a distribution is 'block' or 'roundRobin', not ${JSON.stringify(distribution)}`);
+  throw new UsageError(`dist must be 'block' or 'roundRobin', got ${JSON.stringify(distribution)}`);
 }
 
 /**
- * Sequences as they can be cut. A map goes as far as the shortest; otherwise they must be of one length.
- * @throws UsageError when they are not
+ * Makes sequences divisible. For a map they are cut to the shortest; otherwise they must have the same length.
+ * @throws {UsageError} when their lengths differ
  */
 export function shortest(
   sequences: readonly Iterable<unknown>[],
@@ -126,7 +126,7 @@ export function shortest(
   const lengths = wholes.map((whole) => whole.length);
   const length = Math.min(...lengths);
   if (!mapping && lengths.some((each) => each !== length)) {
-    throw new UsageError(`the sequences must be of one length, and are of ${lengths.join(', ')}`);
+    throw new UsageError(`the sequences must have the same length, got ${lengths.join(', ')}`);
   }
   return {
     wholes: wholes.map((whole) =>

@@ -6,20 +6,20 @@ import { type Callable, nameOf } from './work.js';
 /** A function that runs on engines. Mirrors ipyparallel `RemoteFunction`. */
 export interface RemoteFunction<A extends unknown[], T extends Targets, R> {
   (...args: A): ViewResult<T, R>;
-  /** What it calls. */
+  /** The function that runs on the engines. */
   readonly func: Callable;
 }
 
 /** Options of `parallel`. */
 export type ParallelOptions = MapOptions;
 
-/** A function that runs on parts of sequences. Mirrors ipyparallel `ParallelFunction`. */
+/** A function that runs on parts of sequences on engines. Mirrors ipyparallel `ParallelFunction`. */
 export interface ParallelFunction<E, R> {
-  /** Calls the function with parts of the sequences, which have the same length; gives the parts' results as one list. */
+  /** Calls the function with parts of sequences of the same length and returns the parts' results as one list. */
   (...sequences: readonly Iterable<E>[]): MapResult<R>;
   /** Calls the function for each element. */
   map(...sequences: readonly Iterable<unknown>[]): MapResult<unknown>;
-  /** What it calls. */
+  /** The function that runs on the engines. */
   readonly func: Callable;
 }
 
@@ -35,13 +35,13 @@ export function remoteFunction<A extends unknown[], T extends Targets, R>(
 
 export function parallelFunction<E, R>(
   fn: Callable,
-  spread: (sequences: readonly Iterable<unknown>[], mapping: boolean) => MapResult<R>,
+  mapParts: (sequences: readonly Iterable<unknown>[], mapping: boolean) => MapResult<R>,
 ): ParallelFunction<E, R> {
   const sequencesOf = (args: readonly unknown[]) =>
     readMapArguments<MapOptions>(args, MAP_OPTIONS, nameOf(fn)).sequences;
   return named(
-    Object.assign((...sequences: readonly Iterable<E>[]) => spread(sequencesOf(sequences), false), {
-      map: (...sequences: readonly Iterable<unknown>[]) => spread(sequencesOf(sequences), true),
+    Object.assign((...sequences: readonly Iterable<E>[]) => mapParts(sequencesOf(sequences), false), {
+      map: (...sequences: readonly Iterable<unknown>[]) => mapParts(sequencesOf(sequences), true),
       func: fn,
     }),
     fn,

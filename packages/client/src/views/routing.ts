@@ -2,12 +2,12 @@ import { type Dict, UsageError } from '@ipyparallel-js/protocol';
 import { wireDependency } from './dependency.js';
 import type { BalancedFlags, ViewFlags } from './view-flags.js';
 
-/** What the metadata of every submission carries. */
+/** Adds the label to the metadata of a submission. */
 export function labelled(metadata: Dict, { label }: ViewFlags): Dict {
   return label === undefined ? metadata : { ...metadata, label };
 }
 
-/** What the task scheduler is asked, as metadata; `targets` are uuids. */
+/** The metadata of a submission to the task scheduler; `targets` are uuids. */
 export function schedulerMetadata(flags: BalancedFlags, targets: readonly string[], scheme: string): Dict {
   const { after, follow, dependencyTimeout = 0, retries = 0 } = flags;
   const asked = {
@@ -28,7 +28,7 @@ export function schedulerMetadata(flags: BalancedFlags, targets: readonly string
     ].filter((name) => name !== '');
     if (names.length > 0) {
       throw new UsageError(
-        `this controller's task scheduler is of the pure scheme, which knows no ${names.join(', ')}; start the controller with another one (--scheme=leastload)`,
+        `this controller's task scheduler is of the pure scheme, which supports no ${names.join(', ')}; start the controller with another scheme (--scheme=leastload)`,
       );
     }
   }

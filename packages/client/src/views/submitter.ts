@@ -26,7 +26,7 @@ import { labelled, schedulerMetadata } from './routing.js';
 import type { BalancedFlags, BroadcastFlags, ViewFlags } from './view-flags.js';
 import type { Work, WorkFor } from './work.js';
 
-/** What one engine is to do. */
+/** The work for one engine. */
 export interface Piece {
   readonly engine: EngineInfo;
   readonly work: WorkFor;
@@ -42,12 +42,12 @@ export interface SubmitterParts {
   readonly connectionState: ConnectionState;
 }
 
-/** Sends work where it can run. */
+/** Creates tasks from work and submits them to engines, the task scheduler or the broadcast scheduler. */
 export class Submitter {
   readonly #parts: SubmitterParts;
-  /** The broadcasts whose replies come as one. */
+  /** The broadcasts whose replies are combined by the scheduler. */
   readonly coalesced: CoalescedReplies;
-  /** Submissions of which something has not been sent yet. */
+  /** The submissions that have not been passed on completely. */
   readonly #sending = new Set<Promise<void>>();
 
   constructor(parts: SubmitterParts) {
@@ -55,13 +55,13 @@ export class Submitter {
     this.coalesced = new CoalescedReplies(parts.submittedTasks);
   }
 
-  /** Resolves when all that was submitted has been sent, or has failed; undefined when it has. */
+  /** Resolves when all submissions have been passed on or have failed; undefined if there are none. */
   sending(): Promise<void> | undefined {
     if (this.#sending.size === 0) return undefined;
     return Promise.all(this.#sending).then(() => this.sending());
   }
 
-  /** Sends to each of these engines what it is to do, one task each; all are refused when one cannot do it. */
+  /** Submits one task to each engine. All tasks are refused if one engine cannot run its work. */
   toEngines(pieces: readonly Piece[], flags: ViewFlags): Task[] {
     const { registry, unsentWork, submittedTasks } = this.#parts;
     const metadata = labelled({}, flags);
@@ -73,10 +73,10 @@ export class Submitter {
     });
     const added = sends.map(({ task }) => task);
     const languages = pieces.map(({ work }) => languageOf(work) ?? flags.language);
-    // Code for one engine of unknown language is that engine's to judge.
-    const concerned =
+    // Code for a single engine of unknown language is sent without a check.
+    const skipCheck =
       engines.length === 1 && typeof pieces[0]?.work !== 'function' && languages[0] === undefined;
-    this.#withLanguages(concerned ? [] : engines, added, (known) => {
+    this.#withLanguages(skipCheck ? [] : engines, added, (known) => {
       if (pieces.every(({ work }) => typeof work !== 'function')) requireCommon(engines, known, languages[0]);
       sends.forEach(({ engine, work, header, task }, i) => {
         if (!registry.has(engine.uuid) && !unsentWork.returningEngines.has(engine.uuid)) {
@@ -91,7 +91,7 @@ export class Submitter {
     return added;
   }
 
-  /** Hands work to the task scheduler, which picks an engine. */
+  /** Submits one task to the task scheduler, which chooses an engine. */
   toScheduler(work: Work, flags: BalancedFlags): Task {
     const [task] = this.eachToScheduler(1, () => work, flags);
     if (task === undefined) throw new UsageError('nothing to submit');
@@ -99,8 +99,8 @@ export class Submitter {
   }
 
   /**
-   * Hands pieces of work to the task scheduler, made one after the other as they are sent: many of them are sent between
-   * other events. What is wrong with the first is thrown, with others fails their tasks.
+   * Submits many tasks to the task scheduler. Each one is encoded when it is sent, and other events are processed in
+   * between. An error of the first task is thrown; errors of other tasks fail these tasks.
    */
   eachToScheduler(count: number, workAt: (index: number) => Work, flags: BalancedFlags): Task[] {
     const { transport, targets, submittedTasks, unsentWork } = this.#parts;
@@ -130,17 +130,17 @@ export class Submitter {
       const rest = inSlices(count, (i) => {
         const [header, task] = [headers[i], added[i]];
         if (header === undefined || task === undefined || task.outcome !== undefined) return;
-        this.#guarded([task], () => {
+        this.#failOnError([task], () => {
           unsentWork.submit('task', message(header, i === 0 ? first : workAt(i), metadata));
           task.markSent();
         });
       });
-      if (rest !== undefined) this.#follow(rest);
+      if (rest !== undefined) this.#track(rest);
     });
     return added;
   }
 
-  /** Sends one piece of work to many engines through the broadcast scheduler, one task each. */
+  /** Submits one task for each engine in one message through the broadcast scheduler. */
   broadcast(
     engines: readonly EngineInfo[],
     work: WorkFor,
@@ -148,7 +148,7 @@ export class Submitter {
   ): Task[] {
     const { submittedTasks, unsentWork } = this.#parts;
     const header = this.#header(work);
-    // A stock tree of schedulers sorts engines by their ids; the order of what it gathers is known from these.
+    // Stock broadcast schedulers sort engines by id, which determines the order of combined replies.
     const sorted = [...engines].sort((a, b) => a.id - b.id);
     const added = new Map(
       sorted.map(({ uuid }) => {
@@ -161,7 +161,7 @@ export class Submitter {
       const language = languageOf(work) ?? flags.language;
       requireCommon(sorted, languages, language);
       const fit = typeof work === 'function' ? work(languages[0] ?? 'python') : work;
-      // Nothing in a stock scheduler's one reply vouches for the buffers of all JavaScript engines.
+      // The combined reply of a stock scheduler lacks the digests of the JavaScript engines' buffers.
       const coalescing = flags.coalescing === true && (flags.inOrder || fit.language !== 'javascript');
       const metadata = labelled(
         {
@@ -185,8 +185,8 @@ export class Submitter {
   }
 
   /**
-   * Sends the request of a record once more, with all that its metadata says: to its engine if it was a direct one and
-   * the engine is still there, else to the task scheduler.
+   * Submits the request of a record again, with its metadata: to its engine if it was a direct task and the engine is
+   * registered, else to the task scheduler.
    */
   resubmit({ header, metadata, content, buffers, queue, engine_uuid }: Row): Task {
     const { transport, targets, submittedTasks, unsentWork, connectionState } = this.#parts;
@@ -207,7 +207,7 @@ export class Submitter {
     return this.#parts.transport.session.header(typeof work === 'function' ? 'apply_request' : work.msgType);
   }
 
-  /** Goes on at once where the languages are known, as they are soon after an engine registers. */
+  /** Calls `send` at once if the languages of the engines are known, else when they have been requested. */
   #withLanguages(
     engines: readonly EngineInfo[],
     tasks: readonly Task[],
@@ -216,20 +216,20 @@ export class Submitter {
     const { languages } = this.#parts;
     const known = engines.flatMap(({ uuid }) => languages.known(uuid) ?? []);
     if (known.length === engines.length) {
-      this.#guarded(tasks, () => send(known));
+      this.#failOnError(tasks, () => send(known));
       return;
     }
     const asked = Promise.all(engines.map((engine) => languages.of(engine)));
-    this.#follow(asked.then((known) => this.#guarded(tasks, () => send(known))));
+    this.#track(asked.then((known) => this.#failOnError(tasks, () => send(known))));
   }
 
-  #follow(sending: Promise<void>): void {
+  #track(sending: Promise<void>): void {
     this.#sending.add(sending);
     void sending.then(() => this.#sending.delete(sending));
   }
 
-  /** What goes wrong fails the tasks, but for those that have been sent: they run. */
-  #guarded(tasks: readonly Task[], send: () => void): void {
+  /** An error fails the tasks that have not been sent; tasks that have been sent run. */
+  #failOnError(tasks: readonly Task[], send: () => void): void {
     try {
       this.#parts.connectionState.assertReachable();
       send();
@@ -265,12 +265,12 @@ function message<T extends string>(
   };
 }
 
-/** How long a slice of work may keep the event loop from anything else, in ms. */
+/** The maximum time for which one slice of work may block the event loop, in ms. */
 const SLICE_MS = 8;
 
 /**
- * Does something for each number below `count`, in order: at once for as long as a slice, the rest between other events.
- * Gives a promise of its end when it has not ended by then.
+ * Calls `each` for the numbers below `count` in order: at once for the length of one slice, and the rest in further slices.
+ * @returns a promise that resolves at the end; undefined if the first slice was enough
  */
 function inSlices(count: number, each: (index: number) => void): Promise<void> | undefined {
   let next = 0;

@@ -24,25 +24,28 @@ import { type Callable, executeWork, type WorkFor, workOfCall } from './work.js'
 
 /** Options of `execute`. */
 export interface ExecuteOptions extends ViewFlags {
-  /** Publishes neither output nor result; false by default. */
+  /** Suppresses the publication of output and result; false by default. */
   readonly silent?: boolean;
 }
 
 /**
- * The calls that all views have: code, a function, a function for each element. What becomes tasks of which engines is
- * the view's.
+ * The methods of all views that submit work: code, a function call, a map. Subclasses divide the work into tasks and
+ * choose the engines.
  */
 export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   /**
-   * Executes code: Python on Python engines, JavaScript on JavaScript engines. Unlike Python's, which is silent unless
-   * told otherwise, it publishes output and the value of the last expression. Mirrors ipyparallel `DirectView.execute`.
+   * Executes code: Python on Python engines, JavaScript on JavaScript engines. Unlike Python's client, it publishes output
+   * and the value of the last expression by default. Mirrors ipyparallel `DirectView.execute`.
    */
   execute(code: string, options: ExecuteOptions = {}): ViewResult<T, ExecuteReply> {
     const { silent, ...flags } = this.executeOptions(options);
     return this.submit(executeWork(code, { silent: silent === true }), flags as Partial<F>);
   }
 
-  /** Executes the text of a file of this machine. @throws UsageError when it cannot be read. Mirrors ipyparallel `DirectView.run`. */
+  /**
+   * Executes a local file on the engines. Mirrors ipyparallel `DirectView.run`.
+   * @throws {UsageError} when the file cannot be read
+   */
   run(file: string | URL, options: ExecuteOptions = {}): ViewResult<T, ExecuteReply> {
     let code: string;
     try {
@@ -54,9 +57,13 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   }
 
   /**
-   * Calls a function. A JavaScript function travels as its source, without what it closes over; its arguments and results
-   * are anything that structured clone takes. A Python function (`py`, `ref`) takes what pickles carry, and `kwargs` last.
-   * @throws UsageError when something cannot be sent. Mirrors ipyparallel `View.apply`.
+   * Calls a function on engines. A JavaScript function is sent as its source, without its closure; arguments and results
+   * must be structured-cloneable. A Python function (`py`, `ref`) accepts values that can be pickled, and `kwargs` as last
+   * argument. Mirrors ipyparallel `View.apply`.
+   * @throws {UsageError} when the function or an argument cannot be sent
+   * @example
+   * const sum = await view.apply((a: number, b: number) => a + b, 1, 2).get();
+   * const root = await view.apply(py<number>`lambda x: x ** 0.5`, 2).get();
    */
   apply<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): ViewResult<T, OneResult<R>>;
   apply<R>(fn: PyCallable<R>, ...args: readonly unknown[]): ViewResult<T, R>;
@@ -70,7 +77,7 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
     return this.apply;
   }
 
-  /** {@link apply}, and a promise of its value. Mirrors ipyparallel `View.apply_sync`. */
+  /** Calls {@link apply} and returns a promise of its value. Mirrors ipyparallel `View.apply_sync`. */
   applySync<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): Promise<PerTarget<T, OneResult<R>>>;
   applySync<R>(fn: PyCallable<R>, ...args: readonly unknown[]): Promise<PerTarget<T, R>>;
   applySync(fn: PyReference, ...args: readonly unknown[]): Promise<PerTarget<T, unknown>>;
@@ -79,9 +86,11 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   }
 
   /**
-   * Calls a function for each element of one or more sequences, as far as the shortest goes; options may stand last. One
-   * result in the order of the elements. Mirrors ipyparallel `View.map`.
-   * @throws UsageError when something cannot be sent
+   * Calls a function for each element of one or more sequences, up to the end of the shortest; the last argument may be
+   * options. The result has the order of the elements. Mirrors ipyparallel `View.map`.
+   * @throws {UsageError} when the function or an element cannot be sent
+   * @example
+   * const squares = await view.map((x: number) => x * x, [1, 2, 3], { chunksize: 2 }).get();
    */
   map<A, R>(fn: (a: A) => R, a: Iterable<A>, options?: MapOptions): MapResult<OneResult<R>>;
   map<A, B, R>(
@@ -109,7 +118,7 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
     return this.map;
   }
 
-  /** {@link map}, and a promise of the list. Mirrors ipyparallel `View.map_sync`. */
+  /** Calls {@link map} and returns a promise of the list. Mirrors ipyparallel `View.map_sync`. */
   mapSync<A, R>(fn: (a: A) => R, a: Iterable<A>, options?: MapOptions): Promise<OneResult<R>[]>;
   mapSync<A, B, R>(
     fn: (a: A, b: B) => R,
@@ -132,9 +141,10 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   }
 
   /**
-   * A map that reads its sequences, sync or async, as results are taken: `maxOutstanding` tasks (by default as many as
-   * there are engines) of `chunksize` elements are in flight at most. Gives results in order or, with `ordered: false`, as
-   * they come. Leaving the loop early stops reading and aborts what has not begun. Mirrors ipyparallel `LoadBalancedView.imap`.
+   * Maps lazily: reads its sync or async sequences as results are consumed. At most `maxOutstanding` tasks (by default the
+   * number of engines) of `chunksize` elements are in flight. It yields results in order or, with `ordered: false`, as
+   * their tasks end. Leaving the loop early stops reading and aborts tasks that have not begun. Mirrors ipyparallel
+   * `LoadBalancedView.imap`.
    */
   imap<A, R>(
     fn: (a: A) => R,
@@ -154,7 +164,7 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
     return this.lazyMap(fn, sequences, options);
   }
 
-  /** A function that, called here, runs there: {@link apply} with these flags. Mirrors ipyparallel `View.remote`. */
+  /** Returns a function that calls {@link apply} with these flags. Mirrors ipyparallel `View.remote`. */
   remote<A extends unknown[], R>(
     fn: (...args: A) => R,
     flags?: Partial<F>,
@@ -167,8 +177,8 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
   }
 
   /**
-   * A function that, called with sequences, runs on parts of them, and `.map` for each element; the parts' results are put
-   * together. Mirrors ipyparallel `View.parallel`.
+   * Returns a function that runs on parts of its sequences and joins the results; its method `map` calls it for each
+   * element. Mirrors ipyparallel `View.parallel`.
    */
   parallel<E, R>(fn: (part: E[]) => R[], options?: ParallelOptions): ParallelFunction<E, R>;
   parallel<R>(fn: PyCallable<R[]> | PyReference, options?: ParallelOptions): ParallelFunction<unknown, R>;
@@ -177,7 +187,7 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
     return parallelFunction(fn, (sequences, mapping) => this.mapParts(fn, sequences, options, mapping));
   }
 
-  /** @internal Submits work by the flags of the view and of a call. */
+  /** @internal Submits work with the flags of the view and of a call. */
   protected abstract submit<R>(work: WorkFor, flags?: Partial<F>): ViewResult<T, R>;
 
   /** @internal Calls a function on parts of sequences, or (`mapping`) for each of their elements. */
@@ -195,13 +205,13 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
     options: ImapOptions,
   ): LazyMap<unknown>;
 
-  /** @internal Options of `execute`, checked. @throws UsageError */
+  /** @internal Checks the options of `execute`. @throws {UsageError} for an unknown option */
   protected executeOptions(options: ExecuteOptions): ExecuteOptions {
     const { silent, ...flags } = options;
     this.checkFlags(flags, ['silent']);
     return options;
   }
 
-  /** @internal @throws UsageError for a flag that the view does not have */
+  /** @internal @throws {UsageError} for a flag that the view does not have */
   protected abstract checkFlags(flags: object, more?: readonly string[]): void;
 }

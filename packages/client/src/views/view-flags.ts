@@ -4,34 +4,34 @@ import type { EngineLanguage } from '../engines/engine-languages.js';
 import type { Targets } from '../engines/targets.js';
 import { type DependencyLike, wireDependency } from './dependency.js';
 
-/** What may be said of every submission. */
+/** Flags of every submission. */
 export interface ViewFlags {
-  /** A label that records carry from ipyparallel 9 on; undefined by default. */
+  /** A label that is stored in the records from ipyparallel 9 on; undefined by default. */
   readonly label?: string | undefined;
-  /** The language that code is in; needed only where engines of several languages are registered. */
+  /** The language of the code; needed only if engines of several languages are registered. */
   readonly language?: EngineLanguage | undefined;
 }
 
-/** What may be said of a submission to engines that the caller picks. */
+/** Flags of a submission to chosen engines. */
 export interface DirectFlags<T extends Targets = Targets> extends ViewFlags {
   readonly targets?: T;
 }
 
-/** What may be said of a broadcast. */
+/** Flags of a broadcast. */
 export interface BroadcastFlags<T extends Targets = Targets> extends DirectFlags<T> {
-  /** Whether the replies come as one, put together by the scheduler, instead of one by one; false by default. */
+  /** Whether the scheduler combines the replies of all engines into one message; false by default. */
   readonly coalescing?: boolean;
 }
 
-/** What may be asked of the task scheduler. Everything but labels needs a scheduler that is not of the `pure` scheme. */
+/** Flags of a submission to the task scheduler. All flags but `label` and `language` need another scheme than `pure`. */
 export interface BalancedFlags extends ViewFlags {
-  /** Engines among which the scheduler picks; all, also later ones, by default. */
+  /** The engines among which the scheduler chooses; by default all, including those that register later. */
   readonly targets?: Targets | undefined;
-  /** How often a failed task is tried again, 0 by default. */
+  /** How often a failed task is retried; 0 by default. */
   readonly retries?: number | undefined;
-  /** Runs only after these tasks have succeeded. */
+  /** The task runs only after these tasks have succeeded. */
   readonly after?: DependencyLike | undefined;
-  /** Runs only on the engine where these tasks have succeeded. */
+  /** The task runs only on the engine where these tasks have succeeded. */
   readonly follow?: DependencyLike | undefined;
   /** How long the task may wait for its dependencies at the scheduler, in ms; 0, the default, means indefinitely. */
   readonly dependencyTimeout?: number | undefined;
@@ -52,7 +52,7 @@ export function withDependencyTimeout<F extends Partial<BalancedFlags>>(flags: F
   return { ...flags, timeout: value, dependencyTimeout: value };
 }
 
-/** Checks flags by name and kind, so that a typing mistake is no silent default. @throws UsageError */
+/** Checks the names and values of flags, so that a misspelt flag is an error. @throws {UsageError} for an invalid flag */
 export function checkFlags(flags: object, names: readonly string[]): void {
   for (const [name, value] of Object.entries(flags)) {
     if (!names.includes(name)) {
@@ -66,15 +66,15 @@ export function checkFlags(flags: object, names: readonly string[]): void {
 }
 
 const CHECKS: Readonly<Record<string, (value: unknown) => void>> = {
-  label: (value) => expect(typeof value === 'string', 'a label is a text', value),
-  language: (value) => expect(typeof value === 'string', 'a language is a text', value),
-  coalescing: (value) => expect(typeof value === 'boolean', 'coalescing is true or false', value),
+  label: (value) => expect(typeof value === 'string', 'label must be a string', value),
+  language: (value) => expect(typeof value === 'string', 'language must be a string', value),
+  coalescing: (value) => expect(typeof value === 'boolean', 'coalescing must be true or false', value),
   retries: (value) =>
-    expect(Number.isInteger(value) && Number(value) >= 0, 'retries are an integer from 0 on', value),
+    expect(Number.isInteger(value) && Number(value) >= 0, 'retries must be an integer >= 0', value),
   timeout: (value) =>
     expect(
       typeof value === 'number' && value >= 0 && Number.isFinite(value),
-      'a timeout is a number of ms from 0 on',
+      'dependencyTimeout must be a number of milliseconds >= 0',
       value,
     ),
   after: (value) => void wireDependency(value as DependencyLike),
@@ -82,5 +82,5 @@ const CHECKS: Readonly<Record<string, (value: unknown) => void>> = {
 };
 
 function expect(fits: boolean, what: string, value: unknown): void {
-  if (!fits) throw new UsageError(`${what}, not ${JSON.stringify(value)}`);
+  if (!fits) throw new UsageError(`${what}, got ${JSON.stringify(value)}`);
 }

@@ -1,19 +1,19 @@
 import type { Task } from '../tasks/task.js';
 
-/** How many ids of tasks are kept. */
+/** The maximum number of ids in the history. */
 const LIMIT = 10_000;
 
-/** The tasks that a view has submitted. */
+/** The ids of the tasks that a view has submitted. */
 export class ViewHistory {
   #ids: string[] = [];
   readonly #outstanding = new Set<string>();
 
-  /** The newest, in order. */
+  /** The newest ids, in order. */
   get ids(): readonly string[] {
     return this.#ids.slice(-LIMIT);
   }
 
-  /** Those that have no result yet, however old. */
+  /** The ids of all tasks that have no result yet. */
   get outstanding(): readonly string[] {
     return [...this.#outstanding];
   }
