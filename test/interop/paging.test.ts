@@ -15,12 +15,8 @@ for (const version of stockVersions) {
       beforeAll(async () => {
         const hub = closing.use(await StockRecords.start(version, db));
         const rc = closing.use(await Client.connect({ connectionFile: hub.cluster.connectionFile }));
-        let loaded: readonly StoredTask[] = [];
-        const load = async (tasks: readonly StoredTask[]): Promise<void> => {
-          loaded = tasks;
-          hub.load(tasks);
-        };
-        const add = (tasks: readonly StoredTask[]): Promise<void> => load([...loaded, ...tasks]);
+        const load = async (tasks: readonly StoredTask[]): Promise<void> => void hub.load(tasks);
+        const add = async (tasks: readonly StoredTask[]): Promise<void> => hub.add(tasks);
         subject = { rc, load, add, kind: 'stock' };
       });
       afterAll(async () => {

@@ -1,5 +1,6 @@
 // Records for stock hubs. The wire has no request that inserts records, so the configuration of the controller makes its Task
-// Database load them from a file, with the database's add_record, whenever the file is replaced.
+// Database load them from a file, with the database's add_record, whenever the file is replaced. Records that are added
+// later come in files of their own, so that the hub does not load everything again.
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
@@ -30,6 +31,13 @@ def revive(record):
             record[key] = [base64.b64decode(text) for text in record[key]]
     return record
 
+def insert(db, path):
+    with open(path, encoding='utf8') as f:
+        loaded = json.load(f)
+    for record in loaded['records']:
+        db.add_record(record['msg_id'], revive(record))
+    return loaded['generation']
+
 def follow(cls, clear):
     def wrapped(search):
         def searching(self, *args, **kwargs):
@@ -38,12 +46,13 @@ def follow(cls, clear):
             now = os.stat(FILE)
             now = (now.st_ino, now.st_mtime_ns, now.st_size)
             if now != getattr(self, 'preloaded', None):
-                with open(FILE, encoding='utf8') as f:
-                    records = json.load(f)
                 clear(self)
-                for record in records:
-                    self.add_record(record['msg_id'], revive(record))
+                self.generation = insert(self, FILE)
                 self.preloaded = now
+                self.additions = 0
+            while os.path.exists(added := os.path.abspath(f'added-{self.generation}-{self.additions}.json')):
+                insert(self, added)
+                self.additions += 1
             return search(self, *args, **kwargs)
         return searching
     cls.find_records = wrapped(cls.find_records)
@@ -64,6 +73,8 @@ export class StockRecords {
   readonly version: StockVersion;
   readonly db: RecordingStock;
   readonly cluster: StockCluster;
+  #generation = 0;
+  #additions = 0;
 
   private constructor(version: StockVersion, db: RecordingStock, cluster: StockCluster) {
     this.version = version;
@@ -78,10 +89,24 @@ export class StockRecords {
 
   /** Replaces the records of the hub from its next search on. Returns the records as the hub stores them. */
   load(tasks: readonly StoredTask[]): StoredTask[] {
-    const next = join(this.cluster.directory, 'next.json');
-    writeFileSync(next, JSON.stringify(tasks.map((task) => this.#forPython(task))));
-    renameSync(next, join(this.cluster.directory, 'records.json'));
+    this.#generation += 1;
+    this.#additions = 0;
+    this.#write('records.json', tasks);
     return tasks.map((task) => this.#storedForm(task));
+  }
+
+  /** Adds records from the next search of the hub on; the others stay. */
+  add(tasks: readonly StoredTask[]): void {
+    if (tasks.length === 0) return;
+    this.#write(`added-${this.#generation}-${this.#additions}.json`, tasks);
+    this.#additions += 1;
+  }
+
+  #write(name: string, tasks: readonly StoredTask[]): void {
+    const next = join(this.cluster.directory, 'next.json');
+    const records = tasks.map((task) => this.#forPython(task));
+    writeFileSync(next, JSON.stringify({ generation: this.#generation, records }));
+    renameSync(next, join(this.cluster.directory, name));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
