@@ -1,9 +1,43 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer } from 'vitest/node';
 
-/** Two cores are common on a build machine, where Vitest would run one file at a time; but tests of processes mostly wait. */
-const filesAtOnce = 2;
-/** A Python cluster is a dozen processes, which wait even more. */
+/** Files that run at once. Two cores are common on a build machine, but tests of processes mostly wait. */
+const filesAtOnce = 3;
+/** Files of interop tests that run at once: each has Python clusters of a dozen processes, which wait even more. */
 const clustersAtOnce = 3;
+
+/** Files that take 20 seconds or more. They start first, so that none of them runs alone at the end. */
+const slowFiles = [
+  'integration/kills',
+  'conformance/differential',
+  'integration/reconnect',
+  'integration/watch-resume',
+  'integration/controller-restart',
+  'integration/main-job',
+  'integration/results',
+  'integration/watch',
+  'integration/cluster-endings',
+  'integration/returning-engines',
+  'integration/examples',
+  'integration/cluster',
+  'integration/soak',
+  'integration/controller',
+  'integration/followed-task',
+  'conformance/retention',
+  'unit/protocol/pickle-memory',
+  'unit/protocol/query-properties',
+];
+
+class SlowFilesFirst extends BaseSequencer {
+  override async sort(files: Parameters<BaseSequencer['sort']>[0]): ReturnType<BaseSequencer['sort']> {
+    const rank = (moduleId: string): number => {
+      const index = slowFiles.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`));
+      return index < 0 ? slowFiles.length : index;
+    };
+    const sorted = await super.sort(files);
+    return sorted.toSorted((a, b) => rank(a.moduleId) - rank(b.moduleId));
+  }
+}
 
 function folder(kind: string) {
   return { name: kind, include: [`test/${kind}/**/*.test.ts`] };
@@ -12,6 +46,7 @@ function folder(kind: string) {
 export default defineConfig({
   test: {
     maxWorkers: filesAtOnce,
+    sequence: { sequencer: SlowFilesFirst },
     projects: [
       { test: { ...folder('unit'), testTimeout: 60_000 } },
       { test: { ...folder('integration'), testTimeout: 120_000, hookTimeout: 120_000 } },
