@@ -48,7 +48,8 @@ export default defineConfig({
     maxWorkers: filesAtOnce,
     sequence: { sequencer: SlowFilesFirst },
     projects: [
-      { test: { ...folder('unit'), testTimeout: 60_000 } },
+      // Unit tests share the modules of their worker: loading them for each file takes longer than the tests.
+      { test: { ...folder('unit'), testTimeout: 60_000, isolate: false } },
       { test: { ...folder('integration'), testTimeout: 120_000, hookTimeout: 120_000 } },
       { test: { ...folder('conformance'), testTimeout: 120_000, hookTimeout: 120_000 } },
       {
