@@ -484,7 +484,7 @@ describe('what is shown of it', () => {
 describe('the cache of results', () => {
   const ended = (msgId: string, bytes = 0): Task => {
     const one = task(msgId);
-    one.weigh(bytes);
+    one.setResultBytes(bytes);
     succeed(one, msgId);
     return one;
   };

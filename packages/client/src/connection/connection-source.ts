@@ -3,10 +3,10 @@ import type { TransportError } from '@ipyparallel-js/protocol';
 import { type Deadline, startDeadline } from '@ipyparallel-js/wire';
 import { type Connection, type ConnectionOptions, openConnection, readInfo } from './connection.js';
 
-/** How long it may take to read a connection file that is there. */
-const LOOK_MS = 1_000;
+/** The timeout of reading an existing connection file. */
+const READ_MS = 1_000;
 
-/** Where the way to a controller is told: asked at first, and again after the connection broke. */
+/** Resolves how to reach the controller: on connect, and after every disconnect. */
 export class ConnectionSource {
   readonly #options: ConnectionOptions;
   #tunnelLost = false;
@@ -16,12 +16,12 @@ export class ConnectionSource {
     this.#options = options;
   }
 
-  /** Calls back whenever an ssh tunnel that was opened here ends by itself. */
+  /** Sets the listener for ssh tunnels that end by themselves. */
   onTunnelLost(listener: (error: TransportError) => void): void {
     this.#onTunnelLost = listener;
   }
 
-  /** Opens the way to the controller. @throws as {@link openConnection} */
+  /** Opens a connection to the controller. @throws as {@link openConnection} */
   async open(deadline: Deadline): Promise<Connection> {
     const connection = await openConnection(this.#options, deadline);
     this.#tunnelLost = false;
@@ -32,15 +32,15 @@ export class ConnectionSource {
     return connection;
   }
 
-  /** The way that there is, or a new one where the file now tells another or the tunnel ended. */
-  async again(connection: Connection, deadline: Deadline): Promise<Connection> {
+  /** Returns the connection, or a new one if the file has changed or the tunnel has ended. */
+  async reopen(connection: Connection, deadline: Deadline): Promise<Connection> {
     return this.#tunnelLost || (await this.changed(connection)) ? this.open(deadline) : connection;
   }
 
-  /** Whether the file now tells another way. A file that is gone or unreadable tells nothing. */
+  /** Whether the connection file has changed. A missing or unreadable file counts as unchanged. */
   async changed({ info }: Connection): Promise<boolean> {
     try {
-      const now = await readInfo(this.#options, startDeadline({ timeout: 0 }, LOOK_MS));
+      const now = await readInfo(this.#options, startDeadline({ timeout: 0 }, READ_MS));
       return !isDeepStrictEqual(now.info, info);
     } catch {
       return false;

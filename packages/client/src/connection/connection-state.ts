@@ -2,43 +2,43 @@ import { ConnectionClosedError, type HubInfo, TimeoutError, TransportError } fro
 import { formatMs } from '@ipyparallel-js/wire';
 import { type Observable, ReplaySubject } from 'rxjs';
 
-/** Whether the controller can be talked to. */
+/** The state of the connection to the controller. */
 export interface ConnectionStatus {
   readonly state: 'connected' | 'disconnected' | 'closed';
   readonly since: Date;
-  /** The hub's address; it changes where a controller came back elsewhere. */
+  /** The hub's address; it changes if the controller restarts at another address. */
   readonly address: string;
-  /** Why, where it is not connected. */
+  /** Why the client is not connected. */
   readonly reason?: string;
-  /** 1 for the first connection, one more with each that follows. */
+  /** 1 for the first connection, and one more for each reconnection. */
   readonly incarnation: number;
 }
 
-/** What is known of the controller after a reconnection. */
+/** The facts about the controller after a reconnection. */
 export interface Reconnection {
-  /** True for another life of the controller, false for the same one; undefined where it cannot be told. */
+  /** Whether the controller has restarted; undefined if unknown. */
   readonly newController: boolean | undefined;
-  /** What the hub says of itself; undefined for a stock one. */
+  /** The hub's description of itself; undefined for a stock hub. */
   readonly hub: HubInfo | undefined;
 }
 
 type ReconnectedListener = (reconnection: Reconnection) => void | Promise<void>;
 
-/** The state of the connection: who is told when it breaks and when it is back, and when what waits is given up. */
+/** The state of the connection: notifies listeners of changes, and gives up after a time without a connection. */
 export class ConnectionState {
-  // Replays its last value also when it is over, which a BehaviorSubject does not.
+  // Unlike a BehaviorSubject, a ReplaySubject replays its last value after its completion, too.
   readonly #changes = new ReplaySubject<ConnectionStatus>(1);
   readonly #reconnected = new Set<ReconnectedListener>();
   readonly #disconnected = new Set<() => void>();
-  readonly #patience: number;
+  readonly #giveUpAfterMs: number;
   readonly #onGivenUp: (error: ConnectionClosedError) => void;
   #now: ConnectionStatus;
   #timer: NodeJS.Timeout | undefined;
-  #gone: ConnectionClosedError | undefined;
+  #givenUp: ConnectionClosedError | undefined;
 
-  /** After `patience` ms without a connection `onGivenUp` fails what waits for it. */
-  constructor(address: string, patience: number, onGivenUp: (error: ConnectionClosedError) => void) {
-    this.#patience = patience;
+  /** Calls `onGivenUp` after `giveUpAfterMs` without a connection. */
+  constructor(address: string, giveUpAfterMs: number, onGivenUp: (error: ConnectionClosedError) => void) {
+    this.#giveUpAfterMs = giveUpAfterMs;
     this.#onGivenUp = onGivenUp;
     this.#now = { state: 'disconnected', since: new Date(), address, incarnation: 0, reason: 'not open yet' };
   }
@@ -47,7 +47,7 @@ export class ConnectionState {
     return this.#now;
   }
 
-  /** The state at once and at each change; completes after `closed`. */
+  /** Emits the status at once and at each change; completes after `closed`. */
   get status$(): Observable<ConnectionStatus> {
     return this.#changes.asObservable();
   }
@@ -60,69 +60,69 @@ export class ConnectionState {
     return this.#now.state === 'closed';
   }
 
-  /** Calls back after each reconnection, once the engines are known again. Gives what takes the listener away. */
+  /** Calls `listener` after each reconnection, when the engines are known. Returns a function that removes it. */
   onReconnected(listener: ReconnectedListener): () => void {
     this.#reconnected.add(listener);
     return () => void this.#reconnected.delete(listener);
   }
 
-  /** Calls back each time the connection breaks. Gives what takes the listener away. */
+  /** Calls `listener` each time the connection breaks. Returns a function that removes it. */
   onDisconnected(listener: () => void): () => void {
     this.#disconnected.add(listener);
     return () => void this.#disconnected.delete(listener);
   }
 
   /**
-   * Asked before a task is sent.
-   * @throws ConnectionClosedError while the controller has been out of reach for too long, or has said that it stops
+   * Must be called before a task is submitted.
+   * @throws {ConnectionClosedError} when the controller has been unreachable for too long, or announced its shutdown
    */
   assertReachable(): void {
-    const cause = this.#gone;
+    const cause = this.#givenUp;
     if (cause !== undefined)
       throw new ConnectionClosedError(`${cause.message}; the task was not sent`, { cause });
   }
 
-  /** It is there; with what is known of it when it was there before. */
+  /** Sets the state to connected; `reconnection` is undefined for the first connection. */
   setConnected(address: string, reconnection?: Reconnection): void {
     if (this.closed) return;
     clearTimeout(this.#timer);
-    this.#gone = undefined;
-    this.#become({
+    this.#givenUp = undefined;
+    this.#setStatus({
       state: 'connected',
       since: new Date(),
       address,
       incarnation: this.#now.incarnation + 1,
     });
     if (reconnection === undefined) return;
-    for (const listener of [...this.#reconnected]) void tell(listener, reconnection);
+    for (const listener of [...this.#reconnected]) void notify(listener, reconnection);
   }
 
-  /** It broke, or stays broken for another reason. */
+  /** Sets the state to disconnected, or updates the reason. */
   setDisconnected(reason: string): void {
     if (this.closed || this.#now.incarnation === 0) return;
     const was = this.#now;
     if (was.state === 'disconnected' && was.reason === reason) return;
     const since = was.state === 'disconnected' ? was.since : new Date();
     const { address, incarnation } = was;
-    this.#become({ state: 'disconnected', since, address, incarnation, reason });
+    this.#setStatus({ state: 'disconnected', since, address, incarnation, reason });
     if (was.state !== 'connected') return;
-    this.#beginWait(address);
+    this.#startTimer(address);
     for (const listener of [...this.#disconnected]) listener();
   }
 
-  /** The controller has said that it stops: nothing is to be waited for. */
+  /** Sets the state to disconnected and gives up at once, because the controller announced its shutdown. */
   setShutDown(): void {
     const { address } = this.#now;
     this.setDisconnected('the controller has shut down');
     this.#giveUp(new ConnectionClosedError(`the controller at ${address} has shut down`));
   }
 
-  /** It is over. */
+  /** Sets the state to closed. */
   close(): void {
     if (this.closed) return;
     clearTimeout(this.#timer);
     const { address, incarnation } = this.#now;
-    this.#become({
+    this.#setStatus({
       state: 'closed',
       since: new Date(),
       address,
@@ -134,41 +134,41 @@ export class ConnectionState {
     this.#disconnected.clear();
   }
 
-  #beginWait(address: string): void {
-    if (this.#patience === Number.POSITIVE_INFINITY) return;
+  #startTimer(address: string): void {
+    if (this.#giveUpAfterMs === Number.POSITIVE_INFINITY) return;
     this.#timer = setTimeout(
       () => {
         const { reason } = this.#now;
         this.#giveUp(
           new ConnectionClosedError(
-            `the controller at ${address} has been out of reach for ${formatMs(this.#patience)}; it has stopped, or the network is cut (${reason})`,
+            `the controller at ${address} has been out of reach for ${formatMs(this.#giveUpAfterMs)}; it has stopped, or the network is cut (${reason})`,
           ),
         );
       },
-      Math.min(this.#patience, 2 ** 31 - 1),
+      Math.min(this.#giveUpAfterMs, 2 ** 31 - 1),
     );
     this.#timer.unref();
   }
 
   #giveUp(error: ConnectionClosedError): void {
     clearTimeout(this.#timer);
-    this.#gone = error;
+    this.#givenUp = error;
     this.#onGivenUp(error);
   }
 
-  #become(status: ConnectionStatus): void {
+  #setStatus(status: ConnectionStatus): void {
     this.#now = status;
     this.#changes.next(status);
   }
 }
 
-async function tell(listener: ReconnectedListener, reconnection: Reconnection): Promise<void> {
+async function notify(listener: ReconnectedListener, reconnection: Reconnection): Promise<void> {
   try {
     await listener(reconnection);
   } catch (error) {
-    // The connection broke again meanwhile: the listener is told of the next one.
+    // The connection broke again: the listener will be notified of the next reconnection.
     if (error instanceof TransportError || error instanceof TimeoutError) return;
-    process.emitWarning(`going on after a reconnection failed: ${String(error)}`, {
+    process.emitWarning(`a listener failed after a reconnection: ${String(error)}`, {
       type: 'IpyparallelWarning',
       code: 'IPYPARALLEL_RECONNECTION',
     });

@@ -28,46 +28,49 @@ import {
 import { parseSshServer, type SshServer } from './ssh-server.js';
 import { openSshTunnel, type SshTunnel } from './ssh-tunnel.js';
 
-/** Which cluster, and how to reach it. Without any option the one of the default profile, as in Python. */
+/** Selects a cluster and how to reach it; by default the cluster of the default profile, as in Python. */
 export interface ConnectionOptions extends Omit<ConnectionFileOptions, 'connectionFile'> {
-  /** Path of ipcontroller-client.json (`~` is the home directory), or what it holds. Goes before all that follows. */
+  /** The path of ipcontroller-client.json (`~` is the home directory), or its content. It overrides all other options. */
   readonly connectionFile?: string | URL | ClientConnectionInfo | Readonly<Record<string, unknown>>;
-  /** `user@host[:port]` to tunnel through; by default the file's own `ssh` when the controller is elsewhere. */
+  /** The ssh server `user@host[:port]` of a tunnel; by default the file's `ssh` if the controller is on another machine. */
   readonly sshServer?: string;
-  /** Path of the private key for the tunnel; ssh's own choice by default. Alone it does not open a tunnel. */
+  /** The path of the private key for the tunnel; by default ssh chooses. Without an ssh server it has no effect. */
   readonly sshKey?: string;
-  /** More `-o` values for the ssh of the tunnel: `['UserKnownHostsFile=/path', 'ProxyJump=gateway']`. */
+  /** Additional `-o` values for ssh: `['UserKnownHostsFile=/path', 'ProxyJump=gateway']`. */
   readonly sshOptions?: readonly string[];
 }
 
-/** The address of each socket; `broadcast` is undefined for controllers before 7. */
+/** The address of each channel; `broadcast` is undefined for controllers before version 7. */
 export type ChannelAddresses = { readonly [C in Exclude<ClientChannel, 'broadcast'>]: string } & {
   readonly broadcast: string | undefined;
 };
 
-/** Everything that is needed to open a client's sockets, and the tunnel that they go through. */
+/** The information for opening a client's sockets, and their ssh tunnel. */
 export interface Connection {
   readonly info: ClientConnectionInfo;
-  /** The file, or `(object)`; for messages. */
+  /** The path of the file, or `(object)`; for error messages. */
   readonly path: string;
-  /** Addresses that can be connected to from here. */
+  /** The addresses to connect to from this machine. */
   readonly addresses: ChannelAddresses;
-  /** Whether an address is an IPv6 one: sockets then need the option `ipv6`. */
+  /** Whether the addresses are IPv6 addresses, which need the socket option `ipv6`. */
   readonly ipv6: boolean;
   readonly curve: CurveKeys | null;
   readonly tunnelled: boolean;
-  /** Why the controller may be silent: a loopback address of elsewhere, what ssh complains about. Empty when unknown. */
+  /** Why the controller may not reply: a loopback address of another machine, or complaints of ssh. Empty if unknown. */
   hint(): string;
-  /** Calls back once when the tunnel breaks. Gives what takes the listener away. */
+  /** Calls `listener` once if the tunnel breaks. Returns a function that removes it. */
   onTunnelLost(listener: (error: TransportError) => void): () => void;
-  /** Ends the tunnel. May be called again. */
+  /** Closes the tunnel; idempotent. */
   close(): Promise<void>;
 }
 
 /**
- * Finds the connection file, waits for it, and gives the addresses to connect to, through an ssh tunnel where one is
- * asked for (mirrors the first half of ipyparallel's Client.__init__).
- * @throws ConnectionFileError, UsageError, TransportError, TimeoutError; `signal.reason` on abort
+ * Locates the connection file, waits for it, opens an ssh tunnel if required, and returns the addresses to connect to.
+ * Mirrors the first half of ipyparallel's `Client.__init__`.
+ * @throws {ConnectionFileError} when the file is invalid
+ * @throws {UsageError} when an option is invalid
+ * @throws {TransportError} when the tunnel cannot be opened
+ * @throws {TimeoutError} when the file or the tunnel is not ready in time
  */
 export async function openConnection(
   options: ConnectionOptions,
@@ -96,9 +99,7 @@ export async function openConnection(
   }
 
   if (place === undefined) {
-    throw new UsageError(
-      `an ssh tunnel leads to tcp addresses; connection file ${path} has ${info.interface}`,
-    );
+    throw new UsageError(`an ssh tunnel needs a tcp address; connection file ${path} has ${info.interface}`);
   }
   const tunnel: SshTunnel = await openSshTunnel(
     {
@@ -120,7 +121,7 @@ export async function openConnection(
   };
 }
 
-/** What the connection file says, once it is there. */
+/** Waits for the connection file and reads it. */
 export async function readInfo(
   options: ConnectionOptions,
   deadline: Deadline,
@@ -136,7 +137,9 @@ export async function readInfo(
     return { info: validateClientConnectionInfo(raw, file.path), path: file.path };
   }
   if (!isDict(connectionFile)) {
-    throw new UsageError('connectionFile is a path, a file: URL, or an object with what the file holds');
+    throw new UsageError(
+      'connectionFile must be a path, a file: URL, or an object with the content of the file',
+    );
   }
   const path = '(object)';
   return { info: validateClientConnectionInfo(connectionFile, path), path };
@@ -166,7 +169,7 @@ function portsOf(info: ClientConnectionInfo): number[] {
   return broadcast === undefined ? ports : [...ports, broadcast];
 }
 
-/** The file's own ssh server counts only where the controller is not on this machine. */
+/** Returns the ssh server of the file, unless the controller runs on this machine. */
 async function serverOfFile(
   info: ClientConnectionInfo,
   path: string,
@@ -191,7 +194,9 @@ function serverOption(server: string | undefined): SshServer | undefined {
 function checkSshOptions(options: readonly string[] = []): readonly string[] {
   const wrong = options.find((option) => typeof option !== 'string' || !/^[A-Za-z]+\s*[= ]/.test(option));
   if (wrong !== undefined || options.some((option) => /\p{Cc}/u.test(option))) {
-    throw new UsageError('sshOptions are texts like "UserKnownHostsFile=/path", as ssh -o takes them');
+    throw new UsageError(
+      'sshOptions must be strings such as "UserKnownHostsFile=/path", in the form of ssh -o',
+    );
   }
   return options;
 }

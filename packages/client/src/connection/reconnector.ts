@@ -4,34 +4,33 @@ import type { Connection } from './connection.js';
 import type { ConnectionSource } from './connection-source.js';
 import type { Transport } from './transport.js';
 
-/** What a life of the connection means to the rest of the client. */
 export interface ConnectionEvents<Greeting> {
-  /** The connection broke; called once for each time. */
+  /** The connection broke; called once for each disconnect. */
   onDown(reason: string): void;
-  /** An attempt to connect failed for another reason than that nobody answers. */
+  /** An attempt to connect failed for another reason than a timeout. */
   onTrouble(reason: string): void;
-  /** Asks the hub, through the sockets that are open now, whether it is there. */
+  /** Sends a connection request to the hub through the open sockets. */
   greet(deadline: Deadline): Promise<Greeting>;
-  /** The hub has answered. `before` is how the controller was reached until now. */
+  /** The hub replied. `before` is the previous connection. */
   onUp(greeting: Greeting, before: Connection): void;
 }
 
-/** How long an attempt waits for the hub's answer. A hub that listens and is busy gets more with each attempt. */
+/** How long an attempt waits for the hub's reply. If the hub is linked but busy, the time doubles with each attempt. */
 const ATTEMPT_MS = 10_000;
 const LONGEST_ATTEMPT_MS = 60_000;
-/** Between two attempts of which the first failed at once. */
+/** The pause after an attempt that failed at once. */
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
-/** A connection that broke before this is followed by a pause, so that one that always breaks keeps nobody busy. */
+/** If a connection breaks within this time, a pause precedes the next attempt, to limit the load of repeated failures. */
 const STABLE_MS = 5_000;
-/** How often the connection file is looked at while the controller is out of reach. */
+/** The interval of reading the connection file while the controller cannot be reached. */
 const FILE_MS = 500;
-/** How long the other sockets may take to be linked once the hub has answered. */
+/** How long the other sockets may take to be linked after the hub's reply. */
 const LINKS_MS = 5_000;
-/** A controller that said that it stops is not talked to for so long, unless it breaks the links before. */
+/** How long the client waits for the links to break after the controller announced its shutdown. */
 const STOPPING_MS = 5_000;
 
-/** Opens one life of the connection after the other: fresh sockets each time, until the hub answers. */
+/** Opens connections one after another, each with new sockets, until the hub replies. */
 export class Reconnector<Greeting> {
   readonly #transport: Transport;
   readonly #source: ConnectionSource;
@@ -43,7 +42,7 @@ export class Reconnector<Greeting> {
   #stopping: NodeJS.Timeout | undefined;
   #upSince = Number.NEGATIVE_INFINITY;
   #pause = 0;
-  #hopeless: Error | undefined;
+  #fatalError: Error | undefined;
 
   constructor(transport: Transport, source: ConnectionSource, events: ConnectionEvents<Greeting>) {
     this.#transport = transport;
@@ -52,11 +51,11 @@ export class Reconnector<Greeting> {
   }
 
   /**
-   * The first life, by way of the connection that is given: opens the sockets and waits for the hub's answer. A controller
-   * that is being restarted breaks the links, or writes its file anew: then there is another attempt, in the same time.
+   * Opens the first connection: opens the sockets and waits for the hub's reply. If the links break or the connection file
+   * changes because the controller restarts, it tries again within the same deadline.
    */
   async first(connection: Connection, deadline: Deadline): Promise<Greeting> {
-    for (let next = connection; ; next = await this.#source.again(next, deadline)) {
+    for (let next = connection; ; next = await this.#source.reopen(next, deadline)) {
       const attempt = new AbortController();
       this.#attempt = attempt;
       const signals = [attempt.signal, this.#closing.signal];
@@ -66,7 +65,7 @@ export class Reconnector<Greeting> {
       try {
         return await this.greet(startDeadline({ timeout: deadline.remaining(), signal }, 0), signal);
       } catch (error) {
-        if (this.#hopeless !== undefined) throw this.#hopeless;
+        if (this.#fatalError !== undefined) throw this.#fatalError;
         const over = this.#closing.signal.aborted || deadline.signal?.aborted === true;
         if (over || !attempt.signal.aborted || deadline.remaining() === 0) throw error;
       } finally {
@@ -74,22 +73,22 @@ export class Reconnector<Greeting> {
         attempt.abort();
       }
       await pause(FIRST_PAUSE_MS, this.#closing.signal);
-      if (this.#hopeless !== undefined) throw this.#hopeless;
+      if (this.#fatalError !== undefined) throw this.#fatalError;
     }
   }
 
-  /** Ends {@link first}: what it goes by is gone, and its user is to know why at once. */
+  /** Fails {@link first} at once, because the ssh tunnel ended. */
   giveUp(error: Error): void {
-    this.#hopeless = error;
+    this.#fatalError = error;
     this.#attempt?.abort(error);
   }
 
-  /** The first connection is there: from now on a break is noticed. */
+  /** Starts to react to disconnects, after the first connection. */
   started(): void {
     this.#upSince = performance.now();
   }
 
-  /** A link of the present sockets is lost. */
+  /** Handles a broken link of the current sockets. */
   onBroken(reason: string): void {
     clearTimeout(this.#stopping);
     if (this.#closing.signal.aborted) return;
@@ -98,7 +97,7 @@ export class Reconnector<Greeting> {
     else void this.#run(reason);
   }
 
-  /** The controller has said that it stops. */
+  /** Handles the shutdown notification of the controller. */
   onStopping(reason: string): void {
     if (this.#running) return;
     this.#events.onDown(reason);
@@ -106,22 +105,22 @@ export class Reconnector<Greeting> {
     this.#stopping.unref();
   }
 
-  /** Asks the hub whether it is there, and has every socket linked before that is known, as far as that takes no age. */
+  /** Sends a connection request and waits, for a limited time, until every socket is linked. */
   async greet(deadline: Deadline, signal?: AbortSignal): Promise<Greeting> {
     const greeting = await this.#events.greet(deadline);
     if (this.#transport.complete) return greeting;
     await this.#untilComplete(Math.min(LINKS_MS, deadline.remaining() / 2), signal ?? this.#closing.signal);
     signal?.throwIfAborted();
-    // What was said on a socket that had no link yet is not known: asked now, the hub tells it.
+    // Notifications on a socket without a link were lost, so the request is repeated.
     return await this.#events.greet(deadline);
   }
 
-  /** Every socket of the present life has a link. */
+  /** Handles that every current socket is linked. */
   onComplete(): void {
     this.#complete?.();
   }
 
-  /** Ends it. */
+  /** Stops all attempts. */
   close(): void {
     clearTimeout(this.#stopping);
     this.#closing.abort(new Error('the client was closed'));
@@ -162,7 +161,7 @@ export class Reconnector<Greeting> {
     const deadline = startDeadline({ timeout, signal }, timeout);
     const before = this.#transport.connection;
     try {
-      const connection = await this.#source.again(before, deadline);
+      const connection = await this.#source.reopen(before, deadline);
       if (signal.aborted) {
         if (connection !== before) await connection.close();
         signal.throwIfAborted();
@@ -198,7 +197,7 @@ export class Reconnector<Greeting> {
   }
 }
 
-/** The connection file tells another way to the controller than the one that is being tried. */
+/** The connection file contains another connection than the current attempt uses. */
 class FileChanged extends Error {}
 
 function messageOf(error: unknown): string {

@@ -10,32 +10,31 @@ import { type DropReason, Intake, type LinkState, MessageSocket } from '@ipypara
 import { context, Dealer, Subscriber } from 'zeromq';
 import type { Connection } from './connection.js';
 
-/** What the sockets of one life tell: only messages whose signature fits, each once. */
 export interface SocketsListener {
   onMessage(channel: ClientChannel, message: AnyMessage): void;
-  /** A channel has a link. */
+  /** A channel is linked. */
   onLinked(channel: ClientChannel): void;
-  /** A channel lost the link that it had: what was on its way is lost, so these sockets are of no more use. */
+  /** A channel lost its link. Messages may be lost, so the sockets must be replaced. */
   onBroken(channel: ClientChannel): void;
   onDropped(reason: DropReason, channel: string, error: Error): void;
   onFailure(channel: string, doing: string, error: unknown): void;
 }
 
-/** The sockets that carry requests and work. */
+/** The channels on which the client sends. */
 export type SendingChannel = Exclude<ClientChannel, 'iopub' | 'notification'>;
 
-/** The sockets that carry submissions of tasks. */
+/** The channels on which tasks are submitted. */
 export type WorkChannel = Exclude<SendingChannel, 'registration' | 'control'>;
 
 export const isWorkChannel = (channel: SendingChannel): channel is WorkChannel =>
   channel !== 'registration' && channel !== 'control';
 
-/** How long a link may be silent in answer to a heartbeat, in heartbeats, before it counts as cut. */
+/** The number of heartbeat intervals without a reply after which a link counts as broken. */
 const SILENT_BEATS = 4;
-/** How long what was sent may be on its way where there is no heartbeat, in ms. */
+/** How long a message may be on its way without heartbeats, in ms. */
 const SILENCE_MS = 10_000;
 
-/** For how long what was given to a link may still be on its way, in ms: after that it is dropped. */
+/** How long a sent message may be on its way, in ms; after that it is dropped. */
 export const silenceOf = (heartbeat: number): number =>
   heartbeat > 0 ? SILENT_BEATS * heartbeat : SILENCE_MS;
 
@@ -44,14 +43,14 @@ const CONNECT_TIMEOUT_MS = 3_000;
 const LONGEST_RETRY_MS = 1_000;
 
 /**
- * The sockets of one life of the connection, behind one routing id that is theirs alone: a stock ROUTER does not hand
- * one over to a peer that comes again.
+ * The sockets of one connection. They share a routing id that is used once, because the ROUTER of a stock hub does not hand a
+ * routing id over to a peer that reconnects.
  */
 export class Sockets {
   readonly connection: Connection;
   readonly session: Session;
   readonly #sockets = new Map<ClientChannel, MessageSocket>();
-  /** The channels that have had a link. */
+  /** The channels that have been linked. */
   readonly #up = new Set<ClientChannel>();
   readonly #raw: (Dealer | Subscriber)[] = [];
   readonly #intake: Intake;
@@ -60,7 +59,7 @@ export class Sockets {
   #refused = false;
   #closing: Promise<void> | undefined;
 
-  /** `heartbeat` is in ms; 0 for none. */
+  /** `heartbeat` is in ms; 0 disables it. */
   constructor(connection: Connection, session: Session, heartbeat: number, listener: SocketsListener) {
     this.connection = connection;
     this.session = session;
@@ -71,7 +70,7 @@ export class Sockets {
     );
   }
 
-  /** Opens all of them. Messages may come before this returns. */
+  /** Opens all sockets. Messages may arrive before this returns. */
   open(): void {
     const routingId = newId();
     for (const [name, address] of Object.entries(this.connection.addresses) as [
@@ -80,7 +79,7 @@ export class Sockets {
     ][]) {
       if (address === undefined) continue;
       const listens = name === 'iopub' || name === 'notification';
-      const socket = madeWithinLimits(() => (listens ? new Subscriber() : new Dealer({ routingId })));
+      const socket = createSocket(() => (listens ? new Subscriber() : new Dealer({ routingId })));
       socket.linger = name === 'registration' || listens ? 0 : LINGER_MS;
       socket.receiveHighWaterMark = 0;
       if (socket instanceof Dealer) socket.sendHighWaterMark = 0;
@@ -101,27 +100,27 @@ export class Sockets {
     return this.#sockets.has(channel);
   }
 
-  /** Whether every channel has a link, or had one. */
+  /** Whether every channel is linked, or has been. */
   get complete(): boolean {
     return this.#up.size === this.#sockets.size;
   }
 
-  /** Sends on a channel that there is, behind routing identities where it wants a target. */
+  /** Sends on an existing channel, preceded by routing identities if the channel needs a target. */
   send(channel: SendingChannel, message: NewMessage, idents: readonly string[]): void {
     this.#sockets.get(channel)?.send(this.session.encode(message, idents));
   }
 
-  /** Whether a channel's socket has a link. */
+  /** Whether a channel is linked. */
   linked(channel: ClientChannel): boolean {
     return this.#sockets.get(channel)?.isLinked === true;
   }
 
-  /** Whether the hub refused the security handshake (CURVE keys that do not fit). */
+  /** Whether the hub refused the security handshake: the CURVE keys do not match. */
   get refused(): boolean {
     return this.#refused;
   }
 
-  /** A socket of its own beside the others, for a probe of the hub. The caller closes it. */
+  /** Opens a separate socket for a probe of the hub. The caller must close it. */
   openProbe(onFrames: (frames: Buffer[]) => void): MessageSocket {
     const socket = new Dealer({ linger: 0 });
     this.#prepare(socket);
@@ -134,12 +133,11 @@ export class Sockets {
   }
 
   /**
-   * Closes all of them; idempotent. What has not left yet leaves within a second, or never when they are `cut`.
-   * Resolves then.
+   * Closes all sockets; idempotent. Queued messages are sent within one second, or dropped with `cut`.
    */
   close(cut: boolean): Promise<void> {
     if (this.#closing === undefined) {
-      // A message that left later, to a controller that has come back, would not be known of here.
+      // A message must not be sent later to a restarted controller: the client would not know of it.
       if (cut) for (const socket of this.#raw) socket.linger = 0;
       const closing = [...this.#sockets.values()].map(async (socket) => {
         if (!cut) await socket.flush(LINGER_MS);
@@ -156,11 +154,11 @@ export class Sockets {
     socket.connectTimeout = CONNECT_TIMEOUT_MS;
     socket.reconnectMaxInterval = LONGEST_RETRY_MS;
     if (this.#heartbeat > 0) {
-      // The other side's ZeroMQ answers in a thread of its own, however busy or stopped the hub's own code is.
+      // ZeroMQ in the controller replies from its own thread, even if the hub is busy or stopped.
       socket.heartbeatInterval = this.#heartbeat;
       socket.heartbeatTimeout = silenceOf(this.#heartbeat);
     }
-    // What the system has taken and cannot deliver in that time is dropped by it, not delivered at some later time.
+    // The operating system must drop undelivered data after this time instead of delivering it later.
     socket.tcpMaxRetransmitTimeout = silenceOf(this.#heartbeat);
     if (curve === null) return;
     socket.curveServerKey = curve.serverKey;
@@ -184,18 +182,18 @@ export class Sockets {
   }
 }
 
-/** ZeroMQ's own 1,023 are used up by fifty clients of one process: each socket counts thrice, with the monitor of its link. */
+/** ZeroMQ's default of 1,023 suffices for fifty clients: each socket counts three times, because of its monitor. */
 const MOST_SOCKETS = 16_383;
 
-/** What ZeroMQ itself allows is set before its first socket in the process, and means nothing later. */
-function madeWithinLimits<S>(make: () => S): S {
+/** Raises ZeroMQ's limit of sockets, which only has an effect before the first socket of the process is created. */
+function createSocket<S>(make: () => S): S {
   const most = Math.min(MOST_SOCKETS, context.maxSocketsLimit);
   if (context.maxSockets < most) context.maxSockets = most;
   try {
     return make();
   } catch (cause) {
     throw new TransportError(
-      `no more sockets can be opened in this process (${String(cause)}); close clients that are not needed, or raise its limit of open files (ulimit -n)`,
+      `this process cannot open more sockets (${String(cause)}); close unused clients or raise the limit of open files (ulimit -n)`,
       { cause },
     );
   }

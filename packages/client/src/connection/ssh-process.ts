@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { formatMs, pause } from '@ipyparallel-js/wire';
 
-/** How an ssh ended. */
+/** How an ssh process ended. */
 export interface SshEnd {
-  /** `exit code 255`, `SIGTERM`, or why it could not be started. */
+  /** `exit code 255`, `SIGTERM`, or the error of its start. */
   readonly how: string;
-  /** The error of the start, when it could not be started. */
+  /** The error of its start; undefined if it was started. */
   readonly cause: NodeJS.ErrnoException | undefined;
   readonly afterMs: number;
 }
@@ -15,7 +15,7 @@ const mostKept = 4_000;
 const lastOutputMs = 200;
 const graceMs = 2_000;
 
-/** Those that run, for the end of this process. */
+/** The running ssh processes, which must end with this process. */
 const running = new Set<SshProcess>();
 
 function killAll(): void {
@@ -23,11 +23,11 @@ function killAll(): void {
 }
 
 /**
- * One ssh that ends when this process does: at its exit by a listener, at its death by a second small process which
- * waits for that. It does not keep this process alive.
+ * An ssh process that ends with this process: an exit listener stops it, and if this process is killed, a small watchdog
+ * process does. It does not keep this process alive.
  */
 export class SshProcess {
-  /** Settles once, when it has ended or could not be started; never rejects. */
+  /** Resolves when the process has ended or could not be started; never rejects. */
   readonly ended: Promise<SshEnd>;
   readonly #child: ChildProcess;
   readonly #watchdog: ChildProcess | undefined;
@@ -36,7 +36,7 @@ export class SshProcess {
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv) {
     const started = performance.now();
-    // A session of its own: Ctrl-C is for this process, which may still have to say something through the tunnel.
+    // A separate session: Ctrl-C must reach this process only, which may still send messages through the tunnel.
     const detached = process.platform !== 'win32';
     this.#child = spawn('ssh', args, {
       env,
@@ -63,7 +63,7 @@ export class SshProcess {
       this.#child.once('error', (cause) => finish(cause.message, cause));
       this.#child.once('exit', (code, signal) => {
         const how = signal ?? `exit code ${code}`;
-        // What it said last may still be in the pipe, which a child of its own may hold open.
+        // Its last output may still be in the pipe, which a child process of ssh may keep open.
         const timer = setTimeout(() => finish(how), lastOutputMs);
         this.#child.once('close', () => {
           clearTimeout(timer);
@@ -77,7 +77,7 @@ export class SshProcess {
     return this.#end !== undefined || this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** What it has written to its standard error, the last 4,000 characters. */
+  /** The last 4,000 characters of its stderr. */
   get output(): string {
     return this.#output.trim();
   }
@@ -86,17 +86,17 @@ export class SshProcess {
     this.#child.kill(signal);
   }
 
-  /** Ends it; resolves when it is gone. */
+  /** Stops the process; resolves when it has ended. */
   async stop(): Promise<void> {
     if (this.#end !== undefined) return;
     this.#child.ref();
     this.kill('SIGTERM');
-    const patience = new AbortController();
-    const hard = pause(graceMs, patience.signal).then(() => {
-      if (!patience.signal.aborted) this.kill('SIGKILL');
+    const killTimer = new AbortController();
+    const hard = pause(graceMs, killTimer.signal).then(() => {
+      if (!killTimer.signal.aborted) this.kill('SIGKILL');
     });
     await this.ended;
-    patience.abort();
+    killTimer.abort();
     await hard;
   }
 
@@ -108,14 +108,14 @@ export class SshProcess {
   }
 }
 
-/** `exit code 255 after 1.2 s: Permission denied`, for an error. */
+/** The text of an error: `exit code 255 after 1.2 s: Permission denied`. */
 export function describeEnd(end: SshEnd, output: string): string {
   return `${end.how} after ${formatMs(end.afterMs)}${output === '' ? '' : `: ${output}`}`;
 }
 
 /**
- * Starts a shell that waits for the end of its input, which comes with the end of this process however it dies, and
- * then ends ssh. The text is fixed; without /bin/sh there is none.
+ * Starts a shell that waits for the end of its stdin, which closes when this process ends in any way, and then stops ssh. The
+ * shell script is constant; without /bin/sh there is no watchdog.
  */
 function watch(pid: number | undefined): ChildProcess | undefined {
   if (pid === undefined || process.platform === 'win32') return undefined;

@@ -1,20 +1,20 @@
 import { isIP } from 'node:net';
 import { isHost, withPort } from '@ipyparallel-js/wire';
 
-/** `user@host:port`, taken apart. */
+/** The parts of `user@host:port`. */
 export interface SshServer {
   readonly user: string | undefined;
-  /** A name, an alias of the ssh configuration, or an address without brackets. */
+  /** A host name, an alias of the ssh configuration, or an address without brackets. */
   readonly host: string;
   readonly port: number | undefined;
 }
 
-/** What a shell in somebody's ProxyCommand would stumble over (the ssh configuration may pass `%r` and `%h` to one). */
+/** Characters that a shell of a ProxyCommand would interpret: the ssh configuration may pass `%r` and `%h` to one. */
 const unsafeInUser = /[\s\p{Cc}'"`;&<>|(){}$]/u;
 
 /**
- * Takes `user@host[:port]` apart; user and port may be missing, IPv6 with a port is written in brackets. `fail` throws
- * for what is not a server, above all for parts that ssh would take for options.
+ * Parses `user@host[:port]`. User and port are optional; an IPv6 address with a port is written in brackets. Calls `fail`,
+ * which throws, for invalid servers, in particular for parts that ssh would interpret as options.
  */
 export function parseSshServer(text: string, fail: (problem: string) => never): SshServer {
   const at = text.lastIndexOf('@');
@@ -33,7 +33,7 @@ export function parseSshServer(text: string, fail: (problem: string) => never): 
   return { user, host, port };
 }
 
-/** For messages. */
+/** Formats a server for error messages. */
 export function formatSshServer({ user, host, port }: SshServer): string {
   return `${user === undefined ? '' : `${user}@`}${port === undefined ? host : withPort(host, port)}`;
 }

@@ -9,35 +9,36 @@ export interface SshTunnelOptions {
   readonly server: SshServer;
   /** The host that the ssh server connects to. */
   readonly host: string;
-  /** The ports of it. */
+  /** The ports of that host. */
   readonly ports: readonly number[];
-  /** Path of a private key. */
+  /** The path of a private key. */
   readonly key: string | undefined;
-  /** Values of `-o`; they go before the configuration of the user. */
+  /** Values of `-o`; they override the user's ssh configuration. */
   readonly options: readonly string[];
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** An ssh that forwards ports of 127.0.0.1. */
+/** An ssh process that forwards ports of 127.0.0.1. */
 export interface SshTunnel {
-  /** The local port of each remote one. */
+  /** The local port of each remote port. */
   readonly localPorts: ReadonlyMap<number, number>;
-  /** What ssh has complained about so far beyond warnings, for instance that nothing listens at the other end. */
+  /** The errors that ssh has printed, without warnings: for example that nothing listens at the remote port. */
   complaints(): string;
-  /** Calls back once when ssh ends other than by close(). Gives what takes the listener away. */
+  /** Calls `listener` once if ssh ends other than by close(). Returns a function that removes it. */
   onLost(listener: (error: TransportError) => void): () => void;
-  /** Ends ssh; resolves when it is gone. */
+  /** Stops ssh; resolves when the process has ended. */
   close(): Promise<void>;
 }
 
-/** Between the choice of free ports and ssh's use of them somebody else may take one. */
+/** Another process may take a port between its choice and its use by ssh. */
 const attempts = 3;
 const probePauseMs = 25;
 
 /**
- * Starts the system's ssh with one forward for each port, and resolves when all of them accept connections. It asks no
- * questions: keys and known hosts are a matter of the ssh configuration, the agent, and the options.
- * @throws TransportError (`SSH_TUNNEL`) with what ssh said, TimeoutError when it is not ready in time
+ * Starts the system's ssh with one forward for each port, and resolves when all of them accept connections. ssh runs
+ * without prompts: keys and known hosts come from the ssh configuration, the agent and the options.
+ * @throws {TransportError} (`SSH_TUNNEL`) with the output of ssh when it fails
+ * @throws {TimeoutError} when the tunnel is not open in time
  */
 export async function openSshTunnel(options: SshTunnelOptions, deadline: Deadline): Promise<SshTunnel> {
   await checkKey(options.key);
@@ -65,7 +66,7 @@ function sshArguments(
   const fixed = [
     'BatchMode=yes',
     'ExitOnForwardFailure=yes',
-    // A shared connection would take the forwards over, and keep them after the end of this ssh.
+    // A shared connection would take over the forwards and keep them after the end of this process.
     'ControlMaster=no',
     'ControlPath=none',
     'ForkAfterAuthentication=no',
@@ -105,7 +106,7 @@ async function untilForwarding(
       });
     }
   }
-  // Its ports may answer without it: then they are somebody else's.
+  // If ssh has ended, another process accepted the connections.
   if (ssh.hasEnded) throw endedError(await ssh.ended, server, ssh.output);
 }
 
@@ -153,17 +154,14 @@ function endedError(end: SshEnd, server: SshServer, output: string): TransportEr
 const hints: readonly (readonly [RegExp, string])[] = [
   [
     /host key verification failed/i,
-    'ssh does not know this host: log in once by hand, or give its file with sshOptions: ["UserKnownHostsFile=…"]',
+    'ssh does not know this host; log in once by hand, or set sshOptions: ["UserKnownHostsFile=…"]',
   ],
-  [
-    /permission denied/i,
-    'nobody is there to type a password: give a key with sshKey, or load one into the ssh agent',
-  ],
+  [/permission denied/i, 'a password cannot be entered; set sshKey, or load a key into the ssh agent'],
 ];
 
 function notInTime(server: SshServer, waitedMs: number, output: string): Error {
   const what = `the ssh tunnel through ${formatSshServer(server)} was not open`;
-  return timeoutError(what, waitedMs, output === '' ? 'ssh has said nothing yet' : `ssh said: ${output}`);
+  return timeoutError(what, waitedMs, output === '' ? 'ssh has printed nothing yet' : `ssh said: ${output}`);
 }
 
 async function checkKey(key: string | undefined): Promise<void> {
@@ -175,7 +173,7 @@ async function checkKey(key: string | undefined): Promise<void> {
   }
 }
 
-/** Free ports of 127.0.0.1, one for each that is given. */
+/** Finds a free port of 127.0.0.1 for each given port. */
 async function freePorts(ports: readonly number[]): Promise<Map<number, number>> {
   const servers: Server[] = [];
   const found = new Map<number, number>();
@@ -192,7 +190,7 @@ async function freePorts(ports: readonly number[]): Promise<Map<number, number>>
       found.set(port, address.port);
     }
   } finally {
-    // All at once at the end, so that no port is given twice.
+    // Closed together at the end, so that no port is chosen twice.
     await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
   return found;

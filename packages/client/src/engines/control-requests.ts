@@ -12,7 +12,7 @@ import type { Transport } from '../connection/transport.js';
 import { engineDied } from './engine-died.js';
 import type { EngineInfo } from './engine-registry.js';
 
-/** What engines are asked beside their work. */
+/** The types of control requests. */
 export type ControlRequest =
   | 'kernel_info_request'
   | 'abort_request'
@@ -24,13 +24,13 @@ interface Pending {
   readonly engine: EngineInfo;
   readonly msgType: ControlRequest;
   readonly content: Dict;
-  /** What it was sent as; undefined while it waits for a connection. */
+  /** The id of its message; undefined while it waits for a connection. */
   msgId: string | undefined;
   readonly resolve: (message: AnyMessage) => void;
   readonly reject: (reason: unknown) => void;
 }
 
-/** Requests to engines on the control socket, which answer beside their work and leave no record. */
+/** Requests to engines on the control socket. Engines reply independently of their tasks, and the hub keeps no records. */
 export class ControlRequests {
   readonly #transport: Transport;
   readonly #defaultTimeout: number;
@@ -44,8 +44,11 @@ export class ControlRequests {
   }
 
   /**
-   * Asks an engine. @throws TimeoutError, EngineError when the engine goes, RemoteError when it refuses,
-   * ConnectionClosedError when the connection breaks before the answer
+   * Sends a request to an engine and waits for its reply.
+   * @throws {TimeoutError} when the engine does not reply in time
+   * @throws {EngineError} when the engine unregisters
+   * @throws {RemoteError} when the engine refuses the request
+   * @throws {ConnectionClosedError} when the connection breaks before the reply
    */
   async request<T extends ControlRequest>(
     engine: EngineInfo,
@@ -58,9 +61,9 @@ export class ControlRequests {
       deadline,
       (waited) =>
         timeoutError(
-          `no answer to ${msgType} from engine ${engine.id}`,
+          `no reply to ${msgType} from engine ${engine.id}`,
           waited,
-          'an engine that computes in its only thread answers when it is done',
+          'an engine that computes in its only thread replies after its task',
         ),
       (resolve, reject) => {
         const pending: Pending = { engine, msgType, content, resolve, reject, msgId: undefined };
@@ -78,27 +81,27 @@ export class ControlRequests {
     return reply;
   }
 
-  /** Takes a message of the control socket; false when nothing waits for it. */
+  /** Handles a message of the control socket. Returns false if no request waits for it. */
   settle(message: AnyMessage): boolean {
     const pending = this.#sent.get(parentId(message) ?? '');
     pending?.resolve(message);
     return pending !== undefined;
   }
 
-  /** An engine has gone: what it was asked is not answered any more. */
+  /** Fails the requests to an engine that unregistered. */
   onEngineGone(uuid: string): void {
     for (const { engine, msgId, msgType, reject } of [...this.#pending]) {
       if (engine.uuid === uuid) reject(engineDied(msgId ?? msgType, uuid, engine.id));
     }
   }
 
-  /** There is a connection: what waits for one is asked. */
+  /** Sends the requests that waited for a connection. */
   onConnected(): void {
     this.#connected = true;
     for (const pending of [...this.#pending]) if (pending.msgId === undefined) this.#send(pending);
   }
 
-  /** The connection broke: what only reads waits for the next one, the rest fails. */
+  /** Handles a broken connection: requests that only read wait for the next connection, the others fail. */
   onDisconnected(): void {
     this.#connected = false;
     for (const pending of [...this.#pending]) {
@@ -108,19 +111,19 @@ export class ControlRequests {
       if (pending.msgType === 'kernel_info_request') continue;
       pending.reject(
         new ConnectionClosedError(
-          `the connection broke before the answer of engine ${pending.engine.id} to ${pending.msgType} came; whether that took place is unknown`,
+          `the connection broke before engine ${pending.engine.id} replied to ${pending.msgType}; the engine may have carried out the request`,
         ),
       );
     }
   }
 
-  /** Everything that waits fails. */
+  /** Fails all pending requests. */
   failAll(error: Error): void {
     for (const { reject } of [...this.#pending]) reject(error);
   }
 
   #send(pending: Pending): void {
-    // A message of its own each time: an engine takes a second one with the same signature for a replay.
+    // Each attempt needs a new message, because engines reject a repeated signature as a replay.
     const message = this.#transport.session.rawMessage(pending.msgType, pending.content);
     pending.msgId = message.msg_id;
     this.#sent.set(message.msg_id, pending);

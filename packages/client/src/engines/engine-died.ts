@@ -1,6 +1,6 @@
 import { EngineError, type RemoteError } from '@ipyparallel-js/protocol';
 
-/** The error of a task whose engine went away. */
+/** The error of a task whose engine unregistered. */
 export function engineDied(msgId: string, engineUuid: string, engineId: number | undefined): RemoteError {
   return new EngineError({
     ename: 'EngineError',

@@ -4,80 +4,80 @@ import { pause } from '@ipyparallel-js/wire';
 import type { ControlRequests } from './control-requests.js';
 import type { EngineInfo } from './engine-registry.js';
 
-/** The language of an engine, as its `kernel_info_reply` names it: `python` or `javascript` mostly. */
+/** The language of an engine according to its `kernel_info_reply`, usually `python` or `javascript`. */
 export type EngineLanguage = 'python' | 'javascript' | (string & {});
 
-/** An engine that computes in its only thread cannot answer; JavaScript engines always can. */
-const ANSWER_MS = 2_000;
-const MOST_GONE = 1_000;
-/** When it is asked again, in ms: what is for an engine that is not linked yet, a stock controller drops. */
-const AGAIN_MS = [1_000, 3_000, 9_000, 27_000, Number.POSITIVE_INFINITY];
+/** How long to wait for a reply. An engine that computes in its only thread cannot reply; JavaScript engines always can. */
+const REPLY_MS = 2_000;
+const MOST_UNREGISTERED = 1_000;
+/** The intervals between requests in ms: a stock controller drops messages for engines that are not linked yet. */
+const RETRY_MS = [1_000, 3_000, 9_000, 27_000, Number.POSITIVE_INFINITY];
 
-/** Which language each engine runs: asked once on the control socket. */
+/** The language of each engine, requested once on the control socket. */
 export class EngineLanguages {
   readonly #control: ControlRequests;
   readonly #known = new Map<string, EngineLanguage>();
-  readonly #asking = new Map<string, Promise<EngineLanguage>>();
-  /** Engines that have gone, the longest gone first. */
-  readonly #gone = new Set<string>();
+  readonly #requested = new Map<string, Promise<EngineLanguage>>();
+  /** Unregistered engines, the oldest first. */
+  readonly #unregistered = new Set<string>();
 
   constructor(control: ControlRequests) {
     this.#control = control;
   }
 
-  /** The language of an engine, when it is known already. */
+  /** The language of an engine; undefined if it is not known yet. */
   known(uuid: string): EngineLanguage | undefined {
     return this.#known.get(uuid);
   }
 
-  /** The language of an engine. One that does not answer within 2 s is taken for a busy Python one until it does. */
+  /** Returns the language of an engine. An engine that does not reply within 2 s counts as a busy Python engine until it does. */
   of(engine: EngineInfo): Promise<EngineLanguage> {
     const { uuid } = engine;
-    this.#gone.delete(uuid);
+    this.#unregistered.delete(uuid);
     const known = this.#known.get(uuid);
     if (known !== undefined) return Promise.resolve(known);
-    let asking = this.#asking.get(uuid);
-    if (asking === undefined) {
-      asking = this.#ask(engine);
-      this.#asking.set(uuid, asking);
+    let requested = this.#requested.get(uuid);
+    if (requested === undefined) {
+      requested = this.#request(engine);
+      this.#requested.set(uuid, requested);
     }
-    return asking;
+    return requested;
   }
 
-  /** An engine has gone. It may come back, to a controller that was started again: the last thousand are remembered. */
+  /** Handles an unregistered engine. It may register at a restarted controller, so the newest thousand are remembered. */
   forget(uuid: string): void {
-    this.#asking.delete(uuid);
-    this.#gone.delete(uuid);
-    this.#gone.add(uuid);
-    if (this.#gone.size <= MOST_GONE) return;
-    const [oldest = ''] = this.#gone;
-    this.#gone.delete(oldest);
+    this.#requested.delete(uuid);
+    this.#unregistered.delete(uuid);
+    this.#unregistered.add(uuid);
+    if (this.#unregistered.size <= MOST_UNREGISTERED) return;
+    const [oldest = ''] = this.#unregistered;
+    this.#unregistered.delete(oldest);
     this.#known.delete(oldest);
   }
 
-  async #ask(engine: EngineInfo): Promise<EngineLanguage> {
-    const answer = this.#answer(engine)
+  async #request(engine: EngineInfo): Promise<EngineLanguage> {
+    const reply = this.#reply(engine)
       .then((reply) => {
         const info = getOwn(reply.content, 'language_info');
         const language = (isDict(info) ? getOwnString(info, 'name') : undefined) ?? 'python';
         this.#known.set(engine.uuid, language);
         return language;
       })
-      // The engine went, or the client was closed: what was to be sent there fails by itself.
+      // The engine unregistered or the client was closed: the submission fails for that reason anyway.
       .catch(() => 'python');
     const guess = new AbortController();
-    const busy = pause(ANSWER_MS, guess.signal).then(() => 'python');
-    const language = await Promise.race([answer, busy]);
+    const busy = pause(REPLY_MS, guess.signal).then(() => 'python');
+    const language = await Promise.race([reply, busy]);
     guess.abort();
     return language;
   }
 
-  #answer(engine: EngineInfo): Promise<AnyMessage> {
+  #reply(engine: EngineInfo): Promise<AnyMessage> {
     const over = new AbortController();
     const wait = { timeout: Number.POSITIVE_INFINITY, signal: over.signal };
     const asking = new Promise<AnyMessage>((resolve, reject) => {
       const ask = async (): Promise<void> => {
-        for (const ms of AGAIN_MS) {
+        for (const ms of RETRY_MS) {
           if (over.signal.aborted) return;
           this.#control.request(engine, 'kernel_info_request', {}, wait).then(resolve, reject);
           await pause(ms, over.signal);
@@ -90,8 +90,8 @@ export class EngineLanguages {
 }
 
 /**
- * The engines that can do a piece of work: those of its language, or all when it names none and they share one.
- * @throws LanguageMismatchError when there is none, or when it is not clear which
+ * Returns the engines that can run work: those of its language, or all if it names no language and they have the same.
+ * @throws {LanguageMismatchError} when no engine has the language, or the work names none and the engines differ
  */
 export function fitting(
   engines: readonly EngineInfo[],
@@ -104,10 +104,10 @@ export function fitting(
   }
   const fit = engines.filter((_, i) => languages[i] === language);
   if (fit.length > 0) return fit;
-  throw new LanguageMismatchError(`no engine runs ${language}: there is ${describe(engines, languages)}`);
+  throw new LanguageMismatchError(`no engine runs ${language}; there is ${describe(engines, languages)}`);
 }
 
-/** @throws LanguageMismatchError unless all engines run `language`, or the same one when it is undefined */
+/** @throws {LanguageMismatchError} unless all engines run `language`, or the same language if it is undefined */
 export function requireCommon(
   engines: readonly EngineInfo[],
   languages: readonly EngineLanguage[],
@@ -117,8 +117,8 @@ export function requireCommon(
   if (languages.every((actual) => actual === wanted)) return;
   throw new LanguageMismatchError(
     language === undefined
-      ? `the engines run different languages (${describe(engines, languages)}); name the code's with { language: 'python' } or { language: 'javascript' }, or pick engines of one`
-      : `this work needs ${language}, and there is ${describe(engines, languages)}`,
+      ? `the engines run different languages (${describe(engines, languages)}); set { language: 'python' } or { language: 'javascript' }, or choose engines of one language`
+      : `this work needs ${language}, but there is ${describe(engines, languages)}`,
   );
 }
 

@@ -1,19 +1,19 @@
 import { BehaviorSubject, type Observable } from 'rxjs';
 
-/** An engine that is registered. */
+/** A registered engine. */
 export interface EngineInfo {
   readonly id: number;
   readonly uuid: string;
 }
 
-/** The engines that the hub has told of, kept true by its notices. Ids are never reused by a controller. */
+/** The registered engines, updated by the hub's notifications. A controller never reuses an id. */
 export class EngineRegistry {
   readonly #byId = new Map<number, string>();
-  // Kept after an engine has gone: errors and records still name it by uuid.
+  // Kept after an engine has unregistered, because errors and records still name it by uuid.
   readonly #idOf = new Map<string, number>();
   readonly #changes: BehaviorSubject<readonly EngineInfo[]> = new BehaviorSubject<readonly EngineInfo[]>([]);
 
-  /** id → uuid of every registered engine. */
+  /** The uuids of the registered engines by id. */
   get engines(): ReadonlyMap<number, string> {
     return this.#byId;
   }
@@ -23,12 +23,12 @@ export class EngineRegistry {
     return [...this.#byId.keys()].sort((a, b) => a - b);
   }
 
-  /** The registered engines, at once and after each change; completes when the client closes. */
+  /** Emits the registered engines at once and after each change; completes when the client is closed. */
   get engines$(): Observable<readonly EngineInfo[]> {
     return this.#changes.asObservable();
   }
 
-  /** The id that a uuid has or had. */
+  /** The id that the engine of a uuid has or had. */
   idOf(uuid: string): number | undefined {
     return this.#idOf.get(uuid);
   }
@@ -39,7 +39,7 @@ export class EngineRegistry {
     return id !== undefined && this.#byId.get(id) === uuid;
   }
 
-  /** An engine came. */
+  /** Adds an engine. */
   add(id: number, uuid: string): void {
     if (this.#byId.get(id) === uuid) return;
     this.#byId.set(id, uuid);
@@ -47,7 +47,7 @@ export class EngineRegistry {
     this.#emit();
   }
 
-  /** An engine went; false when it was not known. */
+  /** Removes an engine. Returns false if it was not registered. */
   remove(id: number, uuid: string): boolean {
     if (this.#byId.get(id) !== uuid) return false;
     this.#byId.delete(id);
@@ -55,7 +55,7 @@ export class EngineRegistry {
     return true;
   }
 
-  /** Takes the hub's full list; returns the uuids that are gone. */
+  /** Replaces all engines by the hub's complete list. Returns the uuids that are not in it. */
   replace(engines: Iterable<readonly [number, string]>): string[] {
     const now = new Map(engines);
     const gone: string[] = [];
@@ -76,7 +76,7 @@ export class EngineRegistry {
     return gone;
   }
 
-  /** Ends `engines$`. */
+  /** Completes `engines$`. */
   complete(): void {
     this.#changes.complete();
   }

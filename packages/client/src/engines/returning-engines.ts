@@ -4,34 +4,33 @@ import { type Submission, targetsOf } from '../connection/outbox.js';
 import type { ControlRequests } from './control-requests.js';
 import type { EngineInfo, EngineRegistry } from './engine-registry.js';
 
-/** For how long engines are counted on once the controller is back, in ms. */
+/** How long engines are expected to register again after a reconnection, in ms. */
 export interface ReturnTimes {
-  /** That they register again: work bound to them waits so long. */
+  /** How long work bound to certain engines waits for them. */
   readonly registration: number;
-  /** That any engine is there: load-balanced work waits so long. */
+  /** How long load-balanced work waits for any engine. */
   readonly any: number;
 }
 
-/** Who is told. */
 export interface ReturnEvents {
-  /** Some of what waited may go. */
+  /** Some of the held submissions may be sent. */
   onBack(): void;
-  /** These have not registered again in time; `held` tells what waits for them. */
-  onMissed(engines: readonly EngineInfo[], held: (work: Submission) => boolean): void;
-  /** No engine at all has come in time; `held` tells what waits for one. */
-  onNone(held: (work: Submission) => boolean): void;
+  /** Engines did not register again in time; `waitsFor` selects the submissions that wait for them. */
+  onMissed(engines: readonly EngineInfo[], waitsFor: (work: Submission) => boolean): void;
+  /** No engine registered in time; `waitsFor` selects the submissions that wait for one. */
+  onNone(waitsFor: (work: Submission) => boolean): void;
 }
 
-/** How long an engine that a stock hub lists may take to answer, in ms; one that computes may not answer at all. */
-const HEARING_MS = 5_000;
-const FIRST_QUESTION_MS = 300;
-/** From an engine's first answer until all of its sockets are linked again, in ms. */
+/** How long an engine that a stock hub lists may take to reply, in ms; an engine that computes may not reply at all. */
+const PROBE_MS = 5_000;
+const FIRST_INTERVAL_MS = 300;
+/** The time from an engine's first reply until all of its sockets are linked, in ms. */
 const LINKS_MS = 500;
 
 /**
- * The engines that were there when the connection broke, from then until they are back at the controller or are given
- * up: work for them is taken meanwhile, and waits. A stock hub that has its engines restored lists them before they are
- * linked, and its schedulers drop what is for a peer that is not there; so each is asked until it answers.
+ * The engines that were registered when the connection broke, until they register again or are given up. Work for them is
+ * accepted and held in the meantime. A stock hub that restores its engines lists them before they are linked, and its
+ * schedulers drop messages for peers that are not linked; therefore each engine is probed until it replies.
  */
 export class ReturningEngines {
   readonly #registry: EngineRegistry;
@@ -39,15 +38,15 @@ export class ReturningEngines {
   readonly #times: ReturnTimes;
   readonly #events: ReturnEvents;
   readonly #watching: Subscription;
-  /** Known before, and not registered now. */
+  /** Engines that were registered before and are not registered now. */
   readonly #absent = new Map<string, EngineInfo>();
-  /** Registered, and not known to be linked. */
-  readonly #unheard = new Set<string>();
-  /** All that were known before; empty once there is an engine, or none is expected any more. */
+  /** Registered engines that may not be linked yet. */
+  readonly #unlinked = new Set<string>();
+  /** All engines that were registered before; empty once any engine is registered, or none is expected any more. */
   readonly #expected = new Map<string, EngineInfo>();
   #connected = false;
   #stock = false;
-  #hearing = new AbortController();
+  #probing = new AbortController();
   #missed: NodeJS.Timeout | undefined;
   #none: NodeJS.Timeout | undefined;
 
@@ -56,25 +55,25 @@ export class ReturningEngines {
     this.#control = control;
     this.#times = times;
     this.#events = events;
-    this.#watching = registry.engines$.subscribe(() => this.#look());
+    this.#watching = registry.engines$.subscribe(() => this.#onRegistryChange());
   }
 
-  /** Whether an engine is counted on, though it is not registered. */
+  /** Whether an unregistered engine is expected to register again. */
   has(uuid: string): boolean {
     return this.#absent.has(uuid) || this.#expected.has(uuid);
   }
 
-  /** The engines that work bound to them may still be given to, though they are not registered. */
+  /** The unregistered engines to which work may still be submitted. */
   get absent(): readonly EngineInfo[] {
     return byId(this.#absent);
   }
 
-  /** While none is registered: those that were there before. */
+  /** While no engine is registered: the engines that were registered before. */
   get expected(): readonly EngineInfo[] {
     return byId(this.#expected);
   }
 
-  /** The connection broke. */
+  /** Handles a broken connection. */
   onDown(): void {
     this.#connected = false;
     this.#stop();
@@ -82,36 +81,37 @@ export class ReturningEngines {
   }
 
   /**
-   * The connection is back, and the registry tells who is there; `gone` are those that it has not any more. `stock` is
-   * true where the controller may be a new one that lists its engines before they are linked.
+   * Handles a reconnection after the registry was updated; `missing` are the engines that are not registered any more.
+   * `stock`: the hub may list engines before they are linked. `same`: the controller has not restarted.
    */
-  onUp(gone: readonly string[], options: { readonly stock: boolean; readonly same: boolean }): void {
-    for (const uuid of gone) this.#absent.set(uuid, { id: this.#registry.idOf(uuid) ?? -1, uuid });
+  onUp(missing: readonly string[], options: { readonly stock: boolean; readonly same: boolean }): void {
+    for (const uuid of missing) this.#absent.set(uuid, { id: this.#registry.idOf(uuid) ?? -1, uuid });
     for (const uuid of [...this.#absent.keys()]) if (this.#registry.has(uuid)) this.#absent.delete(uuid);
     this.#connected = true;
     this.#stock = options.stock;
-    if (options.stock) for (const uuid of this.#registry.engines.values()) this.#hear(uuid);
+    if (options.stock) for (const uuid of this.#registry.engines.values()) this.#probe(uuid);
     if (this.#registry.ids.length > 0) this.#expected.clear();
-    if (options.same) this.#miss();
-    else if (this.#absent.size > 0) this.#missed = later(this.#times.registration, () => this.#miss());
-    if (this.#expected.size > 0) this.#none = later(this.#times.any, () => this.#giveUp());
+    if (options.same) this.#giveUpAbsent();
+    else if (this.#absent.size > 0)
+      this.#missed = later(this.#times.registration, () => this.#giveUpAbsent());
+    if (this.#expected.size > 0) this.#none = later(this.#times.any, () => this.#giveUpExpected());
   }
 
-  /** Whether work is to wait for engines. */
+  /** Whether a submission must wait for engines. */
   awaits(work: Submission): boolean {
     const { channel, idents } = work;
-    if (this.#absent.size === 0 && this.#unheard.size === 0 && this.#expected.size === 0) return false;
-    const away = (uuid: string): boolean => this.#absent.has(uuid) || this.#unheard.has(uuid);
+    if (this.#absent.size === 0 && this.#unlinked.size === 0 && this.#expected.size === 0) return false;
+    const away = (uuid: string): boolean => this.#absent.has(uuid) || this.#unlinked.has(uuid);
     if (channel === 'mux') return away(idents[0] ?? '');
     const targets = targetsOf(work);
     if (channel === 'broadcast') return targets.some(away);
-    // The scheduler may pick any of them.
-    if (this.#unheard.size > 0) return true;
+    // The scheduler may choose any engine.
+    if (this.#unlinked.size > 0) return true;
     if (targets.length === 0) return this.#expected.size > 0;
     return !targets.some((uuid) => this.#registry.has(uuid)) && targets.some(away);
   }
 
-  /** Ends it. */
+  /** Stops all timers and probes. */
   close(): void {
     this.#stop();
     this.#watching.unsubscribe();
@@ -119,19 +119,19 @@ export class ReturningEngines {
     this.#expected.clear();
   }
 
-  /** The registry has changed. */
-  #look(): void {
+  /** Handles a change of the registry. */
+  #onRegistryChange(): void {
     if (!this.#connected) return;
     let changed = false;
     for (const uuid of [...this.#absent.keys()]) {
       if (!this.#registry.has(uuid)) continue;
       this.#absent.delete(uuid);
-      if (this.#stock) this.#hear(uuid);
+      if (this.#stock) this.#probe(uuid);
       changed = true;
     }
-    for (const uuid of [...this.#unheard]) {
+    for (const uuid of [...this.#unlinked]) {
       if (this.#registry.has(uuid)) continue;
-      this.#unheard.delete(uuid);
+      this.#unlinked.delete(uuid);
       changed = true;
     }
     if (this.#expected.size > 0 && this.#registry.ids.length > 0) {
@@ -142,50 +142,50 @@ export class ReturningEngines {
     if (changed) this.#events.onBack();
   }
 
-  /** Holds work for an engine until it is known to be linked. */
-  #hear(uuid: string): void {
-    this.#unheard.add(uuid);
-    void this.#untilHeard(uuid, this.#hearing.signal);
+  /** Probes an engine; work for it is held until it is linked. */
+  #probe(uuid: string): void {
+    this.#unlinked.add(uuid);
+    void this.#untilLinked(uuid, this.#probing.signal);
   }
 
-  async #untilHeard(uuid: string, ended: AbortSignal): Promise<void> {
+  async #untilLinked(uuid: string, ended: AbortSignal): Promise<void> {
     const engine = { id: this.#registry.idOf(uuid) ?? -1, uuid };
     const over = new AbortController();
     const signal = AbortSignal.any([ended, over.signal]);
-    const ask = (): void => {
+    const request = (): void => {
       void this.#control
-        .request(engine, 'kernel_info_request', {}, { timeout: HEARING_MS, signal })
-        // Any answer will do; without one the time runs out.
+        .request(engine, 'kernel_info_request', {}, { timeout: PROBE_MS, signal })
+        // Any reply shows that the engine is linked; without one the probe times out.
         .then(() => over.abort())
         .catch(() => undefined);
     };
-    const ends = performance.now() + HEARING_MS;
-    for (let wait = FIRST_QUESTION_MS; !signal.aborted && performance.now() < ends; wait *= 2) {
-      ask();
+    const ends = performance.now() + PROBE_MS;
+    for (let wait = FIRST_INTERVAL_MS; !signal.aborted && performance.now() < ends; wait *= 2) {
+      request();
       await pause(Math.min(wait, ends - performance.now()), signal);
     }
     over.abort();
     await pause(LINKS_MS, ended);
-    if (ended.aborted || !this.#unheard.delete(uuid)) return;
+    if (ended.aborted || !this.#unlinked.delete(uuid)) return;
     this.#events.onBack();
   }
 
-  #miss(): void {
+  #giveUpAbsent(): void {
     const engines = this.absent;
     if (engines.length === 0) return;
-    const held = (work: Submission): boolean => {
+    const waitsFor = (work: Submission): boolean => {
       const { channel, idents } = work;
       if (channel === 'mux') return this.#absent.has(idents[0] ?? '');
       const targets = targetsOf(work);
       if (channel === 'broadcast') return targets.some((uuid) => this.#absent.has(uuid));
       return targets.length > 0 && !targets.some((uuid) => this.#registry.has(uuid));
     };
-    this.#events.onMissed(engines, held);
+    this.#events.onMissed(engines, waitsFor);
     this.#absent.clear();
     this.#events.onBack();
   }
 
-  #giveUp(): void {
+  #giveUpExpected(): void {
     this.#events.onNone(({ channel }) => channel === 'task');
     this.#expected.clear();
   }
@@ -193,9 +193,9 @@ export class ReturningEngines {
   #stop(): void {
     clearTimeout(this.#missed);
     clearTimeout(this.#none);
-    this.#hearing.abort();
-    this.#hearing = new AbortController();
-    this.#unheard.clear();
+    this.#probing.abort();
+    this.#probing = new AbortController();
+    this.#unlinked.clear();
   }
 }
 

@@ -2,10 +2,10 @@ import { UsageError } from '@ipyparallel-js/protocol';
 import type { EngineInfo, EngineRegistry } from './engine-registry.js';
 import type { ReturningEngines } from './returning-engines.js';
 
-/** Engines: one id, several, or all that are registered at each call. A negative id counts from the last: -1 is it. */
+/** Engines: one id, several ids, or all engines registered at each call. A negative id counts from the end: -1 is the last. */
 export type Targets = number | readonly number[] | 'all';
 
-/** Finds engines by id. */
+/** Resolves targets to engines. */
 export class TargetFinder {
   readonly #registry: EngineRegistry;
   readonly #returning: ReturningEngines;
@@ -15,40 +15,40 @@ export class TargetFinder {
     this.#returning = returning;
   }
 
-  /** Negative ids become those of the engines that are registered now; others stay, there or not. */
+  /** Replaces negative ids by ids of the registered engines; other ids are not checked. */
   fix<T extends Targets>(targets: T): T;
   fix(targets: Targets): Targets {
     if (targets === 'all') return targets;
     if (typeof targets === 'number') return this.#fixed(targets);
     if (!Array.isArray(targets)) {
-      throw new UsageError(`targets are an engine id, a list of ids or 'all', not ${describe(targets)}`);
+      throw new UsageError(`targets must be an engine id, a list of ids or 'all', got ${describe(targets)}`);
     }
     return targets.map((id) => this.#fixed(id));
   }
 
-  /** The engines, in the order named. @throws UsageError when one is not registered, or none is */
+  /** Returns the registered engines, in the order of `targets`. @throws {UsageError} when an engine is not registered, or none is */
   engines(targets: Targets): EngineInfo[] {
     return this.#find(targets, [], []);
   }
 
   /**
-   * The engines that work may be given to: those which are registered, and those which are expected back at a controller
-   * that was out of reach. `all` means the latter only while none is registered.
-   * @throws UsageError when one is neither, or there are none
+   * Returns the engines to which work may be submitted: registered engines, and after a reconnection engines that are
+   * expected to register again. `all` includes the latter only while no engine is registered.
+   * @throws {UsageError} when an engine is neither registered nor expected, or there are none
    */
   forWork(targets: Targets): EngineInfo[] {
     const { absent } = this.#returning;
     return this.#find(targets, absent, absent);
   }
 
-  /** The same for work of which the scheduler picks the engine: `all` means also those that are expected back. */
+  /** Returns the engines among which the scheduler may choose; `all` includes engines that are expected to register again. */
   forScheduler(targets: Targets): EngineInfo[] {
     const { absent, expected } = this.#returning;
     if (targets === 'all' && this.#registry.ids.length > 0) return [...this.engines('all'), ...absent];
     return this.#find(targets, absent, expected);
   }
 
-  /** A registered engine. @throws UsageError naming those there are */
+  /** Returns a registered engine. @throws {UsageError} when no engine has this id */
   engine(id: number): EngineInfo {
     const uuid = this.#registry.engines.get(id);
     if (uuid === undefined) {
@@ -60,11 +60,12 @@ export class TargetFinder {
   }
 
   #fixed(id: number): number {
-    if (!Number.isInteger(id)) throw new UsageError(`an engine id is an integer, not ${describe(id)}`);
+    if (!Number.isInteger(id)) throw new UsageError(`an engine id must be an integer, got ${describe(id)}`);
     if (id >= 0) return id;
     const { ids } = this.#registry;
     const found = (ids.length > 0 ? ids : this.#returning.absent.map((engine) => engine.id)).at(id);
-    if (found === undefined) throw new UsageError(`no engine at ${id}; ${ids.length} are registered`);
+    if (found === undefined)
+      throw new UsageError(`no engine at position ${id}; ${ids.length} are registered`);
     return found;
   }
 

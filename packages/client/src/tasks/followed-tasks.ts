@@ -17,7 +17,7 @@ import type { HubRequests } from '../hub/hub-requests.js';
 import type { Row } from '../hub/record-query.js';
 import type { RequestLane } from '../hub/request-lane.js';
 import { LostTasks, type OpenTask } from './lost-tasks.js';
-import { describeFromRecord, FACT_COLUMNS } from './metadata-of-record.js';
+import { describeFromRecord, METADATA_COLUMNS } from './metadata-of-record.js';
 import { ObservedOutput } from './observed-output.js';
 import { dateOf, readOutput } from './read-output.js';
 import { Task, type TaskOwner } from './task.js';
@@ -25,20 +25,19 @@ import { readOutcome } from './task-outcome.js';
 
 const STATUS_COLUMNS: readonly TaskKey[] = ['engine_uuid', 'completed', 'result_content'];
 const RESULT_COLUMNS: readonly TaskKey[] = [
-  ...new Set<TaskKey>([...STATUS_COLUMNS, ...FACT_COLUMNS, 'header', 'result_header', 'result_buffers']),
+  ...new Set<TaskKey>([...STATUS_COLUMNS, ...METADATA_COLUMNS, 'header', 'result_header', 'result_buffers']),
 ];
 const RESULT_COLUMNS_OF_OURS: readonly TaskKey[] = [...RESULT_COLUMNS, 'display_data'];
-/** A record that is not whole yet is looked at again after this. */
+/** The interval in ms at which an incomplete record is read again. */
 const OUTPUT_MS = 25;
 const SOON_MS = 5;
-/** The hub watches the traffic: it may learn of a task a moment after its id is known to others. */
+/** The hub records a task after its submission: how long an unknown id may still become known. */
 const UNKNOWN_GRACE_MS = 1_000;
-/** A stock hub that does not know what an engine was heard to begin with is behind; so long it may be. */
+/** How long a stock hub may lag behind the tasks that engines have begun. */
 const BEHIND_MS = 20_000;
-/** What was heard of longer ago may have been purged. */
+/** A probe task must have begun within this time; an older one may have been purged. */
 const HEARD_MS = 10_000;
 
-/** What following by the hub needs of its surroundings. */
 export interface FollowedTasksContext {
   readonly database: HubDatabase;
   readonly requests: HubRequests;
@@ -47,36 +46,36 @@ export interface FollowedTasksContext {
   /** In which questions are asked that can wait. */
   readonly lane: RequestLane;
   readonly owner?: TaskOwner;
-  /** Whether there is a connection; without one what is followed waits. */
+  /** Whether there is a connection; without one, polling failures are ignored. */
   readonly connected?: () => boolean;
-  /** How often the hub is asked, in ms. */
+  /** The polling interval in ms. */
   readonly interval: number;
   readonly pickleLimits?: Partial<PickleLimits>;
 }
 
 interface Followed {
   readonly task: Task;
-  /** Whether it is one of this client's, whose reply may have been lost. */
-  readonly adopted: boolean;
-  /** Whether it is known to have been submitted: it is ours, or the hub has spoken of it. */
+  /** Whether this client submitted it, and its reply may have been lost. */
+  readonly submittedHere: boolean;
+  /** Whether it is known to have been submitted: by this client, or according to the hub. */
   exists: boolean;
-  /** Whether it was asked for before the connection broke, so that a controller which started anew may have forgotten it. */
-  earlier: boolean;
-  /** How many want only its status, for as long as they listen; undefined once somebody wants its result. */
+  /** Whether it was followed before a reconnection, so that a restarted controller may not know it. */
+  beforeReconnection: boolean;
+  /** The number of subscribers to its status; undefined once its result is wanted. */
   listeners: number | undefined;
-  /** Since when the hub has said that it does not know it, by the clock of `performance`. */
+  /** When the hub first reported it as unknown (`performance.now()`). */
   unknownSince: number | undefined;
-  /** A task that was heard of when it had been unknown for a while: the hub has to know that first. */
-  touchstone: string | undefined;
-  /** What was seen of its output. */
-  readonly signs: ObservedOutput;
-  /** Since when it has been known to have ended, while output was still awaited. */
+  /** Another task that an engine has begun: while the hub does not know that one either, it lags behind. */
+  probeId: string | undefined;
+  /** Its output on iopub. */
+  readonly observed: ObservedOutput;
+  /** When its end was first known while its output was incomplete. */
   endedSince: number | undefined;
 }
 
 /**
- * Tasks of other clients, and resubmitted ones: their results come only by asking the hub. One loop asks for all of
- * them at once; output seen on iopub brings its next question forward. Mirrors ipyparallel `AsyncHubResult`.
+ * Tasks whose results are read from their records at the hub: those of other clients, and resubmitted ones. One loop polls
+ * all of them at once; an `idle` status on iopub triggers the next poll early. Mirrors ipyparallel `AsyncHubResult`.
  */
 export class FollowedTasks {
   readonly #context: FollowedTasksContext;
@@ -87,10 +86,10 @@ export class FollowedTasks {
   #stop = new AbortController();
   #wake = new AbortController();
   #running = false;
-  /** The task that an engine was last heard to begin with, whoever submitted it, and when. */
-  #heard: { readonly id: string; readonly at: number } | undefined;
-  /** Whether the record of a task that has ended was not whole. */
-  #unwhole = false;
+  /** The task that an engine began last, of any client. */
+  #lastBegun: { readonly id: string; readonly at: number } | undefined;
+  /** Whether the record of an ended task was incomplete. */
+  #incompleteRecord = false;
 
   constructor(context: FollowedTasksContext) {
     this.#context = context;
@@ -103,22 +102,23 @@ export class FollowedTasks {
     });
   }
 
-  /** How many tasks are followed. */
+  /** The number of followed tasks. */
   get size(): number {
     return this.#pending.size;
   }
 
-  /** The tasks that are followed and have no result yet. */
+  /** The followed tasks that have no result yet. */
   unfinished(): Task[] {
     return [...this.#pending.values()].flatMap(({ task }) => (task.outcome === undefined ? [task] : []));
   }
 
-  /** The connection is back; with the same controller nothing is forgotten. */
+  /** Handles a reconnection: a new controller may not know the followed tasks. */
   onReconnected(newController: boolean | undefined): void {
-    if (newController !== false) for (const followed of this.#pending.values()) followed.earlier = true;
+    if (newController !== false)
+      for (const followed of this.#pending.values()) followed.beforeReconnection = true;
   }
 
-  /** Follows a task by asking the hub until it has ended; `exists` where it is known to have been submitted. */
+  /** Polls the hub for a task until it has ended. `exists`: the task is known to have been submitted. */
   follow(msgId: string, exists = false): Task {
     const followed = this.#follow(msgId);
     followed.listeners = undefined;
@@ -126,7 +126,7 @@ export class FollowedTasks {
     return followed.task;
   }
 
-  /** Follows a task for as long as the caller listens: `release` is called when it does no longer. */
+  /** Polls the hub for a task until the caller calls `release`. */
   listen(msgId: string): { readonly task: Task; readonly release: () => void } {
     const followed = this.#follow(msgId);
     if (followed.listeners !== undefined) followed.listeners++;
@@ -139,49 +139,49 @@ export class FollowedTasks {
     };
   }
 
-  /** Follows a task of this client whose reply may have been lost: the same object is settled from the hub's record. */
+  /** Polls the hub for a task of this client whose reply may have been lost, and settles the same object. */
   followOwn(task: Task): void {
     if (task.outcome !== undefined) return;
     this.#add(task.msgId, {
-      ...{ task, adopted: true, exists: true, earlier: false },
-      ...{ listeners: undefined, unknownSince: undefined, touchstone: undefined },
-      ...{ signs: new ObservedOutput(), endedSince: undefined },
+      ...{ task, submittedHere: true, exists: true, beforeReconnection: false },
+      ...{ listeners: undefined, unknownSince: undefined, probeId: undefined },
+      ...{ observed: new ObservedOutput(), endedSince: undefined },
     });
-    // Its reply may come all the same.
+    // Its reply may still arrive.
     void task.done.then(() => {
       if (this.#pending.get(task.msgId)?.task === task) this.#pending.delete(task.msgId);
     });
   }
 
-  /** Takes a message of the iopub socket: signs of what is followed here. */
+  /** Handles a message of the iopub socket. */
   onOutput(message: AnyMessage): void {
     const id = parentId(message) ?? '';
-    if (isRecordedBeginning(message, id)) this.#heard = { id, at: performance.now() };
+    if (isRecordedBeginning(message, id)) this.#lastBegun = { id, at: performance.now() };
     const followed = this.#pending.get(id);
     if (followed !== undefined) followed.exists = true;
-    if (followed === undefined || followed.adopted) {
+    if (followed === undefined || followed.submittedHere) {
       if (followed !== undefined && isIdle(message)) this.#wake.abort();
       return;
     }
-    const { task, signs } = followed;
-    signs.take(message);
+    const { task, observed } = followed;
+    observed.record(message);
     if (isMessageOf(message, 'status')) {
       task.assign(getOwnString(message.metadata, 'engine') ?? '');
       if (message.content.execution_state === 'busy') task.begin(dateOf(message));
       else if (isIdle(message)) this.#wake.abort();
       return;
     }
-    // The rest of its output is in its record; this is in none.
+    // Published data is in no record; all other output is.
     if (message.msg_type !== 'data_message') return;
     try {
       const output = readOutput(message);
       if (output !== undefined) task.emit(output);
     } catch {
-      // What another client's task has published and we cannot read is no failure of ours.
+      // Data of another client's task that cannot be decoded is not an error of this client.
     }
   }
 
-  /** Everything followed fails. */
+  /** Fails all followed tasks. */
   failAll(error: Error): void {
     const all = [...this.#pending.values()];
     this.#pending.clear();
@@ -189,7 +189,7 @@ export class FollowedTasks {
     this.#wake.abort();
   }
 
-  /** Stops asking; what is followed must have been failed. */
+  /** Stops polling; the followed tasks must have been failed before. */
   close(): void {
     this.#stop.abort();
     this.#wake.abort();
@@ -204,9 +204,9 @@ export class FollowedTasks {
       ...(owner === undefined ? {} : { owner }),
     });
     return this.#add(msgId, {
-      ...{ task, adopted: false, exists: false, earlier: false },
-      ...{ listeners: 0, unknownSince: undefined, touchstone: undefined },
-      ...{ signs: new ObservedOutput(), endedSince: undefined },
+      ...{ task, submittedHere: false, exists: false, beforeReconnection: false },
+      ...{ listeners: 0, unknownSince: undefined, probeId: undefined },
+      ...{ observed: new ObservedOutput(), endedSince: undefined },
     });
   }
 
@@ -219,23 +219,25 @@ export class FollowedTasks {
 
   async #run(): Promise<void> {
     this.#running = true;
-    // Everything followed in one go is asked for in one go.
+    // Tasks that are followed in the same turn of the event loop are polled together.
     await pause(0);
     while (this.#pending.size > 0 && !this.#stop.signal.aborted) {
       const woken = this.#wake.signal.aborted;
       if (woken) this.#wake = new AbortController();
       const open: OpenTask[] = [];
-      this.#unwhole = false;
-      for (const ids of chunked([...this.#pending.keys()])) open.push(...(await this.#ask(ids)));
+      this.#incompleteRecord = false;
+      for (const ids of chunked([...this.#pending.keys()])) open.push(...(await this.#poll(ids)));
       if (open.length > 0 && this.#lost.due) await this.#giveUp(open);
       if (this.#pending.size === 0) break;
-      const next = this.#unwhole ? Math.min(OUTPUT_MS, this.#context.interval) : this.#context.interval;
+      const next = this.#incompleteRecord
+        ? Math.min(OUTPUT_MS, this.#context.interval)
+        : this.#context.interval;
       await pause(woken ? Math.min(SOON_MS, next) : next, this.#wake.signal);
     }
     this.#running = false;
   }
 
-  /** The loop ended by a fault of our own: nobody is left waiting for it. */
+  /** Fails all followed tasks, because the loop ended with an internal error. */
   #broken(error: unknown): void {
     this.#running = false;
     this.failAll(error instanceof Error ? error : new Error(String(error)));
@@ -255,8 +257,8 @@ export class FollowedTasks {
     return this.#requests.deadline({ signal: this.#stop.signal });
   }
 
-  /** Asks after tasks; gives those that have a record and have not ended. */
-  async #ask(ids: readonly string[]): Promise<OpenTask[]> {
+  /** Polls tasks. Returns those that have a record and have not ended. */
+  async #poll(ids: readonly string[]): Promise<OpenTask[]> {
     const open: OpenTask[] = [];
     try {
       const rows = await this.#database.byId(ids, STATUS_COLUMNS, this.#deadline());
@@ -287,21 +289,21 @@ export class FollowedTasks {
     if (done.length === 0) return;
     const results = await this.#database.byId(done, this.#resultColumns, this.#deadline());
     for (const row of results.values()) {
-      if (this.#awaitsOutput(row)) this.#unwhole = true;
+      if (this.#awaitsOutput(row)) this.#incompleteRecord = true;
       else this.#settle(row);
     }
   }
 
-  /** Whether the record is to be read again, since output on its way to the hub is missing in it. */
+  /** Whether the record must be read again, because it lacks output that is still on its way to the hub. */
   #awaitsOutput(row: Row): boolean {
     const followed = this.#pending.get(row.msg_id);
     if (followed === undefined) return false;
     const now = performance.now();
     followed.endedSince ??= now;
-    return now - followed.endedSince < followed.signs.grace(row);
+    return now - followed.endedSince < followed.observed.waitTime(row);
   }
 
-  /** What the hub has a record of and will never finish fails. */
+  /** Fails tasks whose records will never be completed. */
   async #giveUp(open: readonly OpenTask[]): Promise<void> {
     try {
       const lost = await this.#lost.find(open, { signal: this.#stop.signal });
@@ -310,23 +312,23 @@ export class FollowedTasks {
         this.#database.byId([...lost.keys()], STATUS_COLUMNS, this.#deadline()),
       );
       for (const [id, why] of lost) {
-        // It may have ended in the meantime, or been purged: the next question tells.
+        // The task may have ended or been purged in the meantime; the next poll shows it.
         const row = rows.get(id);
         if (row === undefined || row.completed !== null) continue;
-        const task = this.#take(id)?.task;
+        const task = this.#remove(id)?.task;
         task?.settle({ ok: false, error: new TaskLostError([id], why) }, 'lost');
       }
     } catch (error) {
-      // Whether something is lost can wait; that the hub cannot be asked shows with the next question.
+      // The search for lost tasks can wait; if the hub cannot be reached, the next poll fails.
       if (!(error instanceof IpyparallelError) && !this.#stop.signal.aborted) throw error;
     }
   }
 
   #settle(record: Row): void {
-    const followed = this.#take(record.msg_id);
+    const followed = this.#remove(record.msg_id);
     if (followed === undefined) return;
-    const { task, signs } = followed;
-    const row = signs.complete(record);
+    const { task, observed } = followed;
+    const row = observed.complete(record);
     describeFromRecord(task, row);
     const { outcome, status } = readOutcome({
       msgType: String(row.result_header?.msg_type ?? row.header?.msg_type ?? 'apply_reply'),
@@ -343,8 +345,8 @@ export class FollowedTasks {
   }
 
   /**
-   * No record: the hub's own words tell a task that it does not know from one whose record is gone. It is asked after
-   * the database, so it may know by now what was not there a moment ago.
+   * Handles a task without a record: a `result_request` shows whether the hub does not know it or its record is gone. The
+   * request follows the query, so the hub may know the task by now.
    */
   async #missing(id: string): Promise<void> {
     const followed = this.#pending.get(id);
@@ -357,7 +359,7 @@ export class FollowedTasks {
       );
       followed.exists = true;
       followed.unknownSince = undefined;
-      // Submitted in the meantime, or its record was culled while it runs: either shows when it is asked again.
+      // It was submitted in the meantime, or its record was culled while it runs: the next poll shows which.
       if (Array.isArray(content.pending) && content.pending.includes(id)) return;
       const rows = await this.#database.byId([id], STATUS_COLUMNS, this.#deadline());
       if (!rows.has(id)) this.#fail(id, new TaskNotFoundError([id], 'purged'));
@@ -374,17 +376,17 @@ export class FollowedTasks {
     }
   }
 
-  /** A busy stock hub answers questions before it has taken in what it was told: it may be seconds behind. */
+  /** Whether a busy stock hub lags behind: it replies to requests before it has processed the traffic of tasks. */
   async #isBehind(followed: Followed): Promise<boolean> {
     if (this.#context.profile.isOurs) return false;
-    // An engine has it, so its record is still to come.
-    if (followed.signs.any && !followed.earlier) return true;
-    const heard = this.#heard;
-    if (heard !== undefined && performance.now() - heard.at < HEARD_MS) followed.touchstone ??= heard.id;
-    const { touchstone } = followed;
-    if (touchstone === undefined) return false;
-    const rows = await this.#database.byId([touchstone], STATUS_COLUMNS, this.#deadline());
-    return !rows.has(touchstone);
+    // An engine has begun the task, so its record will follow.
+    if (followed.observed.any && !followed.beforeReconnection) return true;
+    const begun = this.#lastBegun;
+    if (begun !== undefined && performance.now() - begun.at < HEARD_MS) followed.probeId ??= begun.id;
+    const { probeId } = followed;
+    if (probeId === undefined) return false;
+    const rows = await this.#database.byId([probeId], STATUS_COLUMNS, this.#deadline());
+    return !rows.has(probeId);
   }
 
   #failed(ids: readonly string[], error: unknown): void {
@@ -394,26 +396,26 @@ export class FollowedTasks {
   }
 
   #fail(id: string, error: Error): void {
-    const followed = this.#take(id);
+    const followed = this.#remove(id);
     if (followed === undefined) return;
-    const { task, exists, earlier } = followed;
+    const { task, exists, beforeReconnection } = followed;
     if (!(error instanceof TaskNotFoundError)) task.settle({ ok: false, error }, task.status);
-    else if ((exists || earlier) && error.reason === 'unknown') {
+    else if ((exists || beforeReconnection) && error.reason === 'unknown') {
       const why = exists
-        ? 'it was submitted, and the hub has no record of it: the controller was started again and has forgotten it, or its record was purged'
-        : 'it was asked for before the connection broke, and the controller that is there now does not know it: it was forgotten when that was started again, or there never was such a task';
+        ? 'it was submitted, but the hub has no record of it: the controller was restarted without its records, or the record was purged'
+        : 'it was followed before the connection broke, and the present controller does not know it: the controller was restarted without its records, or there never was such a task';
       task.settle({ ok: false, error: new TaskLostError([id], why, { cause: error }) }, 'lost');
     } else task.settle({ ok: false, error }, error.reason === 'purged' ? 'purged' : task.status);
   }
 
-  #take(id: string): Followed | undefined {
+  #remove(id: string): Followed | undefined {
     const followed = this.#pending.get(id);
     this.#pending.delete(id);
     return followed;
   }
 }
 
-/** Whether an engine begins with a task of which there is a record: what is asked on the control socket has none, nor a broadcast. */
+/** Whether an engine begins a task that will have a record; control requests and parts of a broadcast have none. */
 function isRecordedBeginning(message: AnyMessage, id: string): boolean {
   if (!isMessageOf(message, 'status') || message.content.execution_state !== 'busy') return false;
   const request = getOwnString(message.parent_header, 'msg_type');

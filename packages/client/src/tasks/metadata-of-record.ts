@@ -7,7 +7,7 @@ import type { Task } from './task.js';
 import { neverRan, replyStatus } from './task-outcome.js';
 
 /** The columns that {@link describeFromRecord} reads. */
-export const FACT_COLUMNS: readonly TaskKey[] = [
+export const METADATA_COLUMNS: readonly TaskKey[] = [
   'engine_uuid',
   'submitted',
   'started',
@@ -22,7 +22,7 @@ export const FACT_COLUMNS: readonly TaskKey[] = [
   'stderr',
 ];
 
-/** Fills a task's metadata from its record. Output that came here already is not taken a second time. */
+/** Updates a task's metadata from its record. Output that has arrived already is not added again. */
 export function describeFromRecord(task: Task, row: Row): void {
   const metadata = row.metadata ?? {};
   const label = metadata['label'];

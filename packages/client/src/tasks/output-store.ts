@@ -1,12 +1,12 @@
 import type { Dict } from '@ipyparallel-js/protocol';
 import type { MutableMetadata, TaskOutput } from './task-metadata.js';
 
-/** Text and displayed output that is kept of one task, in bytes, about. */
+/** The approximate limit of stored text and displayed output of one task, in bytes. */
 const MAX_OUTPUT = 64 * 2 ** 20;
-/** Keys of published data that are kept of one task. */
+/** The maximum number of keys of published data of one task. */
 const MAX_KEYS = 1_000;
 
-/** What a task has put out, gathered in its metadata. A task that puts out without end fills no memory here. */
+/** Stores the output of a task in its metadata, within limits. */
 export class OutputStore {
   readonly #metadata: MutableMetadata;
   #bytes = 0;
@@ -15,25 +15,25 @@ export class OutputStore {
     this.#metadata = metadata;
   }
 
-  /** What the output kept here takes, about. */
+  /** The approximate size of the stored output in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Takes a piece. What is beyond the bounds is dropped, the newest first; data under a known key always replaces. */
+  /** Adds a piece of output. Output beyond the limits is dropped; data of a known key always replaces the old value. */
   add(output: TaskOutput): void {
     const metadata = this.#metadata;
     switch (output.type) {
       case 'stdout':
       case 'stderr':
-        if (this.#takes(output.text.length))
+        if (this.#reserve(output.text.length))
           metadata[output.type] = appendText(metadata[output.type], output.text);
         break;
       case 'displayData':
-        if (this.#takes(sizeOf(output.content))) metadata.outputs.push(output.content);
+        if (this.#reserve(sizeOf(output.content))) metadata.outputs.push(output.content);
         break;
       case 'executeResult':
-        if (this.#takes(sizeOf(output.content))) metadata.executeResult = output.content;
+        if (this.#reserve(sizeOf(output.content))) metadata.executeResult = output.content;
         break;
       case 'data':
         this.#merge(output.data);
@@ -43,7 +43,7 @@ export class OutputStore {
     }
   }
 
-  /** What is kept, as pieces: one for each stream. */
+  /** The stored output as pieces: one for each stream. */
   pieces(): TaskOutput[] {
     const { stdout, stderr, outputs, executeResult, data, error } = this.#metadata;
     const pieces: TaskOutput[] = [];
@@ -56,7 +56,7 @@ export class OutputStore {
     return pieces;
   }
 
-  #takes(bytes: number): boolean {
+  #reserve(bytes: number): boolean {
     if (this.#bytes + bytes > MAX_OUTPUT) return false;
     this.#bytes += bytes;
     return true;
@@ -67,15 +67,15 @@ export class OutputStore {
     let count = Object.keys(kept).length;
     for (const [key, value] of Object.entries(data)) {
       if (!Object.hasOwn(kept, key) && ++count > MAX_KEYS) continue;
-      // An engine chooses the keys: `__proto__` is a key like any other.
+      // The task chooses the keys, so `__proto__` must be an ordinary key.
       Object.defineProperty(kept, key, { value, enumerable: true, writable: true, configurable: true });
     }
   }
 }
 
 /**
- * Text behind text, as a terminal shows it: what stands in a line before a carriage return is written over.
- * Mirrors what ipyparallel's client does with output.
+ * Appends text as a terminal shows it: a carriage return overwrites the line. Mirrors the output handling of ipyparallel's
+ * client.
  */
 export function appendText(before: string, text: string): string {
   if (!text.includes('\r') && !before.endsWith('\r')) return before + text;
@@ -84,12 +84,12 @@ export function appendText(before: string, text: string): string {
   return before.slice(0, lineStart) + lines.map(lastPass).join('\n');
 }
 
-/** A line without what a carriage return writes over; one at its end is not followed by anything yet. */
+/** The part of a line after its last carriage return; one at the end of the line overwrites nothing yet. */
 function lastPass(line: string): string {
   return line.length < 2 ? line : line.slice(line.lastIndexOf('\r', line.length - 2) + 1);
 }
 
-/** What a message's content takes, about: its texts, as far down as display data has them. */
+/** The approximate size of a message's content: its strings, down to the depth of display data. */
 function sizeOf(value: unknown, depth = 0): number {
   if (typeof value === 'string') return value.length;
   if (value === null || typeof value !== 'object' || depth > 8) return 8;

@@ -1,9 +1,9 @@
 import { isDone, type TaskStatus } from '@ipyparallel-js/protocol';
 
-/** How far several tasks are, in elements: a chunk of a map counts as many as it has. */
+/** The progress of several tasks, counted in elements: a chunk of a map counts for all its elements. */
 export interface Progress {
   readonly total: number;
-  /** Ended in any way. */
+  /** Elements whose task has ended in any way. */
   readonly done: number;
   readonly completed: number;
   readonly failed: number;
@@ -12,7 +12,7 @@ export interface Progress {
   readonly lost: number;
 }
 
-/** Counts statuses, each as often as its task has elements. */
+/** Counts statuses, weighted by the number of elements of each task. */
 export function countProgress(statuses: readonly TaskStatus[], sizes?: readonly number[]): Progress {
   const counts: Record<TaskStatus, number> = {
     unassigned: 0,

@@ -2,7 +2,7 @@ import { type AnyMessage, type Dict, isMessageOf, parseWireDate } from '@ipypara
 import { decodeTaskData, getOwn, getOwnString, isDict, taskError } from '@ipyparallel-js/protocol/internal';
 import type { TaskOutput } from './task-metadata.js';
 
-/** What a message of iopub says that a task has put out; undefined for one that says nothing of that. @throws when its data cannot be read */
+/** Reads the output in an iopub message; undefined if it contains none. @throws when its data cannot be decoded */
 export function readOutput(message: AnyMessage): TaskOutput | undefined {
   const { content } = message;
   if (isMessageOf(message, 'stream')) {
@@ -23,19 +23,19 @@ export function readOutput(message: AnyMessage): TaskOutput | undefined {
   }
 }
 
-/** When a message was made, by its sender's clock; now, where it does not say. */
+/** The date of a message by its sender's clock; now if the message has none. */
 export function dateOf(message: AnyMessage): Date {
   return dateIn(message.header, 'date') ?? new Date();
 }
 
-/** A date of a dict as the wire has it. */
+/** Reads a date of a dict in wire format. */
 export function dateIn(dict: Dict, key: string): Date | undefined {
   const value = getOwn(dict, key);
   if (value instanceof Date) return value;
   return typeof value === 'string' ? parseWireDate(value)?.date : undefined;
 }
 
-/** Texts of a list; dependencies may also stand in a dict, under `dependencies`. */
+/** Reads a list of ids; dependencies may also be in a dict, under `dependencies`. */
 export function idsIn(dict: Dict, key: string): readonly string[] {
   const value = getOwn(dict, key);
   const list = isDict(value) ? getOwn(value, 'dependencies') : value;

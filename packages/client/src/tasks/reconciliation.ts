@@ -15,7 +15,6 @@ import type { FollowedTasks } from './followed-tasks.js';
 import type { SubmittedTasks } from './submitted-tasks.js';
 import type { Task } from './task.js';
 
-/** What a reconciliation works with. */
 export interface ReconciliationParts {
   readonly database: HubDatabase;
   readonly requests: HubRequests;
@@ -27,32 +26,32 @@ export interface ReconciliationParts {
 const COLUMNS: readonly TaskKey[] = ['engine_uuid', 'completed', 'result_content'];
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
-/** Of the time that goes by at most one part in so many is spent on asking. */
+/** At most 1/SHARE of the elapsed time is spent querying the hub. */
 const SHARE = 5;
-/** A hub that fails questions so often in a row, after the time of grace, is believed to go on doing so. */
+/** After the grace period, this many failed queries in a row end the reconciliation. */
 const MOST_FAILURES = 5;
 
 /**
- * Finds out what became of the tasks that were outstanding when the connection broke: their replies went to sockets that
- * are no more. A task that has a record is handed over to the asking of the hub, which also finds those that a
- * controller of an earlier life left unfinished; one that has none fails with TaskLostError. It may still have been on
- * its way when the connection broke, and a hub may still be taking in what it has missed, hence a time of grace.
+ * Determines the outcome of tasks that were outstanding when the connection broke, because their replies went to sockets
+ * that are closed. A task with a record is polled by FollowedTasks, which also finds tasks that a previous run of the
+ * controller left unfinished; a task without a record fails with TaskLostError. A message may have been on its way when
+ * the connection broke, and the hub may still be processing it, therefore there is a grace period.
  */
 export class Reconciliation {
   readonly #parts: ReconciliationParts;
   readonly #grace: number;
-  /** Not known yet what became of them. */
+  /** The tasks whose outcome is not determined yet. */
   readonly #open = new Map<string, Task>();
   #stop = new AbortController();
   #sameController = false;
 
-  /** `grace` in ms: after a reconnection no task is taken for lost before. */
+  /** `grace` in ms: no task counts as lost earlier after a reconnection. */
   constructor(parts: ReconciliationParts, grace: number) {
     this.#parts = parts;
     this.#grace = grace;
   }
 
-  /** The connection broke: these were submitted, and have no result. */
+  /** Adds the tasks that were outstanding when the connection broke. */
   interrupt(tasks: Iterable<Task>): void {
     this.#stop.abort();
     for (const task of tasks) {
@@ -61,14 +60,14 @@ export class Reconciliation {
     }
   }
 
-  /** A task's message left just now, so its reply will come by itself. */
+  /** Removes a task whose message was sent now: its reply will arrive. */
   onSent(msgId: string): void {
     if (this.#open.size === 0 || this.#open.delete(msgId)) return;
-    // A broadcast is one message for the tasks of all its engines.
+    // A broadcast is one message for several tasks.
     for (const id of [...this.#open.keys()]) if (id.startsWith(`${msgId}_`)) this.#open.delete(id);
   }
 
-  /** The connection is back; `newController` as in Reconnection. */
+  /** Starts after a reconnection; `newController` as in Reconnection. */
   start(newController: boolean | undefined): void {
     this.#stop.abort();
     this.#stop = new AbortController();
@@ -76,7 +75,7 @@ export class Reconciliation {
     if (this.#open.size > 0) void this.#run(this.#stop.signal);
   }
 
-  /** Ends it; what is open must have been failed. */
+  /** Stops; the open tasks must have been failed before. */
   close(): void {
     this.#stop.abort();
     this.#open.clear();
@@ -92,16 +91,16 @@ export class Reconciliation {
       const began = performance.now();
       const late = began >= graceEnds;
       try {
-        await this.#ask(late, signal);
+        await this.#query(late, signal);
         failures = 0;
       } catch (error) {
-        // The next life of the connection begins the reconciliation anew.
+        // The next reconnection starts the reconciliation again.
         if (signal.aborted) return;
         failures++;
         const broken = error instanceof TransportError || error instanceof TimeoutError;
         if (error instanceof NoDatabaseError) this.#loseAll('this controller keeps no Task Database', error);
         else if (late && !broken && failures >= MOST_FAILURES)
-          this.#loseAll(`the hub fails to tell of it: ${(error as Error).message}`, error);
+          this.#loseAll(`the hub fails queries: ${(error as Error).message}`, error);
       }
       if (signal.aborted) return;
       await pause(Math.max(wait, SHARE * (performance.now() - began)), signal);
@@ -109,7 +108,7 @@ export class Reconciliation {
     }
   }
 
-  async #ask(late: boolean, signal: AbortSignal): Promise<void> {
+  async #query(late: boolean, signal: AbortSignal): Promise<void> {
     const { database, requests } = this.#parts;
     for (const ids of chunked([...this.#open.keys()])) {
       const rows = await database.byId(ids, COLUMNS, requests.deadline({ signal }));
@@ -117,15 +116,15 @@ export class Reconciliation {
         const task = this.#open.get(id);
         const row = rows.get(id);
         if (task === undefined) continue;
-        if (row !== undefined) this.#known(task, row, late);
+        if (row !== undefined) this.#settleFromRecord(task, row, late);
         else if (late)
           this.#lose(task, 'the hub has no record of it; it may never have reached the controller');
       }
     }
   }
 
-  /** The hub has a record of it. */
-  #known(task: Task, row: Row, late: boolean): void {
+  /** Handles a task that has a record. */
+  #settleFromRecord(task: Task, row: Row, late: boolean): void {
     const { submittedTasks, followedTasks, registry } = this.#parts;
     const ended = (row.completed ?? null) !== null || (row.result_content ?? null) !== null;
     const { engineUuid } = task;
@@ -135,7 +134,7 @@ export class Reconciliation {
       engineUuid !== undefined &&
       !registry.has(engineUuid)
     ) {
-      // Its engine may come back with it, to a controller that has been started again.
+      // Its engine may register again at a restarted controller and continue the task.
       if (!late && !this.#sameController) return;
       this.#open.delete(task.msgId);
       const error = engineDied(task.msgId, engineUuid, registry.idOf(engineUuid));

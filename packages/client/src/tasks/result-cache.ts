@@ -1,11 +1,11 @@
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
 import type { Task } from './task.js';
 
-/** How much is kept of results that nobody has read. */
+/** Limits of the cache of unread results. */
 export interface ResultCacheLimits {
-  /** How many results, 1,000 by default. */
+  /** The number of results; 1,000 by default. */
   readonly count?: number;
-  /** Their bytes together, about; 64 MiB by default. */
+  /** Their approximate total size in bytes; 64 MiB by default. */
   readonly bytes?: number;
 }
 
@@ -13,19 +13,18 @@ export const RESULT_CACHE_LIMITS: OptionNames<ResultCacheLimits> = { count: true
 
 const COUNT = 1_000;
 const BYTES = 64 * 2 ** 20;
-/** Ids of tasks that somebody else may still hold are looked through each time that so many came. */
+/** After this many added tasks, ids whose task was garbage-collected are removed. */
 const SWEEP = 1_000;
 
 /**
- * The tasks that have ended. One that was not read yet is held here, within bounds, the oldest going first; one that was
- * read, or had to go, is only known as long as somebody else (an AsyncResult) holds it. So what is held elsewhere is
- * never lost, and what is held nowhere is the hub's to tell.
+ * The tasks that have ended. Unread tasks are cached within limits, and the oldest are evicted first. A task that was read or
+ * evicted is found only while another object, such as an AsyncResult, holds it; otherwise the hub must be queried.
  */
 export class ResultCache {
   readonly #maxCount: number;
   readonly #maxBytes: number;
   readonly #unread = new Map<string, { readonly task: Task; readonly bytes: number }>();
-  /** Goes on where it was, as in `BoundedSet`. */
+  /** An iterator that continues after evictions, as in `BoundedSet`. */
   readonly #oldest = this.#unread.keys();
   readonly #known = new Map<string, WeakRef<Task>>();
   readonly #read = new WeakSet<Task>();
@@ -38,22 +37,22 @@ export class ResultCache {
     this.#maxBytes = limits.bytes ?? BYTES;
   }
 
-  /** Results held because nobody has read them. */
+  /** The number of unread results. */
   get count(): number {
     return this.#unread.size;
   }
 
-  /** What they take, about. */
+  /** The approximate size of the unread results in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** How many unread results had to go. */
+  /** The number of unread results that were evicted. */
   get evicted(): number {
     return this.#evicted;
   }
 
-  /** The unread ones, the oldest first. */
+  /** Yields the unread tasks, the oldest first. */
   *unread(): Generator<Task, void, undefined> {
     for (const { task } of this.#unread.values()) yield task;
   }
@@ -62,7 +61,7 @@ export class ResultCache {
     return this.#unread.get(msgId)?.task ?? this.#known.get(msgId)?.deref();
   }
 
-  /** A task has ended, its output, too. */
+  /** Adds a task whose result and output are complete. */
   add(task: Task): void {
     this.#known.set(task.msgId, new WeakRef(task));
     if (++this.#sinceSweep >= SWEEP) this.#sweep();
@@ -84,7 +83,7 @@ export class ResultCache {
     this.#release(task.msgId);
   }
 
-  /** Forgets a task altogether. */
+  /** Removes a task. */
   delete(msgId: string): void {
     this.#release(msgId);
     this.#known.delete(msgId);

@@ -1,34 +1,34 @@
 import { Observable } from 'rxjs';
 import type { Task } from './task.js';
 
-/** Of so many tasks every change is told by itself. */
+/** Up to this number of tasks, every change is emitted. */
 const FEW = 100;
-/** Of more, a telling is followed by a rest so many times as long: each costs as much as there are tasks. */
-const REST = 4;
+/** With more tasks, an emission is followed by a pause of this many times its duration, which grows with the tasks. */
+const PAUSE_FACTOR = 4;
 
 /**
- * What is told of the statuses of several tasks: at once, and after changes; completes when all have ended, or errors then where one of them is known to nobody. Of many tasks changes that
- * come close together make one, the last of which is always told.
+ * Emits `read()` at once and after changes of the tasks' statuses. Completes when all tasks have ended, or errors then if one
+ * of them is unknown. With many tasks, changes in quick succession are emitted together; the last one is always emitted.
  */
-export function statusChanges<A>(tasks: readonly Task[], tell: () => A): Observable<A> {
+export function statusChanges<A>(tasks: readonly Task[], read: () => A): Observable<A> {
   return new Observable((subscriber) => {
     let open = tasks.length;
     let begun = false;
-    let rested = 0;
+    let pausedUntil = 0;
     let timer: NodeJS.Timeout | undefined;
     const next = (): void => {
       clearTimeout(timer);
       timer = undefined;
       const start = performance.now();
-      subscriber.next(tell());
+      subscriber.next(read());
       const end = performance.now();
-      rested = end + REST * (end - start);
+      pausedUntil = end + PAUSE_FACTOR * (end - start);
     };
     const changed = (): void => {
       if (!begun || timer !== undefined) return;
-      const rest = rested - performance.now();
-      if (tasks.length <= FEW || rest <= 0) next();
-      else timer = setTimeout(next, rest);
+      const pause = pausedUntil - performance.now();
+      if (tasks.length <= FEW || pause <= 0) next();
+      else timer = setTimeout(next, pause);
     };
     let unknown: { readonly error: unknown } | undefined;
     const finish = (): void =>
@@ -45,7 +45,7 @@ export function statusChanges<A>(tasks: readonly Task[], tell: () => A): Observa
     };
     subscriber.add(() => clearTimeout(timer));
     for (const task of tasks) {
-      // What it is at first is told with that of all.
+      // The initial status of each task is part of the first emission.
       subscriber.add(task.status$.subscribe({ next: changed, complete: ended, error: failed }));
     }
     begun = true;

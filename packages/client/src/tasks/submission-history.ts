@@ -1,9 +1,9 @@
 import { BoundedSet } from '@ipyparallel-js/protocol/internal';
 
-/** How many ids are kept. */
+/** The maximum number of ids. */
 const MAX_HISTORY = 10_000;
 
-/** The ids of what was submitted, in order; the newest 10,000 of them. */
+/** The ids of the newest 10,000 submitted tasks, in order. */
 export class SubmissionHistory {
   readonly #ids = new BoundedSet(MAX_HISTORY);
 

@@ -5,7 +5,7 @@ import {
   type PickleLimits,
   parentId,
 } from '@ipyparallel-js/protocol';
-import { getOwnString, getOwn as ownValue } from '@ipyparallel-js/protocol/internal';
+import { getOwn, getOwnString } from '@ipyparallel-js/protocol/internal';
 import { engineDied } from '../engines/engine-died.js';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import { dateIn, dateOf, idsIn, readOutput } from './read-output.js';
@@ -14,53 +14,52 @@ import { SubmissionHistory } from './submission-history.js';
 import { Task, type TaskOwner } from './task.js';
 import { neverRan, readOutcome, replyStatus } from './task-outcome.js';
 
-interface OwnTask {
+interface SubmittedTask {
   readonly task: Task;
-  /** Bound to one engine, so lost with it; a load-balanced task is the scheduler's to fail. */
+  /** Bound to one engine, so it fails with the engine; the scheduler fails load-balanced tasks. */
   readonly direct: boolean;
-  /** Whether the hub is asked for its result, since its reply may have been lost. */
+  /** Whether its record at the hub is polled, because its reply may have been lost. */
   followedByHub: boolean;
-  /** Whether a broadcast scheduler gathers the replies of several engines in one. */
+  /** Whether a broadcast scheduler combines the replies of several engines. */
   readonly coalescing: boolean;
-  /** Its reply, from when it came. */
+  /** Its reply; undefined until it arrives. */
   answer: AnyMessage | undefined;
-  /** The same until its outcome was read from it. */
+  /** Its reply until the outcome has been decoded. */
   reply: AnyMessage | undefined;
-  /** The engines that are through with it. */
+  /** The engines that have reported `idle` for the task. */
   readonly idle: Set<string>;
   timer: NodeJS.Timeout | undefined;
 }
 
-/** What a request says of its task. */
+/** The parts of a request that describe its task. */
 export interface TaskRequest {
   readonly header: Dict;
   readonly metadata: Dict;
   readonly content: Dict;
 }
 
-/** What own tasks need of their surroundings. */
 export interface SubmittedTasksContext {
   readonly registry: EngineRegistry;
   readonly owner?: TaskOwner;
   readonly limits?: ResultCacheLimits;
   readonly pickleLimits?: Partial<PickleLimits>;
-  /** Output that could not be read. */
+  /** Called for output that could not be decoded. */
   readonly onUnreadable?: () => void;
 }
 
-/** Output travels on another socket than the reply; this long it is waited for after the reply of an `execute`. */
+/** Output arrives on another socket than the reply: how long an `execute` waits for it after its reply. */
 const OUTPUT_GRACE_MS = 1_000;
-/** Output that comes later still is taken, this long; then it is taken for lost. */
+/** How long later output is accepted; after that it counts as lost. */
 const LATE_OUTPUT_MS = 10_000;
-/** A reply that was on its way when its engine went counts still. */
+/** How long a reply that was sent before its engine unregistered is awaited. */
 const UNREGISTERED_GRACE_MS = 200;
 
-/** The tasks that this client submitted: replies and output are matched to them by msg_id. */
+/** The tasks that this client submitted. Replies and output are matched to them by msg_id. */
 export class SubmittedTasks {
   readonly #context: SubmittedTasksContext;
   readonly #registry: EngineRegistry;
-  /** Those whose result or output is still to come. */
-  readonly #active = new Map<string, OwnTask>();
+  /** The tasks whose result or output is incomplete. */
+  readonly #active = new Map<string, SubmittedTask>();
   readonly #history = new SubmissionHistory();
   /** The tasks that have ended. */
   readonly resultCache: ResultCache;
@@ -71,7 +70,7 @@ export class SubmittedTasks {
     this.resultCache = new ResultCache(context.limits);
   }
 
-  /** Follows a task from before it is sent. `engineUuid` makes it a direct one; the request says the rest of it. */
+  /** Adds a task before it is sent. With `engineUuid` it is a direct task. */
   add(msgId: string, engineUuid?: string, request?: TaskRequest): Task {
     const { owner } = this.#context;
     const task = new Task(msgId, {
@@ -82,44 +81,44 @@ export class SubmittedTasks {
     });
     task.describe({ submitted: new Date() });
     if (request !== undefined) describeRequest(task, request);
-    const own: OwnTask = {
+    const entry: SubmittedTask = {
       task,
       direct: engineUuid !== undefined,
       followedByHub: false,
-      coalescing: request !== undefined && ownValue(request.metadata, 'is_coalescing') === true,
+      coalescing: request !== undefined && getOwn(request.metadata, 'is_coalescing') === true,
       answer: undefined,
       reply: undefined,
       idle: new Set(),
       timer: undefined,
     };
-    this.#active.set(msgId, own);
+    this.#active.set(msgId, entry);
     this.#history.add(msgId);
-    // However it ends, by its reply, a refusal or the hub's record: then it is held only until it is read.
+    // However the task ends, it moves to the cache of unread results.
     void task.outputDone.then(() => {
-      clearTimeout(own.timer);
-      if (this.#active.get(msgId) === own) this.#active.delete(msgId);
+      clearTimeout(entry.timer);
+      if (this.#active.get(msgId) === entry) this.#active.delete(msgId);
       this.resultCache.add(task);
     });
     return task;
   }
 
-  /** A task of ours that is held here or elsewhere in this process; undefined for one that the hub must be asked about. */
+  /** Returns a submitted task that this process still holds; undefined for a task that only the hub knows. */
   get(msgId: string): Task | undefined {
     return this.#active.get(msgId)?.task ?? this.resultCache.get(msgId);
   }
 
-  /** All that is held here: without a result yet, or not read yet. */
+  /** Yields all tasks held here: those without a result and those with an unread result. */
   *held(): Generator<Task, void, undefined> {
     yield* this.resultCache.unread();
     for (const { task } of this.#active.values()) yield task;
   }
 
-  /** The msg_ids of what was submitted, in order; the newest 10,000. Mirrors ipyparallel `Client.history`. */
+  /** The ids of the newest 10,000 submitted tasks, in order. Mirrors ipyparallel `Client.history`. */
   get history(): string[] {
     return this.#history.ids;
   }
 
-  /** Whether a task is one of the history. */
+  /** Whether a task is in the history. */
   hasSubmitted(msgId: string): boolean {
     return this.#history.has(msgId);
   }
@@ -128,7 +127,7 @@ export class SubmittedTasks {
     return this.#history.length;
   }
 
-  /** The msg_ids that have no result yet. Mirrors ipyparallel `Client.outstanding`. */
+  /** The ids of the tasks that have no result yet. Mirrors ipyparallel `Client.outstanding`. */
   get outstanding(): string[] {
     return this.#unfinished().map(({ task }) => task.msgId);
   }
@@ -143,11 +142,11 @@ export class SubmittedTasks {
     return this.#active.get(msgId)?.direct === true;
   }
 
-  /** From now on the hub is asked for these (`FollowedTasks.adopt`); a reply that comes here still counts, if it is first. */
+  /** Marks tasks whose records are polled (`FollowedTasks.followOwn`). A reply still settles them if it arrives first. */
   followByHub(tasks: Iterable<Task>): void {
     for (const { msgId } of tasks) {
-      const own = this.#active.get(msgId);
-      if (own !== undefined) own.followedByHub = true;
+      const entry = this.#active.get(msgId);
+      if (entry !== undefined) entry.followedByHub = true;
     }
   }
 
@@ -160,46 +159,46 @@ export class SubmittedTasks {
   /** Forgets tasks that have ended. */
   forget(msgIds: Iterable<string>): void {
     for (const msgId of msgIds) {
-      const own = this.#active.get(msgId);
-      if (own !== undefined && own.task.outcome === undefined) continue;
+      const entry = this.#active.get(msgId);
+      if (entry !== undefined && entry.task.outcome === undefined) continue;
       this.#active.delete(msgId);
       this.resultCache.delete(msgId);
       this.#history.delete(msgId);
     }
   }
 
-  /** Takes a reply of a mux, task or broadcast socket; false when it answers nothing of ours. */
+  /** Handles a reply of a mux, task or broadcast socket. Returns false if it belongs to no submitted task. */
   onReply(message: AnyMessage): boolean {
-    const own = this.#active.get(answeredId(message) ?? '');
-    if (own === undefined || own.task.outcome !== undefined || own.reply !== undefined) return false;
-    const { task } = own;
+    const entry = this.#active.get(answeredId(message) ?? '');
+    if (entry === undefined || entry.task.outcome !== undefined || entry.reply !== undefined) return false;
+    const { task } = entry;
     const engineUuid = getOwnString(message.metadata, 'engine');
     if (engineUuid !== undefined) task.assign(engineUuid);
-    own.reply = message;
-    own.answer = message;
+    entry.reply = message;
+    entry.answer = message;
     task.describe({
       received: new Date(),
       completed: dateIn(message.header, 'date') ?? null,
       started: dateIn(message.metadata, 'started') ?? null,
       status: replyStatus(message.content),
-      // Python engines say that they are busy with a task also when they only take it from the queue to abort it.
+      // Python engines also report `busy` when they remove a task from the queue to abort it.
       ...(neverRan(message.content) ? { begun: null } : {}),
     });
-    if (message.msg_type === 'execute_reply' && outputToCome(own, message)) {
-      this.#after(own, OUTPUT_GRACE_MS, () => this.#finish(own));
-    } else this.#finish(own);
+    if (message.msg_type === 'execute_reply' && expectsOutput(entry, message)) {
+      this.#after(entry, OUTPUT_GRACE_MS, () => this.#finish(entry));
+    } else this.#finish(entry);
     return true;
   }
 
-  /** Takes a message of the iopub socket; most concern the tasks of others. */
+  /** Handles a message of the iopub socket; most of them concern tasks of other clients. */
   onOutput(message: AnyMessage): void {
-    const own = this.#active.get(parentId(message) ?? '');
-    if (own === undefined) return;
-    const { task } = own;
+    const entry = this.#active.get(parentId(message) ?? '');
+    if (entry === undefined) return;
+    const { task } = entry;
     const engineUuid = getOwnString(message.metadata, 'engine');
     if (isMessageOf(message, 'status')) {
       if (engineUuid !== undefined) task.assign(engineUuid);
-      this.#onState(own, message.content.execution_state, message);
+      this.#onState(entry, message.content.execution_state, message);
       return;
     }
     if (isMessageOf(message, 'execute_input')) {
@@ -215,10 +214,10 @@ export class SubmittedTasks {
     }
   }
 
-  /** An engine is gone: what was bound to it fails, unless its reply is already here. */
+  /** Fails the direct tasks of an engine that unregistered, unless their reply has arrived. */
   onEngineGone(engineUuid: string): void {
     const lost = this.#unfinished().filter(
-      (own) => own.direct && !own.followedByHub && own.task.engineUuid === engineUuid,
+      (entry) => entry.direct && !entry.followedByHub && entry.task.engineUuid === engineUuid,
     );
     if (lost.length === 0) return;
     setTimeout(() => {
@@ -230,42 +229,42 @@ export class SubmittedTasks {
     }, UNREGISTERED_GRACE_MS).unref();
   }
 
-  /** Everything unfinished fails, and no more output comes. */
+  /** Fails all unfinished tasks and ends all output. */
   failAll(error: Error): void {
     for (const { task } of [...this.#active.values()]) {
       if (!task.settle({ ok: false, error }, task.status)) task.endOutput();
     }
   }
 
-  #onState(own: OwnTask, state: string, message: AnyMessage): void {
-    const { task, idle } = own;
+  #onState(entry: SubmittedTask, state: string, message: AnyMessage): void {
+    const { task, idle } = entry;
     if (state !== 'idle') {
-      // A task that is tried again elsewhere begins anew.
-      if (!own.coalescing) idle.clear();
+      // A task that is retried on another engine begins again.
+      if (!entry.coalescing) idle.clear();
       if (state === 'busy') task.begin(dateOf(message));
       return;
     }
     idle.add(getOwnString(message.metadata, 'engine') ?? '');
-    const { reply, answer } = own;
-    if (answer === undefined || outputToCome(own, answer)) return;
-    if (reply !== undefined) this.#finish(own);
+    const { reply, answer } = entry;
+    if (answer === undefined || expectsOutput(entry, answer)) return;
+    if (reply !== undefined) this.#finish(entry);
     else task.endOutput();
   }
 
-  #unfinished(): OwnTask[] {
+  #unfinished(): SubmittedTask[] {
     return [...this.#active.values()].filter(({ task }) => task.outcome === undefined);
   }
 
-  #after(own: OwnTask, ms: number, then: () => void): void {
-    clearTimeout(own.timer);
-    own.timer = setTimeout(then, ms);
-    own.timer.unref();
+  #after(entry: SubmittedTask, ms: number, then: () => void): void {
+    clearTimeout(entry.timer);
+    entry.timer = setTimeout(then, ms);
+    entry.timer.unref();
   }
 
-  #finish(own: OwnTask): void {
-    const { task, reply } = own;
+  #finish(entry: SubmittedTask): void {
+    const { task, reply } = entry;
     if (reply === undefined) return;
-    own.reply = undefined;
+    entry.reply = undefined;
     const { outcome, status } = readOutcome({
       msgType: reply.msg_type,
       content: reply.content,
@@ -278,9 +277,9 @@ export class SubmittedTasks {
       engineId: task.metadata.engineId ?? undefined,
       pickleLimits: this.#context.pickleLimits,
     });
-    task.weigh(reply.buffers.reduce((sum, buffer) => sum + buffer.byteLength, 0));
-    const moreOutput = outputToCome(own, reply);
-    if (moreOutput) this.#after(own, LATE_OUTPUT_MS, () => task.endOutput());
+    task.setResultBytes(reply.buffers.reduce((sum, buffer) => sum + buffer.byteLength, 0));
+    const moreOutput = expectsOutput(entry, reply);
+    if (moreOutput) this.#after(entry, LATE_OUTPUT_MS, () => task.endOutput());
     task.settle(outcome, status, { moreOutput });
   }
 }
@@ -297,18 +296,18 @@ function describeRequest(task: Task, { header, metadata, content }: TaskRequest)
   });
 }
 
-/** Whether an engine that had the task has not yet said that it is through with it. */
-function outputToCome({ idle, task }: OwnTask, { content, metadata }: AnyMessage): boolean {
-  // What was aborted before it ran puts nothing out, nor does what failed because its engine is gone.
+/** Whether an engine of the task has not reported `idle` yet. */
+function expectsOutput({ idle, task }: SubmittedTask, { content, metadata }: AnyMessage): boolean {
+  // A task that was aborted in the queue, or whose engine died, has no output.
   if (neverRan(content) || (replyStatus(content) === 'aborted' && task.begun === null)) return false;
   if (getOwnString(content, 'ename') === 'EngineError') return false;
-  const targets = ownValue(metadata, 'broadcast_targets');
+  const targets = getOwn(metadata, 'broadcast_targets');
   return idle.size < (Array.isArray(targets) && targets.length > 0 ? targets.length : 1);
 }
 
-/** One reply that a broadcast scheduler made of those of all engines. */
+/** Whether a broadcast scheduler combined the replies of all engines into this one. */
 function isCoalesced({ metadata }: AnyMessage): boolean {
-  return ownValue(metadata, 'is_broadcast') === true && ownValue(metadata, 'is_coalescing') === true;
+  return getOwn(metadata, 'is_broadcast') === true && getOwn(metadata, 'is_coalescing') === true;
 }
 
 function answeredId(message: AnyMessage): string | undefined {

@@ -16,12 +16,12 @@ import {
 } from '@ipyparallel-js/protocol/internal';
 import type { Outcome } from './task.js';
 
-/** What `execute` gives: the value of the last expression as the engine shows it, and what was printed. */
+/** The result of `execute`: the displayed value of the last expression, and the printed output. */
 export interface ExecuteReply {
   readonly executionCount: number | null;
-  /** The last expression's value as text; null when it has none. */
+  /** The value of the last expression as text; null without a value. */
   readonly text: string | null;
-  /** The same by MIME type, `text/plain` among them; empty when it has none. */
+  /** The value by MIME type, `text/plain` included; empty without a value. */
   readonly data: Dict;
   readonly stdout: string;
   readonly stderr: string;
@@ -29,13 +29,13 @@ export interface ExecuteReply {
   readonly engineId: number | null;
 }
 
-/** A finished task's reply and what was published beside it, from the wire or from a record. */
+/** The reply of an ended task and its published output, from the wire or from a record. */
 export interface FinishedTask {
   /** `execute_reply` or `apply_reply`. */
   readonly msgType: string;
   readonly content: Dict;
   readonly buffers: readonly Uint8Array[];
-  /** Whether the buffers hold a result of each of several engines; false by default. */
+  /** Whether the buffers hold the results of several engines; false by default. */
   readonly coalesced?: boolean;
   /** The content of `execute_result`. */
   readonly executeResult: Dict | null;
@@ -43,11 +43,11 @@ export interface FinishedTask {
   readonly stderr: string;
   readonly engineUuid: string | undefined;
   readonly engineId: number | undefined;
-  /** What reading it may take; the defaults of PickleLimits by default. */
+  /** The limits of decoding; the defaults of PickleLimits by default. */
   readonly pickleLimits?: Partial<PickleLimits> | undefined;
 }
 
-/** A task's outcome and final status, derived in this one place. */
+/** Derives the outcome and the final status of a task. */
 export function readOutcome(task: FinishedTask): { readonly outcome: Outcome; readonly status: TaskStatus } {
   const status = outcomeOf(task.content);
   if (status !== 'completed') {
@@ -60,7 +60,7 @@ export function readOutcome(task: FinishedTask): { readonly outcome: Outcome; re
   try {
     return { outcome: { ok: true, value: readValue(task) }, status };
   } catch (error) {
-    // The task succeeded; only its result cannot be read here.
+    // The task succeeded, but its result cannot be decoded.
     return {
       outcome: { ok: false, error: error instanceof Error ? error : new Error(String(error)) },
       status,
@@ -76,7 +76,7 @@ function readValue(task: FinishedTask): unknown {
   return task.buffers.length === 0 ? null : unpackResult(task.buffers, options).value;
 }
 
-/** Results behind one another, as a broadcast scheduler gathers them. */
+/** Decodes concatenated results, as a broadcast scheduler combines them. */
 function unpackEach(buffers: readonly Uint8Array[], options: UnpackOptions): unknown[] {
   const values: unknown[] = [];
   for (let rest = buffers; rest.length > 0; ) {
@@ -88,12 +88,12 @@ function unpackEach(buffers: readonly Uint8Array[], options: UnpackOptions): unk
   return values;
 }
 
-/** Whether a reply says that its task was aborted in the queue; one that was aborted while it ran has an error. */
+/** Whether the task was aborted in the queue; the reply of a task aborted while it ran has an `ename`. */
 export function neverRan(content: Dict): boolean {
   return getOwn(content, 'status') === 'aborted' && getOwnString(content, 'ename') === undefined;
 }
 
-/** A reply's own word for how its task ended. */
+/** The status of a reply. */
 export function replyStatus(content: Dict): 'ok' | 'error' | 'aborted' {
   const status = outcomeOf(content);
   return status === 'completed' ? 'ok' : status === 'failed' ? 'error' : 'aborted';

@@ -4,7 +4,7 @@ import { concat, defer, from, type Observable, ReplaySubject, Subject } from 'rx
 import { OutputStore } from './output-store.js';
 import { type MutableMetadata, newMetadata, type TaskMetadata, type TaskOutput } from './task-metadata.js';
 
-/** What a task takes beside its result and output, about. */
+/** The approximate size of a task without its result and output, in bytes. */
 const FIXED_SIZE = 1_024;
 
 /** How a task ended. */
@@ -12,41 +12,40 @@ export type Outcome =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly error: Error };
 
-/** What a task needs of the client that follows it. */
+/** The client of a task, as the task sees it. */
 export interface TaskOwner {
-  /** Which cluster it belongs to: a digest that is the same for all of the cluster's clients; null when it has no key. */
+  /** A digest that identifies the cluster, the same for all its clients; null if the cluster has no key. */
   readonly cluster: string | null;
-  /** Aborts tasks that wait at an engine. */
+  /** Aborts tasks that are queued. */
   abort(tasks: readonly Task[], options: WaitOptions): Promise<void>;
   /** The user has read the result of a task, so it need not be cached any longer. */
   markRead(task: Task): void;
 }
 
-/** What is known of a task when it is first followed. */
+/** The initial state of a task. */
 export interface TaskStart {
   readonly status?: TaskStatus;
   readonly engineUuid?: string;
-  /** True by default; false for a task that is about to be sent from here. */
+  /** Whether the request has been sent; true by default, false for a task that this client will send. */
   readonly sent?: boolean;
-  /** The client's side of it. */
+  /** The client of the task. */
   readonly owner?: TaskOwner;
-  /** The engine's id by its uuid, asked whenever an engine becomes known. */
+  /** Looks up the id of an engine by its uuid. */
   readonly engineId?: (uuid: string) => number | undefined;
 }
 
-/** One task that this client follows: its own, or one that the hub is asked about. */
+/** A task of this or another client: its status, metadata, output and outcome. */
 export class Task {
   readonly msgId: string;
-  /** Resolves with the outcome; never rejects, so that a failure nobody reads is no unhandled rejection. */
+  /** Resolves with the outcome. Never rejects, so that an unread failure causes no unhandled rejection. */
   readonly done: Promise<Outcome>;
-  /** Resolves when nothing more of its output is expected; never before `done`. */
+  /** Resolves when no more output is expected; never before `done`. */
   readonly outputDone: Promise<void>;
-  /** What it can ask of the client that follows it. */
   readonly owner: TaskOwner | undefined;
   readonly #metadata: MutableMetadata;
   readonly #engineId: (uuid: string) => number | undefined;
-  // Made when somebody listens: most tasks of a large map are only waited for. Replays its last value also when it is
-  // over, which a BehaviorSubject does not.
+  // Created at the first subscription, because most tasks of a large map are only awaited. Unlike a BehaviorSubject, a
+  // ReplaySubject replays its last value after its completion, too.
   #changes: ReplaySubject<TaskStatus> | undefined;
   #output: Subject<TaskOutput> | undefined;
   readonly #store: OutputStore;
@@ -80,8 +79,8 @@ export class Task {
   }
 
   /**
-   * The status, at once and at each change; completes when the task has ended. Errors with the TaskNotFoundError of a task
-   * that nobody knows: no status is true of it.
+   * Emits the status at once and at each change; completes when the task has ended. Errors with TaskNotFoundError for an
+   * unknown task, which has no status.
    */
   get status$(): Observable<TaskStatus> {
     if (this.#changes === undefined) {
@@ -92,27 +91,27 @@ export class Task {
     return this.#changes.asObservable();
   }
 
-  /** The outcome once there is one. */
+  /** The outcome; undefined until the task has ended. */
   get outcome(): Outcome | undefined {
     return this.#outcome;
   }
 
-  /** What is known of it now: the same object all along, filled as it happens. */
+  /** The metadata: always the same object, which is updated as the task proceeds. */
   get metadata(): TaskMetadata {
     return this.#metadata;
   }
 
-  /** Fills in what a request, a reply or a record says. */
+  /** Updates the metadata from a request, a reply or a record. */
   describe(facts: Partial<Omit<TaskMetadata, 'msgId' | 'stdout' | 'stderr' | 'outputs' | 'data'>>): void {
     Object.assign(this.#metadata, facts);
   }
 
-  /** When an engine began with it, where a signal has told. */
+  /** When an engine began the task; null if no status message reported it. */
   get begun(): Date | null {
     return this.#metadata.begun;
   }
 
-  /** The engine that has or had it, as far as is known. */
+  /** The uuid of the engine that has or had the task; undefined if unknown. */
   get engineUuid(): string | undefined {
     return this.#metadata.engineUuid ?? undefined;
   }
@@ -122,7 +121,7 @@ export class Task {
     this.#metadata.engineId = uuid === undefined ? null : (this.#engineId(uuid) ?? null);
   }
 
-  /** What it printed so far. */
+  /** The stdout so far. */
   get stdout(): string {
     return this.#metadata.stdout;
   }
@@ -131,7 +130,7 @@ export class Task {
     return this.#metadata.stderr;
   }
 
-  /** Its output: what there is, at once, then each piece as it comes; completes with `outputDone`. */
+  /** Emits the existing output at once, then each new piece; completes with `outputDone`. */
   get output$(): Observable<TaskOutput> {
     return defer(() => {
       const there = from(this.#store.pieces());
@@ -141,41 +140,41 @@ export class Task {
     });
   }
 
-  /** Whether nothing more of its output is expected. */
+  /** Whether no more output is expected. */
   get outputEnded(): boolean {
     return this.#outputEnded;
   }
 
-  /** Whether its request was given to ZeroMQ, by whoever submitted it. */
+  /** Whether the request was given to ZeroMQ by the client that submitted it. */
   get sent(): boolean {
     return this.#sent;
   }
 
-  /** Its request was given to ZeroMQ. */
+  /** Records that the request was given to ZeroMQ. */
   markSent(): void {
     this.#sent = true;
   }
 
-  /** An engine has it. */
+  /** Records that an engine has the task. */
   assign(engineUuid: string): void {
     if (this.#outcome !== undefined || engineUuid === '') return;
     this.engineUuid = engineUuid;
-    this.#become('assigned');
+    this.#setStatus('assigned');
   }
 
-  /** An engine has begun with it; the first word counts. */
+  /** Records when an engine began the task; later calls have no effect. */
   begin(at: Date): void {
     if (this.#metadata.status !== 'aborted') this.#metadata.begun ??= at;
   }
 
-  /** It has put something out: kept within bounds, and told to who listens. */
+  /** Stores a piece of output within the limits and emits it. */
   emit(output: TaskOutput): void {
     if (this.#outputEnded) return;
     this.#store.add(output);
     this.#output?.next(output);
   }
 
-  /** Nothing more of its output is expected. */
+  /** Ends the output. */
   endOutput(): void {
     if (this.#outputEnded) return;
     this.#outputEnded = true;
@@ -184,28 +183,28 @@ export class Task {
   }
 
   /**
-   * It has ended; the first word counts. False when it had ended before. A status that is not an end (the connection
-   * was closed: nobody knows) stays what it was. With `moreOutput`, `endOutput` is to follow.
+   * Ends the task. Later calls have no effect and return false. A status that is not final (after the connection was
+   * closed) is not changed. With `moreOutput`, the caller must call `endOutput` later.
    */
   settle(outcome: Outcome, status: TaskStatus, options: { readonly moreOutput?: boolean } = {}): boolean {
     if (this.#outcome !== undefined) return false;
     this.#outcome = outcome;
-    // What ended without a reply is known to have ended now.
+    // Without a reply, the time of its end is the time of this call.
     this.#metadata.received ??= new Date();
-    if (isDone(status)) this.#become(status);
+    if (isDone(status)) this.#setStatus(status);
     if (this.#changes !== undefined) this.#end(this.#changes);
     this.#resolve(outcome);
     if (options.moreOutput !== true) this.endOutput();
     return true;
   }
 
-  /** Bytes that its result and output take here, about. */
+  /** The approximate size of its result and output in bytes. */
   get size(): number {
     return FIXED_SIZE + this.#store.bytes + this.#resultBytes;
   }
 
-  /** Says what its result takes. */
-  weigh(resultBytes: number): void {
+  /** Sets the size of its result. */
+  setResultBytes(resultBytes: number): void {
     this.#resultBytes = resultBytes;
   }
 
@@ -217,7 +216,7 @@ export class Task {
     else changes.complete();
   }
 
-  #become(status: TaskStatus): void {
+  #setStatus(status: TaskStatus): void {
     if (status === this.#status) return;
     this.#status = status;
     this.#changes?.next(status);
