@@ -1,4 +1,4 @@
-// What a program needs beside the client: errors to catch, records and queries to type, values to recognise.
+// Programs also need errors to catch, types of records and queries, and classes of values.
 export {
   type AnyFunction,
   AuthenticationError,

@@ -478,7 +478,9 @@ describe('the ssh server', () => {
   it('is refused for ipc, and with invalid options or keys', async () => {
     const sshServer = 'me@node17';
     const ipc = { ...info, interface: 'ipc:///tmp/x' };
-    expect((await failure(open({ connectionFile: ipc, sshServer }))).message).toMatch(/tunnel needs a tcp address/);
+    expect((await failure(open({ connectionFile: ipc, sshServer }))).message).toMatch(
+      /tunnel needs a tcp address/,
+    );
     const sshKey = join(home, 'no-key');
     expect((await failure(open({ connectionFile: info, sshServer, sshKey }))).message).toContain('no-key');
     for (const option of ['-v', 'UserKnownHostsFile=/x\nProxyCommand=y', '']) {

@@ -132,7 +132,7 @@ export class ConnectionLifecycle implements ConnectionEvents<Greeting> {
     this.#parts.connectionState.close();
   }
 
-  /** Links that broke during the sleep fail at the next heartbeat; notifications may have been dropped without a sign. */
+  /** Links that broke during the sleep fail at the next heartbeat; notifications may have been lost. */
   async #onWoken(): Promise<void> {
     const { requests, connectionState } = this.#parts;
     try {

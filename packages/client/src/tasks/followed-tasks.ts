@@ -43,7 +43,7 @@ export interface FollowedTasksContext {
   readonly requests: HubRequests;
   readonly profile: HubProfile;
   readonly registry: EngineRegistry;
-  /** In which questions are asked that can wait. */
+  /** Serializes requests that are not urgent. */
   readonly lane: RequestLane;
   readonly owner?: TaskOwner;
   /** Whether there is a connection; without one, polling failures are ignored. */
