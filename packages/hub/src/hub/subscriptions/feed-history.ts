@@ -127,7 +127,7 @@ export class FeedHistory {
     }
   }
 
-  /** What a reader knew at a position of the tasks that have changed since; undefined from before the floor. */
+  /** The state that a reader had at a position, of the tasks that have changed since; undefined before the floor. */
   stateAt({ base, seq, upTo }: FeedPosition): KnownState | undefined {
     if (base < this.#floor) return undefined;
     const sent = new Map<string, FeedChange | undefined>();

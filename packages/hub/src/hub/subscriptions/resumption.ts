@@ -128,7 +128,7 @@ export class Resumption {
   }
 
   /**
-   * What a client knew at a position of the tasks that have changed since, and the rest of the update there. It includes
+   * The state that a client had at a position, of tasks changed since, and the rest of the update there. It includes
    * tasks that were never sent and have changed since `start`, because a client that read a snapshot in the meantime may
    * have seen them match.
    */
