@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { holdCluster, untilNothingIsLeft } from '../support/clusters/held-cluster.js';
 import { isAlive } from '../support/processes.js';
@@ -19,8 +19,10 @@ it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
 it('ends with a program that is killed', async () => {
   const held = await holdCluster({ n: 2 });
   held.program.kill('SIGKILL');
-  await held.ended;
+  expect(await held.ended).toEqual({ code: null, signal: 'SIGKILL' });
   await untilNothingIsLeft(held);
+  expect(held.pids.filter(isAlive)).toEqual([]);
+  expect(existsSync(held.directory)).toBe(false);
 });
 
 it('ends with a program that exits or fails without stopping it', async () => {
@@ -36,8 +38,9 @@ it('ends with a program that is killed together with the guard', async () => {
   const held = await holdCluster({ n: 2 });
   for (const pid of held.others) process.kill(pid, 'SIGKILL');
   held.program.kill('SIGKILL');
-  await held.ended;
+  expect(await held.ended).toEqual({ code: null, signal: 'SIGKILL' });
   // No process remains that removes the directory.
   await waitFor(() => !held.pids.some(isAlive), { what: 'controller and engines to end' });
+  expect(existsSync(held.directory)).toBe(true);
   rmSync(held.directory, { recursive: true });
 });

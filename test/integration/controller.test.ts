@@ -135,6 +135,8 @@ describe('registration', () => {
       await engine.publish('shutdown_reply', { status: 'ok' });
       return notices(client, 'unregistration_notification').length > 0;
     });
+    expect(notices(client, 'unregistration_notification')).toMatchObject([{ uuid: engine.uuid }]);
+    expect(await client.engines()).toEqual(new Map());
   });
 });
 

@@ -78,6 +78,7 @@ test.each(['kernel', 'engine'] as const)('SIGKILL to the %s: the hub is notified
   });
   await engine.exited;
   await untilGone(kernelPid);
+  expect(await rc.engines()).toEqual(new Map());
 });
 
 test('the engine ends after its controller has stopped', async () => {

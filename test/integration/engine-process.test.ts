@@ -139,9 +139,11 @@ describe('how an engine ends', () => {
     await untilGone(kernelPid);
     const other = await engineOn(controller);
     const kernel = other.kernelPid;
+    expect(isAlive(kernel)).toBe(true);
     controller.stop();
     other.child.kill('SIGKILL');
     await untilGone(kernel);
+    expect(controller.of('unregistration_request')).toHaveLength(1);
   });
 
   test('SIGKILL to the kernel ends the engine with a log line', async () => {

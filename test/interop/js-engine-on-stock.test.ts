@@ -275,9 +275,12 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       const { kernelPid } = doomed;
       const task = rc.submit('mux', 'execute_request', executeContent('for (;;);'), doomed.uuid);
       await waitFor(() => rc.published(task.id, 'execute_input').length > 0);
+      expect(isAlive(kernelPid)).toBe(true);
       doomed.child.kill('SIGKILL');
       await untilGone(kernelPid);
       await waitFor(async () => ![...(await rc.engines()).values()].includes(doomed.uuid));
+      expect(doomed.child.signalCode).toBe('SIGKILL');
+      expect(isAlive(kernelPid)).toBe(false);
     });
 
     test('shutdown_request and SIGTERM unregister', async () => {
@@ -346,7 +349,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
         expect(record.result_content).toMatchObject({ status: 'error', ename: 'EngineError' });
         expect(again.published(id, 'error')).toHaveLength(1);
       }
-      expect((await lost.reply()).content.evalue).toContain('lost on the way and did not run');
+      expect((await lost.reply()).content.evalue).toContain('the message was lost and the task did not run');
     });
   });
 

@@ -220,6 +220,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
     await waitFor(() => /connect failed: Connection refused/.test(connection.hint()), {
       what: () => `the complaint; there is: ${connection.hint()}`,
     });
+    expect(connection.hint()).toMatch(/connect failed: Connection refused/);
     await connection.close();
   });
 

@@ -341,7 +341,7 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
 
     test('can be closed twice', async () => {
       await db.close();
-      await db.close();
+      await expect(db.close()).resolves.toBeUndefined();
     });
   });
 }
