@@ -273,7 +273,7 @@ describe('a task of somebody else that a restarted controller has forgotten', ()
     });
     const error = await failureOf(followed.get(WAIT));
     expect(error).toBeInstanceOf(TaskLostError);
-    expect(String(error)).toMatch(/asked for before the connection broke.*does not know it/);
+    expect(String(error)).toMatch(/followed before the connection broke.*does not know it/);
     expect(followed.statuses).toEqual(['lost']);
     expect(await failureOf(rc.getResult('never asked for').get(WAIT))).toMatchObject({
       code: 'TASK_NOT_FOUND',

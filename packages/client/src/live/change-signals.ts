@@ -1,21 +1,16 @@
 import { type AnyMessage, isMessageOf, parentId } from '@ipyparallel-js/protocol';
+import { type ObservedOutput, observedOutputOf } from '../tasks/task-follower.js';
 
 /** An observation of the client that a task, or the cluster, may have changed at the hub. */
 export type ChangeSignal =
   /** The task was sent, so its record will exist soon. */
   | { readonly kind: 'submitted'; readonly msgId: string }
   | { readonly kind: 'begun'; readonly msgId: string; readonly at: Date }
-  | { readonly kind: 'output'; readonly msgId: string; readonly output: Output }
+  | { readonly kind: 'output'; readonly msgId: string; readonly output: ObservedOutput }
   /** The task's reply arrived, or its engine became idle. */
   | { readonly kind: 'ended'; readonly msgId: string }
   /** Any record may have changed: engines registered or unregistered, or records were purged or resubmitted. */
   | { readonly kind: 'unspecified' };
-
-/** Output of a task: the column that stores it, and the length that it adds to a text column. */
-export interface Output {
-  readonly column: 'stdout' | 'stderr' | 'execute_input' | 'execute_result' | 'error' | 'display_data';
-  readonly length: number;
-}
 
 /** The highest number of running tasks whose beginning is stored; the oldest are dropped. */
 const MAX_BEGUN = 10_000;
@@ -41,7 +36,7 @@ export class ChangeSignals {
     const msgId = parentId(message);
     if (msgId === undefined) return;
     if (!isMessageOf(message, 'status')) {
-      const output = outputOf(message);
+      const output = observedOutputOf(message);
       if (output !== undefined) this.#emit({ kind: 'output', msgId, output });
     } else if (message.content.execution_state === 'busy') {
       const at = new Date();
@@ -81,24 +76,5 @@ export class ChangeSignals {
 
   #emit(signal: ChangeSignal): void {
     for (const listener of this.#listeners) listener(signal);
-  }
-}
-
-function outputOf(message: AnyMessage): Output | undefined {
-  const { msg_type, content } = message;
-  switch (msg_type) {
-    case 'stream': {
-      const column = content['name'];
-      const text = content['text'];
-      if ((column !== 'stdout' && column !== 'stderr') || typeof text !== 'string') return undefined;
-      return { column, length: text.length };
-    }
-    case 'execute_input':
-    case 'execute_result':
-    case 'error':
-    case 'display_data':
-      return { column: msg_type, length: 0 };
-    default:
-      return undefined;
   }
 }

@@ -1,5 +1,6 @@
 import type { Row } from '../hub/record-query.js';
-import type { ChangeSignal, Output } from './change-signals.js';
+import { RECORD_DELAYS, TaskFollower } from '../tasks/task-follower.js';
+import type { ChangeSignal } from './change-signals.js';
 
 /** The pending recheck of one task's record. */
 interface Recheck {
@@ -8,19 +9,9 @@ interface Recheck {
   /** The time of the last signal. */
   signaledAt: number;
   attempts: number;
-  /** Whether the task was signaled to have ended, so that the record must say so, too. */
-  ended: boolean;
-  /** The signaled output that the record must contain: a number of characters per text column, or any value. */
-  readonly output: Map<Output['column'], number>;
+  readonly follower: TaskFollower;
 }
 
-// A busy hub records events seconds after this client observes them.
-/** How much later than the last signal a task's record may appear, in ms. */
-const MISSING_RECORD_MS = 20_000;
-/** How much later than the last signal a record may contain the task's end or its output, in ms. */
-const INCOMPLETE_RECORD_MS = 60_000;
-/** How much later output may arrive that the client did not observe, in ms. */
-const UNSEEN_OUTPUT_MS = 150;
 const FIRST_RETRY_MS = 4;
 const MAX_RETRY_MS = 1_000;
 /** The delay of a recheck after output, so that a task which prints is not read for each line, in ms. */
@@ -46,11 +37,8 @@ export class RecheckSchedule {
     recheck.signaledAt = now;
     recheck.attempts = 0;
     recheck.due = Math.min(recheck.due, kind === 'output' ? now + OUTPUT_DELAY_MS : now);
-    if (kind === 'ended') recheck.ended = true;
-    if (kind === 'output') {
-      const { column, length } = signal.output;
-      recheck.output.set(column, (recheck.output.get(column) ?? 0) + length);
-    }
+    if (kind === 'ended') recheck.follower.noteEnd();
+    if (kind === 'output') recheck.follower.noteOutput(signal.output);
     return true;
   }
 
@@ -83,15 +71,13 @@ export class RecheckSchedule {
     }
     const age = now - recheck.signaledAt;
     const isOpen = row !== undefined && (row.completed ?? null) === null;
-    const incomplete =
-      row === undefined
-        ? age < MISSING_RECORD_MS
-        : age < INCOMPLETE_RECORD_MS && ((isOpen && recheck.ended) || lacksOutput(row, recheck.output));
-    if (incomplete) recheck.due = now + Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** recheck.attempts++);
-    else if (row !== undefined && this.#outputMatters && age < UNSEEN_OUTPUT_MS)
-      recheck.due = recheck.signaledAt + UNSEEN_OUTPUT_MS;
+    const { follower } = recheck;
+    if (follower.isIncomplete(row, age))
+      recheck.due = now + Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** recheck.attempts++);
+    else if (row !== undefined && this.#outputMatters && age < RECORD_DELAYS.unobservedOutput)
+      recheck.due = recheck.signaledAt + RECORD_DELAYS.unobservedOutput;
     // The length of the output is kept as long as the task may print more.
-    else if (isOpen && !recheck.ended && recheck.output.size > 0) recheck.due = Number.POSITIVE_INFINITY;
+    else if (isOpen && !follower.ended && follower.hasOutput) recheck.due = Number.POSITIVE_INFINITY;
     else this.#rechecks.delete(msgId);
   }
 
@@ -107,21 +93,9 @@ export class RecheckSchedule {
         break;
       }
     }
-    const recheck: Recheck = {
-      ...{ due: Number.POSITIVE_INFINITY, signaledAt: 0, attempts: 0, ended: false, output: new Map() },
-    };
+    const follower = new TaskFollower();
+    const recheck: Recheck = { due: Number.POSITIVE_INFINITY, signaledAt: 0, attempts: 0, follower };
     this.#rechecks.set(msgId, recheck);
     return recheck;
   }
-}
-
-/** Whether a record lacks signaled output; columns that were not requested are ignored. */
-function lacksOutput(row: Row, output: Recheck['output']): boolean {
-  for (const [column, length] of output) {
-    // SQLite hubs do not store display_data.
-    if (column === 'display_data' || !Object.hasOwn(row, column)) continue;
-    const value = row[column] ?? null;
-    if (value === null || (typeof value === 'string' && value.length < length)) return true;
-  }
-  return false;
 }

@@ -18,9 +18,9 @@ import type { Row } from '../hub/record-query.js';
 import type { RequestLane } from '../hub/request-lane.js';
 import { LostTasks, type OpenTask } from './lost-tasks.js';
 import { describeFromRecord, METADATA_COLUMNS } from './metadata-of-record.js';
-import { ObservedOutput } from './observed-output.js';
 import { dateOf, readOutput } from './read-output.js';
 import { Task, type TaskOwner } from './task.js';
+import { RECORD_DELAYS, TaskFollower } from './task-follower.js';
 import { readOutcome } from './task-outcome.js';
 
 const STATUS_COLUMNS: readonly TaskKey[] = ['engine_uuid', 'completed', 'result_content'];
@@ -33,8 +33,6 @@ const OUTPUT_MS = 25;
 const SOON_MS = 5;
 /** The hub records a task after its submission: how long an unknown id may still become known. */
 const UNKNOWN_GRACE_MS = 1_000;
-/** How long a stock hub may lag behind the tasks that engines have begun. */
-const BEHIND_MS = 20_000;
 /** A probe task must have begun within this time; an older one may have been purged. */
 const HEARD_MS = 10_000;
 
@@ -67,8 +65,7 @@ interface Followed {
   unknownSince: number | undefined;
   /** Another task that an engine has begun: while the hub does not know that one either, it lags behind. */
   probeId: string | undefined;
-  /** Its output on iopub. */
-  readonly observed: ObservedOutput;
+  readonly follower: TaskFollower;
   /** When its end was first known while its output was incomplete. */
   endedSince: number | undefined;
 }
@@ -145,7 +142,7 @@ export class FollowedTasks {
     this.#add(task.msgId, {
       ...{ task, submittedHere: true, exists: true, beforeReconnection: false },
       ...{ listeners: undefined, unknownSince: undefined, probeId: undefined },
-      ...{ observed: new ObservedOutput(), endedSince: undefined },
+      ...{ follower: new TaskFollower(), endedSince: undefined },
     });
     // Its reply may still arrive.
     void task.done.then(() => {
@@ -163,8 +160,8 @@ export class FollowedTasks {
       if (followed !== undefined && isIdle(message)) this.#wake.abort();
       return;
     }
-    const { task, observed } = followed;
-    observed.record(message);
+    const { task, follower } = followed;
+    follower.noteMessage(message);
     if (isMessageOf(message, 'status')) {
       task.assign(getOwnString(message.metadata, 'engine') ?? '');
       if (message.content.execution_state === 'busy') task.begin(dateOf(message));
@@ -206,7 +203,7 @@ export class FollowedTasks {
     return this.#add(msgId, {
       ...{ task, submittedHere: false, exists: false, beforeReconnection: false },
       ...{ listeners: 0, unknownSince: undefined, probeId: undefined },
-      ...{ observed: new ObservedOutput(), endedSince: undefined },
+      ...{ follower: new TaskFollower(), endedSince: undefined },
     });
   }
 
@@ -300,7 +297,7 @@ export class FollowedTasks {
     if (followed === undefined) return false;
     const now = performance.now();
     followed.endedSince ??= now;
-    return now - followed.endedSince < followed.observed.waitTime(row);
+    return now - followed.endedSince < followed.follower.waitTime(row);
   }
 
   /** Fails tasks whose records will never be completed. */
@@ -327,8 +324,8 @@ export class FollowedTasks {
   #settle(record: Row): void {
     const followed = this.#remove(record.msg_id);
     if (followed === undefined) return;
-    const { task, observed } = followed;
-    const row = observed.complete(record);
+    const { task, follower } = followed;
+    const row = follower.complete(record);
     describeFromRecord(task, row);
     const { outcome, status } = readOutcome({
       msgType: String(row.result_header?.msg_type ?? row.header?.msg_type ?? 'apply_reply'),
@@ -370,7 +367,7 @@ export class FollowedTasks {
         followed.unknownSince ??= now;
         const unknown = now - followed.unknownSince;
         if (unknown < UNKNOWN_GRACE_MS) return;
-        if (unknown < BEHIND_MS && (await this.#isBehind(followed))) return;
+        if (unknown < RECORD_DELAYS.missingRecord && (await this.#isBehind(followed))) return;
       }
       this.#fail(id, error);
     }
@@ -380,7 +377,7 @@ export class FollowedTasks {
   async #isBehind(followed: Followed): Promise<boolean> {
     if (this.#context.profile.isOurs) return false;
     // An engine has begun the task, so its record will follow.
-    if (followed.observed.any && !followed.beforeReconnection) return true;
+    if (followed.follower.observed && !followed.beforeReconnection) return true;
     const begun = this.#lastBegun;
     if (begun !== undefined && performance.now() - begun.at < HEARD_MS) followed.probeId ??= begun.id;
     const { probeId } = followed;
