@@ -1,7 +1,7 @@
 import { describe } from 'vitest';
 import { curveReconnection } from '../support/suites/kills/curve-suite.js';
-import { OurKillGround } from '../support/suites/kills/our-kill-ground.js';
+import { OurKillableCluster } from '../support/suites/kills/our-killable-cluster.js';
 
 describe('the connection to our controller', () => {
-  curveReconnection((env) => OurKillGround.start({ engines: 1, env }));
+  curveReconnection((env) => OurKillableCluster.start({ engines: 1, env }));
 });

@@ -9,8 +9,8 @@ import { lastValueFrom, toArray } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Closing } from '../support/closing.js';
 import { type Answer, FakeHub, type FakeHubOptions } from '../support/fakes/fake-hub.js';
-import { endings, runs } from '../support/suites/kills/kill-ground.js';
-import { OurKillGround } from '../support/suites/kills/our-kill-ground.js';
+import { endings, runs } from '../support/suites/kills/killable-cluster.js';
+import { OurKillableCluster } from '../support/suites/kills/our-killable-cluster.js';
 import { waitFor } from '../support/wait-for.js';
 import { WatchReplay } from '../support/watch-replay.js';
 
@@ -54,10 +54,10 @@ const failureOf = (wait: PromiseLike<unknown>): Promise<unknown> =>
 
 describe('a client that is made while its controller is being restarted', () => {
   it('waits for the ports to be listened on', async () => {
-    await using ground = await OurKillGround.start({ engines: 0 });
-    await ground.killController();
-    const connecting = connect(ground.connectionFile);
-    await ground.restartController();
+    await using cluster = await OurKillableCluster.start({ engines: 0 });
+    await cluster.killController();
+    const connecting = connect(cluster.connectionFile);
+    await cluster.restartController();
     expect(await (await connecting).hubHistory(WAIT)).toEqual([]);
   });
 
@@ -197,31 +197,33 @@ describe('a controller that is away for longer than reconnectTimeout', () => {
     timeout: 180_000,
   }, async () => {
     await using closing = new Closing();
-    const ground = closing.use(await OurKillGround.start({ engines: 1, controllerArgs: ['--sqlitedb'] }));
+    const cluster = closing.use(
+      await OurKillableCluster.start({ engines: 1, controllerArgs: ['--sqlitedb'] }),
+    );
     const rc = closing.use(
-      await Client.connect({ connectionFile: ground.connectionFile, reconnectTimeout: 1_000, ...WAIT }),
+      await Client.connect({ connectionFile: cluster.connectionFile, reconnectTimeout: 1_000, ...WAIT }),
     );
     const [id = -1] = await rc.waitForEngines(1, WAIT);
     const replay = new WatchReplay(rc.dbQuery({}, ['queue', 'completed', 'engine_uuid']).watch());
-    await rc.directView(id).execute(ground.task('before', 0)).get(WAIT);
-    const sent = rc.directView(id).execute(ground.task('sent', 2_000));
-    await waitFor(() => runs(ground).includes('sent'), WAIT);
-    await ground.killController();
+    await rc.directView(id).execute(cluster.task('before', 0)).get(WAIT);
+    const sent = rc.directView(id).execute(cluster.task('sent', 2_000));
+    await waitFor(() => runs(cluster).includes('sent'), WAIT);
+    await cluster.killController();
     expect(await failureOf(sent.get(WAIT))).toMatchObject({ code: 'CONNECTION_CLOSED' });
-    const refused = rc.loadBalancedView().execute(ground.task('refused', 0));
+    const refused = rc.loadBalancedView().execute(cluster.task('refused', 0));
     const error = await failureOf(refused.get(WAIT));
     expect(error).toMatchObject({ code: 'CONNECTION_CLOSED' });
     expect(String(error)).toMatch(/out of reach for 1.0 s.*not sent/);
     expect(refused.statuses).toEqual(['failed']);
-    await waitFor(() => endings(ground).includes('sent'), WAIT);
-    await ground.restartController();
+    await waitFor(() => endings(cluster).includes('sent'), WAIT);
+    await cluster.restartController();
     await waitFor(() => rc.connected, WAIT);
-    const after = rc.loadBalancedView().execute(ground.task('after', 0));
+    const after = rc.loadBalancedView().execute(cluster.task('after', 0));
     expect(await after.get(WAIT)).toMatchObject({ text: "'after'" });
     // Its result was given up here, and is in its record.
     expect(await rc.getResult(sent.msgIds[0] ?? '').get(WAIT)).toMatchObject({ text: "'sent'" });
-    expect(runs(ground)).toEqual(['before', 'sent', 'after']);
-    await using fresh = await Client.connect({ connectionFile: ground.connectionFile, ...WAIT });
+    expect(runs(cluster)).toEqual(['before', 'sent', 'after']);
+    await using fresh = await Client.connect({ connectionFile: cluster.connectionFile, ...WAIT });
     await replay.agrees(() => fresh.dbQuery({}, ['queue', 'completed', 'engine_uuid']), 60_000);
     expect(replay.events[0]).toMatchObject({ type: 'snapshot' });
     replay.stop();

@@ -1,17 +1,17 @@
-// Every name of Python's API that docs/python-api.md says is here does what it says: each has a proof, which has to fail
-// when the member is out of order.
+// Each name of Python's API that docs/python-api.md lists as available has a proof, which must fail while the member is
+// disabled.
 import type { Client } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { prove } from '../support/documents/member-proof.js';
 import { readApiTable } from '../support/documents/python-api-table.js';
-import { Ground } from '../support/suites/python-names/ground.js';
 import { mirrored } from '../support/suites/python-names/index.js';
+import { ProofContext } from '../support/suites/python-names/proof-context.js';
 import { waitFor } from '../support/wait-for.js';
 
-const PATIENCE = 30_000;
-/** While the member is out of order: what waits for it waits in vain. */
-const IMPATIENCE = 300;
+const TIMEOUT = 30_000;
+/** For the run with the disabled member, in which waits never end. */
+const FAILING_TIMEOUT = 300;
 
 let cluster: Cluster;
 let rc: Client;
@@ -26,7 +26,7 @@ afterAll(async () => {
   await cluster?.stop();
 });
 
-// Before any member is out of order: a cluster's own clients would be, too.
+// Before any member is disabled, because that would affect the cluster's clients too.
 beforeEach(async () => {
   if (rc.ids.includes(spareEngine)) return;
   [spareEngine = -1] = await cluster.startEngines(1);
@@ -42,20 +42,20 @@ describe.each([...readApiTable()].filter(([name]) => name in mirrored))('%s', (n
   });
 
   test.each(here)('$python is $here', async ({ python, here: member = '' }) => {
-    const grounds: Ground[] = [];
+    const contexts: ProofContext[] = [];
     const derived = name === 'AsyncResult';
     await prove(
       { owner, name: member, derived },
       async (touch) => {
-        const ground = new Ground(
+        const context = new ProofContext(
           { cluster, rc, spareEngine },
           touch,
-          grounds.length === 0 ? IMPATIENCE : PATIENCE,
+          contexts.length === 0 ? FAILING_TIMEOUT : TIMEOUT,
         );
-        grounds.push(ground);
-        await proofs[python]?.(ground);
+        contexts.push(context);
+        await proofs[python]?.(context);
       },
-      { ended: async () => void (await Promise.all(grounds.map((ground) => ground.end()))) },
+      { ended: async () => void (await Promise.all(contexts.map((context) => context.end()))) },
     );
   });
 });

@@ -1,4 +1,4 @@
-import { onGround } from '../support/suites/scenarios/ground.js';
 import { scenarios } from '../support/suites/scenarios/index.js';
+import { describeScenarios } from '../support/suites/scenarios/scenario-cluster.js';
 
-onGround('ours', '9', scenarios);
+describeScenarios('ours', '9', scenarios);

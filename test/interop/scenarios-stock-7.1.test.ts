@@ -1,4 +1,4 @@
-import { onGround } from '../support/suites/scenarios/ground.js';
 import { scenarios } from '../support/suites/scenarios/index.js';
+import { describeScenarios } from '../support/suites/scenarios/scenario-cluster.js';
 
-onGround('stock', '7.1', scenarios);
+describeScenarios('stock', '7.1', scenarios);

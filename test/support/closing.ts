@@ -1,4 +1,4 @@
-/** What was opened, closed in the opposite order; `AsyncDisposableStack`, which Node 20 does not have. */
+/** Closes resources in reverse order, like `AsyncDisposableStack`, which Node 20 lacks. */
 export class Closing {
   readonly #open: AsyncDisposable[] = [];
 
@@ -7,7 +7,7 @@ export class Closing {
     return resource;
   }
 
-  /** Closes all of it, also when some of it fails to close; the first failure is thrown. */
+  /** Closes every resource, even when one fails to close, and throws the first failure. */
   async close(): Promise<void> {
     const failures: unknown[] = [];
     for (let resource = this.#open.pop(); resource !== undefined; resource = this.#open.pop()) {

@@ -3,11 +3,11 @@ export interface WaitForOptions {
   timeout?: number;
   /** Time between two checks, in ms; 20 by default. */
   interval?: number;
-  /** What is waited for, for the error. */
+  /** The condition in words, for the error. */
   what?: string | (() => string);
 }
 
-/** Checks again and again until the check gives something else than undefined or false, and gives that. */
+/** Repeats the check until it returns something other than undefined or false, and returns that. */
 export async function waitFor<T>(
   check: () => T | undefined | false | Promise<T | undefined | false>,
   options: WaitForOptions = {},

@@ -1,14 +1,13 @@
-// A hub of ours with a Task Database that a test holds in its hands, on a socket that clients can ask: no engines, no
-// schedulers, no thread.
+// Our hub with a Task Database that the test controls, behind a socket for clients: no engines, schedulers or thread.
 import { Hub, type Schedulers, systemClock, type TaskDatabase } from '@ipyparallel-js/hub/internal';
 import { newId, Session } from '@ipyparallel-js/protocol';
 import { createLogger, type Frames } from '@ipyparallel-js/wire';
 import { Publisher, Router } from 'zeromq';
 
 export class BareHub implements AsyncDisposable {
-  /** What its connection file would hold. */
+  /** The content of its connection file. */
   readonly info: { readonly [key: string]: unknown };
-  /** Frames of each reply so far: how many bytes. */
+  /** The size in bytes of the frames of each reply so far. */
   readonly replies: number[] = [];
   readonly #router: Router;
   readonly #notices: Publisher;
@@ -46,7 +45,7 @@ export class BareHub implements AsyncDisposable {
         notification: portOf(notices.lastEndpoint),
         iopub: portOf(notices.lastEndpoint),
       },
-      // Nothing is submitted here.
+      // No test submits a task here.
       ...{ mux: port, task: port, control: port, broadcast: port },
     };
     void this.#read();

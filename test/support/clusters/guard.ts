@@ -1,5 +1,5 @@
-// A process guard: a small Python parent for everything one test starts. It kills all of it, grandchildren that
-// moved to a session of their own included, when told to or when this process is gone, however it went.
+// A process guard: a small Python parent of all processes that one test starts. It kills them, including grandchildren
+// in sessions of their own, on request and whenever this process ends, even by SIGKILL.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -16,18 +16,18 @@ export interface GuardedSpawn {
 
 export interface GuardedProcess {
   readonly pid: number;
-  /** Resolves with the exit code, negative for a signal, once the process itself has ended. */
+  /** Resolves to the exit code of the process itself, negative for a signal. */
   readonly exited: Promise<number>;
-  /** The same code, or undefined while it runs. */
+  /** The exit code, or undefined while the process runs. */
   readonly exitCode: number | undefined;
 }
 
 export interface KillOptions {
   /** `SIGKILL` by default. */
   signal?: NodeJS.Signals;
-  /** Its descendants too; true by default. */
+  /** Whether to kill the descendants too; true by default. */
   tree?: boolean;
-  /** How long to wait for all of them to be gone, in ms; 10,000 by default. */
+  /** How long all of them may take to end, in ms; 10,000 by default. */
   timeout?: number;
 }
 
@@ -73,8 +73,8 @@ export class ProcessGuard {
   #errors = '';
 
   /**
-   * Starts a guard with this Python. `directory` is removed when the guard ends, so that not even a test run that was
-   * killed leaves it behind.
+   * Starts a guard with this Python. The guard removes `directory` when it ends, so that even a killed test run leaves
+   * nothing behind.
    */
   constructor(python: string, directory: string) {
     // A session of its own: Ctrl-C at the terminal ends the test run, and that ends the guard.
@@ -84,7 +84,7 @@ export class ProcessGuard {
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#errors += text;
     });
-    // Writing to a guard that has died is told by the rejection of its requests below.
+    // After the guard has died, its requests are rejected below.
     child.stdin.on('error', () => {});
     createInterface({ input: child.stdout }).on('line', (line) => this.#receive(line));
     this.#ended = new Promise((resolve) => {
@@ -104,11 +104,11 @@ export class ProcessGuard {
   async spawn(what: GuardedSpawn): Promise<GuardedProcess> {
     const { pid } = await this.#ask({ op: 'spawn', ...what });
     const member = pid === undefined ? undefined : this.#members.get(pid);
-    if (member === undefined) throw new Error('process guard gave no pid');
+    if (member === undefined) throw new Error('process guard returned no pid');
     return member;
   }
 
-  /** Sends a signal, and by default waits until the process and all its descendants are gone. */
+  /** Sends a signal, and by default waits until the process and all its descendants have ended. */
   async kill(pid: number, options: KillOptions = {}): Promise<void> {
     const { signal = 'SIGKILL', tree = true, timeout = 10_000 } = options;
     const { left = [] } = await this.#ask({ op: 'kill', pid, signal, tree, timeout: timeout / 1000 });
@@ -123,7 +123,7 @@ export class ProcessGuard {
     return tree.map(([child, parent]) => ({ pid: child, parent }));
   }
 
-  /** Kills everything below the guard, removes its directory and waits until the guard itself is gone. */
+  /** Kills all processes below the guard, removes its directory and waits until the guard has ended. */
   async stop(): Promise<void> {
     this.#child.stdin?.end();
     await this.#ended;
@@ -154,7 +154,7 @@ export class ProcessGuard {
       waiting.reject(new Error(`process guard: ${message.error}`));
       return;
     }
-    // Here rather than in spawn(): the notice of a process that ends at once may be the very next line.
+    // Not in spawn(): the exit notice of a process that ends at once may be the next line.
     if (message.pid !== undefined) this.#members.set(message.pid, new Guarded(message.pid));
     waiting.resolve(message);
   }

@@ -1,4 +1,4 @@
-// A server that speaks MongoDB's protocol: the one of MONGODB_URI, else a FerretDB of the test's own.
+// A server that speaks MongoDB's protocol: the server at MONGODB_URI, otherwise a FerretDB that the test starts.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -13,7 +13,7 @@ import { describeRequiring } from '../requirements.js';
 const program = join(root, '.tools/ferretdb', process.platform === 'win32' ? 'ferretdb.exe' : 'ferretdb');
 const configured = process.env['MONGODB_URI'] || undefined;
 
-/** The reason in one line why no server can be had. */
+/** The reason in one line why no server is available, if so. */
 function missingMongo(): string | undefined {
   if (configured !== undefined || existsSync(program)) return undefined;
   return 'no MongoDB server: build one with node scripts/ferretdb.mjs (needs Go), or name one in MONGODB_URI';
@@ -37,7 +37,7 @@ export class MongoServer {
     this.#child = child;
   }
 
-  /** With `own` never the one of MONGODB_URI: this one will be killed. */
+  /** With `own`, starts a server that the test may kill, never that of MONGODB_URI. */
   static async start(options: { own?: boolean } = {}): Promise<MongoServer> {
     if (configured !== undefined && options.own !== true) return new MongoServer(configured);
     const directory = mkdtempSync(join(tmpdir(), 'ippjs-mongo-'));
@@ -50,28 +50,29 @@ export class MongoServer {
     }
   }
 
-  /** A name that no other test uses; the database is dropped at the end. */
+  /** Returns a name that no other test uses. Disposal drops the database. */
   newDatabase(): string {
     const name = `ippjs_test_${randomBytes(6).toString('hex')}`;
     this.#databases.add(name);
     return name;
   }
 
-  /** Ends the server as a crash does. */
+  /** Kills the server. */
   async kill(): Promise<void> {
     await end(this.#child, 'SIGKILL');
     this.#child = undefined;
   }
 
-  /** Starts it again, at the same address and with the same data. */
+  /** Restarts the server at the same address and with the same data. */
   async restart(): Promise<void> {
-    if (this.#directory === undefined) throw new Error('this server is not ours');
+    if (this.#directory === undefined)
+      throw new Error('cannot restart the server at MONGODB_URI; start one with { own: true }');
     await this.kill();
     const { child } = await spawnServer(this.#directory, new URL(this.uri).host);
     this.#child = child;
   }
 
-  /** Lets it neither answer nor end, or go on. */
+  /** Stops the server's process with SIGSTOP, or continues it. */
   freeze(frozen: boolean): void {
     this.#child?.kill(frozen ? 'SIGSTOP' : 'SIGCONT');
   }
@@ -95,7 +96,7 @@ async function spawnServer(
   directory: string,
   address: string,
 ): Promise<{ child: ChildProcess; uri: string }> {
-  // It ends when its standard input does: a test run that is killed leaves nothing behind.
+  // The server ends with its standard input, so that a killed test run leaves nothing behind.
   const child = spawn(program, ['-dir', directory, '-listen', address, '-remove'], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });

@@ -1,4 +1,4 @@
-// A controller of ours as a process, with unmodified Python engines, in a directory of its own; for interop tests.
+// Our controller as a process with unmodified Python engines, in a temporary directory; for interop tests.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import { type GuardedProcess, ProcessGuard } from './guard.js';
 const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
 
 export interface OurControllerOptions {
-  /** Whose engines and clients it serves. */
+  /** The ipyparallel version of the engines and clients. */
   readonly version: StockVersion;
   /** How many engines to start; a script waits for them with `wait_for_engines`. */
   readonly engines: number;
@@ -53,13 +53,13 @@ export class OurController {
     for (let i = 0; i < this.#options.engines; i++) await this.startEngine();
   }
 
-  /** Ends the controller as a crash does; its engines stay. */
+  /** Kills the controller; its engines keep running. */
   async killController(): Promise<void> {
     if (this.#controller?.exitCode !== undefined) return;
     if (this.#controller !== undefined) await this.#guard.kill(this.#controller.pid, { tree: false });
   }
 
-  /** Starts it again where it was: the same ports, key and engines, and more arguments than at first. */
+  /** Restarts the controller with the same ports, key and engines, and with additional arguments. */
   async restartController(args: readonly string[] = []): Promise<void> {
     await this.killController();
     await this.#startController(['--restore', ...args]);
@@ -75,21 +75,21 @@ export class OurController {
       ...(this.#options.controllerArgs ?? []),
       ...more,
     ];
-    const lives = this.#lives();
+    const starts = this.#countStarts();
     this.#controller = await this.#spawn([process.execPath, main, ...args], 'controller.log');
     const there = (): boolean => existsSync(this.connectionFile) && existsSync(this.#engineFile);
-    await waitFor(() => there() && this.#lives() > lives, {
+    await waitFor(() => there() && this.#countStarts() > starts, {
       timeout: 60_000,
       what: () => `the controller to serve; its log:\n${this.log}`,
     });
   }
 
-  /** How often a controller has begun to serve here, by its log; the files are there from the first time on. */
-  #lives(): number {
+  /** Counts in the log how often a controller has started to serve. The connection files exist after the first time. */
+  #countStarts(): number {
     return this.log.split('serving; connection files').length - 1;
   }
 
-  /** Starts one more engine; does not wait until it is registered. */
+  /** Starts another engine, without waiting for its registration. */
   async startEngine(): Promise<GuardedProcess> {
     const n = this.#started++;
     const profile = join(this.directory, `engine-${n}`);
@@ -119,7 +119,7 @@ export class OurController {
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
-  /** The controller's exit code once it has ended. */
+  /** Resolves to the exit code of the controller. */
   get ended(): Promise<number> {
     if (this.#controller === undefined) throw new Error('the controller was not started');
     return this.#controller.exited;

@@ -1,13 +1,13 @@
 import { connect, createServer, type Server } from 'node:net';
 
 const host = '127.0.0.1';
-// Below the range from which systems give out ports of their own accord: those of other processes come and go there.
+// Below the ephemeral port range, from which systems assign ports to other processes.
 const lowest = 16_384;
 const highest = 32_768;
 
 /**
- * A random run of TCP ports on loopback that nobody listens on. Its first port stays bound for as long as the block is
- * held, so that two test runs on one machine never share one. For programs that must be told their ports.
+ * A random block of free TCP ports on loopback, for programs that need their ports as arguments. The first port stays
+ * bound while the block is in use, so that two test runs on one machine never share a block.
  */
 export class PortBlock {
   readonly #claim: Server;
@@ -32,7 +32,7 @@ export class PortBlock {
     throw new Error(`found no ${size} free ports in a row between ${lowest} and ${highest}`);
   }
 
-  /** The ports from one offset to another, both included; offset 0 is the claim itself. */
+  /** The ports from one offset to another, both included; offset 0 is the bound port. */
   range(from: number, to: number): { from: number; to: number } {
     return { from: this.#first + from, to: this.#first + to };
   }
@@ -42,7 +42,7 @@ export class PortBlock {
   }
 }
 
-/** Whether something listens on every one of these ports on loopback. */
+/** Whether a process listens on each of these ports on loopback. */
 export async function acceptConnections(ports: readonly number[]): Promise<boolean> {
   const answers = await Promise.all(ports.map(acceptsConnections));
   return answers.every(Boolean);
@@ -64,7 +64,7 @@ function listen(port: number): Promise<Server | undefined> {
   return new Promise((resolve) => {
     const server = createServer((socket) => socket.destroy());
     server.once('error', () => resolve(undefined));
-    // A claim alone is no reason for a process to go on.
+    // The bound port alone must not keep the process running.
     server.listen({ host, port, exclusive: true }, () => resolve(server.unref()));
   });
 }

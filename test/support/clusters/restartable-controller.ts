@@ -1,4 +1,4 @@
-// A controller of ours in a process of its own that is killed and started again with --reuse or --restore.
+// Our controller as a process that tests kill and restart with --reuse or --restore.
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -13,7 +13,7 @@ export class RestartableController {
   readonly profileDir: string;
   readonly clientFile: string;
   readonly engineFile: string;
-  /** What all its lives logged. */
+  /** The log of all runs. */
   log = '';
   readonly #args: readonly string[];
   #child: ChildProcess | undefined;
@@ -26,7 +26,7 @@ export class RestartableController {
     this.#args = args;
   }
 
-  /** `args` are those of every life. */
+  /** `args` apply to every run. */
   static async start(args: readonly string[] = ['--restore']): Promise<RestartableController> {
     const controller = new RestartableController(args);
     try {
@@ -38,7 +38,7 @@ export class RestartableController {
     return controller;
   }
 
-  /** Starts it (again), with more arguments for this life; resolves when it serves. */
+  /** Starts or restarts the controller, with additional arguments for this run; resolves when it serves. */
   async start(args: readonly string[] = []): Promise<void> {
     const argv = ['--profile-dir', this.profileDir, '--ping=200', ...this.#args, ...args];
     const child = fork(main, argv, { env: cleanEnv({}), stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
@@ -52,7 +52,7 @@ export class RestartableController {
     });
   }
 
-  /** Ends it as a crash does, or in good order. */
+  /** Kills the controller, or stops it with SIGTERM. */
   async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;

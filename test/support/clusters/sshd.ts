@@ -1,5 +1,5 @@
-// A real ssh server for a test: an sshd on a free port of 127.0.0.1 with keys of its own, and a relay before it that
-// can break its connections and count them.
+// A real ssh server: an sshd on a free port of 127.0.0.1 with its own keys, behind a relay that counts connections and
+// can break them.
 //
 //     await using sshd = await Sshd.start();
 //     Client.connect({ sshServer: sshd.server, sshKey: sshd.key, sshOptions: sshd.options, … });
@@ -29,11 +29,11 @@ export function findSshd(): string | { missing: string } {
 export class Sshd {
   /** `user@127.0.0.1:port` */
   readonly server: string;
-  /** The private key that it lets in. */
+  /** The private key that the server accepts. */
   readonly key: string;
-  /** One that it does not. */
+  /** A private key that the server rejects. */
   readonly strangeKey: string;
-  /** Values of `-o` with which ssh knows the server. */
+  /** Values for `-o` that make ssh trust the server. */
   readonly options: readonly string[];
   readonly directory: string;
   readonly #child: ChildProcess;
@@ -63,7 +63,7 @@ export class Sshd {
   static async start(): Promise<Sshd> {
     const program = findSshd();
     if (typeof program !== 'string') throw new Error(program.missing);
-    // Run by root it wants this directory, which only the service makes.
+    // sshd needs this directory when root runs it, and only the system service creates it.
     if (process.geteuid?.() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
     const directory = mkdtempSync(join(tmpdir(), 'ipp-sshd-'));
     try {
@@ -96,12 +96,12 @@ export class Sshd {
     }
   }
 
-  /** How many connections of ssh it has. */
+  /** The number of open ssh connections. */
   get connections(): number {
     return this.#relayed.size;
   }
 
-  /** Ends all connections, as a network that fails does. */
+  /** Breaks all connections, like a network failure. */
   breakConnections(): void {
     for (const socket of this.#relayed) socket.destroy();
   }

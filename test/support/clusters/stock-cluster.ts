@@ -1,4 +1,4 @@
-// A real Python cluster for a test: a stock ipcontroller with stock ipengines, in a directory of its own.
+// A real Python cluster: an unmodified ipcontroller with unmodified ipengines, in a temporary directory.
 //
 //     await using cluster = await StockCluster.start({ version: '9', db: 'sqlitedb', engines: 2 });
 //     const rc = await Client.connect({ connectionFile: cluster.connectionFile });
@@ -7,13 +7,13 @@
 //       rc = ipyparallel.Client(sys.argv[1])
 //       print(json.dumps(rc.ids))
 //     `);
-//     await cluster.killEngine(0);               // and its nanny; { nanny: 'spare' } leaves that to tell the hub
+//     await cluster.killEngine(0);               // and its nanny; { nanny: 'spare' } lets the nanny notify the hub
 //     const id = await cluster.startEngine();
 //     await cluster.killController(); await cluster.restartController();
 //
-// start() resolves when the connection file is whole and every engine is registered at the hub. stop(), the end of
+// start() resolves when the connection file is complete and every engine is registered. stop(), the end of
 // `await using`, and the end of this process (SIGKILL included) end every process and remove the directory.
-// Put describeStock(version, name, body) of ./describe-stock.js around tests that need it.
+// Tests that use it belong in describeStock(version, name, body) of ../python/describe-stock.js.
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,13 +33,13 @@ export interface StockClusterOptions {
   db?: StockDatabase;
   /** How many engines to start; 0 by default. */
   engines?: number;
-  /** The packer, as ipcontroller's `--Session.packer` takes it: `json`, `orjson`, `msgpack.packb`, ... */
+  /** The value of ipcontroller's `--Session.packer`: `json`, `orjson`, `msgpack.packb`, ... */
   pack?: string;
-  /** Names the connection files `ipcontroller-ID-client.json`. */
+  /** The cluster id; the connection files are named `ipcontroller-ID-client.json`. */
   clusterId?: string;
   controllerArgs?: readonly string[];
   engineArgs?: readonly string[];
-  /** Python text that the controller runs first, as its `ipcontroller_config.py`. */
+  /** The content of the controller's `ipcontroller_config.py`. */
   config?: string;
   /** Added to the environment of controller and engines. */
   env?: NodeJS.ProcessEnv;
@@ -48,25 +48,26 @@ export interface StockClusterOptions {
 }
 
 export interface StockEngine {
-  /** The id that the hub gave it. */
+  /** The id that the hub assigned. */
   id: number;
   /** The process that runs the tasks. */
   pid: number;
-  /** The child of the engine that passes signals on and tells the hub when the engine is gone. */
+  /** The child of the engine that forwards signals and notifies the hub when the engine has ended. */
   nannyPid: number;
-  /** Where its output goes. */
+  /** The file of its output. */
   log: string;
 }
 
-// A beat every 200 ms registers an engine at the first one. 25 misses are 5 s: enough for a machine that is busy.
+// The hub registers an engine at its first heartbeat, so the interval is 200 ms. 25 misses are 5 s, enough for a busy
+// machine.
 const heartbeat = ['--HeartMonitor.period=200', '--HeartMonitor.max_heartmonitor_misses=25'];
-// A controller needs 16 ports. One that is restarted keeps those in its files and needs new ones for itself.
+// A controller needs 16 ports. A restarted controller keeps the ports in its files and needs new ones for itself.
 const portsOfOneStart = 31;
 const attempts = 3;
 
 export class StockCluster {
   readonly version: StockVersion;
-  /** Holds everything below; gone after stop(). */
+  /** Contains all files of the cluster; stop() removes it. */
   readonly directory: string;
   readonly ipythonDir: string;
   readonly profileDir: string;
@@ -103,7 +104,7 @@ export class StockCluster {
     this.#guard = new ProcessGuard(python, this.directory);
   }
 
-  /** Starts the controller, then all engines at once, and waits until the hub knows them. */
+  /** Starts the controller, then all engines together, and waits until they are registered. */
   static async start(options: StockClusterOptions): Promise<StockCluster> {
     requirePythonEnv(options.version);
     for (let attempt = 1; ; attempt++) {
@@ -136,7 +137,7 @@ export class StockCluster {
     return this.engines.map((engine) => engine.pid);
   }
 
-  /** Everything that runs for this cluster: controller, schedulers, heart monitor, engines, nannies. */
+  /** All processes of this cluster: controller, schedulers, heart monitor, engines, nannies. */
   async pids(): Promise<number[]> {
     return (await this.#guard.descendants()).map(({ pid }) => pid);
   }
@@ -146,7 +147,7 @@ export class StockCluster {
     return (await this.#guard.descendants(this.controllerPid)).map(({ pid }) => pid);
   }
 
-  /** Starts one more engine, waits until the hub knows it, and gives its id. */
+  /** Starts another engine, waits until it is registered, and returns its id. */
   async startEngine(args: readonly string[] = []): Promise<number> {
     const log = join(this.directory, `engine-${this.#startedEngines++}.log`);
     const controllerLogBefore = readText(this.controllerLog).length;
@@ -167,8 +168,8 @@ export class StockCluster {
   }
 
   /**
-   * SIGKILL to an engine, and by default to its nanny: the hub then learns of it by missed heartbeats, after 5 s. With
-   * `nanny: 'spare'` the nanny tells the hub within a second. Resolves when the killed processes are gone.
+   * Sends SIGKILL to an engine, and by default to its nanny: the hub then detects the missed heartbeats after 5 s. With
+   * `nanny: 'spare'` the nanny notifies the hub within a second. Resolves when the killed processes have ended.
    */
   async killEngine(id: number, { nanny = 'kill' }: { nanny?: 'kill' | 'spare' } = {}): Promise<void> {
     const engine = this.#engines.get(id);
@@ -177,7 +178,7 @@ export class StockCluster {
     await this.#guard.kill(engine.pid, { tree: nanny === 'kill' });
   }
 
-  /** Kills the controller with all its children; engines stay. With SIGTERM it may remove its connection files. */
+  /** Kills the controller and its children, but no engine. After SIGTERM it may remove its connection files. */
   async killController(signal: 'SIGKILL' | 'SIGTERM' | 'SIGINT' = 'SIGKILL'): Promise<void> {
     const pid = this.controllerPid;
     this.#controller = undefined;
@@ -185,17 +186,17 @@ export class StockCluster {
   }
 
   /**
-   * Starts the controller anew with `--reuse`: the same ports and key; or `anew`, with others. Kills the old one if it
-   * still runs.
+   * Restarts the controller with `--reuse`, which keeps ports and key, or with new ones if `newFiles` is set. Kills a
+   * running controller first.
    */
   async restartController(
     args: readonly string[] = [],
-    { anew = false, env }: { readonly anew?: boolean; readonly env?: NodeJS.ProcessEnv } = {},
+    { newFiles = false, env }: { readonly newFiles?: boolean; readonly env?: NodeJS.ProcessEnv } = {},
   ): Promise<void> {
     if (this.#controller !== undefined) await this.killController();
     if (env !== undefined) this.#env = env;
     const ports = this.#ports.range(portsOfOneStart + 1, 2 * portsOfOneStart);
-    await this.#startController(ports, anew ? args : ['--reuse', ...args]);
+    await this.#startController(ports, newFiles ? args : ['--reuse', ...args]);
   }
 
   /** Runs a Python script with this cluster's ipyparallel; `sys.argv[1]` is the client's connection file. */
@@ -211,7 +212,7 @@ export class StockCluster {
     });
   }
 
-  /** Kills every process of the cluster, waits until they are gone and removes the directory. */
+  /** Kills all processes of the cluster, waits until they have ended and removes the directory. */
   async stop(): Promise<void> {
     this.#controller = undefined;
     this.#engines.clear();
@@ -227,7 +228,7 @@ export class StockCluster {
     const { db = 'dictdb', pack, controllerArgs = [] } = this.#options;
     const args = [...controllerArgs, ...moreArgs];
     const logBefore = readText(this.controllerLog).length;
-    // traitlets refuses an option that is given twice.
+    // traitlets rejects a repeated option.
     const given = (option: string): boolean =>
       args.some((arg) => arg.startsWith(option.slice(0, option.indexOf('=') + 1)));
     const beats = heartbeat.filter((option) => !given(option));
@@ -243,7 +244,7 @@ export class StockCluster {
     await this.#untilReady('the controller', child, this.controllerLog, async () => {
       const log = readText(this.controllerLog).slice(logBefore);
       checkPorts(log);
-      // Its children bind their ports after the files are written, and the broadcast schedulers some of their own.
+      // The controller's children bind their ports after it has written the files; the broadcast schedulers bind more ports.
       const started = log.match(/BroadcastScheduler \S+ started/g)?.length ?? 0;
       if (started < broadcastSchedulers || !log.includes('Heartmonitor beating')) return undefined;
       const files = [this.connectionFile, this.engineConnectionFile].map(readConnectionFile);
@@ -297,8 +298,8 @@ function unpackerOf(packer: string): string {
 }
 
 /**
- * A child of ipcontroller that finds its port taken dies, and the rest goes on without it. The ports were free a moment
- * before and hardly anybody takes them, but nothing forbids it.
+ * A child of ipcontroller whose port is taken dies, and the others continue without it. The ports were free a moment
+ * before, but another process may have bound one since.
  */
 class PortTakenError extends Error {}
 
@@ -314,7 +315,7 @@ function readConnectionFile(file: string): Record<string, unknown> | undefined {
     if (typeof info !== 'object' || info === null || !('key' in info)) return undefined;
     return info as Record<string, unknown>;
   } catch {
-    // Not there yet, or half written.
+    // The file is missing or incomplete so far.
     return undefined;
   }
 }

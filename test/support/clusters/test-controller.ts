@@ -1,4 +1,4 @@
-// A controller of ours in this process, in a directory of its own, with raw clients and engines.
+// Our controller in this process, in a temporary directory, with raw clients and engines.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { waitFor } from '../wait-for.js';
 export class TestController {
   readonly directory: string;
   readonly controller: Controller;
-  /** What it logged. */
+  /** The lines of its log. */
   readonly log: readonly string[];
   readonly #peers: (RawClient | RawEngine)[] = [];
 
@@ -26,7 +26,7 @@ export class TestController {
     try {
       const controller = await Controller.start({
         ...{ securityDir: join(directory, 'security'), clusterId: '', hbPeriod: 200, logLevel: 'info' },
-        // 30 s: no peer in this busy process is taken for dead.
+        // 30 s, so that the controller does not declare a peer in this busy process dead.
         maxHeartbeatMisses: 150,
         log: (_level, line) => {
           log.push(line);
@@ -40,7 +40,7 @@ export class TestController {
     }
   }
 
-  /** A client that has links and an answer from the hub, and so hears every notification from now on. */
+  /** A client whose sockets are connected and whose hub has replied, so that it receives every later notification. */
   async client(): Promise<RawClient> {
     const client = RawClient.fromFile(this.controller.clientFile);
     this.#peers.push(client);
@@ -48,7 +48,7 @@ export class TestController {
     return client;
   }
 
-  /** An engine, once the hub counts it as registered. */
+  /** An engine that the hub has registered. */
   async engine(options: RawEngineOptions = {}): Promise<RawEngine> {
     const engine = await this.registering(options);
     const client = await this.client();
@@ -58,7 +58,7 @@ export class TestController {
     return engine;
   }
 
-  /** An engine that has its id; its first beat may be to come. */
+  /** An engine that has its id, perhaps before its first heartbeat. */
   async registering(options: RawEngineOptions = {}): Promise<RawEngine> {
     const engine = await RawEngine.start(this.controller.engineFile, options);
     this.#peers.push(engine);
@@ -76,7 +76,7 @@ export class TestController {
   }
 }
 
-/** Notifications of one type that a client has had. */
+/** The notifications of one type that a client has received. */
 export function notices(client: RawClient, type: string): unknown[] {
   return client.received
     .filter(({ channel, message }) => channel === 'notification' && message.msg_type === type)

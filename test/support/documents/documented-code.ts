@@ -1,10 +1,10 @@
-// The code that the documentation shows: each block marked ts of the readmes and of docs/, as a file of its own.
+// Extracts each block marked ts from the readmes and docs/ into a file.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../repository.js';
 
-/** A block, with the place of its first line. */
+/** A block and the position of its first line. */
 export interface CodeBlock {
   readonly file: string;
   readonly line: number;
@@ -27,21 +27,21 @@ export function documentedCode(): CodeBlock[] {
   });
 }
 
-/** A directory inside the project, so that packages are found by their names as a user's program finds them. */
+/** Creates a directory inside the project, so that its programs resolve packages by name, like a user's program. */
 export function codeDirectory(): string {
   const parent = join(root, '.tmp');
   mkdirSync(parent, { recursive: true });
   return mkdtempSync(join(parent, 'documented-code-'));
 }
 
-/** What a program printed, line by line, and how it ended. */
+/** The output of a program, line by line, and its end. */
 export interface ProgramRun {
   readonly code: number | null;
   readonly lines: readonly string[];
   readonly errors: string;
 }
 
-/** Runs a block as a program, as a user runs one in TypeScript. */
+/** Runs a block as a TypeScript program. */
 export async function runBlock(
   directory: string,
   { code }: CodeBlock,

@@ -12,6 +12,6 @@ export interface MirroredClasses {
   readonly DirectView: DirectView<'all'>;
   readonly LoadBalancedView: LoadBalancedView;
   readonly BroadcastView: BroadcastView<'all'>;
-  // Its static members as well.
+  // Includes its static members.
   readonly AsyncResult: AsyncResult<unknown[]> & typeof AsyncResult;
 }

@@ -1,12 +1,12 @@
-// The parameters of our methods, as the compiler knows them.
+// Reads the parameters of our methods from the compiler.
 import { fileURLToPath } from 'node:url';
 import { isInterfaceDeclaration } from 'typescript/unstable/ast/is';
 import { API, SignatureKind } from 'typescript/unstable/sync';
 
-/** What a method takes, over all its overloads. */
+/** The parameters of a method, over all its overloads. */
 export interface OurParameters {
   readonly positional: ReadonlySet<string>;
-  /** The keys of the objects that it takes options or flags as. */
+  /** The keys of its option and flag objects. */
   readonly options: ReadonlySet<string>;
 }
 
@@ -21,7 +21,7 @@ export function ourSignatures(): ReadonlyMap<string, ReadonlyMap<string, OurPara
     const project = snapshot.getProject(`${tests}tsconfig.json`);
     const file = project?.program.getSourceFile(`${tests}support/documents/mirrored-classes.ts`);
     const holder = file?.statements.find(isInterfaceDeclaration);
-    if (project === undefined || holder === undefined) throw new Error('mirrored-classes.ts cannot be read');
+    if (project === undefined || holder === undefined) throw new Error('cannot read mirrored-classes.ts');
     const { checker } = project;
     const of = checker.getTypeAtLocation(holder.name);
     if (of === undefined) throw new Error('mirrored-classes.ts has no types');

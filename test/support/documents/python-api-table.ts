@@ -1,11 +1,11 @@
-// docs/python-api.md, read, and compared with what is here.
+// Reads docs/python-api.md and compares it with our classes.
 import { readFileSync } from 'node:fs';
 import type { OurParameters } from './our-signatures.js';
 
-/** One name of Python's. */
+/** One name of the Python API. */
 export interface Entry {
   readonly python: string;
-  /** Its name here; undefined when it is left out. */
+  /** Its name in this project; undefined when it is left out. */
   readonly here: string | undefined;
   /** Its parameters, or the reason for its absence. */
   readonly note: string;
@@ -19,9 +19,9 @@ export function readApiTable(text = readApiPage()): ReadonlyMap<string, readonly
     const rows = [...section.matchAll(/^\| `(\w+)` \| (?:`(\w+)`|–) \| (.*?) ?\|$/gm)];
     const lines = section.match(/^\| (?!Python|--)/gm) ?? [];
     const title = section.slice(0, section.indexOf('\n'));
-    // A line that was not understood would be a name that nothing checks.
+    // A line that does not parse would be an unchecked name.
     if (rows.length !== lines.length)
-      throw new Error(`${title} has ${lines.length} lines, ${rows.length} are entries`);
+      throw new Error(`${title} has ${lines.length} lines, but only ${rows.length} of them parse as entries`);
     tables.set(
       title,
       rows.map(([, python = '', here, note = '']) => ({ python, here, note })),
@@ -30,25 +30,25 @@ export function readApiTable(text = readApiPage()): ReadonlyMap<string, readonly
   return tables;
 }
 
-/** One parameter of Python's. */
+/** One parameter of a Python method. */
 export interface Parameter {
   readonly python: string;
-  /** Its place here; undefined when it is left out. */
+  /** Its counterpart in this project; undefined when it is left out. */
   readonly here: string | undefined;
 }
 
-/** The parameters that an entry tells, in their order. */
+/** The parameters of an entry, in order. */
 export function parametersOf({ python, note }: Entry): Parameter[] {
   if (note === '') return [];
   return note.split(/, (?=`)/).map((text) => {
     const found = /^`(\w+)`(?: → `([^`]+)`| (–))?$/.exec(text);
-    if (found === null) throw new Error(`${python}: "${text}" tells no parameter`);
+    if (found === null) throw new Error(`${python}: "${text}" does not name a parameter`);
     const [, name = '', here, none] = found;
     return { python: name, here: none === undefined ? (here ?? name) : undefined };
   });
 }
 
-/** What is said to be left out: a parameter, of a method (`Client.close`) or of `all`. */
+/** A parameter that the page lists as left out, of one method (`Client.close`) or of `all`. */
 export function readLeftOut(text = readApiPage()): ReadonlySet<string> {
   const rows = text.matchAll(/^\| `(\w+)` \| (?:(all)|`(\w+\.\w+)`) \| .{10,} \|$/gm);
   return new Set(
@@ -56,13 +56,13 @@ export function readLeftOut(text = readApiPage()): ReadonlySet<string> {
   );
 }
 
-/** The methods of ours that the table is compared with, and what else the client exports. */
+/** Our methods, and the other exports of the client, for comparison with the table. */
 export interface Ours {
   readonly signatures: ReadonlyMap<string, ReadonlyMap<string, OurParameters>>;
   readonly exports: ReadonlySet<string>;
 }
 
-/** What is wrong with the table: names and parameters that are not where it says, or left out without a reason. */
+/** The errors of the table: names and parameters with a wrong counterpart, or left out without a reason. */
 export function complaints(
   tables: ReadonlyMap<string, readonly Entry[]>,
   leftOut: ReadonlySet<string>,

@@ -1,4 +1,4 @@
-// A network that can be cut: TCP forwarders before every port of a connection file, on loopback.
+// A network that tests can cut: a TCP forwarder on loopback for every port of a connection file.
 import { writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
@@ -15,16 +15,16 @@ const portFields = [
   'hb_pong',
 ];
 
-/** What a connection file holds, a client's or an engine's. */
+/** The content of a connection file, for a client or an engine. */
 export type ConnectionFileContent = Readonly<Record<string, unknown>>;
 
-/** One connection: who came, and the way on to the real port once there is one. */
+/** One accepted connection, and the connection to the real port once it exists. */
 class Pair {
   readonly #near: Socket;
   #far: Socket | undefined;
   readonly #port: number;
   #paused = false;
-  /** What was noticed while nothing passes: it is passed on with the rest. */
+  /** Ends of connections that occurred while the network was cut, to be forwarded later. */
   readonly #later: (() => void)[] = [];
 
   constructor(near: Socket, port: number, paused: boolean, onGone: () => void) {
@@ -82,11 +82,11 @@ class Pair {
 }
 
 /**
- * Stands between a client (or an engine) and a controller on this machine. `info` is the connection file with the
- * proxy's ports in place of the real ones.
+ * Forwards between a client or an engine and a controller on this machine. `info` is the connection file with the ports of
+ * the proxy.
  */
 export class CutProxy implements AsyncDisposable {
-  /** The connection file to give to who shall come through here. */
+  /** The connection file for peers that connect through the proxy. */
   readonly info: ConnectionFileContent;
   readonly #servers: readonly Server[];
   readonly #pairs: Set<Pair>;
@@ -135,24 +135,24 @@ export class CutProxy implements AsyncDisposable {
     return path;
   }
 
-  /** How many connections were ever accepted. */
+  /** The number of connections accepted so far. */
   get accepted(): number {
     return this.#gate.accepted;
   }
 
-  /** A cable pulled out: nothing passes, neither data nor an end of a connection, and nobody is told. */
+  /** Acts like an unplugged cable: forwards neither data nor ends of connections, and notifies no peer. */
   pause(): void {
     this.#gate.paused = true;
     for (const pair of this.#pairs) pair.pause();
   }
 
-  /** The cable is back: what was held passes on. */
+  /** Forwards what was held back, and everything after it. */
   resume(): void {
     this.#gate.paused = false;
     for (const pair of this.#pairs) pair.resume();
   }
 
-  /** Every connection is reset (RST), on both sides; new ones are accepted. */
+  /** Resets every connection (RST) on both sides; accepts new ones. */
   reset(): void {
     for (const pair of this.#pairs) pair.reset();
   }

@@ -1,4 +1,4 @@
-// A client made of sockets and a Session alone, for tests of what stands at the other end: an engine or a controller.
+// A client of bare sockets and a Session, for tests of an engine or a controller.
 import { readFileSync } from 'node:fs';
 import {
   type AnyMessage,
@@ -17,7 +17,7 @@ import { waitFor } from '../wait-for.js';
 type Asking = 'registration' | 'mux' | 'task' | 'control' | 'broadcast';
 
 export interface RawReply {
-  /** Where it came in. */
+  /** The channel that received it. */
   readonly channel: Asking | 'iopub' | 'notification';
   readonly message: AnyMessage;
 }
@@ -35,15 +35,15 @@ export interface SubmitParts {
 export class RawClient {
   readonly session: Session;
   readonly info: ClientConnectionInfo;
-  /** Everything that came, in order. */
+  /** All received messages, in order. */
   readonly received: RawReply[] = [];
   readonly #dealers = new Map<Asking, Dealer>();
   readonly #subscribers: Subscriber[] = [];
-  /** Sockets that have no link now. */
+  /** Sockets that are not connected. */
   readonly #unlinked = new Set<RawReply['channel']>();
   #sending: Promise<void> = Promise.resolve();
 
-  /** `routingId` is the session unless another is given, as it is where a client connects anew. */
+  /** `routingId` defaults to the session; a client that reconnects uses another one. */
   constructor(info: ClientConnectionInfo, options: { session?: string; routingId?: string } = {}) {
     this.info = info;
     const { session } = options;
@@ -116,7 +116,7 @@ export class RawClient {
     return await this.submit('mux', 'execute_request', executeContent(code, options), target).reply();
   }
 
-  /** What engines published for one request so far. */
+  /** The messages that engines have published for one request so far. */
   published(msgId: string, msgType?: string): AnyMessage[] {
     return this.received
       .filter(({ channel, message }) => channel === 'iopub' && parentId(message) === msgId)
@@ -124,7 +124,7 @@ export class RawClient {
       .filter((message) => msgType === undefined || message.msg_type === msgType);
   }
 
-  /** The text of one stream of one request, once its engine says that it is idle again. */
+  /** The text of one stream of one request, after its engine has reported that it is idle. */
   async streamText(msgId: string, name: 'stdout' | 'stderr'): Promise<string> {
     await this.untilIdle(msgId);
     return this.published(msgId, 'stream')
@@ -140,12 +140,12 @@ export class RawClient {
     );
   }
 
-  /** Waits until every socket has a link: from the next answer on, whatever is published or sent here is heard. */
+  /** Waits until every socket is connected: after the next reply, no published or sent message is lost. */
   async linked(): Promise<void> {
     await waitFor(() => this.#unlinked.size === 0, { what: () => `links of ${[...this.#unlinked].join()}` });
   }
 
-  /** uuids of the engines that the hub has, by id; once every socket has a link. */
+  /** The uuids of the registered engines by id, after every socket has connected. */
   async engines(): Promise<Map<number, string>> {
     await this.linked();
     const reply = await this.submit('registration', 'connection_request', {}).reply();
@@ -153,7 +153,7 @@ export class RawClient {
     return new Map(Object.entries(engines).map(([id, uuid]) => [Number(id), uuid]));
   }
 
-  /** The full record of a task, without buffers. */
+  /** The complete record of a task, without buffers. */
   async record(msgId: string): Promise<Dict | undefined> {
     const query = { msg_id: { $eq: msgId } };
     const reply = await this.submit('registration', 'db_request', { query, keys: null }).reply();

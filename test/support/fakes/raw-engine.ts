@@ -1,4 +1,4 @@
-// An engine made of sockets and a Session alone, for tests of a controller: it answers what a test tells it to.
+// An engine of bare sockets and a Session, with replies that a test scripts, for tests of a controller.
 import { readFileSync } from 'node:fs';
 import {
   type AnyMessage,
@@ -15,32 +15,32 @@ import { waitFor } from '../wait-for.js';
 
 export interface RawTask {
   readonly message: AnyMessage;
-  /** Replies with this content; metadata is that of an engine's reply unless given. */
+  /** Replies with this content; the metadata defaults to that of a real engine. */
   reply(content?: Dict, parts?: { metadata?: Dict; buffers?: readonly Uint8Array[] }): void;
 }
 
 export interface RawEngineOptions {
-  /** What it does with a task; without it tasks only pile up in `tasks`. */
+  /** Handles a task. Without it, tasks only collect in `tasks`. */
   readonly onTask?: (task: RawTask, engine: RawEngine) => void;
   readonly uuid?: string;
-  /** Asks for this id. */
+  /** The id to request. */
   readonly id?: number;
-  /** Answers heart beats; true by default. */
+  /** Whether to answer heartbeats; true by default. */
   readonly beats?: boolean;
 }
 
-/** Answers every task at once with status ok. */
+/** Replies to every task at once with status ok. */
 export const answerAll = (task: RawTask): void => task.reply({ status: 'ok' });
 
 export class RawEngine {
   readonly uuid: string;
   readonly session: Session;
   readonly info: EngineConnectionInfo;
-  /** Every task that came, in order. */
+  /** All received tasks, in order. */
   readonly tasks: RawTask[] = [];
   /** Requests on the control socket. */
   readonly controls: AnyMessage[] = [];
-  /** How many messages it could not accept. */
+  /** The number of rejected messages. */
   refused = 0;
   readonly #options: RawEngineOptions;
   readonly #shell: Router;
@@ -66,11 +66,11 @@ export class RawEngine {
     this.#iopub = new XPublisher({ linger: 100 });
     this.#ping = new Subscriber({ linger: 0 });
     this.#pong = new Dealer(named);
-    // No identity: a second engine that claims this uuid must get its answer too.
+    // No identity, because a second engine that claims this uuid must receive its reply too.
     this.#registration = new Dealer({ linger: 0 });
   }
 
-  /** Registers an engine and waits for the reply; its first beat may still be to come. */
+  /** Registers an engine and waits for the reply, but not for its first heartbeat. */
   static async start(file: string, options: RawEngineOptions = {}): Promise<RawEngine> {
     const info = validateEngineConnectionInfo(JSON.parse(readFileSync(file, 'utf8')), file);
     const engine = new RawEngine(info, options);
@@ -108,7 +108,8 @@ export class RawEngine {
     this.#shell.connect(at(leaves[this.id % leaves.length] ?? 0));
     this.#control.connect(at(this.info.control));
     this.#iopub.connect(at(this.info.iopub));
-    // One that never beats needs no heart, and its uuid is free for another one's at once: a ROUTER takes a name once.
+    // An engine without heartbeats needs no heart socket. Its uuid then stays free for another engine, because a ROUTER
+    // accepts each name once.
     if (this.#beats) this.#pong.connect(at(this.info.hb_pong));
     const wanted = this.#beats ? 5 : 4;
     void this.#each(this.#shell, (frames) => this.#onTask(frames));
@@ -116,17 +117,17 @@ export class RawEngine {
       const message = this.#decode(frames);
       if (message !== undefined) this.controls.push(message);
     });
-    // The hub counts it as registered from the first beat on: what is sent then, and what it publishes, must arrive.
+    // The hub registers the engine at its first heartbeat. Messages from then on must arrive.
     await waitFor(() => links >= wanted && subscribed, {
       what: () => `${wanted} links and a subscription; there are ${links} and ${subscribed ? 'one' : 'none'}`,
     });
-    // Also when they have broken, as they do with the controller.
+    // Links that broke with the controller count as well.
     void this.#each(this.#ping, (frames) => this.#beats && links >= wanted && this.#pong.send(frames));
     this.#ping.subscribe();
     this.#ping.connect(at(this.info.hb_ping));
   }
 
-  /** Sends on the registration socket and waits for what comes back. */
+  /** Sends on the registration socket and waits for the reply. */
   async request(msgType: string, content: Dict): Promise<AnyMessage> {
     this.#registration.connect(channelAddress(this.info.interface, this.info.registration));
     await this.#registration.send(this.session.encode(this.session.rawMessage(msgType, content)));
@@ -165,7 +166,7 @@ export class RawEngine {
     this.#options.onTask?.(task, this);
   }
 
-  /** Sends frames as they are on the socket that takes tasks. */
+  /** Sends frames unchanged on the socket for tasks. */
   sendFrames(frames: readonly Buffer[]): void {
     this.#sending = this.#sending.then(() => this.#shell.send([...frames]));
   }
@@ -183,13 +184,13 @@ export class RawEngine {
     return await waitFor(() => this.tasks[n - 1], { what: `task ${n} of engine ${this.#id}` });
   }
 
-  /** Leaves as a nanny would announce it: without closing its sockets. */
+  /** Unregisters as a nanny does, without closing its sockets. */
   async unregister(): Promise<void> {
     const message = this.session.rawMessage('unregistration_request', { id: this.id });
     await this.#registration.send(this.session.encode(message));
   }
 
-  /** Its heart stops. */
+  /** Stops answering heartbeats. */
   die(): void {
     this.#beats = false;
   }

@@ -1,4 +1,4 @@
-// Follows one subscription of our hub by the messages alone, and keeps what matches as it learns of it.
+// Follows one subscription of our hub by its messages, and holds the current matches.
 import type { Dict, SubscriptionChange } from '@ipyparallel-js/protocol';
 import type { RawClient } from './raw-client.js';
 
@@ -10,17 +10,17 @@ export interface SubscribeParts {
 export class RawSubscriber {
   /** The subscribe_reply. */
   readonly reply: Dict;
-  /** Every change that was told, in order. */
+  /** All received changes, in order. */
   readonly changes: SubscriptionChange[] = [];
-  /** The matches: records by msg_id. */
+  /** The matching records by msg_id. */
   readonly records = new Map<string, Dict>();
-  /** How many updates came. */
+  /** The number of received updates. */
   updates = 0;
   resets = 0;
-  /** Up to where everything is told. */
+  /** The position up to which all changes have been received. */
   seq: number;
   readonly #client: RawClient;
-  #looked = 0;
+  #position = 0;
 
   private constructor(client: RawClient, reply: Dict) {
     this.#client = client;
@@ -39,11 +39,11 @@ export class RawSubscriber {
     return { epoch: String(this.reply['epoch']), seq: this.seq };
   }
 
-  /** Takes what has come; acknowledges it unless told not to. */
+  /** Applies the updates received since the last call, and acknowledges them by default. */
   take({ acknowledge = true }: { acknowledge?: boolean } = {}): this {
     const { received } = this.#client;
-    for (; this.#looked < received.length; this.#looked++) {
-      const message = received[this.#looked]?.message;
+    for (; this.#position < received.length; this.#position++) {
+      const message = received[this.#position]?.message;
       const { subscription } = this.reply;
       if (message?.msg_type !== 'subscription_update') continue;
       if (message.content['subscription'] !== subscription) continue;

@@ -1,4 +1,4 @@
-// A program that loses its controller: it says how what it waits for ends, and then ends by itself.
+// A program that loses its controller: prints how each of its waits ends, and then ends by itself.
 import { Client } from '@ipyparallel-js/client';
 import { filter, firstValueFrom } from 'rxjs';
 
@@ -15,7 +15,7 @@ const balanced = rc.loadBalancedView().execute('import time; time.sleep(600)');
 const followed = rc.getResult('not-yet');
 void followed.wait();
 console.log('ready');
-// Not when the test says so: the time until it is given up begins here.
+// reconnectTimeout starts when the client notices the disconnect, not when the test kills the controller.
 await firstValueFrom(rc.connection$.pipe(filter(({ state }) => state === 'disconnected')));
 const started = performance.now();
 const timed = (wait: PromiseLike<unknown>): Promise<{ code: string; after: number }> =>

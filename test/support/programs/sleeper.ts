@@ -1,4 +1,4 @@
-// A program with a client that a test stops and continues: it answers each line with what became of its connection.
+// A program with a client that a test stops (SIGSTOP) and continues: prints the state of its connection for each input line.
 import { createInterface } from 'node:readline';
 import { Client, type ConnectionStatus } from '@ipyparallel-js/client';
 

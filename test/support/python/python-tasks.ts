@@ -1,10 +1,10 @@
-// Tasks that a Python client submits, and what it says of them.
+// Tasks that a Python client submits, and their data as it sees them.
 import type { StockCluster } from '../clusters/stock-cluster.js';
 
-/** What the Python client saw of one of its tasks. */
+/** One task as the Python client saw it. */
 export interface PythonTask {
   readonly id: string;
-  /** As Python has them, to six digits; null before the task has begun or ended. */
+  /** The dates of Python, with six digits; null before the task has started or ended. */
   readonly submitted: string;
   readonly started: string | null;
   readonly completed: string | null;
@@ -14,7 +14,7 @@ export interface PythonTask {
 }
 
 export interface PythonTasks {
-  /** The session that submitted them. */
+  /** The session of the client. */
   readonly session: string;
   readonly tasks: { readonly [name: string]: PythonTask };
 }
@@ -29,7 +29,7 @@ const script = String.raw`
   from datetime import timezone
   import ipyparallel
 
-  # Builtins travel by name: ipyparallel 7.1 cannot send functions of its own to engines of Python 3.11.
+  # Builtins are sent by name, because ipyparallel 7.1 cannot send functions to engines of Python 3.11.
   expressions = {
       'none': 'None',
       'true': 'True',
@@ -62,7 +62,7 @@ const script = String.raw`
   ids = {name: result.msg_ids[0] for name, result in results.items()}
   deadline = time.monotonic() + 60
   keys = ['submitted', 'started', 'completed', 'buffers', 'result_buffers', 'stdout', 'execute_result']
-  # The hub hears of output on a socket of its own.
+  # The hub receives output on a separate socket.
   def heard(rows):
       return rows[ids['execute']]['stdout'] and rows[ids['execute']]['execute_result'] and rows[ids['boom']]['stdout']
   while True:

@@ -1,4 +1,4 @@
-// The Python environments that scripts/python-envs.mjs makes, and scripts run in them.
+// Runs scripts in the Python environments that scripts/python-envs.mjs creates.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ export interface PythonEnv {
 export function pythonEnv(version: StockVersion): PythonEnv | { missing: string } {
   const directory = join(root, `.venv-ipp-${version}`);
   const python = join(directory, 'bin', 'python');
-  // The stamp is written last: without it an installation was cut short.
+  // The stamp is written last; without it, the installation is incomplete.
   if (existsSync(join(directory, '.stamp')) && existsSync(python)) return { version, directory, python };
   return {
     missing: `no .venv-ipp-${version} with ipyparallel ${version}: make it with node scripts/python-envs.mjs`,
@@ -54,8 +54,9 @@ exec(compile(source, '<script>', 'exec'), __main__.__dict__)
 `;
 
 /**
- * Runs a Python script (its text) in the environment of one ipyparallel and gives the last line of its output that is
- * JSON, parsed. `args` are `sys.argv[1:]`; modules of test/support/python can be imported. A script that fails or takes too long rejects with its standard error.
+ * Runs the text of a Python script in the environment of one ipyparallel, and returns the last line of its output that is
+ * JSON, parsed. `args` are `sys.argv[1:]`; the script can import modules of test/support/python.
+ * @throws {Error} with the script's standard error when it fails or exceeds the timeout
  */
 export async function runPython<T = unknown>(
   version: StockVersion,
@@ -88,18 +89,18 @@ export async function runPython<T = unknown>(
     });
   });
   if (ending !== undefined) throw new Error(`Python script ${ending}:\n${errors.trim()}`);
-  // ipyparallel's Client prints lines of its own ("got unknown result"), in a thread of its own.
+  // A thread of ipyparallel's Client prints lines too ("got unknown result").
   for (const line of output.trim().split('\n').reverse()) {
     try {
       return JSON.parse(line) as T;
     } catch {
-      // Not this one.
+      // This line is not JSON.
     }
   }
   throw new Error(`Python script printed no line of JSON: ${output.trim()}\n${errors.trim()}`);
 }
 
-/** Takes the indentation of the first line off every line, so that scripts can be indented with the test around them. */
+/** Removes the indentation of the first line from every line, so that scripts can be indented like their test. */
 function dedent(text: string): string {
   const lines = text.replace(/^\s*\n/, '').split('\n');
   const indentation = /^[ \t]*/.exec(lines[0] ?? '')?.[0] ?? '';

@@ -1,6 +1,6 @@
-// Records for stock hubs. The wire has no request that inserts records, so the configuration of the controller makes its Task
-// Database load them from a file, with the database's add_record, whenever the file is replaced. Records that are added
-// later come in files of their own, so that the hub does not load everything again.
+// Records for stock hubs. No request inserts records, so the configuration of the controller makes its Task Database load
+// them from a file with add_record whenever the file is replaced. Records added later are in separate files, so that the
+// hub does not reload all of them.
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StoredTask } from '@ipyparallel-js/hub/internal';

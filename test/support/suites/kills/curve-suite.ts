@@ -1,4 +1,4 @@
-// A controller with CURVE that a client has to find again: encrypted, so that nothing gets through under another key.
+// Reconnecting to a controller with CURVE, where no message passes under another key.
 import { readFileSync } from 'node:fs';
 import { Client, type ConnectionStatus } from '@ipyparallel-js/client';
 import { expect, it } from 'vitest';
@@ -6,60 +6,60 @@ import { curveKeyPair } from 'zeromq';
 import { Closing } from '../../closing.js';
 import { CutProxy } from '../../fakes/cut-proxy.js';
 import { waitFor } from '../../wait-for.js';
-import type { KillGround } from './kill-ground.js';
+import type { KillableCluster } from './killable-cluster.js';
 import { Outstanding } from './outstanding.js';
 
 const WAIT = { timeout: 60_000 };
 
 /** Starts a cluster with one engine in this environment. */
-export type StartEncrypted = (env: NodeJS.ProcessEnv) => Promise<KillGround>;
+export type StartEncrypted = (env: NodeJS.ProcessEnv) => Promise<KillableCluster>;
 
 export function curveReconnection(start: StartEncrypted): void {
   it('with CURVE, after a cut, a restart under the same keys and one under others', {
     timeout: 240_000,
   }, async () => {
     await using closing = new Closing();
-    const ground = closing.use(await start(newKeys()));
+    const cluster = closing.use(await start(newKeys()));
     const info = (): Record<string, unknown> =>
-      JSON.parse(readFileSync(ground.connectionFile, 'utf8')) as Record<string, unknown>;
+      JSON.parse(readFileSync(cluster.connectionFile, 'utf8')) as Record<string, unknown>;
     const first = info();
     expect(first['curve_serverkey']).toMatch(/^.{40}$/);
     const proxy = closing.use(await CutProxy.start(first));
     const cut = await connect(closing, proxy.info);
-    const direct = await connect(closing, ground.connectionFile);
+    const direct = await connect(closing, cluster.connectionFile);
     const [id = -1] = await direct.rc.waitForEngines(1, WAIT);
     await cut.rc.waitForEngines(1, WAIT);
 
-    // A cut of which nobody is told, with a task under way and one submitted meanwhile.
-    const outstanding = new Outstanding(ground);
+    // A silent cut, with one task running and one submitted during the cut.
+    const outstanding = new Outstanding(cluster);
     outstanding.add('under way', 1_000, (code) => cut.rc.directView(id).execute(code));
     await waitFor(async () => (await direct.rc.hubHistory()).length === 1, WAIT);
     proxy.pause();
-    await waitFor(() => !cut.rc.connected, { ...WAIT, what: 'the cut to be noticed' });
+    await waitFor(() => !cut.rc.connected, { ...WAIT, what: 'the client to notice the cut' });
     outstanding.add('meanwhile', 0, (code) => cut.rc.loadBalancedView().execute(code));
     proxy.resume();
     await valuesOf(outstanding);
     expect(cut.states.at(-1)).toMatchObject({ state: 'connected', incarnation: 2 });
 
-    // The same keys on the same ports: both clients go on, with the engine that was there.
-    await ground.killController();
+    // The same keys on the same ports: both clients continue with the same engine.
+    await cluster.killController();
     for (const { rc } of [cut, direct]) await waitFor(() => !rc.connected, WAIT);
-    const restarted = new Outstanding(ground);
+    const restarted = new Outstanding(cluster);
     restarted.add('while there is none', 0, (code) => direct.rc.loadBalancedView().execute(code));
-    await ground.restartController();
+    await cluster.restartController();
     expect(info()).toEqual(first);
     restarted.add('at once', 0, (code) => cut.rc.directView(id).execute(code));
     await valuesOf(restarted);
 
-    // Other keys: who reads the file again follows, who has the old key is not let in.
-    await ground.killController();
+    // Other keys: the client that reads the file again reconnects, and the client with the old key is rejected.
+    await cluster.killController();
     await waitFor(() => !direct.rc.connected, WAIT);
-    const renewed = new Outstanding(ground);
+    const renewed = new Outstanding(cluster);
     renewed.add('for another', 0, (code) => direct.rc.loadBalancedView().execute(code));
-    await ground.restartController({ anew: true, env: newKeys() });
+    await cluster.restartController({ newFiles: true, env: newKeys() });
     expect(info()['curve_serverkey']).not.toBe(first['curve_serverkey']);
-    await waitFor(() => direct.rc.connected, { ...WAIT, what: 'the new keys to be found' });
-    const newId = await ground.startEngine();
+    await waitFor(() => direct.rc.connected, { ...WAIT, what: 'the client to read the new keys' });
+    const newId = await cluster.startEngine();
     await direct.rc.waitForEngines(1, WAIT);
     renewed.add('at the new engine', 0, (code) => direct.rc.directView(newId).execute(code));
     await valuesOf(renewed);

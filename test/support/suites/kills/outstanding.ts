@@ -1,9 +1,9 @@
-// Results that a test waits for, whatever becomes of their tasks: none of them may be left hanging.
+// Results that a test waits for. Each must settle, whatever happens to its task.
 import type { AsyncResult } from '@ipyparallel-js/client';
 import { expect } from 'vitest';
-import { type KillGround, runs } from './kill-ground.js';
+import { type KillableCluster, runs } from './killable-cluster.js';
 
-/** How one ended: its value as text, or the code of its error. */
+/** The outcome of one result: its value as text, or the code of its error. */
 export interface Settled {
   readonly name: string;
   readonly value?: string | null;
@@ -12,13 +12,13 @@ export interface Settled {
   readonly status: string;
 }
 
-/** Results by a name that is their task's own. */
+/** Results by the names of their tasks. */
 export class Outstanding {
-  readonly #ground: KillGround;
+  readonly #cluster: KillableCluster;
   readonly #results = new Map<string, AsyncResult<{ readonly text: string | null }>>();
 
-  constructor(ground: KillGround) {
-    this.#ground = ground;
+  constructor(cluster: KillableCluster) {
+    this.#cluster = cluster;
   }
 
   get results(): readonly AsyncResult<{ readonly text: string | null }>[] {
@@ -31,7 +31,7 @@ export class Outstanding {
     ms: number,
     submit: (code: string) => AsyncResult<{ readonly text: string | null }>,
   ): AsyncResult<{ readonly text: string | null }> {
-    const result = submit(this.#ground.task(name, ms));
+    const result = submit(this.#cluster.task(name, ms));
     this.#results.set(name, result);
     return result;
   }
@@ -60,9 +60,9 @@ export class Outstanding {
     );
     expect(all.filter(({ code }) => code === 'TIMEOUT')).toEqual([]);
     for (const { name, value } of all) if (value !== undefined) expect(value).toBe(`'${name}'`);
-    const begun = runs(this.#ground);
+    const begun = runs(this.#cluster);
     expect(begun.filter((name, i) => begun.indexOf(name) !== i)).toEqual([]);
-    // What has a value has run.
+    // Every task with a value has run.
     const valued = all.filter(({ value }) => value !== undefined).map(({ name }) => name);
     expect(begun).toEqual(expect.arrayContaining(valued));
     return new Map(all.map((one) => [one.name, one]));

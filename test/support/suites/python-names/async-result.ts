@@ -1,18 +1,18 @@
-// What the names of Python's AsyncResult do here.
+// Proofs for the names of Python's AsyncResult.
 import { AsyncResult, TaskAbortedError } from '@ipyparallel-js/client';
 import { expect } from 'vitest';
-import { type Ground, type Proofs, Written } from './ground.js';
+import { type ProofContext, type Proofs, Written } from './proof-context.js';
 
 const double = (n: number): number => n * 2;
 const fail = (): number => {
   throw new RangeError('on purpose');
 };
 
-function several(g: Ground) {
+function several(g: ProofContext) {
   return g.rc.directView([0, 1]).apply(double, 21);
 }
 
-function printing(g: Ground) {
+function printing(g: ProofContext) {
   return g.rc.directView([0, 1]).execute('console.log("said"); "value"');
 }
 
@@ -20,26 +20,26 @@ export const asyncResultProofs: Proofs = {
   async abort(g) {
     await g.hold(0);
     const ar = g.rc.directView(0).apply(double, 1);
-    await ar.abort(g.patience);
-    expect(await ar.exception(g.patience)).toBeInstanceOf(TaskAbortedError);
+    await ar.abort(g.wait);
+    expect(await ar.exception(g.wait)).toBeInstanceOf(TaskAbortedError);
   },
 
   async cancelled(g) {
     await g.hold(0);
     const ar = g.rc.directView(0).apply(double, 1);
     expect(ar.cancelled).toBe(false);
-    await ar.abort(g.patience);
-    await ar.wait(g.patience);
+    await ar.abort(g.wait);
+    await ar.wait(g.wait);
     expect(ar.cancelled).toBe(true);
   },
 
   async display_outputs(g) {
     const stdout = new Written();
     const ar = printing(g);
-    await ar.displayOutputs({ ...g.patience, stdout, groupBy: 'engine' });
+    await ar.displayOutputs({ ...g.wait, stdout, groupBy: 'engine' });
     expect(stdout.text.match(/said|value/g)).toEqual(['said', 'value', 'said', 'value']);
     const results = new Written();
-    await ar.displayOutputs({ ...g.patience, stdout: results, resultOnly: true });
+    await ar.displayOutputs({ ...g.wait, stdout: results, resultOnly: true });
     expect(results.text.match(/said|value/g)).toEqual(['value', 'value']);
   },
 
@@ -47,7 +47,7 @@ export const asyncResultProofs: Proofs = {
     const held = await g.hold(0);
     expect(held.ar.done).toBe(false);
     held.release();
-    await held.ar.wait(g.patience);
+    await held.ar.wait(g.wait);
     expect(held.ar.done).toBe(true);
   },
 
@@ -55,29 +55,29 @@ export const asyncResultProofs: Proofs = {
     const held = await g.hold(0);
     await g.until(() => held.ar.elapsed > 20);
     held.release();
-    await held.ar.wait(g.patience);
+    await held.ar.wait(g.wait);
     expect(held.ar.elapsed).toBe(held.ar.wallTime);
   },
 
   async exception(g) {
     const ar = g.rc.directView(0).apply(fail);
-    expect(await ar.exception(g.patience)).toMatchObject({ ename: 'RangeError', evalue: 'on purpose' });
-    expect(await several(g).exception(g.patience)).toBeNull();
+    expect(await ar.exception(g.wait)).toMatchObject({ ename: 'RangeError', evalue: 'on purpose' });
+    expect(await several(g).exception(g.wait)).toBeNull();
   },
 
   async get(g) {
-    expect(await several(g).get(g.patience)).toEqual([42, 42]);
+    expect(await several(g).get(g.wait)).toEqual([42, 42]);
     const ar = g.rc.directView([0, 1]).apply(fail);
-    await expect(ar.get(g.patience)).rejects.toMatchObject({ code: 'COMPOSITE' });
-    await expect(ar.get({ ...g.patience, returnWhen: 'firstException' })).rejects.toThrow('on purpose');
+    await expect(ar.get(g.wait)).rejects.toMatchObject({ code: 'COMPOSITE' });
+    await expect(ar.get({ ...g.wait, returnWhen: 'firstException' })).rejects.toThrow('on purpose');
     const held = await g.hold(0);
     await expect(held.ar.get({ timeout: 20 })).rejects.toMatchObject({ code: 'TIMEOUT' });
   },
 
   async get_dict(g) {
     const ar = several(g);
-    expect(await ar.getDict(g.patience)).toEqual(new Map([0, 1].map((id) => [id, 42])));
-    expect(await ar.getDict({ ...g.patience, lists: true })).toEqual(new Map([0, 1].map((id) => [id, [42]])));
+    expect(await ar.getDict(g.wait)).toEqual(new Map([0, 1].map((id) => [id, 42])));
+    expect(await ar.getDict({ ...g.wait, lists: true })).toEqual(new Map([0, 1].map((id) => [id, [42]])));
   },
 
   async join(g) {
@@ -85,12 +85,12 @@ export const asyncResultProofs: Proofs = {
       g.rc.directView([0]).apply(double, 1),
       g.rc.directView([1]).apply(double, 2),
     );
-    expect(await joined.get(g.patience)).toEqual([2, 4]);
+    expect(await joined.get(g.wait)).toEqual([2, 4]);
   },
 
   async metadata(g) {
     const ar = several(g);
-    await ar.get(g.patience);
+    await ar.get(g.wait);
     expect(ar.metadata).toMatchObject([0, 1].map((engineId) => ({ engineId, status: 'ok' })));
   },
 
@@ -105,7 +105,7 @@ export const asyncResultProofs: Proofs = {
     const held = await g.hold(0);
     const other = g.rc.directView([1]).apply((text: string) => text, 'x');
     const joined = AsyncResult.join(AsyncResult.join(held.ar), other);
-    await other.wait(g.patience);
+    await other.wait(g.wait);
     expect(joined.progress).toMatchObject({ total: 2, done: 1, completed: 1, failed: 0 });
   },
 
@@ -121,7 +121,7 @@ export const asyncResultProofs: Proofs = {
   },
 
   async result(g) {
-    expect(await several(g).result(g.patience)).toEqual([42, 42]);
+    expect(await several(g).result(g.wait)).toEqual([42, 42]);
   },
 
   async result_dict(g) {
@@ -132,20 +132,20 @@ export const asyncResultProofs: Proofs = {
     const held = await g.hold(0);
     expect(held.ar.running).toBe(true);
     held.release();
-    await held.ar.wait(g.patience);
+    await held.ar.wait(g.wait);
     expect(held.ar.running).toBe(false);
   },
 
   async sent(g) {
     const ar = several(g);
-    await ar.get(g.patience);
+    await ar.get(g.wait);
     expect(ar.sent).toBe(true);
   },
 
   async serial_time(g) {
     const ar = several(g);
     expect(() => ar.serialTime).toThrow('have not ended yet');
-    await ar.get(g.patience);
+    await ar.get(g.wait);
     const times = ar.metadata.map(({ started, completed }) => Number(completed) - Number(started));
     expect(ar.serialTime).toBe(times.reduce((a, b) => a + b));
   },
@@ -154,7 +154,7 @@ export const asyncResultProofs: Proofs = {
     const ar = several(g);
     const parts = ar.split();
     expect(parts.map(({ msgIds }) => msgIds)).toEqual(ar.msgIds.map((id) => [id]));
-    expect(await parts[0]?.get(g.patience)).toBe(42);
+    expect(await parts[0]?.get(g.wait)).toBe(42);
   },
 
   async stream_output(g) {
@@ -167,16 +167,16 @@ export const asyncResultProofs: Proofs = {
   async successful(g) {
     const ar = several(g);
     expect(() => ar.successful).toThrow('have not ended yet');
-    await ar.wait(g.patience);
+    await ar.wait(g.wait);
     expect(ar.successful).toBe(true);
     const failing = g.rc.directView(0).apply(fail);
-    await failing.wait(g.patience);
+    await failing.wait(g.wait);
     expect(failing.successful).toBe(false);
   },
 
   async timedelta(g) {
     const ar = several(g);
-    await ar.get(g.patience);
+    await ar.get(g.wait);
     const [one, two] = ar.metadata.map(({ completed }) => Number(completed));
     const submitted = Math.min(...ar.metadata.map(({ submitted: at }) => Number(at)));
     expect(ar.timedelta('submitted', 'completed')).toBe(Math.max(one ?? 0, two ?? 0) - submitted);
@@ -189,9 +189,9 @@ export const asyncResultProofs: Proofs = {
     const held = await g.hold(0);
     expect(await held.ar.wait({ timeout: 20 })).toBe(false);
     held.release();
-    expect(await held.ar.wait(g.patience)).toBe(true);
+    expect(await held.ar.wait(g.wait)).toBe(true);
     const parts = await AsyncResult.join(AsyncResult.join(held.ar)).wait({
-      ...g.patience,
+      ...g.wait,
       returnWhen: 'firstCompleted',
     });
     expect([parts.done.length, parts.pending.length]).toEqual([1, 0]);
@@ -199,21 +199,21 @@ export const asyncResultProofs: Proofs = {
 
   async wait_for_output(g) {
     const ar = printing(g);
-    expect(await ar.waitForOutput(g.patience)).toBe(true);
+    expect(await ar.waitForOutput(g.wait)).toBe(true);
     expect(ar.stdout).toEqual(['said\n', 'said\n']);
   },
 
   async wait_interactive(g) {
     const stream = new Written();
     const ar = several(g);
-    expect(await ar.waitInteractive({ ...g.patience, stream, interval: 10, label: 'two' })).toBe(true);
+    expect(await ar.waitInteractive({ ...g.wait, stream, interval: 10, label: 'two' })).toBe(true);
     expect(stream.text).toMatch(/^two: .*2\/2 tasks 100 %/m);
   },
 
   async wall_time(g) {
     const ar = several(g);
     expect(() => ar.wallTime).toThrow('have not ended yet');
-    await ar.get(g.patience);
+    await ar.get(g.wait);
     const from = Math.min(...ar.metadata.map(({ submitted }) => Number(submitted)));
     const to = Math.max(...ar.metadata.map(({ received }) => Number(received)));
     expect(ar.wallTime).toBe(to - from);

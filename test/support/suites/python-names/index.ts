@@ -2,10 +2,10 @@ import { AsyncResult, BroadcastView, Client, DirectView, LoadBalancedView } from
 import type { Class } from '../../documents/member-proof.js';
 import { asyncResultProofs } from './async-result.js';
 import { clientProofs } from './client.js';
-import type { Proofs } from './ground.js';
+import type { Proofs } from './proof-context.js';
 import { broadcastViewProofs, directViewProofs, loadBalancedViewProofs } from './views.js';
 
-/** The classes that docs/python-api.md is about, with a proof for each name of Python's that is here. */
+/** The classes in docs/python-api.md, with a proof for each Python name that exists in this project. */
 export const mirrored: Readonly<Record<string, { readonly owner: Class; readonly proofs: Proofs }>> = {
   Client: { owner: Client, proofs: clientProofs },
   DirectView: { owner: DirectView, proofs: directViewProofs },

@@ -1,17 +1,17 @@
-// What the names of Python's views do here: those of all views once, on each kind.
+// Proofs for the names of Python's views. Names of all views are proved once on each kind.
 import { writeFileSync } from 'node:fs';
 import type { DirectView, LoadBalancedView, View, ViewFlags } from '@ipyparallel-js/client';
 import { expect } from 'vitest';
-import type { Ground, Proof, Proofs } from './ground.js';
+import type { Proof, ProofContext, Proofs } from './proof-context.js';
 
 const add = (a: number, b: number): number => a + b;
 const square = (n: number): number => n * n;
 const squares = (part: number[]): number[] => part.map((n) => n * n);
 
 /** A view of one engine. */
-type Make = (g: Ground, engine: number, flags?: ViewFlags) => View<number, ViewFlags>;
-/** A view of two, which are picked by the caller. */
-type MakeDirect = (g: Ground) => DirectView<readonly [0, 1]>;
+type Make = (g: ProofContext, engine: number, flags?: ViewFlags) => View<number, ViewFlags>;
+/** A view of two engines, chosen by the caller. */
+type MakeDirect = (g: ProofContext) => DirectView<readonly [0, 1]>;
 
 function commonProofs(make: Make): Proofs {
   return {
@@ -19,21 +19,21 @@ function commonProofs(make: Make): Proofs {
       await g.hold(0);
       const view = make(g, 0);
       const [one, two] = [view.apply(add, 1, 1), view.apply(add, 2, 2)];
-      await view.abort(one, g.patience);
-      await expect(one.get(g.patience)).rejects.toMatchObject({ code: 'TASK_ABORTED' });
+      await view.abort(one, g.wait);
+      await expect(one.get(g.wait)).rejects.toMatchObject({ code: 'TASK_ABORTED' });
       expect(two.ready).toBe(false);
-      await view.abort(-1, g.patience);
-      await expect(two.get(g.patience)).rejects.toMatchObject({ code: 'TASK_ABORTED' });
+      await view.abort(-1, g.wait);
+      await expect(two.get(g.wait)).rejects.toMatchObject({ code: 'TASK_ABORTED' });
     },
 
     async apply(g) {
       const ar = make(g, 1).apply(add, 1, 2);
-      expect(await ar.get(g.patience)).toBe(3);
+      expect(await ar.get(g.wait)).toBe(3);
       expect(ar.engineIds).toEqual([1]);
     },
 
     async apply_async(g) {
-      expect(await make(g, 1).applyAsync(add, 1, 2).get(g.patience)).toBe(3);
+      expect(await make(g, 1).applyAsync(add, 1, 2).get(g.wait)).toBe(3);
     },
 
     async apply_sync(g) {
@@ -49,14 +49,14 @@ function commonProofs(make: Make): Proofs {
       const [one, two] = [view.apply(add, 1, 1), view.apply(add, 2, 2)];
       expect(view.getResult().msgIds).toEqual(two.msgIds);
       expect(view.getResult(0).msgIds).toEqual(one.msgIds);
-      expect(await view.getResult([...one.msgIds, -1]).get(g.patience)).toEqual([2, 4]);
+      expect(await view.getResult([...one.msgIds, -1]).get(g.wait)).toEqual([2, 4]);
     },
 
     async history(g) {
       const view = make(g, 0);
       expect(view.history).toEqual([]);
       const [one, two] = [view.apply(add, 1, 1), view.apply(add, 2, 2)];
-      await two.get(g.patience);
+      await two.get(g.wait);
       expect(view.history).toEqual([...one.msgIds, ...two.msgIds]);
     },
 
@@ -75,12 +75,12 @@ function commonProofs(make: Make): Proofs {
     async map(g) {
       const view = make(g, 1);
       const ar = view.map(add, [1, 2, 3], [10, 20, 30], { label: 'mapped' });
-      expect(await ar.get(g.patience)).toEqual([11, 22, 33]);
+      expect(await ar.get(g.wait)).toEqual([11, 22, 33]);
       expect(new Set(ar.metadata.map(({ label }) => label))).toEqual(new Set(['mapped']));
     },
 
     async map_async(g) {
-      expect(await make(g, 1).mapAsync(square, [1, 2, 3]).get(g.patience)).toEqual([1, 4, 9]);
+      expect(await make(g, 1).mapAsync(square, [1, 2, 3]).get(g.wait)).toEqual([1, 4, 9]);
     },
 
     async map_sync(g) {
@@ -92,18 +92,18 @@ function commonProofs(make: Make): Proofs {
       const held = g.holdBy((path) => view.apply(g.untilThere, path));
       expect(view.outstanding).toEqual(held.ar.msgIds);
       held.release();
-      await held.ar.get(g.patience);
+      await held.ar.get(g.wait);
       expect(view.outstanding).toEqual([]);
     },
 
     async parallel(g) {
       const function_ = make(g, 1).parallel(squares);
-      expect(await function_([1, 2, 3]).get(g.patience)).toEqual([1, 4, 9]);
+      expect(await function_([1, 2, 3]).get(g.wait)).toEqual([1, 4, 9]);
       expect(
         await make(g, 1)
           .parallel(square as never)
           .map([1, 2, 3])
-          .get(g.patience),
+          .get(g.wait),
       ).toEqual([1, 4, 9]);
     },
 
@@ -111,9 +111,9 @@ function commonProofs(make: Make): Proofs {
       const view = make(g, 0);
       const [own, other] = [view.apply(add, 1, 1), g.rc.directView(1).apply(add, 2, 2)];
       const [id = ''] = other.msgIds;
-      await Promise.all([own.wait(g.patience), other.wait(g.patience), g.recorded(id)]);
+      await Promise.all([own.wait(g.wait), other.wait(g.wait), g.recorded(id)]);
       expect([view.results.size, g.rc.results.has(id)]).toEqual([1, true]);
-      await view.purgeResults([0, id], g.patience);
+      await view.purgeResults([0, id], g.wait);
       expect([view.results.size, g.rc.results.has(id)]).toEqual([0, false]);
       expect(await g.recordsOf({ msg_id: id })).toEqual([]);
     },
@@ -121,14 +121,14 @@ function commonProofs(make: Make): Proofs {
     async queue_status(g) {
       const { ar } = await g.hold(0);
       const view = make(g, 0);
-      await g.until(async () => (await view.queueStatus(g.patience)).queue === 1);
-      expect(await view.queueStatus({ ...g.patience, verbose: true })).toMatchObject({ queue: ar.msgIds });
+      await g.until(async () => (await view.queueStatus(g.wait)).queue === 1);
+      expect(await view.queueStatus({ ...g.wait, verbose: true })).toMatchObject({ queue: ar.msgIds });
     },
 
     async remote(g) {
       const there = make(g, 1).remote(add, { label: 'remote' });
       const ar = there(1, 2);
-      expect(await ar.get(g.patience)).toBe(3);
+      expect(await ar.get(g.wait)).toBe(3);
       expect(ar.metadata[0]?.label).toBe('remote');
     },
 
@@ -136,7 +136,7 @@ function commonProofs(make: Make): Proofs {
       const view = make(g, 0);
       const ar = view.apply(add, 1, 1);
       const other = g.rc.directView(1).apply(add, 2, 2);
-      await Promise.all([ar.wait(g.patience), other.wait(g.patience)]);
+      await Promise.all([ar.wait(g.wait), other.wait(g.wait)]);
       expect([...view.results]).toEqual([[ar.msgIds[0], 2]]);
     },
 
@@ -149,7 +149,7 @@ function commonProofs(make: Make): Proofs {
 
     async shutdown(g) {
       const id = g.spareEngine;
-      await make(g, id).shutdown(g.patience);
+      await make(g, id).shutdown(g.wait);
       await g.until(() => !g.rc.engines.has(id));
     },
 
@@ -169,41 +169,41 @@ function commonProofs(make: Make): Proofs {
       const held = g.holdBy((path) => view.apply(g.untilThere, path));
       expect(await view.wait(0, { timeout: 20 })).toBe(false);
       held.release();
-      expect(await view.wait(undefined, g.patience)).toBe(true);
+      expect(await view.wait(undefined, g.wait)).toBe(true);
       expect(held.ar.ready).toBe(true);
     },
   };
 }
 
 function directProofs(make: MakeDirect): Proofs {
-  const pushed = async (g: Ground, values: Readonly<Record<string, unknown>>): Promise<void> => {
-    await g.rc.directView([0, 1]).with({}).push(values).get(g.patience);
+  const pushed = async (g: ProofContext, values: Readonly<Record<string, unknown>>): Promise<void> => {
+    await g.rc.directView([0, 1]).with({}).push(values).get(g.wait);
   };
-  const there = (g: Ground, name: string): Promise<unknown[]> =>
+  const there = (g: ProofContext, name: string): Promise<unknown[]> =>
     g.rc
       .directView([0, 1])
       .apply((each: string) => (globalThis as unknown as Record<string, unknown>)[each], name)
-      .get(g.patience);
+      .get(g.wait);
   return {
     async clear(g) {
-      await g.rc.loadBalancedView({ targets: 0 }).execute('globalThis.emptied = 1').get(g.patience);
+      await g.rc.loadBalancedView({ targets: 0 }).execute('globalThis.emptied = 1').get(g.wait);
       expect(await there(g, 'emptied')).toEqual([1, undefined]);
-      await make(g).clear(g.patience);
+      await make(g).clear(g.wait);
       expect(await there(g, 'emptied')).toEqual([undefined, undefined]);
     },
 
     async execute(g) {
-      const replies = await make(g).execute('console.log("said"); 6 * 7', { label: 'code' }).get(g.patience);
+      const replies = await make(g).execute('console.log("said"); 6 * 7', { label: 'code' }).get(g.wait);
       expect(replies.map(({ text, stdout }) => [text, stdout])).toEqual(Array(2).fill(['42', 'said\n']));
-      const silent = await make(g).execute('6 * 7', { silent: true }).get(g.patience);
+      const silent = await make(g).execute('6 * 7', { silent: true }).get(g.wait);
       expect(silent.map(({ text }) => text)).not.toContain('42');
     },
 
     async gather(g) {
-      await g.rc.directView(0).apply(setPart, [1, 2]).get(g.patience);
-      await g.rc.directView(1).apply(setPart, [3]).get(g.patience);
-      expect(await make(g).gather('part').get(g.patience)).toEqual([1, 2, 3]);
-      expect(await make(g).gather('part', { dist: 'roundRobin' }).get(g.patience)).toEqual([1, 3, 2]);
+      await g.rc.directView(0).apply(setPart, [1, 2]).get(g.wait);
+      await g.rc.directView(1).apply(setPart, [3]).get(g.wait);
+      expect(await make(g).gather('part').get(g.wait)).toEqual([1, 2, 3]);
+      expect(await make(g).gather('part', { dist: 'roundRobin' }).get(g.wait)).toEqual([1, 3, 2]);
     },
 
     async get(g) {
@@ -213,34 +213,34 @@ function directProofs(make: MakeDirect): Proofs {
 
     async pull(g) {
       await pushed(g, { pulled: 5, other: 'x' });
-      expect(await make(g).pull('pulled').get(g.patience)).toEqual([5, 5]);
-      expect(await make(g).pull(['pulled', 'other']).get(g.patience)).toEqual(Array(2).fill([5, 'x']));
+      expect(await make(g).pull('pulled').get(g.wait)).toEqual([5, 5]);
+      expect(await make(g).pull(['pulled', 'other']).get(g.wait)).toEqual(Array(2).fill([5, 'x']));
     },
 
     async push(g) {
-      await make(g).push({ put: g.patience.timeout }).get(g.patience);
-      expect(await there(g, 'put')).toEqual([g.patience.timeout, g.patience.timeout]);
+      await make(g).push({ put: g.wait.timeout }).get(g.wait);
+      expect(await there(g, 'put')).toEqual([g.wait.timeout, g.wait.timeout]);
     },
 
     async run(g) {
       const file = g.file('work.js');
       writeFileSync(file, 'console.log("from a file");\n6 * 7');
-      const replies = await make(g).run(file).get(g.patience);
+      const replies = await make(g).run(file).get(g.wait);
       expect(replies.map(({ text, stdout }) => [text, stdout])).toEqual(
         Array(2).fill(['42', 'from a file\n']),
       );
     },
 
     async scatter(g) {
-      await make(g).scatter('spread', [1, 2, 3]).get(g.patience);
+      await make(g).scatter('spread', [1, 2, 3]).get(g.wait);
       expect(await there(g, 'spread')).toEqual([[1, 2], [3]]);
-      await make(g).scatter('spread', [1, 2, 3], { dist: 'roundRobin', flatten: true }).get(g.patience);
+      await make(g).scatter('spread', [1, 2, 3], { dist: 'roundRobin', flatten: true }).get(g.wait);
       expect(await there(g, 'spread')).toEqual([[1, 3], 2]);
     },
 
     async update(g) {
-      await make(g).update({ updated: g.patience.timeout }).get(g.patience);
-      expect(await there(g, 'updated')).toEqual([g.patience.timeout, g.patience.timeout]);
+      await make(g).update({ updated: g.wait.timeout }).get(g.wait);
+      expect(await there(g, 'updated')).toEqual([g.wait.timeout, g.wait.timeout]);
     },
   };
 }
@@ -254,14 +254,14 @@ const broadcast: Make = (g, engine, flags) => g.touch(g.rc.broadcastView(engine,
 const balanced: Make = (g, engine, flags = {}) =>
   g.touch(g.rc.loadBalancedView({ ...flags, targets: engine })) as unknown as View<number, ViewFlags>;
 
-/** What a load-balanced view holds of a flag. */
+/** The value of a flag in a load-balanced view. */
 function holds(name: 'after' | 'follow'): Proof {
   return async (g) => {
     const first = g.rc.loadBalancedView().apply(add, 1, 1);
     const view = g.rc.loadBalancedView({ [name]: first });
     expect(view[name]).toBe(first);
     const then = view.apply(() => 'then');
-    expect(await then.get(g.patience)).toBe('then');
+    expect(await then.get(g.wait)).toBe('then');
     expect(then.metadata[0]?.[name]).toEqual(first.msgIds);
   };
 }
@@ -278,7 +278,7 @@ export const broadcastViewProofs: Proofs = {
   async is_coalescing(g) {
     const view = g.rc.broadcastView([0, 1], { coalescing: true });
     expect([view.isCoalescing, g.rc.broadcastView().isCoalescing]).toEqual([true, false]);
-    expect(await view.apply(add, 1, 2).get(g.patience)).toEqual([3, 3]);
+    expect(await view.apply(add, 1, 2).get(g.wait)).toEqual([3, 3]);
   },
 };
 

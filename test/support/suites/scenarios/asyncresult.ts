@@ -1,4 +1,4 @@
-// Retells ipyparallel's test_asyncresult.py.
+// Scenarios of ipyparallel's test_asyncresult.py.
 import { Writable } from 'node:stream';
 import {
   AsyncResult,
@@ -14,7 +14,7 @@ import { lastValueFrom } from 'rxjs';
 import { expect, test } from 'vitest';
 import { Gate } from '../../gate.js';
 import { waitFor } from '../../wait-for.js';
-import type { Ground } from './ground.js';
+import type { ScenarioCluster } from './scenario-cluster.js';
 
 const answer = py<number>`lambda: 42`;
 const echo = py`lambda x: x`;
@@ -23,7 +23,7 @@ const sleep = py<number>`lambda t: (__import__('time').sleep(t), t)[1]`;
 const failAtTwo = py<number>`lambda x: 1 / (x - 2)`;
 const LONG = { timeout: 60_000 };
 
-/** What went wrong, by its Python name. */
+/** The Python name of the error. */
 async function enameOf(wait: PromiseLike<unknown>): Promise<string> {
   const error = await Promise.resolve(wait).then(
     () => undefined,
@@ -50,9 +50,9 @@ function capture() {
   return { stream, text: () => text };
 }
 
-export function asyncResultScenarios(ground: () => Ground): void {
+export function asyncResultScenarios(cluster: () => ScenarioCluster): void {
   test('test_single_result_view, test_get_after_done, test_get_before_done', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     expect(await rc.directView(-1).apply(answer).get(LONG)).toBe(42);
     expect(await rc.directView([-1]).apply(answer).get(LONG)).toEqual([42]);
     const done = rc.directView(-1).apply(answer);
@@ -67,7 +67,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
   });
 
   test('test_get_after_error, test_return_exceptions_postmortem', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const single = rc.directView(-1).apply(failing);
     await single.wait(LONG);
     expect(await enameOf(single.get())).toBe('ZeroDivisionError');
@@ -88,7 +88,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
   });
 
   test('test_get_dict, test_get_dict_single, test_get_dict_bad', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const all = rc.directView('all').apply(py<number>`lambda: 5`);
     expect(await all.get(LONG)).toEqual(rc.ids.map(() => 5));
     expect(await all.getDict(LONG)).toEqual(new Map(rc.ids.map((id) => [id, 5])));
@@ -112,7 +112,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
   });
 
   test('test_iter_amr, test_iter_multi_result_ar, test_iter_error', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const map = rc.loadBalancedView().map(sleep, [0.05, 0.01, 0.05]);
     expect(await listed(map)).toEqual([0.05, 0.01, 0.05]);
     expect(await listed(rc.directView('all').apply(sleep, 0.05))).toEqual(rc.ids.map(() => 0.05));
@@ -123,7 +123,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
   });
 
   test('test_getattr, test_getitem, test_single_result: the metadata', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const ar = rc.directView('all').apply(sleep, 0.2);
     expect(ar.metadata.map(({ completed }) => completed)).toEqual(rc.ids.map(() => null));
     await ar.get(LONG);
@@ -139,8 +139,8 @@ export function asyncResultScenarios(ground: () => Ground): void {
   });
 
   test('test_abort', async () => {
-    const { rc } = ground();
-    // Long enough for the abort to arrive; engines before 9 answer it between two tasks only, so no gate would do.
+    const { rc } = cluster();
+    // Long enough for the abort to arrive. Engines before 9 handle it between two tasks only, so a gate would not help.
     const busy = rc.directView(-1).execute('import time; time.sleep(2)');
     const waiting = rc.directView(-1).apply(py<number>`lambda: 2`);
     await waiting.abort(LONG);
@@ -150,7 +150,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
   });
 
   test('test_len, test_progress', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const ten = Array.from({ length: 10 }, (_, i) => i);
     const map = rc.loadBalancedView().map(echo, ten);
     expect([map.length, map.progress.total]).toEqual([10, 10]);
@@ -164,7 +164,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
   });
 
   test('test_wall_time_single, test_wall_time_multi, test_serial_time_single, test_serial_time_multi, test_elapsed_single, test_elapsed_multi, test_hubresult_timestamps', async () => {
-    const { rc, connect } = ground();
+    const { rc, connect } = cluster();
     const ar = rc.directView('all').apply(sleep, 0.25);
     expect(() => ar.wallTime).toThrow(UsageError);
     expect(() => ar.serialTime).toThrow(UsageError);
@@ -187,7 +187,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
     expect(theirs.serialTime).toBe(ar.serialTime);
     expect(Math.abs(theirs.wallTime - ar.wallTime)).toBeLessThan(10_000);
     expect(theirs.engineIds).toEqual(ar.engineIds);
-    // The record says the same as the replies did.
+    // The record equals the replies.
     const records = await rc.dbQuery({ msg_id: { $in: [...ar.msgIds] } }, [
       'submitted',
       'started',
@@ -201,7 +201,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
   });
 
   test('test_display_empty_streams_single, test_display_empty_streams_type, test_display_empty_streams_engine, test_display_output_error', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     for (const targets of [-1, 'all'] as const) {
       const ar = rc.directView(targets).execute('print(5555)');
       await ar.get(LONG);
@@ -229,8 +229,8 @@ export function asyncResultScenarios(ground: () => Ground): void {
     expect(bad.metadata[0]?.error?.ename).toBe('ZeroDivisionError');
   });
 
-  test('display data, stderr and results are there, and streamed', async () => {
-    const { rc } = ground();
+  test('display data, stderr and results are available and streamed', async () => {
+    const { rc } = cluster();
     const ar = rc
       .directView(-1)
       .execute(
@@ -250,8 +250,8 @@ export function asyncResultScenarios(ground: () => Ground): void {
     expect(stderr.text()).toBe('to err\n');
   });
 
-  test('test_await_data: published data comes while the task runs', async () => {
-    const { rc } = ground();
+  test('test_await_data: published data arrives while the task runs', async () => {
+    const { rc } = cluster();
     const code = [
       'import time',
       'from ipyparallel.datapub import publish_data',
@@ -270,8 +270,8 @@ export function asyncResultScenarios(ground: () => Ground): void {
     expect(ar.data).toEqual([{ i: 4, text: 'x' }]);
   });
 
-  test('test_owner_pop: what was read is not held', async () => {
-    const { connect } = ground();
+  test('test_owner_pop: results are released after they are read', async () => {
+    const { connect } = cluster();
     await using rc = await connect();
     await rc.waitForEngines(1, LONG);
     const ar = rc.directView(-1).apply(answer);
@@ -284,7 +284,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
   });
 
   test('test_return_exceptions', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const map = rc.loadBalancedView().map(failAtTwo, [1, 2, 3], { chunksize: 1, returnExceptions: true });
     const [first, second, third] = (await map.get(LONG)) as unknown[];
     expect([first, third]).toEqual([-1, 1]);
@@ -293,7 +293,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
   });
 
   test('test_split, test_split_map_result', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const parent = rc.directView('all').apply(py<number>('os.getpid'));
     const children = parent.split();
     expect(children.map(({ msgIds }) => msgIds.length)).toEqual(rc.ids.map(() => 1));
@@ -309,7 +309,7 @@ export function asyncResultScenarios(ground: () => Ground): void {
   });
 
   test('test_wait_first_exception, test_map_wait_first_exception, test_wait_interactive_first_exception', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const view = rc.directView('all');
     await view
       .scatter(
@@ -356,7 +356,7 @@ def fail_first(i):
   });
 
   test('test_error_engine_info_apply, test_error_engine_info_execute', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const view = rc.directView('all');
     for (const [method, ar] of [
       ['apply', view.apply(failing)],
@@ -379,8 +379,8 @@ def fail_first(i):
     }
   });
 
-  test('the status is one word for its client, for another, and in its row', async () => {
-    const { rc, connect } = ground();
+  test('the status is the same for its client, for another client and in its row', async () => {
+    const { rc, connect } = cluster();
     await using other = await connect();
     const ran = rc.directView('all').execute('import time; time.sleep(2)');
     const bad = rc.directView(-1).execute('1 / 0');
@@ -401,7 +401,7 @@ def fail_first(i):
   });
 
   test('a handle gives another client the results of Python engines', async () => {
-    const { rc, connect } = ground();
+    const { rc, connect } = cluster();
     const map = rc.loadBalancedView().map(echo, ['a', 'b', 'c', 'd', 'e'], { chunksize: 2 });
     const handle = JSON.stringify(map);
     await using other = await connect();

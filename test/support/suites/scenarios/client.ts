@@ -1,4 +1,4 @@
-// Retells ipyparallel's test_client.py.
+// Scenarios of ipyparallel's test_client.py.
 import {
   type Client,
   py,
@@ -9,13 +9,13 @@ import {
 } from '@ipyparallel-js/client';
 import { describe, expect, test } from 'vitest';
 import { waitFor } from '../../wait-for.js';
-import type { Ground } from './ground.js';
+import type { ScenarioCluster } from './scenario-cluster.js';
 
 const PATIENCE = { timeout: 60_000 };
 const random = py<number>('random.random');
 const sleep = py<null>('time.sleep');
 
-/** Waits until the hub knows that tasks have ended, by default all that a client submitted. */
+/** Waits until the hub has recorded the end of tasks, by default of all tasks of a client. */
 async function idle(rc: Client, tasks: readonly string[] = rc.history): Promise<void> {
   const mine = { client_uuid: rc.session.session };
   expect(await rc.wait(undefined, PATIENCE)).toBe(true);
@@ -25,13 +25,13 @@ async function idle(rc: Client, tasks: readonly string[] = rc.history): Promise<
       const ids = new Set(ended.map((record) => record.msg_id));
       return tasks.every((id) => ids.has(id));
     },
-    { timeout: 30_000, what: 'the hub to know of every end' },
+    { timeout: 30_000, what: 'the hub to record every end' },
   );
 }
 
-export function clientScenarios(ground: () => Ground): void {
-  test('test_ids, test_ids_list: engines that are added appear, and the list is a copy', async () => {
-    const { rc, startEngine } = ground();
+export function clientScenarios(cluster: () => ScenarioCluster): void {
+  test('test_ids, test_ids_list: added engines appear, and the list is a copy', async () => {
+    const { rc, startEngine } = cluster();
     const before = [...rc.ids];
     const id = await startEngine();
     expect(rc.ids).toEqual([...before, id]);
@@ -39,11 +39,11 @@ export function clientScenarios(ground: () => Ground): void {
     list.pop();
     expect(rc.ids).toEqual([...before, id]);
     await rc.shutdown({ targets: [id], ...PATIENCE });
-    await waitFor(() => !rc.ids.includes(id), { timeout: 30_000, what: 'the engine to be gone' });
+    await waitFor(() => !rc.ids.includes(id), { timeout: 30_000, what: 'the engine to be unregistered' });
   });
 
   test('test_iter, test_view_indexing, test_targets, test_dview_targets, test_lbview_targets', () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const { ids } = rc;
     expect(ids.map((id) => rc.directView(id).targets)).toEqual(ids);
     const last = ids.at(-1) ?? Number.NaN;
@@ -64,7 +64,7 @@ export function clientScenarios(ground: () => Ground): void {
   });
 
   test('test_outstanding: a task is outstanding until it has ended', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const ar = rc.directView(-1).apply(sleep, 0.3);
     const [msgId = ''] = ar.msgIds;
     expect(rc.outstanding).toContain(msgId);
@@ -72,8 +72,8 @@ export function clientScenarios(ground: () => Ground): void {
     expect(rc.outstanding).not.toContain(msgId);
   });
 
-  test("test_lazy_all_targets: 'all' are those of the moment of the call", async () => {
-    const { rc, startEngine } = ground();
+  test("test_lazy_all_targets: 'all' means the engines at the time of the call", async () => {
+    const { rc, startEngine } = cluster();
     const view = rc.directView();
     const before = rc.ids.length;
     const one = py<number>`lambda: 1`;
@@ -85,11 +85,11 @@ export function clientScenarios(ground: () => Ground): void {
       numbers.map((n) => n * 2),
     );
     await rc.shutdown({ targets: [id], ...PATIENCE });
-    await waitFor(() => rc.ids.length === before, { timeout: 30_000, what: 'the engine to be gone' });
+    await waitFor(() => rc.ids.length === before, { timeout: 30_000, what: 'the engine to be unregistered' });
   });
 
-  test('test_clear: an emptied engine knows the name no more, the others do', async () => {
-    const { rc } = ground();
+  test('test_clear: a cleared engine loses the name, the others keep it', async () => {
+    const { rc } = cluster();
     const [first = -1, last = -1] = [rc.ids[0], rc.ids.at(-1)];
     await rc.directView('all').push({ a: 5 }).get(PATIENCE);
     expect(await rc.directView('all').get('a')).toEqual(rc.ids.map(() => 5));
@@ -101,8 +101,8 @@ export function clientScenarios(ground: () => Ground): void {
       await expect(rc.directView(id).get('a')).rejects.toMatchObject({ ename: 'NameError' });
   });
 
-  test("test_get_result: others' results come from the hub, by id and by result", async () => {
-    const { rc, connect } = ground();
+  test('test_get_result: results of other clients come from the hub, by id and by result', async () => {
+    const { rc, connect } = cluster();
     await using other = await connect();
     const ar = other.directView(-1).apply(py<number>`lambda: 6 * 7`);
     const [msgId = ''] = ar.msgIds;
@@ -111,7 +111,7 @@ export function clientScenarios(ground: () => Ground): void {
     expect(await fromHub.get(PATIENCE)).toBe(42);
     expect(rc.getResult(fromHub).msgIds).toEqual([msgId]);
     expect(rc.getResult([fromHub]).msgIds).toEqual([msgId]);
-    // While it runs, too.
+    // Also while the task runs.
     const slow = other.directView(-1).apply(py<number>`lambda: __import__('time').sleep(0.5) or 7`);
     const [slowId = ''] = slow.msgIds;
     await waitFor(async () => (await rc.dbQuery({ msg_id: slowId }, 'msg_id').first()) !== undefined);
@@ -119,12 +119,12 @@ export function clientScenarios(ground: () => Ground): void {
     expect(await rc.getResult([msgId]).get(PATIENCE)).toEqual([42]);
   });
 
-  test('test_get_execute_result: what an execute showed comes from the hub as well', async () => {
-    const { rc, connect } = ground();
+  test('test_get_execute_result: the output of execute comes from the hub as well', async () => {
+    const { rc, connect } = cluster();
     await using other = await connect();
     const ar = other.directView(-1).execute('import time; time.sleep(0.25)\nprint("out")\n5');
     const own = await ar.get(PATIENCE);
-    // The hub hears of output on a socket of its own.
+    // The hub receives output on a separate socket.
     await waitFor(
       async () => (await rc.dbQuery({ msg_id: ar.msgIds[0] ?? '' }, 'stdout'))[0]?.stdout === 'out\n',
     );
@@ -132,8 +132,8 @@ export function clientScenarios(ground: () => Ground): void {
     expect(fromHub).toMatchObject({ text: '5', stdout: 'out\n', executionCount: own.executionCount });
   });
 
-  test('test_queue_status: one engine’s line, or all lines and what is unassigned', async () => {
-    const { rc } = ground();
+  test('test_queue_status: the row of one engine, or all rows and the unassigned tasks', async () => {
+    const { rc } = cluster();
     await idle(rc);
     const one = await rc.queueStatus(rc.ids[0] ?? -1);
     expect(Object.keys(one).sort()).toEqual(['completed', 'queue', 'tasks']);
@@ -146,17 +146,17 @@ export function clientScenarios(ground: () => Ground): void {
     expect(verbose.queue).toEqual([]);
   });
 
-  test('test_shutdown: an engine that is shut down unregisters, and is no target any more', async () => {
-    const { rc, startEngine } = ground();
+  test('test_shutdown: an engine that is shut down unregisters and is no longer a target', async () => {
+    const { rc, startEngine } = cluster();
     const id = await startEngine();
     expect(await rc.directView(id).apply(py<number>('os.getpid')).get(PATIENCE)).toBeGreaterThan(1);
     await rc.shutdown({ targets: [id], ...PATIENCE });
-    await waitFor(() => !rc.ids.includes(id), { timeout: 30_000, what: 'the engine to be gone' });
+    await waitFor(() => !rc.ids.includes(id), { timeout: 30_000, what: 'the engine to be unregistered' });
     expect(() => rc.directView(id).execute('1')).toThrow(UsageError);
   });
 
-  test('test_result_status: which have ended, by the hub', async () => {
-    const { rc } = ground();
+  test('test_result_status: the hub reports which tasks have ended', async () => {
+    const { rc } = cluster();
     const done = rc.directView(-1).execute('1');
     await done.get(PATIENCE);
     await idle(rc);
@@ -166,8 +166,8 @@ export function clientScenarios(ground: () => Ground): void {
   });
 
   describe('the Task Database', () => {
-    test('test_db_query_dt: before and after a moment are all', async () => {
-      const { rc, connect } = ground();
+    test('test_db_query_dt: before and after a date are all records', async () => {
+      const { rc, connect } = cluster();
       await using fresh = await connect();
       for (let i = 0; i < 4; i++) await fresh.directView('all').execute(String(i)).get(PATIENCE);
       await idle(fresh);
@@ -188,7 +188,7 @@ export function clientScenarios(ground: () => Ground): void {
     });
 
     test('test_db_query_keys, test_db_query_msg_id, test_db_query_default_keys', async () => {
-      const { rc } = ground();
+      const { rc } = cluster();
       await idle(rc);
       const some = await rc.dbQuery({ client_uuid: rc.session.session }, ['submitted', 'completed']);
       expect(some.length).toBeGreaterThan(0);
@@ -203,8 +203,8 @@ export function clientScenarios(ground: () => Ground): void {
       expect(Object.keys(whole ?? {})).not.toEqual(expect.arrayContaining(['result_buffers']));
     });
 
-    test('test_db_query_get_result: a query leaves the result where it was', async () => {
-      const { connect } = ground();
+    test('test_db_query_get_result: a query leaves the result in the database', async () => {
+      const { connect } = cluster();
       await using one = await connect();
       const ar = one.directView(-1).apply(py<number>`lambda: 1`);
       await ar.get(PATIENCE);
@@ -214,8 +214,8 @@ export function clientScenarios(ground: () => Ground): void {
       expect(await two.getResult(ar.msgIds[0] ?? '').get(PATIENCE)).toBe(1);
     });
 
-    test('test_db_query_in: $in and $nin part the history', async () => {
-      const { rc } = ground();
+    test('test_db_query_in: $in and $nin split the history', async () => {
+      const { rc } = cluster();
       await idle(rc);
       const history = await rc.hubHistory();
       const even = history.filter((_, i) => i % 2 === 0);
@@ -227,7 +227,7 @@ export function clientScenarios(ground: () => Ground): void {
     });
 
     test('test_hub_history: in the order of submission, the newest last', async () => {
-      const { rc } = ground();
+      const { rc } = cluster();
       const ar = rc.directView(-1).execute('1');
       await ar.get(PATIENCE);
       await idle(rc);
@@ -246,7 +246,7 @@ export function clientScenarios(ground: () => Ground): void {
 
   describe('resubmission', () => {
     test('test_resubmit: a task runs again', async () => {
-      const { rc } = ground();
+      const { rc } = cluster();
       const ar = rc.loadBalancedView().apply(random);
       const first = await ar.get(PATIENCE);
       await idle(rc);
@@ -256,8 +256,8 @@ export function clientScenarios(ground: () => Ground): void {
       expect(second).not.toBe(first);
     });
 
-    test('test_resubmit_chain: what was resubmitted can be resubmitted', async () => {
-      const { rc } = ground();
+    test('test_resubmit_chain: a resubmitted task can be resubmitted', async () => {
+      const { rc } = cluster();
       const text = 'x'.repeat(1024);
       let ids: readonly string[] = rc.loadBalancedView().apply(py<string>`lambda x: x`, text).msgIds;
       await rc.getResult(ids).get(PATIENCE);
@@ -270,8 +270,8 @@ export function clientScenarios(ground: () => Ground): void {
       }
     });
 
-    test('test_resubmit_header: the header stays but for its id and date', async () => {
-      const { rc } = ground();
+    test('test_resubmit_header: only the id and the date of the header change', async () => {
+      const { rc } = cluster();
       const ar = rc.loadBalancedView({ retries: 1 }).apply(random);
       await ar.get(PATIENCE);
       await idle(rc);
@@ -289,8 +289,8 @@ export function clientScenarios(ground: () => Ground): void {
         expect(headers[0]?.[name]).not.toEqual(headers[1]?.[name]);
     });
 
-    test('test_resubmit_aborted: an aborted task can be run after all', async () => {
-      const { rc } = ground();
+    test('test_resubmit_aborted: an aborted task can be resubmitted', async () => {
+      const { rc } = cluster();
       const view = rc.loadBalancedView({ targets: [-1] });
       const first = view.apply(sleep, 0.5);
       const ar = view.apply(random);
@@ -302,13 +302,13 @@ export function clientScenarios(ground: () => Ground): void {
       expect(await again.get(PATIENCE)).toBeTypeOf('number');
     });
 
-    test('test_resubmit_inflight: a task that runs can be run a second time', async () => {
-      const { rc } = ground();
+    test('test_resubmit_inflight: a running task can be resubmitted', async () => {
+      const { rc } = cluster();
       const ar = rc.loadBalancedView().apply(sleep, 0.5);
       const [msgId = ''] = ar.msgIds;
       await waitFor(async () => (await rc.dbQuery({ msg_id: msgId }, 'msg_id').first()) !== undefined, {
         timeout: 30_000,
-        what: 'the hub to know the task',
+        what: 'the hub to record the task',
       });
       const again = await rc.resubmit(msgId);
       expect(await ar.get(PATIENCE)).toBeNull();
@@ -316,7 +316,7 @@ export function clientScenarios(ground: () => Ground): void {
     });
 
     test('test_resubmit_badkey: an unknown task cannot be resubmitted', async () => {
-      await expect(ground().rc.resubmit(['invalid'])).rejects.toBeInstanceOf(TaskNotFoundError);
+      await expect(cluster().rc.resubmit(['invalid'])).rejects.toBeInstanceOf(TaskNotFoundError);
     });
   });
 
@@ -330,8 +330,8 @@ export function clientScenarios(ground: () => Ground): void {
       );
     };
 
-    test('test_purge_hub_results: one record goes, the others stay', async () => {
-      const { connect } = ground();
+    test('test_purge_hub_results: one record is removed, the others stay', async () => {
+      const { connect } = cluster();
       await using rc = await connect();
       await work(rc);
       const history = await rc.hubHistory();
@@ -340,8 +340,8 @@ export function clientScenarios(ground: () => Ground): void {
       expect(await rc.hubHistory()).toEqual(history.slice(0, -1));
     });
 
-    test('test_purge_local_results, test_purge_all_local_results: what was not read is forgotten here', async () => {
-      const { connect } = ground();
+    test('test_purge_local_results, test_purge_all_local_results: unread results are dropped in the client', async () => {
+      const { connect } = cluster();
       await using rc = await connect();
       const ar = rc.directView(-1).execute('1');
       expect(await rc.wait(undefined, PATIENCE)).toBe(true);
@@ -357,9 +357,9 @@ export function clientScenarios(ground: () => Ground): void {
       expect(rc.results.size).toBe(0);
     });
 
-    // Python refuses this. Here what has not ended is left as it is, and nothing of it is lost.
-    test('test_purge_local_results_outstanding, test_purge_all_local_results_outstanding: what runs stays', async () => {
-      const { rc } = ground();
+    // Python refuses this. Here, tasks that have not ended stay, and lose nothing.
+    test('test_purge_local_results_outstanding, test_purge_all_local_results_outstanding: running tasks stay', async () => {
+      const { rc } = cluster();
       const ar = rc.directView(-1).apply(sleep, 0.3);
       rc.purgeLocalResults(ar);
       rc.purgeLocalResults('all');
@@ -369,8 +369,8 @@ export function clientScenarios(ground: () => Ground): void {
       expect(rc.results.size).toBe(0);
     });
 
-    test('test_purge_all_hub_results, test_purge_all_results, test_purge_everything: nothing is left', async () => {
-      const { connect } = ground();
+    test('test_purge_all_hub_results, test_purge_all_results, test_purge_everything: no record remains', async () => {
+      const { connect } = cluster();
       await using rc = await connect();
       await work(rc);
       await rc.purgeHubResults('all');
@@ -388,16 +388,16 @@ export function clientScenarios(ground: () => Ground): void {
     });
   });
 
-  test('test_wait_interactive: nothing is outstanding afterwards', async () => {
-    const { connect } = ground();
+  test('test_wait_interactive: no task is outstanding afterwards', async () => {
+    const { connect } = cluster();
     await using rc = await connect();
     rc.directView(-1).apply(py<number>`lambda: 1`);
     expect(await rc.waitInteractive(undefined, PATIENCE)).toBe(true);
     expect(rc.outstanding).toEqual([]);
   });
 
-  test('test_wait_for_engines: those there are at once, more only when they come', async () => {
-    const { rc, startEngine } = ground();
+  test('test_wait_for_engines: resolves at once for registered engines, and waits for more', async () => {
+    const { rc, startEngine } = cluster();
     const n = rc.ids.length;
     expect(await rc.waitForEngines(n)).toHaveLength(n);
     await expect(rc.waitForEngines(n + 1, { timeout: 100 })).rejects.toMatchObject({ code: 'TIMEOUT' });
@@ -405,16 +405,16 @@ export function clientScenarios(ground: () => Ground): void {
     const id = await startEngine();
     expect(await waiting).toContain(id);
     await rc.shutdown({ targets: [id], ...PATIENCE });
-    await waitFor(() => rc.ids.length === n, { timeout: 30_000, what: 'the engine to be gone' });
+    await waitFor(() => rc.ids.length === n, { timeout: 30_000, what: 'the engine to be unregistered' });
   });
 
-  test('test_signal_engines: an interrupt ends what runs, by name and by number', async () => {
-    const { rc } = ground();
+  test('test_signal_engines: an interrupt, by name or number, ends running tasks', async () => {
+    const { rc } = cluster();
     for (const signal of ['SIGINT', 2] as const) {
       const ar = rc.directView('all').apply(sleep, 30);
       await waitFor(() => ar.metadata.every(({ begun }) => begun !== null), {
         timeout: 30_000,
-        what: 'the tasks to begin',
+        what: 'the tasks to start',
       });
       await rc.sendSignal(signal, PATIENCE);
       const ends = await ar.settled(PATIENCE);

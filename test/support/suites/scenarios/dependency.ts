@@ -1,16 +1,16 @@
-// Retells ipyparallel's test_dependency.py. What of a Dependency is met or out of reach is the scheduler's to say, so it
-// is asked: by tasks that wait for others that succeeded and failed.
+// Scenarios of ipyparallel's test_dependency.py. The scheduler decides whether a Dependency is met or unreachable, so tasks
+// wait for others that succeeded and failed.
 import { type AsyncResult, Dependency, depend, py, requireModules, UsageError } from '@ipyparallel-js/client';
 import { expect, test } from 'vitest';
-import type { Ground } from './ground.js';
+import type { ScenarioCluster } from './scenario-cluster.js';
 
 const PATIENCE = { timeout: 60_000 };
 const one = py<number>`lambda: 1`;
 const fail = py<null>`lambda: 1 / 0`;
 
-export function dependencyScenarios(ground: () => Ground): void {
+export function dependencyScenarios(cluster: () => ScenarioCluster): void {
   const ended = async (): Promise<{ good: AsyncResult<number>; bad: AsyncResult<null> }> => {
-    const view = ground().rc.loadBalancedView();
+    const view = cluster().rc.loadBalancedView();
     const good = view.apply(one);
     const bad = view.apply(fail);
     await good.wait(PATIENCE);
@@ -20,7 +20,7 @@ export function dependencyScenarios(ground: () => Ground): void {
 
   /** `met` or `unreachable`. */
   const judged = async (dependency: Dependency): Promise<string> => {
-    const [end] = await ground().rc.loadBalancedView({ after: dependency }).apply(one).settled(PATIENCE);
+    const [end] = await cluster().rc.loadBalancedView({ after: dependency }).apply(one).settled(PATIENCE);
     if (end?.status === 'fulfilled') return 'met';
     expect(end?.reason).toMatchObject({ ename: 'ImpossibleDependency' });
     return 'unreachable';
@@ -46,12 +46,12 @@ export function dependencyScenarios(ground: () => Ground): void {
   });
 
   test('test_require_imports: a function runs where a module can be imported', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const encode = py<string>`lambda text: __import__('base64').b64encode(text.encode()).decode()`;
     const ar = rc.loadBalancedView().apply(requireModules('base64')(encode), 'foo');
     expect(await ar.get(PATIENCE)).toBe('Zm9v');
-    // A stock scheduler finds that no engine is left only when a time-out has it look.
-    const stock = ground().controller === 'stock';
+    // A stock scheduler notices that no engine is left only when a timeout makes it check.
+    const stock = cluster().controller === 'stock';
     const limited = rc.loadBalancedView(stock ? { timeout: 500 } : {});
     const nowhere = limited.apply(requireModules('no_such_module_at_all')(encode), 'foo');
     await expect(nowhere.get(PATIENCE)).rejects.toMatchObject({
@@ -59,8 +59,8 @@ export function dependencyScenarios(ground: () => Ground): void {
     });
   });
 
-  test('test_require_function, test_require_object: a function finds what was pushed under its name', async () => {
-    const { rc } = ground();
+  test('test_require_function, test_require_object: a function finds an object pushed under its name', async () => {
+    const { rc } = cluster();
     await rc.clear(PATIENCE);
     const calls = py<number>`lambda a: func(a)`;
     await expect(rc.loadBalancedView().apply(calls, 5).get(PATIENCE)).rejects.toMatchObject({
@@ -70,8 +70,8 @@ export function dependencyScenarios(ground: () => Ground): void {
     expect(await rc.loadBalancedView().apply(calls, 5).get(PATIENCE)).toBe(25);
   });
 
-  test('a functional dependency sends a task on until an engine fits', async () => {
-    const { rc } = ground();
+  test('a functional dependency passes a task on until an engine fits', async () => {
+    const { rc } = cluster();
     await rc
       .directView('all')
       .scatter('place', [...rc.ids], { flatten: true })

@@ -1,12 +1,12 @@
 import { asyncResultScenarios } from './asyncresult.js';
 import { clientScenarios } from './client.js';
 import { dependencyScenarios } from './dependency.js';
-import type { Scenarios } from './ground.js';
 import { labelScenarios } from './label.js';
 import { lbviewScenarios } from './lbview.js';
+import type { Scenarios } from './scenario-cluster.js';
 import { broadcastScenarios, viewScenarios } from './view.js';
 
-/** ipyparallel's own test modules, retold; what makes sense in Python alone is listed in docs/python-tests.md. */
+/** The tests of ipyparallel's own modules as scenarios. docs/python-tests.md lists those that make sense in Python only. */
 export const scenarios: Readonly<Record<string, Scenarios>> = {
   test_asyncresult: asyncResultScenarios,
   test_client: clientScenarios,

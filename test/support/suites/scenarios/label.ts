@@ -1,15 +1,15 @@
-// Retells ipyparallel's test_label.py.
+// Scenarios of ipyparallel's test_label.py.
 import { type DirectView, type LoadBalancedView, py } from '@ipyparallel-js/client';
 import { expect, test } from 'vitest';
 import { waitFor } from '../../wait-for.js';
-import type { Ground } from './ground.js';
+import type { ScenarioCluster } from './scenario-cluster.js';
 
 const half = py<number>`lambda x: x / 2`;
 
-export function labelScenarios(ground: () => Ground): void {
-  // `label` came with ipyparallel 9; an older hub keeps it in the metadata alone.
+export function labelScenarios(cluster: () => ScenarioCluster): void {
+  // ipyparallel 9 introduced `label`; an older hub stores it in the metadata only.
   test('test_balanced_view, test_direct_view: the label of a call is in its record', async () => {
-    const { rc, version, controller } = ground();
+    const { rc, version, controller } = cluster();
     const engines = rc.ids.length;
     const views: [view: LoadBalancedView | DirectView<'all'>, mapped: number, applied: number][] = [
       [rc.loadBalancedView(), 5, 1],

@@ -1,9 +1,9 @@
-// Retells ipyparallel's test_lbview.py.
+// Scenarios of ipyparallel's test_lbview.py.
 import { type LoadBalancedView, py, RemoteError, TaskAbortedError } from '@ipyparallel-js/client';
 import { expect, test } from 'vitest';
 import { Gate } from '../../gate.js';
 import { waitFor } from '../../wait-for.js';
-import type { Ground } from './ground.js';
+import type { ScenarioCluster } from './scenario-cluster.js';
 
 const PATIENCE = { timeout: 60_000 };
 const square = py<number>`lambda x: x ** 2`;
@@ -39,15 +39,15 @@ async function engineOf(view: LoadBalancedView): Promise<number> {
   return ar.engineIds[0] ?? Number.NaN;
 }
 
-export function lbviewScenarios(ground: () => Ground): void {
-  const view = (): LoadBalancedView => ground().rc.loadBalancedView();
+export function lbviewScenarios(cluster: () => ScenarioCluster): void {
+  const view = (): LoadBalancedView => cluster().rc.loadBalancedView();
 
-  test('test_z_crash: an engine that dies fails its task and is gone', async () => {
-    const { rc, startEngine } = ground();
+  test('test_z_crash: an engine that dies fails its task and is unregistered', async () => {
+    const { rc, startEngine } = cluster();
     const id = await startEngine();
     const ar = rc.loadBalancedView({ targets: [id] }).apply(py`lambda: __import__('os')._exit(1)`);
     await expect(ar.get(PATIENCE)).rejects.toMatchObject({ code: 'ENGINE_DIED', ename: 'EngineError' });
-    await waitFor(() => !rc.ids.includes(id), { timeout: 60_000, what: 'the engine to be gone' });
+    await waitFor(() => !rc.ids.includes(id), { timeout: 60_000, what: 'the engine to be unregistered' });
   });
 
   test('test_map, test_map_generator, test_map_iterable', async () => {
@@ -60,7 +60,7 @@ export function lbviewScenarios(ground: () => Ground): void {
     expect(await view().mapSync(py<number>`lambda x: x`, range(101))).toEqual(range(101));
   });
 
-  test('test_map_short_first, test_map_short_last: as far as the shortest goes', async () => {
+  test('test_map_short_first, test_map_short_last: as long as the shortest sequence', async () => {
     const product = py<number>`lambda x, y: x * y`;
     const expected = range(4).map((n) => n * n);
     for (const [a, b] of [
@@ -87,7 +87,7 @@ export function lbviewScenarios(ground: () => Ground): void {
     expect(asTheyCame.toSorted((a, b) => b - a)).toEqual(expected);
   });
 
-  test('test_imap_max_outstanding, test_imap_infinite: reads only as far as results are taken', async () => {
+  test('test_imap_max_outstanding, test_imap_infinite: reads its input only as results are consumed', async () => {
     const lazy = view();
     const map = lazy.imap(slowly, count(), { maxOutstanding: 2 });
     const results: number[] = [];
@@ -111,7 +111,7 @@ export function lbviewScenarios(ground: () => Ground): void {
     expect(await five.wait(undefined, PATIENCE)).toBe(true);
   });
 
-  test('test_imap_unordered: what is ready comes first', async () => {
+  test('test_imap_unordered: ready results come first', async () => {
     const lazy = view();
     using gate = new Gate();
     const wait = py<number>(`
@@ -132,7 +132,7 @@ def wait(n):
     expect(lazy.history.length).toBeLessThanOrEqual(6);
   });
 
-  test('test_imap_return_exceptions: errors stand in their places', async () => {
+  test('test_imap_return_exceptions: errors keep their positions', async () => {
     const failOnEven = py<number>`
 def fail_on_even(n):
     if n % 2 == 0:
@@ -149,8 +149,8 @@ def fail_on_even(n):
     }
   });
 
-  test('test_abort: what waits behind others never runs', async () => {
-    const { rc } = ground();
+  test('test_abort: a queued task never runs', async () => {
+    const { rc } = cluster();
     const sleep = py<null>('time.sleep');
     const busy = [rc.directView('all').apply(sleep, 0.5), rc.directView('all').apply(sleep, 2)];
     await waitFor(() => busy[0]?.metadata.every(({ begun }) => begun !== null) === true, {
@@ -160,7 +160,7 @@ def fail_on_even(n):
     const lb = view();
     const second = lb.apply(py`lambda: 2`);
     const third = lb.apply(py`lambda: 3`);
-    // Engines before 9 answer between two tasks only.
+    // Engines before 9 reply between two tasks only.
     await Promise.all([lb.abort(second), lb.abort(third.msgIds)]);
     await expect(second.get(PATIENCE)).rejects.toBeInstanceOf(TaskAbortedError);
     await expect(third.get(PATIENCE)).rejects.toBeInstanceOf(TaskAbortedError);
@@ -168,7 +168,7 @@ def fail_on_even(n):
   });
 
   test('test_retries: a task that fails everywhere fails; with no engine left it times out', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     for (let retries = 0; retries < rc.ids.length; retries++) {
       await expect(rc.loadBalancedView({ retries }).applySync(fail)).rejects.toMatchObject({
         ename: 'ValueError',
@@ -179,38 +179,38 @@ def fail_on_even(n):
     await expect(hopeless.apply(fail).get(PATIENCE)).rejects.toMatchObject({ ename: 'TaskTimeout' });
   });
 
-  test('test_short_timeout: a time-out is for dependencies, not for the run', async () => {
+  test('test_short_timeout: a timeout limits dependencies, not the run', async () => {
     const slowFail = py<null>`
 def slow_fail():
     import time
     time.sleep(0.25)
     raise ValueError("Failed!")
 `;
-    const hasty = ground().rc.loadBalancedView({ retries: 1, timeout: 10 });
+    const hasty = cluster().rc.loadBalancedView({ retries: 1, timeout: 10 });
     await expect(hasty.apply(slowFail).get(PATIENCE)).rejects.toMatchObject({ ename: 'ValueError' });
   });
 
-  test('test_invalid_dependency: a task that there is not cannot be waited for', async () => {
+  test('test_invalid_dependency: a task cannot depend on an unknown task', async () => {
     const ar = view().with({ after: '12345' }).apply(one);
     await expect(ar.get(PATIENCE)).rejects.toMatchObject({ ename: 'InvalidDependency' });
   });
 
   test('test_impossible_dependency: two tasks of two engines cannot both be followed', async () => {
-    const { rc } = ground();
+    const { rc } = cluster();
     const onEach = rc.ids.slice(0, 2).map((id) => rc.loadBalancedView({ targets: [id] }).apply(one));
     for (const ar of onEach) await ar.get(PATIENCE);
     const ar = view().with({ follow: onEach }).apply(one);
     await expect(ar.get(PATIENCE)).rejects.toMatchObject({ ename: 'ImpossibleDependency' });
   });
 
-  test('test_follow: tasks run where the one that they follow ran', async () => {
+  test('test_follow: tasks run on the engine of the task that they follow', async () => {
     const first = view().apply(one);
     await first.get(PATIENCE);
     const following = view().setFlags({ follow: first });
     for (let i = 0; i < 5; i++) expect(await engineOf(following)).toBe(first.engineIds[0]);
   });
 
-  test('test_after: a task begins when the one before has ended', async () => {
+  test('test_after: a task starts when its dependency has ended', async () => {
     const lb = view();
     const first = lb.apply(py<null>('time.sleep'), 0.5);
     const second = lb.with({ after: first }).apply(one);

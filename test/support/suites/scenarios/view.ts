@@ -1,4 +1,4 @@
-// Retells ipyparallel's test_view.py, on direct views and, as test_view_broadcast.py does, on coalescing broadcasts.
+// Scenarios of ipyparallel's test_view.py on direct views and, like test_view_broadcast.py, on coalescing broadcasts.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ import {
 } from '@ipyparallel-js/client';
 import { describe, expect, test } from 'vitest';
 import { waitFor } from '../../wait-for.js';
-import type { Ground } from './ground.js';
+import type { ScenarioCluster } from './scenario-cluster.js';
 
 const PATIENCE = { timeout: 60_000 };
 const echo = py`lambda x: x`;
@@ -32,7 +32,7 @@ function range(n: number): number[] {
   return Array.from({ length: n }, (_, i) => i);
 }
 
-/** What went wrong on an engine, by its Python name; of several the first. */
+/** The Python name of the error on an engine, or of the first of several. */
 async function enameOf(wait: PromiseLike<unknown>): Promise<string> {
   const error = await wait.then(
     () => undefined,
@@ -42,9 +42,13 @@ async function enameOf(wait: PromiseLike<unknown>): Promise<string> {
   return cause instanceof RemoteError ? cause.ename : String(error);
 }
 
-/** What needs several engines: on a view of all of them. */
-function manyScenarios(ground: () => Ground, viewOf: (rc: Client) => Many, coalescing = false): void {
-  const rc = (): Client => ground().rc;
+/** Scenarios that need several engines, on a view of all of them. */
+function manyScenarios(
+  cluster: () => ScenarioCluster,
+  viewOf: (rc: Client) => Many,
+  coalescing = false,
+): void {
+  const rc = (): Client => cluster().rc;
   const all = (): Many => viewOf(rc());
   const each = <V>(value: V): V[] => rc().ids.map(() => value);
 
@@ -91,7 +95,7 @@ function manyScenarios(ground: () => Ground, viewOf: (rc: Client) => Many, coale
     }
   });
 
-  test('test_execute_displaypub, test_apply_displaypub: what is displayed comes with its task', async () => {
+  test('test_execute_displaypub, test_apply_displaypub: displayed output belongs to its task', async () => {
     const expected = each(range(5).map((n) => ({ 'text/plain': String(n) })));
     const mimes = (ar: { readonly outputs: readonly (readonly { readonly data?: unknown }[])[] }): unknown =>
       ar.outputs.map((outputs) => outputs.map(({ data }) => data));
@@ -135,7 +139,7 @@ function manyScenarios(ground: () => Ground, viewOf: (rc: Client) => Many, coale
       .apply(py`lambda: 1 / 0`)
       .get(PATIENCE)
       .catch((caught: unknown) => caught);
-    // A coalescing broadcast fails as one.
+    // A coalescing broadcast fails as a whole.
     const errors = error instanceof CompositeError ? error.errors : [error];
     expect(errors).toHaveLength(coalescing ? 1 : rc().ids.length);
     for (const each of errors) expect(each).toMatchObject({ ename: 'ZeroDivisionError' });
@@ -154,10 +158,10 @@ function manyScenarios(ground: () => Ground, viewOf: (rc: Client) => Many, coale
   });
 }
 
-/** What has values of several engines, or those of numpy and pandas. */
-function arrayScenarios(ground: () => Ground): void {
-  const one = (): DirectView<number> => ground().rc.directView(-1);
-  const all = (): DirectView<'all'> => ground().rc.directView('all');
+/** Scenarios with values of several engines, or of numpy and pandas. */
+function arrayScenarios(cluster: () => ScenarioCluster): void {
+  const one = (): DirectView<number> => cluster().rc.directView(-1);
+  const all = (): DirectView<'all'> => cluster().rc.directView('all');
   const listOf = py<number[]>`lambda a: a.tolist()`;
 
   test('test_scatter_gather_numpy, test_scatter_gather_numpy_nonblocking, test_map_numpy, test_apply_numpy', async () => {
@@ -186,7 +190,7 @@ function arrayScenarios(ground: () => Ground): void {
     }
   });
 
-  test('test_apply_numpy_object_dtype, test_push_pull_recarray: objects as they are, records field by field', async () => {
+  test('test_apply_numpy_object_dtype, test_push_pull_recarray: objects unchanged, records field by field', async () => {
     await one()
       .execute(
         'import numpy; A = numpy.array([dict(a=5)]); R = numpy.array([(1, b"hi", 0.5)], [("n", int), ("s", "|S10"), ("f", float)])',
@@ -207,7 +211,7 @@ function arrayScenarios(ground: () => Ground): void {
     );
   });
 
-  test('test_push_pull_timeseries: a series comes back a series', async () => {
+  test('test_push_pull_timeseries: a series returns as a series', async () => {
     await one().execute('import pandas; ts = pandas.Series(list(range(10)))').get(PATIENCE);
     const series = await one().get<Series>('ts');
     expect(series).toBeInstanceOf(Series);
@@ -216,19 +220,19 @@ function arrayScenarios(ground: () => Ground): void {
   });
 }
 
-function singleScenarios(ground: () => Ground): void {
-  const rc = (): Client => ground().rc;
+function singleScenarios(cluster: () => ScenarioCluster): void {
+  const rc = (): Client => cluster().rc;
   const one = (): DirectView<number> => rc().directView(-1);
 
   test('test_z_crash_mux: an engine that dies fails its task only', async () => {
-    const id = await ground().startEngine();
+    const id = await cluster().startEngine();
     const other = rc().ids[0] ?? -1;
     const view = rc().directView([other, id]);
     await view.scatter('should_crash', [false, true], { flatten: true }).get(PATIENCE);
     const ar = view.apply(py`lambda crash: __import__('os')._exit(1) if crash else 1`, ref('should_crash'));
     const ends = await ar.settled(PATIENCE);
     expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
-    await waitFor(() => !rc().ids.includes(id), { timeout: 60_000, what: 'the engine to be gone' });
+    await waitFor(() => !rc().ids.includes(id), { timeout: 60_000, what: 'the engine to be unregistered' });
   });
 
   test('test_push_pull_function, test_push_function_globals, test_push_function_defaults', async () => {
@@ -246,8 +250,8 @@ function singleScenarios(ground: () => Ground): void {
     expect(await one().get('b')).toBe(5);
   });
 
-  test("test_get_result: a view gets others' results, and its own by place", async () => {
-    await using other = await ground().connect();
+  test('test_get_result: a view gets results of other clients, and its own by index', async () => {
+    await using other = await cluster().connect();
     const ar = other.directView(-1).apply(py<number>`lambda: 6 * 7`);
     expect(await ar.get(PATIENCE)).toBe(42);
     expect(
@@ -261,7 +265,7 @@ function singleScenarios(ground: () => Ground): void {
     expect(await own.get(PATIENCE)).toBe(3);
   });
 
-  test('test_run_newline: a file without an end of line runs', async () => {
+  test('test_run_newline: a file without a final newline runs', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ippjs-run-'));
     try {
       const file = join(directory, 'work.py');
@@ -287,13 +291,13 @@ function singleScenarios(ground: () => Ground): void {
     expect(await enameOf(one().apply(echo, ref('elvis_has_left')).get(PATIENCE))).toBe('NameError');
   });
 
-  test('test_abort, test_abort_all: what waits at the engine never runs', async () => {
+  test('test_abort, test_abort_all: tasks queued at the engine never run', async () => {
     const view = one();
     const sleep = py<null>('time.sleep');
     const begun = view.apply(sleep, 0.5);
-    await waitFor(() => begun.metadata[0]?.begun !== null, { timeout: 30_000, what: 'the first to begin' });
+    await waitFor(() => begun.metadata[0]?.begun !== null, { timeout: 30_000, what: 'the first to start' });
     const named = [view.apply(py`lambda: 2`), view.apply(py`lambda: 3`)];
-    // Engines before 9 answer between two tasks only.
+    // Engines before 9 reply between two tasks only.
     await Promise.all(named.map((ar) => view.abort(ar)));
     for (const ar of named) await expect(ar.get(PATIENCE)).rejects.toBeInstanceOf(TaskAbortedError);
     expect(await begun.get(PATIENCE)).toBeNull();
@@ -303,7 +307,7 @@ function singleScenarios(ground: () => Ground): void {
     for (const ar of waiting.slice(4)) await expect(ar.get()).rejects.toBeInstanceOf(TaskAbortedError);
   });
 
-  test('test_temp_flags: for a while, and then as before', async () => {
+  test('test_temp_flags: apply temporarily', async () => {
     const view = one();
     expect(view.label).toBeUndefined();
     view.tempFlags({ label: 'for a while' }, (same) => expect(same.label).toBe('for a while'));
@@ -312,7 +316,7 @@ function singleScenarios(ground: () => Ground): void {
     expect(view.label).toBeUndefined();
   });
 
-  test('test_importer, test_sync_imports, test_sync_imports_quiet: an import by execute is there for all that follows', async () => {
+  test('test_importer, test_sync_imports, test_sync_imports_quiet: later code sees an import by execute', async () => {
     await rc().clear({ targets: [-1], ...PATIENCE });
     await one().execute('import re').get(PATIENCE);
     const found = one().apply(
@@ -350,7 +354,7 @@ function singleScenarios(ground: () => Ground): void {
     expect(html.data['text/html']).toBe('<b>bold</b>');
   });
 
-  test('test_execute_raises, test_remoteerror_render_exception: the engine’s own words', async () => {
+  test('test_execute_raises, test_remoteerror_render_exception: the message of the engine', async () => {
     const error: unknown = await one()
       .execute('1/0')
       .get(PATIENCE)
@@ -416,7 +420,7 @@ function singleScenarios(ground: () => Ground): void {
     expect(await one().apply(py<number>`lambda x: x.b`, ref('a')).get(PATIENCE)).toBe(0);
   });
 
-  test('test_return_namedtuple, test_apply_namedtuple: named, with its fields, or a tuple', async () => {
+  test('test_return_namedtuple, test_apply_namedtuple: a named tuple with its fields, or a tuple', async () => {
     await one()
       .execute('from collections import namedtuple\nPoint = namedtuple("Point", "x y")')
       .get(PATIENCE);
@@ -427,26 +431,26 @@ function singleScenarios(ground: () => Ground): void {
   });
 }
 
-export function viewScenarios(ground: () => Ground): void {
-  describe('one engine', () => singleScenarios(ground));
-  describe('arrays', () => arrayScenarios(ground));
-  describe('all engines', () => manyScenarios(ground, (rc) => rc.directView('all')));
+export function viewScenarios(cluster: () => ScenarioCluster): void {
+  describe('one engine', () => singleScenarios(cluster));
+  describe('arrays', () => arrayScenarios(cluster));
+  describe('all engines', () => manyScenarios(cluster, (rc) => rc.directView('all')));
 }
 
-export function broadcastScenarios(ground: () => Ground): void {
+export function broadcastScenarios(cluster: () => ScenarioCluster): void {
   describe('coalescing', () =>
-    manyScenarios(ground, (rc) => rc.broadcastView('all', { coalescing: true }) as Many, true));
-  describe('plain', () => manyScenarios(ground, (rc) => rc.broadcastView('all') as Many));
+    manyScenarios(cluster, (rc) => rc.broadcastView('all', { coalescing: true }) as Many, true));
+  describe('plain', () => manyScenarios(cluster, (rc) => rc.broadcastView('all') as Many));
 
-  test('test_block_kwarg: a view with flags from its making', async () => {
-    const view = ground().rc.broadcastView('all', { coalescing: true, label: 'made with' });
+  test('test_block_kwarg: a view created with flags', async () => {
+    const view = cluster().rc.broadcastView('all', { coalescing: true, label: 'made with' });
     expect(view.isCoalescing).toBe(true);
     expect(view.label).toBe('made with');
-    expect(await view.execute('5').get(PATIENCE)).toHaveLength(ground().rc.ids.length);
+    expect(await view.execute('5').get(PATIENCE)).toHaveLength(cluster().rc.ids.length);
   });
 
-  test('test_target_ordering, test_engine_metadata: values stand in the order of the targets', async () => {
-    const { rc } = ground();
+  test('test_target_ordering, test_engine_metadata: values are in the order of the targets', async () => {
+    const { rc } = cluster();
     const { ids } = rc;
     await rc
       .directView(ids)

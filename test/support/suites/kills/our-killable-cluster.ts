@@ -1,4 +1,4 @@
-// A controller of ours as a process, with JavaScript engines that outlive it.
+// Our controller as a process, with JavaScript engines that survive it.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -8,21 +8,21 @@ import { EngineProcess } from '../../clusters/engine-process.js';
 import { cleanEnv } from '../../environment.js';
 import { RawClient } from '../../fakes/raw-client.js';
 import { waitFor } from '../../wait-for.js';
-import { ending, type KillGround, type NewLife, runsFile } from './kill-ground.js';
+import { ending, type KillableCluster, type RestartOptions, runsFile } from './killable-cluster.js';
 
 const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
 
-export interface OurKillGroundOptions {
+export interface OurKillableClusterOptions {
   readonly engines: number;
   readonly controllerArgs?: readonly string[];
   /** Added to the environment of controller and engines. */
   readonly env?: NodeJS.ProcessEnv;
 }
 
-export class OurKillGround implements KillGround {
+export class OurKillableCluster implements KillableCluster {
   readonly directory = mkdtempSync(join(tmpdir(), 'ippjs-kills-'));
   readonly connectionFile = join(this.directory, 'security', 'ipcontroller-client.json');
-  readonly remembers = true;
+  readonly keepsRecords = true;
   readonly #engineFile = join(this.directory, 'security', 'ipcontroller-engine.json');
   readonly #args: readonly string[];
   readonly #engines: EngineProcess[] = [];
@@ -31,24 +31,24 @@ export class OurKillGround implements KillGround {
   #log = '';
   #env: NodeJS.ProcessEnv | undefined;
 
-  private constructor(options: OurKillGroundOptions) {
+  private constructor(options: OurKillableClusterOptions) {
     this.#args = options.controllerArgs ?? [];
     this.#env = options.env;
   }
 
-  static async start(options: OurKillGroundOptions): Promise<OurKillGround> {
-    const ground = new OurKillGround(options);
+  static async start(options: OurKillableClusterOptions): Promise<OurKillableCluster> {
+    const cluster = new OurKillableCluster(options);
     try {
-      await ground.#startController([]);
-      for (let i = 0; i < options.engines; i++) await ground.startEngine();
-      return ground;
+      await cluster.#startController([]);
+      for (let i = 0; i < options.engines; i++) await cluster.startEngine();
+      return cluster;
     } catch (error) {
-      await ground[Symbol.asyncDispose]();
+      await cluster[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  /** What the controllers logged. */
+  /** The log of all runs of the controller. */
   get log(): string {
     return this.#log;
   }
@@ -62,7 +62,7 @@ export class OurKillGround implements KillGround {
     this.#engines.push(engine);
     await using client = RawClient.fromFile(this.connectionFile);
     await waitFor(async () => [...(await client.engines()).values()].includes(engine.uuid), {
-      what: `the hub to know engine ${engine.registered?.id}`,
+      what: `the hub to register engine ${engine.registered?.id}`,
     });
     return engine.registered?.id ?? -1;
   }
@@ -79,11 +79,11 @@ export class OurKillGround implements KillGround {
     await this.#ended;
   }
 
-  async restartController({ anew = false, env }: NewLife = {}): Promise<void> {
+  async restartController({ newFiles = false, env }: RestartOptions = {}): Promise<void> {
     await this.killController();
     if (env !== undefined) this.#env = env;
-    if (anew) for (const file of [this.connectionFile, this.#engineFile]) rmSync(file, { force: true });
-    await this.#startController(anew ? [] : ['--reuse', '--restore']);
+    if (newFiles) for (const file of [this.connectionFile, this.#engineFile]) rmSync(file, { force: true });
+    await this.#startController(newFiles ? [] : ['--reuse', '--restore']);
   }
 
   task(name: string, ms: number): string {
@@ -101,7 +101,7 @@ export class OurKillGround implements KillGround {
   async #startController(args: readonly string[]): Promise<void> {
     const child = spawn(
       process.execPath,
-      // An engine that is gone without a word is missed after 10 s.
+      // The hub detects a killed engine after 10 s.
       [main, '--profile-dir', this.directory, '--ping=200', '--max-misses=50', ...this.#args, ...args],
       { env: cleanEnv(this.#env), stdio: ['ignore', 'ignore', 'pipe'] },
     );

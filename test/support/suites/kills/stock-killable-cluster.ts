@@ -1,19 +1,18 @@
-// A stock ipcontroller with Python engines that outlive it.
-
+// A stock ipcontroller with Python engines that survive it.
 import { StockCluster, type StockClusterOptions } from '../../clusters/stock-cluster.js';
 import { RawClient } from '../../fakes/raw-client.js';
-import { ending, type KillGround, type NewLife, runsFile } from './kill-ground.js';
+import { ending, type KillableCluster, type RestartOptions, runsFile } from './killable-cluster.js';
 
-export class StockKillGround implements KillGround {
-  readonly remembers = false;
+export class StockKillableCluster implements KillableCluster {
+  readonly keepsRecords = false;
   readonly #cluster: StockCluster;
 
   private constructor(cluster: StockCluster) {
     this.#cluster = cluster;
   }
 
-  static async start(options: StockClusterOptions): Promise<StockKillGround> {
-    return new StockKillGround(await StockCluster.start(options));
+  static async start(options: StockClusterOptions): Promise<StockKillableCluster> {
+    return new StockKillableCluster(await StockCluster.start(options));
   }
 
   get connectionFile(): string {
@@ -32,8 +31,8 @@ export class StockKillGround implements KillGround {
     await this.#cluster.killController('SIGKILL');
   }
 
-  async restartController(as: NewLife = {}): Promise<void> {
-    await this.#cluster.restartController(as.anew === true ? [] : ['--restore'], as);
+  async restartController(options: RestartOptions = {}): Promise<void> {
+    await this.#cluster.restartController(options.newFiles === true ? [] : ['--restore'], options);
     await using client = RawClient.fromFile(this.connectionFile);
     await client.engines();
   }

@@ -1,4 +1,4 @@
-// What the proofs of python-names.test.ts stand on: a cluster of ours, and what they hold up, start and open.
+// The context of the proofs of python-names.test.ts: our cluster, and the tasks, clients and files of one proof.
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,17 +7,17 @@ import type { AsyncResult, Client, WaitOptions } from '@ipyparallel-js/client';
 import type { Cluster } from '@ipyparallel-js/cluster';
 import { waitFor } from '../../wait-for.js';
 
-/** A proof that a member of the API does what its name says, by the name that Python has for it. */
-export type Proof = (ground: Ground) => Promise<void>;
+/** Proves that a member of the API does what its Python name says. */
+export type Proof = (context: ProofContext) => Promise<void>;
 export type Proofs = Readonly<Record<string, Proof>>;
 
-/** A task that lasts until it is released. */
+/** A task that runs until it is released. */
 export interface Held {
   readonly ar: AsyncResult<string, string>;
   release(): void;
 }
 
-// Imported by no `import`, which the compiler of the tests would turn into something of its own.
+// Without `import`, because the compiler of the tests would rewrite it.
 const untilThere = async (path: string): Promise<string> => {
   const { existsSync: isThere } = process.getBuiltinModule('node:fs');
   while (!isThere(path)) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -25,14 +25,14 @@ const untilThere = async (path: string): Promise<string> => {
 };
 
 /** One run of a proof. */
-export class Ground {
+export class ProofContext {
   readonly cluster: Cluster;
   readonly rc: Client;
-  /** An engine that may be ended. */
+  /** An engine that a proof may stop. */
   readonly spareEngine: number;
-  /** How long a proof waits for what must come; short while it is to fail. */
-  readonly patience: WaitOptions & { readonly timeout: number };
-  /** To be told of each view, whose fields may be out of order. */
+  /** How long a proof waits; short while it must fail. */
+  readonly wait: WaitOptions & { readonly timeout: number };
+  /** Must be called for each view, because members may be fields of the object. */
   readonly touch: <O extends object>(object: O) => O;
   readonly #directory = mkdtempSync(join(tmpdir(), 'ippjs-names-'));
   readonly #clients: Client[] = [];
@@ -46,28 +46,28 @@ export class Ground {
     this.cluster = parts.cluster;
     this.rc = parts.rc;
     this.spareEngine = parts.spareEngine;
-    this.patience = { timeout };
+    this.wait = { timeout };
     this.touch = (object) => {
       touch(object);
       return object;
     };
   }
 
-  /** Another client of the cluster. */
+  /** Connects another client to the cluster. */
   async connect(): Promise<Client> {
     const other = await this.cluster.connect({ timeout: 30_000 });
     this.#clients.push(other);
     return other;
   }
 
-  /** Keeps an engine busy, and waits until it is. */
+  /** Occupies an engine, and waits until its task has started. */
   async hold(engine: number): Promise<Held> {
     const held = this.holdBy((path) => this.rc.directView(engine).apply(untilThere, path));
     await this.until(() => held.ar.metadata[0]?.begun instanceof Date);
     return held;
   }
 
-  /** A task, submitted by `submit`, that lasts until it is released. */
+  /** Submits a task through `submit` that runs until it is released. */
   holdBy(submit: (path: string) => AsyncResult<string, string>): Held {
     const path = this.file(`held-${this.#held.length}`);
     const held = { ar: submit(path), release: () => writeFileSync(path, '') };
@@ -75,26 +75,26 @@ export class Ground {
     return held;
   }
 
-  /** What {@link holdBy} submits. */
+  /** The function that {@link holdBy} submits. */
   readonly untilThere = untilThere;
 
-  /** Waits until something is so. */
+  /** Waits until the condition is true. */
   async until(check: () => boolean | Promise<boolean>): Promise<void> {
-    await waitFor(check, { timeout: this.patience.timeout });
+    await waitFor(check, { timeout: this.wait.timeout });
   }
 
-  /** Waits until the hub has the end of a task on record. */
+  /** Waits until the hub has recorded the end of a task. */
   async recorded(id: string | undefined): Promise<void> {
     const query = { msg_id: id ?? '', completed: { $ne: null } };
     await this.until(async () => (await this.recordsOf(query)).length === 1);
   }
 
-  /** The ids of the hub's records, asked by the cluster's own means. */
+  /** The ids of the hub's records, queried by the shared client. */
   async recordsOf(query: Parameters<Client['dbQuery']>[0]): Promise<string[]> {
     return (await this.rc.dbQuery(query, ['msg_id'])).map(({ msg_id }) => msg_id);
   }
 
-  /** The path of a file of this run. */
+  /** The path of a temporary file. */
   file(name: string): string {
     return join(this.#directory, name);
   }
@@ -102,7 +102,7 @@ export class Ground {
   async end(): Promise<void> {
     if (!existsSync(this.#directory)) return;
     for (const held of this.#held) held.release();
-    // All of it: what a proof that has failed leaves behind would stand in the way of the next.
+    // Waits for all tasks, because the rest of a failed proof would disturb the next one.
     const what = 'the tasks of the proof to end';
     await waitFor(() => this.rc.outstanding.length === 0, { timeout: 60_000, what });
     await Promise.all(this.#clients.map((client) => client.close()));
@@ -110,7 +110,7 @@ export class Ground {
   }
 }
 
-/** Keeps what is written to it. */
+/** Stores the written text. */
 export class Written extends Writable {
   text = '';
 

@@ -1,8 +1,8 @@
-// Where the retold scenarios of ipyparallel's own tests run: a cluster with real Python engines behind a stock
-// controller of each release, and behind ours.
+// The clusters for the scenarios of ipyparallel's own tests: real Python engines with a stock controller of each release,
+// and with ours.
 //
-//     export function labelScenarios(ground: () => Ground): void {
-//       test('test_balanced_view', async () => { … ground().rc … });
+//     export function labelScenarios(cluster: () => ScenarioCluster): void {
+//       test('test_balanced_view', async () => { … cluster().rc … });
 //     }
 import { Client, type ConnectOptions } from '@ipyparallel-js/client';
 import { afterAll, beforeAll, describe } from 'vitest';
@@ -11,51 +11,51 @@ import { StockCluster, type StockDatabase, type StockVersion } from '../../clust
 import { describeStock } from '../../python/describe-stock.js';
 
 /** A cluster that scenarios share, with a client of the suite. */
-export interface Ground {
+export interface ScenarioCluster {
   readonly controller: 'stock' | 'ours';
   /** The release of the engines, and of a stock controller. */
   readonly version: StockVersion;
   readonly connectionFile: string;
-  /** A client that the tests of one suite share; it has submitted nothing before. */
+  /** A client that the tests of one suite share; it has no earlier tasks. */
   readonly rc: Client;
-  /** One more client, which the test closes: `await using other = await ground().connect()`. */
+  /** Connects another client, which the test closes: `await using other = await cluster().connect()`. */
   connect(options?: ConnectOptions): Promise<Client>;
-  /** Starts one more Python engine; resolves once the hub knows it. A test that kills an engine starts its own. */
+  /** Starts another Python engine; resolves when it is registered. A test that kills an engine must start one. */
   startEngine(): Promise<number>;
-  /** Runs a Python script with `sys.argv[1]` the client's connection file; gives what it prints as JSON. */
+  /** Runs a Python script with the client's connection file as `sys.argv[1]`; returns the JSON that it prints. */
   runPython<T>(script: string): Promise<T>;
 }
 
-export type Scenarios = (ground: () => Ground) => void;
+export type Scenarios = (cluster: () => ScenarioCluster) => void;
 
-/** As many as ipyparallel's own tests have. */
+/** The number of engines in ipyparallel's own tests. */
 const ENGINES = 4;
 
-interface Place {
+interface StartedCluster {
   readonly connectionFile: string;
   startEngine(): Promise<unknown>;
   runPython<T>(script: string): Promise<T>;
   stop(): Promise<void>;
 }
 
-/** Runs suites of scenarios on one cluster of a release: a stock one, or our controller with that release's engines. */
-export function onGround(
-  controller: Ground['controller'],
+/** Runs scenarios on one cluster: a stock controller, or ours with engines of that release. */
+export function describeScenarios(
+  controller: ScenarioCluster['controller'],
   version: StockVersion,
   suites: Readonly<Record<string, Scenarios>>,
   db: StockDatabase = 'dictdb',
 ): void {
   const name = controller === 'stock' ? `ipcontroller ${version}` : `our controller, engines of ${version}`;
   describeStock(version, name, () => {
-    let place: Place | undefined;
+    let place: StartedCluster | undefined;
     let rc: Client | undefined;
-    const started = (): Place => {
+    const started = (): StartedCluster => {
       if (place === undefined) throw new Error('the cluster has not started');
       return place;
     };
     const connect = (options: ConnectOptions = {}): Promise<Client> =>
       Client.connect({ connectionFile: started().connectionFile, timeout: 60_000, ...options });
-    const ground = (): Ground => {
+    const cluster = (): ScenarioCluster => {
       if (rc === undefined) throw new Error('the client has not connected');
       const shared = rc;
       return {
@@ -91,7 +91,7 @@ export function onGround(
           await rc.waitForEngines(ENGINES, { timeout: 60_000 });
         });
         afterAll(() => rc?.close());
-        suite(ground);
+        suite(cluster);
       });
     }
   });
