@@ -21,7 +21,7 @@ for (const version of stockVersions) {
       expect(answers.map(({ text }) => Number(text))).toEqual(cluster.engines.map(({ pid }) => pid));
 
       await cluster.killEngine(0);
-      await waitFor(() => rc.ids.length === 1, { what: 'the nanny to tell the hub', timeout: 60_000 });
+      await waitFor(() => rc.ids.length === 1, { what: 'the nanny to notify the hub', timeout: 60_000 });
       await rc.close();
       const leaders = [cluster.controller.pid, ...cluster.engines.map(({ pid }) => pid)];
       const running = belongingTo(leaders, await listProcesses());
@@ -58,7 +58,7 @@ for (const version of stockVersions) {
       const squares = rc.directView('all').apply((n: number) => n * n, 9);
       expect(await squares.get({ timeout: 60_000 })).toEqual([81, 81]);
       await cluster.killEngine(1);
-      await waitFor(() => rc.ids.length === 1, { what: 'the hub to be told', timeout: 60_000 });
+      await waitFor(() => rc.ids.length === 1, { what: 'the hub to be notified', timeout: 60_000 });
     });
   });
 }

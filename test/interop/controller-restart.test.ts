@@ -1,4 +1,4 @@
-// Python engines behind a controller of ours that is killed and started again.
+// Python engines with our controller, which is killed and restarted.
 import { expect, test } from 'vitest';
 import { OurController } from '../support/clusters/our-controller.js';
 import { executeContent, RawClient } from '../support/fakes/raw-client.js';
@@ -7,14 +7,14 @@ import { waitFor } from '../support/wait-for.js';
 
 for (const version of ['7.1', '9'] as const)
   describeStock(version, `an engine of ipyparallel ${version}`, () => {
-    test('outlives our controller, with its state, and what it ran meanwhile is recorded', async () => {
+    test('survives our controller with its state, and the hub records the tasks that ran meanwhile', async () => {
       await using ours = await OurController.start({ version, engines: 1, controllerArgs: ['--sqlitedb'] });
       await using client = RawClient.fromFile(ours.connectionFile);
       const there = (raw: RawClient): Promise<string> =>
         waitFor(async () => (await raw.engines()).get(0), { timeout: 60_000, what: () => ours.log });
       const uuid = await there(client);
       await client.execute(uuid, 'import time; kept = 41');
-      // One that ends while no controller is there, one after it, and one that only waits in the engine.
+      // One task ends while no controller runs, one after the restart, and one is queued in the engine.
       const code = (seconds: number): [string, object] => [
         'execute_request',
         executeContent(`time.sleep(${seconds}); kept += 1`),

@@ -1,4 +1,4 @@
-// The first program of docs/getting-started.md, on a Python cluster that it finds as a user's program does.
+// The first program of docs/getting-started.md, on a Python cluster that it finds like a user's program.
 import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { StockCluster } from '../support/clusters/stock-cluster.js';

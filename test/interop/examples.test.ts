@@ -8,7 +8,7 @@ for (const version of stockVersions) {
     describeStock(version, `examples on ipyparallel ${version} with ${db}`, () => {
       let cluster: StockCluster;
       beforeAll(async () => {
-        // The documentation asks for engines 3 and 4.
+        // The documentation uses engines 3 and 4.
         cluster = await StockCluster.start({ version, db, engines: 5 });
       });
       afterAll(() => cluster.stop());

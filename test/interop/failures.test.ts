@@ -35,7 +35,7 @@ async function elapsed<T>(wait: Promise<T>): Promise<[T, number]> {
 }
 
 for (const version of ['7.1', '9'] as const) {
-  describeStock(version, `what can fail on ipyparallel ${version}`, () => {
+  describeStock(version, `failures on ipyparallel ${version}`, () => {
     const closing = new Closing();
     let cluster: StockCluster;
     let rc: Client;
@@ -51,7 +51,7 @@ for (const version of ['7.1', '9'] as const) {
       await closing.close();
     });
 
-    it('a key of another controller is an AuthenticationError', async () => {
+    it('a key of another controller causes an AuthenticationError', async () => {
       const connectionFile = { ...infoOf(cluster), key: newId() };
       const [failure, waited] = await elapsed(failureOf(Client.connect({ connectionFile })));
       expect(failure).toBeInstanceOf(AuthenticationError);
@@ -59,7 +59,7 @@ for (const version of ['7.1', '9'] as const) {
       expect(waited).toBeLessThan(25_000);
     });
 
-    it('a hub that is stopped is a TimeoutError, and one that goes on answers again', async () => {
+    it('a stopped hub causes a TimeoutError, and a continued hub replies again', async () => {
       process.kill(cluster.controllerPid, 'SIGSTOP');
       try {
         const [failure, waited] = await elapsed(failureOf(rc.dbQuery({}, { keys: 'queue', timeout: 700 })));
@@ -84,13 +84,13 @@ for (const version of ['7.1', '9'] as const) {
       expect(await rc.hubHistory({ timeout: 60_000 })).toEqual([]);
     });
 
-    it('an engine that dies in a direct task is an EngineError, soon', async () => {
+    it('an engine that dies in a direct task causes an EngineError quickly', async () => {
       const [id = 0] = rc.ids;
       const uuid = rc.engines.get(id);
       const view = rc.directView(id);
       const runs = view.execute('import time; time.sleep(600)');
       const waits = view.execute('1');
-      // A Python engine says that it is busy when it has begun.
+      // A Python engine reports that it is busy when the task starts.
       await waitFor(async () => (await rc.dbQuery({ execute_input: { $glob: '*600*' } }, [])).length > 0);
       const started = performance.now();
       await cluster.killEngine(id, { nanny: 'spare' });
@@ -107,7 +107,7 @@ for (const version of ['7.1', '9'] as const) {
       expect(() => view.execute('1')).toThrow(`no engine ${id}`);
     });
 
-    it('an engine that dies in a load-balanced task is an EngineError, too', async () => {
+    it('an engine that dies in a load-balanced task causes an EngineError', async () => {
       const ar = rc.loadBalancedView().execute('import time; time.sleep(601)');
       const uuid = await waitFor(async () => {
         const [row] = await rc.dbQuery({ execute_input: { $glob: '*601*' } }, 'engine_uuid');
@@ -119,13 +119,13 @@ for (const version of ['7.1', '9'] as const) {
       expect(failure).toBeInstanceOf(EngineError);
       expect(failure).toMatchObject({ code: 'ENGINE_DIED', engineId: id });
       expect(waited).toBeLessThan(25_000);
-      // The last engine works on.
+      // The last engine keeps working.
       expect(await rc.loadBalancedView().execute('6 * 7').get({ timeout: 60_000 })).toMatchObject({
         text: '42',
       });
     });
 
-    it('a controller that dies ends all that waits for it, and a program ends by itself', async () => {
+    it('a controller that dies ends all waits for it, and a program ends by itself', async () => {
       const program = spawn(
         process.execPath,
         [
@@ -145,26 +145,26 @@ for (const version of ['7.1', '9'] as const) {
       await waitFor(() => lines.includes('ready'), { timeout: 45_000, what: 'the program to be ready' });
       await cluster.killController('SIGKILL');
       const late = new Promise<string>((resolve) => {
-        setTimeout(() => resolve(`still running; it said: ${lines.join('; ')}`), 90_000).unref();
+        setTimeout(() => resolve(`still running; it printed: ${lines.join('; ')}`), 90_000).unref();
       });
       expect(await Promise.race([exit, late])).toBe(0);
-      const said = JSON.parse(lines.at(-1) ?? '') as { [wait: string]: { code: string; after: number } };
-      for (const [wait, { after }] of Object.entries(said)) expect(after, wait).toBeLessThan(30_000);
-      const codes = Object.fromEntries(Object.entries(said).map(([wait, { code }]) => [wait, code]));
+      const printed = JSON.parse(lines.at(-1) ?? '') as { [wait: string]: { code: string; after: number } };
+      for (const [wait, { after }] of Object.entries(printed)) expect(after, wait).toBeLessThan(30_000);
+      const codes = Object.fromEntries(Object.entries(printed).map(([wait, { code }]) => [wait, code]));
       expect(codes).toEqual({
         direct: 'CONNECTION_CLOSED',
         queued: 'CONNECTION_CLOSED',
         request: 'CONNECTION_CLOSED',
-        // On a machine that is slow enough, the controller has been away for too long before its second is over.
+        // On a slow machine, reconnectTimeout may end before the timeout of one second.
         hasty: expect.stringMatching(/^(TIMEOUT|CONNECTION_CLOSED)$/),
         polled: 'CONNECTION_CLOSED',
         after: 'CONNECTION_CLOSED',
         later: expect.stringMatching(/^(TIMEOUT|CONNECTION_CLOSED)$/),
       });
-      expect(said.hasty?.after).toBeLessThan(25_000);
+      expect(printed.hasty?.after).toBeLessThan(25_000);
     });
 
-    it('a controller that comes back is talked to again', async () => {
+    it('a client works with a restarted controller', async () => {
       expect(await failureOf(rc.loadBalancedView().execute('1').get({ timeout: 60_000 }))).toMatchObject({
         code: expect.stringMatching(/^(USAGE|CONNECTION_CLOSED)$/),
       });
@@ -172,7 +172,7 @@ for (const version of ['7.1', '9'] as const) {
       expect(await rc.hubHistory({ timeout: 60_000 })).toEqual([]);
       const id = await cluster.startEngine();
       expect(await rc.waitForEngines(1, { timeout: 60_000 })).toContain(id);
-      await waitFor(() => rc.ids.length === 1, { timeout: 60_000, what: 'the old engines to be forgotten' });
+      await waitFor(() => rc.ids.length === 1, { timeout: 60_000, what: 'the old engines to be removed' });
       const ar = rc.directView(id).execute('6 * 7');
       expect(await ar.get({ timeout: 60_000 })).toMatchObject({ text: '42' });
       await waitFor(async () => (await rc.hubHistory()).includes(ar.msgIds[0] ?? ''));
@@ -180,7 +180,7 @@ for (const version of ['7.1', '9'] as const) {
   });
 }
 
-/** The main job in short: a task, a query, a result by id. */
+/** The main job in brief: a task, a query, a result by id. */
 async function mainJob(options: StockClusterOptions): Promise<void> {
   await using cluster = await StockCluster.start({ engines: 1, ...options });
   await using rc = await Client.connect({ connectionFile: cluster.connectionFile });
@@ -219,7 +219,7 @@ describe('packers', () => {
 });
 
 describeStock('9', 'a controller of ipyparallel 9 that listens on all addresses', () => {
-  it('is reached by an address of this machine', async () => {
+  it('is reachable at an address of this machine', async () => {
     await using cluster = await StockCluster.start({ version: '9', engines: 1, controllerArgs: ['--ip=*'] });
     expect(infoOf(cluster).interface).toMatch(/\*|0\.0\.0\.0/);
     await using rc = await Client.connect({ connectionFile: cluster.connectionFile });
@@ -231,7 +231,7 @@ describeStock('9', 'a controller of ipyparallel 9 that listens on all addresses'
 
 for (const version of ['7.1', '9'] as const) {
   describeStock(version, `a controller of ipyparallel ${version} without a database`, () => {
-    it('runs tasks and refuses every question in words', async () => {
+    it('runs tasks and rejects every query with a message', async () => {
       await using cluster = await StockCluster.start({ version, db: 'nodb', engines: 1 });
       await using rc = await Client.connect({ connectionFile: cluster.connectionFile });
       await rc.waitForEngines(1);
@@ -257,7 +257,7 @@ for (const version of ['7.1', '9'] as const) {
   });
 
   describeStock(version, `a controller of ipyparallel ${version} with CURVE`, () => {
-    it('is talked to with its key alone', async () => {
+    it('accepts only clients with its key', async () => {
       await using cluster = await StockCluster.start({
         version,
         engines: 1,

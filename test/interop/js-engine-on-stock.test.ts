@@ -20,7 +20,7 @@ async function engineOn(
     cwd: cluster.directory,
   });
   await waitFor(async () => [...(await rc.engines()).values()].includes(engine.uuid), {
-    what: 'the hub to know the engine',
+    what: 'the hub to register the engine',
   });
   return engine;
 }
@@ -40,7 +40,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       cluster = await StockCluster.start({
         version,
         db: version === '8.8' ? 'sqlitedb' : 'dictdb',
-        // 60 s: what the hub learns here it was told.
+        // 60 s, so that the hub learns of each end by a notification, not by missed heartbeats.
         controllerArgs: ['--HeartMonitor.max_heartmonitor_misses=300'],
       });
       rc = RawClient.fromFile(cluster.connectionFile);
@@ -53,7 +53,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       await cluster?.stop();
     });
 
-    /** A record once the hub has its result and all its output. */
+    /** A record, after the hub has stored its result and all its output. */
     async function settledRecord(id: string): Promise<Dict> {
       await rc.untilIdle(id);
       return await waitFor(
@@ -85,7 +85,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
         engine_uuid: engine.uuid,
         queue: 'mux',
       });
-      // SQLite gives objects as text.
+      // SQLite returns objects as text.
       const result =
         typeof record.execute_result === 'string' ? JSON.parse(record.execute_result) : record.execute_result;
       expect(result).toMatchObject({ data: { 'text/plain': '42' } });
@@ -177,7 +177,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       expect((await rc.execute(engine.uuid, 'here')).content).toMatchObject({ ename: 'ReferenceError' });
     });
 
-    test('published data passes, a generator’s values too; a running task is aborted', async () => {
+    test('published data and values of a generator arrive; a running task is aborted', async () => {
       const wait = (): string => `const { task } = ipyparallel;
         task.publish({ phase: 'begun' });
         await new Promise((r) => task.signal.onabort = r);`;
@@ -203,9 +203,9 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
     test("Python's client reads published data, and aborts a running task", async () => {
       const seen = await cluster.runPython<Dict>(`
         import sys, json, time, ipyparallel
-        from heard import until_heard
+        from subscribed import wait_until_subscribed
         rc = ipyparallel.Client(sys.argv[1])
-        until_heard(rc[0])
+        wait_until_subscribed(rc[0])
         code = """
           const { task } = ipyparallel;
           task.progress({ done: 1, total: 2 });
@@ -231,13 +231,13 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       });
     });
 
-    test("Python's client runs code here, and its calls are refused clearly", async () => {
+    test("Python's client runs code here, and its calls are rejected with a clear message", async () => {
       const seen = await cluster.runPython<Dict>(`
         import sys, json, ipyparallel
-        from heard import until_heard
+        from subscribed import wait_until_subscribed
         rc = ipyparallel.Client(sys.argv[1])
         view = rc[0]
-        until_heard(view)
+        wait_until_subscribed(view)
         ar = view.execute('console.log("for python"); 6 * 7', silent=False)
         ar.get(60)
         ar.wait_for_output(60)
@@ -270,7 +270,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       await waitFor(async () => ![...(await rc.engines()).values()].includes(doomed.uuid));
     });
 
-    test('SIGKILL to an engine leaves no process, and the hub is told', async () => {
+    test('SIGKILL to an engine leaves no process, and the hub is notified', async () => {
       const doomed = await engineOn(cluster, rc);
       const { kernelPid } = doomed;
       const task = rc.submit('mux', 'execute_request', executeContent('for (;;);'), doomed.uuid);
@@ -302,18 +302,18 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       expect(notices).toEqual(expect.arrayContaining([first.uuid, second.uuid]));
     });
 
-    test('it outlives a controller that is killed and restored', async () => {
+    test('it survives a controller that is killed and restarted with --restore', async () => {
       await rc.execute(engine.uuid, 'globalThis.kept = 41');
       const { kernelPid } = engine;
       await cluster.killController();
       const broken = /link to the controller at \S+ broke/;
-      await waitFor(() => broken.test(engine.stderr), { what: () => `the break: ${engine.stderr}` });
-      // The engine stands still, so that it has no link when the hub lists it again, as stock hubs do at once.
+      await waitFor(() => broken.test(engine.stderr), { what: () => `the disconnect: ${engine.stderr}` });
+      // The engine is stopped, so that it is not connected when the hub lists it again, which stock hubs do at once.
       engine.child.kill('SIGSTOP');
       await cluster.restartController(['--restore']);
       await using again = RawClient.fromFile(cluster.connectionFile);
       expect([...(await again.engines()).values()]).toContain(engine.uuid);
-      // The scheduler sends it to nobody, and would wait for the answer for ever.
+      // The scheduler sends it to no peer, and would wait for the reply indefinitely.
       const lost = submitCall(again, (n: number) => n * n, 11);
       const lostDirect = again.submit('mux', 'execute_request', executeContent('1'), engine.uuid);
       await waitFor(async () => (await again.record(lost.id))?.engine_uuid === engine.uuid, {
@@ -324,7 +324,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       engine.child.kill('SIGCONT');
       await waitFor(() => engine.stderr.includes('links to the controller at tcp://127.0.0.1 are up again'), {
         timeout: 60_000,
-        what: () => `the links: ${engine.stderr}`,
+        what: () => `the connections: ${engine.stderr}`,
       });
       const code = 'ipyparallel.task.publish({ kept }); console.log(kept + 1)';
       const task = again.submit('mux', 'execute_request', executeContent(code), engine.uuid);
@@ -335,7 +335,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       expect((await info.reply()).content).toMatchObject({ implementation: 'ipyparallel-js' });
       expect(engine.kernelPid).toBe(kernelPid);
 
-      // The engine asks for what it never had, and says so: the scheduler goes on.
+      // The engine reports the tasks that it never received, so the scheduler continues.
       const reply = await queued.reply();
       expect(decodeJsResult(reply.content, reply.buffers)).toBe(144);
       for (const { id } of [lost, lostDirect]) {
@@ -344,7 +344,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
             const found = await again.record(id);
             return found?.completed ? found : undefined;
           },
-          { what: 'the lost tasks to be given up' },
+          { what: 'the lost tasks to fail' },
         );
         expect(record.result_content).toMatchObject({ status: 'error', ename: 'EngineError' });
         expect(again.published(id, 'error')).toHaveLength(1);
@@ -353,7 +353,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
     });
   });
 
-  describeStock(version, 'a JavaScript engine under other terms', () => {
+  describeStock(version, 'a JavaScript engine with other settings', () => {
     test.each<[string, Partial<StockClusterOptions>, readonly string[]]>([
       ['CURVE', { env: { IPP_ENABLE_CURVE: '1' } }, []],
       ['msgpack', { pack: 'msgpack.packb' }, []],
@@ -363,7 +363,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       if (what === 'CURVE') {
         const engine = await EngineProcess.start({ args: ['--file', cluster.engineConnectionFile] });
         try {
-          // On a busy machine Python's client was seen to wait a minute for what never came, under CURVE only; a new one is tried.
+          // On a busy machine and under CURVE only, Python's client sometimes waited a minute in vain. Retry with a new client.
           const stdout = await cluster.runPython<string>(
             `
             import sys, json, time, ipyparallel

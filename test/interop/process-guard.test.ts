@@ -9,20 +9,20 @@ import { describeStock } from '../support/python/describe-stock.js';
 import { waitFor } from '../support/wait-for.js';
 
 describeStock('7.1', 'a stock cluster under a test', () => {
-  it('loses an engine and its nanny, and takes a new one', async () => {
+  it('loses an engine and its nanny, and registers a new one', async () => {
     await using cluster = await StockCluster.start({ version: '7.1', engines: 2 });
     const [first, second] = cluster.engines;
-    if (first === undefined || second === undefined) throw new Error('two engines were asked for');
+    if (first === undefined || second === undefined) throw new Error('the cluster must have two engines');
     await cluster.killEngine(first.id);
     expect([first.pid, first.nannyPid].map(isAlive)).toEqual([false, false]);
     expect([second.pid, second.nannyPid].map(isAlive)).toEqual([true, true]);
     await cluster.killEngine(second.id, { nanny: 'spare' });
-    await waitFor(() => !isAlive(second.nannyPid), { what: 'the nanny to notice and end' });
+    await waitFor(() => !isAlive(second.nannyPid), { what: 'the nanny to end' });
     const third = await cluster.startEngine();
     expect(cluster.engines.map(({ id }) => id)).toEqual([third]);
   });
 
-  it('kills the schedulers that outlive their hub, and restarts on the same ports', async () => {
+  it('kills the schedulers that survive their hub, and restarts on the same ports', async () => {
     await using cluster = await StockCluster.start({ version: '7.1' });
     const children = await cluster.controllerChildren();
     expect(children).toHaveLength(8);
@@ -36,7 +36,7 @@ describeStock('7.1', 'a stock cluster under a test', () => {
     await cluster.startEngine();
   });
 
-  it('ends with the test run that started it, even one that was killed', async () => {
+  it('ends with the test run that started it, even with a killed one', async () => {
     const run = spawn(
       process.execPath,
       ['--import', 'tsx', join(import.meta.dirname, '../support/programs/hold-stock-cluster.ts')],
@@ -53,7 +53,7 @@ describeStock('7.1', 'a stock cluster under a test', () => {
     await closed;
     expect(running.length).toBeGreaterThanOrEqual(11);
     await waitFor(() => !pids.some(isAlive) && !existsSync(directory), {
-      what: 'the cluster and its directory to go',
+      what: 'the cluster to end and its directory to be removed',
     });
   });
 });

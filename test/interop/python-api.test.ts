@@ -1,5 +1,5 @@
-// docs/python-api.md says where every public name of ipyparallel's client classes and every parameter of their methods is.
-// Compared with the real classes here, and with ours in test/unit/python-api.test.ts, it cannot drift from either.
+// docs/python-api.md maps every public name of ipyparallel's client classes and every parameter of their methods. This test
+// compares it with the real classes, and test/unit/repository/python-api.test.ts with ours.
 import { expect, it } from 'vitest';
 import { parametersOf, readApiTable } from '../support/documents/python-api-table.js';
 import { describeStock } from '../support/python/describe-stock.js';
@@ -16,7 +16,7 @@ const script = `
       if issubclass(cls, HasTraits):
           names |= {n for n in cls.class_trait_names() if not n.startswith('_')}
           own = {n for c in cls.__mro__ if c.__module__.startswith('ipyparallel') for n in c.__dict__}
-          # What traitlets gives to every class is not ipyparallel's.
+          # traitlets adds these names to every class.
           names -= set(dir(HasTraits)) - own
       return sorted(names)
 

@@ -8,10 +8,10 @@ import { describeStock } from '../support/python/describe-stock.js';
 const prelude = `
 import sys, os, json, time, signal
 import ipyparallel as ipp
-from heard import until_heard
+from subscribed import wait_until_subscribed
 from datetime import datetime, timedelta, timezone
 from operator import mul, truediv
-# ipyparallel 7.1 cannot send functions written in Python 3.11; builtin ones go by name.
+# ipyparallel 7.1 cannot send functions of Python 3.11; builtins are sent by name.
 sends_functions = ipp.version_info >= (8,)
 rc = ipp.Client(sys.argv[1])
 rc.wait_for_engines(int(os.environ.get('ENGINES', '2')), timeout=60)
@@ -30,15 +30,15 @@ def until(f, seconds=60):
         if value:
             return value
         time.sleep(0.05)
-    raise TimeoutError('waited in vain')
+    raise TimeoutError('the condition never became true')
 `;
 
-// What a client does with a cluster, and what it finds in the records.
+// Uses every feature of a client, and prints the results and the records.
 const everything = `${prelude}
 ids = rc.ids
 dv = rc[:]
 out['apply'] = dv.apply_sync(mul, 6, 7)
-until_heard(dv)
+wait_until_subscribed(dv)
 ar = dv.execute("import sys; print('hello'); sys.stderr.write('oops'); 6*7", silent=False)
 ar.get()
 ar.wait_for_output(60)
@@ -135,7 +135,7 @@ out['broadcast'] = rc.broadcast_view().apply_sync(lambda: 1)
 print(json.dumps(out))
 `;
 
-// The same work on either controller; what a record says then, with all that differs between runs named alike.
+// The same work on either controller, and its records, with every value that differs between runs replaced by a name.
 const recordsOfWorkload = `${prelude}
 import re
 view, lv = rc[0], rc.load_balanced_view()
@@ -177,7 +177,7 @@ def plain(value):
     if isinstance(value, str):
         if re.match(r'\\d{4}-\\d\\d-\\d\\dT[\\d:.]+(Z|[+-]\\d\\d:\\d\\d)$', value):
             return 'DATE'
-        # Colours are the engine's affair; they differ from one start to the next.
+        # The engine chooses the colours, which differ between starts.
         value = re.sub(r'\\x1b\\[[\\d;]*m', '', value)
         return re.sub(r'[0-9a-f]{8}-[0-9a-f]{24}(_\\d+)*', 'ID', value)
     return value
@@ -186,7 +186,7 @@ print(json.dumps({name: plain(record) for name, record in raw.items()}))
 
 for (const version of stockVersions) {
   describeStock(version, `clients and engines of ${version} on our controller`, () => {
-    test('do everything that they do on their own', async () => {
+    test('do everything that they do with their own controller', async () => {
       await using cluster = await OurController.start({ version, engines: 2 });
       const out = await cluster.runPython<Record<string, unknown>>(everything);
       expect(out).toMatchObject({
@@ -237,13 +237,13 @@ for (const version of stockVersions) {
       const [all, recent, older] = out['recent'] as number[];
       // The task with the invalid dependency never started.
       expect([all, older]).toEqual([(recent ?? 0) + 1, 0]);
-      // What only output is known of (of broadcasts) is no history.
+      // Tasks of which only output is known (of broadcasts) are not in the history.
       expect(out['history']).toBeLessThanOrEqual(all ?? 0);
       expect(await cluster.ended).toBe(0);
       expect(cluster.log).not.toMatch(/ ERROR /);
     });
 
-    test('find the records that their own controller would have', async () => {
+    test('find the same records as with their own controller', async () => {
       await using ours = await OurController.start({ version, engines: 1 });
       const env = { ENGINES: '1' };
       const have = await ours.runPython<Record<string, Record<string, unknown>>>(recordsOfWorkload, { env });
@@ -251,14 +251,14 @@ for (const version of stockVersions) {
       const want = await stock.runPython<Record<string, Record<string, unknown>>>(recordsOfWorkload, [], {
         env,
       });
-      // Known differences: what this controller adds, and what it does not lose.
+      // Known differences: keys that this controller adds or does not lose.
       for (const [name, record] of Object.entries(want)) {
         record['label'] ??= null;
         if (name === 'resubmitted') record['metadata'] = have[name]?.['metadata'];
         if (name === 'invalid') {
           const content = record['result_content'] as Record<string, unknown>;
           for (const field of ['traceback', 'evalue']) content[field] = expect.anything();
-          // The scheduler's own message has its own version of the Jupyter protocol.
+          // The message of the scheduler has another version of the Jupyter protocol.
           (record['result_header'] as Record<string, unknown>)['version'] = expect.stringMatching(/^5\./);
         }
       }
@@ -267,14 +267,14 @@ for (const version of stockVersions) {
   });
 }
 
-describeStock('9', 'other ways to talk', () => {
+describeStock('9', 'other settings of the wire', () => {
   test.each([
     ['CURVE', { env: { IPP_ENABLE_CURVE: '1' } }],
     ['msgpack', { controllerArgs: ['--packer=msgpack'] }],
     ['the pure task scheme', { controllerArgs: ['--scheme=pure'] }],
   ])('%s', async (_name, options) => {
     await using cluster = await OurController.start({ version: '9', engines: 2, ...options });
-    // Python's client breaks under the pure scheme when it meets engine 1 before engine 0.
+    // Python's client fails under the pure scheme when engine 1 registers before engine 0.
     await using rc = await Client.connect({ connectionFile: cluster.connectionFile });
     await rc.waitForEngines(2, { timeout: 30_000 });
     expect(await cluster.runPython(small)).toEqual({

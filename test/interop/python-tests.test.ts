@@ -1,5 +1,5 @@
-// Every test of ipyparallel's modules on its client is retold in test/support/suites/scenarios, or stands with its reason in
-// docs/python-tests.md: compared with the modules of the real package.
+// Each test of ipyparallel's client is a scenario in test/support/suites/scenarios, or is listed with a reason in
+// docs/python-tests.md. This test compares both with the modules of the real package.
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { describeStock } from '../support/python/describe-stock.js';
@@ -30,7 +30,7 @@ const script = `
 const root = new URL('../../', import.meta.url);
 
 /** The names in the titles of scenarios. */
-function retold(): Set<string> {
+function scenarioNames(): Set<string> {
   const folder = new URL('test/support/suites/scenarios/', root);
   const texts = readdirSync(folder).map((file) => readFileSync(new URL(file, folder), 'utf8'));
   const titles = texts.flatMap((text) => [...text.matchAll(/\btest\(\s*(['"`])(.*?)\1,/gs)]);
@@ -45,11 +45,11 @@ function leftOut(): Map<string, string> {
 }
 
 describeStock('9', 'the tests of ipyparallel’s client', () => {
-  it('are each retold, or left out with a reason', async () => {
+  it('are scenarios, or left out with a reason', async () => {
     const python = await runPython<Record<string, string[]>>('9', script, modules);
     const all = new Set(Object.values(python).flat());
     expect(all.size).toBeGreaterThan(150);
-    const here = retold();
+    const here = scenarioNames();
     const out = leftOut();
     expect([...all].filter((name) => !here.has(name) && !out.has(name))).toEqual([]);
     expect([...out.keys()].filter((name) => here.has(name) || !all.has(name))).toEqual([]);

@@ -8,7 +8,7 @@ import { waitFor } from '../support/wait-for.js';
 
 const WAIT = { timeout: 60_000 };
 
-/** A database that takes seconds for a question, in the hub's only thread, as thousands of full records would. */
+/** A database that blocks the hub's only thread for seconds per query, like thousands of complete records. */
 const slowDatabase = `
 import time
 from ipyparallel.controller.dictdb import DictDB
@@ -28,7 +28,7 @@ function statesOf(rc: Client): ConnectionStatus[] {
 
 for (const version of ['7.1', '9'] as const) {
   describeStock(version, `the connection to a controller of ipyparallel ${version}`, () => {
-    it('lasts while the hub is busy, heals after a cut, and survives the controller', async () => {
+    it('survives a busy hub, a cut and a restart of the controller', async () => {
       await using cluster = await StockCluster.start({ version, engines: 1, config: slowDatabase });
       const info = JSON.parse(readFileSync(cluster.connectionFile, 'utf8')) as Record<string, unknown>;
       await using proxy = await CutProxy.start(info);
@@ -36,7 +36,7 @@ for (const version of ['7.1', '9'] as const) {
       const states = statesOf(rc);
       const [id = 0] = await rc.waitForEngines(1, WAIT);
 
-      // Three times as long as a silent link would be believed in.
+      // Three times as long as the client tolerates a silent connection.
       await using other = await Client.connect({ connectionFile: cluster.connectionFile });
       const slow = other.dbQuery({ msg_id: 'slow' }, { keys: 'queue', ...WAIT });
       const rows = slow.then((all) => all);
@@ -50,7 +50,7 @@ for (const version of ['7.1', '9'] as const) {
       const balanced = rc.loadBalancedView().execute('"after it"');
       await waitFor(async () => (await other.hubHistory()).length === 2, WAIT);
       proxy.pause();
-      await waitFor(() => !rc.connected, { ...WAIT, what: 'the cut to be noticed' });
+      await waitFor(() => !rc.connected, { ...WAIT, what: 'the client to notice the cut' });
       const meanwhile = rc.loadBalancedView().execute('"meanwhile"');
       proxy.resume();
       expect(await direct.get(WAIT)).toMatchObject({ text: '42' });
@@ -62,11 +62,11 @@ for (const version of ['7.1', '9'] as const) {
       const lost = rc.loadBalancedView().execute('import time; time.sleep(3)');
       await waitFor(async () => (await other.hubHistory()).length === 4, WAIT);
       await cluster.killController();
-      await waitFor(() => !rc.connected, { ...WAIT, what: 'the end of the controller to be noticed' });
+      await waitFor(() => !rc.connected, { ...WAIT, what: 'the client to notice the end of the controller' });
       await cluster.restartController(['--restore']);
-      await waitFor(() => rc.connected, { ...WAIT, what: 'the controller to be back' });
+      await waitFor(() => rc.connected, { ...WAIT, what: 'the client to reconnect' });
       expect(states.at(-1)).toMatchObject({ state: 'connected', incarnation: 3 });
-      // Its records were in the old one's memory, and nobody tells the new one of it.
+      // Its record was in the memory of the previous run, and no process reports it to the new run.
       await expect(lost.get(WAIT)).rejects.toBeInstanceOf(TaskLostError);
       await rc.waitForEngines(1, WAIT);
       const after = rc.directView(rc.ids[0] ?? 0).execute('"again"');

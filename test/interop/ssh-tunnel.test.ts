@@ -16,7 +16,7 @@ import { waitFor } from '../support/wait-for.js';
 
 const channels = ['registration', 'control', 'mux', 'task', 'broadcast', 'iopub', 'notification'] as const;
 
-/** A ROUTER for each channel, which gives back what it gets. */
+/** A ROUTER for each channel, which sends back every message. */
 class EchoController implements AsyncDisposable {
   readonly #routers: Router[] = [];
   readonly #loops: Promise<void>[] = [];
@@ -92,7 +92,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
     await gone();
   });
 
-  /** Until no ssh is connected any more. */
+  /** Waits until no ssh is connected. */
   const gone = async (): Promise<void> => {
     await waitFor(() => sshd.connections === 0, { what: 'ssh to end' });
   };
@@ -105,7 +105,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
   ): Promise<Connection> =>
     openConnection({ ...options, ...change }, startDeadline(wait, 20_000), env, machine);
 
-  it('carries every socket, in one ssh', async () => {
+  it('carries all sockets in one ssh process', async () => {
     const exitListeners = process.listenerCount('exit');
     const connection = await open();
     expect(connection.tunnelled).toBe(true);
@@ -123,7 +123,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
     expect(process.listenerCount('exit')).toBe(exitListeners);
   });
 
-  it("opens for the server that the file names, to the controller's own host", async () => {
+  it("opens to the ssh server and the controller's host in the connection file", async () => {
     // As seen from the ssh server, "localhost" is the controller's machine.
     const elsewhere: Machine = { ...thisMachine, hostname: () => 'laptop', addresses: () => [] };
     const rest = { sshKey: sshd.key, sshOptions: sshd.options };
@@ -138,25 +138,25 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
     await connection.close();
   });
 
-  it('tells when it breaks', async () => {
+  it('reports when it breaks', async () => {
     const connection = await open();
-    const told: Error[] = [];
-    connection.onTunnelLost((error) => told.push(error));
-    const off = connection.onTunnelLost(() => told.push(new Error('was taken away')));
+    const lost: Error[] = [];
+    connection.onTunnelLost((error) => lost.push(error));
+    const off = connection.onTunnelLost(() => lost.push(new Error('the listener was removed')));
     off();
     sshd.breakConnections();
-    await waitFor(() => told.length > 0, { what: 'the notice' });
-    expect(told).toHaveLength(1);
-    expect(told[0]).toBeInstanceOf(TransportError);
-    expect((told[0] as TransportError).code).toBe('SSH_TUNNEL');
-    expect(told[0]?.message).toContain(`the ssh tunnel through ${sshd.server} ended: exit code 255`);
+    await waitFor(() => lost.length > 0, { what: 'the notification' });
+    expect(lost).toHaveLength(1);
+    expect(lost[0]).toBeInstanceOf(TransportError);
+    expect((lost[0] as TransportError).code).toBe('SSH_TUNNEL');
+    expect(lost[0]?.message).toContain(`the ssh tunnel through ${sshd.server} ended: exit code 255`);
     const late: Error[] = [];
     connection.onTunnelLost((error) => late.push(error));
-    expect(late).toEqual(told);
+    expect(late).toEqual(lost);
     await connection.close();
   });
 
-  it('that breaks under a client is opened again', async () => {
+  it('that breaks while a client uses it is reopened', async () => {
     await using hub = await FakeHub.start();
     await using rc = await Client.connect({ ...options, connectionFile: { ...hub.info, location: '' } });
     const states: string[] = [];
@@ -168,7 +168,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
     expect(sshd.connections).toBe(1);
   });
 
-  it('that breaks before the hub has answered ends connecting', async () => {
+  it('that breaks before the hub has replied makes connect fail', async () => {
     await using hub = await FakeHub.start({ answer: () => false });
     const connecting = Client.connect({ ...options, connectionFile: hub.info, timeout: 60_000 }).catch(
       (reason: unknown) => reason,
@@ -178,23 +178,23 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
     expect(await connecting).toMatchObject({ code: 'SSH_TUNNEL' });
   });
 
-  it('tells nothing when it is closed', async () => {
+  it('reports nothing when it is closed', async () => {
     const connection = await open();
-    const told: Error[] = [];
-    connection.onTunnelLost((error) => told.push(error));
+    const lost: Error[] = [];
+    connection.onTunnelLost((error) => lost.push(error));
     await connection.close();
     await gone();
-    expect(told).toEqual([]);
+    expect(lost).toEqual([]);
   });
 
-  it('says that the key is refused', async () => {
+  it('reports a rejected key', async () => {
     const error: unknown = await open({ sshKey: sshd.strangeKey }).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(TransportError);
     expect((error as TransportError).code).toBe('SSH_TUNNEL');
-    expect((error as TransportError).message).toMatch(/Permission denied.*give a key with sshKey/s);
+    expect((error as TransportError).message).toMatch(/Permission denied.*set sshKey/s);
   });
 
-  it('says that the host is not known', async () => {
+  it('reports an unknown host', async () => {
     const unknown = ['UserKnownHostsFile=/dev/null', 'GlobalKnownHostsFile=/dev/null'];
     const error: unknown = await open({ sshOptions: [...unknown, ...sshd.options.slice(1)] }).catch(
       (reason: unknown) => reason,
@@ -202,7 +202,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
     expect((error as Error).message).toMatch(/Host key verification failed.*log in once by hand/s);
   });
 
-  it('says that nobody listens there', async () => {
+  it('reports that no server listens at the port', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as { port: number };
@@ -215,10 +215,10 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
     expect((error as Error).message).toMatch(/Connection refused/);
   });
 
-  it('hints at a controller that is not there', async () => {
+  it('hints at a missing controller', async () => {
     const connection = await open({ connectionFile: { ...file, mux: 1 } });
     await waitFor(() => /connect failed: Connection refused/.test(connection.hint()), {
-      what: () => `the complaint; there is: ${connection.hint()}`,
+      what: () => `the hint; got: ${connection.hint()}`,
     });
     expect(connection.hint()).toMatch(/connect failed: Connection refused/);
     await connection.close();
@@ -248,8 +248,8 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
     });
   });
 
-  it('takes other ports when somebody else was quicker', async () => {
-    // An ssh that finds its ports taken the first time.
+  it('uses other ports when its ports are taken', async () => {
+    // An ssh whose ports are taken at the first attempt.
     const path = join(sshd.directory, 'bin');
     const counter = join(sshd.directory, 'tries');
     mkdirSync(path, { recursive: true });
@@ -285,7 +285,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
       return child;
     }
 
-    it('ends when the process does, and does not keep it', async () => {
+    it('ends with the process, and does not keep it running', async () => {
       const child = await start('');
       const [code] = child.exitCode === null ? await once(child, 'exit') : [child.exitCode];
       expect(code).toBe(0);
@@ -304,7 +304,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
   });
 });
 
-/** Accepts connections and says nothing. */
+/** Accepts connections and sends nothing. */
 class SilentServer implements AsyncDisposable {
   connections = 0;
   server = '';

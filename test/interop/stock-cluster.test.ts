@@ -7,10 +7,10 @@ import { describeStock } from '../support/python/describe-stock.js';
 const onePlusOne = `
   import json, sys, time
   import ipyparallel
-  from heard import until_heard
+  from subscribed import wait_until_subscribed
   rc = ipyparallel.Client(sys.argv[1], timeout=60)
   rc.wait_for_engines(1, timeout=60)
-  until_heard(rc[:])
+  wait_until_subscribed(rc[:])
   result = rc[:].execute('1 + 1', silent=False, block=True)
   result.wait_for_output(60)
   # The hub only watches: its copy of a reply may come in after the client's.
@@ -33,7 +33,7 @@ const onePlusOne = `
 for (const version of stockVersions) {
   for (const db of ['dictdb', 'sqlitedb'] as const) {
     describeStock(version, `ipyparallel ${version} with ${db}`, () => {
-      it('runs a task of the Python client, remembers it, and leaves nothing behind', async () => {
+      it('runs and records a task of the Python client, and leaves nothing behind', async () => {
         const cluster = await StockCluster.start({ version, db, engines: 1 });
         const answer = await cluster.runPython<Record<string, unknown>>(onePlusOne);
         const pids = await cluster.pids();
@@ -45,7 +45,7 @@ for (const version of stockVersions) {
         expect(pids).toContain(controllerPid);
         expect(engines.map(({ id }) => id)).toEqual([0]);
         expect(pids).toEqual(expect.arrayContaining(engines.flatMap(({ pid, nannyPid }) => [pid, nannyPid])));
-        // Eight schedulers and the like beside controller, engine and nanny.
+        // Eight schedulers and monitors besides controller, engine and nanny.
         expect(pids.length).toBeGreaterThanOrEqual(11);
 
         await cluster.stop();
@@ -57,7 +57,7 @@ for (const version of stockVersions) {
 }
 
 describeStock('9', 'ipyparallel 9 with its packers', () => {
-  it('packs with orjson where that is installed', async () => {
+  it('packs with orjson if it is installed', async () => {
     await using cluster = await StockCluster.start({ version: '9' });
     expect(JSON.parse(readFileSync(cluster.connectionFile, 'utf8'))).toMatchObject({
       pack: 'orjson',
@@ -65,7 +65,7 @@ describeStock('9', 'ipyparallel 9 with its packers', () => {
     });
   });
 
-  it('packs with msgpack when told to', async () => {
+  it('packs with msgpack', async () => {
     await using cluster = await StockCluster.start({ version: '9', engines: 1, pack: 'msgpack.packb' });
     expect(JSON.parse(readFileSync(cluster.connectionFile, 'utf8'))).toMatchObject({
       pack: 'msgpack.packb',

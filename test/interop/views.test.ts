@@ -1,4 +1,4 @@
-// Views and Python engines, behind stock controllers and ours.
+// Views of Python engines with stock controllers and with ours.
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -21,8 +21,8 @@ import { Gate } from '../support/gate.js';
 import { describeStock } from '../support/python/describe-stock.js';
 import { waitFor } from '../support/wait-for.js';
 
-const patience = { timeout: 60_000 };
-const value = <T, E, P>(ar: AsyncResult<T, E, P>): Promise<T> => ar.get(patience);
+const wait = { timeout: 60_000 };
+const value = <T, E, P>(ar: AsyncResult<T, E, P>): Promise<T> => ar.get(wait);
 
 function suite(controller: 'stock' | 'ours', version: StockVersion): void {
   describeStock(version, `${controller} controller, engines of ${version}`, () => {
@@ -34,8 +34,8 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
         controller === 'stock'
           ? await StockCluster.start({ version, engines: 3 })
           : await OurController.start({ version, engines: 3 });
-      rc = await Client.connect({ connectionFile: cluster.connectionFile, ...patience });
-      await rc.waitForEngines(3, patience);
+      rc = await Client.connect({ connectionFile: cluster.connectionFile, ...wait });
+      await rc.waitForEngines(3, wait);
     }, 120_000);
 
     afterAll(async () => {
@@ -70,7 +70,7 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       expect(await one.get('thing.size')).toBe(5);
       expect(await one.get('sorted(k for k in globals() if "value" in k)')).toEqual([]);
       await expect(one.get('nothing')).rejects.toMatchObject({ ename: 'NameError' });
-      await rc.directView().clear(patience);
+      await rc.directView().clear(wait);
       await expect(one.get('from_file')).rejects.toMatchObject({ ename: 'NameError' });
     });
 
@@ -99,11 +99,11 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       ]);
       await value(dv.scatter('rows', rows, { dist: 'roundRobin' }));
       expect(await value(dv.gather('rows'))).toEqual(rows);
-      // Names of the user's hide none that this needs.
+      // Names of the user must not hide builtins that the client needs.
       await value(dv.push({ list: 1, map: 2, eval: 3, globals: 4, isinstance: 5, str: 6, exec: 7 }));
       expect(await value(dv.pull(['list', 'exec']))).toEqual(Array(3).fill([1, 7]));
       expect(await value(dv.map(py`lambda n: n`, [1, 2]))).toEqual([1, 2]);
-      await dv.clear(patience);
+      await dv.clear(wait);
     });
 
     test('maps: direct, load-balanced, lazy', async () => {
@@ -162,7 +162,7 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       const onMarked = depend(py`lambda: 'marked' in globals()`)(where);
       for (let i = 0; i < 4; i++) expect(await value(lv.apply(onMarked))).toBe(pids[1]);
       const nowhere = depend(py`lambda: False`)(where);
-      // A stock scheduler keeps such a task waiting for an engine to come.
+      // A stock scheduler queues such a task until an engine registers.
       if (controller === 'ours') await expect(value(lv.apply(nowhere))).rejects.toBeInstanceOf(RemoteError);
       expect(await value(lv.apply(requireModules('string', 'os.path')(py`lambda: string.digits`)))).toBe(
         '0123456789',
@@ -206,21 +206,21 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       `),
       );
       const waiting = one.apply(py`lambda: 1`);
-      // Until it can be interrupted the signal would end the engine.
+      // Before the task can be interrupted, the signal would end the engine.
       await waitFor(() => !existsSync(ready.path), { what: 'the task to be ready for a signal' });
-      // An engine of 7.1 answers when its only thread has nothing else to do.
-      if (version !== '7.1') await one.abort(waiting, patience);
-      await rc.sendSignal('SIGUSR1', { targets: 0, ...patience });
+      // An engine of 7.1 replies when its only thread is idle.
+      if (version !== '7.1') await one.abort(waiting, wait);
+      await rc.sendSignal('SIGUSR1', { targets: 0, ...wait });
       await expect(value(sleeping)).rejects.toMatchObject({ ename: 'KeyboardInterrupt' });
       const more = one.apply(py('time.sleep'), 2);
       const last = one.apply(py`lambda: 2`);
       await waitFor(() => more.metadata[0]?.begun !== null);
-      await rc.abort('all', { targets: 0, ...patience });
+      await rc.abort('all', { targets: 0, ...wait });
       expect(await value(more)).toBe(null);
       if (version !== '7.1') await expect(value(last)).rejects.toMatchObject({ code: 'TASK_ABORTED' });
       if (version === '7.1') expect(await value(waiting)).toBe(1);
       else await expect(value(waiting)).rejects.toMatchObject({ code: 'TASK_ABORTED' });
-      await rc.directView(-1).shutdown(patience);
+      await rc.directView(-1).shutdown(wait);
       await waitFor(() => rc.ids.length === 2, { timeout: 30_000 });
     });
   });
@@ -231,13 +231,13 @@ suite('stock', '7.1');
 suite('ours', '9');
 
 describeStock('9', 'a cluster of both languages', () => {
-  test('each engine gets names in its own language; work goes where it can run', async () => {
+  test('each engine receives names in its language, and work is sent to engines that can run it', async () => {
     await using cluster = await OurController.start({ version: '9', engines: 1 });
     const file = join(cluster.directory, 'profile', 'security', 'ipcontroller-engine.json');
-    await using rc = await Client.connect({ connectionFile: cluster.connectionFile, ...patience });
-    await rc.waitForEngines(1, patience);
+    await using rc = await Client.connect({ connectionFile: cluster.connectionFile, ...wait });
+    await rc.waitForEngines(1, wait);
     await using _engine = await EngineProcess.start({ args: ['--file', file] });
-    await rc.waitForEngines(2, patience);
+    await rc.waitForEngines(2, wait);
     const dv = rc.directView();
     await value(dv.push({ n: 6, list: [1, 2] }));
     expect(await value(dv.pull(['n * 7', 'list']))).toEqual([

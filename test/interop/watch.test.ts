@@ -35,9 +35,9 @@ for (const version of ['7.1', '9'] as const) {
         await closing.close();
       });
 
-      it('agrees with the database: what enters, changes and leaves, by whomever', async () => {
+      it('agrees with the database on records that any client adds, changes and removes', async () => {
         const queries: readonly TaskQuery[] = [{}, OPEN, FAILED];
-        // No slow round comes in this test: all is found by what is heard.
+        // No periodic check runs in this test: the watch finds every change through notifications and output.
         const replays = queries.map(
           (query) => new WatchReplay(rc.dbQuery(query, KEYS).watch({ slowInterval: 3_600_000 })),
         );
@@ -52,7 +52,7 @@ for (const version of ['7.1', '9'] as const) {
         const direct = other.directView('all').execute(`${gate.python}"slept"`);
         const [all, open, failed] = replays;
         const [slept = ''] = direct.msgIds;
-        // Those that run for a while are seen to.
+        // Tasks that run for a while are reported as started.
         await all?.until(() => all.known.get(slept)?.begun != null, 'the long one to begin');
         gate.open();
         await Promise.all([...results, direct].map((result) => result.wait()));
@@ -72,7 +72,7 @@ for (const version of ['7.1', '9'] as const) {
         for (const replay of replays) replay.stop();
       });
 
-      it('tells of output while a task runs', async () => {
+      it('emits output while a task runs', async () => {
         using gate = new Gate();
         const code = `import sys\nprint(0); sys.stdout.flush()\n${gate.python}print(1); print(2)`;
         const result = other.directView(0).execute(code);
@@ -87,7 +87,7 @@ for (const version of ['7.1', '9'] as const) {
         replay.stop();
       });
 
-      it('finds purges and resubmissions, which nothing tells of', async () => {
+      it('finds purges and resubmissions, of which no message is sent', async () => {
         const results = Array.from({ length: 6 }, () => other.loadBalancedView().execute('1'));
         const ids = results.flatMap((result) => result.msgIds);
         const last = await lastValueFrom(
@@ -113,7 +113,7 @@ for (const version of ['7.1', '9'] as const) {
         replay.stop();
       });
 
-      it('finds out what a dead engine leaves', async () => {
+      it('finds the tasks of a dead engine', async () => {
         const victim = await cluster.startEngine();
         await rc.waitForEngines(3);
         const query = rc.dbQuery({}, KEYS);
@@ -124,7 +124,7 @@ for (const version of ['7.1', '9'] as const) {
         await replay.until(() => replay.known.get(id)?.begun != null, 'it to begin');
         await cluster.killEngine(victim, { nanny: 'spare' });
         await expect(result.get()).rejects.toThrow();
-        // A stock hub writes the failure down 30 s later, which no test waits for.
+        // A stock hub records the failure 30 s later, so the test does not wait for it.
         await replay.agrees(() => rc.dbQuery({}, KEYS));
         expect(replay.known.get(id)?.status).toBe('assigned');
         replay.stop();

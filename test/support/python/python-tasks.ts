@@ -63,11 +63,11 @@ const script = String.raw`
   deadline = time.monotonic() + 60
   keys = ['submitted', 'started', 'completed', 'buffers', 'result_buffers', 'stdout', 'execute_result']
   # The hub receives output on a separate socket.
-  def heard(rows):
+  def has_output(rows):
       return rows[ids['execute']]['stdout'] and rows[ids['execute']]['execute_result'] and rows[ids['boom']]['stdout']
   while True:
       rows = {row['msg_id']: row for row in rc.db_query({'msg_id': {'$in': list(ids.values())}}, keys=keys)}
-      if len(rows) == len(ids) and all(row['completed'] for row in rows.values()) and heard(rows):
+      if len(rows) == len(ids) and all(row['completed'] for row in rows.values()) and has_output(rows):
           break
       assert time.monotonic() < deadline, 'the hub lacks records'
   def text(date):
