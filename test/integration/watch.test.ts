@@ -11,7 +11,7 @@ import {
   type WatchEvent,
 } from '@ipyparallel-js/client';
 import type { ControllerOptions } from '@ipyparallel-js/hub';
-import { firstValueFrom, lastValueFrom } from 'rxjs';
+import { firstValueFrom, lastValueFrom, tap } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Closing } from '../support/closing.js';
 import { TestController } from '../support/clusters/test-controller.js';
@@ -325,8 +325,16 @@ describe('a live query', () => {
     const query = mine.dbQuery({}, 'msg_id');
     const [id = ''] = [other.submit('mux', 'apply_request', { waits: true }, engine.uuid).id];
     const replay = new WatchReplay(query.watch());
-    const paced = lastValueFrom(query.watch({ pace: 50 }));
-    const polled = lastValueFrom(query.poll(20));
+    let pacedEvents = 0;
+    const paced = lastValueFrom(query.watch({ pace: 50 }).pipe(tap(() => pacedEvents++)));
+    const polledIds = new Set<string>();
+    const polled = lastValueFrom(
+      query.poll(20).pipe(
+        tap((records) => {
+          for (const { msg_id } of records) polledIds.add(msg_id);
+        }),
+      ),
+    );
     const done = lastValueFrom(
       mine
         .dbQuery({ msg_id: id }, [])
@@ -339,6 +347,8 @@ describe('a live query', () => {
       for await (const _ of query.watch()) looped++;
     })();
     await replay.until(() => replay.known.has(id) && looped > 0, 'the task');
+    // The other readers receive the task on their own schedule.
+    await waitFor(() => pacedEvents > 0 && polledIds.has(id));
     await mine.close();
     await waitFor(() => replay.completed);
     expect(replay.error).toBeUndefined();

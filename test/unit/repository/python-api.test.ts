@@ -72,6 +72,10 @@ test.each([
 });
 
 test('a line that is not understood is no line passed over', () => {
-  expect(() => made('| wait | `waitFor` | |')).toThrow('Client has 1 lines, 0 are entries');
-  expect(() => made('| `w` | `waitFor` | jobs and more |')).toThrow('"jobs and more" tells no parameter');
+  expect(() => made('| wait | `waitFor` | |')).toThrow(
+    'Client has 1 lines, but only 0 of them parse as entries',
+  );
+  expect(() => made('| `w` | `waitFor` | jobs and more |')).toThrow(
+    '"jobs and more" does not name a parameter',
+  );
 });
