@@ -1,4 +1,4 @@
-// Every block of TypeScript in the readmes and in docs/ compiles, against what the page says is at hand.
+// Every block of TypeScript in the readmes and in docs/ compiles with the names that its page has introduced.
 import { spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { codeDirectory, documentedCode } from '../../support/documents/documented-code.js';
 import { root } from '../../support/repository.js';
 
-/** What the text around the blocks has introduced. A block's own names come before these. */
+/** The names that the text around the blocks has introduced. Names of the block itself take precedence. */
 const AT_HAND = `
 import type * as clientModule from '@ipyparallel-js/client';
 import type * as files from 'node:fs/promises';
@@ -44,14 +44,14 @@ const CONFIG = {
     declaration: false,
     declarationMap: false,
     sourceMap: false,
-    // A block shows a part: what it makes is used elsewhere.
+    // A block shows a part of a program, so it may declare names that it does not use.
     noUnusedLocals: false,
     noUnusedParameters: false,
   },
   include: ['*.ts'],
 };
 
-/** A block that begins with a brace lists queries, one on each line. */
+/** A block that starts with a brace lists queries, one on each line. */
 function program(code: string): string {
   if (!code.startsWith('{')) return `${code}\nexport {};\n`;
   return `${code.replace(/^(\{.*\})/gm, 'void ($1 satisfies TaskQuery);')}\nexport {};\n`;
@@ -66,7 +66,7 @@ test('the code of the documentation compiles', { timeout: 120_000 }, () => {
     writeFileSync(join(directory, 'at-hand.ts'), AT_HAND);
     writeFileSync(join(directory, 'work.ts'), A_MODULE);
     for (const { file, line, code } of blocks) {
-      // Empty lines before it: what the compiler says names the line of the page.
+      // Preceded by empty lines, so that the compiler's messages have the line numbers of the page.
       const name = `${file.replaceAll('/', '-')}-${line}.ts`;
       writeFileSync(join(directory, name), '\n'.repeat(line - 1) + program(code));
     }

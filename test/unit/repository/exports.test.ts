@@ -5,7 +5,7 @@ import * as hub from '@ipyparallel-js/hub';
 import * as protocol from '@ipyparallel-js/protocol';
 import { expect, test } from 'vitest';
 
-// What users may import, by hand: a name that appears or goes is a decision, not an accident.
+// The names that users can import, listed by hand, so that no name is added or removed by accident.
 test('client', () => {
   expect(Object.keys(client).sort()).toMatchInlineSnapshot(`
     [

@@ -1,5 +1,5 @@
-// docs/python-api.md says where every name and parameter of ipyparallel's client classes is: compared with our classes as
-// the compiler knows them. test/interop/python-api.test.ts compares it with Python's.
+// Compares docs/python-api.md, which maps every name and parameter of ipyparallel's client classes, with our classes as the
+// compiler sees them. test/interop/python-api.test.ts compares it with Python's classes.
 import * as client from '@ipyparallel-js/client';
 import { expect, test } from 'vitest';
 import { ourSignatures } from '../../support/documents/our-signatures.js';
@@ -7,7 +7,7 @@ import { complaints, readApiTable, readLeftOut } from '../../support/documents/p
 
 const names = ['Client', 'DirectView', 'LoadBalancedView', 'BroadcastView', 'AsyncResult'];
 
-test('the table of the Python API says what is here', () => {
+test('the table of the Python API agrees with our classes', () => {
   const table = readApiTable();
   expect([...table.keys()]).toEqual(names);
   for (const entries of table.values()) expect(entries.length).toBeGreaterThan(20);
@@ -23,7 +23,7 @@ const made = (rows: string, leftOut = '') => {
   return complaints(readApiTable(page), readLeftOut(page), { signatures, exports: new Set(['kwargs']) });
 };
 
-test('a right table is right', () => {
+test('a correct table has no errors', () => {
   const parameters =
     '`jobs`, `timeout` → `{ timeout }`, `to` → `with({ targets })`, `kw` → `kwargs()`, `block` –';
   const reason = '| `block` | all | nothing ever blocks |';
@@ -31,20 +31,15 @@ test('a right table is right', () => {
 });
 
 test.each([
-  ['a name that is not here', '| `wait` | `wait` | |', '', 'Client has no wait'],
-  ['a name left out for no reason', '| `wait` | – | - |', '', 'Client.wait has no reason'],
-  ['a parameter that is not here', '| `w` | `waitFor` | `job` |', '', 'Client.w job: no job'],
-  ['an option that is not here', '| `w` | `waitFor` | `t` → `{ time }` |', '', 'Client.w t: no { time }'],
-  ['an option that is none', '| `w` | `waitFor` | `t` → `timeout` |', '', 'Client.w t: no timeout'],
-  [
-    'a flag that is not here',
-    '| `w` | `waitFor` | `t` → `with({ to })` |',
-    '',
-    'Client.w t: no with({ to })',
-  ],
+  ['a missing name', '| `wait` | `wait` | |', '', 'Client has no wait'],
+  ['a name left out without a reason', '| `wait` | – | - |', '', 'Client.wait has no reason'],
+  ['a missing parameter', '| `w` | `waitFor` | `job` |', '', 'Client.w job: no job'],
+  ['a missing option', '| `w` | `waitFor` | `t` → `{ time }` |', '', 'Client.w t: no { time }'],
+  ['a parameter that is an option', '| `w` | `waitFor` | `t` → `timeout` |', '', 'Client.w t: no timeout'],
+  ['a missing flag', '| `w` | `waitFor` | `t` → `with({ to })` |', '', 'Client.w t: no with({ to })'],
   ['a function that is not exported', '| `w` | `waitFor` | `t` → `kw()` |', '', 'Client.w t: no kw()'],
   [
-    'a parameter left out for no reason',
+    'a parameter left out without a reason',
     '| `w` | `waitFor` | `block` – |',
     '',
     'Client.w block has no reason',
@@ -56,22 +51,22 @@ test.each([
     'Client.w block has no reason',
   ],
   [
-    'a parameter that is here, left out',
+    'a parameter that exists but is left out',
     '| `w` | `waitFor` | `timeout` – |',
     '| `timeout` | all | it takes as long as it takes |',
     'Client.w timeout is not left out',
   ],
   [
-    'a reason for nothing',
+    'a reason without a parameter',
     '| `w` | `waitFor` | `jobs` |',
     '| `block` | all | nothing ever blocks |',
     'block is left out nowhere',
   ],
-])('%s is found', (_, rows, leftOut, complaint) => {
+])('%s is an error', (_, rows, leftOut, complaint) => {
   expect(made(rows, leftOut)).toContain(complaint);
 });
 
-test('a line that is not understood is no line passed over', () => {
+test('a line that does not parse is an error', () => {
   expect(() => made('| wait | `waitFor` | |')).toThrow(
     'Client has 1 lines, but only 0 of them parse as entries',
   );

@@ -5,6 +5,7 @@ import { Client, type ConnectionStatus } from '@ipyparallel-js/client';
 import { expect, it } from 'vitest';
 import { Closing } from '../../closing.js';
 import { CutProxy } from '../../fakes/cut-proxy.js';
+import { Gate } from '../../gate.js';
 import { waitFor } from '../../wait-for.js';
 import { WatchReplay } from '../../watch-replay.js';
 import { endings, type KillableCluster, runs } from './killable-cluster.js';
@@ -125,8 +126,9 @@ function controllerIsKilledTwice(start: StartCluster): void {
     const outstanding = new Outstanding(cluster);
     outstanding.add('dies', 600_000, (code) => rc.directView(victim).execute(code));
     outstanding.add('behind it', 0, (code) => rc.directView(victim).execute(code));
-    // Longer than both restarts take, because a reply that arrives while the controller is killed is lost.
-    outstanding.add('lives', 12_000, (code) => rc.directView(survivor).execute(code));
+    // It ends after both restarts, because a reply that arrives while the controller is killed is lost.
+    using gate = new Gate();
+    outstanding.add('lives', gate, (code) => rc.directView(survivor).execute(code));
     await waitFor(() => ['dies', 'lives'].every((name) => runs(cluster).includes(name)), {
       what: 'both engines to be busy',
     });
@@ -138,6 +140,8 @@ function controllerIsKilledTwice(start: StartCluster): void {
     await cluster.restartController();
     await back(states);
     const promptly = submitPromptly(cluster, rc, [survivor]);
+    await enginesAreBack(rc, [survivor]);
+    gate.open();
     const ends = await outstanding.settled(BOUND_MS);
     await allHaveValues(promptly);
     for (const name of ['dies', 'behind it'])

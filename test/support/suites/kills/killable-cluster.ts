@@ -1,5 +1,6 @@
 // A cluster whose controller and engines a test kills. The controller restarts on the same ports.
 import { readFileSync } from 'node:fs';
+import type { Gate } from '../../gate.js';
 
 /** Changes for the next run of a controller. */
 export interface RestartOptions {
@@ -22,8 +23,8 @@ export interface KillableCluster extends AsyncDisposable {
   startEngine(): Promise<number>;
   /** Whether a restarted controller has the records of its previous run, and its engines their tasks. */
   readonly keepsRecords: boolean;
-  /** Code that writes `name` to {@link runs}, sleeps, writes it to {@link endings}, and returns it. */
-  task(name: string, ms: number): string;
+  /** Code that writes `name` to {@link runs}, runs for so many ms or until the gate opens, writes it to {@link endings}, and returns it. */
+  task(name: string, until: number | Gate): string;
 }
 
 /** The file to which tasks write when they start and end. */

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { EngineProcess } from '../../clusters/engine-process.js';
 import { cleanEnv } from '../../environment.js';
 import { RawClient } from '../../fakes/raw-client.js';
+import type { Gate } from '../../gate.js';
 import { waitFor } from '../../wait-for.js';
 import { ending, type KillableCluster, type RestartOptions, runsFile } from './killable-cluster.js';
 
@@ -86,10 +87,12 @@ export class OurKillableCluster implements KillableCluster {
     await this.#startController(newFiles ? [] : ['--reuse', '--restore']);
   }
 
-  task(name: string, ms: number): string {
+  task(name: string, until: number | Gate): string {
     const file = JSON.stringify(runsFile(this.directory));
     const note = (line: string): string => `require('node:fs').appendFileSync(${file}, '${line}\\n');`;
-    return `${note(name)} await new Promise((go) => setTimeout(go, ${ms})); ${note(ending(name))} '${name}'`;
+    const wait =
+      typeof until === 'number' ? `await new Promise((go) => setTimeout(go, ${until}));` : until.javascript;
+    return `${note(name)} ${wait} ${note(ending(name))} '${name}'`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

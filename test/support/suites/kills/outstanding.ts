@@ -1,6 +1,7 @@
 // Results that a test waits for. Each must settle, whatever happens to its task.
 import type { AsyncResult } from '@ipyparallel-js/client';
 import { expect } from 'vitest';
+import type { Gate } from '../../gate.js';
 import { type KillableCluster, runs } from './killable-cluster.js';
 
 /** The outcome of one result: its value as text, or the code of its error. */
@@ -28,10 +29,10 @@ export class Outstanding {
   /** Adds the result of a task that is submitted with the code it is given. */
   add(
     name: string,
-    ms: number,
+    until: number | Gate,
     submit: (code: string) => AsyncResult<{ readonly text: string | null }>,
   ): AsyncResult<{ readonly text: string | null }> {
-    const result = submit(this.#cluster.task(name, ms));
+    const result = submit(this.#cluster.task(name, until));
     this.#results.set(name, result);
     return result;
   }

@@ -1,6 +1,7 @@
 // A stock ipcontroller with Python engines that survive it.
 import { StockCluster, type StockClusterOptions } from '../../clusters/stock-cluster.js';
 import { RawClient } from '../../fakes/raw-client.js';
+import type { Gate } from '../../gate.js';
 import { ending, type KillableCluster, type RestartOptions, runsFile } from './killable-cluster.js';
 
 export class StockKillableCluster implements KillableCluster {
@@ -41,10 +42,11 @@ export class StockKillableCluster implements KillableCluster {
     return await this.#cluster.startEngine();
   }
 
-  task(name: string, ms: number): string {
+  task(name: string, until: number | Gate): string {
     const file = JSON.stringify(runsFile(this.directory));
     const note = (line: string): string => `with open(${file}, 'a') as runs: _ = runs.write('${line}\\n')`;
-    return [note(name), `import time; time.sleep(${ms / 1000})`, note(ending(name)), `'${name}'`].join('\n');
+    const wait = typeof until === 'number' ? `import time; time.sleep(${until / 1000})` : until.python;
+    return [note(name), wait, note(ending(name)), `'${name}'`].join('\n');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
