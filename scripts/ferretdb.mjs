@@ -14,18 +14,18 @@ const stamp = join(directory, '.stamp');
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
-/** Told apart by scripts/test.mjs: without Go the tests that need the server are skipped. */
+/** scripts/test.mjs prints the output of a failed build, but not of a missing Go. */
 const EXIT_NO_GO = 3;
 
 const help = `Usage: node scripts/ferretdb.mjs [--force]
 
 Builds .tools/ferretdb/ferretdb from the program and the pinned modules in test/support/ferretdb, with SQLite as its
-only backend. What is built and up to date is left alone.
+only backend, unless it is up to date.
 
-  --force  build anew
+  --force  rebuild
   --help   this text
 
-Needs Go 1.24 or newer; GO may name it. Modules come from wherever Go is configured to find them.
+Needs Go 1.24 or newer; GO can name the program. Go's configuration decides where modules come from.
 Exit codes: 0 built, 1 the build failed, 2 usage, 3 no usable Go.`;
 
 function fingerprint() {
@@ -49,9 +49,13 @@ function requireGo(go) {
     timeout: 30_000,
   });
   if (error || status !== 0)
-    end(EXIT_NO_GO, `no Go to build the server with (${go}: ${error?.code ?? status})`);
+    end(
+      EXIT_NO_GO,
+      `building the server needs Go, and cannot run ${go} (${error?.code ?? `exit code ${status}`})`,
+    );
   const [, major = 0, minor = 0] = (/^go(\d+)\.(\d+)/.exec(stdout.trim()) ?? []).map(Number);
-  if (major < 1 || (major === 1 && minor < 24)) end(EXIT_NO_GO, `Go is ${stdout.trim()}, older than 1.24`);
+  if (major < 1 || (major === 1 && minor < 24))
+    end(EXIT_NO_GO, `Go 1.24 or newer is required, found ${stdout.trim()}`);
 }
 
 function build() {
@@ -60,7 +64,7 @@ function build() {
   const began = performance.now();
   console.log('ferretdb: building into .tools/ferretdb (a minute or two)');
   mkdirSync(directory, { recursive: true });
-  // Two builds at once write different files; the last one to finish stays.
+  // Two simultaneous builds write different files, and the last to finish replaces the program.
   const draft = `${program}.${process.pid}`;
   const args = ['build', '-trimpath', '-ldflags=-s -w', '-tags=ferretdb_no_postgresql', '-o', draft, '.'];
   const { status, stderr } = spawnSync(go, args, {

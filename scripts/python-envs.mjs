@@ -1,4 +1,4 @@
-// Makes the virtual environments that the interop tests run the Python ipyparallel from.
+// Creates the virtual environments in which the interop tests run the Python ipyparallel.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,22 +12,22 @@ const versions = Object.keys(environments).sort(compareVersions);
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
-/** Told apart by scripts/test.mjs: without a Python the interop tests are skipped, a failed installation is a failure. */
+/** scripts/test.mjs prints the output of a failed installation, but not of a missing Python. */
 const EXIT_NO_PYTHON = 3;
 
 const help = `Usage: node scripts/python-envs.mjs [--only VERSION]... [--force]
 
-Makes ${versions.map((version) => `.venv-ipp-${version}`).join(', ')} in the repository root, each with
+Creates ${versions.map((version) => `.venv-ipp-${version}`).join(', ')} in the repository root, each with
 that ipyparallel and the dependencies pinned in test/support/python/constraints-VERSION.txt.
-What is already made and up to date is left alone.
+Environments that are up to date stay unchanged.
 
   --only VERSION  only this one (${versions.join(', ')}); may be repeated
-  --force         make anew even when up to date
+  --force         recreate environments that are up to date
   --help          this text
 
-The Python is the one named by PYTHON, else python3.11, python3, python3.12, python3.13, python3.10.
-Packages come from wherever pip is configured to find them.
-Exit codes: 0 made, 1 installation failed, 2 usage, 3 no usable Python.`;
+Uses the Python named by PYTHON, otherwise the first usable of python3.11, python3, python3.12, python3.13, python3.10.
+pip's configuration decides where packages come from.
+Exit codes: 0 created, 1 installation failed, 2 usage, 3 no usable Python.`;
 
 class EnvironmentError extends Error {
   constructor(message, exitCode) {
@@ -68,14 +68,14 @@ function isUpToDate(version) {
   return readFileSync(stampFile(version), 'utf8').trim() === fingerprint(version);
 }
 
-/** Compares "3.9" and "3.13" by their numbers. */
+/** Compares versions such as "3.9" and "3.13" as numbers. */
 function compareVersions(a, b) {
   const [aMajor = 0, aMinor = 0] = a.split('.').map(Number);
   const [bMajor = 0, bMinor = 0] = b.split('.').map(Number);
   return aMajor - bMajor || aMinor - bMinor;
 }
 
-/** What one candidate is, or why it cannot be used. */
+/** Returns the version and modules of a candidate, or the reason why it cannot be used. */
 function probe(command) {
   const code =
     'import json, sys, importlib.util as u;' +
@@ -91,7 +91,7 @@ function probe(command) {
   try {
     return { command, ...JSON.parse(stdout) };
   } catch {
-    return { command, problem: 'does not answer as Python 3 does' };
+    return { command, problem: 'does not reply like Python 3' };
   }
 }
 
@@ -99,7 +99,7 @@ function firstLine(text) {
   return text.trim().split('\n')[0] ?? '';
 }
 
-/** The first Python that can make the environments of all these versions. */
+/** Returns the first Python that can create the environments of all these versions. */
 function findPython(wanted) {
   const oldest = wanted
     .map((version) => environments[version].python[0])
@@ -126,12 +126,12 @@ function findPython(wanted) {
     if (!found.problem) return found;
     problems.push(`${command} ${found.problem}`);
   }
-  // "not found" is only worth reading where there is nothing else to say.
+  // "not found" is reported only if no candidate has another problem.
   const notable = problems.filter((problem) => !problem.endsWith('not found'));
   const reasons = (notable.length > 0 ? notable : problems).join('; ');
   throw new EnvironmentError(
-    `no Python from ${oldest} to ${newest} with venv to make the test environments with: ${reasons}` +
-      `${named ? '' : '; PYTHON can name one'}`,
+    `the test environments need a Python from ${oldest} to ${newest} with venv: ${reasons}` +
+      `${named ? '' : '; set PYTHON to name another one'}`,
     EXIT_NO_PYTHON,
   );
 }
@@ -191,12 +191,12 @@ function isAlive(pid) {
   }
 }
 
-/** Two test runs started at once must not build the same environment over each other. */
+/** Prevents two test runs from creating the same environment at the same time. */
 async function withLock(work) {
   const lock = join(root, '.venv-ipp-lock');
   mkdirSync(lock, { recursive: true });
   const file = join(lock, 'pid');
-  let told = false;
+  let reported = false;
   for (;;) {
     try {
       writeFileSync(file, String(process.pid), { flag: 'wx' });
@@ -205,11 +205,11 @@ async function withLock(work) {
       if (error.code !== 'EEXIST') throw error;
     }
     const owner = existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0;
-    // 0 is an owner that is between creating the file and writing its pid, or has just left.
+    // 0: the owner has created the file but not written its pid, or has just removed the file.
     if (owner > 0 && !isAlive(owner)) rmSync(file, { force: true });
-    else if (owner > 0 && !told) {
-      say(`waiting for process ${owner}, which is making the environments`);
-      told = true;
+    else if (owner > 0 && !reported) {
+      say(`waiting for process ${owner}, which is creating the environments`);
+      reported = true;
     }
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
@@ -243,12 +243,12 @@ async function main() {
   const wanted = options.only ?? versions;
   const unknown = wanted.find((version) => !versions.includes(version));
   if (unknown !== undefined) {
-    throw new EnvironmentError(`no environment "${unknown}"; there are ${versions.join(', ')}`, EXIT_USAGE);
+    throw new EnvironmentError(`--only must be one of ${versions.join(', ')}, got ${unknown}`, EXIT_USAGE);
   }
   const missing = () => wanted.filter((version) => options.force || !isUpToDate(version));
   if (missing().length === 0) return;
   await withLock(async () => {
-    // Another run may have made them while this one waited.
+    // Another run may have created them while this one waited.
     const toMake = missing();
     if (toMake.length === 0) return;
     const python = findPython(toMake);
