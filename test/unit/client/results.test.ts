@@ -1,4 +1,4 @@
-// Results over tasks that the test itself ends, in the order that it likes.
+// Results of tasks that the test ends itself, in any order.
 
 import { Writable } from 'node:stream';
 import { AsyncMapResult, AsyncResult, type Reassembly, type Settled } from '@ipyparallel-js/client';
@@ -28,7 +28,7 @@ async function all<E>(items: AsyncIterable<E>): Promise<E[]> {
 }
 
 describe('several failures', () => {
-  test('are one CompositeError that names the task and the engine of each', async () => {
+  test('become one CompositeError that names the task and the engine of each', async () => {
     const [good, bad, worse] = tasks(3) as [Task, Task, Task];
     bad.assign('7');
     succeed(good, 1);
@@ -48,7 +48,7 @@ describe('several failures', () => {
     expect(composite.code).toBe('COMPOSITE');
   });
 
-  test('can be had beside what succeeded', async () => {
+  test('are returned next to the values by settled()', async () => {
     const [good, bad] = tasks(2) as [Task, Task];
     good.assign('3');
     succeed(good, 'yes');
@@ -62,7 +62,7 @@ describe('several failures', () => {
     expect(await list([good]).exception()).toBeNull();
   });
 
-  test('are told at the first with firstException', async () => {
+  test('end the wait at the first one with firstException', async () => {
     const [slow, bad] = tasks(2) as [Task, Task];
     const ar = list([slow, bad]);
     const failing = expect(ar.get({ returnWhen: 'firstException' })).rejects.toThrow('1 task failed');
@@ -73,7 +73,7 @@ describe('several failures', () => {
 });
 
 describe('waiting', () => {
-  test('gives the parts that have ended and those that have not', async () => {
+  test('returns the parts that have ended and those that have not', async () => {
     const [first, second, third] = tasks(3) as [Task, Task, Task];
     const ar = list([first, second, third]);
     const waiting = ar.wait({ returnWhen: 'firstCompleted' });
@@ -87,7 +87,7 @@ describe('waiting', () => {
     expect((await failing).pending).toEqual([]);
   });
 
-  test('ends at its time: false, or an error from get', async () => {
+  test('ends at its timeout with false, or with an error from get', async () => {
     const ar = list(tasks(2));
     expect(await ar.wait({ timeout: 5 })).toBe(false);
     expect(await ar.waitForOutput({ timeout: 5 })).toBe(false);
@@ -96,7 +96,7 @@ describe('waiting', () => {
     await expect(all(ar.asCompleted({ signal: AbortSignal.abort('enough') }))).rejects.toBe('enough');
   });
 
-  test('waits for the output beyond the result', async () => {
+  test('also waits for the output', async () => {
     const one = task('a');
     const ar = new AsyncResult<number>([one], { single: true });
     one.settle({ ok: true, value: 1 }, 'completed', { moreOutput: true });
@@ -109,8 +109,8 @@ describe('waiting', () => {
   });
 });
 
-describe('iterating', () => {
-  test('in order, and as completed', async () => {
+describe('iteration', () => {
+  test('yields values in order, or as completed', async () => {
     const three = tasks(3) as [Task, Task, Task];
     const ar = list<string>(three);
     const ordered = all(ar);
@@ -123,7 +123,7 @@ describe('iterating', () => {
     expect((await settled).map(({ msgId }) => msgId)).toEqual(['t2', 't0', 't1']);
   });
 
-  test('ends with the error of the first that failed', async () => {
+  test('ends with the error of the first failed task', async () => {
     const two = tasks(2) as [Task, Task];
     succeed(two[0], 1);
     fail(two[1], 'no');
@@ -136,7 +136,7 @@ describe('iterating', () => {
     expect(got).toEqual([1]);
   });
 
-  test('may stop before the end', async () => {
+  test('may be stopped before the end', async () => {
     const two = tasks(2) as [Task, Task];
     succeed(two[0], 1);
     for await (const value of list<number>(two).asCompleted()) {
@@ -145,7 +145,7 @@ describe('iterating', () => {
     }
   });
 
-  test('a single result is no list', () => {
+  test('refuses a single result', () => {
     const ar = new AsyncResult<number[]>([task('a')], { single: true });
     expect(() => ar[Symbol.asyncIterator]()).toThrow(UsageError);
   });
@@ -154,7 +154,7 @@ describe('iterating', () => {
 describe('a map', () => {
   const flatten: Reassembly = { kind: 'flatten', sizes: [2, 1] };
 
-  test('is one list of elements, whole and one by one', async () => {
+  test('returns one list of elements, and yields them one by one', async () => {
     const ar = endedMap([['a', 'b'], ['c']], flatten);
     expect(await ar.get()).toEqual(['a', 'b', 'c']);
     expect(await all(ar)).toEqual(['a', 'b', 'c']);
@@ -162,7 +162,7 @@ describe('a map', () => {
     expect(ar.progress).toMatchObject({ total: 3, done: 3, completed: 3 });
   });
 
-  test('dealt out in turn has its order again', async () => {
+  test('that was dealt out in turn returns its elements in order', async () => {
     const dealt = [['a', 'd'], ['b', 'e'], ['c']];
     for (const sizes of [{}, { sizes: [2, 2, 1] }]) {
       const ar = endedMap(dealt, { kind: 'roundRobin', ...sizes });
@@ -171,7 +171,7 @@ describe('a map', () => {
     }
   });
 
-  test('keeps elements that are lists, and joins typed arrays', async () => {
+  test('preserves elements that are lists, and joins typed arrays', async () => {
     expect(await endedMap([[[1], [2]], [[3]]], { kind: 'flatten' }).get()).toEqual([[1], [2], [3]]);
     const parts = [Float64Array.of(1, 2), Float64Array.of(3)];
     const ar = new AsyncResult<Float64Array, number>(
@@ -186,7 +186,7 @@ describe('a map', () => {
     expect(await endedMap<number>([], { kind: 'flatten' }).get()).toEqual([]);
   });
 
-  test('counts the elements of chunks that failed, or has their errors in their places', async () => {
+  test('counts the elements of failed chunks, or returns an error for each of them', async () => {
     const two = tasks(2) as [Task, Task];
     fail(two[0], 'no');
     succeed(two[1], ['c']);
@@ -199,7 +199,7 @@ describe('a map', () => {
     expect(await all(errors)).toEqual([new Error('no'), new Error('no'), 'c']);
   });
 
-  test('unordered is iterated as its chunks end', async () => {
+  test('that is unordered yields chunks as they end', async () => {
     const two = tasks(2) as [Task, Task];
     const ar = new AsyncMapResult<string>(two, { ...flatten, ordered: false });
     const got = all(ar);
@@ -212,7 +212,7 @@ describe('a map', () => {
 });
 
 describe('parts', () => {
-  test('split and join again', async () => {
+  test('are split and joined again', async () => {
     const ar = list<number>(tasks(3));
     const parts = ar.split();
     expect(parts.map(({ msgIds }) => msgIds)).toEqual([['t0'], ['t1'], ['t2']]);
@@ -226,7 +226,7 @@ describe('parts', () => {
     expect(joined.length).toBe(3);
   });
 
-  test('that do not go together are not joined', () => {
+  test('of different kinds are not joined', () => {
     const map = endedMap([[1]], { kind: 'flatten' });
     expect(() => AsyncResult.join()).toThrow('at least one');
     expect(() => AsyncResult.join(map, list<number>(tasks(1)))).toThrow('either maps only or no maps');
@@ -235,7 +235,7 @@ describe('parts', () => {
     expect(AsyncResult.join(dealt).msgIds).toEqual(dealt.msgIds);
   });
 
-  test('by engine', async () => {
+  test('are returned by engine', async () => {
     const three = tasks(3) as [Task, Task, Task];
     for (const [i, uuid] of ['5', '6', '5'].entries()) {
       three[i]?.assign(uuid);
@@ -268,7 +268,7 @@ describe('times in ms', () => {
     return [one, two];
   };
 
-  test('of the tasks together', () => {
+  test('cover all tasks of the result', () => {
     const both = ran();
     for (const one of both) succeed(one, 1);
     const ar = list(both);
@@ -280,7 +280,7 @@ describe('times in ms', () => {
     expect(ar.timedelta(at(1), [at(2), null, at(5)])).toBe(4_000);
   });
 
-  test('are refused while they are not known', () => {
+  test('throw while they are unknown', () => {
     const ar = list(ran());
     expect(() => ar.wallTime).toThrow(UsageError);
     expect(() => ar.serialTime).toThrow(UsageError);
@@ -290,7 +290,7 @@ describe('times in ms', () => {
 });
 
 describe('a handle', () => {
-  test('goes through JSON whole', () => {
+  test('survives JSON unchanged', () => {
     const ar = endedMap([['a'], ['b']], { kind: 'roundRobin', sizes: [1, 1], ordered: false });
     const handle = parseHandle(JSON.stringify(ar));
     expect(handle).toEqual(ar.toJSON());
@@ -330,7 +330,7 @@ describe('a handle', () => {
     expect(() => parseHandle(value)).toThrow(UsageError);
   });
 
-  test('keeps nothing that it does not know', () => {
+  test('drops unknown keys', () => {
     const hostile: unknown = JSON.parse(
       '{"type":"ipyparallel-js/result","version":1,"cluster":null,"msgIds":["x"],"single":true,"__proto__":{"evil":1},"more":2}',
     );
@@ -340,7 +340,7 @@ describe('a handle', () => {
 });
 
 describe('output', () => {
-  test('is there at once, and as it comes', async () => {
+  test('is returned at once, and updated as it arrives', async () => {
     const one = task('a');
     one.emit({ type: 'stdout', text: 'early\n' });
     const pieces = new Promise((resolve) => one.output$.pipe(toArray()).subscribe(resolve));
@@ -356,7 +356,7 @@ describe('output', () => {
     expect(Object.getPrototypeOf(one.metadata.data)).toBe(Object.prototype);
   });
 
-  test('is bounded, and told all the same', () => {
+  test('is limited when stored, but emitted completely', () => {
     const one = task('a');
     const piece = 'x'.repeat(2 ** 24);
     let told = 0;
@@ -375,12 +375,12 @@ describe('output', () => {
     ['a\r', '\n', 'a\r\n'],
     ['', '\r', '\r'],
     ['a\n', 'b', 'a\nb'],
-  ])('%j and %j is %j', (before, text, after) => {
+  ])('%j followed by %j becomes %j', (before, text, after) => {
     expect(appendText(before, text)).toBe(after);
   });
 });
 
-/** A stream that keeps what is written. */
+/** A stream that stores the written text. */
 function sink(traits: { isTTY?: boolean; columns?: number } = {}) {
   let text = '';
   const stream = new Writable({
@@ -392,7 +392,7 @@ function sink(traits: { isTTY?: boolean; columns?: number } = {}) {
   return Object.assign(stream, traits, { text: () => text });
 }
 
-describe('what is shown of it', () => {
+describe('display of output', () => {
   const two = (): [Task, Task] => {
     const [one, other] = tasks(2) as [Task, Task];
     one.assign('3');
@@ -403,7 +403,7 @@ describe('what is shown of it', () => {
     data: { 'text/plain': text },
   });
 
-  test('live: under the name of each engine, on two streams', async () => {
+  test('live output is printed under the name of each engine, on two streams', async () => {
     const [one, other] = two();
     const [stdout, stderr] = [sink(), sink()];
     const live = list([one, other]).streamOutput({ stdout, stderr });
@@ -419,7 +419,7 @@ describe('what is shown of it', () => {
     expect(stderr.text()).toBe('[stderr:4]\nd\n');
   });
 
-  test('live: until it is stopped', async () => {
+  test('live output is printed until it is stopped', async () => {
     const one = task('a');
     const stdout = sink();
     const ar = new AsyncResult<number>([one], { single: true });
@@ -457,7 +457,7 @@ describe('what is shown of it', () => {
     expect(results.text()).toBe('[output:3]\nr\n');
   });
 
-  test('progress: a line that redraws itself on a terminal, lines with news elsewhere', async () => {
+  test('progress redraws one line on a terminal, and prints a line for each change elsewhere', async () => {
     const none = { completed: 0, failed: 0, aborted: 0, purged: 0, lost: 0 };
     const terminal = sink({ isTTY: true, columns: 50 });
     const bar = new ProgressBar({ stream: terminal, label: 'map' });
@@ -489,13 +489,13 @@ describe('the cache of results', () => {
     return one;
   };
 
-  test('holds what is unread, within its bounds, the oldest going first', () => {
+  test('holds unread results within its limits, and removes the oldest first', () => {
     const cache = new ResultCache({ count: 2 });
     const held = ['a', 'b', 'c'].map((msgId) => ended(msgId));
     for (const one of held) cache.add(one);
     expect([...cache.unread()].map(({ msgId }) => msgId)).toEqual(['b', 'c']);
     expect([cache.count, cache.evicted]).toEqual([2, 1]);
-    // Held elsewhere, so known here.
+    // Another holder keeps it alive, so the cache finds it.
     expect(cache.get('a')).toBe(held[0]);
     cache.delete('a');
     expect(cache.get('a')).toBeUndefined();
@@ -508,7 +508,7 @@ describe('the cache of results', () => {
     expect(cache.bytes).toBeLessThan(10_000);
   });
 
-  test('lets go of what was read, before or after it came', () => {
+  test('releases results that were read, before or after they arrived', () => {
     const cache = new ResultCache();
     const [one, two] = [ended('a'), ended('b')];
     cache.markRead(one);
@@ -520,8 +520,8 @@ describe('the cache of results', () => {
   });
 });
 
-describe('how far tasks are', () => {
-  test('is told at each change of few, and completes with the last', () => {
+describe('progress of tasks', () => {
+  test('is emitted at each change of a few tasks, and completes with the last', () => {
     const [one, two] = tasks(2) as [Task, Task];
     const told: unknown[] = [];
     let completed = false;
@@ -542,7 +542,7 @@ describe('how far tasks are', () => {
     expect(completed).toBe(true);
   });
 
-  test('is told of many without a telling for each, and the end always', () => {
+  test('is emitted less often than once per task for many tasks, and always at the end', () => {
     const many = tasks(20_000);
     let told = 0;
     let last: unknown;
@@ -562,7 +562,7 @@ describe('how far tasks are', () => {
     expect(told).toBeLessThan(10_000);
   });
 
-  test('of none is told once; nothing is told to who has left', async () => {
+  test('is emitted once for no tasks, and never after unsubscription', async () => {
     expect(await lastValueFrom(list([]).status$)).toEqual([]);
     const many = tasks(200);
     let told = 0;

@@ -116,7 +116,7 @@ describe('a pattern', () => {
     [/^(abc)/, undefined],
     [/^\d/, undefined],
     [{ $glob: '*abc' }, undefined],
-  ])('%o is asked as %o', (condition, asked) => {
+  ])('%o is sent as %o', (condition, asked) => {
     const requests = plan({ stdout: condition });
     if (asked === undefined) expect(requests).toEqual([{ stdout: { $ne: null } }]);
     else expect(requests).toEqual([{ stdout: asked }]);

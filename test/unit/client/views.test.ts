@@ -1,9 +1,9 @@
-// What views decide by themselves: how sequences are cut, and whose value is whose in a coalesced reply.
+// How views split sequences, and which value of a coalesced reply belongs to which engine.
 import { dependency, kwargs, NdArray, UsageError } from '@ipyparallel-js/client';
 import { orderOfReplies, part, sliceable } from '@ipyparallel-js/client/internal';
 import { describe, expect, test } from 'vitest';
 
-/** What a stock tree of broadcast schedulers makes of engines: values in this order, targets shown in that one. */
+/** The order of values and the order of targets in the reply of a stock tree of broadcast schedulers. */
 function stockTree(ids: readonly number[], depth: number): { values: number[]; shown: unknown[] } {
   if (depth === 0) return { values: [...ids], shown: ids.map((id) => `engine-${id}`) };
   const visit = (left: readonly number[], level: number): number[] => {
@@ -27,19 +27,19 @@ describe('the order of a coalesced reply', () => {
     [0, 1, 2, 3, 5, 8, 9, 12].filter((_, i) => Math.floor(bits / 2 ** i) % 2 === 1),
   );
 
-  test.each([0, 1])('of a tree of depth %i is always known', (depth) => {
+  test.each([0, 1])('is always known for a tree of depth %i', (depth) => {
     for (const ids of sets) {
       const { values, shown } = stockTree(ids, depth);
       expect(orderOfReplies(engines(ids), shown).map((place) => ids[place])).toEqual(values);
     }
   });
 
-  test('of a deeper tree is right, or refused', () => {
+  test('is correct or refused for a deeper tree', () => {
     let refused = 0;
     let depthOne = 0;
     for (const ids of sets) {
       const { values, shown } = stockTree(ids, 2);
-      // What the usual depth shows in the same way is taken for it.
+      // A reply that the usual depth could also produce counts as one of the usual depth.
       if (JSON.stringify(shown) === JSON.stringify(stockTree(ids, 1).shown)) depthOne++;
       else {
         try {
@@ -93,7 +93,7 @@ describe('parts of sequences', () => {
     ]);
   });
 
-  test('of what is none are refused', () => {
+  test('of a value that is no sequence are refused', () => {
     expect(() => sliceable(5 as unknown as number[])).toThrow(UsageError);
     expect(() => sliceable(new NdArray([1, 2, 3, 4], { shape: [2, 2], fortranOrder: true }))).toThrow(
       /C order/,
@@ -101,7 +101,7 @@ describe('parts of sequences', () => {
   });
 });
 
-test('dependencies and keyword arguments', () => {
+test('dependencies and keyword arguments are encoded as Python expects them', () => {
   expect(dependency(['a', 'b', 'a'], { all: false }).asDict()).toEqual({
     dependencies: ['a', 'b'],
     all: false,

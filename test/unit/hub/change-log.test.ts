@@ -18,7 +18,7 @@ it.each([
     log.add(seq, idOf(seq), new Uint8Array(100_000));
     log.trim();
   }
-  // 500 of them are 50 MB; V8 gives them back a moment after it has collected them.
+  // 500 ids take 50 MB; V8 releases them a moment after collection.
   const held = (): number => {
     collect();
     return process.memoryUsage().arrayBuffers - before;

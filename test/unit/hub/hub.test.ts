@@ -1,4 +1,4 @@
-// A hub without threads and sockets.
+// Tests a hub without threads or sockets.
 import {
   Hub,
   MemoryDatabase,
@@ -16,7 +16,7 @@ const clock = systemClock();
 const newSession = () => new Session({ key: 'k', now: clock.now });
 
 class Bench implements Schedulers {
-  /** What the hub asked for, in order. */
+  /** The calls of the hub, in order. */
   readonly events: string[] = [];
   readonly replies: AnyMessage[] = [];
   readonly lines: string[] = [];
@@ -87,7 +87,7 @@ class Bench implements Schedulers {
   }
 }
 
-test('the task queue knows an engine before anybody is told of it', () => {
+test('the task queue receives an engine before the hub announces it', () => {
   const bench = new Bench();
   bench.request('registration_request', { uuid: 'e' });
   bench.hub.newHeart('e');
@@ -99,7 +99,7 @@ test('the task queue knows an engine before anybody is told of it', () => {
   ]);
 });
 
-test('a request sees every copy that came before it, however slow the Task Database', async () => {
+test('a request sees every copy that arrived before it, even with a slow Task Database', async () => {
   class Slow extends MemoryDatabase {
     override async write(changes: readonly TaskChange[]): Promise<WriteOutcome> {
       await new Promise((resolve) => setTimeout(resolve, 30));
@@ -117,7 +117,7 @@ test('a request sees every copy that came before it, however slow the Task Datab
   await bench.hub.close();
 });
 
-test('a Task Database that fails is reported, and the hub goes on', async () => {
+test('the hub reports a failing Task Database and continues', async () => {
   class Broken extends MemoryDatabase {
     override async write(): Promise<WriteOutcome> {
       throw new Error('the disk is full');
@@ -132,7 +132,7 @@ test('a Task Database that fails is reported, and the hub goes on', async () => 
   expect(bench.lines.some((line) => line.includes('the disk is full'))).toBe(true);
 });
 
-test('what cannot be answered is answered with an error', async () => {
+test('the hub replies with an error to an invalid request', async () => {
   class Odd extends MemoryDatabase {
     override async history(): Promise<string[]> {
       throw new RangeError('too much');

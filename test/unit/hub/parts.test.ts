@@ -16,12 +16,12 @@ import { BoundedSet } from '@ipyparallel-js/protocol/internal';
 import { createLogger, Fifo, RefusalCounter } from '@ipyparallel-js/wire';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
-test('the version is that of the package', () => {
+test('the version equals the version in package.json', () => {
   const file = new URL('../../../packages/hub/package.json', import.meta.url);
   expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ version: VERSION });
 });
 
-test('batches give back every frame, empty ones included', () => {
+test('a batch returns every frame, empty frames included', () => {
   const items = [
     { kind: 1, frames: [Buffer.from('a'), Buffer.alloc(0), Buffer.from([0, 255])] },
     { kind: 9, frames: [] },
@@ -32,13 +32,13 @@ test('batches give back every frame, empty ones included', () => {
   expect([...unpackBatch(packBatch([]))]).toEqual([]);
 });
 
-test('a bounded set forgets its oldest', () => {
+test('a bounded set removes its oldest entry', () => {
   const set = new BoundedSet(2);
   for (const member of ['a', 'b', 'a', 'c']) set.add(member);
   expect([...set]).toEqual(['a', 'c']);
 });
 
-test('a bounded set forgets the oldest of those that are left, whatever was deleted or came again', () => {
+test('a bounded set removes the oldest remaining entry after deletions and repeated additions', () => {
   const set = new BoundedSet(3);
   let expected: string[] = [];
   for (let i = 0; i < 2_000; i++) {
@@ -57,7 +57,7 @@ test('a bounded set forgets the oldest of those that are left, whatever was dele
   expect([...set]).toEqual(['b', 'c', 'd']);
 });
 
-test('a queue gives first what came first', () => {
+test('a queue returns items in the order of arrival', () => {
   const queue = new Fifo<number>();
   queue.push(1);
   queue.push(2);
@@ -77,7 +77,7 @@ test('a rate limit allows a burst, then one per interval', () => {
   expect(allowed()).toBe(3);
 });
 
-test('what is refused is counted, and logged once', () => {
+test('refused messages are counted, and logged once', () => {
   const lines: string[] = [];
   const refusals = new RefusalCounter(createLogger('warn', (_level, line) => lines.push(line)));
   for (let i = 0; i < 100; i++) refusals.count('a reason', 'the\nfirst');
@@ -92,7 +92,7 @@ test('the clock has six digits and agrees with Date', () => {
   expect(Math.abs(Date.parse(text) - Date.now())).toBeLessThan(10_000);
 });
 
-describe('heart beats', () => {
+describe('heartbeats', () => {
   let pings: string[];
   let events: string[];
   let hearts: HeartMonitor;
@@ -116,7 +116,7 @@ describe('heart beats', () => {
   });
   const answer = (uuid: string) => hearts.pong(uuid, pings.at(-1) ?? '');
 
-  test('an awaited heart is new at its first answer, and hears pings oftener until then', () => {
+  test('an awaited engine counts as new at its first reply, and receives pings more often until then', () => {
     hearts.await('a');
     vi.advanceTimersByTime(350);
     expect(pings.length).toBeGreaterThanOrEqual(3);
@@ -127,14 +127,14 @@ describe('heart beats', () => {
     expect(pings.length).toBe(before);
   });
 
-  test('nobody else is', () => {
+  test('an engine that is not awaited never counts as new', () => {
     vi.advanceTimersByTime(1000);
     answer('stranger');
     vi.advanceTimersByTime(10_000);
     expect(events).toEqual([]);
   });
 
-  test('more misses in a row than allowed stop it; a late answer is an answer', () => {
+  test('an engine stops after more consecutive misses than allowed; a late reply counts', () => {
     hearts.await('a');
     vi.advanceTimersByTime(100);
     answer('a');
@@ -152,7 +152,7 @@ describe('heart beats', () => {
 });
 
 describe('the command line', () => {
-  test('takes both forms, an empty cluster id, and ipcontroller’s long names', () => {
+  test('accepts both forms of arguments, an empty cluster id, and the long names of ipcontroller', () => {
     const { options, ignored } = parseCommandLine([
       ...['--profile-dir', '/p', '--cluster-id', '', '--log-level=10', '--ping=250', '--dictdb', '--ip=*'],
       ...['--TaskScheduler.hwm=0', '--ports=10101-10103,9000', '--scheme', 'lru', '--location=here'],
@@ -164,7 +164,7 @@ describe('the command line', () => {
     expect(ignored).toEqual([]);
   });
 
-  test('ignores what it does not know, and says what', () => {
+  test('ignores unknown arguments and reports them', () => {
     const { options, ignored } = parseCommandLine([
       ...['--usethreads', '--Hub.something=3', '--log-url', 'tcp://x:1', '--nodb', '--record-limit=5'],
     ]);
@@ -184,7 +184,7 @@ describe('the command line', () => {
     expect(() => parseCommandLine(argv)).toThrow(message);
   });
 
-  test('help names every argument', () => {
+  test('the help text lists every argument', () => {
     expect(parseCommandLine(['--help-all']).print).toBe('help');
     expect(parseCommandLine(['--version']).print).toBe('version');
     expect(usage()).toContain('--cluster-id=ID');
@@ -192,7 +192,7 @@ describe('the command line', () => {
 });
 
 describe('options', () => {
-  test('have defaults, and the environment of ipyparallel', () => {
+  test('have defaults, and read the environment variables of ipyparallel', () => {
     const directory = '/profiles/one';
     const resolved = resolveControllerOptions(
       {},
@@ -215,7 +215,7 @@ describe('options', () => {
     expect(named).toMatchObject({ securityDir: '/ipy/profile_x/security', clusterId: '' });
   });
 
-  test('under CURVE there are keys and no signatures', () => {
+  test('include CURVE keys and no signing key under CURVE', () => {
     const resolved = resolveControllerOptions({}, { IPP_ENABLE_CURVE: '1', IPP_SESSION_KEY: 'k' });
     expect(resolved.key).toBe('');
     expect(resolved.curve?.publicKey).toHaveLength(40);

@@ -1,4 +1,4 @@
-// What the query socket in the hub's thread waits for: copies of the traffic before a request, the schedulers before a reply.
+// The query socket in the hub's thread waits for copies of earlier traffic before a request, and for the schedulers before a reply.
 import { LinkCounts, QuerySocket } from '@ipyparallel-js/hub/internal';
 import type { Frames } from '@ipyparallel-js/wire';
 import { expect, test } from 'vitest';
@@ -27,14 +27,14 @@ function opened() {
   return { counts, sent, handled, socket, request, asked: () => asked };
 }
 
-test('a request is handled at once where no copies are on their way', () => {
+test('a request is handled at once if no copies are on their way', () => {
   const { handled, request, asked } = opened();
   request('a');
   expect(handled).toEqual(['a']);
   expect(asked()).toBe(0);
 });
 
-test('a request waits for the copies made before it came, and those behind it wait with it', () => {
+test('a request waits for the copies made before it arrived, and later requests wait with it', () => {
   const { counts, handled, socket, request, asked } = opened();
   counts.addCopy();
   counts.addCopy();
@@ -52,7 +52,7 @@ test('a request waits for the copies made before it came, and those behind it wa
   expect(handled).toEqual(['a', 'b', 'c']);
 });
 
-test('what is asked for and is not all that is waited for is asked for again', () => {
+test('the socket requests copies again if the first batch does not include all that a request waits for', () => {
   const { counts, socket, request, asked } = opened();
   counts.addCopy();
   counts.addCopy();
@@ -61,7 +61,7 @@ test('what is asked for and is not all that is waited for is asked for again', (
   expect(asked()).toBe(2);
 });
 
-test('a reply waits until the schedulers have done what they were told before it', () => {
+test('a reply waits until the schedulers have processed earlier calls', () => {
   const { counts, sent, socket } = opened();
   socket.reply(['a']);
   socket.onCall();
@@ -81,7 +81,7 @@ test('a reply waits until the schedulers have done what they were told before it
   expect(sent).toEqual(['a', 'b', 'c', 'd']);
 });
 
-test('the counts go round without losing their order', () => {
+test('the counts wrap around without losing their order', () => {
   const { counts, handled, socket, request } = opened();
   const values = new Int32Array(counts.shared);
   values[0] = 2 ** 31 - 1;

@@ -1,4 +1,4 @@
-// Subscriptions of a hub without threads and sockets.
+// Tests the subscriptions of a hub without threads or sockets.
 import {
   ChangeLog,
   type FoundTask,
@@ -104,7 +104,7 @@ class Bench implements Schedulers {
     return answer;
   }
 
-  /** Submits a task to the engine; its id. */
+  /** Submits a task to the engine. @returns its id */
   submit(label: string): string {
     const message = this.client.rawMessage('apply_request', {}, { metadata: { label } });
     this.hub.directRequest(this.client.encode(message, ['e', 'client']));
@@ -133,7 +133,7 @@ class Bench implements Schedulers {
     this.request('subscription_ack', { subscription: subscription['subscription'], seq: seq ?? last });
   }
 
-  /** Everything told until now and from now on, acknowledged as it comes, until nothing more comes of it. */
+  /** Collects all updates, earlier ones included, and acknowledges each, until no further update arrives. */
   async told(subscription: Dict, count: number): Promise<SubscriptionChange[]> {
     const changes = (): SubscriptionChange[] =>
       this.updates(subscription).flatMap((update) => update.changes);
@@ -149,7 +149,7 @@ const idOf = (change: SubscriptionChange | undefined): unknown =>
   change?.op === 'set' ? change.record['msg_id'] : change?.msg_id;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-test('what changes is told with the keys asked for and those of the status', async () => {
+test('an update contains the requested keys and the keys of the status', async () => {
   const bench = new Bench();
   const subscription = await bench.subscribe({});
   const id = bench.submit('a');
@@ -161,7 +161,7 @@ test('what changes is told with the keys asked for and those of the status', asy
   expect(second).toMatchObject({ op: 'set', record: { msg_id: id, result_content: { status: 'ok' } } });
 });
 
-test('a task that ceases to match is out, a purged one gone; others are not spoken of', async () => {
+test('a task that no longer matches is out, a purged task is gone, and other tasks cause no update', async () => {
   const bench = new Bench();
   const subscription = await bench.subscribe({ completed: null, label: 'a' });
   const id = bench.submit('a');
@@ -176,7 +176,7 @@ test('a task that ceases to match is out, a purged one gone; others are not spok
   expect(changes.map(idOf)).toEqual([id, id, id]);
 });
 
-test('a task known by its output first is out when its request shows that it never matched', async () => {
+test('a task whose output arrived first is out when its request shows that it never matched', async () => {
   const bench = new Bench();
   const subscription = await bench.subscribe({ label: null });
   const message = bench.client.rawMessage('apply_request', {}, { metadata: { label: 'a' } });
@@ -187,7 +187,7 @@ test('a task known by its output first is out when its request shows that it nev
   expect(changes.map(({ op }) => op)).toEqual(['set', 'out']);
 });
 
-test('an engine that begins is told of, until the task has ended, and to those who come later', async () => {
+test('the start of a task is reported until the task ends, also to later subscribers', async () => {
   const bench = new Bench();
   const subscription = await bench.subscribe({});
   const id = bench.submit('a');
@@ -203,7 +203,7 @@ test('an engine that begins is told of, until the task has ended, and to those w
   expect(ended).not.toHaveProperty('begun');
 });
 
-test('many subscribers of one query are one evaluation', async () => {
+test('many subscribers of one query cause one evaluation', async () => {
   const db = new Counting();
   const bench = new Bench(db);
   const all = await Promise.all(Array.from({ length: 20 }, () => bench.subscribe({ label: 'a' })));
@@ -214,7 +214,7 @@ test('many subscribers of one query are one evaluation', async () => {
   expect(db.reads.filter((ids) => ids.includes(id))).toHaveLength(1);
 });
 
-test('a slow subscriber gets the latest state of each task, once', async () => {
+test('a slow subscriber receives the latest state of each task once', async () => {
   const db = new Counting();
   const bench = new Bench(db);
   const subscription = await bench.subscribe({});
@@ -237,11 +237,11 @@ test('a slow subscriber gets the latest state of each task, once', async () => {
   expect(changes.map(idOf).sort()).toEqual([...ids, more].sort());
   for (const change of changes)
     expect(change).toMatchObject({ record: { result_content: { status: 'ok' } } });
-  // What was evaluated once is not read again for those who come late.
+  // A late subscriber does not make the hub read an evaluated task again.
   expect(db.reads).toHaveLength(reads);
 });
 
-test('updates are of bounded size', async () => {
+test('updates have a limited size', async () => {
   const bench = new Bench();
   const subscription = await bench.subscribe({}, { keys: ['stdout'] });
   const id = bench.submit('a');
@@ -258,7 +258,7 @@ test('updates are of bounded size', async () => {
   expect(Math.max(...sizes)).toBeLessThan(1.4 * 2 ** 20);
 });
 
-test('one who comes back resumes where it was', async () => {
+test('a returning subscriber resumes at its position', async () => {
   const bench = new Bench();
   const first = await bench.subscribe({ label: 'a' });
   expect(first).toMatchObject({ resumed: false });
@@ -282,7 +282,7 @@ test('one who comes back resumes where it was', async () => {
   expect(bench.updates(first)).toHaveLength(1);
 });
 
-test('one of another life, or from before what is remembered, does not resume', async () => {
+test('a subscriber does not resume from another run or from before the stored changes', async () => {
   const bench = new Bench(undefined, { changedTasks: 10 });
   const { epoch, seq } = await bench.subscribe({});
   for (let i = 0; i < 12; i++) bench.submit('a');
@@ -292,7 +292,7 @@ test('one of another life, or from before what is remembered, does not resume', 
     expect(await bench.subscribe({}, { after: odd })).toMatchObject({ resumed: false });
 });
 
-test('one that is too far behind is told to begin anew', async () => {
+test('a subscriber that is too far behind receives a reset', async () => {
   const bench = new Bench(undefined, { changedTasks: 10 });
   const subscription = await bench.subscribe({});
   for (const label of ['a', 'b']) {
@@ -310,7 +310,7 @@ test('one that is too far behind is told to begin anew', async () => {
   expect(idOf((await bench.told(subscription, 3)).at(-1))).toBe(last);
 });
 
-test('a silent subscriber is forgotten, and told so when it speaks', async () => {
+test('a silent subscriber is removed, and receives ended at its next message', async () => {
   const bench = new Bench(undefined, { silence: 200 });
   const silent = await bench.subscribe({});
   const alive = await bench.subscribe({});
@@ -325,7 +325,7 @@ test('a silent subscriber is forgotten, and told so when it speaks', async () =>
   await waitFor(() => bench.updates(silent).some((update) => update.ended?.includes('no such subscription')));
 });
 
-test('one to whom nothing happens can resume from where it renewed', async () => {
+test('a subscriber without updates can resume from its last renewal', async () => {
   const bench = new Bench();
   const subscription = await bench.subscribe({ label: 'a' });
   bench.submit('b');
@@ -339,7 +339,7 @@ test('one to whom nothing happens can resume from where it renewed', async () =>
   expect(update?.seq).toBeGreaterThan(Number(subscription['seq']));
 });
 
-test('there are limits, and what is refused is refused in words', async () => {
+test('subscriptions beyond a limit are refused with a reason', async () => {
   const bench = new Bench(undefined, { perSession: 2, total: 3, queries: 2 });
   const ask = (query: unknown, more: Dict = {}, session = bench.client): Promise<Dict> =>
     bench.ask('subscribe_request', { query, keys: null, ...more }, 'client', session);
@@ -362,7 +362,7 @@ test('there are limits, and what is refused is refused in words', async () => {
   });
 });
 
-test('a session that comes back under another identity takes the place of what it had', async () => {
+test('a session that returns under another identity replaces its earlier subscriptions', async () => {
   const bench = new Bench(undefined, { perSession: 2 });
   await bench.subscribe({}, {}, 'first');
   await bench.subscribe({}, {}, 'first');
@@ -373,7 +373,7 @@ test('a session that comes back under another identity takes the place of what i
   });
 });
 
-test('only its own subscriber ends or acknowledges a subscription, and only what was sent', async () => {
+test('only the subscriber itself can end or acknowledge a subscription, and only updates that were sent', async () => {
   const bench = new Bench();
   const subscription = await bench.subscribe({});
   const { subscription: id } = subscription;
@@ -387,14 +387,14 @@ test('only its own subscriber ends or acknowledges a subscription, and only what
   expect(bench.lines.join('\n')).toMatch(/refused: a subscription_ack without a subscription/);
 });
 
-test('without a Task Database there is nothing to subscribe to', async () => {
+test('without a Task Database a subscription is refused', async () => {
   const bench = new Bench(new NoDatabase());
   expect(await bench.ask('subscribe_request', { query: {}, keys: null })).toMatchObject({
     ...{ status: 'error', ename: 'NoData' },
   });
 });
 
-test('a store that cannot be read is tried again; nothing is lost', async () => {
+test('an unreadable store is tried again, and no change is lost', async () => {
   let broken = false;
   class Flaky extends MemoryDatabase {
     override get(...args: Parameters<MemoryDatabase['get']>): Promise<Map<string, FoundTask>> {
@@ -410,7 +410,7 @@ test('a store that cannot be read is tried again; nothing is lost', async () => 
   expect(idOf((await bench.told(subscription, 1))[0])).toBe(id);
 });
 
-test('many who watch their own tasks hear of those, and of no others', async () => {
+test('clients that watch their own tasks receive updates of no other tasks', async () => {
   const bench = new Bench();
   const sessions = Array.from({ length: 150 }, () => newSession());
   const subscriptions = await Promise.all(
@@ -451,11 +451,11 @@ test('many who watch their own tasks hear of those, and of no others', async () 
   expect(heard(byId)).toEqual(new Set(['early']));
   expect(heard(byLabel)).toContain(first);
   expect(heard(subscriptions[0])).toContain(first);
-  // Of one that printed before its request came, nobody knows yet whose it is.
+  // The client of a task that printed before its request arrived is not known yet.
   for (const subscription of subscriptions.slice(2)) expect([...heard(subscription)]).toEqual(['early']);
 });
 
-test('a change log has the latest entry of each id, in order, and knows from where on it is whole', () => {
+test('a change log has the latest entry of each id, in order, and knows from which position it is complete', () => {
   const log = new ChangeLog<string>(3);
   for (let seq = 1; seq <= 1000; seq++) log.add(seq, `id ${seq % 2}`, `value ${seq}`, 10);
   expect([...log.after(0)].map(({ seq }) => seq)).toEqual([999, 1000]);

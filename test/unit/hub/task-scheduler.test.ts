@@ -15,7 +15,7 @@ const clock = systemClock();
 const key = 'a key';
 const newSession = () => new Session({ key, now: clock.now });
 
-/** A scheduler with nothing but arrays around it. */
+/** A scheduler whose ports are arrays. */
 class Bench {
   readonly sent: { engine: string; message: AnyMessage }[] = [];
   readonly replies: AnyMessage[] = [];
@@ -57,7 +57,7 @@ class Bench {
     return message.msg_id;
   }
 
-  /** Answers what an engine has been sent under this id, the last time. */
+  /** Replies for an engine to the last request with this id. */
   answer(msgId: string, status: 'ok' | 'error' | 'aborted' = 'ok', metadata: Dict = {}): void {
     const task = this.sent.findLast(({ message }) => message.msg_id === msgId);
     if (task === undefined) throw new Error(`${msgId} was not sent`);
@@ -95,7 +95,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test('a result of a task that it never had goes to whoever waits for it, and into the records, once', () => {
+test('a result of a task that the scheduler never had is forwarded to its client and to the hub once', () => {
   const b = bench(['a']);
   const engine = newSession();
   const answer = (msgId: string): void => {
@@ -105,7 +105,7 @@ test('a result of a task that it never had goes to whoever waits for it, and int
   answer('of an earlier life');
   expect(b.replyTo('of an earlier life')).toEqual({ status: 'ok' });
   expect(b.copies).toEqual(['reply']);
-  // One that has ended here, or that another engine has, is answered already, or will be.
+  // A task that has ended here, or that another engine has, has a result or will have one.
   const id = b.submit();
   b.answer(id);
   answer(id);
@@ -121,11 +121,11 @@ test('a result of a task that it never had goes to whoever waits for it, and int
   expect(b.replies).toHaveLength(2);
 });
 
-describe('where tasks go', () => {
-  test('one at a time to each engine, the longest unused first; the rest waits', () => {
+describe('placement of tasks', () => {
+  test('each engine receives one task at a time, the longest unused engine first; other tasks wait', () => {
     const b = bench(['a', 'b']);
     const ids = [b.submit(), b.submit(), b.submit()];
-    // The engine that came last counts as the longest unused.
+    // The newest engine counts as the longest unused.
     expect(b.sent.map(({ engine }) => engine)).toEqual(['b', 'a']);
     b.answer(ids[1] as string);
     expect(b.engineOf(ids[2] as string)).toBe('a');
@@ -142,7 +142,7 @@ describe('where tasks go', () => {
     expect(b.engineOf(id)).toBe('late');
   });
 
-  test('a high-water mark of 2 gives two tasks to one engine, 0 any number', () => {
+  test('a high-water mark of 2 sends two tasks to one engine, and 0 sends any number', () => {
     const two = bench(['a'], { hwm: 2 });
     for (let i = 0; i < 5; i++) two.submit();
     expect(two.sent).toHaveLength(2);
@@ -151,7 +151,7 @@ describe('where tasks go', () => {
     expect(any.sent).toHaveLength(5);
   });
 
-  test('targets restrict it; none of them there is an error at once', () => {
+  test('targets restrict the engines; without any of them the task fails at once', () => {
     const b = bench(['a', 'b']);
     expect(b.engineOf(b.submit({ targets: ['a'] }))).toBe('a');
     const second = b.submit({ targets: ['a'] });
@@ -166,7 +166,7 @@ describe('where tasks go', () => {
     expect(b.replyTo(second)).toMatchObject({ ename: 'ImpossibleDependency' });
   });
 
-  test.each(Object.keys(SCHEMES))('scheme %s picks one of those offered', (name) => {
+  test.each(Object.keys(SCHEMES))('scheme %s picks one of the offered engines', (name) => {
     const scheme: Scheme = SCHEMES[name as keyof typeof SCHEMES];
     for (const random of [() => 0, () => 0.5, () => 0.999999, () => 1, Math.random]) {
       const index = scheme([3, 0, 2], random);
@@ -175,13 +175,13 @@ describe('where tasks go', () => {
     expect(scheme([7], () => 0.5)).toBe(0);
   });
 
-  test('leastload takes the least loaded, the longest unused of several', () => {
+  test('leastload picks the least loaded engine, and the longest unused of several', () => {
     expect(SCHEMES.leastload([2, 1, 1])).toBe(1);
   });
 });
 
 describe('dependencies', () => {
-  test('after waits for success by default, and fails with what it waits for', () => {
+  test('after waits for success by default, and fails if a dependency fails', () => {
     const b = bench(['a', 'b']);
     const first = b.submit();
     const second = b.submit({ after: [first] });
@@ -193,7 +193,7 @@ describe('dependencies', () => {
     expect(b.replyTo(third)).toMatchObject({ ename: 'ImpossibleDependency' });
   });
 
-  test('after with failure waits for the end alone', () => {
+  test('after with failure: true waits only for the end', () => {
     const b = bench(['a', 'b']);
     const first = b.submit();
     const second = b.submit({ after: { dependencies: [first], all: true, success: true, failure: true } });
@@ -201,7 +201,7 @@ describe('dependencies', () => {
     expect(b.engineOf(second)).toBeDefined();
   });
 
-  test('any of several is enough, and only all of them failing is too little', () => {
+  test('with all: false one dependency is enough, and only the failure of all fails the task', () => {
     const b = bench(['a', 'b', 'c']);
     const x = b.submit();
     const y = b.submit();
@@ -212,7 +212,7 @@ describe('dependencies', () => {
     expect(b.engineOf(any)).toBeDefined();
   });
 
-  test('follow goes where the other went, and waits for that engine', () => {
+  test('follow sends the task to the engine of the other task, and waits for that engine', () => {
     const b = bench(['a', 'b']);
     const first = b.submit();
     const at = b.engineOf(first);
@@ -222,7 +222,7 @@ describe('dependencies', () => {
     expect(b.engineOf(busy)).toBe(at);
   });
 
-  test('following tasks of two engines, or of one that is gone, is impossible', () => {
+  test('a task cannot follow tasks of two engines or of a removed engine', () => {
     const b = bench(['a', 'b']);
     const x = b.submit();
     const y = b.submit();
@@ -234,7 +234,7 @@ describe('dependencies', () => {
     expect(b.replyTo(b.submit({ follow: [x] }))).toMatchObject({ ename: 'ImpossibleDependency' });
   });
 
-  test('itself, an unknown task and nonsense are invalid', () => {
+  test('a dependency on the task itself, on an unknown task or of a wrong type is invalid', () => {
     const b = bench(['a']);
     for (const after of [['nobody'], [1], { dependencies: 7 }, { success: false, failure: false }]) {
       expect(b.replyTo(b.submit({ after }))).toMatchObject({ ename: 'InvalidDependency' });
@@ -242,7 +242,7 @@ describe('dependencies', () => {
     expect(b.sent).toEqual([]);
   });
 
-  test('a chain of 20,000 fails without a deep stack', () => {
+  test('a chain of 20,000 dependencies fails without a deep stack', () => {
     const b = bench(['a']);
     const first = b.submit();
     let last = first;
@@ -251,7 +251,7 @@ describe('dependencies', () => {
     expect(b.replyTo(last)).toMatchObject({ ename: 'ImpossibleDependency' });
   });
 
-  test('is read as lists, objects and nothing', () => {
+  test('are read from lists, objects and null', () => {
     expect(parseDependency(null)).toBe(Dependency.NONE);
     expect(parseDependency(['x'])?.ids).toEqual(new Set(['x']));
     expect(parseDependency({ dependencies: ['x'], all: false })?.all).toBe(false);
@@ -260,8 +260,8 @@ describe('dependencies', () => {
   });
 });
 
-describe('what fails', () => {
-  test('is tried elsewhere while retries last, and the client hears of the last try only', () => {
+describe('a failing task', () => {
+  test('is retried on other engines while retries remain, and the client receives only the last result', () => {
     const b = bench(['a', 'b', 'c']);
     const id = b.submit({ retries: 1 });
     b.answer(id, 'error');
@@ -271,7 +271,7 @@ describe('what fails', () => {
     expect(b.replyTo(id)).toMatchObject({ ename: 'ValueError' });
   });
 
-  test('everywhere ends with its own error, however many retries are left', () => {
+  test('ends with its own error after it failed on every engine, even with retries left', () => {
     const b = bench(['a', 'b']);
     const id = b.submit({ retries: 10 });
     b.answer(id, 'error');
@@ -280,7 +280,7 @@ describe('what fails', () => {
     expect(b.sent).toHaveLength(2);
   });
 
-  test('everywhere with a timeout waits that long for a new engine', () => {
+  test('with a timeout waits for a new engine after it failed on every engine', () => {
     const b = bench(['a']);
     const id = b.submit({ retries: 10, timeout: 2 });
     b.answer(id, 'error');
@@ -293,7 +293,7 @@ describe('what fails', () => {
     expect(b.replyTo(id)).toMatchObject({ ename: 'TaskTimeout' });
   });
 
-  test('its conditions on an engine is tried elsewhere, and is impossible when all have refused', () => {
+  test('is sent elsewhere if an engine refuses its conditions, and is impossible when all refuse', () => {
     const b = bench(['a', 'b']);
     const id = b.submit();
     b.answer(id, 'error', { dependencies_met: false });
@@ -302,7 +302,7 @@ describe('what fails', () => {
     expect(b.replyTo(id)).toMatchObject({ ename: 'ImpossibleDependency' });
   });
 
-  test('because it was aborted is not tried again', () => {
+  test('is not retried after an abort', () => {
     const b = bench(['a', 'b']);
     const id = b.submit({ retries: 3 });
     b.answer(id, 'aborted');
@@ -310,7 +310,7 @@ describe('what fails', () => {
     expect(b.sent).toHaveLength(1);
   });
 
-  test('a queue time runs out only while it is queued', () => {
+  test('exceeds its queue time only while it is queued', () => {
     const b = bench(['a']);
     const running = b.submit({ timeout: 1 });
     const queued = b.submit({ timeout: 1 });
@@ -319,7 +319,7 @@ describe('what fails', () => {
     expect(b.replyTo(queued)).toMatchObject({ ename: 'TaskTimeout' });
   });
 
-  test('with its engine ends in EngineError, after the time in which its result may still come', () => {
+  test('ends with EngineError after its engine died and the time for its result is over', () => {
     const b = bench(['a', 'b']);
     const x = b.submit({ targets: ['a'] });
     const y = b.submit({ targets: ['b'] });
@@ -336,7 +336,7 @@ describe('what fails', () => {
     expect(b.replies).toHaveLength(2);
   });
 
-  test('with its engine is tried elsewhere if it has retries', () => {
+  test('is retried on another engine after its engine died, if it has retries', () => {
     const b = bench(['a', 'b']);
     const id = b.submit({ targets: ['a', 'b'], retries: 1 });
     const first = b.engineOf(id) as string;
@@ -347,7 +347,7 @@ describe('what fails', () => {
     expect(b.replyTo(id)).toMatchObject({ status: 'ok' });
   });
 
-  test('an engine that comes back may still answer what it had', () => {
+  test('a returning engine may still reply to its task', () => {
     const b = bench(['a']);
     const before = b.submit();
     b.scheduler.removeEngine('a');
@@ -361,7 +361,7 @@ describe('what fails', () => {
     expect(b.replies).toHaveLength(2);
   });
 
-  test('an execute_request is answered as one', () => {
+  test('an execute_request receives an execute_reply', () => {
     const b = bench(['a']);
     const id = b.submit({ targets: ['nobody'] }, 'execute_request');
     expect(b.replies.find(({ parent_header }) => parent_header.msg_id === id)?.msg_type).toBe(
@@ -371,7 +371,7 @@ describe('what fails', () => {
 });
 
 describe('hostile input', () => {
-  test('forged, repeated and broken messages are counted and change nothing', () => {
+  test('forged, repeated and malformed messages are counted and change nothing', () => {
     const b = bench(['a']);
     const stranger = new Session({ key: 'another key', now: clock.now });
     b.scheduler.submit(stranger.encode(stranger.rawMessage('apply_request', {}), ['client']));
@@ -385,7 +385,7 @@ describe('hostile input', () => {
     expect(Object.values(b.refusals.counts).reduce((sum, n) => sum + n, 0)).toBe(4);
   });
 
-  test('a second task under the msg_id of one that runs is refused', () => {
+  test('a second task with the msg_id of a running task is refused', () => {
     const b = bench(['a', 'b']);
     const client = newSession();
     const message = client.rawMessage('apply_request', {});
@@ -394,7 +394,7 @@ describe('hostile input', () => {
     expect(b.sent).toHaveLength(1);
   });
 
-  test('an engine cannot answer for another', () => {
+  test('an engine cannot reply for another engine', () => {
     const b = bench(['a', 'b']);
     const id = b.submit({ targets: ['a'] });
     const engine = newSession();
