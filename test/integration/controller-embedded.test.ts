@@ -1,5 +1,5 @@
-// A program that has a controller in it and ends without stopping it: the hub's thread has a zeromq socket, which must not
-// take the process down with SIGABRT.
+// A program that contains a controller may end without stopping it: the zeromq socket of the hub's thread must not abort
+// the process with SIGABRT.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -32,13 +32,13 @@ test('process.exit() keeps its code', { timeout: 60_000 }, async () => {
   expect(await runs('process.exit(7);')).toEqual({ code: 7, signal: null });
 });
 
-test('an error that nobody catches ends it with the code of errors', { timeout: 60_000 }, async () => {
+test('an uncaught error ends the program with the exit code of an error', { timeout: 60_000 }, async () => {
   expect(await runs('setImmediate(() => { throw new Error("uncaught"); });')).toEqual({
     code: 1,
     signal: null,
   });
 });
 
-test('a controller that is stopped lets its program end by itself', { timeout: 60_000 }, async () => {
+test('a stopped controller lets its program end by itself', { timeout: 60_000 }, async () => {
   expect(await runs('await controller.stop();')).toEqual({ code: 0, signal: null });
 });

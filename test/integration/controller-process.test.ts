@@ -81,7 +81,7 @@ describe('a controller process', () => {
     },
   );
 
-  test('takes profile, cluster id and key from the environment as ipcontroller does', async () => {
+  test('reads profile, cluster id and key from the environment as ipcontroller does', async () => {
     start(['--ping=250'], {
       IPP_PROFILE_DIR: join(directory, 'p'),
       IPP_CLUSTER_ID: 'c',
@@ -95,7 +95,7 @@ describe('a controller process', () => {
     await files(join(directory, 'ipython', 'profile_named', 'security'));
   });
 
-  test('under IPP_ENABLE_CURVE writes the key of its server and none for signatures', async () => {
+  test('under IPP_ENABLE_CURVE writes the key of its server and no signing key', async () => {
     start([], { IPP_PROFILE_DIR: directory, IPP_ENABLE_CURVE: '1' });
     const client = RawClient.fromFile(await files(join(directory, 'security')));
     client.close();
@@ -112,7 +112,7 @@ describe('a controller process', () => {
     expect(existsSync(file)).toBe(false);
   });
 
-  test('forked, tells its parent when it serves, and ends when the parent is gone', async () => {
+  test('when forked, tells its parent that it serves, and ends when the parent has ended', async () => {
     const child = fork(main, ['--profile-dir', directory], { env: cleanEnv(), execArgv: [], silent: true });
     children.push(child);
     const message = await new Promise((resolve) => child.once('message', resolve));
@@ -147,7 +147,7 @@ describe('a controller process', () => {
     [['--sqlitedb', '--SQLiteDB.location=/no/such/place'], 1, '/no/such/place/tasks.db'],
     [['--ip=203.0.113.7'], 1, 'cannot bind registration to tcp://203.0.113.7'],
     [['--work-dir=/no/such/place'], 1, 'ENOENT'],
-  ])('with %j ends at once and says why', async (argv, code, why) => {
+  ])('with %j ends at once and prints the reason', async (argv, code, why) => {
     const child = start(['--profile-dir', directory, ...argv]);
     expect(await ended(child)).toBe(code);
     await waitFor(() => errors.includes(why), { what: () => `${why} in ${errors}` });

@@ -1,4 +1,4 @@
-// A controller that is killed and started again: ports, engines, tasks on their way, records.
+// A controller that is killed and restarted: ports, engines, tasks on their way, records.
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,7 @@ function engineThere(client: RawClient, engine: RawEngine): Promise<unknown> {
   });
 }
 
-test('files, ports and key stay, through a crash and through an end in good order', async () => {
+test('files, ports and key survive a crash and a normal end', async () => {
   await using controller = await RestartableController.start(['--reuse']);
   const [client, engine] = [text(controller.clientFile), text(controller.engineFile)];
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
@@ -39,7 +39,7 @@ test('files, ports and key stay, through a crash and through an end in good orde
   }
 }, 120_000);
 
-test('files that cannot be reused are replaced, and it is told', async () => {
+test('files that cannot be reused are replaced, and the log says so', async () => {
   await using controller = await RestartableController.start(['--reuse']);
   await controller.kill();
   await writeFile(controller.engineFile, '{');
@@ -54,7 +54,7 @@ test('files that cannot be reused are replaced, and it is told', async () => {
   expect(controller.log).toMatch(/found no connection files to reuse/);
 }, 120_000);
 
-test('files of another CURVE key are not served under', async () => {
+test('files with another CURVE key are not reused', async () => {
   const securityDir = mkdtempSync(join(tmpdir(), 'ippjs-curve-'));
   try {
     const options = { securityDir, reuse: true, logLevel: 'silent' } as const;
@@ -70,7 +70,7 @@ test('files of another CURVE key are not served under', async () => {
   }
 }, 120_000);
 
-test('one that was started without a word of reuse can be followed, too', async () => {
+test('a controller that was started without --reuse can be restarted with it', async () => {
   await using controller = await RestartableController.start([]);
   await using client = RawClient.fromFile(controller.clientFile);
   await using engine = await RawEngine.start(controller.engineFile, { onTask: answerAll });
@@ -111,14 +111,14 @@ test.each(['--dictdb', '--sqlitedb'])(
     expect((await direct.reply()).content).toMatchObject({ status: 'ok' });
     const balanced = again.submit('task', 'apply_request', {});
     expect((await balanced.reply()).content).toMatchObject({ status: 'ok' });
-    // The ids of the earlier life are not given again.
+    // The ids of the previous run are not assigned again.
     await using third = await RawEngine.start(controller.engineFile);
     expect(third.id).toBe(2);
   },
   120_000,
 );
 
-test('results of tasks that were on their way are recorded, and delivered to who is there', async () => {
+test('results of tasks that were on their way are recorded, and delivered to connected clients', async () => {
   await using controller = await RestartableController.start(['--restore', '--sqlitedb', '--hwm=0']);
   await using client = RawClient.fromFile(controller.clientFile);
   await using engine = await RawEngine.start(controller.engineFile, {
@@ -132,13 +132,13 @@ test('results of tasks that were on their way are recorded, and delivered to who
   const [first, second] = [await engine.task(1), await engine.task(2)];
   await waitFor(async () => (await client.record(task.id))?.['engine_uuid'] === engine.uuid);
   await controller.kill();
-  // One result while nobody is there, one later.
+  // One result arrives while no client is connected, one later.
   first.reply();
   await controller.start();
   await using again = RawClient.fromFile(controller.clientFile);
   const subscriber = await RawSubscriber.start(again, { completed: { $ne: null } });
   await engineThere(again, engine);
-  // The first may have come before its client's link was up.
+  // The first may have arrived before its client's link was up.
   await client.linked();
   second.reply();
   expect((await task.reply()).content).toMatchObject({ status: 'ok' });
@@ -153,10 +153,10 @@ test('results of tasks that were on their way are recorded, and delivered to who
   expect(await results(again, [mux.id, task.id])).toMatchObject({ status: 'ok', pending: [] });
 }, 120_000);
 
-test('a task that the engine has no more is lost, and said to be', async () => {
+test('a task that its engine no longer has is lost, and its record says so', async () => {
   await using controller = await RestartableController.start(['--restore', '--sqlitedb']);
   await using client = RawClient.fromFile(controller.clientFile);
-  // It has forgotten what it was given, but answers what it is asked.
+  // It has forgotten its tasks, but replies to new requests.
   await using engine = await RawEngine.start(controller.engineFile, {
     onTask: (task) => {
       if (task.message.msg_type === 'execute_request') answerAll(task);
@@ -187,7 +187,7 @@ test('a task that the engine has no more is lost, and said to be', async () => {
   expect(await again.record(queued)).toMatchObject({ completed: null });
 }, 120_000);
 
-test('an engine that does not come back leaves its tasks failed', async () => {
+test('the tasks of an engine that does not return fail', async () => {
   await using controller = await RestartableController.start([
     ...['--restore', '--sqlitedb', '--registration-timeout=5'],
   ]);
@@ -210,7 +210,7 @@ test('an engine that does not come back leaves its tasks failed', async () => {
   expect(record).toMatchObject({ result_content: { ename: 'EngineError' } });
 }, 120_000);
 
-test('a file of engines that cannot be read is no reason not to start', async () => {
+test('an unreadable file of engines does not prevent the start', async () => {
   await using controller = await RestartableController.start();
   const state = join(controller.profileDir, 'log', 'engines.json');
   await mkdir(dirname(state), { recursive: true });
@@ -220,7 +220,7 @@ test('a file of engines that cannot be read is no reason not to start', async ()
     await controller.start();
   }
   expect(controller.log.match(/cannot read the engines of the previous run/g)).toHaveLength(4);
-  // As a Python controller writes it; the same engine twice, and one whose name cannot be.
+  // As a Python controller writes it; one engine twice, and one with an invalid name.
   await controller.kill();
   await writeFile(state, JSON.stringify({ engines: { 0: 'a', 1: 'a', 2: '' }, next_id: 9 }));
   await controller.start();
@@ -238,7 +238,7 @@ describe('a JavaScript engine', () => {
       timeout: 30_000,
     });
 
-  test('goes on with its state, and what it ran meanwhile is recorded', async () => {
+  test('continues with its state, and its results from the meantime are recorded', async () => {
     await using controller = await RestartableController.start(['--restore', '--sqlitedb']);
     await using client = RawClient.fromFile(controller.clientFile);
     await using engine = await started(controller);
@@ -266,7 +266,7 @@ describe('a JavaScript engine', () => {
     expect(value?.content['data']).toEqual({ 'text/plain': '42' });
   }, 120_000);
 
-  test('registers anew with a controller that does not know it', async () => {
+  test('registers again with a controller that does not know it', async () => {
     await using controller = await RestartableController.start(['--reuse']);
     await using client = RawClient.fromFile(controller.clientFile);
     await using engine = await started(controller);
@@ -278,7 +278,7 @@ describe('a JavaScript engine', () => {
     expect((await again.execute(uuid, '1')).content).toMatchObject({ status: 'ok' });
   }, 120_000);
 
-  test('ends where another has its id by then', async () => {
+  test('ends if another engine has its id by then', async () => {
     await using controller = await RestartableController.start(['--reuse']);
     await using client = RawClient.fromFile(controller.clientFile);
     await using engine = await started(controller);

@@ -13,7 +13,7 @@ async function hubReply(client: RawClient, type: string, content: Dict) {
   return await client.submit('registration', type, content).reply();
 }
 
-/** Waits for a record to satisfy a check: copies of output come on their own way. */
+/** Waits for a record to satisfy a check, because copies of output arrive separately. */
 async function record(
   client: RawClient,
   msgId: string,
@@ -31,7 +31,7 @@ async function record(
 const DATE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 
 describe('records', () => {
-  test('a direct task, as a client that has its answer finds it', async () => {
+  test('contain a direct task as soon as its client has the reply', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine();
@@ -74,14 +74,14 @@ describe('records', () => {
     });
   });
 
-  test('output ends in the record, whichever comes first', async () => {
+  test('contain the output, whether it arrives before or after the request', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine();
     const task = client.submit('mux', 'execute_request', executeContent('x'), engine.uuid);
     const got = await engine.task();
     const parent = got.message.header;
-    // Published as soon as iopub is connected, which the first message tells.
+    // Published as soon as iopub is connected, which the first message shows.
     await waitFor(async () => {
       await engine.publish('execute_input', { code: 'x', execution_count: 1 }, parent);
       return (await client.record(task.id))?.['execute_input'] === 'x';
@@ -109,7 +109,7 @@ describe('records', () => {
     expect((await ask(client, 'history_request', {}))['history']).toEqual([task.id]);
   });
 
-  test('queries: dates as text, older names, buffers in their order', async () => {
+  test('are found by dates as text and by older names, with buffers in order', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine({
@@ -140,7 +140,7 @@ describe('records', () => {
 });
 
 describe('results', () => {
-  test('by id, pending apart, buffers in the order of the ids', async () => {
+  test('are returned by id, pending ones separately, with buffers in the order of the ids', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine();
@@ -171,7 +171,7 @@ describe('results', () => {
     expect(unknown).toMatchObject({ ename: 'KeyError', evalue: "'No such message: nope'" });
   });
 
-  test('purged ones are told from unknown ones; a pending one stops the purge', async () => {
+  test('distinguish purged from unknown ids; a pending task prevents the purge', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine();
@@ -212,7 +212,7 @@ describe('results', () => {
     expect((await ask(client, 'history_request', {}))['history']).toEqual([open.id]);
   });
 
-  test('culled ones count as purged', async () => {
+  test('count as purged when they were culled', async () => {
     await using c = await TestController.start({ db: { type: 'memory', recordLimit: 4 } });
     const client = await c.client();
     const engine = await c.engine({ onTask: answerAll });
@@ -230,7 +230,7 @@ describe('results', () => {
 describe('resubmission', () => {
   const metadata = { label: 'again', retries: 2, mine: { kept: true } };
 
-  test('gives a direct task back to its engine with all that it carried', async () => {
+  test('returns a direct task to its engine with all its parts', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine({ onTask: answerAll });
@@ -257,7 +257,7 @@ describe('resubmission', () => {
     expect(await client.record(task.id)).toMatchObject({ resubmitted: id });
   });
 
-  test('sends it to the task queue when that engine is gone', async () => {
+  test('sends a direct task to the task queue when its engine is gone', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const gone = await c.engine({ onTask: answerAll });
@@ -272,7 +272,7 @@ describe('resubmission', () => {
     expect(found).toMatchObject({ queue: 'task', engine_uuid: engine.uuid, metadata });
   });
 
-  test('of a task of the queue stays there, and one that waits is pending at once', async () => {
+  test('of a queued task goes to the queue, where it is pending at once', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine({ onTask: answerAll });
@@ -293,7 +293,7 @@ describe('resubmission', () => {
 });
 
 describe('engines that die', () => {
-  test('leave EngineError in the records of their direct tasks at once; a result that still comes wins', async () => {
+  test('leave EngineError in the records of their direct tasks at once; a late result replaces it', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine();
@@ -315,7 +315,7 @@ describe('engines that die', () => {
     });
   });
 
-  test('a request that was under way to it fails the same way', async () => {
+  test('also fail requests that were under way to them', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine();
@@ -325,7 +325,7 @@ describe('engines that die', () => {
     expect(await record(client, task.id)).toMatchObject({ result_content: { ename: 'EngineError' } });
   });
 
-  test('and come back are engines like any other', async () => {
+  test('and register again are engines like any other', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const first = await c.engine();
@@ -340,7 +340,7 @@ describe('engines that die', () => {
     expect(await client.record(task.id)).toMatchObject({ result_content: { status: 'ok' } });
   });
 
-  test('their queued tasks fail with EngineError, or go elsewhere', async () => {
+  test('leave queued tasks that fail with EngineError or run elsewhere', async () => {
     await using c = await TestController.start({ strandedDelay: 100 });
     const client = await c.client();
     const engine = await c.engine();
@@ -361,7 +361,7 @@ describe('engines that die', () => {
 });
 
 describe('the task queue', () => {
-  test('spreads tasks, counts the unassigned, and records where each went', async () => {
+  test('distributes tasks, counts unassigned ones, and records the engine of each', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const waiting = client.submit('task', 'apply_request', {});
@@ -383,7 +383,7 @@ describe('the task queue', () => {
     ).toBe(true);
   });
 
-  test('pure: zeromq deals them out', async () => {
+  test('lets zeromq distribute tasks under the scheme pure', async () => {
     await using c = await TestController.start({ taskScheme: 'pure' });
     const client = await c.client();
     await c.engine({ onTask: answerAll });
@@ -411,7 +411,7 @@ describe('broadcasts', () => {
     return engines;
   };
 
-  test('reach each engine under an id of its own; replies come one by one', async () => {
+  test('reach each engine under a separate id, and replies arrive one by one', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engines = await three(c, () => ({ status: 'ok' }));
@@ -432,7 +432,7 @@ describe('broadcasts', () => {
     }
   });
 
-  test('coalescing: one reply with all buffers; a failure is not lost', async () => {
+  test('that coalesce have one reply with all buffers, and report a failure', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     let failing = -1;
@@ -455,7 +455,7 @@ describe('broadcasts', () => {
     expect((await coalesced()).content).toMatchObject({ status: 'error', ename: 'E' });
   });
 
-  test('coalescing with an engine that is not there is an error, not silence', async () => {
+  test('that coalesce report an error for a missing engine', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const metadata = { targets: [['nobody', 0]], is_broadcast: true, is_coalescing: true };

@@ -17,7 +17,7 @@ async function ask(
 }
 
 describe('connection files', () => {
-  test('are whole, for their owner alone, and gone after stop', async () => {
+  test('are complete, readable by their owner only, and removed at the stop', async () => {
     await using c = await TestController.start({ clusterId: 'x' });
     const { clientFile, engineFile } = c.controller;
     expect(clientFile.endsWith('security/ipcontroller-x-client.json')).toBe(true);
@@ -38,7 +38,7 @@ describe('connection files', () => {
     expect([existsSync(clientFile), existsSync(engineFile)]).toEqual([false, false]);
   });
 
-  test('of another controller in the same place stay', async () => {
+  test('of another controller in the same directory stay', async () => {
     await using c = await TestController.start();
     writeFileSync(c.controller.clientFile, '{"of": "another"}');
     await c.controller.stop();
@@ -46,7 +46,7 @@ describe('connection files', () => {
     expect(existsSync(c.controller.engineFile)).toBe(false);
   });
 
-  test('name every address as *, and this machine', async () => {
+  test('contain * as the interface, and this machine as the location', async () => {
     await using c = await TestController.start({ ip: '*', location: 'a-name' });
     expect(JSON.parse(readFileSync(c.controller.clientFile, 'utf8'))).toMatchObject({
       interface: 'tcp://*',
@@ -63,7 +63,7 @@ describe('connection files', () => {
 });
 
 describe('registration', () => {
-  test('counts from the first beat, is told to all, and gives ids that are never used again', async () => {
+  test('takes effect at the first heartbeat, is announced to all clients, and never reuses an id', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const first = await c.engine();
@@ -78,19 +78,19 @@ describe('registration', () => {
     expect([...(await client.engines()).keys()]).toEqual([1, 7, 8]);
   });
 
-  test('without a beat is no registration, and ends after a while', async () => {
-    // Long enough for the engine that does beat, on a slow machine.
+  test('without a heartbeat does not take effect, and ends after the timeout', async () => {
+    // Long enough for the engine with a heartbeat, even on a slow machine.
     await using c = await TestController.start({ registrationTimeout: 3_000 });
     const client = await c.client();
     const silent = await c.registering({ beats: false });
     expect(await client.engines()).toEqual(new Map());
     await waitFor(() => c.log.some((line) => line.includes('did not complete its registration')));
-    // Its uuid is free again.
+    // Its uuid can be used again.
     silent.close();
     expect((await c.engine({ uuid: silent.uuid })).id).toBe(1);
   });
 
-  test('under a uuid in use is refused; one that is withdrawn early frees it', async () => {
+  test('with a uuid in use is refused; an early unregistration frees the uuid', async () => {
     await using c = await TestController.start();
     const { uuid } = await c.engine();
     await expect(c.registering({ uuid })).rejects.toThrow(`uuid '${uuid}' in use`);
@@ -118,7 +118,7 @@ describe('registration', () => {
     },
   );
 
-  test('ends with the heart', async () => {
+  test('ends when the heartbeat stops', async () => {
     await using c = await TestController.start({ hbPeriod: 50, maxHeartbeatMisses: 2 });
     const client = await c.client();
     const engine = await c.engine();
@@ -127,7 +127,7 @@ describe('registration', () => {
     expect(await client.engines()).toEqual(new Map());
   });
 
-  test('ends when an engine says on iopub that it has shut down', async () => {
+  test('ends when an engine reports its shutdown on iopub', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine();
@@ -141,7 +141,7 @@ describe('registration', () => {
 });
 
 describe('requests', () => {
-  test('a client learns of the engines and of this hub', async () => {
+  test('a connecting client receives the engines and the facts about this hub', async () => {
     await using c = await TestController.start();
     const engine = await c.engine();
     const { type, content } = await ask(await c.client(), 'connection_request', {});
@@ -154,7 +154,7 @@ describe('requests', () => {
     expect((content['hub'] as Dict)['features']).toContain('query');
   });
 
-  test('an unknown type draws hub_error', async () => {
+  test('an unknown message type gets a hub_error', async () => {
     await using c = await TestController.start();
     const { type, content } = await ask(await c.client(), 'nonsense_request', {});
     expect(type).toBe('hub_error');
@@ -162,7 +162,7 @@ describe('requests', () => {
     expect(content['evalue']).toContain('nonsense_request');
   });
 
-  test('queue and load by engine', async () => {
+  test('queue_request and load_request report by engine', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     expect((await ask(client, 'queue_request', { targets: null })).content).toEqual({
@@ -188,7 +188,7 @@ describe('requests', () => {
     expect(missing).toMatchObject({ type: 'hub_error', content: { ename: 'IndexError' } });
   });
 
-  test('a query that cannot be is refused with the nearest that can', async () => {
+  test('an invalid query is refused, and the error names the nearest valid key', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     for (const [content, near] of [
@@ -204,7 +204,7 @@ describe('requests', () => {
     }
   });
 
-  test('shutdown is answered, told to all, and done', async () => {
+  test('shutdown_request gets a reply, is announced to all clients, and ends the controller', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     expect(await ask(client, 'shutdown_request', {})).toMatchObject({
@@ -216,7 +216,7 @@ describe('requests', () => {
     expect(existsSync(c.controller.clientFile)).toBe(false);
   });
 
-  test('without a Task Database: status works, records do not', async () => {
+  test('without a Task Database, status requests work and record requests fail', async () => {
     await using c = await TestController.start({ db: 'none' });
     const client = await c.client();
     const engine = await c.engine({ onTask: answerAll });
@@ -236,8 +236,8 @@ describe('requests', () => {
   });
 });
 
-describe('what is not to be trusted', () => {
-  test('a bare delimiter draws a signed hub_error, so many times a second', async () => {
+describe('hostile input', () => {
+  test('a bare delimiter gets a signed hub_error, a limited number of times a second', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const probes = 200;
@@ -249,7 +249,7 @@ describe('what is not to be trusted', () => {
     expect(answers[0]?.message.content).toMatchObject({ status: 'error' });
   });
 
-  test('forged, repeated and broken messages are not answered, and nothing stops', async () => {
+  test('forged, repeated and malformed messages get no reply, and the controller continues', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine({ onTask: answerAll });
@@ -285,7 +285,7 @@ describe('what is not to be trusted', () => {
     expect(c.log.filter((line) => line.includes('a request: the signature does not match'))).toHaveLength(1);
   }, 120_000);
 
-  test('keys named like parts of an object are keys', async () => {
+  test('keys such as __proto__ are ordinary keys', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const content = JSON.parse('{"query": {"__proto__": 1}, "keys": ["__proto__"]}');
@@ -301,7 +301,7 @@ describe('what is not to be trusted', () => {
     });
   });
 
-  test('a stranger that connects and leaves mid-message does no harm', async () => {
+  test('a peer that disconnects in the middle of a message does no harm', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const dealer = new Dealer({ linger: 0 });
@@ -313,7 +313,7 @@ describe('what is not to be trusted', () => {
 });
 
 describe('relays', () => {
-  test('swap the first two frames and touch nothing else', async () => {
+  test('swap the first two frames and change nothing else', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine();
@@ -331,7 +331,7 @@ describe('relays', () => {
     expect(reply.idents.map(String)).toEqual([engine.uuid]);
   });
 
-  test('control reaches the engine, output every client', async () => {
+  test('forward control messages to the engine and output to every client', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const engine = await c.engine();
@@ -346,7 +346,7 @@ describe('relays', () => {
     expect(message?.idents.map(String)).toEqual([`engine.${engine.id}.stream`]);
   });
 
-  test('msgpack instead of JSON', async () => {
+  test('work with msgpack instead of JSON', async () => {
     await using c = await TestController.start({ pack: 'msgpack' });
     const client = await c.client();
     const engine = await c.engine({ onTask: answerAll });
@@ -359,7 +359,7 @@ describe('relays', () => {
     expect(await client.record(queued.id)).toMatchObject({ queue: 'task', engine_uuid: engine.uuid });
   });
 
-  test('a hub that is busy with a query delays no task', async () => {
+  test('do not wait for a hub that is busy with a query', async () => {
     await using c = await TestController.start({ db: { type: 'memory', recordLimit: 10_000 } });
     const client = await c.client();
     const engine = await c.engine({ onTask: answerAll });

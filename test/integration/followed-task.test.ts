@@ -25,10 +25,10 @@ const done: Dict = {
   execute_result: { data: {} },
 };
 
-/** What a hub says of the task: whether its database has a record, and what it answers to `result_request`. */
+/** The state of a hub: whether its database has a record of the task, and its reply to `result_request`. */
 type Said = 'record' | 'none' | 'pending' | 'completed' | 'unknown' | 'neither';
 
-/** Follows a task on a stock hub that says these things of it one after the other, the last one again and again. */
+/** Follows a task on a stock hub that takes these states one after the other, and stays in the last one. */
 async function follow(...script: readonly Said[]) {
   const left = [...script];
   const asked: Said[] = [];
@@ -70,29 +70,29 @@ async function follow(...script: readonly Said[]) {
   return { result, asked };
 }
 
-it('a task that reaches the hub between two questions is followed on', async () => {
+it('a task that reaches the hub between two requests is still followed', async () => {
   expect((await follow('none', 'pending', 'none', 'pending', 'record')).result).toBe('printed');
 });
 
-it('a task that ends between two questions is no purged one', async () => {
+it('a task that ends between two requests does not count as purged', async () => {
   expect((await follow('none', 'completed', 'record')).result).toBe('printed');
 });
 
-it('a task that the hub does not know yet is asked for again', async () => {
+it('a task that the hub does not know yet is requested again', async () => {
   expect((await follow('none', 'unknown', 'none', 'unknown', 'record')).result).toBe('printed');
   expect((await follow('none', 'unknown', 'none', 'pending', 'record')).result).toBe('printed');
 });
 
-it('a task that has ended without a record is purged, one that nobody knows unknown', async () => {
+it('an ended task without a record counts as purged, and an unknown id as not found', async () => {
   expect((await follow('none', 'completed', 'none')).result).toBe('purged');
   expect((await follow('none', 'neither', 'none')).result).toBe('purged');
   const { result, asked } = await follow('none', 'unknown');
   expect(result).toBe('unknown');
-  // Not at the first word.
+  // Not after the first reply.
   expect(asked.length).toBeGreaterThan(2);
 });
 
-it('a task that nobody knows has no status: whoever follows it is told so, on a stock hub and on ours', async () => {
+it('an unknown task has no status: followers get TaskNotFoundError, on a stock hub and on ours', async () => {
   const stock = await FakeHub.start({
     answer: ({ message }) =>
       message.msg_type === 'result_request'
@@ -115,20 +115,20 @@ it('a task that nobody knows has no status: whoever follows it is told so, on a 
       expect(failure).toMatchObject({ status: 'rejected', reason: { reason: 'unknown', msgIds: [ID] } });
       expect(failure.status === 'rejected' && failure.reason).toBeInstanceOf(TaskNotFoundError);
     }
-    // Nor is there a row of it.
+    // There is no row of it either.
     const { sequence, ...snapshot } = await firstValueFrom(rc.dbQuery({ msg_id: ID }, 'msg_id').watch());
     expect(snapshot).toEqual({ type: 'snapshot', records: [], statuses: [], begun: [] });
     expect(sequence).toEqual(expect.any(String));
   }
 });
 
-it('a record that was culled while its task ran is gone when the task ends', async () => {
+it('a record that was culled while its task ran counts as purged when the task ends', async () => {
   expect((await follow('none', 'pending', 'none', 'pending', 'none', 'completed', 'none')).result).toBe(
     'purged',
   );
 });
 
-it('a record that stays open, of a task that the controller of now has never had, is lost', async () => {
+it('a task whose record stays open is lost if the present controller never had it', async () => {
   const open: Dict = { ...done, completed: null, result_content: null, result_header: null };
   let statusAsked = 0;
   const hub = await FakeHub.start({
@@ -148,12 +148,12 @@ it('a record that stays open, of a task that the controller of now has never had
   expect(failure).toBeInstanceOf(TaskLostError);
   expect(failure).toMatchObject({ code: 'TASK_LOST', msgIds: [ID] });
   expect(ar.statuses).toEqual(['lost']);
-  // Not at the first word: a result may be on its way.
+  // Not after the first reply, because a result may be on its way.
   expect(statusAsked).toBeGreaterThanOrEqual(2);
   expect(rc.stats.followed).toBe(0);
 });
 
-it('a task that waited in a controller of ours that ended is lost; one that waits in this one is not', async () => {
+it('a task queued in an ended controller of ours is lost; a task queued in the present one is not', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'ippjs-lost-'));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   const options = { db: { type: 'sqlite', location: directory } } as const;
@@ -177,7 +177,7 @@ it('a task that waited in a controller of ours that ended is lost; one that wait
   expect(ar.error[0]).toBeInstanceOf(TaskLostError);
 });
 
-it('a task that the hub has known and knows no more is lost', async () => {
+it('a task that the hub has forgotten is lost', async () => {
   expect((await follow('none', 'pending', 'none', 'unknown')).result).toBe('TASK_LOST');
 });
 
@@ -189,7 +189,7 @@ it.each(['seen', 'not seen'] as const)(
     const hub = await FakeHub.start({
       answer: ({ message }) => {
         if (message.msg_type !== 'db_request') return undefined;
-        // Long enough for the first look, and far shorter than what is waited for at most.
+        // Long enough for the first check, and far shorter than the maximum wait.
         const whole = performance.now() - begun > 300;
         if (!whole) missed++;
         const late = whole
@@ -220,7 +220,7 @@ it.each(['seen', 'not seen'] as const)(
   },
 );
 
-it('a result that was heard of counts, though the hub has not written it into the record', async () => {
+it('a result that the client received counts even if the hub has not recorded it', async () => {
   const lacking: Dict = { ...done, execute_result: null, completed: new Date().toISOString() };
   let ended = false;
   const hub = await FakeHub.start({
@@ -246,7 +246,7 @@ it('a result that was heard of counts, though the hub has not written it into th
   expect(await followed.get({ timeout: 60_000 })).toMatchObject({ text: '42', stdout: 'printed' });
 });
 
-it('a task that a hub does not know which is behind is waited for', async () => {
+it('a task that a busy hub does not know yet is waited for', async () => {
   let behind = true;
   let asked = 0;
   const hub = await FakeHub.start({

@@ -2,7 +2,7 @@ import { describe } from 'vitest';
 import { controllerIsKilled, engineIsKilled, networkIsCut } from '../support/suites/kills/kill-suite.js';
 import { OurKillableCluster } from '../support/suites/kills/our-killable-cluster.js';
 
-// Each has a cluster of its own, and most of their time they wait.
+// Each test has its own cluster and mostly waits.
 describe.concurrent('on our controller, which keeps its records', () => {
   const start = () => OurKillableCluster.start({ engines: 2, controllerArgs: ['--sqlitedb'] });
   engineIsKilled(start);

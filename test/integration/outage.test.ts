@@ -1,4 +1,4 @@
-// What a program meets while its controller is away: at the beginning, in the middle, for too long, and at the end.
+// A controller that is away: during connect, in between, for too long, and during close.
 import { setMaxListeners } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -52,8 +52,8 @@ const failureOf = (wait: PromiseLike<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   );
 
-describe('a client that is made while its controller is being restarted', () => {
-  it('waits for the ports to be listened on', async () => {
+describe('a client that connects while its controller restarts', () => {
+  it('waits until the controller listens', async () => {
     await using cluster = await OurKillableCluster.start({ engines: 0 });
     await cluster.killController();
     const connecting = connect(cluster.connectionFile);
@@ -61,7 +61,7 @@ describe('a client that is made while its controller is being restarted', () => 
     expect(await (await connecting).hubHistory(WAIT)).toEqual([]);
   });
 
-  it('asks again when the controller that it had asked ends', async () => {
+  it('repeats its request when the controller ends before it replied', async () => {
     const dying = await fakeHub({ answer: () => false });
     const connecting = connect(dying.info);
     await waitFor(() => dying.requests.length > 0, WAIT);
@@ -72,7 +72,7 @@ describe('a client that is made while its controller is being restarted', () => 
     expect(next.requests[0]?.ident).not.toEqual(dying.requests[0]?.ident);
   });
 
-  it('finds it elsewhere when its connection file is written anew', async () => {
+  it('follows a rewritten connection file to another address', async () => {
     const file = join(directory(), 'ipcontroller-client.json');
     const before = await fakeHub();
     writeFileSync(file, JSON.stringify(before.info));
@@ -86,7 +86,7 @@ describe('a client that is made while its controller is being restarted', () => 
     expect(next.key).not.toBe(before.key);
   });
 
-  it('gives up in its time, and at once when it is told to', async () => {
+  it('gives up at its timeout, and at once when its signal aborts', async () => {
     const hub = await fakeHub();
     await hub.stop();
     const error = await failureOf(connect(hub.info, { timeout: 700 }));
@@ -100,7 +100,7 @@ describe('a client that is made while its controller is being restarted', () => 
   });
 });
 
-/** A client with a task outstanding, whose controller is gone. */
+/** A client with an outstanding task, whose controller has ended. */
 async function withoutController(options: ConnectOptions = {}) {
   const hub = await fakeHub({ answer: engines });
   const rc = await connect(hub.info, options);
@@ -112,7 +112,7 @@ async function withoutController(options: ConnectOptions = {}) {
   return { hub, rc, sent };
 }
 
-/** All that a program may be waiting for. */
+/** Everything that a program may wait for. */
 function waits(rc: Client, options: { readonly signal?: AbortSignal } = {}) {
   return {
     history: rc.hubHistory(options),
@@ -163,7 +163,7 @@ describe('while there is no controller', () => {
     for (const [name, error] of await Promise.all(ends))
       expect(error, name).toMatchObject({ code: 'CONNECTION_CLOSED' });
     expect(await map).toBe(true);
-    // They had not begun.
+    // The tasks had not begun.
     expect(await watch).toEqual([]);
     expect(await poll).toEqual([]);
     expect(await states).toMatchObject({ state: 'closed' });
@@ -173,7 +173,7 @@ describe('while there is no controller', () => {
     expect(rc.stats).toMatchObject({ heldSubmissions: 0, heldBytes: 0 });
   });
 
-  it('what is aborted before it left never does', async () => {
+  it('held work that is aborted is never sent', async () => {
     const { hub, rc } = await withoutController();
     const [one, two] = ['one', 'two'].map((code) => rc.directView(0).execute(code));
     await one?.abort(WAIT);
@@ -193,7 +193,7 @@ describe('while there is no controller', () => {
 });
 
 describe('a controller that is away for longer than reconnectTimeout', () => {
-  it('is gone on with when it is back: watches have missed nothing, and work is done again', {
+  it('is used again when it returns: live queries have missed nothing, and work runs', {
     timeout: 180_000,
   }, async () => {
     await using closing = new Closing();
@@ -220,7 +220,7 @@ describe('a controller that is away for longer than reconnectTimeout', () => {
     await waitFor(() => rc.connected, WAIT);
     const after = rc.loadBalancedView().execute(cluster.task('after', 0));
     expect(await after.get(WAIT)).toMatchObject({ text: "'after'" });
-    // Its result was given up here, and is in its record.
+    // The client gave up on the result, but the record has it.
     expect(await rc.getResult(sent.msgIds[0] ?? '').get(WAIT)).toMatchObject({ text: "'sent'" });
     expect(runs(cluster)).toEqual(['before', 'sent', 'after']);
     await using fresh = await Client.connect({ connectionFile: cluster.connectionFile, ...WAIT });

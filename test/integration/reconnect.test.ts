@@ -13,7 +13,7 @@ import { type Answer, FakeHub, type FakeHubOptions, type Request } from '../supp
 import type { RawTask } from '../support/fakes/raw-engine.js';
 import { waitFor } from '../support/wait-for.js';
 
-/** A link counts as cut after four of these. */
+/** A link counts as cut after four intervals without a reply. */
 const HEARTBEAT = 500;
 const WAIT = { timeout: 60_000 };
 
@@ -23,7 +23,7 @@ async function fakeHub(options: FakeHubOptions = {}): Promise<FakeHub> {
   return hub;
 }
 
-/** A client, and every state that its connection had. */
+/** A client with all states of its connection. */
 async function connect(
   connectionFile: ConnectOptions['connectionFile'],
   options: ConnectOptions = {},
@@ -74,7 +74,7 @@ const codeOf = (wait: Promise<unknown>): Promise<unknown> =>
 const requests = (hub: FakeHub, msgType: string): readonly Request[] =>
   hub.requests.filter(({ message }) => message.msg_type === msgType);
 
-/** Two engines, and languages known, so that tasks leave at once. */
+/** Two engines whose languages are known, so that tasks are sent at once. */
 const engines: Answer = ({ message }) => {
   if (message.msg_type === 'connection_request')
     return { status: 'ok', engines: { 0: 'the first', 1: 'the second' } };
@@ -84,7 +84,7 @@ const engines: Answer = ({ message }) => {
 };
 
 describe('a connection that is reset', () => {
-  it('is there again at once, behind another routing id, with the same session', async () => {
+  it('returns at once, with another routing id and the same session', async () => {
     const hub = await fakeHub();
     const { proxy, rc, states } = await throughProxy(hub.info);
     expect(rc.connected).toBe(true);
@@ -107,7 +107,7 @@ describe('a connection that is reset', () => {
     expect(rc.session.session).toBe(last?.message.header.session);
   });
 
-  it('over and over does not keep the client busy, and it ends connected', async () => {
+  it('many times does not keep the client busy, and the client is connected in the end', async () => {
     const hub = await fakeHub();
     const { proxy, rc } = await throughProxy(hub.info);
     for (let life = 2; life < 7; life++) {
@@ -118,7 +118,7 @@ describe('a connection that is reset', () => {
     expect(proxy.accepted).toBeLessThan(150);
   });
 
-  it('re-reads the engines', async () => {
+  it('requests the engines again', async () => {
     let registered: Dict = { 0: 'the first', 1: 'the second' };
     const hub = await fakeHub({
       answer: ({ message }) =>
@@ -135,7 +135,7 @@ describe('a connection that is reset', () => {
     ]);
   });
 
-  it('asks again what only reads, and says of the rest that nobody knows', async () => {
+  it('repeats requests that only read, and reports the outcome of others as unknown', async () => {
     let mute = true;
     const hub = await fakeHub({
       answer: ({ message }) => {
@@ -164,8 +164,8 @@ describe('a connection that is reset', () => {
   });
 });
 
-describe('a network that is cut without a word', () => {
-  it('is noticed, and what is submitted meanwhile leaves once, when it is back', async () => {
+describe('a silent network cut', () => {
+  it('is noticed, and work submitted meanwhile is sent once when the network returns', async () => {
     const hub = await fakeHub({ answer: engines });
     const { proxy, rc, states } = await throughProxy(hub.info);
     await rc.engineLanguage(0);
@@ -182,7 +182,7 @@ describe('a network that is cut without a word', () => {
     proxy.resume();
     await connected(rc, 2);
     expect(await asked).toEqual([]);
-    // A hub that looks like a stock one may list engines that are not linked yet: they are asked first.
+    // A stock hub may list engines that are not linked yet, so the client probes them first.
     await waitFor(() => rc.stats.heldSubmissions === 0, { ...WAIT, what: 'work to leave' });
     expect(rc.stats).toMatchObject({ connections: 2, heldSubmissions: 0, heldBytes: 0 });
     const sent = await waitFor(() => {
@@ -195,7 +195,7 @@ describe('a network that is cut without a word', () => {
         ['mux', direct.msgIds[0]],
       ]),
     );
-    // A reply that comes on the new connection is its result.
+    // A reply on the new connection is the result.
     for (const request of sent)
       hub.send(request, hub.reply(request, { status: 'ok', execution_count: 1 }, 'execute_reply'));
     expect(await ar.get(WAIT)).toMatchObject({ executionCount: 1 });
@@ -204,7 +204,7 @@ describe('a network that is cut without a word', () => {
     expect(requests(hub, 'execute_request')).toHaveLength(2);
   });
 
-  it('is no cut when only the hub is slow', async () => {
+  it('is not assumed when only the hub is slow', async () => {
     let busy = false;
     const hub = await fakeHub({ answer: () => (busy ? false : undefined) });
     const { rc, states } = await throughProxy(hub.info);
@@ -214,7 +214,7 @@ describe('a network that is cut without a word', () => {
     expect(states.map(({ state }) => state)).toEqual(['connected']);
   });
 
-  it('for longer than reconnectTimeout fails what waits; later calls work when it is back', async () => {
+  it('longer than reconnectTimeout fails everything that waits; later calls work when it is over', async () => {
     const hub = await fakeHub({ answer: engines });
     const { proxy, rc } = await throughProxy(hub.info, { reconnectTimeout: 500 });
     await rc.engineLanguage(0);
@@ -241,7 +241,7 @@ describe('a network that is cut without a word', () => {
     ]);
   });
 
-  it('lets only so many submissions wait', async () => {
+  it('holds a limited number of submissions', async () => {
     const hub = await fakeHub({ answer: engines });
     const { proxy, rc } = await throughProxy(hub.info);
     const view = rc.directView(0);
@@ -250,7 +250,7 @@ describe('a network that is cut without a word', () => {
     await disconnected(rc);
     await rc.engineLanguage(1);
     const results = Array.from({ length: 9_999 }, () => view.execute('1'));
-    // Of two tasks of one call the second is too many; the first waits, and is to be sent.
+    // The second of two tasks of one call exceeds the limit; the first waits and will be sent.
     const [first, second] = rc.directView().execute('1').split();
     if (first === undefined || second === undefined) throw new Error('there are two engines');
     expect([first.ready, second.ready]).toEqual([false, true]);
@@ -262,7 +262,7 @@ describe('a network that is cut without a word', () => {
     expect(String(error)).toMatch(/10000 submissions wait for the connection already; this one was not sent/);
   });
 
-  it('does not keep close() waiting', async () => {
+  it('does not delay close()', async () => {
     const hub = await fakeHub();
     const { proxy, rc, states } = await throughProxy(hub.info);
     proxy.pause();
@@ -277,8 +277,8 @@ describe('a network that is cut without a word', () => {
   });
 });
 
-describe('a controller that starts again', () => {
-  it('on the same ports is talked to again', async () => {
+describe('a restarted controller', () => {
+  it('on the same ports is connected again', async () => {
     const hub = await fakeHub();
     const { rc, states } = await connect(hub.info);
     await hub.stop();
@@ -290,7 +290,7 @@ describe('a controller that starts again', () => {
     expect(states.map(({ state }) => state)).toEqual(['connected', 'disconnected', 'connected']);
   });
 
-  it('elsewhere, with another key, is found by its connection file', async () => {
+  it('at another address, with another key, is found by its connection file', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ippjs-reconnect-'));
     onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
     const file = join(directory, 'ipcontroller-client.json');
@@ -312,7 +312,7 @@ describe('a controller that starts again', () => {
     expect(new Set([...ids, ...hub.requests.map(({ message }) => message.msg_id)]).size).toBe(
       next.requests.length + hub.requests.length,
     );
-    // The work of the new connection is signed with the new key.
+    // Work on the new connection is signed with the new key.
     const ar = rc.loadBalancedView().execute('1');
     const [work] = await waitFor(() => {
       const all = requests(next, 'execute_request');
@@ -322,7 +322,7 @@ describe('a controller that starts again', () => {
     expect(await ar.get(WAIT)).toMatchObject({ executionCount: 7 });
   });
 
-  it('on the same ports with another key is not believed, and its key is said to be the reason', async () => {
+  it('on the same ports with another key is refused, and the error names the key as the reason', async () => {
     const emit = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
     onTestFinished(() => emit.mockRestore());
     const hub = await fakeHub();
@@ -340,7 +340,7 @@ describe('a controller that starts again', () => {
     await connected(rc, 2);
   });
 
-  it('after it said that it stops is talked to again, and what it had has failed', async () => {
+  it('after an announced shutdown is connected again, and its earlier tasks have failed', async () => {
     const hub = await fakeHub({ answer: engines });
     const { rc, states } = await connect(hub.info);
     const ar = rc.loadBalancedView().execute('1');
@@ -360,7 +360,7 @@ describe('a controller that starts again', () => {
 });
 
 describe('tasks that were outstanding when the connection broke', () => {
-  it('are settled from the records, whether they ended meanwhile or later', async () => {
+  it('are settled from their records, whether they ended meanwhile or later', async () => {
     const held: RawTask[] = [];
     await using controller = await TestController.start();
     await using proxy = await CutProxy.start(await clientInfo(controller));
@@ -391,7 +391,7 @@ describe('tasks that were outstanding when the connection broke', () => {
     expect(held).toHaveLength(3);
   });
 
-  it('of an engine that went meanwhile fail with its loss', async () => {
+  it('fail if their engine was lost meanwhile', async () => {
     await using controller = await TestController.start();
     await using proxy = await CutProxy.start(await clientInfo(controller));
     const engine = await controller.engine();
@@ -407,7 +407,7 @@ describe('tasks that were outstanding when the connection broke', () => {
     expect(await codeOf(ar.get(WAIT))).toBeInstanceOf(EngineError);
   });
 
-  it('are lost when there is no record of them', async () => {
+  it('are lost if they have no record', async () => {
     const hub = await fakeHub({ answer: engines });
     const { proxy, rc } = await throughProxy(hub.info);
     const ar = rc.loadBalancedView().execute('x');
@@ -419,13 +419,13 @@ describe('tasks that were outstanding when the connection broke', () => {
     expect(error).toBeInstanceOf(TaskLostError);
     expect(error).toMatchObject({ code: 'TASK_LOST', msgIds: ar.msgIds });
     expect(String(error)).toMatch(/the connection broke while it was outstanding.*no record/);
-    // Not before it could no longer be on its way.
+    // Only when the record can no longer be on its way.
     expect(performance.now() - began).toBeGreaterThan(4 * HEARTBEAT);
     expect(ar.statuses).toEqual(['lost']);
     expect(requests(hub, 'execute_request')).toHaveLength(1);
   });
 
-  it('of a broadcast are lost one by one, and one that waited leaves once', async () => {
+  it('of a broadcast are lost one by one, and a held broadcast is sent once', async () => {
     const hub = await fakeHub({ answer: engines });
     const { proxy, rc } = await throughProxy(hub.info);
     await rc.engineLanguage(0);
@@ -443,7 +443,7 @@ describe('tasks that were outstanding when the connection broke', () => {
     expect(requests(hub, 'execute_request').map(({ message }) => message.content.code)).toEqual(['1', '2']);
   });
 
-  it('are lost at once where no records are kept', async () => {
+  it('are lost at once on a hub without records', async () => {
     const hub = await fakeHub({
       answer: (request, self) =>
         request.message.msg_type === 'db_request'
@@ -460,8 +460,8 @@ describe('tasks that were outstanding when the connection broke', () => {
   });
 });
 
-describe('a program that is stopped and goes on', () => {
-  /** What the program says next. */
+describe('a program that is stopped and continued', () => {
+  /** The next line that the program prints. */
   async function start(info: Readonly<Record<string, unknown>>) {
     const file = join(import.meta.dirname, '../support/programs/sleeper.ts');
     const child = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(info)], {
@@ -487,7 +487,7 @@ describe('a program that is stopped and goes on', () => {
     return waitFor(() => performance.now() > until, { timeout: 60_000 });
   };
 
-  it('keeps a connection that lasted, and knows the engines that came and went', async () => {
+  it('keeps a connection that survived, and knows the engines that registered and left', async () => {
     let registered: Dict = { 0: 'the first' };
     const hub = await fakeHub({
       answer: ({ message }) =>
@@ -508,7 +508,7 @@ describe('a program that is stopped and goes on', () => {
     expect(await exit).toBe(0);
   });
 
-  it('notices a connection that was cut meanwhile', async () => {
+  it('notices that its connection was cut meanwhile', async () => {
     const hub = await fakeHub();
     const proxy = await CutProxy.start(hub.info);
     onTestFinished(() => proxy[Symbol.asyncDispose]());

@@ -1,4 +1,4 @@
-// What is known of tasks, and what is held of them, on a controller of ours with JavaScript engines.
+// Metadata, status and cached results of tasks on our controller with JavaScript engines.
 import { inspect } from 'node:util';
 import { AsyncResult, Client, type TaskOutput } from '@ipyparallel-js/client';
 import { Engine } from '@ipyparallel-js/engine';
@@ -38,8 +38,8 @@ afterAll(async () => {
   await closing.close();
 });
 
-describe('what is known of a task', () => {
-  test('is the same for its own client, for another, and in its record', async () => {
+describe('the metadata of a task', () => {
+  test('is the same for the submitting client, for another client, and in the record', async () => {
     const ar = rc
       .loadBalancedView({ label: 'known' })
       .execute('console.log("out"); console.error("err"); 6 * 7');
@@ -80,7 +80,7 @@ describe('what is known of a task', () => {
     }
   });
 
-  test('of a failure is its error', async () => {
+  test('contains the error of a failure', async () => {
     const ar = rc.directView([0, 1]).execute('throw new TypeError("no")');
     await expect(ar.get()).rejects.toThrow(CompositeError);
     await ar.waitForOutput();
@@ -98,7 +98,7 @@ describe('what is known of a task', () => {
     ]);
   });
 
-  test('comes while it runs: that it has begun, what it prints and publishes', async () => {
+  test('is updated while the task runs: its start, its output and its published data', async () => {
     const ar = rc.directView(0).execute(`
       ipyparallel.task.publish({ half: [1, 2] });
       ipyparallel.task.progress(0.5);
@@ -122,7 +122,7 @@ describe('what is known of a task', () => {
     await expect(ar.abort()).rejects.toThrow(UsageError);
   });
 
-  test('results by engine, in order, and as they come', async () => {
+  test('is available by engine, in order, and as completed', async () => {
     const view = rc.directView('all');
     const ar = view.execute('ipyparallel.task.msgId');
     const byEngine = await ar.getDict();
@@ -136,7 +136,7 @@ describe('what is known of a task', () => {
 });
 
 describe('status', () => {
-  test('is what is shown of a result, beside its engines of a view, and of a client how it is connected', async () => {
+  test('is shown when a result is printed; a view shows its engines, a client its connection', async () => {
     const one = rc.directView(0).execute('1');
     await one.get();
     expect(inspect(one)).toBe(`AsyncResult <task ${one.msgIds[0]}, completed>`);
@@ -147,7 +147,7 @@ describe('status', () => {
     expect(inspect(rc)).toMatch(/^Client <tcp:.*, 2 engines, session .*>$/);
   });
 
-  test('is one word everywhere', async () => {
+  test('is the same word everywhere', async () => {
     const ar = rc.directView(1).execute(UNTIL_ABORTED);
     const [id = ''] = ar.msgIds;
     const other = closing.use(await connect({ pollInterval: 20 }));
@@ -166,7 +166,7 @@ describe('status', () => {
     expect(await lastValueFrom(other.taskStatus$(id))).toBe('purged');
   });
 
-  test('of a task that nobody has: there is none to tell, and it is no longer asked about', async () => {
+  test('does not exist for an unknown task, which is no longer requested', async () => {
     const ids = [`${newId()}_1`, `${newId()}_2`];
     const ar = rc.getResult(ids);
     await expect(ar.get()).rejects.toThrow(CompositeError);
@@ -175,7 +175,7 @@ describe('status', () => {
     expect(rc.stats.followed).toBe(0);
   });
 
-  test('others are asked about only while somebody listens', async () => {
+  test('of tasks of other clients is requested only while somebody subscribes', async () => {
     const ar = rc.directView(1).execute(UNTIL_ABORTED);
     const other = closing.use(await connect({ pollInterval: 20 }));
     const [id = ''] = ar.msgIds;
@@ -192,7 +192,7 @@ describe('status', () => {
 });
 
 describe('a handle', () => {
-  test('of work that its client submitted and left at once is of work that is done', async () => {
+  test('to work whose client closed right after the submission leads to its results', async () => {
     const leaving = await connect();
     const one = leaving.loadBalancedView().apply((n: number) => n + 1, 1);
     const numbers = Array.from({ length: 200 }, (_, n) => n);
@@ -204,7 +204,7 @@ describe('a handle', () => {
     expect(await rc.attach(second).get({ timeout: 60_000 })).toEqual(numbers.map((n) => n * 2));
   });
 
-  test('gives another client the result in its shape', async () => {
+  test('returns the result to another client in its original shape', async () => {
     const ar = rc.directView('all').execute('1 + 1');
     const handle = JSON.stringify(ar);
     const other = closing.use(await connect());
@@ -213,7 +213,7 @@ describe('a handle', () => {
     expect([...(await attached.getDict()).keys()]).toEqual([0, 1]);
   });
 
-  test('of another cluster is refused, unless it is wanted', async () => {
+  test('to another cluster is refused unless the check is disabled', async () => {
     const ar = rc.directView(0).execute('1');
     await ar.get();
     const elsewhere = closing.use(await TestController.start());
@@ -226,8 +226,8 @@ describe('a handle', () => {
   });
 });
 
-describe('what is held', () => {
-  test('is let go of by reading; what an AsyncResult holds is never lost', async () => {
+describe('the cache of results', () => {
+  test('releases results that were read; an AsyncResult never loses its own', async () => {
     const client = closing.use(await connect({ resultCache: { count: 5 } }));
     const view = client.loadBalancedView();
     const results = Array.from({ length: 20 }, (_, n) => view.apply((x: number) => x * 2, n));
@@ -236,7 +236,7 @@ describe('what is held', () => {
     expect(client.results.size).toBe(5);
     expect(await Promise.all(results.map((ar) => ar.get()))).toEqual([...results.keys()].map((n) => n * 2));
     expect(client.stats).toMatchObject({ unreadResults: 0, unreadBytes: 0 });
-    // Whatever was let go of is still with its AsyncResult, and known by its id.
+    // A released result stays with its AsyncResult, and is found by its id.
     const [first] = results;
     const [id = ''] = first?.msgIds ?? [];
     expect(client.getResult(id).ready).toBe(true);
@@ -246,16 +246,16 @@ describe('what is held', () => {
     expect(await client.wait()).toBe(true);
     client.purgeLocalResults('all');
     expect(client.history).toEqual([]);
-    // Now it is the hub's to tell.
+    // From now on the result comes from the hub.
     expect(client.getResult(id).ready).toBe(false);
     expect(await client.getResult(id).get()).toBe(0);
   });
 
-  test('is nothing after thousands of results were read', async () => {
+  test('is empty after thousands of results were read', async () => {
     const client = closing.use(await connect());
     const views = [client.directView(0), client.directView(1)] as const;
     let sum = 0;
-    // More than the 10,000 ids that the history keeps.
+    // More than the 10,000 ids that the history stores.
     for (let round = 0; round < 12; round++) {
       const batch = Array.from({ length: 1_000 }, (_, n) =>
         (n % 2 === 0 ? views[0] : views[1]).apply((x: number) => x, n),

@@ -1,4 +1,4 @@
-// What a client takes on while the engines are not back yet at a controller that was out of reach, and what becomes of it.
+// Work that is submitted after a controller returned and before its engines have.
 import { Client, type ConnectOptions } from '@ipyparallel-js/client';
 import {
   type Dict,
@@ -20,7 +20,7 @@ async function fakeHub(options: FakeHubOptions): Promise<FakeHub> {
   return hub;
 }
 
-/** A controller with these engines, whose tasks get an answer where `answers` says so. */
+/** A controller with these engines. It replies to their tasks as `answers` says. */
 function controller(engines: { now: Dict }, { ours = true, answers = true } = {}): Answer {
   const epoch = newId();
   return ({ message, channel }) => {
@@ -55,7 +55,7 @@ function came(hub: FakeHub, id: number, uuid: string): void {
   hub.notify(hub.session.rawMessage('registration_notification', { id, uuid }));
 }
 
-/** A client that knew two engines, at a controller that has started again and knows none yet. */
+/** A client that knew two engines, connected to a restarted controller without engines. */
 async function afterARestart(options: ConnectOptions = {}): Promise<{ hub: FakeHub; rc: Client }> {
   const before = await fakeHub({ answer: controller({ now: { 0: 'a', 1: 'b' } }) });
   const rc = await connect(before, options);
@@ -69,8 +69,8 @@ async function afterARestart(options: ConnectOptions = {}): Promise<{ hub: FakeH
   return { hub, rc };
 }
 
-describe('after a restart, before any engine is back', () => {
-  it('load-balanced work waits for an engine, whichever comes, and leaves once and in order', async () => {
+describe('after a restart, before any engine has returned', () => {
+  it('load-balanced work waits for any engine, and is sent once and in order', async () => {
     const { hub, rc } = await afterARestart();
     const results = ['1', '2', '3'].map((code) => rc.loadBalancedView().execute(code));
     expect(rc.stats).toMatchObject({ heldSubmissions: 3, outstanding: 3 });
@@ -92,7 +92,7 @@ describe('after a restart, before any engine is back', () => {
     expect(rc.stats).toMatchObject({ heldSubmissions: 0, heldBytes: 0 });
   });
 
-  it('work for a certain engine waits for that one', async () => {
+  it('work for one engine waits for that engine', async () => {
     const { hub, rc } = await afterARestart();
     const first = rc.directView(0).execute('first');
     const second = rc.directView(-1).execute('second');
@@ -108,7 +108,7 @@ describe('after a restart, before any engine is back', () => {
     expect(work(hub)).toHaveLength(5);
   });
 
-  it('what waits can be aborted, and is never sent', async () => {
+  it('waiting work can be aborted, and is then never sent', async () => {
     const { hub, rc } = await afterARestart();
     const [one, two, three] = ['1', '2', '3'].map((code) => rc.loadBalancedView().execute(code));
     const direct = rc.directView(0).execute('4');
@@ -126,7 +126,7 @@ describe('after a restart, before any engine is back', () => {
     expect(work(hub).map(({ message }) => message.content.code)).toEqual(['3']);
   });
 
-  it('close() fails what waits', async () => {
+  it('close() fails waiting work', async () => {
     const { hub, rc } = await afterARestart();
     const waiting = [rc.loadBalancedView().execute('1'), rc.directView(0).execute('2')];
     await rc.close();
@@ -135,7 +135,7 @@ describe('after a restart, before any engine is back', () => {
     expect(work(hub)).toEqual([]);
   });
 
-  it('engines that do not come are waited for so long, and no longer', { timeout: 120_000 }, async () => {
+  it('the wait for engines that do not return is limited', { timeout: 120_000 }, async () => {
     const { hub, rc } = await afterARestart({ reconnectTimeout: 16_000 });
     const balanced = rc.loadBalancedView().execute('1');
     const direct = rc.directView([0, 1]).execute('2');
@@ -147,7 +147,7 @@ describe('after a restart, before any engine is back', () => {
         /did not register again within 12.0 s of the reconnection; the task was not sent/,
       );
     }
-    // From now on they are not there, for work of their own.
+    // From now on they count as missing for direct work.
     expect(() => rc.directView(0).execute('4')).toThrow('no engine 0; none is registered');
     expect(balanced.ready).toBe(false);
     const late = rc.loadBalancedView().execute('5');
@@ -166,7 +166,7 @@ describe('after a restart, before any engine is back', () => {
     expect(rc.outstanding).toEqual([]);
   });
 
-  it('two restarts in quick succession change nothing about that', async () => {
+  it('two restarts in quick succession have the same effect', async () => {
     const before = await fakeHub({ answer: controller({ now: { 0: 'a' } }) });
     const rc = await connect(before);
     await rc.engineLanguage(0);
@@ -186,7 +186,7 @@ describe('after a restart, before any engine is back', () => {
     expect(work(last)).toHaveLength(6);
   });
 
-  it('a client that knew no engines is told so at once', async () => {
+  it('a client that never had engines gets the error at once', async () => {
     const before = await fakeHub({ answer: controller({ now: {} }) });
     const rc = await connect(before);
     await before.stop();
@@ -199,7 +199,7 @@ describe('after a restart, before any engine is back', () => {
 });
 
 describe('a stock controller that lists its engines before they are linked', () => {
-  it('is given work when they answer', async () => {
+  it('receives work when the engines reply', async () => {
     const engines = { now: { 0: 'a' } };
     const before = await fakeHub({ answer: controller(engines, { ours: false }) });
     const rc = await connect(before);
@@ -224,7 +224,7 @@ describe('a stock controller that lists its engines before they are linked', () 
     expect(work(hub)).toHaveLength(2);
   });
 
-  it('is given it after a while when they say nothing, as one that computes does', async () => {
+  it('receives work after a delay when the engines do not reply, as busy engines do not', async () => {
     const engines = { now: { 0: 'a' } };
     const before = await fakeHub({ answer: controller(engines, { ours: false }) });
     const rc = await connect(before);
@@ -237,7 +237,7 @@ describe('a stock controller that lists its engines before they are linked', () 
   });
 });
 
-it('an engine whose first question was lost is asked for its language again', async () => {
+it('the language request to an engine is repeated if the first one was lost', async () => {
   let asked = 0;
   const hub = await fakeHub({
     answer: ({ message }) => {
@@ -251,13 +251,13 @@ it('an engine whose first question was lost is asked for its language again', as
   expect(asked).toBeGreaterThan(1);
 });
 
-describe('a task of somebody else that a restarted controller has forgotten', () => {
-  /** A stock hub's words. */
+describe('a task of another client that a restarted controller has forgotten', () => {
+  /** The error of a stock hub. */
   const unknown = (msgIds: unknown): Dict => ({
     ...{ status: 'error', ename: 'KeyError', evalue: `'No such message: ${String(msgIds)}'`, traceback: [] },
   });
 
-  it('is lost when it was asked for before; asked for afterwards, it is not found', async () => {
+  it('is lost if it was requested before the restart; otherwise it is not found', async () => {
     const mute = await fakeHub({
       answer: ({ message }) => (message.msg_type === 'connection_request' ? undefined : false),
     });

@@ -1,4 +1,4 @@
-// Views on our controller and JavaScript engines: every way to run work, move data and ask of engines.
+// Views on our controller and JavaScript engines: every way to run work, move data and query engines.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -49,7 +49,7 @@ afterAll(async () => {
   await controller?.stop();
 });
 
-/** What has not begun is not interrupted. */
+/** Waits until the task has begun, because an interrupt has no effect before. */
 const begun = (ar: AsyncResult<unknown, unknown, unknown>): Promise<unknown> =>
   waitFor(() => ar.metadata.every((each) => each.begun !== null), {
     timeout: 60_000,
@@ -58,7 +58,7 @@ const begun = (ar: AsyncResult<unknown, unknown, unknown>): Promise<unknown> =>
 
 const value = <T, E, P>(ar: AsyncResult<T, E, P>): Promise<T> => ar.get(patience);
 
-test('apply, its two namesakes, and targets', async () => {
+test('apply, applyAsync and applySync run a function on the targets', async () => {
   const add = (a: number, b: number) => a + b;
   expect(await value(dv.apply(add, 1, 2))).toEqual([3, 3, 3]);
   expect(await value(dv.applyAsync(add, 1, 2))).toEqual([3, 3, 3]);
@@ -74,7 +74,7 @@ test('apply, its two namesakes, and targets', async () => {
   expect(() => rc.directView(7).apply(add, 1, 2)).toThrow('no engine 7; registered: 0, 1, 2');
 });
 
-test('execute and run', async () => {
+test('execute and run evaluate code and files', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'ippjs-run-'));
   try {
     const file = join(directory, 'work.js');
@@ -87,12 +87,12 @@ test('execute and run', async () => {
   }
 });
 
-test('names on engines: push, pull, get, update, clear', async () => {
+test('push, pull, get, update and clear change and read names on engines', async () => {
   expect(await value(dv.push({ a: 5, list: [1, 2] }))).toEqual([null, null, null]);
   expect(await value(dv.pull('a'))).toEqual([5, 5, 5]);
   expect(await value(rc.directView(0).pull(['a', 'list', 'list.length']))).toEqual([5, [1, 2], 2]);
   expect(await dv.get('a + list[1]')).toEqual([7, 7, 7]);
-  // Both kinds of names, and what is inside an object.
+  // Both kinds of names, and paths into an object.
   await value(dv.execute('let declared = 1; var old = 1; globalThis.box = { n: 1 }', { silent: true }));
   await value(dv.update({ declared: 2, old: 2, 'box.n': 2 }));
   expect(await rc.directView(2).get(['declared', 'old', 'box.n'])).toEqual([2, 2, 2]);
@@ -103,7 +103,7 @@ test('names on engines: push, pull, get, update, clear', async () => {
   await expect(value(dv.pull('box'))).rejects.toThrow(/box is not defined/);
 });
 
-test('what JavaScript would take for a prototype is refused, not silently changed', async () => {
+test('a __proto__ key is refused and not silently changed', async () => {
   const hostile: object = JSON.parse('{"__proto__": {"polluted": true}}');
   expect(() => dv.push(hostile as Record<string, unknown>)).toThrow('got "__proto__"');
   expect(() => dv.push({ 'box.__proto__': 1 })).toThrow(UsageError);
@@ -115,37 +115,40 @@ test('what JavaScript would take for a prototype is refused, not silently change
   expect(await value(lv.apply((given: Map<string, number>) => given, map))).toEqual(map);
 });
 
-test.each(['block', 'roundRobin'] as const)('scatter and gather, %s', async (dist) => {
-  const list = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
-  await value(dv.scatter('part', list, { dist }));
-  expect(await value(dv.pull('part'))).toEqual(
-    dist === 'block'
-      ? [
-          ['a', 'b', 'c'],
-          ['d', 'e'],
-          ['f', 'g'],
-        ]
-      : [
-          ['a', 'd', 'g'],
-          ['b', 'e'],
-          ['c', 'f'],
-        ],
-  );
-  expect(await value(dv.gather('part', { dist }))).toEqual(list);
-  await value(dv.scatter('numbers', Float64Array.of(1, 2, 3, 4), { dist }));
-  expect(await value(rc.directView(0).pull('numbers'))).toEqual(
-    dist === 'block' ? Float64Array.of(1, 2) : Float64Array.of(1, 4),
-  );
-  expect(Array.from(await value(dv.gather('numbers', { dist })))).toEqual([1, 2, 3, 4]);
-  await value(dv.scatter('one', new Set([10, 20, 30]), { dist, flatten: true }));
-  expect(await value(dv.pull('one'))).toEqual([10, 20, 30]);
-  expect(await value(dv.gather('one', { dist }))).toEqual([10, 20, 30]);
-  await value(dv.scatter('some', [1, 2, 3, 4], { dist, flatten: true }));
-  expect(await value(dv.pull('some'))).toEqual(dist === 'block' ? [[1, 2], 3, 4] : [[1, 4], 2, 3]);
-  expect(await value(dv.gather<number[]>('some', { dist }))).toEqual([1, 2, 3, 4]);
-});
+test.each(['block', 'roundRobin'] as const)(
+  'scatter and gather distribute a sequence with %s',
+  async (dist) => {
+    const list = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
+    await value(dv.scatter('part', list, { dist }));
+    expect(await value(dv.pull('part'))).toEqual(
+      dist === 'block'
+        ? [
+            ['a', 'b', 'c'],
+            ['d', 'e'],
+            ['f', 'g'],
+          ]
+        : [
+            ['a', 'd', 'g'],
+            ['b', 'e'],
+            ['c', 'f'],
+          ],
+    );
+    expect(await value(dv.gather('part', { dist }))).toEqual(list);
+    await value(dv.scatter('numbers', Float64Array.of(1, 2, 3, 4), { dist }));
+    expect(await value(rc.directView(0).pull('numbers'))).toEqual(
+      dist === 'block' ? Float64Array.of(1, 2) : Float64Array.of(1, 4),
+    );
+    expect(Array.from(await value(dv.gather('numbers', { dist })))).toEqual([1, 2, 3, 4]);
+    await value(dv.scatter('one', new Set([10, 20, 30]), { dist, flatten: true }));
+    expect(await value(dv.pull('one'))).toEqual([10, 20, 30]);
+    expect(await value(dv.gather('one', { dist }))).toEqual([10, 20, 30]);
+    await value(dv.scatter('some', [1, 2, 3, 4], { dist, flatten: true }));
+    expect(await value(dv.pull('some'))).toEqual(dist === 'block' ? [[1, 2], 3, 4] : [[1, 4], 2, 3]);
+    expect(await value(dv.gather<number[]>('some', { dist }))).toEqual([1, 2, 3, 4]);
+  },
+);
 
-test('map in every view', async () => {
+test('map works in every view', async () => {
   const numbers = Array.from({ length: 10 }, (_, i) => i);
   const squares = numbers.map((n) => n * n);
   for (const view of [dv, lv, bv]) {
@@ -169,7 +172,7 @@ test('map in every view', async () => {
   ).toEqual([3, 6]);
 });
 
-test('a map whose elements fail', async () => {
+test('a map reports the errors of its elements', async () => {
   const odd = (n: number) => {
     if (n % 2 === 0) throw new RangeError(`no even numbers: ${n}`);
     return n;
@@ -178,7 +181,7 @@ test('a map whose elements fail', async () => {
   const values: unknown[] = await value(lv.map(odd, [1, 2, 3], { returnExceptions: true }));
   expect([values[0], values[2]]).toEqual([1, 3]);
   expect(values[1]).toBeInstanceOf(RemoteError);
-  // One task has several elements: none of them has a result.
+  // One task has several elements, and none of them has a result.
   const chunks: unknown[] = await value(lv.map(odd, [1, 2, 3], { chunksize: 2, returnExceptions: true }));
   expect(chunks.map((each) => each instanceof RemoteError)).toEqual([true, true, false]);
   expect(() => lv.map(odd, 5 as unknown as number[])).toThrow(/must be iterable, got number/);
@@ -188,7 +191,7 @@ test('a map whose elements fail', async () => {
   expect(() => dv.map(odd, [1], { chunksize: 2 })).toThrow(UsageError);
 });
 
-test('flags of a view, of a while, of a call', async () => {
+test('flags apply to a view, to a temporary scope and to a call', async () => {
   const labelOf = async (ar: AsyncResult<unknown>) => {
     await value(ar);
     const [record] = await rc.dbQuery({ msg_id: ar.msgIds[0] ?? '' }, ['label', 'metadata']);
@@ -216,9 +219,9 @@ test('flags of a view, of a while, of a call', async () => {
   expect(() => view.setFlags({ after: 5 as unknown as string })).toThrow(/named by its msg_id/);
 });
 
-test('retries, after, follow, timeout, targets', async () => {
+test('retries, after, follow, timeout and targets apply to load-balanced work', async () => {
   const pids = await value(dv.apply(() => process.pid));
-  // Each try goes to another engine.
+  // Each attempt runs on another engine.
   const picky = (good: number | undefined) => {
     if (process.pid !== good) throw new Error('not here');
     return good;
@@ -262,7 +265,7 @@ test('retries, after, follow, timeout, targets', async () => {
   await expect(value(never)).rejects.toMatchObject({ ename: 'KeyboardInterrupt' });
 });
 
-test('broadcasts, plain and coalescing', async () => {
+test('broadcast views run work on all engines, with single and coalesced replies', async () => {
   expect(await value(bv.apply((n: number) => n + 1, 1))).toEqual([2, 2, 2]);
   const pids = await value(dv.apply(() => process.pid));
   expect(await value(bv.apply(() => process.pid))).toEqual(pids);
@@ -285,7 +288,7 @@ test('broadcasts, plain and coalescing', async () => {
   expect(await value(rc.broadcastView(1, { coalescing: true }).apply(() => process.pid))).toBe(one);
 });
 
-test('imap reads as results are taken, in order or as they come', async () => {
+test('imap reads its source as results are consumed, in order or as completed', async () => {
   let read = 0;
   let closed = false;
   function* endless() {
@@ -327,7 +330,7 @@ test('imap reads as results are taken, in order or as they come', async () => {
   expect(await collect(lv.imap((n: number) => n, many, { maxOutstanding: 0, chunksize: 7 }))).toEqual(many);
 });
 
-test('imap ends well when something fails', async () => {
+test('imap ends cleanly after a failure', async () => {
   const fail = (n: number) => {
     if (n === 2) throw new RangeError('two');
     return n;
@@ -358,7 +361,7 @@ test('imap ends well when something fails', async () => {
   await waitFor(() => lv.outstanding.length === 3);
   stop.abort(new Error('enough'));
   await expect(waiting).rejects.toThrow('enough');
-  // What had not begun is met by the next one.
+  // Tasks that had not begun fail with the next error.
   await waitFor(
     async () => {
       await rc.sendSignal('SIGINT', patience);
@@ -375,7 +378,7 @@ test('imap ends well when something fails', async () => {
   expect(rest.length).toBeLessThan(5);
 });
 
-test('remote and parallel functions, and the executor', async () => {
+test('remote functions, parallel functions and the executor run work', async () => {
   const remote = lv.remote((a: number, b: number) => a * b);
   expect(await value(remote(6, 7))).toBe(42);
   const sum = dv.parallel((part: number[]) => [part.reduce((a, b) => a + b, 0)]);
@@ -391,7 +394,7 @@ test('remote and parallel functions, and the executor', async () => {
   await executor.shutdown(patience);
 });
 
-test('history, outstanding, wait, getResult, abort, queueStatus, purgeResults', async () => {
+test('a view has the history and the outstanding tasks of its own work, and acts on them', async () => {
   const view = rc.directView(0);
   const busy = view.execute('await new Promise(() => {})', { silent: true });
   const waiting = view.apply(() => 1);
@@ -410,7 +413,7 @@ test('history, outstanding, wait, getResult, abort, queueStatus, purgeResults', 
   expect(await rc.dbQuery({ msg_id: busy.msgIds[0] ?? '' }, ['msg_id'])).toEqual([]);
 });
 
-test('a large map leaves the event loop to others, and its tasks are all there at once', async () => {
+test('a large map does not block the event loop, and all its tasks exist at once', async () => {
   const count = 1_000;
   let longest = 0;
   let before = performance.now();
@@ -429,7 +432,7 @@ test('a large map leaves the event loop to others, and its tasks are all there a
   expect(longest).toBeLessThan(5_000);
 });
 
-test('a scheduler of the pure scheme is asked nothing that it does not know', async () => {
+test('a view sends no unsupported options to a scheduler with the scheme pure', async () => {
   const own = await TestController.start({ taskScheme: 'pure' });
   const client = await Client.connect({ connectionFile: own.controller.clientFile, ...patience });
   try {
@@ -449,7 +452,7 @@ test('a scheduler of the pure scheme is asked nothing that it does not know', as
   }
 });
 
-test('an engine that dies in a coalescing broadcast fails all of it', async () => {
+test('the death of an engine fails the whole coalescing broadcast', async () => {
   const own = await TestController.start();
   const args = ['--file', own.controller.engineFile];
   const mine = await Promise.all([EngineProcess.start({ args }), EngineProcess.start({ args })]);
@@ -468,7 +471,7 @@ test('an engine that dies in a coalescing broadcast fails all of it', async () =
   }
 });
 
-test('shutdown of an engine, and of everything', async () => {
+test('shutdown ends one engine, or all engines and the controller', async () => {
   const own = await TestController.start();
   const args = ['--file', own.controller.engineFile];
   const mine = await Promise.all([EngineProcess.start({ args }), EngineProcess.start({ args })]);

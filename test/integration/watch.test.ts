@@ -320,7 +320,7 @@ describe('a live query', () => {
     replay.stop();
   });
 
-  it('completes when its client is closed, as polling does; untilDone then errors', async () => {
+  it('completes when its client is closed, and so does poll(); untilDone() then errors', async () => {
     const mine = await Client.connect({ connectionFile: controller.controller.clientFile });
     const query = mine.dbQuery({}, 'msg_id');
     const [id = ''] = [other.submit('mux', 'apply_request', { waits: true }, engine.uuid).id];
