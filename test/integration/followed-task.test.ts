@@ -269,7 +269,7 @@ it('a task that a busy hub does not know yet is waited for', async () => {
   const busy = hub.session.rawMessage('status', { execution_state: 'busy' }, { parent });
   hub.publish('iopub', ['topic', ...hub.session.encode(busy)]);
   const followed = rc.getResult<{ stdout: string }>(ID);
-  await waitFor(() => asked > 3, { what: 'the hub to be asked whether it is behind' });
+  await waitFor(() => asked > 3, { what: 'the client to check whether the hub is busy' });
   expect(followed.ready).toBe(false);
   behind = false;
   expect(await followed.get({ timeout: 60_000 })).toMatchObject({ stdout: 'printed' });

@@ -1,4 +1,4 @@
-// A misspelt option must be no silent default, wherever it stands.
+// A misspelt option must be an error in every method, and never a silent default.
 import { AsyncResult, Client, dependency, NdArray, untilDone } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { Engine } from '@ipyparallel-js/engine';
@@ -18,7 +18,7 @@ afterAll(async () => {
   await cluster?.stop();
 });
 
-/** What a caller without types may pass. */
+/** Arguments that a caller without types may pass. */
 // biome-ignore lint/suspicious/noExplicitAny: the compiler would refuse it, as it should
 const wrong = (options: unknown): any => options;
 const typo = wrong({ timeuot: 1 });
@@ -97,14 +97,14 @@ const calls: Readonly<Record<string, (ar: AsyncResult<unknown[]>) => unknown>> =
   NdArray: () => new NdArray(Float64Array.of(1), typo),
 };
 
-test.each(Object.keys(calls))('%s refuses an option that it does not have', async (name) => {
+test.each(Object.keys(calls))('%s refuses an unknown option', async (name) => {
   const ar = AsyncResult.join(rc.directView().map((n: number) => n, [1]));
   const call = async () => await calls[name]?.(ar);
   await expect(call()).rejects.toThrow(said);
   await expect(call()).rejects.toMatchObject({ code: 'USAGE' });
 });
 
-test('the nearest right name is said, or all of them', async () => {
+test('the error names the nearest valid option, or all options', async () => {
   const ar = rc.directView().apply(() => 1);
   await expect(ar.get(typo)).rejects.toThrow('get has no option "timeuot", did you mean "timeout"?');
   await expect(ar.wait(wrong({ zzzzzz: 1 }))).rejects.toThrow(
@@ -113,7 +113,7 @@ test('the nearest right name is said, or all of them', async () => {
   expect(() => rc.loadBalancedView(wrong({ retires: 1 }))).toThrow('did you mean "retries"?');
 });
 
-test('options are an object: a bare time-out would be none', async () => {
+test('options must be an object: a bare timeout is refused', async () => {
   const ar = rc.directView().apply(() => 1);
   await expect(ar.get(wrong(500))).rejects.toThrow(
     'options of get must be an object such as { timeout: … }, got 500',
@@ -122,13 +122,13 @@ test('options are an object: a bare time-out would be none', async () => {
   expect(await ar.get()).toEqual([1]);
 });
 
-test('a map takes no options of imap, which would do nothing', () => {
+test('map refuses the options of imap, which would have no effect', () => {
   const view = rc.loadBalancedView();
   expect(() => view.map((n: number) => n, [1], wrong({ maxOutstanding: 2 }))).toThrow('maxOutstanding');
   expect(() => view.imap((n: number) => n, [1], wrong({ dist: 'block' }))).toThrow('dist');
 });
 
-test('what a query was asked with is no option of what is done with its matches', async () => {
+test('options of a query are refused by the actions on its matches', async () => {
   const selection = rc.dbQuery(
     { msg_id: 'nothing' },
     { keys: 'label', sort: { submitted: 1 }, timeout: 30_000 },

@@ -53,7 +53,7 @@ describe('a client', () => {
     const ids = Array.from({ length: 600 }, () => submit(other));
     await Promise.all(ids.map((id) => other.replyTo(id)));
     const { session } = first.session;
-    await using again = RawClient.fromFile(bench.controller.clientFile, { session, routingId: 'anew' });
+    await using again = RawClient.fromFile(bench.controller.clientFile, { session, routingId: 'second' });
     const resumed = await RawSubscriber.start(again, {}, { after: before.after });
     expect(resumed.reply).toMatchObject({ resumed: true });
     await waitFor(() => resumed.take().records.size === ids.length);

@@ -11,14 +11,14 @@ import { describe, expect, test } from 'vitest';
 import { waitFor } from '../../wait-for.js';
 import type { ScenarioCluster } from './scenario-cluster.js';
 
-const PATIENCE = { timeout: 60_000 };
+const RESULT_TIMEOUT = { timeout: 60_000 };
 const random = py<number>('random.random');
 const sleep = py<null>('time.sleep');
 
 /** Waits until the hub has recorded the end of tasks, by default of all tasks of a client. */
 async function idle(rc: Client, tasks: readonly string[] = rc.history): Promise<void> {
   const mine = { client_uuid: rc.session.session };
-  expect(await rc.wait(undefined, PATIENCE)).toBe(true);
+  expect(await rc.wait(undefined, RESULT_TIMEOUT)).toBe(true);
   await waitFor(
     async () => {
       const ended = await rc.dbQuery({ ...mine, completed: { $ne: null } }, 'msg_id');
@@ -38,7 +38,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     const list = rc.ids as number[];
     list.pop();
     expect(rc.ids).toEqual([...before, id]);
-    await rc.shutdown({ targets: [id], ...PATIENCE });
+    await rc.shutdown({ targets: [id], ...RESULT_TIMEOUT });
     await waitFor(() => !rc.ids.includes(id), { timeout: 30_000, what: 'the engine to be unregistered' });
   });
 
@@ -68,7 +68,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     const ar = rc.directView(-1).apply(sleep, 0.3);
     const [msgId = ''] = ar.msgIds;
     expect(rc.outstanding).toContain(msgId);
-    await ar.get(PATIENCE);
+    await ar.get(RESULT_TIMEOUT);
     expect(rc.outstanding).not.toContain(msgId);
   });
 
@@ -77,26 +77,26 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     const view = rc.directView();
     const before = rc.ids.length;
     const one = py<number>`lambda: 1`;
-    expect(await view.apply(one).get(PATIENCE)).toEqual(Array(before).fill(1));
+    expect(await view.apply(one).get(RESULT_TIMEOUT)).toEqual(Array(before).fill(1));
     const id = await startEngine();
-    expect(await view.apply(one).get(PATIENCE)).toEqual(Array(before + 1).fill(1));
+    expect(await view.apply(one).get(RESULT_TIMEOUT)).toEqual(Array(before + 1).fill(1));
     const numbers = Array.from({ length: 100 }, (_, i) => i);
-    expect(await view.map(py<number>`lambda x: x * 2`, numbers).get(PATIENCE)).toEqual(
+    expect(await view.map(py<number>`lambda x: x * 2`, numbers).get(RESULT_TIMEOUT)).toEqual(
       numbers.map((n) => n * 2),
     );
-    await rc.shutdown({ targets: [id], ...PATIENCE });
+    await rc.shutdown({ targets: [id], ...RESULT_TIMEOUT });
     await waitFor(() => rc.ids.length === before, { timeout: 30_000, what: 'the engine to be unregistered' });
   });
 
   test('test_clear: a cleared engine loses the name, the others keep it', async () => {
     const { rc } = cluster();
     const [first = -1, last = -1] = [rc.ids[0], rc.ids.at(-1)];
-    await rc.directView('all').push({ a: 5 }).get(PATIENCE);
+    await rc.directView('all').push({ a: 5 }).get(RESULT_TIMEOUT);
     expect(await rc.directView('all').get('a')).toEqual(rc.ids.map(() => 5));
-    await rc.clear({ targets: [last], ...PATIENCE });
+    await rc.clear({ targets: [last], ...RESULT_TIMEOUT });
     expect(await rc.directView(first).get('a')).toBe(5);
     await expect(rc.directView(last).get('a')).rejects.toMatchObject({ ename: 'NameError' });
-    await rc.clear(PATIENCE);
+    await rc.clear(RESULT_TIMEOUT);
     for (const id of rc.ids)
       await expect(rc.directView(id).get('a')).rejects.toMatchObject({ ename: 'NameError' });
   });
@@ -106,29 +106,29 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     await using other = await connect();
     const ar = other.directView(-1).apply(py<number>`lambda: 6 * 7`);
     const [msgId = ''] = ar.msgIds;
-    expect(await ar.get(PATIENCE)).toBe(42);
+    expect(await ar.get(RESULT_TIMEOUT)).toBe(42);
     const fromHub = rc.getResult(msgId);
-    expect(await fromHub.get(PATIENCE)).toBe(42);
+    expect(await fromHub.get(RESULT_TIMEOUT)).toBe(42);
     expect(rc.getResult(fromHub).msgIds).toEqual([msgId]);
     expect(rc.getResult([fromHub]).msgIds).toEqual([msgId]);
     // Also while the task runs.
     const slow = other.directView(-1).apply(py<number>`lambda: __import__('time').sleep(0.5) or 7`);
     const [slowId = ''] = slow.msgIds;
     await waitFor(async () => (await rc.dbQuery({ msg_id: slowId }, 'msg_id').first()) !== undefined);
-    expect(await rc.getResult(slowId).get(PATIENCE)).toBe(await slow.get(PATIENCE));
-    expect(await rc.getResult([msgId]).get(PATIENCE)).toEqual([42]);
+    expect(await rc.getResult(slowId).get(RESULT_TIMEOUT)).toBe(await slow.get(RESULT_TIMEOUT));
+    expect(await rc.getResult([msgId]).get(RESULT_TIMEOUT)).toEqual([42]);
   });
 
   test('test_get_execute_result: the output of execute comes from the hub as well', async () => {
     const { rc, connect } = cluster();
     await using other = await connect();
     const ar = other.directView(-1).execute('import time; time.sleep(0.25)\nprint("out")\n5');
-    const own = await ar.get(PATIENCE);
+    const own = await ar.get(RESULT_TIMEOUT);
     // The hub receives output on a separate socket.
     await waitFor(
       async () => (await rc.dbQuery({ msg_id: ar.msgIds[0] ?? '' }, 'stdout'))[0]?.stdout === 'out\n',
     );
-    const fromHub = await rc.getResult<typeof own>(ar.msgIds[0] ?? '').get(PATIENCE);
+    const fromHub = await rc.getResult<typeof own>(ar.msgIds[0] ?? '').get(RESULT_TIMEOUT);
     expect(fromHub).toMatchObject({ text: '5', stdout: 'out\n', executionCount: own.executionCount });
   });
 
@@ -149,8 +149,8 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
   test('test_shutdown: an engine that is shut down unregisters and is no longer a target', async () => {
     const { rc, startEngine } = cluster();
     const id = await startEngine();
-    expect(await rc.directView(id).apply(py<number>('os.getpid')).get(PATIENCE)).toBeGreaterThan(1);
-    await rc.shutdown({ targets: [id], ...PATIENCE });
+    expect(await rc.directView(id).apply(py<number>('os.getpid')).get(RESULT_TIMEOUT)).toBeGreaterThan(1);
+    await rc.shutdown({ targets: [id], ...RESULT_TIMEOUT });
     await waitFor(() => !rc.ids.includes(id), { timeout: 30_000, what: 'the engine to be unregistered' });
     expect(() => rc.directView(id).execute('1')).toThrow(UsageError);
   });
@@ -158,7 +158,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
   test('test_result_status: the hub reports which tasks have ended', async () => {
     const { rc } = cluster();
     const done = rc.directView(-1).execute('1');
-    await done.get(PATIENCE);
+    await done.get(RESULT_TIMEOUT);
     await idle(rc);
     const status = await rc.resultStatus(done);
     expect(status.completed).toEqual(done.msgIds);
@@ -169,7 +169,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     test('test_db_query_dt: before and after a date are all records', async () => {
       const { rc, connect } = cluster();
       await using fresh = await connect();
-      for (let i = 0; i < 4; i++) await fresh.directView('all').execute(String(i)).get(PATIENCE);
+      for (let i = 0; i < 4; i++) await fresh.directView('all').execute(String(i)).get(RESULT_TIMEOUT);
       await idle(fresh);
       const mine = { client_uuid: fresh.session.session };
       const all = await rc.dbQuery(mine, ['submitted']);
@@ -207,11 +207,11 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       const { connect } = cluster();
       await using one = await connect();
       const ar = one.directView(-1).apply(py<number>`lambda: 1`);
-      await ar.get(PATIENCE);
+      await ar.get(RESULT_TIMEOUT);
       await idle(one);
       await one.dbQuery({ client_uuid: one.session.session });
       await using two = await connect();
-      expect(await two.getResult(ar.msgIds[0] ?? '').get(PATIENCE)).toBe(1);
+      expect(await two.getResult(ar.msgIds[0] ?? '').get(RESULT_TIMEOUT)).toBe(1);
     });
 
     test('test_db_query_in: $in and $nin split the history', async () => {
@@ -229,7 +229,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     test('test_hub_history: in the order of submission, the newest last', async () => {
       const { rc } = cluster();
       const ar = rc.directView(-1).execute('1');
-      await ar.get(PATIENCE);
+      await ar.get(RESULT_TIMEOUT);
       await idle(rc);
       const history = await rc.hubHistory();
       expect(history.at(-1)).toBe(ar.msgIds[0]);
@@ -248,10 +248,10 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     test('test_resubmit: a task runs again', async () => {
       const { rc } = cluster();
       const ar = rc.loadBalancedView().apply(random);
-      const first = await ar.get(PATIENCE);
+      const first = await ar.get(RESULT_TIMEOUT);
       await idle(rc);
       const again = await rc.resubmit<number>(ar.msgIds[0] ?? '');
-      const second = await again.get(PATIENCE);
+      const second = await again.get(RESULT_TIMEOUT);
       expect(second).toBeTypeOf('number');
       expect(second).not.toBe(first);
     });
@@ -260,11 +260,11 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       const { rc } = cluster();
       const text = 'x'.repeat(1024);
       let ids: readonly string[] = rc.loadBalancedView().apply(py<string>`lambda x: x`, text).msgIds;
-      await rc.getResult(ids).get(PATIENCE);
+      await rc.getResult(ids).get(RESULT_TIMEOUT);
       await idle(rc);
       for (let i = 0; i < 5; i++) {
         const again = await rc.resubmit<string>(ids);
-        expect(await again.get(PATIENCE)).toEqual([text]);
+        expect(await again.get(RESULT_TIMEOUT)).toEqual([text]);
         expect(again.msgIds).not.toEqual(ids);
         ids = again.msgIds;
       }
@@ -273,10 +273,10 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     test('test_resubmit_header: only the id and the date of the header change', async () => {
       const { rc } = cluster();
       const ar = rc.loadBalancedView({ retries: 1 }).apply(random);
-      await ar.get(PATIENCE);
+      await ar.get(RESULT_TIMEOUT);
       await idle(rc);
       const again = await rc.resubmit(ar.msgIds);
-      await again.get(PATIENCE);
+      await again.get(RESULT_TIMEOUT);
       const ids = [...ar.msgIds, ...again.msgIds];
       const headers = (await rc.dbQuery({ msg_id: { $in: ids } }, ['header'])).map(({ header }) => header);
       expect(headers).toHaveLength(2);
@@ -295,11 +295,11 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       const first = view.apply(sleep, 0.5);
       const ar = view.apply(random);
       await ar.abort();
-      await expect(ar.get(PATIENCE)).rejects.toBeInstanceOf(TaskAbortedError);
-      await first.get(PATIENCE);
+      await expect(ar.get(RESULT_TIMEOUT)).rejects.toBeInstanceOf(TaskAbortedError);
+      await first.get(RESULT_TIMEOUT);
       await idle(rc);
       const again = await rc.resubmit<number>(ar.msgIds[0] ?? '');
-      expect(await again.get(PATIENCE)).toBeTypeOf('number');
+      expect(await again.get(RESULT_TIMEOUT)).toBeTypeOf('number');
     });
 
     test('test_resubmit_inflight: a running task can be resubmitted', async () => {
@@ -311,8 +311,8 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
         what: 'the hub to record the task',
       });
       const again = await rc.resubmit(msgId);
-      expect(await ar.get(PATIENCE)).toBeNull();
-      expect(await again.get(PATIENCE)).toBeNull();
+      expect(await ar.get(RESULT_TIMEOUT)).toBeNull();
+      expect(await again.get(RESULT_TIMEOUT)).toBeNull();
     });
 
     test('test_resubmit_badkey: an unknown task cannot be resubmitted', async () => {
@@ -323,7 +323,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
   describe('purging', () => {
     const work = async (rc: Client): Promise<void> => {
       const tasks = Array.from({ length: 3 }, (_, i) => rc.directView('all').execute(String(i)));
-      for (const ar of tasks) await ar.get(PATIENCE);
+      for (const ar of tasks) await ar.get(RESULT_TIMEOUT);
       await idle(
         rc,
         tasks.flatMap(({ msgIds }) => msgIds),
@@ -344,14 +344,14 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       const { connect } = cluster();
       await using rc = await connect();
       const ar = rc.directView(-1).execute('1');
-      expect(await rc.wait(undefined, PATIENCE)).toBe(true);
+      expect(await rc.wait(undefined, RESULT_TIMEOUT)).toBe(true);
       expect([...rc.results.keys()]).toEqual(ar.msgIds);
       expect([...rc.metadata.keys()]).toEqual(ar.msgIds);
       rc.purgeLocalResults(ar);
       expect(rc.results.size).toBe(0);
       expect(rc.metadata.size).toBe(0);
       rc.directView(-1).execute('2');
-      expect(await rc.wait(undefined, PATIENCE)).toBe(true);
+      expect(await rc.wait(undefined, RESULT_TIMEOUT)).toBe(true);
       expect(rc.results.size).toBe(1);
       rc.purgeLocalResults('all');
       expect(rc.results.size).toBe(0);
@@ -364,7 +364,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       rc.purgeLocalResults(ar);
       rc.purgeLocalResults('all');
       expect(rc.outstanding).toEqual(ar.msgIds);
-      expect(await ar.get(PATIENCE)).toBeNull();
+      expect(await ar.get(RESULT_TIMEOUT)).toBeNull();
       rc.purgeLocalResults(ar);
       expect(rc.results.size).toBe(0);
     });
@@ -392,7 +392,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     const { connect } = cluster();
     await using rc = await connect();
     rc.directView(-1).apply(py<number>`lambda: 1`);
-    expect(await rc.waitInteractive(undefined, PATIENCE)).toBe(true);
+    expect(await rc.waitInteractive(undefined, RESULT_TIMEOUT)).toBe(true);
     expect(rc.outstanding).toEqual([]);
   });
 
@@ -401,10 +401,10 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     const n = rc.ids.length;
     expect(await rc.waitForEngines(n)).toHaveLength(n);
     await expect(rc.waitForEngines(n + 1, { timeout: 100 })).rejects.toMatchObject({ code: 'TIMEOUT' });
-    const waiting = rc.waitForEngines(n + 1, PATIENCE);
+    const waiting = rc.waitForEngines(n + 1, RESULT_TIMEOUT);
     const id = await startEngine();
     expect(await waiting).toContain(id);
-    await rc.shutdown({ targets: [id], ...PATIENCE });
+    await rc.shutdown({ targets: [id], ...RESULT_TIMEOUT });
     await waitFor(() => rc.ids.length === n, { timeout: 30_000, what: 'the engine to be unregistered' });
   });
 
@@ -416,8 +416,8 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
         timeout: 30_000,
         what: 'the tasks to start',
       });
-      await rc.sendSignal(signal, PATIENCE);
-      const ends = await ar.settled(PATIENCE);
+      await rc.sendSignal(signal, RESULT_TIMEOUT);
+      const ends = await ar.settled(RESULT_TIMEOUT);
       expect(ends).toHaveLength(rc.ids.length);
       for (const end of ends) {
         expect(end.status).toBe('rejected');

@@ -4,7 +4,7 @@ import { type AsyncResult, Dependency, depend, py, requireModules, UsageError } 
 import { expect, test } from 'vitest';
 import type { ScenarioCluster } from './scenario-cluster.js';
 
-const PATIENCE = { timeout: 60_000 };
+const RESULT_TIMEOUT = { timeout: 60_000 };
 const one = py<number>`lambda: 1`;
 const fail = py<null>`lambda: 1 / 0`;
 
@@ -13,14 +13,17 @@ export function dependencyScenarios(cluster: () => ScenarioCluster): void {
     const view = cluster().rc.loadBalancedView();
     const good = view.apply(one);
     const bad = view.apply(fail);
-    await good.wait(PATIENCE);
-    await bad.wait(PATIENCE);
+    await good.wait(RESULT_TIMEOUT);
+    await bad.wait(RESULT_TIMEOUT);
     return { good, bad };
   };
 
   /** `met` or `unreachable`. */
   const judged = async (dependency: Dependency): Promise<string> => {
-    const [end] = await cluster().rc.loadBalancedView({ after: dependency }).apply(one).settled(PATIENCE);
+    const [end] = await cluster()
+      .rc.loadBalancedView({ after: dependency })
+      .apply(one)
+      .settled(RESULT_TIMEOUT);
     if (end?.status === 'fulfilled') return 'met';
     expect(end?.reason).toMatchObject({ ename: 'ImpossibleDependency' });
     return 'unreachable';
@@ -49,25 +52,25 @@ export function dependencyScenarios(cluster: () => ScenarioCluster): void {
     const { rc } = cluster();
     const encode = py<string>`lambda text: __import__('base64').b64encode(text.encode()).decode()`;
     const ar = rc.loadBalancedView().apply(requireModules('base64')(encode), 'foo');
-    expect(await ar.get(PATIENCE)).toBe('Zm9v');
+    expect(await ar.get(RESULT_TIMEOUT)).toBe('Zm9v');
     // A stock scheduler notices that no engine is left only when a timeout makes it check.
     const stock = cluster().controller === 'stock';
     const limited = rc.loadBalancedView(stock ? { timeout: 500 } : {});
     const nowhere = limited.apply(requireModules('no_such_module_at_all')(encode), 'foo');
-    await expect(nowhere.get(PATIENCE)).rejects.toMatchObject({
+    await expect(nowhere.get(RESULT_TIMEOUT)).rejects.toMatchObject({
       ename: stock ? 'TaskTimeout' : 'ImpossibleDependency',
     });
   });
 
   test('test_require_function, test_require_object: a function finds an object pushed under its name', async () => {
     const { rc } = cluster();
-    await rc.clear(PATIENCE);
+    await rc.clear(RESULT_TIMEOUT);
     const calls = py<number>`lambda a: func(a)`;
-    await expect(rc.loadBalancedView().apply(calls, 5).get(PATIENCE)).rejects.toMatchObject({
+    await expect(rc.loadBalancedView().apply(calls, 5).get(RESULT_TIMEOUT)).rejects.toMatchObject({
       ename: 'NameError',
     });
-    await rc.directView('all').push({ func: py`lambda x: x * x` }).get(PATIENCE);
-    expect(await rc.loadBalancedView().apply(calls, 5).get(PATIENCE)).toBe(25);
+    await rc.directView('all').push({ func: py`lambda x: x * x` }).get(RESULT_TIMEOUT);
+    expect(await rc.loadBalancedView().apply(calls, 5).get(RESULT_TIMEOUT)).toBe(25);
   });
 
   test('a functional dependency passes a task on until an engine fits', async () => {
@@ -75,9 +78,9 @@ export function dependencyScenarios(cluster: () => ScenarioCluster): void {
     await rc
       .directView('all')
       .scatter('place', [...rc.ids], { flatten: true })
-      .get(PATIENCE);
+      .get(RESULT_TIMEOUT);
     const last = rc.ids.at(-1) ?? Number.NaN;
     const here = depend(py(`lambda: place == ${last}`))(py<number>`lambda: place`);
-    expect(await rc.loadBalancedView().apply(here).get(PATIENCE)).toBe(last);
+    expect(await rc.loadBalancedView().apply(here).get(RESULT_TIMEOUT)).toBe(last);
   });
 }

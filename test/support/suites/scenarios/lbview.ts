@@ -5,7 +5,7 @@ import { Gate } from '../../gate.js';
 import { waitFor } from '../../wait-for.js';
 import type { ScenarioCluster } from './scenario-cluster.js';
 
-const PATIENCE = { timeout: 60_000 };
+const RESULT_TIMEOUT = { timeout: 60_000 };
 const square = py<number>`lambda x: x ** 2`;
 const one = py<number>`lambda: 1`;
 const fail = py<null>`
@@ -35,7 +35,7 @@ function* count(): Generator<number> {
 
 async function engineOf(view: LoadBalancedView): Promise<number> {
   const ar = view.apply(one);
-  await ar.get(PATIENCE);
+  await ar.get(RESULT_TIMEOUT);
   return ar.engineIds[0] ?? Number.NaN;
 }
 
@@ -46,7 +46,7 @@ export function lbviewScenarios(cluster: () => ScenarioCluster): void {
     const { rc, startEngine } = cluster();
     const id = await startEngine();
     const ar = rc.loadBalancedView({ targets: [id] }).apply(py`lambda: __import__('os')._exit(1)`);
-    await expect(ar.get(PATIENCE)).rejects.toMatchObject({ code: 'ENGINE_DIED', ename: 'EngineError' });
+    await expect(ar.get(RESULT_TIMEOUT)).rejects.toMatchObject({ code: 'ENGINE_DIED', ename: 'EngineError' });
     await waitFor(() => !rc.ids.includes(id), { timeout: 60_000, what: 'the engine to be unregistered' });
   });
 
@@ -54,8 +54,8 @@ export function lbviewScenarios(cluster: () => ScenarioCluster): void {
     const squares = range(16).map((n) => n ** 2);
     const ar = view().map(square, range(16));
     expect(ar.length).toBe(16);
-    expect(await ar.get(PATIENCE)).toEqual(squares);
-    expect(await view().map(square, range(16).values()).get(PATIENCE)).toEqual(squares);
+    expect(await ar.get(RESULT_TIMEOUT)).toEqual(squares);
+    expect(await view().map(square, range(16).values()).get(RESULT_TIMEOUT)).toEqual(squares);
     // 101 is prime, so it cannot be evenly distributed.
     expect(await view().mapSync(py<number>`lambda x: x`, range(101))).toEqual(range(101));
   });
@@ -69,7 +69,7 @@ export function lbviewScenarios(cluster: () => ScenarioCluster): void {
     ] as const) {
       const ar = view().map(product, a, b);
       expect(ar.length).toBe(4);
-      expect(await ar.get(PATIENCE)).toEqual(expected);
+      expect(await ar.get(RESULT_TIMEOUT)).toEqual(expected);
     }
   });
 
@@ -97,7 +97,7 @@ export function lbviewScenarios(cluster: () => ScenarioCluster): void {
       if (value >= 3) break;
     }
     expect(results).toEqual([0, 1, 2, 3]);
-    expect(await lazy.wait(undefined, PATIENCE)).toBe(true);
+    expect(await lazy.wait(undefined, RESULT_TIMEOUT)).toBe(true);
     expect(lazy.history.length).toBeGreaterThanOrEqual(4);
     expect(lazy.history.length).toBeLessThan(10);
     const five = view();
@@ -108,7 +108,7 @@ export function lbviewScenarios(cluster: () => ScenarioCluster): void {
     expect(five.history.length).toBeGreaterThanOrEqual(5);
     expect(five.history.length).toBeLessThanOrEqual(10);
     ahead.cancel();
-    expect(await five.wait(undefined, PATIENCE)).toBe(true);
+    expect(await five.wait(undefined, RESULT_TIMEOUT)).toBe(true);
   });
 
   test('test_imap_unordered: ready results come first', async () => {
@@ -127,7 +127,7 @@ def wait(n):
     }
     expect(results).toEqual([1, 2, 3]);
     gate.open();
-    expect(await lazy.wait(undefined, PATIENCE)).toBe(true);
+    expect(await lazy.wait(undefined, RESULT_TIMEOUT)).toBe(true);
     expect(lazy.history.length).toBeGreaterThanOrEqual(4);
     expect(lazy.history.length).toBeLessThanOrEqual(6);
   });
@@ -162,9 +162,9 @@ def fail_on_even(n):
     const third = lb.apply(py`lambda: 3`);
     // Engines before 9 reply between two tasks only.
     await Promise.all([lb.abort(second), lb.abort(third.msgIds)]);
-    await expect(second.get(PATIENCE)).rejects.toBeInstanceOf(TaskAbortedError);
-    await expect(third.get(PATIENCE)).rejects.toBeInstanceOf(TaskAbortedError);
-    await Promise.all(busy.map((ar) => ar.get(PATIENCE)));
+    await expect(second.get(RESULT_TIMEOUT)).rejects.toBeInstanceOf(TaskAbortedError);
+    await expect(third.get(RESULT_TIMEOUT)).rejects.toBeInstanceOf(TaskAbortedError);
+    await Promise.all(busy.map((ar) => ar.get(RESULT_TIMEOUT)));
   });
 
   test('test_retries: a task that fails everywhere fails; with no engine left it times out', async () => {
@@ -176,7 +176,7 @@ def fail_on_even(n):
       });
     }
     const hopeless = rc.loadBalancedView({ retries: rc.ids.length, timeout: 100 });
-    await expect(hopeless.apply(fail).get(PATIENCE)).rejects.toMatchObject({ ename: 'TaskTimeout' });
+    await expect(hopeless.apply(fail).get(RESULT_TIMEOUT)).rejects.toMatchObject({ ename: 'TaskTimeout' });
   });
 
   test('test_short_timeout: a timeout limits dependencies, not the run', async () => {
@@ -187,25 +187,25 @@ def slow_fail():
     raise ValueError("Failed!")
 `;
     const hasty = cluster().rc.loadBalancedView({ retries: 1, timeout: 10 });
-    await expect(hasty.apply(slowFail).get(PATIENCE)).rejects.toMatchObject({ ename: 'ValueError' });
+    await expect(hasty.apply(slowFail).get(RESULT_TIMEOUT)).rejects.toMatchObject({ ename: 'ValueError' });
   });
 
   test('test_invalid_dependency: a task cannot depend on an unknown task', async () => {
     const ar = view().with({ after: '12345' }).apply(one);
-    await expect(ar.get(PATIENCE)).rejects.toMatchObject({ ename: 'InvalidDependency' });
+    await expect(ar.get(RESULT_TIMEOUT)).rejects.toMatchObject({ ename: 'InvalidDependency' });
   });
 
   test('test_impossible_dependency: two tasks of two engines cannot both be followed', async () => {
     const { rc } = cluster();
     const onEach = rc.ids.slice(0, 2).map((id) => rc.loadBalancedView({ targets: [id] }).apply(one));
-    for (const ar of onEach) await ar.get(PATIENCE);
+    for (const ar of onEach) await ar.get(RESULT_TIMEOUT);
     const ar = view().with({ follow: onEach }).apply(one);
-    await expect(ar.get(PATIENCE)).rejects.toMatchObject({ ename: 'ImpossibleDependency' });
+    await expect(ar.get(RESULT_TIMEOUT)).rejects.toMatchObject({ ename: 'ImpossibleDependency' });
   });
 
   test('test_follow: tasks run on the engine of the task that they follow', async () => {
     const first = view().apply(one);
-    await first.get(PATIENCE);
+    await first.get(RESULT_TIMEOUT);
     const following = view().setFlags({ follow: first });
     for (let i = 0; i < 5; i++) expect(await engineOf(following)).toBe(first.engineIds[0]);
   });
@@ -214,7 +214,7 @@ def slow_fail():
     const lb = view();
     const first = lb.apply(py<null>('time.sleep'), 0.5);
     const second = lb.with({ after: first }).apply(one);
-    await Promise.all([first.get(PATIENCE), second.get(PATIENCE)]);
+    await Promise.all([first.get(RESULT_TIMEOUT), second.get(RESULT_TIMEOUT)]);
     const [started, completed] = [second.metadata[0]?.started, first.metadata[0]?.completed];
     expect(started?.getTime()).toBeGreaterThanOrEqual(completed?.getTime() ?? Number.NaN);
   });
