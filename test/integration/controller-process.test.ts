@@ -112,7 +112,7 @@ describe('a controller process', () => {
     expect(existsSync(file)).toBe(false);
   });
 
-  test('when forked, tells its parent that it serves, and ends when the parent has ended', async () => {
+  test('when forked, notifies its parent that it is ready, and exits when the parent has exited', async () => {
     const child = fork(main, ['--profile-dir', directory], { env: cleanEnv(), execArgv: [], silent: true });
     children.push(child);
     const message = await new Promise((resolve) => child.once('message', resolve));

@@ -39,7 +39,7 @@ test('files, ports and key survive a crash and a normal end', async () => {
   }
 }, 120_000);
 
-test('files that cannot be reused are replaced, and the log says so', async () => {
+test('the controller replaces files that it cannot reuse, and logs the replacement', async () => {
   await using controller = await RestartableController.start(['--reuse']);
   await controller.kill();
   await writeFile(controller.engineFile, '{');
@@ -153,7 +153,7 @@ test('results of tasks that were on their way are recorded, and delivered to con
   expect(await results(again, [mux.id, task.id])).toMatchObject({ status: 'ok', pending: [] });
 }, 120_000);
 
-test('a task that its engine no longer has is lost, and its record says so', async () => {
+test('the controller records a task as lost if its engine no longer has it', async () => {
   await using controller = await RestartableController.start(['--restore', '--sqlitedb']);
   await using client = RawClient.fromFile(controller.clientFile);
   // It has forgotten its tasks, but replies to new requests.
@@ -171,14 +171,14 @@ test('a task that its engine no longer has is lost, and its record says so', asy
   await controller.start();
   await using again = RawClient.fromFile(controller.clientFile);
   expect(await results(again, [had, queued])).toMatchObject({ pending: [had, queued].sort() });
-  const told = await waitFor(
+  const reported = await waitFor(
     async () => {
       const content = await results(again, [had, queued]);
       return (content['pending'] as string[]).length === 0 && content;
     },
     { timeout: 30_000 },
   );
-  expect(told).toMatchObject({
+  expect(reported).toMatchObject({
     completed: [had, queued].sort(),
     lost: [queued],
     [had]: { result_content: { status: 'error', ename: 'TaskLost' } },

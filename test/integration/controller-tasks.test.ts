@@ -325,7 +325,7 @@ describe('engines that die', () => {
     expect(await record(client, task.id)).toMatchObject({ result_content: { ename: 'EngineError' } });
   });
 
-  test('and register again are engines like any other', async () => {
+  test('and register again receive tasks like other engines', async () => {
     await using c = await TestController.start();
     const client = await c.client();
     const first = await c.engine();

@@ -33,9 +33,9 @@ async function follow(...script: readonly Said[]) {
   const left = [...script];
   const asked: Said[] = [];
   const next = (): Said => {
-    const said = (left.length > 1 ? left.shift() : left[0]) ?? 'none';
-    asked.push(said);
-    return said;
+    const reply = (left.length > 1 ? left.shift() : left[0]) ?? 'none';
+    asked.push(reply);
+    return reply;
   };
   const hub = await FakeHub.start({
     answer: ({ message }) => {
@@ -78,7 +78,7 @@ it('a task that ends between two requests does not count as purged', async () =>
   expect((await follow('none', 'completed', 'record')).result).toBe('printed');
 });
 
-it('a task that the hub does not know yet is requested again', async () => {
+it('the client requests a task again if the hub does not have its record yet', async () => {
   expect((await follow('none', 'unknown', 'none', 'unknown', 'record')).result).toBe('printed');
   expect((await follow('none', 'unknown', 'none', 'pending', 'record')).result).toBe('printed');
 });
@@ -198,15 +198,15 @@ it.each(['seen', 'not seen'] as const)(
         const records = [{ ...done, completed: new Date().toISOString().replace('Z', '000Z'), ...late }];
         if (seen === 'seen' && missed === 1) {
           const parent = { ...hub.session.rawMessage('execute_request', {}).header, msg_id: ID };
-          const say = (type: string, content: Dict): void =>
+          const publish = (type: string, content: Dict): void =>
             hub.publish(
               'iopub',
               hub.session.encode(hub.session.rawMessage(type, content, { parent }), [type]),
             );
-          say('status', { execution_state: 'busy' });
-          say('stream', { name: 'stdout', text: 'printed' });
-          say('execute_result', { data: { 'text/plain': '42' }, metadata: {}, execution_count: 1 });
-          say('status', { execution_state: 'idle' });
+          publish('status', { execution_state: 'busy' });
+          publish('stream', { name: 'stdout', text: 'printed' });
+          publish('execute_result', { data: { 'text/plain': '42' }, metadata: {}, execution_count: 1 });
+          publish('status', { execution_state: 'idle' });
         }
         return { status: 'ok', records, buffer_lens: [0], result_buffer_lens: [0] };
       },

@@ -28,7 +28,7 @@ const DELIMITER = '<IDS|MSG>';
 
 describe('malformed replies', () => {
   it('are dropped and counted, and the request still receives its reply', async () => {
-    const told = warnings();
+    const warned = warnings();
     const stranger = new Session({ key: newId(), now: () => new Date() });
     const sendAll = (hub: FakeHub, request: Request): void => {
       const good = hub.reply(request, { status: 'ok', history: ['the answer'] });
@@ -83,10 +83,10 @@ describe('malformed replies', () => {
     expect(rc.stats).toMatchObject({ ...counts, replayed: 2, unexpected: 0 });
     expect(counts.malformed).toBe(17);
     // The client warns of each kind once.
-    expect(told.filter((text) => text.includes('malformed'))).toHaveLength(1);
-    expect(told.filter((text) => text.includes('forged'))).toHaveLength(1);
-    expect(told.filter((text) => text.includes('replayed'))).toHaveLength(1);
-    expect(told.join('\n')).not.toContain(String(rc.session.codec.signer));
+    expect(warned.filter((text) => text.includes('malformed'))).toHaveLength(1);
+    expect(warned.filter((text) => text.includes('forged'))).toHaveLength(1);
+    expect(warned.filter((text) => text.includes('replayed'))).toHaveLength(1);
+    expect(warned.join('\n')).not.toContain(String(rc.session.codec.signer));
     // The client continues to work.
     expect(await rc.dbQuery({}, 'msg_id')).toEqual([]);
   });

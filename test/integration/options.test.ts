@@ -22,7 +22,7 @@ afterAll(async () => {
 // biome-ignore lint/suspicious/noExplicitAny: the compiler would refuse it, as it should
 const wrong = (options: unknown): any => options;
 const typo = wrong({ timeuot: 1 });
-const said = /has no (option|flag) "timeuot"/;
+const unknownOption = /has no (option|flag) "timeuot"/;
 
 const calls: Readonly<Record<string, (ar: AsyncResult<unknown[]>) => unknown>> = {
   'Client.connect': () => Client.connect(typo),
@@ -100,7 +100,7 @@ const calls: Readonly<Record<string, (ar: AsyncResult<unknown[]>) => unknown>> =
 test.each(Object.keys(calls))('%s refuses an unknown option', async (name) => {
   const ar = AsyncResult.join(rc.directView().map((n: number) => n, [1]));
   const call = async () => await calls[name]?.(ar);
-  await expect(call()).rejects.toThrow(said);
+  await expect(call()).rejects.toThrow(unknownOption);
   await expect(call()).rejects.toMatchObject({ code: 'USAGE' });
 });
 

@@ -86,7 +86,7 @@ describe('a client that connects while its controller restarts', () => {
     expect(next.key).not.toBe(before.key);
   });
 
-  it('gives up at its timeout, and at once when its signal aborts', async () => {
+  it('fails at its timeout, and immediately when its signal aborts', async () => {
     const hub = await fakeHub();
     await hub.stop();
     const error = await failureOf(connect(hub.info, { timeout: 700 }));

@@ -110,9 +110,9 @@ describe('a connection that is reset', () => {
   it('many times does not keep the client busy, and the client is connected in the end', async () => {
     const hub = await fakeHub();
     const { proxy, rc } = await throughProxy(hub.info);
-    for (let life = 2; life < 7; life++) {
+    for (let incarnation = 2; incarnation < 7; incarnation++) {
       proxy.reset();
-      await connected(rc, life);
+      await connected(rc, incarnation);
     }
     expect(await rc.hubHistory(WAIT)).toEqual([]);
     expect(proxy.accepted).toBeLessThan(150);
@@ -340,7 +340,7 @@ describe('a restarted controller', () => {
     await connected(rc, 2);
   });
 
-  it('after an announced shutdown is connected again, and its earlier tasks have failed', async () => {
+  it('reconnects after an announced shutdown, and fails its earlier tasks', async () => {
     const hub = await fakeHub({ answer: engines });
     const { rc, states } = await connect(hub.info);
     const ar = rc.loadBalancedView().execute('1');
@@ -487,7 +487,7 @@ describe('a program that is stopped and continued', () => {
     return waitFor(() => performance.now() > until, { timeout: 60_000 });
   };
 
-  it('keeps a connection that survived, and knows the engines that registered and left', async () => {
+  it('keeps a connection that is still open, and lists the engines that registered meanwhile', async () => {
     let registered: Dict = { 0: 'the first' };
     const hub = await fakeHub({
       answer: ({ message }) =>
@@ -498,12 +498,12 @@ describe('a program that is stopped and continued', () => {
     registered = { 1: 'the second' };
     await asleep(7_000);
     child.kill('SIGCONT');
-    const told = await waitFor(async () => {
+    const status = await waitFor(async () => {
       child.stdin.write('how is it?\n');
       const now = (await next()) as { ids: number[] };
       return now.ids[0] === 1 && now;
     }, WAIT);
-    expect(told).toEqual({ history: [], state: 'connected', incarnation: 1, ids: [1] });
+    expect(status).toEqual({ history: [], state: 'connected', incarnation: 1, ids: [1] });
     child.stdin.write('close\n');
     expect(await exit).toBe(0);
   });

@@ -147,7 +147,7 @@ describe('status', () => {
     expect(inspect(rc)).toMatch(/^Client <tcp:.*, 2 engines, session .*>$/);
   });
 
-  test('is the same word everywhere', async () => {
+  test('has the same value in every method', async () => {
     const ar = rc.directView(1).execute(UNTIL_ABORTED);
     const [id = ''] = ar.msgIds;
     const other = closing.use(await connect({ pollInterval: 20 }));

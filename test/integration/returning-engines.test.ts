@@ -51,7 +51,7 @@ const failureOf = (wait: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   );
 
-function came(hub: FakeHub, id: number, uuid: string): void {
+function notifyRegistered(hub: FakeHub, id: number, uuid: string): void {
   hub.notify(hub.session.rawMessage('registration_notification', { id, uuid }));
 }
 
@@ -82,7 +82,7 @@ describe('after a restart, before any engine has returned', () => {
       reason,
     );
     expect(work(hub)).toEqual([]);
-    came(hub, 7, 'a new one');
+    notifyRegistered(hub, 7, 'a new one');
     for (const result of results) expect(await result.get(WAIT)).toMatchObject({ executionCount: 1 });
     expect(work(hub).map(({ channel, message }) => [channel, message.content.code])).toEqual([
       ['task', '1'],
@@ -98,11 +98,11 @@ describe('after a restart, before any engine has returned', () => {
     const second = rc.directView(-1).execute('second');
     const all = rc.directView().execute('both');
     const chosen = rc.loadBalancedView({ targets: [1] }).execute('chosen');
-    came(hub, 1, 'b');
+    notifyRegistered(hub, 1, 'b');
     expect(await second.get(WAIT)).toMatchObject({ executionCount: 1 });
     expect(await chosen.get(WAIT)).toMatchObject({ executionCount: 1 });
     expect(first.ready).toBe(false);
-    came(hub, 0, 'a');
+    notifyRegistered(hub, 0, 'a');
     expect(await first.get(WAIT)).toMatchObject({ executionCount: 1 });
     expect(await all.get(WAIT)).toHaveLength(2);
     expect(work(hub)).toHaveLength(5);
@@ -121,7 +121,7 @@ describe('after a restart, before any engine has returned', () => {
       expect(String(error)).toContain('before it was sent');
       expect(result.statuses).toEqual(['aborted']);
     }
-    came(hub, 0, 'a');
+    notifyRegistered(hub, 0, 'a');
     expect(await three.get(WAIT)).toMatchObject({ executionCount: 1 });
     expect(work(hub).map(({ message }) => message.content.code)).toEqual(['3']);
   });
@@ -158,7 +158,7 @@ describe('after a restart, before any engine has returned', () => {
       expect(String(error)).toMatch(/no engine registered again at tcp:.* within 16.0 s of the reconnection/);
     }
     expect(() => rc.loadBalancedView().execute('6')).toThrow('no engines are registered');
-    came(hub, 0, 'a');
+    notifyRegistered(hub, 0, 'a');
     await rc.waitForEngines(1, WAIT);
     const after = rc.loadBalancedView().execute('7');
     expect(await after.get(WAIT)).toMatchObject({ executionCount: 1 });
@@ -172,16 +172,16 @@ describe('after a restart, before any engine has returned', () => {
     await rc.engineLanguage(0);
     let last = before;
     const results = [];
-    for (let life = 0; life < 2; life++) {
+    for (let run = 0; run < 2; run++) {
       await last.stop();
       await waitFor(() => !rc.connected, WAIT);
-      results.push(rc.loadBalancedView().execute(`without ${life}`));
+      results.push(rc.loadBalancedView().execute(`without ${run}`));
       last = await fakeHub({ like: before, answer: controller({ now: {} }) });
       await waitFor(() => rc.connected, WAIT);
-      results.push(rc.loadBalancedView().execute(`with ${life}`), rc.directView(0).execute(`for it ${life}`));
+      results.push(rc.loadBalancedView().execute(`with ${run}`), rc.directView(0).execute(`for it ${run}`));
       expect(work(last)).toEqual([]);
     }
-    came(last, 0, 'a');
+    notifyRegistered(last, 0, 'a');
     for (const result of results) expect(await result.get(WAIT)).toMatchObject({ executionCount: 1 });
     expect(work(last)).toHaveLength(6);
   });

@@ -15,14 +15,14 @@ import { waitFor } from '../wait-for.js';
 /** How long a stopping hub waits for a subscriber to its published messages, in ms. */
 const SUBSCRIBERS_MS = 2_000;
 
-const asked = ['registration', 'control', 'mux', 'task', 'broadcast'] as const;
-const heard = ['iopub', 'notification'] as const;
-type Asked = (typeof asked)[number];
-type Heard = (typeof heard)[number];
+const requestChannels = ['registration', 'control', 'mux', 'task', 'broadcast'] as const;
+const publishChannels = ['iopub', 'notification'] as const;
+type RequestChannel = (typeof requestChannels)[number];
+type PublishChannel = (typeof publishChannels)[number];
 
 /** A request with a valid signature. */
 export interface Request {
-  readonly channel: Asked;
+  readonly channel: RequestChannel;
   readonly ident: Buffer;
   readonly message: AnyMessage;
 }
@@ -49,10 +49,10 @@ export class FakeHub {
   probes = 0;
   readonly #reading: Session;
   readonly #options: FakeHubOptions;
-  readonly #routers = new Map<Asked, Router>();
-  readonly #publishers = new Map<Heard, XPublisher>();
+  readonly #routers = new Map<RequestChannel, Router>();
+  readonly #publishers = new Map<PublishChannel, XPublisher>();
   /** Resolves when a client has subscribed; earlier messages reach nobody. */
-  readonly #subscriptions = new Map<Heard, Promise<void>>();
+  readonly #subscriptions = new Map<PublishChannel, Promise<void>>();
   readonly #ports = new Map<string, number>();
   #sending: Promise<void> = Promise.resolve();
 
@@ -66,14 +66,14 @@ export class FakeHub {
 
   static async start(options: FakeHubOptions = {}): Promise<FakeHub> {
     const hub = new FakeHub(options);
-    for (const channel of asked) {
+    for (const channel of requestChannels) {
       const router = new Router({ linger: 0 });
       hub.#routers.set(channel, router);
       await bind(router, options.like?.port(channel));
       hub.#ports.set(channel, portOf(router.lastEndpoint));
       void hub.#read(channel, router);
     }
-    for (const channel of heard) {
+    for (const channel of publishChannels) {
       const publisher = new XPublisher({ linger: 0 });
       hub.#publishers.set(channel, publisher);
       hub.#subscriptions.set(channel, hub.#untilSubscribed(publisher));
@@ -83,7 +83,7 @@ export class FakeHub {
     return hub;
   }
 
-  port(channel: Asked | Heard): number | undefined {
+  port(channel: RequestChannel | PublishChannel): number | undefined {
     return this.#ports.get(channel);
   }
 
@@ -112,7 +112,7 @@ export class FakeHub {
   }
 
   /** Publishes frames, once there is a subscriber. */
-  publish(channel: Heard, frames: readonly (Buffer | string)[]): void {
+  publish(channel: PublishChannel, frames: readonly (Buffer | string)[]): void {
     this.#sending = this.#sending.then(() => this.#subscriptions.get(channel));
     this.#queue(this.#publishers.get(channel), [...frames]);
   }
@@ -145,7 +145,7 @@ export class FakeHub {
     }
   }
 
-  async #read(channel: Asked, router: Router): Promise<void> {
+  async #read(channel: RequestChannel, router: Router): Promise<void> {
     try {
       for await (const frames of router) this.#take(channel, frames);
     } catch (error) {
@@ -153,7 +153,7 @@ export class FakeHub {
     }
   }
 
-  #take(channel: Asked, frames: Buffer[]): void {
+  #take(channel: RequestChannel, frames: Buffer[]): void {
     const [ident = Buffer.alloc(0), second] = frames;
     if (frames.length === 2 && String(second) === '<IDS|MSG>') {
       this.probes++;
@@ -178,8 +178,8 @@ export class FakeHub {
     this.requests.push(request);
     const content = this.#options.answer?.(request, this);
     if (content === false) return;
-    const said = content ?? byItself(message);
-    if (said !== undefined) this.send(request, this.reply(request, said));
+    const reply = content ?? defaultReply(message);
+    if (reply !== undefined) this.send(request, this.reply(request, reply));
   }
 }
 
@@ -187,7 +187,7 @@ function replyType({ message }: Request): string {
   return message.msg_type.replace(/_request$/, '_reply');
 }
 
-function byItself(message: AnyMessage): Dict | undefined {
+function defaultReply(message: AnyMessage): Dict | undefined {
   switch (message.msg_type) {
     case 'connection_request':
       return { status: 'ok', engines: {} };
