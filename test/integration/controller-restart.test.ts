@@ -10,7 +10,7 @@ import { curveKeyPair } from 'zeromq';
 import { EngineProcess } from '../support/clusters/engine-process.js';
 import { RestartableController } from '../support/clusters/restartable-controller.js';
 import { executeContent, RawClient } from '../support/fakes/raw-client.js';
-import { answerAll, RawEngine } from '../support/fakes/raw-engine.js';
+import { answerAll, RawEngine, type RawTask } from '../support/fakes/raw-engine.js';
 import { RawSubscriber } from '../support/fakes/raw-subscriber.js';
 import { waitFor } from '../support/wait-for.js';
 
@@ -121,9 +121,14 @@ test.each(['--dictdb', '--sqlitedb'])(
 test('results of tasks that were on their way are recorded, and delivered to connected clients', async () => {
   await using controller = await RestartableController.start(['--restore', '--sqlitedb', '--hwm=0']);
   await using client = RawClient.fromFile(controller.clientFile);
+  // Like a real engine, it replies to the controller's probes only after all tasks that it has.
+  const probes: RawTask[] = [];
+  let isBusy = true;
   await using engine = await RawEngine.start(controller.engineFile, {
     onTask: (task) => {
-      if (task.message.msg_type === 'execute_request') answerAll(task);
+      if (task.message.msg_type !== 'execute_request') return;
+      if (isBusy) probes.push(task);
+      else answerAll(task);
     },
   });
   await engineThere(client, engine);
@@ -141,6 +146,8 @@ test('results of tasks that were on their way are recorded, and delivered to con
   // The first may have arrived before its client's link was up.
   await client.linked();
   second.reply();
+  isBusy = false;
+  for (const probe of probes) answerAll(probe);
   expect((await task.reply()).content).toMatchObject({ status: 'ok' });
   for (const { id } of [mux, task]) {
     const record = await waitFor(async () => {

@@ -21,8 +21,11 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
   /** Submits load-balanced tasks; resolves when the hub has a record of each. */
   async function submit(raw: RawClient, codes: readonly string[], metadata: Dict = {}): Promise<string[]> {
     const { rc } = subject();
+    // After a failure, a Python engine would otherwise abort the tasks that arrive within 0.1 s.
+    const options = { stop_on_error: false };
     const ids = codes.map(
-      (code) => raw.submit('task', 'execute_request', executeContent(code), undefined, { metadata }).id,
+      (code) =>
+        raw.submit('task', 'execute_request', executeContent(code, options), undefined, { metadata }).id,
     );
     await waitFor(async () => (await rc.dbQuery({ msg_id: { $in: ids } }, []).count()) === ids.length, {
       what: 'the records of the tasks',
