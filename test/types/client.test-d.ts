@@ -115,9 +115,9 @@ describe('a client', () => {
     expectTypeOf(rc.engines$).toEqualTypeOf<Observable<readonly EngineInfo[]>>();
     expectTypeOf(rc.session.session).toEqualTypeOf<string>();
     expectTypeOf(rc.session.id).toEqualTypeOf<string>();
-    // @ts-expect-error kept by the hub's notices
+    // @ts-expect-error the client updates it from the hub's notifications
     rc.ids.push(5);
-    // @ts-expect-error kept by the hub's notices
+    // @ts-expect-error the client updates it from the hub's notifications
     rc.engines.set(5, 'x');
   });
 
@@ -133,7 +133,7 @@ describe('a client', () => {
   });
 });
 
-describe('results, strictly', () => {
+describe('the element types of results', () => {
   const list = rc.getResult<number>(ids);
   const single = rc.getResult<number[]>('a');
   const map = rc.loadBalancedView().map((n: number) => `${n}`, [1, 2]);

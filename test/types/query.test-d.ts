@@ -88,7 +88,7 @@ describe('a query that must not compile', () => {
     rc.dbQuery({ $gt: 5 });
     // @ts-expect-error $or is not allowed inside a condition
     rc.dbQuery({ queue: { $or: ['mux'] } });
-    // @ts-expect-error a list is wanted
+    // @ts-expect-error must be a list
     rc.dbQuery({ queue: { $in: 'mux' } });
     // @ts-expect-error no operator of that name on a dict
     rc.dbQuery({ content: { $foo: 1 } });
@@ -99,7 +99,7 @@ describe('a query that must not compile', () => {
   });
 
   it('has an invalid branch', () => {
-    // @ts-expect-error a list is wanted
+    // @ts-expect-error must be a list
     rc.dbQuery({ $or: { queue: 'mux' } });
     // @ts-expect-error a list of queries
     rc.dbQuery({ $and: ['mux'] });
@@ -212,8 +212,8 @@ describe('a query that must compile', () => {
   it('may be a variable of type TaskQuery', () => {
     const query: TaskQuery = { queue: 'task', completed: { $ne: null } };
     const more: TaskQuery = { ...query, label: 'x' };
-    const wanted: readonly ('msg_id' | 'started')[] = ['msg_id', 'started'];
-    expectTypeOf(rc.dbQuery(more, wanted)).resolves.items.toEqualTypeOf<Projected<'msg_id' | 'started'>>();
+    const keys: readonly ('msg_id' | 'started')[] = ['msg_id', 'started'];
+    expectTypeOf(rc.dbQuery(more, keys)).resolves.items.toEqualTypeOf<Projected<'msg_id' | 'started'>>();
     const options: DbQueryOptions<'label'> = { keys: 'label', timeout: Number.POSITIVE_INFINITY };
     expectTypeOf(rc.dbQuery(more, options)).resolves.items.toEqualTypeOf<Projected<'label'>>();
   });
@@ -228,7 +228,7 @@ describe('the records of a result', () => {
       readonly started: Date | null;
       readonly queue: string | null;
     }>();
-    // @ts-expect-error not asked for
+    // @ts-expect-error not requested
     row?.completed;
   });
 
@@ -236,7 +236,7 @@ describe('the records of a result', () => {
     const [row] = await rc.dbQuery({}, 'result_header');
     expectTypeOf(row?.result_header).toEqualTypeOf<Dict | null | undefined>();
     expectTypeOf(row?.msg_id).toEqualTypeOf<string | undefined>();
-    // @ts-expect-error not asked for
+    // @ts-expect-error not requested
     row?.started;
   });
 
@@ -275,9 +275,9 @@ describe('the records of a result', () => {
     expectTypeOf(row?.buffers).toEqualTypeOf<readonly Uint8Array[] | null | undefined>();
     const [full] = await rc.dbQuery({});
     expectTypeOf(full).toEqualTypeOf<FullRecord | undefined>();
-    // @ts-expect-error not without asking
+    // @ts-expect-error not requested
     full?.buffers;
-    // @ts-expect-error not without asking
+    // @ts-expect-error not requested
     full?.result_buffers;
     expectTypeOf<keyof FullRecord>().toEqualTypeOf<Exclude<keyof TaskRecord, 'buffers' | 'result_buffers'>>();
   });

@@ -35,7 +35,7 @@ describe('apply', () => {
   it('checks arguments, awaits promises and lists the values of generators', () => {
     // @ts-expect-error must be a number and a string
     lv.apply(add, 1, 2);
-    // @ts-expect-error both
+    // @ts-expect-error the second argument is missing
     lv.apply(add, 1);
     expectTypeOf(lv.apply(async (n: number) => [n], 1).get()).resolves.toEqualTypeOf<number[]>();
     function* count(to: number) {
@@ -72,7 +72,7 @@ describe('map and imap', () => {
     >();
     // @ts-expect-error strings are not numbers
     lv.map((n: number) => n, ['x']);
-    // @ts-expect-error chunkSize
+    // @ts-expect-error the option is chunksize
     lv.map((n: number) => n, [1], { chunkSize: 2 });
   });
 

@@ -65,12 +65,12 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(home, { recursive: true, force: true }));
 
-interface Within {
+interface WaitLimits {
   readonly timeout?: number;
   readonly signal?: AbortSignal;
 }
 
-function open(options: ConnectionOptions = {}, wait: Within = {}): Promise<Connection> {
+function open(options: ConnectionOptions = {}, wait: WaitLimits = {}): Promise<Connection> {
   return openConnection(options, startDeadline(wait, 5_000), env, machine);
 }
 
@@ -105,10 +105,10 @@ describe('finding the file', () => {
     expect((await open({ connectionFile: '~/here.json' })).path).toBe(file);
     expect((await open({ connectionFile: pathToFileURL(file) })).path).toBe(file);
     expect((await open({ connectionFile: pathToFileURL(file).href })).path).toBe(file);
-    const given = await open({ connectionFile: info });
-    expect(given.path).toBe('(object)');
-    expect(given.info.key).toBe('a-key');
-    expect(given.addresses).toEqual({
+    const connection = await open({ connectionFile: info });
+    expect(connection.path).toBe('(object)');
+    expect(connection.info.key).toBe('a-key');
+    expect(connection.addresses).toEqual({
       registration: 'tcp://127.0.0.1:20001',
       control: 'tcp://127.0.0.1:20002',
       mux: 'tcp://127.0.0.1:20003',
@@ -117,9 +117,9 @@ describe('finding the file', () => {
       iopub: 'tcp://127.0.0.1:20005',
       notification: 'tcp://127.0.0.1:20006',
     });
-    expect(given.tunnelled).toBe(false);
-    await given.close();
-    await given.close();
+    expect(connection.tunnelled).toBe(false);
+    await connection.close();
+    await connection.close();
   });
 
   it('uses the default profile below ~/.ipython by default', async () => {
@@ -145,16 +145,16 @@ describe('finding the file', () => {
 
   it('uses the environment for profile directory and cluster id unless options are given', async () => {
     const fromEnv = write('env/security/ipcontroller-e-client.json');
-    const asked = write('.ipython/profile_asked/security/ipcontroller-client.json');
-    const askedId = write('.ipython/profile_asked/security/ipcontroller-e-client.json');
+    const fromProfile = write('.ipython/profile_chosen/security/ipcontroller-client.json');
+    const fromProfileAndId = write('.ipython/profile_chosen/security/ipcontroller-e-client.json');
     const idOnly = write('env/security/ipcontroller-x-client.json');
     env.IPP_CLUSTER_ID = 'e';
-    expect((await open({ profile: 'asked' })).path).toBe(askedId);
+    expect((await open({ profile: 'chosen' })).path).toBe(fromProfileAndId);
     env.IPP_PROFILE_DIR = join(home, 'env');
     expect((await open()).path).toBe(fromEnv);
     expect((await open({ clusterId: 'x' })).path).toBe(idOnly);
-    expect((await open({ profile: 'asked' })).path).toBe(asked);
-    expect((await open({ profileDir: '~/.ipython/profile_asked' })).path).toBe(asked);
+    expect((await open({ profile: 'chosen' })).path).toBe(fromProfile);
+    expect((await open({ profileDir: '~/.ipython/profile_chosen' })).path).toBe(fromProfile);
     env.IPP_PROFILE_DIR = '';
     env.IPP_CLUSTER_ID = '';
     const plain = write('.ipython/profile_default/security/ipcontroller-client.json');
@@ -178,14 +178,14 @@ describe('finding the file', () => {
 });
 
 describe('waiting for the file', () => {
-  it('waits until it appears, and for the profile directory too', async () => {
+  it('waits until the profile directory and the file exist', async () => {
     const opening = open({ profile: 'late' });
     const timer = setTimeout(() => write('.ipython/profile_late/security/ipcontroller-client.json'), 60);
     expect((await opening).info.registration).toBe(20_001);
     clearTimeout(timer);
   });
 
-  it('waits until it is complete', async () => {
+  it('waits until the file is complete', async () => {
     const file = write('growing.json', '');
     const opening = open({ connectionFile: file });
     const timers = [
@@ -205,21 +205,21 @@ describe('waiting for the file', () => {
     expect(byProfile.message).toMatch(/no such file \(waited \d+ ms\)/);
     expect(byProfile.message).toMatch(/profile_default exists; it has ipcontroller-b-client\.json; start/);
 
-    const absent = await fileError(open({ profile: 'gone', clusterId: 'q' }, { timeout: 50 }));
-    expect(absent.message).toMatch(/profile_gone does not exist/);
-    expect(absent.message).toContain(join('profile_other', 'security', 'ipcontroller-client.json'));
-    expect(absent.message).toContain('ipcontroller --profile=gone --cluster-id=q');
+    const missingProfile = await fileError(open({ profile: 'gone', clusterId: 'q' }, { timeout: 50 }));
+    expect(missingProfile.message).toMatch(/profile_gone does not exist/);
+    expect(missingProfile.message).toContain(join('profile_other', 'security', 'ipcontroller-client.json'));
+    expect(missingProfile.message).toContain('ipcontroller --profile=gone --cluster-id=q');
 
     const byPath = await fileError(open({ connectionFile: join(home, 'no.json') }, { timeout: 0 }));
     expect(byPath.message).toMatch(/no\.json: no such file .*is a controller running\?/);
   });
 
-  it('reads once even after the deadline', async () => {
+  it('reads the file once even after the deadline', async () => {
     const file = write('there.json');
     expect((await open({ connectionFile: file }, { timeout: 0 })).path).toBe(file);
   });
 
-  it('reports that it is truncated or empty if it stays so', async () => {
+  it('reports a file that stays truncated or empty', async () => {
     const cut = await fileError(
       open({ connectionFile: write('cut.json', text.slice(0, 99)) }, { timeout: 60 }),
     );
@@ -249,10 +249,10 @@ describe('a file that cannot be a connection file', () => {
     ['is broken JSON', '{"interface": nope}', /is not JSON/],
     ['is a list', '[1, 2]', /must contain a JSON object/],
     ['is a number', '12', /must contain a JSON object/],
-    ['is something else of JSON', '{"name": "left-pad", "version": "1.0.0"}', /field "interface" is missing/],
+    ['is JSON of another kind', '{"name": "left-pad", "version": "1.0.0"}', /field "interface" is missing/],
     ['lacks a field', JSON.stringify({ ...info, mux: undefined }), /field "mux" is missing/],
     [
-      'has a port that is none',
+      'has an invalid port',
       JSON.stringify({ ...info, task: 70_000 }),
       /field "task" must be a port from 1 to 65535, got 70000/,
     ],
@@ -263,19 +263,31 @@ describe('a file that cannot be a connection file', () => {
       JSON.stringify({ ...info, interface: 'tcp://-x y' }),
       /field "interface" must have a host/,
     ],
-    ['has a port too many', JSON.stringify({ ...info, interface: 'tcp://1.2.3.4:5' }), /must have a host/],
+    [
+      'has a port in its interface',
+      JSON.stringify({ ...info, interface: 'tcp://1.2.3.4:5' }),
+      /must have a host/,
+    ],
     [
       'describes a Cluster',
       JSON.stringify({ cluster: { profile_dir: '/p', cluster_id: 'c1' }, controller: {} }),
       /describes a Cluster.*profileDir "\/p" and clusterId "c1"/,
     ],
-    ['hides a prototype', '{"__proto__": {"interface": "tcp://127.0.0.1"}}', /field "interface" is missing/],
-    ['has no CURVE key', JSON.stringify({ ...info, curve_serverkey: 'short' }), /curve_serverkey/],
-    ['has a CURVE key of other letters', JSON.stringify({ ...info, curve_serverkey: '~'.repeat(40) }), /Z85/],
+    [
+      'has its fields below __proto__',
+      '{"__proto__": {"interface": "tcp://127.0.0.1"}}',
+      /field "interface" is missing/,
+    ],
+    [
+      'has a CURVE key that is too short',
+      JSON.stringify({ ...info, curve_serverkey: 'short' }),
+      /curve_serverkey/,
+    ],
+    ['has a CURVE key that is not Z85', JSON.stringify({ ...info, curve_serverkey: '~'.repeat(40) }), /Z85/],
     ['is too large', `${' '.repeat(1_000_001)}${text}`, /too large/],
   ];
-  for (const [what, content, message] of cases) {
-    it(`is refused at once if it ${what}`, async () => {
+  for (const [fault, content, message] of cases) {
+    it(`is refused at once if it ${fault}`, async () => {
       const file = write('bad.json', content);
       const started = performance.now();
       const error = await fileError(open({ connectionFile: file }, { timeout: 30_000 }));
@@ -286,7 +298,7 @@ describe('a file that cannot be a connection file', () => {
     });
   }
 
-  it('is refused as an object without a field', async () => {
+  it('is refused if it is an object that lacks a field', async () => {
     const error = await fileError(open({ connectionFile: { ...info, iopub: undefined } }));
     expect(error.message).toMatch(/\(object\): field "iopub" is missing/);
   });
@@ -314,10 +326,10 @@ describe('a file that cannot be a connection file', () => {
 });
 
 describe('the address', () => {
-  const at = async (change: object): Promise<string | undefined> =>
+  const addressWith = async (change: object): Promise<string | undefined> =>
     (await open({ connectionFile: { ...info, ...change } })).addresses.registration;
 
-  it('of a wildcard is 127.0.0.1 for a controller on this machine', async () => {
+  it('is 127.0.0.1 for a wildcard and a controller on this machine', async () => {
     for (const wildcard of ['tcp://*', 'tcp://0.0.0.0', 'tcp://[::]']) {
       for (const location of [
         '',
@@ -329,26 +341,34 @@ describe('the address', () => {
         '192.0.2.10',
         'desk.example',
       ]) {
-        expect(await at({ interface: wildcard, location })).toBe('tcp://127.0.0.1:20001');
+        expect(await addressWith({ interface: wildcard, location })).toBe('tcp://127.0.0.1:20001');
       }
-      expect(await at({ interface: wildcard, location: undefined })).toBe('tcp://127.0.0.1:20001');
+      expect(await addressWith({ interface: wildcard, location: undefined })).toBe('tcp://127.0.0.1:20001');
     }
   });
 
-  it('of a wildcard is the location of a controller elsewhere', async () => {
-    expect(await at({ interface: 'tcp://*', location: 'node17' })).toBe('tcp://node17:20001');
-    expect(await at({ interface: 'tcp://0.0.0.0', location: '192.0.2.99' })).toBe('tcp://192.0.2.99:20001');
-    expect(await at({ interface: 'tcp://[::]', location: '2001:db8::1' })).toBe('tcp://[2001:db8::1]:20001');
+  it('is the location for a wildcard and a controller on another machine', async () => {
+    expect(await addressWith({ interface: 'tcp://*', location: 'node17' })).toBe('tcp://node17:20001');
+    expect(await addressWith({ interface: 'tcp://0.0.0.0', location: '192.0.2.99' })).toBe(
+      'tcp://192.0.2.99:20001',
+    );
+    expect(await addressWith({ interface: 'tcp://[::]', location: '2001:db8::1' })).toBe(
+      'tcp://[2001:db8::1]:20001',
+    );
     const six = await open({ connectionFile: { ...info, interface: 'tcp://*', location: 'six' } });
     expect(six.addresses.registration).toBe('tcp://[2001:db8::6]:20001');
     expect(six.ipv6).toBe(true);
   });
 
   it('is unchanged if the interface has a host or is ipc', async () => {
-    expect(await at({ interface: 'tcp://192.0.2.7', location: 'node17' })).toBe('tcp://192.0.2.7:20001');
-    expect(await at({ interface: 'tcp://node17' })).toBe('tcp://node17:20001');
-    expect(await at({ interface: 'tcp://[::1]' })).toBe('tcp://[::1]:20001');
-    expect(await at({ interface: 'ipc:///tmp/x/ipc', location: 'nowhere' })).toBe('ipc:///tmp/x/ipc-20001');
+    expect(await addressWith({ interface: 'tcp://192.0.2.7', location: 'node17' })).toBe(
+      'tcp://192.0.2.7:20001',
+    );
+    expect(await addressWith({ interface: 'tcp://node17' })).toBe('tcp://node17:20001');
+    expect(await addressWith({ interface: 'tcp://[::1]' })).toBe('tcp://[::1]:20001');
+    expect(await addressWith({ interface: 'ipc:///tmp/x/ipc', location: 'nowhere' })).toBe(
+      'ipc:///tmp/x/ipc-20001',
+    );
   });
 
   it('has no broadcast socket for a controller before 7', async () => {
@@ -365,8 +385,8 @@ describe('the address', () => {
       expect(error.message).toContain(file);
       expect(error.message).toMatch(/has the host nowhere in its field .*ENOTFOUND/);
     }
-    const odd = { ...info, interface: 'tcp://*', location: 'a b;c' };
-    expect((await fileError(open({ connectionFile: odd }))).message).toMatch(
+    const invalid = { ...info, interface: 'tcp://*', location: 'a b;c' };
+    expect((await fileError(open({ connectionFile: invalid }))).message).toMatch(
       /field "location" must be a host name or address/,
     );
   });
@@ -379,7 +399,7 @@ describe('the address', () => {
     expect(error.message).toMatch(/host name slow was not resolved within \d+ ms/);
   });
 
-  it("of another machine's loopback has a hint", async () => {
+  it('has a hint if it is the loopback of another machine', async () => {
     const elsewhere = await open({ connectionFile: { ...info, location: 'node17' } });
     expect(elsewhere.addresses.registration).toBe('tcp://127.0.0.1:20001');
     expect(elsewhere.hint()).toMatch(/listens on 127\.0\.0\.1 of node17.*sshServer: 'user@node17'/);
@@ -461,7 +481,7 @@ describe('the ssh server', () => {
     '[-x]:22',
   ];
   for (const server of bad) {
-    it(`cannot be ${JSON.stringify(server)}`, async () => {
+    it(`is refused if it is ${JSON.stringify(server)}`, async () => {
       expect((await failure(open({ connectionFile: info, sshServer: server }))).code).toBe('USAGE');
       if (server === '') return;
       const file = { ...info, interface: 'tcp://*', location: 'node17', ssh: server };
@@ -469,7 +489,7 @@ describe('the ssh server', () => {
     });
   }
 
-  it('of the file is ignored for a controller on this machine', async () => {
+  it('is ignored if the file names it and the controller is on this machine', async () => {
     const local = await open({ connectionFile: { ...info, ssh: 'me@nowhere', location: 'desk.example' } });
     expect(local.tunnelled).toBe(false);
     expect(local.addresses.registration).toBe('tcp://127.0.0.1:20001');

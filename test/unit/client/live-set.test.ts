@@ -62,15 +62,15 @@ describe('a live set', () => {
         { op: 'out', msgId: 'b' },
       ])
       .map(toEvent);
-    const was = { msg_id: 'a', stdout: '' };
+    const initial = { msg_id: 'a', stdout: '' };
     const printed = { msg_id: 'a', stdout: 'x' };
     const begun = new Date(1);
     const sequence = '';
     expect(events).toEqual([
-      { type: 'entered', record: was, status: 'unassigned', begun: null, sequence },
-      { type: 'changed', record: was, previous: was, status: 'assigned', begun: null, sequence },
-      { type: 'changed', record: was, previous: was, status: 'assigned', begun, sequence },
-      { type: 'changed', record: printed, previous: was, status: 'assigned', begun, sequence },
+      { type: 'entered', record: initial, status: 'unassigned', begun: null, sequence },
+      { type: 'changed', record: initial, previous: initial, status: 'assigned', begun: null, sequence },
+      { type: 'changed', record: initial, previous: initial, status: 'assigned', begun, sequence },
+      { type: 'changed', record: printed, previous: initial, status: 'assigned', begun, sequence },
       { type: 'changed', record: printed, previous: printed, status: 'completed', begun, sequence },
       {
         ...{ type: 'left', record: { msg_id: 'a', stdout: 'xy' }, previous: printed },
@@ -105,10 +105,10 @@ describe('a live set', () => {
     const live = new LiveSet({ keys: KEYS });
     live.apply([set('a', { ...OK, content: { large: 'x' } })]);
     expect(live.get('a')).toEqual({ record: { msg_id: 'a', stdout: '' }, status: 'completed', begun: null });
-    const whole = new LiveSet({ keys: undefined });
-    whole.apply([set('a', { content: { large: 'x' } })]);
-    expect(whole.get('a')?.record).toMatchObject({ content: { large: 'x' }, header: null });
-    expect(whole.get('a')?.record).not.toHaveProperty('buffers');
+    const unprojected = new LiveSet({ keys: undefined });
+    unprojected.apply([set('a', { content: { large: 'x' } })]);
+    expect(unprojected.get('a')?.record).toMatchObject({ content: { large: 'x' }, header: null });
+    expect(unprojected.get('a')?.record).not.toHaveProperty('buffers');
   });
 
   it('compares dates, dicts and bytes by value', () => {
@@ -117,13 +117,13 @@ describe('a live set', () => {
       column: name,
     }));
     const live = new LiveSet({ keys });
-    const of = (byte: number, time: number) =>
+    const setWith = (byte: number, time: number) =>
       set('a', { completed: new Date(time), header: { a: [1] }, result_buffers: [Buffer.from([byte])] });
-    expect(live.apply([of(1, 1), of(1, 1), of(2, 1), of(2, 1), of(2, 2)]).map(({ type }) => type)).toEqual([
-      'entered',
-      'changed',
-      'changed',
-    ]);
+    expect(
+      live
+        .apply([setWith(1, 1), setWith(1, 1), setWith(2, 1), setWith(2, 1), setWith(2, 2)])
+        .map(({ type }) => type),
+    ).toEqual(['entered', 'changed', 'changed']);
   });
 });
 
@@ -137,7 +137,7 @@ function random(seed: number): (below: number) => number {
 }
 
 describe('a conflated queue', () => {
-  it('leads an occasional reader to the same records, by consistent events', () => {
+  it('leads a slow reader to the same records through consistent events', () => {
     for (let seed = 1; seed <= 50; seed++) {
       const next = random(seed);
       const live = new LiveSet({ keys: KEYS });
@@ -145,7 +145,7 @@ describe('a conflated queue', () => {
       const replay = new WatchReplay<Record>();
       live.apply([set('0'), set('1')]);
       replay.apply(snapshot(live));
-      const take = (): void => {
+      const readNext = (): void => {
         const difference = queue.shift();
         if (difference !== undefined) replay.apply(toEvent(difference));
       };
@@ -156,10 +156,10 @@ describe('a conflated queue', () => {
             ? { op: next(2) === 0 ? 'out' : 'gone', msgId: id }
             : set(id, { stdout: 'x'.repeat(next(3)), ...(next(2) === 0 ? OK : {}) });
         for (const difference of live.apply([change])) queue.push(difference);
-        if (next(4) === 0) take();
+        if (next(4) === 0) readNext();
         expect(queue.size).toBeLessThanOrEqual(16);
       }
-      while (queue.size > 0) take();
+      while (queue.size > 0) readNext();
       expect(replay.faults).toEqual([]);
       expect([...replay.known].sort()).toEqual([...live.ids].map((id) => [id, live.get(id)]).sort());
     }
@@ -184,8 +184,8 @@ describe('a conflated queue', () => {
 
 describe('a recheck schedule', () => {
   const create = (outputMatters = true): RecheckSchedule => new RecheckSchedule(outputMatters);
-  const open = row('a');
-  const over = row('a', OK);
+  const pendingRow = row('a');
+  const endedRow = row('a', OK);
   const printed = (length: number) =>
     ({ kind: 'output', msgId: 'a', output: { column: 'stdout', length } }) as const;
 
@@ -193,12 +193,12 @@ describe('a recheck schedule', () => {
     const schedule = create(false);
     schedule.note({ kind: 'ended', msgId: 'a' }, 0);
     expect(schedule.due(0)).toEqual(['a']);
-    schedule.resolve('a', open, 0, 2);
+    schedule.resolve('a', pendingRow, 0, 2);
     expect(schedule.due(2)).toEqual([]);
-    const again = schedule.next;
-    expect(again).toBeGreaterThan(2);
-    expect(again).toBeLessThan(20);
-    schedule.resolve('a', over, again, again + 2);
+    const nextCheck = schedule.next;
+    expect(nextCheck).toBeGreaterThan(2);
+    expect(nextCheck).toBeLessThan(20);
+    schedule.resolve('a', endedRow, nextCheck, nextCheck + 2);
     expect(schedule.next).toBe(Number.POSITIVE_INFINITY);
     expect(schedule.has('a')).toBe(false);
   });
@@ -207,25 +207,25 @@ describe('a recheck schedule', () => {
     const schedule = create(false);
     schedule.note({ kind: 'begun', msgId: 'a', at: new Date(0) }, 0);
     schedule.note({ kind: 'ended', msgId: 'a' }, 5);
-    schedule.resolve('a', over, 3, 8);
+    schedule.resolve('a', endedRow, 3, 8);
     expect(schedule.due(8)).toEqual(['a']);
   });
 
   it('gives up on a task without a record, without an end, or without its output', () => {
     const output = [printed(3)];
-    for (const [answer, signals] of [
+    for (const [reply, signals] of [
       [undefined, []],
-      [open, []],
-      [over, output],
+      [pendingRow, []],
+      [endedRow, output],
     ] as const) {
       const schedule = create();
       for (const signal of signals) schedule.note(signal, 0);
       schedule.note({ kind: 'ended', msgId: 'a' }, 0);
-      let asked = 0;
-      for (; schedule.next < 600_000; asked++)
-        schedule.resolve('a', answer, schedule.next, schedule.next + 1);
-      expect(asked).toBeGreaterThan(3);
-      expect(asked).toBeLessThan(100);
+      let requests = 0;
+      for (; schedule.next < 600_000; requests++)
+        schedule.resolve('a', reply, schedule.next, schedule.next + 1);
+      expect(requests).toBeGreaterThan(3);
+      expect(requests).toBeLessThan(100);
     }
   });
 
@@ -249,10 +249,10 @@ describe('a recheck schedule', () => {
     expect(schedule.next).toBeLessThan(200);
     schedule.note({ kind: 'ended', msgId: 'a' }, 110);
     expect(schedule.due(110)).toEqual(['a']);
-    schedule.resolve('a', over, 110.5, 115);
-    const again = schedule.next;
-    expect(again).toBeLessThan(1_000);
-    schedule.resolve('a', over, again, again + 1);
+    schedule.resolve('a', endedRow, 110.5, 115);
+    const nextCheck = schedule.next;
+    expect(nextCheck).toBeLessThan(1_000);
+    schedule.resolve('a', endedRow, nextCheck, nextCheck + 1);
     expect(schedule.next).toBe(Number.POSITIVE_INFINITY);
     expect(create(false).note(printed(1), 0)).toBe(false);
   });

@@ -22,9 +22,9 @@ function endedMap<E>(chunks: readonly (readonly E[])[], reassembly: Reassembly):
 }
 
 async function all<E>(items: AsyncIterable<E>): Promise<E[]> {
-  const got: E[] = [];
-  for await (const item of items) got.push(item);
-  return got;
+  const collected: E[] = [];
+  for await (const item of items) collected.push(item);
+  return collected;
 }
 
 describe('several failures', () => {
@@ -76,9 +76,9 @@ describe('waiting', () => {
   test('returns the parts that have ended and those that have not', async () => {
     const [first, second, third] = tasks(3) as [Task, Task, Task];
     const ar = list([first, second, third]);
-    const waiting = ar.wait({ returnWhen: 'firstCompleted' });
+    const firstCompleted = ar.wait({ returnWhen: 'firstCompleted' });
     succeed(second, 2);
-    const { done, pending } = await waiting;
+    const { done, pending } = await firstCompleted;
     expect(done.map(({ msgIds }) => msgIds)).toEqual([['t1']]);
     expect(pending.map(({ msgIds }) => msgIds)).toEqual([['t0'], ['t2']]);
     const failing = ar.wait({ returnWhen: 'firstException' });
@@ -96,7 +96,7 @@ describe('waiting', () => {
     await expect(all(ar.asCompleted({ signal: AbortSignal.abort('enough') }))).rejects.toBe('enough');
   });
 
-  test('also waits for the output', async () => {
+  test('continues in waitForOutput until the last output', async () => {
     const one = task('a');
     const ar = new AsyncResult<number>([one], { single: true });
     one.settle({ ok: true, value: 1 }, 'completed', { moreOutput: true });
@@ -114,12 +114,12 @@ describe('iteration', () => {
     const three = tasks(3) as [Task, Task, Task];
     const ar = list<string>(three);
     const ordered = all(ar);
-    const asTheyEnd = all(ar.asCompleted());
+    const asCompleted = all(ar.asCompleted());
     const settled = all(ar.asSettled());
     await Promise.resolve();
     for (const i of [2, 0, 1]) succeed(three[i] as Task, `v${i}`);
     expect(await ordered).toEqual(['v0', 'v1', 'v2']);
-    expect(await asTheyEnd).toEqual(['v2', 'v0', 'v1']);
+    expect(await asCompleted).toEqual(['v2', 'v0', 'v1']);
     expect((await settled).map(({ msgId }) => msgId)).toEqual(['t2', 't0', 't1']);
   });
 
@@ -127,13 +127,13 @@ describe('iteration', () => {
     const two = tasks(2) as [Task, Task];
     succeed(two[0], 1);
     fail(two[1], 'no');
-    const got: unknown[] = [];
+    const values: unknown[] = [];
     await expect(
       (async () => {
-        for await (const value of list(two)) got.push(value);
+        for await (const value of list(two)) values.push(value);
       })(),
     ).rejects.toThrow('no');
-    expect(got).toEqual([1]);
+    expect(values).toEqual([1]);
   });
 
   test('may be stopped before the end', async () => {
@@ -162,10 +162,10 @@ describe('a map', () => {
     expect(ar.progress).toMatchObject({ total: 3, done: 3, completed: 3 });
   });
 
-  test('that was dealt out in turn returns its elements in order', async () => {
-    const dealt = [['a', 'd'], ['b', 'e'], ['c']];
+  test('with round-robin distribution returns its elements in order', async () => {
+    const chunks = [['a', 'd'], ['b', 'e'], ['c']];
     for (const sizes of [{}, { sizes: [2, 2, 1] }]) {
-      const ar = endedMap(dealt, { kind: 'roundRobin', ...sizes });
+      const ar = endedMap(chunks, { kind: 'roundRobin', ...sizes });
       expect(await ar.get()).toEqual(['a', 'b', 'c', 'd', 'e']);
       expect(await all(ar)).toEqual(['a', 'b', 'c', 'd', 'e']);
     }
@@ -199,14 +199,14 @@ describe('a map', () => {
     expect(await all(errors)).toEqual([new Error('no'), new Error('no'), 'c']);
   });
 
-  test('that is unordered yields chunks as they end', async () => {
+  test('with ordered: false yields chunks as they end', async () => {
     const two = tasks(2) as [Task, Task];
     const ar = new AsyncMapResult<string>(two, { ...flatten, ordered: false });
-    const got = all(ar);
+    const values = all(ar);
     await Promise.resolve();
     succeed(two[1], ['c']);
     succeed(two[0], ['a', 'b']);
-    expect(await got).toEqual(['c', 'a', 'b']);
+    expect(await values).toEqual(['c', 'a', 'b']);
     expect(await ar.get()).toEqual(['a', 'b', 'c']);
   });
 });
@@ -226,16 +226,16 @@ describe('parts', () => {
     expect(joined.length).toBe(3);
   });
 
-  test('of different kinds are not joined', () => {
+  test('cannot be joined with parts of another kind', () => {
     const map = endedMap([[1]], { kind: 'flatten' });
     expect(() => AsyncResult.join()).toThrow('at least one');
     expect(() => AsyncResult.join(map, list<number>(tasks(1)))).toThrow('either maps only or no maps');
-    const dealt = endedMap([[1]], { kind: 'roundRobin' });
-    expect(() => AsyncResult.join(dealt, dealt)).toThrow('order');
-    expect(AsyncResult.join(dealt).msgIds).toEqual(dealt.msgIds);
+    const roundRobin = endedMap([[1]], { kind: 'roundRobin' });
+    expect(() => AsyncResult.join(roundRobin, roundRobin)).toThrow('order');
+    expect(AsyncResult.join(roundRobin).msgIds).toEqual(roundRobin.msgIds);
   });
 
-  test('are returned by engine', async () => {
+  test('are grouped by engine', async () => {
     const three = tasks(3) as [Task, Task, Task];
     for (const [i, uuid] of ['5', '6', '5'].entries()) {
       three[i]?.assign(uuid);
@@ -254,9 +254,9 @@ describe('parts', () => {
         [6, [1]],
       ]),
     );
-    const nowhere = task('x');
-    succeed(nowhere, 1);
-    await expect(list([nowhere]).getDict()).rejects.toThrow('the engine of task');
+    const unassigned = task('x');
+    succeed(unassigned, 1);
+    await expect(list([unassigned]).getDict()).rejects.toThrow('the engine of task');
   });
 });
 
@@ -308,24 +308,24 @@ describe('a handle', () => {
   };
 
   test.each([
-    ['no JSON', 'not json'],
-    ['no object', '[]'],
+    ['text that is not JSON', 'not json'],
+    ['JSON that is not an object', '[]'],
     ['another type', { ...good, type: 'x' }],
     ['another version', { ...good, version: 2 }],
-    ['a cluster that is no digest', { ...good, cluster: '../../key' }],
-    ['no ids', { ...good, msgIds: 'x' }],
-    ['an id that is none', { ...good, msgIds: ['x', 5] }],
+    ['a cluster that is not a digest', { ...good, cluster: '../../key' }],
+    ['ids that are not a list', { ...good, msgIds: 'x' }],
+    ['an id that is not a string', { ...good, msgIds: ['x', 5] }],
     ['an empty id', { ...good, msgIds: [''] }],
-    ['an endless id', { ...good, msgIds: ['x'.repeat(2_000)] }],
-    ['an id twice', { ...good, msgIds: ['x', 'x'] }],
-    ['single with two', { ...good, single: true }],
-    ['no word on single', { ...good, single: 'yes' }],
+    ['an id that is too long', { ...good, msgIds: ['x'.repeat(2_000)] }],
+    ['a repeated id', { ...good, msgIds: ['x', 'x'] }],
+    ['two ids for a single result', { ...good, single: true }],
+    ['a field single that is not a boolean', { ...good, single: 'yes' }],
     ['a single map', { ...good, msgIds: ['x'], single: true, reassembly: { kind: 'flatten' } }],
     ['an unknown reassembly', { ...good, reassembly: { kind: 'shuffle' } }],
-    ['sizes that do not fit', { ...good, reassembly: { kind: 'flatten', sizes: [1] } }],
+    ['a wrong number of sizes', { ...good, reassembly: { kind: 'flatten', sizes: [1] } }],
     ['a negative size', { ...good, reassembly: { kind: 'flatten', sizes: [1, -1] } }],
-    ['a size beyond all memory', { ...good, reassembly: { kind: 'flatten', sizes: [1, 2 ** 50] } }],
-    ['an order that is none', { ...good, reassembly: { kind: 'flatten', ordered: 1 } }],
+    ['a size that is too large', { ...good, reassembly: { kind: 'flatten', sizes: [1, 2 ** 50] } }],
+    ['a field ordered that is not a boolean', { ...good, reassembly: { kind: 'flatten', ordered: 1 } }],
   ])('with %s is refused', (_, value) => {
     expect(() => parseHandle(value)).toThrow(UsageError);
   });
@@ -356,13 +356,13 @@ describe('output', () => {
     expect(Object.getPrototypeOf(one.metadata.data)).toBe(Object.prototype);
   });
 
-  test('is limited when stored, but emitted completely', () => {
+  test('is stored up to a limit, and emitted completely', () => {
     const one = task('a');
     const piece = 'x'.repeat(2 ** 24);
-    let told = 0;
-    one.output$.subscribe(() => told++);
+    let emissions = 0;
+    one.output$.subscribe(() => emissions++);
     for (let i = 0; i < 6; i++) one.emit({ type: 'stdout', text: piece });
-    expect(told).toBe(6);
+    expect(emissions).toBe(6);
     expect(one.stdout.length).toBe(4 * 2 ** 24);
   });
 
@@ -399,7 +399,7 @@ describe('display of output', () => {
     other.assign('4');
     return [one, other];
   };
-  const shown = (text: string): { readonly data: { readonly 'text/plain': string } } => ({
+  const displayContent = (text: string): { readonly data: { readonly 'text/plain': string } } => ({
     data: { 'text/plain': text },
   });
 
@@ -411,7 +411,7 @@ describe('display of output', () => {
     one.emit({ type: 'stdout', text: 'b' });
     other.emit({ type: 'stdout', text: 'c\n' });
     other.emit({ type: 'stderr', text: 'd\n' });
-    other.emit({ type: 'displayData', content: shown('<e>') });
+    other.emit({ type: 'displayData', content: displayContent('<e>') });
     succeed(one, 1);
     succeed(other, 2);
     await live.done;
@@ -424,11 +424,11 @@ describe('display of output', () => {
     const stdout = sink();
     const ar = new AsyncResult<number>([one], { single: true });
     const live = ar.streamOutput({ stdout });
-    one.emit({ type: 'stdout', text: 'heard ' });
+    one.emit({ type: 'stdout', text: 'printed ' });
     live.stop();
-    one.emit({ type: 'stdout', text: 'unheard' });
+    one.emit({ type: 'stdout', text: 'not printed' });
     await live.done;
-    expect(stdout.text()).toBe('heard ');
+    expect(stdout.text()).toBe('printed ');
   });
 
   test.each([
@@ -438,15 +438,15 @@ describe('display of output', () => {
       'order',
       '[stdout:3]\na\n[stdout:4]\nb\n[output:3]\np1\n[output:4]\nq1\n[output:3]\np2\n[output:4]\nq2\n[output:3]\nr\n',
     ],
-  ] as const)('afterwards, by %s', async (groupBy, expected) => {
+  ] as const)('displayOutputs groups stored output by %s', async (groupBy, expected) => {
     const [one, other] = two();
     one.emit({ type: 'stdout', text: 'a\n' });
     other.emit({ type: 'stdout', text: 'b\n' });
     for (const n of [1, 2]) {
-      one.emit({ type: 'displayData', content: shown(`p${n}`) });
-      other.emit({ type: 'displayData', content: shown(`q${n}`) });
+      one.emit({ type: 'displayData', content: displayContent(`p${n}`) });
+      other.emit({ type: 'displayData', content: displayContent(`q${n}`) });
     }
-    one.emit({ type: 'executeResult', content: shown('r') });
+    one.emit({ type: 'executeResult', content: displayContent('r') });
     succeed(one, 1);
     succeed(other, 2);
     const stdout = sink();
@@ -469,10 +469,10 @@ describe('display of output', () => {
     for (const line of drawn) expect(line.replace('\u001b[K', '').trimEnd().length).toBeLessThan(50);
     const file = sink();
     const two = tasks(2) as [Task, Task];
-    const waiting = list(two).waitInteractive({ stream: file, interval: 1 });
+    const finished = list(two).waitInteractive({ stream: file, interval: 1 });
     fail(two[0], 'no');
     succeed(two[1], 1);
-    expect(await waiting).toBe(true);
+    expect(await finished).toBe(true);
     const lines = file.text().trimEnd().split('\n');
     expect(lines.at(-1)).toMatch(/^2\/2 tasks 100 % \d+\.\d s, 1 failed$/);
     expect(new Set(lines.map((line) => line.split(' ')[0])).size).toBe(lines.length);
@@ -523,17 +523,17 @@ describe('the cache of results', () => {
 describe('progress of tasks', () => {
   test('is emitted at each change of a few tasks, and completes with the last', () => {
     const [one, two] = tasks(2) as [Task, Task];
-    const told: unknown[] = [];
+    const emitted: unknown[] = [];
     let completed = false;
     list([one, two]).status$.subscribe({
-      next: (statuses) => told.push(statuses),
+      next: (statuses) => emitted.push(statuses),
       complete: () => (completed = true),
     });
     one.assign('0');
     succeed(one, 1);
     expect(completed).toBe(false);
     fail(two, 'no');
-    expect(told).toEqual([
+    expect(emitted).toEqual([
       ['unassigned', 'unassigned'],
       ['assigned', 'unassigned'],
       ['completed', 'unassigned'],
@@ -544,12 +544,12 @@ describe('progress of tasks', () => {
 
   test('is emitted less often than once per task for many tasks, and always at the end', () => {
     const many = tasks(20_000);
-    let told = 0;
+    let emissions = 0;
     let last: unknown;
     let completed = false;
     list(many).progress$.subscribe({
       next: (progress) => {
-        told++;
+        emissions++;
         last = progress;
       },
       complete: () => {
@@ -559,18 +559,18 @@ describe('progress of tasks', () => {
     for (const one of many) succeed(one, 1);
     expect(completed).toBe(true);
     expect(last).toMatchObject({ total: 20_000, done: 20_000, completed: 20_000 });
-    expect(told).toBeLessThan(10_000);
+    expect(emissions).toBeLessThan(10_000);
   });
 
   test('is emitted once for no tasks, and never after unsubscription', async () => {
     expect(await lastValueFrom(list([]).status$)).toEqual([]);
     const many = tasks(200);
-    let told = 0;
+    let emissions = 0;
     list(many)
-      .status$.subscribe(() => told++)
+      .status$.subscribe(() => emissions++)
       .unsubscribe();
     for (const one of many) succeed(one, 1);
     await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(told).toBe(1);
+    expect(emissions).toBe(1);
   });
 });

@@ -11,20 +11,20 @@ const EVERYTHING = { msg_id: { $ne: null } };
 const at = (ms: number): Date => new Date(Date.UTC(2026, 0, 1) + ms);
 
 describe('$or', () => {
-  it('of values of one key becomes one list', () => {
+  it('over values of one key becomes one list', () => {
     expect(plan({ $or: [{ msg_id: 'a' }, { msg_id: { $in: ['b', 'c'] } }, { msg_id: 'a' }] })).toEqual([
       { msg_id: { $ne: null, $in: ['a', 'b', 'c'] } },
     ]);
   });
 
-  it('of several keys becomes one request per key, with the other conditions', () => {
+  it('over several keys becomes one request per key, with the other conditions', () => {
     expect(plan({ client_uuid: 'me', $or: [{ queue: 'mux' }, { stdout: { $gte: 'x' } }] })).toEqual([
       { client_uuid: { $ne: null, $eq: 'me' }, queue: { $ne: null, $in: ['mux'] } },
       { client_uuid: { $ne: null, $eq: 'me' }, stdout: { $ne: null, $gte: 'x' } },
     ]);
   });
 
-  it('is left to the client if one branch is', () => {
+  it('is evaluated by the client if the client evaluates one of its branches', () => {
     expect(plan({ $or: [{ queue: 'mux' }, { 'content.a': 1 }] })).toEqual([EVERYTHING]);
     expect(plan({ $or: [{ queue: 'mux' }, {}] })).toEqual([EVERYTHING]);
     expect(plan({ started: null, $or: [{ queue: 'mux' }, { 'content.a': 1 }] })).toContainEqual({
@@ -32,7 +32,7 @@ describe('$or', () => {
     });
   });
 
-  it('of too many branches is left to the client; the other conditions are still sent', () => {
+  it('with too many branches is evaluated by the client; the hub still receives the other conditions', () => {
     const $or = Array.from({ length: 17 }, (_, i) => ({ stdout: { $gt: `${i}` }, queue: 'mux' }));
     expect(plan({ client_uuid: 'me', $or })).toEqual([{ client_uuid: { $ne: null, $eq: 'me' } }]);
     expect(plan({ $or: $or.slice(1) })).toHaveLength(16);
@@ -65,7 +65,7 @@ describe('$or', () => {
     ]);
   });
 
-  it('that cannot match needs no request', () => {
+  it('sends no request if it cannot match', () => {
     expect(plan({ $or: [{ msg_id: { $in: [] } }, { queue: { $gt: null } }] })).toEqual([]);
     expect(plan({ $nor: [{}] })).toEqual([]);
     expect(plan({ queue: { $exists: false } })).toEqual([]);
@@ -73,7 +73,7 @@ describe('$or', () => {
 });
 
 describe('$not and $nor', () => {
-  it('are inverted where the opposite operator exists', () => {
+  it('become the opposite operator where one exists', () => {
     expect(plan({ queue: { $not: { $ne: 'mux' } } })).toEqual([{ queue: { $ne: null, $eq: 'mux' } }]);
     expect(plan({ queue: { $not: { $not: { $eq: 'mux' } } } })).toEqual([
       { queue: { $ne: null, $eq: 'mux' } },
@@ -91,7 +91,7 @@ describe('$not and $nor', () => {
     );
   });
 
-  it('are left to the client otherwise', () => {
+  it('are evaluated by the client otherwise', () => {
     expect(plan({ stdout: { $not: /x/ } })).toEqual([EVERYTHING]);
     expect(plan({ stdout: { $not: { $gt: 'a', $lt: 'b' } } })).toEqual([EVERYTHING]);
   });
@@ -116,15 +116,15 @@ describe('a pattern', () => {
     [/^(abc)/, undefined],
     [/^\d/, undefined],
     [{ $glob: '*abc' }, undefined],
-  ])('%o is sent as %o', (condition, asked) => {
+  ])('%o is sent as %o', (condition, expected) => {
     const requests = plan({ stdout: condition });
-    if (asked === undefined) expect(requests).toEqual([{ stdout: { $ne: null } }]);
-    else expect(requests).toEqual([{ stdout: asked }]);
+    if (expected === undefined) expect(requests).toEqual([{ stdout: { $ne: null } }]);
+    else expect(requests).toEqual([{ stdout: expected }]);
   });
 });
 
 describe('any query', () => {
-  it('sends no list that is empty or too long, and only operators of every hub', () => {
+  it('sends no list that is empty or too long, and only operators that every hub supports', () => {
     const ids = Array.from({ length: 2_000 }, (_, i) => `id-${i}`);
     for (const query of [
       { $or: [{ msg_id: { $in: ids } }, { queue: 'mux', client_uuid: { $in: ids } }] },

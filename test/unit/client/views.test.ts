@@ -1,11 +1,11 @@
-// How views split sequences, and which value of a coalesced reply belongs to which engine.
+// Tests how views split sequences, and how they match the values of a coalesced reply with engines.
 import { dependency, kwargs, NdArray, UsageError } from '@ipyparallel-js/client';
 import { orderOfReplies, part, sliceable } from '@ipyparallel-js/client/internal';
 import { describe, expect, test } from 'vitest';
 
 /** The order of values and the order of targets in the reply of a stock tree of broadcast schedulers. */
-function stockTree(ids: readonly number[], depth: number): { values: number[]; shown: unknown[] } {
-  if (depth === 0) return { values: [...ids], shown: ids.map((id) => `engine-${id}`) };
+function stockTree(ids: readonly number[], depth: number): { values: number[]; targets: unknown[] } {
+  if (depth === 0) return { values: [...ids], targets: ids.map((id) => `engine-${id}`) };
   const visit = (left: readonly number[], level: number): number[] => {
     if (level === depth) return [...left];
     const bit = (id: number): number => Math.floor(id / 2 ** (depth - 1 - level)) % 2;
@@ -17,8 +17,8 @@ function stockTree(ids: readonly number[], depth: number): { values: number[]; s
     );
   };
   const top = (id: number): number => Math.floor(id / 2 ** (depth - 1)) % 2;
-  const shown = [0, 1].flatMap((side) => ids.filter((id) => top(id) === side));
-  return { values: visit(ids, 0), shown: shown.map((id) => [`engine-${id}`, id]) };
+  const targets = [0, 1].flatMap((side) => ids.filter((id) => top(id) === side));
+  return { values: visit(ids, 0), targets: targets.map((id) => [`engine-${id}`, id]) };
 }
 
 describe('the order of a coalesced reply', () => {
@@ -29,8 +29,8 @@ describe('the order of a coalesced reply', () => {
 
   test.each([0, 1])('is always known for a tree of depth %i', (depth) => {
     for (const ids of sets) {
-      const { values, shown } = stockTree(ids, depth);
-      expect(orderOfReplies(engines(ids), shown).map((place) => ids[place])).toEqual(values);
+      const { values, targets } = stockTree(ids, depth);
+      expect(orderOfReplies(engines(ids), targets).map((index) => ids[index])).toEqual(values);
     }
   });
 
@@ -38,12 +38,12 @@ describe('the order of a coalesced reply', () => {
     let refused = 0;
     let depthOne = 0;
     for (const ids of sets) {
-      const { values, shown } = stockTree(ids, 2);
+      const { values, targets } = stockTree(ids, 2);
       // A reply that the usual depth could also produce counts as one of the usual depth.
-      if (JSON.stringify(shown) === JSON.stringify(stockTree(ids, 1).shown)) depthOne++;
+      if (JSON.stringify(targets) === JSON.stringify(stockTree(ids, 1).targets)) depthOne++;
       else {
         try {
-          expect(orderOfReplies(engines(ids), shown).map((place) => ids[place])).toEqual(values);
+          expect(orderOfReplies(engines(ids), targets).map((index) => ids[index])).toEqual(values);
         } catch (error) {
           expect(error).toMatchObject({ code: 'ENGINE_DIED' });
           refused++;
@@ -54,7 +54,7 @@ describe('the order of a coalesced reply', () => {
   });
 });
 
-describe('parts of sequences', () => {
+describe('the parts of a sequence', () => {
   const cut = (sequence: Iterable<unknown> | NdArray, parts: number, dist: 'block' | 'roundRobin') =>
     Array.from({ length: parts }, (_, i) => part(sliceable(sequence), i, parts, dist));
 
@@ -63,7 +63,7 @@ describe('parts of sequences', () => {
     [[1, 2], 3, [[1], [2], []], [[1], [2], []]],
     [[], 2, [[], []], [[], []]],
     ['abc', 2, [['a', 'b'], ['c']], [['a', 'c'], ['b']]],
-  ] as const)('of %j, %i', (sequence, parts, block, roundRobin) => {
+  ] as const)('%j is split into %i parts', (sequence, parts, block, roundRobin) => {
     expect(cut(sequence, parts, 'block').map(({ value }) => value)).toEqual(block);
     expect(cut(sequence, parts, 'roundRobin').map(({ value }) => value)).toEqual(roundRobin);
     expect(cut(sequence, parts, 'roundRobin').map(({ length }) => length)).toEqual(
@@ -71,7 +71,7 @@ describe('parts of sequences', () => {
     );
   });
 
-  test('of arrays are arrays', () => {
+  test('are arrays if the sequence is an array', () => {
     const floats = Float32Array.of(1, 2, 3);
     const first = sliceable(floats).between(0, 2);
     expect(first).toEqual(Float32Array.of(1, 2));
@@ -93,7 +93,7 @@ describe('parts of sequences', () => {
     ]);
   });
 
-  test('of a value that is no sequence are refused', () => {
+  test('are refused for a value that is not a sequence', () => {
     expect(() => sliceable(5 as unknown as number[])).toThrow(UsageError);
     expect(() => sliceable(new NdArray([1, 2, 3, 4], { shape: [2, 2], fortranOrder: true }))).toThrow(
       /C order/,

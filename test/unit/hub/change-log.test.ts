@@ -8,8 +8,8 @@ setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
 it.each([
-  ['of ever new ids', (n: number) => `task ${n}`],
-  ['of the same ids again and again', (n: number) => `task ${n % 4}`],
+  ['of new ids', (n: number) => `task ${n}`],
+  ['of repeated ids', (n: number) => `task ${n % 4}`],
 ])('a log %s holds no more values than its entries', async (_, idOf) => {
   const log = new ChangeLog<Uint8Array>(4);
   collect();

@@ -74,13 +74,13 @@ class Bench implements Schedulers {
     return message.msg_id;
   }
 
-  async ask(type: string, content: Dict): Promise<Dict> {
+  async call(type: string, content: Dict): Promise<Dict> {
     const id = this.request(type, content);
     return (await waitFor(() => this.replies.find(({ parent_header }) => parent_header['msg_id'] === id)))
       .content;
   }
 
-  submitted(engine: string): string {
+  submit(engine: string): string {
     const message = this.client.rawMessage('apply_request', {});
     this.hub.directRequest(this.client.encode(message, [engine, 'client']));
     return message.msg_id;
@@ -100,46 +100,46 @@ test('the task queue receives an engine before the hub announces it', () => {
 });
 
 test('a request sees every copy that arrived before it, even with a slow Task Database', async () => {
-  class Slow extends MemoryDatabase {
+  class SlowDatabase extends MemoryDatabase {
     override async write(changes: readonly TaskChange[]): Promise<WriteOutcome> {
       await new Promise((resolve) => setTimeout(resolve, 30));
       return super.write(changes);
     }
   }
-  const bench = new Bench(new Slow());
+  const bench = new Bench(new SlowDatabase());
   bench.request('registration_request', { uuid: 'e' });
   bench.hub.newHeart('e');
-  const ids = [1, 2, 3].map(() => bench.submitted('e'));
-  const busy = setInterval(() => bench.submitted('e'), 5);
-  const answer = await bench.ask('db_request', { query: { msg_id: { $in: ids } }, keys: ['msg_id'] });
+  const ids = [1, 2, 3].map(() => bench.submit('e'));
+  const busy = setInterval(() => bench.submit('e'), 5);
+  const reply = await bench.call('db_request', { query: { msg_id: { $in: ids } }, keys: ['msg_id'] });
   clearInterval(busy);
-  expect(answer['records']).toHaveLength(3);
+  expect(reply['records']).toHaveLength(3);
   await bench.hub.close();
 });
 
 test('the hub reports a failing Task Database and continues', async () => {
-  class Broken extends MemoryDatabase {
+  class FailingDatabase extends MemoryDatabase {
     override async write(): Promise<WriteOutcome> {
       throw new Error('the disk is full');
     }
   }
-  const bench = new Bench(new Broken());
+  const bench = new Bench(new FailingDatabase());
   bench.request('registration_request', { uuid: 'e' });
   bench.hub.newHeart('e');
-  const id = bench.submitted('e');
-  expect(await bench.ask('queue_request', { targets: null })).toMatchObject({ '0': { queue: 1 } });
-  expect(await bench.ask('result_request', { msg_ids: [id] })).toMatchObject({ pending: [id] });
+  const id = bench.submit('e');
+  expect(await bench.call('queue_request', { targets: null })).toMatchObject({ '0': { queue: 1 } });
+  expect(await bench.call('result_request', { msg_ids: [id] })).toMatchObject({ pending: [id] });
   expect(bench.lines.some((line) => line.includes('the disk is full'))).toBe(true);
 });
 
 test('the hub replies with an error to an invalid request', async () => {
-  class Odd extends MemoryDatabase {
+  class ThrowingDatabase extends MemoryDatabase {
     override async history(): Promise<string[]> {
       throw new RangeError('too much');
     }
   }
-  const bench = new Bench(new Odd());
-  expect(await bench.ask('history_request', {})).toMatchObject({
+  const bench = new Bench(new ThrowingDatabase());
+  expect(await bench.call('history_request', {})).toMatchObject({
     status: 'error',
     ename: 'RangeError',
     evalue: 'too much',

@@ -100,7 +100,7 @@ describe('queries', () => {
     expect(await db.count(parseQuery({ queue: { $in: ['mux', 'task'] } }))).toBe(2);
   });
 
-  test('by msg_id return the order of arrival', async () => {
+  test('with msg_id return records in the order of arrival', async () => {
     const db = new MemoryDatabase();
     await add(db, task('z'), task('m'), task('a'));
     expect(await ids(db, { msg_id: { $in: ['a', 'z', 'nobody'] } })).toEqual(['z', 'a']);
@@ -157,7 +157,7 @@ describe('queries', () => {
     expect(left.filter((id) => !seen.includes(id))).toEqual([]);
   });
 
-  test('of many records do not block the thread', async () => {
+  test('over many records do not block the thread', async () => {
     const db = new MemoryDatabase({ recordLimit: 100_000 });
     await add(
       db,
@@ -193,7 +193,7 @@ describe('bounds', () => {
   const done = (msgId: string, fields: Partial<StoredTask> = {}) =>
     task(msgId, { completed: moment(1), ...fields });
 
-  test('beyond the limit the oldest tenth is removed and reported', async () => {
+  test('the database removes and reports the oldest tenth beyond the limit', async () => {
     const db = new MemoryDatabase({ recordLimit: 20 });
     const culled = await add(db, ...Array.from({ length: 21 }, (_, i) => done(`t${i}`)));
     expect(culled).toEqual(['t0', 't1', 't2']);
@@ -231,11 +231,11 @@ describe('bounds', () => {
   });
 });
 
-test('without a Task Database every write is accepted and every read fails', async () => {
+test('NoDatabase accepts every write and rejects every read', async () => {
   const db = new NoDatabase();
   await expect(db.write()).resolves.toEqual({ culled: [] });
   await expect(db.remove()).resolves.toMatchObject({ count: 0 });
-  for (const ask of [() => db.get(), () => db.count(), () => db.history(), () => found(db.find())]) {
-    await expect(ask()).rejects.toMatchObject({ ename: 'NoData' });
+  for (const read of [() => db.get(), () => db.count(), () => db.history(), () => found(db.find())]) {
+    await expect(read()).rejects.toMatchObject({ ename: 'NoData' });
   }
 });

@@ -98,7 +98,7 @@ describe('options', () => {
       { type: 'mongodb', uri: 'mongodb://h1,h2:5/?a=b', maxAge: 5000 },
     ],
     [['--mongodb', '--mongodb-uri', 'mongodb://h1,h2'], { type: 'mongodb', uri: 'mongodb://h1,h2' }],
-  ])('%j', (argv, db) => {
+  ])('the arguments %j set the options of the database', (argv, db) => {
     expect(parseCommandLine(argv).options.db).toEqual(db);
   });
 
@@ -129,10 +129,10 @@ describe('options', () => {
 test('the number of queued changes is limited, and lost changes are logged', async () => {
   const log: string[] = [];
   const written: TaskChange[] = [];
-  let down = true;
+  let unavailable = true;
   const queue = new WriteQueue({
     writeBatch: async (changes) => {
-      if (down) throw new Error('gone');
+      if (unavailable) throw new Error('connection lost');
       written.push(...changes);
     },
     isOutage: () => true,
@@ -144,8 +144,8 @@ test('the number of queued changes is limited, and lost changes are logged', asy
   const change = (n: number): TaskChange => ({ op: 'add', task: emptyTask(`t${n}`) });
   for (let n = 0; n < 12; n++) await queue.push([change(n)]);
   expect(queue.length).toBe(10);
-  await expect(queue.drain()).rejects.toThrow('gone');
-  down = false;
+  await expect(queue.drain()).rejects.toThrow('connection lost');
+  unavailable = false;
   await queue.drain();
   await queue.push([change(99)]);
   expect(written.map((one) => (one.op === 'add' ? one.task.msg_id : ''))).toEqual([

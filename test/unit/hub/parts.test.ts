@@ -95,32 +95,32 @@ test('the clock has six digits and agrees with Date', () => {
 describe('heartbeats', () => {
   let pings: string[];
   let events: string[];
-  let hearts: HeartMonitor;
+  let monitor: HeartMonitor;
 
   beforeEach(() => {
     vi.useFakeTimers();
     pings = [];
     events = [];
-    hearts = new HeartMonitor({
+    monitor = new HeartMonitor({
       period: 1000,
       maxMisses: 2,
       ping: (payload) => pings.push(payload),
       onNewHeart: (uuid) => events.push(`new ${uuid}`),
       onStoppedHeart: (uuid) => events.push(`stopped ${uuid}`),
     });
-    hearts.start();
+    monitor.start();
   });
   afterEach(() => {
-    hearts.stop();
+    monitor.stop();
     vi.useRealTimers();
   });
-  const answer = (uuid: string) => hearts.pong(uuid, pings.at(-1) ?? '');
+  const sendPong = (uuid: string) => monitor.pong(uuid, pings.at(-1) ?? '');
 
   test('an awaited engine counts as new at its first reply, and receives pings more often until then', () => {
-    hearts.await('a');
+    monitor.await('a');
     vi.advanceTimersByTime(350);
     expect(pings.length).toBeGreaterThanOrEqual(3);
-    answer('a');
+    sendPong('a');
     expect(events).toEqual(['new a']);
     const before = pings.length;
     vi.advanceTimersByTime(500);
@@ -129,19 +129,19 @@ describe('heartbeats', () => {
 
   test('an engine that is not awaited never counts as new', () => {
     vi.advanceTimersByTime(1000);
-    answer('stranger');
+    sendPong('stranger');
     vi.advanceTimersByTime(10_000);
     expect(events).toEqual([]);
   });
 
   test('an engine stops after more consecutive misses than allowed; a late reply counts', () => {
-    hearts.await('a');
+    monitor.await('a');
     vi.advanceTimersByTime(100);
-    answer('a');
+    sendPong('a');
     vi.advanceTimersByTime(3000);
     expect(events).toEqual(['new a']);
-    hearts.pong('a', pings.at(-2) ?? '');
-    hearts.pong('a', 'nonsense');
+    monitor.pong('a', pings.at(-2) ?? '');
+    monitor.pong('a', 'nonsense');
     vi.advanceTimersByTime(2000);
     expect(events).toEqual(['new a']);
     vi.advanceTimersByTime(2000);

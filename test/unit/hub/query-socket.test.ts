@@ -3,11 +3,11 @@ import { LinkCounts, QuerySocket } from '@ipyparallel-js/hub/internal';
 import type { Frames } from '@ipyparallel-js/wire';
 import { expect, test } from 'vitest';
 
-function opened() {
+function openSocket() {
   const counts = new LinkCounts();
   const sent: string[] = [];
   const handled: string[] = [];
-  let asked = 0;
+  let copyRequests = 0;
   let receive: (frames: Buffer[]) => void = () => {};
   const socket = new QuerySocket({
     socket: {
@@ -20,28 +20,28 @@ function opened() {
       abandon: () => {},
     },
     counts,
-    requestCopies: () => asked++,
+    requestCopies: () => copyRequests++,
   });
   socket.serve((frames) => handled.push(String(frames[0])));
   const request = (text: string): void => receive([Buffer.from(text)]);
-  return { counts, sent, handled, socket, request, asked: () => asked };
+  return { counts, sent, handled, socket, request, copyRequests: () => copyRequests };
 }
 
-test('a request is handled at once if no copies are on their way', () => {
-  const { handled, request, asked } = opened();
+test('the socket handles a request at once if no copies are in transit', () => {
+  const { handled, request, copyRequests } = openSocket();
   request('a');
   expect(handled).toEqual(['a']);
-  expect(asked()).toBe(0);
+  expect(copyRequests()).toBe(0);
 });
 
 test('a request waits for the copies made before it arrived, and later requests wait with it', () => {
-  const { counts, handled, socket, request, asked } = opened();
+  const { counts, handled, socket, request, copyRequests } = openSocket();
   counts.addCopy();
   counts.addCopy();
   request('a');
   counts.addCopy();
   request('b');
-  expect([handled, asked()]).toEqual([[], 1]);
+  expect([handled, copyRequests()]).toEqual([[], 1]);
   socket.onCopies(1);
   expect(handled).toEqual([]);
   socket.onCopies(1);
@@ -53,16 +53,16 @@ test('a request waits for the copies made before it arrived, and later requests 
 });
 
 test('the socket requests copies again if the first batch does not include all that a request waits for', () => {
-  const { counts, socket, request, asked } = opened();
+  const { counts, socket, request, copyRequests } = openSocket();
   counts.addCopy();
   counts.addCopy();
   request('a');
   socket.onCopies(1);
-  expect(asked()).toBe(2);
+  expect(copyRequests()).toBe(2);
 });
 
 test('a reply waits until the schedulers have processed earlier calls', () => {
-  const { counts, sent, socket } = opened();
+  const { counts, sent, socket } = openSocket();
   socket.reply(['a']);
   socket.onCall();
   socket.reply(['b']);
@@ -82,7 +82,7 @@ test('a reply waits until the schedulers have processed earlier calls', () => {
 });
 
 test('the counts wrap around without losing their order', () => {
-  const { counts, handled, socket, request } = opened();
+  const { counts, handled, socket, request } = openSocket();
   const values = new Int32Array(counts.shared);
   values[0] = 2 ** 31 - 1;
   socket.onCopies(2 ** 31 - 1);

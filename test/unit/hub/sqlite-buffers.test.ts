@@ -43,7 +43,7 @@ describe('buffers as ipyparallel’s SQLiteDB stores them', () => {
     ['an empty cell', ''],
     ['a truncated pickle', PICKLED[5]?.slice(0, 100) ?? ''],
     ['a length beyond the end', '80045d28428fffffff652e'],
-    ['a length beyond all numbers', '80045d288effffffffffffffff652e'],
+    ['a length beyond the safe integers', '80045d288effffffffffffffff652e'],
     ['a name to be imported', '80045d288c026f73948c0673797374656d9493652e'],
   ])('are not read from %s', (_name, text) => {
     expect(() => decodeBuffers(hex(text))).toThrow();

@@ -17,10 +17,10 @@ import { waitFor } from '../../support/wait-for.js';
 
 const clock = systemClock();
 const newSession = () => new Session({ key: 'k', now: clock.now });
-const open: Bench[] = [];
+const openBenches: Bench[] = [];
 
 afterEach(async () => {
-  for (const bench of open.splice(0)) await bench.hub.close();
+  for (const bench of openBenches.splice(0)) await bench.hub.close();
 });
 
 interface Update {
@@ -31,7 +31,7 @@ interface Update {
   readonly ended?: string;
 }
 
-class Counting extends MemoryDatabase {
+class CountingDatabase extends MemoryDatabase {
   /** The ids of each read. */
   readonly reads: (readonly string[])[] = [];
   override get(
@@ -64,7 +64,7 @@ class Bench implements Schedulers {
       ...{ registrationTimeout: 60_000, subscriptions },
       log: createLogger('info', (_level, line) => this.lines.push(line)),
     });
-    open.push(this);
+    openBenches.push(this);
     this.request('registration_request', { uuid: 'e' });
     this.hub.newHeart('e');
   }
@@ -88,20 +88,20 @@ class Bench implements Schedulers {
     return message.msg_id;
   }
 
-  async ask(type: string, content: Dict, from = 'client', session = this.client): Promise<Dict> {
+  async call(type: string, content: Dict, from = 'client', session = this.client): Promise<Dict> {
     const id = this.request(type, content, from, session);
-    const answer = await waitFor(() =>
+    const reply = await waitFor(() =>
       this.sent.find(
         ({ message }) => message.parent_header['msg_id'] === id && message.msg_type !== 'subscription_update',
       ),
     );
-    return answer.message.content;
+    return reply.message.content;
   }
 
   async subscribe(query: Dict, more: Dict = {}, from = 'client'): Promise<Dict> {
-    const answer = await this.ask('subscribe_request', { query, keys: ['label'], ...more }, from);
-    expect(answer).toMatchObject({ status: 'ok' });
-    return answer;
+    const reply = await this.call('subscribe_request', { query, keys: ['label'], ...more }, from);
+    expect(reply).toMatchObject({ status: 'ok' });
+    return reply;
   }
 
   /** Submits a task to the engine. @returns its id */
@@ -134,7 +134,7 @@ class Bench implements Schedulers {
   }
 
   /** Collects all updates, earlier ones included, and acknowledges each, until no further update arrives. */
-  async told(subscription: Dict, count: number): Promise<SubscriptionChange[]> {
+  async collect(subscription: Dict, count: number): Promise<SubscriptionChange[]> {
     const changes = (): SubscriptionChange[] =>
       this.updates(subscription).flatMap((update) => update.changes);
     await waitFor(() => {
@@ -153,69 +153,69 @@ test('an update contains the requested keys and the keys of the status', async (
   const bench = new Bench();
   const subscription = await bench.subscribe({});
   const id = bench.submit('a');
-  const [first] = await bench.told(subscription, 1);
+  const [first] = await bench.collect(subscription, 1);
   const record = { msg_id: id, label: 'a', engine_uuid: 'e', completed: null, result_content: null };
   expect(first).toEqual({ op: 'set', record, seq: 1 });
   bench.finish(id);
-  const [, second] = await bench.told(subscription, 2);
+  const [, second] = await bench.collect(subscription, 2);
   expect(second).toMatchObject({ op: 'set', record: { msg_id: id, result_content: { status: 'ok' } } });
 });
 
-test('a task that no longer matches is out, a purged task is gone, and other tasks cause no update', async () => {
+test('the hub reports a task that no longer matches as out and a purged task as gone, and no other tasks', async () => {
   const bench = new Bench();
   const subscription = await bench.subscribe({ completed: null, label: 'a' });
   const id = bench.submit('a');
   const other = bench.submit('b');
-  await bench.told(subscription, 1);
+  await bench.collect(subscription, 1);
   bench.finish(other);
   bench.finish(id);
-  await bench.told(subscription, 2);
-  await bench.ask('purge_request', { msg_ids: [id] });
-  const changes = await bench.told(subscription, 3);
+  await bench.collect(subscription, 2);
+  await bench.call('purge_request', { msg_ids: [id] });
+  const changes = await bench.collect(subscription, 3);
   expect(changes.map(({ op }) => op)).toEqual(['set', 'out', 'gone']);
   expect(changes.map(idOf)).toEqual([id, id, id]);
 });
 
-test('a task whose output arrived first is out when its request shows that it never matched', async () => {
+test('the hub reports a task as out if its output arrives first and its request shows that it never matched', async () => {
   const bench = new Bench();
   const subscription = await bench.subscribe({ label: null });
   const message = bench.client.rawMessage('apply_request', {}, { metadata: { label: 'a' } });
   bench.publish(message.msg_id, 'stream', { name: 'stdout', text: 'hello' });
-  await bench.told(subscription, 1);
+  await bench.collect(subscription, 1);
   bench.hub.directRequest(bench.client.encode(message, ['e', 'client']));
-  const changes = await bench.told(subscription, 2);
+  const changes = await bench.collect(subscription, 2);
   expect(changes.map(({ op }) => op)).toEqual(['set', 'out']);
 });
 
-test('the start of a task is reported until the task ends, also to later subscribers', async () => {
+test('the hub reports the start of a task until the task ends, also to later subscribers', async () => {
   const bench = new Bench();
   const subscription = await bench.subscribe({});
   const id = bench.submit('a');
-  await bench.told(subscription, 1);
+  await bench.collect(subscription, 1);
   bench.publish(id, 'status', { execution_state: 'busy' });
-  const [, begun] = await bench.told(subscription, 2);
+  const [, begun] = await bench.collect(subscription, 2);
   expect(begun).toMatchObject({ op: 'set', record: { msg_id: id }, begun: expect.stringMatching(/^\d{4}-/) });
   const later = await bench.subscribe({ label: 'a' });
-  expect(await bench.told(later, 1)).toEqual([begun]);
+  expect(await bench.collect(later, 1)).toEqual([begun]);
   bench.finish(id);
-  const [, , ended] = await bench.told(subscription, 3);
+  const [, , ended] = await bench.collect(subscription, 3);
   expect(ended).toMatchObject({ op: 'set' });
   expect(ended).not.toHaveProperty('begun');
 });
 
 test('many subscribers of one query cause one evaluation', async () => {
-  const db = new Counting();
+  const db = new CountingDatabase();
   const bench = new Bench(db);
   const all = await Promise.all(Array.from({ length: 20 }, () => bench.subscribe({ label: 'a' })));
   const other = await bench.subscribe({ completed: { $ne: null } });
   const id = bench.submit('a');
   bench.finish(id);
-  for (const subscription of [...all, other]) await bench.told(subscription, 1);
+  for (const subscription of [...all, other]) await bench.collect(subscription, 1);
   expect(db.reads.filter((ids) => ids.includes(id))).toHaveLength(1);
 });
 
 test('a slow subscriber receives the latest state of each task once', async () => {
-  const db = new Counting();
+  const db = new CountingDatabase();
   const bench = new Bench(db);
   const subscription = await bench.subscribe({});
   const ids = ['a', 'b', 'c'].map((label) => bench.submit(label));
@@ -227,7 +227,7 @@ test('a slow subscriber receives the latest state of each task once', async () =
     await pause(0);
   }
   for (const id of [...ids, more]) bench.finish(id);
-  await bench.ask('queue_request', { targets: null });
+  await bench.call('queue_request', { targets: null });
   await pause(50);
   expect(bench.updates(subscription)).toHaveLength(2);
   const reads = db.reads.length;
@@ -249,9 +249,11 @@ test('updates have a limited size', async () => {
   for (const one of ids) bench.publish(one, 'stream', { name: 'stdout', text: 'x'.repeat(300_000) });
   await waitFor(() => {
     bench.ack(subscription);
-    const told = bench.updates(subscription).flatMap(({ changes }) => changes);
+    const received = bench.updates(subscription).flatMap(({ changes }) => changes);
     return ids.every((one) =>
-      told.some((change) => idOf(change) === one && change.op === 'set' && change.record['stdout'] !== ''),
+      received.some(
+        (change) => idOf(change) === one && change.op === 'set' && change.record['stdout'] !== '',
+      ),
     );
   });
   const sizes = bench.updates(subscription).map((update) => JSON.stringify(update).length);
@@ -263,20 +265,20 @@ test('a returning subscriber resumes at its position', async () => {
   const first = await bench.subscribe({ label: 'a' });
   expect(first).toMatchObject({ resumed: false });
   const id = bench.submit('a');
-  await bench.told(first, 1);
+  await bench.collect(first, 1);
   const at = bench.updates(first).at(-1)?.seq;
-  expect(await bench.ask('unsubscribe_request', { subscription: first['subscription'] })).toEqual({
+  expect(await bench.call('unsubscribe_request', { subscription: first['subscription'] })).toEqual({
     status: 'ok',
   });
   const meanwhile = bench.submit('a');
   bench.submit('b');
   bench.finish(id);
   const after = { epoch: first['epoch'], seq: at };
-  const again = await bench.subscribe({ label: 'a' }, { after }, 'another identity');
-  expect(again).toMatchObject({ resumed: true, seq: at });
+  const second = await bench.subscribe({ label: 'a' }, { after }, 'another identity');
+  expect(second).toMatchObject({ resumed: true, seq: at });
   const changes = await waitFor(() => {
-    const told = bench.updates(again).flatMap((update) => update.changes);
-    return told.length >= 2 && told;
+    const received = bench.updates(second).flatMap((update) => update.changes);
+    return received.length >= 2 && received;
   });
   expect(changes.map(idOf).sort()).toEqual([id, meanwhile].sort());
   expect(bench.updates(first)).toHaveLength(1);
@@ -288,8 +290,8 @@ test('a subscriber does not resume from another run or from before the stored ch
   for (let i = 0; i < 12; i++) bench.submit('a');
   expect(await bench.subscribe({}, { after: { epoch, seq } })).toMatchObject({ resumed: false });
   expect(await bench.subscribe({}, { after: { epoch: 'x', seq } })).toMatchObject({ resumed: false });
-  for (const odd of [null, 3, 'x', { epoch, seq: 'x' }, { epoch, seq: -1 }, { epoch, seq: 1e9 }])
-    expect(await bench.subscribe({}, { after: odd })).toMatchObject({ resumed: false });
+  for (const invalid of [null, 3, 'x', { epoch, seq: 'x' }, { epoch, seq: -1 }, { epoch, seq: 1e9 }])
+    expect(await bench.subscribe({}, { after: invalid })).toMatchObject({ resumed: false });
 });
 
 test('a subscriber that is too far behind receives a reset', async () => {
@@ -301,16 +303,16 @@ test('a subscriber that is too far behind receives a reset', async () => {
     await waitFor(() => bench.updates(subscription).length > count);
   }
   const ids = Array.from({ length: 9000 }, () => bench.submit('c'));
-  await bench.ask('db_request', { query: { msg_id: ids.at(-1) }, keys: ['msg_id'] });
+  await bench.call('db_request', { query: { msg_id: ids.at(-1) }, keys: ['msg_id'] });
   bench.ack(subscription);
   const update = await waitFor(() => bench.updates(subscription)[2]);
   expect(update).toMatchObject({ reset: true, changes: [] });
   bench.ack(subscription);
   const last = bench.submit('d');
-  expect(idOf((await bench.told(subscription, 3)).at(-1))).toBe(last);
+  expect(idOf((await bench.collect(subscription, 3)).at(-1))).toBe(last);
 });
 
-test('a silent subscriber is removed, and receives ended at its next message', async () => {
+test('the hub removes a silent subscriber, and replies ended to its next message', async () => {
   const bench = new Bench(undefined, { silence: 200 });
   const silent = await bench.subscribe({});
   const alive = await bench.subscribe({});
@@ -329,7 +331,7 @@ test('a subscriber without updates can resume from its last renewal', async () =
   const bench = new Bench();
   const subscription = await bench.subscribe({ label: 'a' });
   bench.submit('b');
-  await bench.ask('queue_request', { targets: null });
+  await bench.call('queue_request', { targets: null });
   await waitFor(() => {
     bench.request('subscription_renew', { subscription: subscription['subscription'] });
     return bench.updates(subscription).length > 0;
@@ -339,25 +341,25 @@ test('a subscriber without updates can resume from its last renewal', async () =
   expect(update?.seq).toBeGreaterThan(Number(subscription['seq']));
 });
 
-test('subscriptions beyond a limit are refused with a reason', async () => {
+test('the hub refuses invalid subscriptions and subscriptions beyond a limit, with a reason', async () => {
   const bench = new Bench(undefined, { perSession: 2, total: 3, queries: 2 });
-  const ask = (query: unknown, more: Dict = {}, session = bench.client): Promise<Dict> =>
-    bench.ask('subscribe_request', { query, keys: null, ...more }, 'client', session);
+  const subscribe = (query: unknown, more: Dict = {}, session = bench.client): Promise<Dict> =>
+    bench.call('subscribe_request', { query, keys: null, ...more }, 'client', session);
   for (const [query, keys] of [
     ...[['x', null] as const, [{ nothing: 1 }, null] as const, [{ label: { $regex: '(' } }, null] as const],
     [{}, ['nothing']] as const,
   ]) {
-    expect(await ask(query, { keys })).toMatchObject({ status: 'error', ename: 'InvalidQueryError' });
+    expect(await subscribe(query, { keys })).toMatchObject({ status: 'error', ename: 'InvalidQueryError' });
   }
-  expect(await ask({ label: 'a' })).toMatchObject({ status: 'ok' });
-  expect(await ask({ label: 'b' })).toMatchObject({ status: 'ok' });
-  expect(await ask({ label: 'b' })).toMatchObject({ status: 'error', ename: 'TooManySubscriptions' });
+  expect(await subscribe({ label: 'a' })).toMatchObject({ status: 'ok' });
+  expect(await subscribe({ label: 'b' })).toMatchObject({ status: 'ok' });
+  expect(await subscribe({ label: 'b' })).toMatchObject({ status: 'error', ename: 'TooManySubscriptions' });
   const another = newSession();
-  expect(await ask({ label: 'c' }, {}, another)).toMatchObject({
+  expect(await subscribe({ label: 'c' }, {}, another)).toMatchObject({
     evalue: expect.stringContaining('distinct queries'),
   });
-  expect(await ask({ label: 'b' }, {}, another)).toMatchObject({ status: 'ok' });
-  expect(await ask({ label: 'b' }, {}, newSession())).toMatchObject({
+  expect(await subscribe({ label: 'b' }, {}, another)).toMatchObject({ status: 'ok' });
+  expect(await subscribe({ label: 'b' }, {}, newSession())).toMatchObject({
     evalue: expect.stringContaining('this hub'),
   });
 });
@@ -368,7 +370,7 @@ test('a session that returns under another identity replaces its earlier subscri
   await bench.subscribe({}, {}, 'first');
   await bench.subscribe({}, {}, 'second');
   await bench.subscribe({}, {}, 'second');
-  expect(await bench.ask('subscribe_request', { query: {}, keys: null }, 'second')).toMatchObject({
+  expect(await bench.call('subscribe_request', { query: {}, keys: null }, 'second')).toMatchObject({
     status: 'error',
   });
 });
@@ -377,37 +379,37 @@ test('only the subscriber itself can end or acknowledge a subscription, and only
   const bench = new Bench();
   const subscription = await bench.subscribe({});
   const { subscription: id } = subscription;
-  await bench.ask('unsubscribe_request', { subscription: id }, 'stranger');
+  await bench.call('unsubscribe_request', { subscription: id }, 'stranger');
   bench.request('subscription_ack', { subscription: id, seq: 1e9 });
-  for (const odd of [{}, { subscription: 3 }, { subscription: id, seq: 'x' }])
-    bench.request('subscription_ack', odd);
+  for (const invalid of [{}, { subscription: 3 }, { subscription: id, seq: 'x' }])
+    bench.request('subscription_ack', invalid);
   bench.submit('a');
-  await bench.told(subscription, 1);
+  await bench.collect(subscription, 1);
   expect(bench.lines.join('\n')).toMatch(/refused: an acknowledgement of an update that was not sent/);
   expect(bench.lines.join('\n')).toMatch(/refused: a subscription_ack without a subscription/);
 });
 
-test('without a Task Database a subscription is refused', async () => {
+test('the hub refuses a subscription without a Task Database', async () => {
   const bench = new Bench(new NoDatabase());
-  expect(await bench.ask('subscribe_request', { query: {}, keys: null })).toMatchObject({
+  expect(await bench.call('subscribe_request', { query: {}, keys: null })).toMatchObject({
     ...{ status: 'error', ename: 'NoData' },
   });
 });
 
-test('an unreadable store is tried again, and no change is lost', async () => {
+test('the hub retries reading a failing store, and loses no change', async () => {
   let broken = false;
-  class Flaky extends MemoryDatabase {
+  class FlakyDatabase extends MemoryDatabase {
     override get(...args: Parameters<MemoryDatabase['get']>): Promise<Map<string, FoundTask>> {
-      return broken ? Promise.reject(new Error('the disk is away')) : super.get(...args);
+      return broken ? Promise.reject(new Error('the disk is unavailable')) : super.get(...args);
     }
   }
-  const bench = new Bench(new Flaky());
+  const bench = new Bench(new FlakyDatabase());
   const subscription = await bench.subscribe({});
   broken = true;
   const id = bench.submit('a');
-  await waitFor(() => bench.lines.some((line) => line.includes('the disk is away')));
+  await waitFor(() => bench.lines.some((line) => line.includes('the disk is unavailable')));
   broken = false;
-  expect(idOf((await bench.told(subscription, 1))[0])).toBe(id);
+  expect(idOf((await bench.collect(subscription, 1))[0])).toBe(id);
 });
 
 test('clients that watch their own tasks receive updates of no other tasks', async () => {
@@ -415,7 +417,7 @@ test('clients that watch their own tasks receive updates of no other tasks', asy
   const sessions = Array.from({ length: 150 }, () => newSession());
   const subscriptions = await Promise.all(
     sessions.map((session, i) =>
-      bench.ask(
+      bench.call(
         'subscribe_request',
         { query: { client_uuid: session.session, completed: null }, keys: ['label'] },
         `client-${i}`,
@@ -437,7 +439,7 @@ test('clients that watch their own tasks receive updates of no other tasks', asy
   submit(another, 'c');
   bench.publish('early', 'stream', { name: 'stdout', text: 'x' });
   bench.finish(first);
-  await bench.told(wide, 2);
+  await bench.collect(wide, 2);
   await waitFor(
     () =>
       bench
@@ -446,16 +448,17 @@ test('clients that watch their own tasks receive updates of no other tasks', asy
         .at(-1)?.op === 'out',
   );
   await waitFor(() => bench.updates(byLabel).length > 0);
-  const heard = (subscription: Dict | undefined): Set<unknown> =>
+  const receivedIds = (subscription: Dict | undefined): Set<unknown> =>
     new Set(bench.updates(subscription ?? {}).flatMap(({ changes }) => changes.map(idOf)));
-  expect(heard(byId)).toEqual(new Set(['early']));
-  expect(heard(byLabel)).toContain(first);
-  expect(heard(subscriptions[0])).toContain(first);
+  expect(receivedIds(byId)).toEqual(new Set(['early']));
+  expect(receivedIds(byLabel)).toContain(first);
+  expect(receivedIds(subscriptions[0])).toContain(first);
   // The client of a task that printed before its request arrived is not known yet.
-  for (const subscription of subscriptions.slice(2)) expect([...heard(subscription)]).toEqual(['early']);
+  for (const subscription of subscriptions.slice(2))
+    expect([...receivedIds(subscription)]).toEqual(['early']);
 });
 
-test('a change log has the latest entry of each id, in order, and knows from which position it is complete', () => {
+test('a change log holds the latest entry of each id in order, and the position from which it is complete', () => {
   const log = new ChangeLog<string>(3);
   for (let seq = 1; seq <= 1000; seq++) log.add(seq, `id ${seq % 2}`, `value ${seq}`, 10);
   expect([...log.after(0)].map(({ seq }) => seq)).toEqual([999, 1000]);

@@ -58,7 +58,7 @@ class Bench {
   }
 
   /** Replies for an engine to the last request with this id. */
-  answer(msgId: string, status: 'ok' | 'error' | 'aborted' = 'ok', metadata: Dict = {}): void {
+  reply(msgId: string, status: 'ok' | 'error' | 'aborted' = 'ok', metadata: Dict = {}): void {
     const task = this.sent.findLast(({ message }) => message.msg_id === msgId);
     if (task === undefined) throw new Error(`${msgId} was not sent`);
     const content = status === 'error' ? { status, ename: 'ValueError', evalue: 'x' } : { status };
@@ -98,17 +98,17 @@ afterEach(() => {
 test('a result of a task that the scheduler never had is forwarded to its client and to the hub once', () => {
   const b = bench(['a']);
   const engine = newSession();
-  const answer = (msgId: string): void => {
+  const sendReply = (msgId: string): void => {
     const reply = engine.rawMessage('apply_reply', { status: 'ok' }, { parent: { msg_id: msgId } });
     b.scheduler.reply(engine.encode(reply, ['a', 'client']));
   };
-  answer('of an earlier life');
-  expect(b.replyTo('of an earlier life')).toEqual({ status: 'ok' });
+  sendReply('of-a-previous-run');
+  expect(b.replyTo('of-a-previous-run')).toEqual({ status: 'ok' });
   expect(b.copies).toEqual(['reply']);
   // A task that has ended here, or that another engine has, has a result or will have one.
   const id = b.submit();
-  b.answer(id);
-  answer(id);
+  b.reply(id);
+  sendReply(id);
   const other = newSession();
   const forged = new Session({ key: 'another', now: clock.now });
   b.scheduler.reply(
@@ -127,7 +127,7 @@ describe('placement of tasks', () => {
     const ids = [b.submit(), b.submit(), b.submit()];
     // The newest engine counts as the longest unused.
     expect(b.sent.map(({ engine }) => engine)).toEqual(['b', 'a']);
-    b.answer(ids[1] as string);
+    b.reply(ids[1] as string);
     expect(b.engineOf(ids[2] as string)).toBe('a');
     expect(b.replies).toHaveLength(1);
     expect(b.assigned).toHaveLength(3);
@@ -187,9 +187,9 @@ describe('dependencies', () => {
     const second = b.submit({ after: [first] });
     const third = b.submit({ after: { dependencies: [second], all: true, success: true, failure: false } });
     expect(b.sent).toHaveLength(1);
-    b.answer(first);
+    b.reply(first);
     expect(b.engineOf(second)).toBeDefined();
-    b.answer(second, 'error');
+    b.reply(second, 'error');
     expect(b.replyTo(third)).toMatchObject({ ename: 'ImpossibleDependency' });
   });
 
@@ -197,7 +197,7 @@ describe('dependencies', () => {
     const b = bench(['a', 'b']);
     const first = b.submit();
     const second = b.submit({ after: { dependencies: [first], all: true, success: true, failure: true } });
-    b.answer(first, 'error');
+    b.reply(first, 'error');
     expect(b.engineOf(second)).toBeDefined();
   });
 
@@ -206,9 +206,9 @@ describe('dependencies', () => {
     const x = b.submit();
     const y = b.submit();
     const any = b.submit({ after: { dependencies: [x, y], all: false, success: true, failure: false } });
-    b.answer(x, 'error');
+    b.reply(x, 'error');
     expect(b.replyTo(any)).toBeUndefined();
-    b.answer(y);
+    b.reply(y);
     expect(b.engineOf(any)).toBeDefined();
   });
 
@@ -218,7 +218,7 @@ describe('dependencies', () => {
     const at = b.engineOf(first);
     const busy = b.submit({ follow: [first] });
     expect(b.engineOf(busy)).toBeUndefined();
-    b.answer(first);
+    b.reply(first);
     expect(b.engineOf(busy)).toBe(at);
   });
 
@@ -226,11 +226,11 @@ describe('dependencies', () => {
     const b = bench(['a', 'b']);
     const x = b.submit();
     const y = b.submit();
-    const gone = b.engineOf(x) as string;
-    b.answer(x);
-    b.answer(y);
+    const removedEngine = b.engineOf(x) as string;
+    b.reply(x);
+    b.reply(y);
     expect(b.replyTo(b.submit({ follow: [x, y] }))).toMatchObject({ ename: 'ImpossibleDependency' });
-    b.scheduler.removeEngine(gone);
+    b.scheduler.removeEngine(removedEngine);
     expect(b.replyTo(b.submit({ follow: [x] }))).toMatchObject({ ename: 'ImpossibleDependency' });
   });
 
@@ -247,7 +247,7 @@ describe('dependencies', () => {
     const first = b.submit();
     let last = first;
     for (let i = 0; i < 20_000; i++) last = b.submit({ after: [last] });
-    b.answer(first, 'error');
+    b.reply(first, 'error');
     expect(b.replyTo(last)).toMatchObject({ ename: 'ImpossibleDependency' });
   });
 
@@ -264,9 +264,9 @@ describe('a failing task', () => {
   test('is retried on other engines while retries remain, and the client receives only the last result', () => {
     const b = bench(['a', 'b', 'c']);
     const id = b.submit({ retries: 1 });
-    b.answer(id, 'error');
+    b.reply(id, 'error');
     expect(b.replies).toEqual([]);
-    b.answer(id, 'error');
+    b.reply(id, 'error');
     expect(new Set(b.enginesOf(id)).size).toBe(2);
     expect(b.replyTo(id)).toMatchObject({ ename: 'ValueError' });
   });
@@ -274,8 +274,8 @@ describe('a failing task', () => {
   test('ends with its own error after it failed on every engine, even with retries left', () => {
     const b = bench(['a', 'b']);
     const id = b.submit({ retries: 10 });
-    b.answer(id, 'error');
-    b.answer(id, 'error');
+    b.reply(id, 'error');
+    b.reply(id, 'error');
     expect(b.replyTo(id)).toMatchObject({ ename: 'ValueError' });
     expect(b.sent).toHaveLength(2);
   });
@@ -283,12 +283,12 @@ describe('a failing task', () => {
   test('with a timeout waits for a new engine after it failed on every engine', () => {
     const b = bench(['a']);
     const id = b.submit({ retries: 10, timeout: 2 });
-    b.answer(id, 'error');
+    b.reply(id, 'error');
     vi.advanceTimersByTime(1000);
     expect(b.replies).toEqual([]);
     b.scheduler.addEngine('b');
     expect(b.enginesOf(id)).toEqual(['a', 'b']);
-    b.answer(id, 'error');
+    b.reply(id, 'error');
     vi.advanceTimersByTime(2001);
     expect(b.replyTo(id)).toMatchObject({ ename: 'TaskTimeout' });
   });
@@ -296,8 +296,8 @@ describe('a failing task', () => {
   test('is sent elsewhere if an engine refuses its conditions, and is impossible when all refuse', () => {
     const b = bench(['a', 'b']);
     const id = b.submit();
-    b.answer(id, 'error', { dependencies_met: false });
-    b.answer(id, 'error', { dependencies_met: false });
+    b.reply(id, 'error', { dependencies_met: false });
+    b.reply(id, 'error', { dependencies_met: false });
     expect(new Set(b.enginesOf(id))).toEqual(new Set(['a', 'b']));
     expect(b.replyTo(id)).toMatchObject({ ename: 'ImpossibleDependency' });
   });
@@ -305,7 +305,7 @@ describe('a failing task', () => {
   test('is not retried after an abort', () => {
     const b = bench(['a', 'b']);
     const id = b.submit({ retries: 3 });
-    b.answer(id, 'aborted');
+    b.reply(id, 'aborted');
     expect(b.replyTo(id)).toMatchObject({ status: 'aborted' });
     expect(b.sent).toHaveLength(1);
   });
@@ -325,7 +325,7 @@ describe('a failing task', () => {
     const y = b.submit({ targets: ['b'] });
     b.scheduler.removeEngine('a');
     b.scheduler.removeEngine('b');
-    b.answer(y);
+    b.reply(y);
     expect(b.replyTo(y)).toMatchObject({ status: 'ok' });
     vi.advanceTimersByTime(1001);
     expect(b.replyTo(x)).toMatchObject({ status: 'error', ename: 'EngineError', engine_info: {} });
@@ -343,7 +343,7 @@ describe('a failing task', () => {
     b.scheduler.removeEngine(first);
     vi.advanceTimersByTime(1001);
     expect(b.enginesOf(id)).toHaveLength(2);
-    b.answer(id);
+    b.reply(id);
     expect(b.replyTo(id)).toMatchObject({ status: 'ok' });
   });
 
@@ -354,8 +354,8 @@ describe('a failing task', () => {
     b.scheduler.addEngine('a');
     const after = b.submit();
     expect(b.engineOf(after)).toBe('a');
-    b.answer(before);
-    b.answer(after);
+    b.reply(before);
+    b.reply(after);
     expect([b.replyTo(before), b.replyTo(after)]).toMatchObject([{ status: 'ok' }, { status: 'ok' }]);
     vi.advanceTimersByTime(5000);
     expect(b.replies).toHaveLength(2);
@@ -418,7 +418,7 @@ describe('hostile input', () => {
     { targets: 'x' },
     { targets: [] },
     { after: null, follow: null },
-  ])('odd metadata %j does not keep a task from running', (metadata) => {
+  ])('a task with invalid or empty metadata %j runs', (metadata) => {
     const b = bench(['a']);
     expect(b.engineOf(b.submit(metadata))).toBe('a');
   });

@@ -68,7 +68,7 @@ describe('datetimes received from Python', () => {
 
   it.each([
     ['without a zone', '', '2026-07-01T12:00:00.000007', '2026-07-01T12:00:00.000Z'],
-    ['of UTC', zone('K\x00', 'K\x00'), '2026-07-01T12:00:00.000007+00:00', '2026-07-01T12:00:00.000Z'],
+    ['in UTC', zone('K\x00', 'K\x00'), '2026-07-01T12:00:00.000007+00:00', '2026-07-01T12:00:00.000Z'],
     [
       'with an offset',
       zone('J\xff\xff\xff\xff', 'M\x10\x0e'),
@@ -118,7 +118,7 @@ describe('values that cannot be sent', () => {
     ['a value nested too deeply', deeplyNested(), /nested deeper|contains itself/],
     ['an opaque instance', [new OpaqueValue('instance', 'os', 'stat_result')], /only a description .* ref/],
     ['two columns with one label', new DataFrame(['a', 'a'], [[1], [2]]), /labels must be unique/],
-  ])('%s', (_what, value, message) => {
+  ])('%s is refused', (_what, value, message) => {
     expect(() => writePickle(value)).toThrow(UsageError);
     expect(() => writePickle(value)).toThrow(message);
   });
@@ -137,7 +137,7 @@ describe('values that cannot be sent', () => {
     expect(() => writePickle(1, { protocol: 1 as never })).toThrow(/protocol/);
   });
 
-  it('invalid values are refused by their constructors', () => {
+  it('constructors refuse invalid values', () => {
     expect(() => new Decimal('one')).toThrow(UsageError);
     expect(() => new Uuid('1-2')).toThrow(UsageError);
     expect(() => new PlainDate(2025, 2, 29)).toThrow(UsageError);

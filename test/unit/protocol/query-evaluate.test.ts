@@ -54,8 +54,8 @@ describe('null and missing fields', () => {
     [{ $in: [] }, []],
     [{ $nin: [] }, [0, 1, 2, 3, 4]],
     [{ $glob: '*' }, [0, 1, 2]],
-  ])('%o', (condition, places) => {
-    expect(found('queue', condition, values)).toEqual(places);
+  ])('%o', (condition, positions) => {
+    expect(found('queue', condition, values)).toEqual(positions);
   });
 
   it('includes a path in a dict that is null, missing, or has no such key', () => {
@@ -279,7 +279,7 @@ describe('strings', () => {
 });
 
 describe('long lists', () => {
-  it('of 5,000 values are looked up, not scanned', () => {
+  it('use a lookup instead of a scan for 5,000 values', () => {
     const ids = Array.from({ length: 5_000 }, (_, i) => `id_${i}`);
     const test = recordPredicate(parseQuery({ msg_id: { $in: ids } }));
     const not = recordPredicate(parseQuery({ msg_id: { $nin: ids } }));
@@ -296,7 +296,7 @@ describe('long lists', () => {
     expect(performance.now() - started).toBeLessThan(30_000);
   });
 
-  it('of dates and of mixed values match each of them', () => {
+  it('match each of their values, dates and mixed types included', () => {
     const dates = Array.from({ length: 5_000 }, (_, i) => new Date(i * 1_000));
     expect(found('completed', { $in: [...dates, null] }, [new Date(4_999_000), new Date(1), null])).toEqual([
       0, 2,

@@ -89,7 +89,9 @@ it(`the requests for ${count} queries to a stock hub return every match`, { time
     const plan = planQuery(node, { kind: 'stock', label: true }).queries;
     if (plan.length > 200) return `${plan.length} requests`;
     const requests = plan.map((query) => recordPredicate(parseQuery(query)));
-    const missed = records.find((record) => matches(record) && !requests.some((asked) => asked(record)));
+    const missed = records.find(
+      (record) => matches(record) && !requests.some((matchesRequest) => matchesRequest(record)),
+    );
     return missed && `${JSON.stringify(plan)} misses ${JSON.stringify(missed)}`;
   });
 });

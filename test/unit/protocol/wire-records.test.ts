@@ -20,12 +20,12 @@ test.each([
   '2026-01-01T00:00:0x.000000',
   '2026-01-01T00:00:00.00000 ',
   '2026/01/01T00:00:00.000000',
-])('%sZ', (text) => {
-  const quick = parseWireDate(`${text}Z`);
-  const careful = parseWireDate(`${text}+00:00`);
-  expect(quick?.date).toEqual(careful?.date);
+])('both paths return the same date for %sZ', (text) => {
+  const fast = parseWireDate(`${text}Z`);
+  const general = parseWireDate(`${text}+00:00`);
+  expect(fast?.date).toEqual(general?.date);
   // Both paths read a day beyond the end of the month as a day of the next month.
-  if (quick?.date.toISOString().slice(0, 10) === text.slice(0, 10)) expect(quick.exact).toBe(`${text}Z`);
+  if (fast?.date.toISOString().slice(0, 10) === text.slice(0, 10)) expect(fast.exact).toBe(`${text}Z`);
 });
 
 const KEYS: readonly TaskKey[] = ['msg_id', 'header', 'submitted', 'completed', 'stdout', 'display_data'];
@@ -38,21 +38,21 @@ const wire = () => ({
 });
 
 test.each([
-  ['just the keys', wire()],
-  ['and display_data', { ...wire(), display_data: { data: {} } }],
+  ['the requested keys', wire()],
+  ['the requested keys and display_data', { ...wire(), display_data: { data: {} } }],
   ['a dict as text', { ...wire(), header: '{"n": 1}' }],
-  ['a date that is none', { ...wire(), submitted: 'soon' }],
-  ['another order', { header: {}, msg_id: 'a', submitted: null, completed: null, stdout: '' }],
-  ['too few', { msg_id: 'a' }],
-  ['others', { ...wire(), stderr: 'x' }],
+  ['an invalid date', { ...wire(), submitted: 'soon' }],
+  ['keys in another order', { header: {}, msg_id: 'a', submitted: null, completed: null, stdout: '' }],
+  ['missing keys', { msg_id: 'a' }],
+  ['an extra key', { ...wire(), stderr: 'x' }],
   [
-    'another in place of one',
+    'an extra key and a missing key',
     JSON.parse('{"msg_id":"a","header":{},"submitted":null,"completed":null,"__proto__":1}'),
   ],
-])('a record with %s', (_, record) => {
-  const copied = decodeRecord(structuredClone(record), KEYS);
-  const taken = recordDecoder(KEYS)(structuredClone(record));
-  expect(taken).toStrictEqual(copied);
-  expect(Object.keys(taken)).toEqual(Object.keys(copied));
-  expect(exactTime(taken, 'submitted')).toBe(exactTime(copied, 'submitted'));
+])('both paths return the same record for %s', (_, record) => {
+  const general = decodeRecord(structuredClone(record), KEYS);
+  const fast = recordDecoder(KEYS)(structuredClone(record));
+  expect(fast).toStrictEqual(general);
+  expect(Object.keys(fast)).toEqual(Object.keys(general));
+  expect(exactTime(fast, 'submitted')).toBe(exactTime(general, 'submitted'));
 });

@@ -6,7 +6,7 @@ import * as protocol from '@ipyparallel-js/protocol';
 import { expect, test } from 'vitest';
 
 // The names that users can import, listed by hand, so that no name is added or removed by accident.
-test('client', () => {
+test('client exports these names only', () => {
   expect(Object.keys(client).sort()).toMatchInlineSnapshot(`
     [
       "AsyncMapResult",
@@ -79,7 +79,7 @@ test('client', () => {
   `);
 });
 
-test('cluster', () => {
+test('cluster exports these names only', () => {
   expect(Object.keys(cluster).sort()).toMatchInlineSnapshot(`
     [
       "Cluster",
@@ -88,7 +88,7 @@ test('cluster', () => {
   `);
 });
 
-test('engine', () => {
+test('engine exports these names only', () => {
   expect(Object.keys(engine).sort()).toMatchInlineSnapshot(`
     [
       "Engine",
@@ -96,7 +96,7 @@ test('engine', () => {
   `);
 });
 
-test('hub', () => {
+test('hub exports these names only', () => {
   expect(Object.keys(hub).sort()).toMatchInlineSnapshot(`
     [
       "Controller",
@@ -104,7 +104,7 @@ test('hub', () => {
   `);
 });
 
-test('protocol', () => {
+test('protocol exports these names only', () => {
   expect(Object.keys(protocol).sort()).toMatchInlineSnapshot(`
     [
       "AuthenticationError",

@@ -83,7 +83,7 @@ function layersOf(graph: Graph): string[][] {
   return layers;
 }
 
-function drawn(title: string, layers: readonly (readonly string[])[]): string {
+function draw(title: string, layers: readonly (readonly string[])[]): string {
   const lines = layers.map((units, i) => `  ${i + 1}  ${units.join('  ')}`);
   return [title, ...lines.reverse()].join('\n');
 }
@@ -96,14 +96,14 @@ function documentedPicture(): string {
 
 it('packages and the folders of the client form the layers that ARCHITECTURE.md shows', () => {
   const picture = [
-    drawn('packages', layersOf(packageGraph())),
-    drawn('packages/client/src', layersOf(clientGraph())),
+    draw('packages', layersOf(packageGraph())),
+    draw('packages/client/src', layersOf(clientGraph())),
   ].join('\n\n');
   console.info(picture);
   expect(documentedPicture()).toBe(picture);
 });
 
-it('an import that goes upward is found', () => {
+it('the layer check rejects an import of a higher layer', () => {
   const upward = graphOf([
     ['hub', 'connection'],
     ['engines', 'hub'],

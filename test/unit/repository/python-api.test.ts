@@ -15,7 +15,7 @@ test('the table of the Python API agrees with our classes', () => {
   expect(complaints(table, readLeftOut(), ours)).toEqual([]);
 }, 60_000);
 
-const made = (rows: string, leftOut = '') => {
+const errorsOf = (rows: string, leftOut = '') => {
   const page = `# A page\n\n## Parameters left out\n\n${leftOut}\n\n## Client\n\n| Python | here | |\n|---|---|---|\n${rows}\n`;
   const wait = { positional: new Set(['jobs', 'options']), options: new Set(['timeout']) };
   const view = { positional: new Set(['flags']), options: new Set(['targets']) };
@@ -27,7 +27,7 @@ test('a correct table has no errors', () => {
   const parameters =
     '`jobs`, `timeout` → `{ timeout }`, `to` → `with({ targets })`, `kw` → `kwargs()`, `block` –';
   const reason = '| `block` | all | nothing ever blocks |';
-  expect(made(['| `wait` | `waitFor` |', parameters, '|'].join(' '), reason)).toEqual([]);
+  expect(errorsOf(['| `wait` | `waitFor` |', parameters, '|'].join(' '), reason)).toEqual([]);
 });
 
 test.each([
@@ -62,15 +62,15 @@ test.each([
     '| `block` | all | nothing ever blocks |',
     'block is left out nowhere',
   ],
-])('%s is an error', (_, rows, leftOut, complaint) => {
-  expect(made(rows, leftOut)).toContain(complaint);
+])('%s is an error', (_, rows, leftOut, expected) => {
+  expect(errorsOf(rows, leftOut)).toContain(expected);
 });
 
 test('a line that does not parse is an error', () => {
-  expect(() => made('| wait | `waitFor` | |')).toThrow(
+  expect(() => errorsOf('| wait | `waitFor` | |')).toThrow(
     'Client has 1 lines, but only 0 of them parse as entries',
   );
-  expect(() => made('| `w` | `waitFor` | jobs and more |')).toThrow(
+  expect(() => errorsOf('| `w` | `waitFor` | jobs and more |')).toThrow(
     '"jobs and more" does not name a parameter',
   );
 });

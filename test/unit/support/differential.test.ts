@@ -1,4 +1,4 @@
-// Tests the differential test itself: it must generate all kinds of questions and detect wrong results.
+// Tests the differential test itself: it must generate all kinds of queries and detect wrong results.
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import { describe, expect, test, vi } from 'vitest';
 import { generateQuestion } from '../../support/generators/differential/generate-questions.js';
@@ -55,7 +55,7 @@ async function run(subject: Subject, questions = 600): Promise<string> {
 const contains = ({ query }: Question, text: string): boolean => JSON.stringify(query).includes(text);
 
 describe('the differential test', () => {
-  test('generates all kinds of questions often', () => {
+  test('generates all kinds of queries often', () => {
     const counts = new Map(KINDS.map((kind) => [kind, 0]));
     for (let set = 0; set < 5; set++) {
       const random = new Random(SEED + set * 7919);
@@ -69,15 +69,15 @@ describe('the differential test', () => {
     expect([...counts].filter(([, count]) => count < 10)).toEqual([]);
   });
 
-  test('generates many questions with matches, and few that match all records', () => {
+  test('generates many queries with matches, and few that match all records', () => {
     const random = new Random(SEED);
     const tasks = generateTasks(random, 60);
-    const answers = answerTo(tasks);
+    const resultOf = answerTo(tasks);
     let some = 0;
     let all = 0;
     for (let i = 0; i < 1000; i++) {
       const { query } = generateQuestion(random, tasks, i);
-      const found = answers({ query }).length;
+      const found = resultOf({ query }).length;
       if (found > 0 && found < tasks.length) some++;
       if (found === tasks.length) all++;
     }
