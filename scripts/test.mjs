@@ -114,7 +114,7 @@ async function run(name, args) {
       `test: ${suite.command} ran for ${formatDuration(seconds)}, ${verdict} its budget of ${suite.budget} min`,
     );
   }
-  // Again at the end, because the first ones have scrolled away.
+  // Print these lines again, because the first ones have scrolled away.
   for (const line of missing) console.log(line);
   return code;
 }

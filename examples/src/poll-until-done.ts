@@ -1,4 +1,4 @@
-// Polls the completed tasks every 100 ms until all of them are completed.
+// Polls the database every 100 ms until all tasks are completed.
 import assert from 'node:assert/strict';
 import { lastValueFrom, takeWhile, tap } from 'rxjs';
 import { connect } from './shared/connect.js';

@@ -13,6 +13,7 @@ export interface LoadCounts {
 const KEYS = ['client_uuid', 'engine_uuid', 'completed', 'result_content', 'stdout'] as const;
 /** The timeout of every wait, in ms. */
 const TIMEOUT = 60_000;
+/** How long the watch may emit no event while tasks end, in ms. */
 const STANDSTILL_MS = 10_000;
 
 /** Repeats submissions, watches, queries and result reads until it is stopped. */
@@ -21,7 +22,7 @@ export class Load {
   readonly #otherClient: Client;
   readonly #language: 'javascript' | 'python';
   readonly #stop: AbortSignal;
-  readonly #all = new WatchCheck<{ readonly msg_id: string }>();
+  readonly #watchOfAll = new WatchCheck<{ readonly msg_id: string }>();
   #results = 0;
   #events = 0;
   #next = 0;
@@ -34,19 +35,23 @@ export class Load {
   }
 
   get counts(): LoadCounts {
-    return { results: this.#results, events: this.#events + this.#all.events, watched: this.#all.known.size };
+    return {
+      results: this.#results,
+      events: this.#events + this.#watchOfAll.events,
+      watched: this.#watchOfAll.known.size,
+    };
   }
 
   get faults(): readonly string[] {
-    return this.#all.faults;
+    return this.#watchOfAll.faults;
   }
 
   /** Runs until the stop signal aborts. Rejects with the first error. */
   async run(inFlight: number, rate: number): Promise<void> {
     const everything = this.#rc.dbQuery({}, KEYS).watch();
     const watching = everything.subscribe({
-      next: this.#all.handleEvent,
-      error: (error: unknown) => this.#all.faults.push(`the watch failed: ${String(error)}`),
+      next: this.#watchOfAll.handleEvent,
+      error: (error: unknown) => this.#watchOfAll.faults.push(`the watch failed: ${String(error)}`),
     });
     try {
       await Promise.all([
@@ -58,9 +63,9 @@ export class Load {
           }),
         ),
         this.#repeat(() => this.#readOtherResults()),
-        this.#repeat(() => this.#watchBriefly()),
+        this.#repeat(() => this.#openAndCloseWatch()),
         this.#repeat(() => this.#query()),
-        this.#watchSlowly(),
+        this.#readWatchWithDelays(),
       ]);
       await sleep(0);
     } finally {
@@ -71,15 +76,20 @@ export class Load {
   /** Reports a fault if tasks end but the watch of all tasks has emitted no event for ten seconds. */
   checkWatchProgress(): void {
     const now = performance.now();
-    if (this.#all.events > this.#seen.events || this.#results < this.#seen.results + 10) {
-      this.#seen = { events: this.#all.events, results: this.#results, at: now };
-    } else if (now - this.#seen.at > STANDSTILL_MS) {
-      this.#all.faults.push(`the watch emitted no event for ${Math.round(now - this.#seen.at)} ms`);
-      this.#seen = { events: this.#all.events, results: this.#results, at: now };
+    if (
+      this.#watchOfAll.events > this.#lastProgress.events ||
+      this.#results < this.#lastProgress.results + 10
+    ) {
+      this.#lastProgress = { events: this.#watchOfAll.events, results: this.#results, at: now };
+    } else if (now - this.#lastProgress.at > STANDSTILL_MS) {
+      this.#watchOfAll.faults.push(
+        `the watch emitted no event for ${Math.round(now - this.#lastProgress.at)} ms`,
+      );
+      this.#lastProgress = { events: this.#watchOfAll.events, results: this.#results, at: now };
     }
   }
 
-  #seen = { events: 0, results: 0, at: performance.now() };
+  #lastProgress = { events: 0, results: 0, at: performance.now() };
   #finish: () => void = () => undefined;
 
   /** Waits until the watch contains the same records as the hub. */
@@ -90,17 +100,17 @@ export class Load {
       const truth = new Map(
         (await reader.dbQuery({}, KEYS)).map((record) => [record.msg_id, record] as const),
       );
-      if (isDeepStrictEqual(new Map(this.#all.known), truth)) break;
+      if (isDeepStrictEqual(new Map(this.#watchOfAll.known), truth)) break;
       if (performance.now() > until) {
-        this.#all.faults.push(
-          `the watch contains ${this.#all.known.size} records and the hub ${truth.size}, or their content differs`,
+        this.#watchOfAll.faults.push(
+          `the watch contains ${this.#watchOfAll.known.size} records and the hub ${truth.size}, or their content differs`,
         );
         break;
       }
       await sleep(100);
     }
     if (this.#rc.outstanding.length > 0)
-      this.#all.faults.push(`${this.#rc.outstanding.length} tasks are outstanding`);
+      this.#watchOfAll.faults.push(`${this.#rc.outstanding.length} tasks are outstanding`);
     this.#finish();
   }
 
@@ -147,20 +157,20 @@ export class Load {
   }
 
   /** Opens a watch and closes it after some events. */
-  async #watchBriefly(): Promise<void> {
-    let seen = 0;
+  async #openAndCloseWatch(): Promise<void> {
+    let events = 0;
     const open = this.#rc.dbQuery({ completed: null }, KEYS).watch({ signal: this.#stop });
     await this.#untilStopped(async () => {
       for await (const _ of open) {
         this.#events++;
-        if (++seen > 10) break;
+        if (++events > 10) break;
       }
     });
     await sleep(100);
   }
 
-  /** Reads a watch slowly. */
-  async #watchSlowly(): Promise<void> {
+  /** Reads a watch with a delay after each event. */
+  async #readWatchWithDelays(): Promise<void> {
     const mine = { client_uuid: this.#rc.session.session };
     const paced = this.#rc.dbQuery(mine).watch({ pace: 200, signal: this.#stop });
     await this.#untilStopped(async () => {

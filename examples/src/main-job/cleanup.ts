@@ -1,6 +1,6 @@
 import type { Participants } from './participants.js';
 
-/** A second interrupt ends the process without waiting. */
+/** The timeout of each request, in ms. A second interrupt ends the process without waiting. */
 const TIMEOUT_MS = 15_000;
 
 /** Purges the finished tasks of this program on a running cluster and reports the tasks that remain. */

@@ -18,9 +18,9 @@ const KEYS = [
 
 type Row = Projected<(typeof KEYS)[number]>;
 
-/** How often the table is redrawn at most. */
-const PACE_MS = 50;
-/** How often a progress line is printed where lines cannot be redrawn. */
+/** The minimum time between two redraws of the table, in ms. */
+const REDRAW_MS = 50;
+/** The time between two progress lines where lines cannot be redrawn, in ms. */
 const LINE_MS = 1_000;
 
 const MARKS: { readonly [S in TaskStatus]: (text: string) => string } = {
@@ -37,7 +37,7 @@ const MARKS: { readonly [S in TaskStatus]: (text: string) => string } = {
 export async function showLive(participants: Participants, jobs: readonly Job[]): Promise<void> {
   const query = { msg_id: { $in: jobs.map(({ msgId }) => msgId) } };
   const show = isTerminal ? tableRenderer(participants, jobs) : lineRenderer(jobs);
-  const watch = participants.rc.dbQuery(query, KEYS).watch({ pace: PACE_MS });
+  const watch = participants.rc.dbQuery(query, KEYS).watch({ pace: REDRAW_MS });
   try {
     await lastValueFrom(watch.pipe(untilDone({ atLeast: jobs.length }), records(), tap(show)), {
       defaultValue: undefined,

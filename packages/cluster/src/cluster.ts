@@ -276,7 +276,7 @@ export class Cluster implements AsyncDisposable {
     const engines = this.#engines.all.map(({ child }) => child);
     const running = (children: readonly Child[]): number[] =>
       children.filter((child) => child.exit === undefined && child.pid > 0).map((child) => child.pid);
-    // Engines first, because their nannies notify the controller.
+    // End the engines first, because their nannies notify the controller.
     await endProcesses(running(engines), GRACE_MS);
     await endProcesses(running([this.#controller]), GRACE_MS);
     await Promise.all([this.#controller, ...engines].map((child) => child.exited));

@@ -5,7 +5,7 @@ import { VERSION } from './common/version.js';
 import { Controller } from './controller.js';
 import { type CommandLine, parseCommandLine, usage } from './options/command-line.js';
 
-/** After how many ms a stop is cut short by SIGKILL: launchers give a controller three seconds. */
+/** How long a stop may take before this process kills itself, in ms; launchers wait three seconds for a controller. */
 const STOP_TIMEOUT = 2500;
 
 function readCommandLine(): CommandLine {

@@ -17,7 +17,7 @@ export type EngineCounts = { readonly [K in EngineKind]?: number };
 export interface ClusterOptions {
   /** The number of engines; the number of cores by default. */
   readonly n?: number;
-  /** `embedded` by default, which requires only Node. */
+  /** The kind of controller; `embedded` by default, which requires only Node. */
   readonly controller?: ControllerKind;
   /** The engines' language, `javascript` by default; or the number of each language, which excludes `n`. */
   readonly engines?: EngineKind | EngineCounts;

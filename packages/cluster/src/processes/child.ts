@@ -38,7 +38,7 @@ export class Child {
     this.log = log;
     const output = openSync(log, 'a', 0o600);
     try {
-      // Detached, so that Ctrl-C reaches only this process, which then stops its children in order.
+      // Detach the child, so that Ctrl-C reaches only this process, which then stops its children in order.
       const common = { detached: true, env };
       this.#process =
         command.kind === 'node'

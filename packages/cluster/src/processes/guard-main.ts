@@ -32,7 +32,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   }
 }
 if (!released) {
-  // Engines first, because their nannies notify the controller.
+  // End the engines first, because their nannies notify the controller.
   await endProcesses([...engines], GRACE_MS);
   await endProcesses([...controllers], GRACE_MS);
   for (const path of paths) await rm(path, { recursive: true, force: true });

@@ -78,7 +78,7 @@ export class RunningTask implements TaskContext {
     if (typeof data !== 'object' || data === null)
       throw new UsageError(`publish requires an object of data by name, got ${inspect(data, ONE_LINE)}`);
     if (this.#ended) return;
-    // Cloned now, so that buffered data cannot change and unsendable data fails here instead of in a timer.
+    // Clone now: later changes then do not affect buffered data, and data that cannot be sent fails here and not in a timer.
     for (const [name, value] of Object.entries(data)) {
       Object.defineProperty(this.#pending, name, {
         value: clone(value),

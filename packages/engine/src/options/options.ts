@@ -34,7 +34,7 @@ export interface EngineOptions {
   cwd?: string;
   /** Arguments of the `node` process that runs the code, for example `--max-old-space-size=4096`; none by default. */
   nodeArgs?: readonly string[];
-  /** `info` by default. */
+  /** The lowest level that is logged; `info` by default. */
   logLevel?: LogLevel;
   /** Receives log lines; writes to standard error by default. */
   log?: LogSink;

@@ -123,7 +123,9 @@ function signalNumber(sig: unknown): number {
     return constants.signals[sig as NodeJS.Signals];
   }
   if (typeof sig === 'number' && Number.isInteger(sig) && sig >= 0 && sig <= 64) return sig;
-  throw new RangeError(`no such signal: ${JSON.stringify(sig)}`);
+  throw new RangeError(
+    `the signal must be a name such as SIGINT, or an integer from 0 to 64, got ${JSON.stringify(sig)}`,
+  );
 }
 
 function kernelInfo(version: string): Dict {

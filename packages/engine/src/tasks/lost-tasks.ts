@@ -7,7 +7,7 @@ export interface LostTaskDetectorOptions {
   readonly id: number;
   readonly registrar: Pick<Registrar, 'send'>;
   readonly log: Logger;
-  /** Returns those of these tasks that the engine has not received. */
+  /** Returns the given ids that the engine has not received. */
   readonly notReceived: (msgIds: readonly string[]) => readonly string[];
   /** Replies to a lost task with a failure, on the socket of its queue (`task` or `mux`). */
   readonly failTask: (queue: string, request: LostRequest) => void;

@@ -32,7 +32,7 @@ export class TaskQueue {
     return 'queued';
   }
 
-  /** Returns those of these ids that were neither received nor marked as lost, among the last 10,000 of each. */
+  /** Returns the given ids that were neither received nor marked as lost. The last 10,000 ids of each kind are stored. */
   notReceived(msgIds: readonly string[]): string[] {
     // The queue may be longer than the set of received ids.
     const queued = new Set(this.#queued.map(({ request }) => request.msg_id));

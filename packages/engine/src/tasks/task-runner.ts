@@ -67,7 +67,7 @@ export class TaskRunner {
     else if (state === 'aborted') this.#replyAborted(task);
   }
 
-  /** Returns those of these ids that the engine has not received, among the last 10,000 received ids. */
+  /** Returns the given ids that the engine has not received. The last 10,000 received ids are stored. */
   notReceived(msgIds: readonly string[]): string[] {
     const running = this.#running?.task.request.msg_id;
     return this.#queue.notReceived(msgIds).filter((id) => id !== running);

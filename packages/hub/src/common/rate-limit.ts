@@ -4,7 +4,7 @@ export class RateLimit {
   readonly #interval: number;
   readonly #now: () => number;
   #tokens: number;
-  #since: number;
+  #lastRefill: number;
 
   /** A token is added every `interval` ms, up to `burst` tokens. */
   constructor(burst: number, interval: number, now: () => number = () => performance.now()) {
@@ -12,14 +12,15 @@ export class RateLimit {
     this.#interval = interval;
     this.#now = now;
     this.#tokens = burst;
-    this.#since = now();
+    this.#lastRefill = now();
   }
 
+  /** Consumes a token. @returns false when none is left */
   allow(): boolean {
     const now = this.#now();
-    const earned = Math.floor((now - this.#since) / this.#interval);
+    const earned = Math.floor((now - this.#lastRefill) / this.#interval);
     this.#tokens = Math.min(this.#burst, this.#tokens + earned);
-    this.#since += earned * this.#interval;
+    this.#lastRefill += earned * this.#interval;
     if (this.#tokens < 1) return false;
     this.#tokens--;
     return true;

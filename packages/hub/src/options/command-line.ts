@@ -83,7 +83,7 @@ function ports(value: string, option: string): number[] {
   return value.split(',').flatMap((part) => {
     const [from, to = from] = part.split('-').map((end) => number(end, option));
     if (from === undefined || to === undefined || to - from > 65_535)
-      throw new UsageError(`--${option}: invalid range of ports "${part}"`);
+      throw new UsageError(`--${option} must be ports such as 10101,10105 or 10101-10120, got "${part}"`);
     return Array.from({ length: to - from + 1 }, (_, i) => from + i);
   });
 }

@@ -20,11 +20,11 @@ export interface CurveKeys {
 
 /** The limits of live queries. */
 export interface LiveQueryOptions extends Partial<ResumeLimits> {
-  /** After how many ms without a message the hub ends a live query; 60,000. Clients send six messages in that time. */
+  /** How long a client may send no message before the hub ends its live query, in ms; 60,000. Clients send six messages in that time. */
   readonly silence?: number;
 }
 
-/** Options of a {@link Controller}. All have defaults. */
+/** Options of a {@link Controller}. Each description gives the default after the semicolon. */
 export interface ControllerOptions {
   /** Name of the profile; `default`. Its directory is `profile_NAME` in the IPython directory. */
   readonly profile?: string;
@@ -52,7 +52,7 @@ export interface ControllerOptions {
   readonly ports?: readonly number[];
   /** The time between two heartbeats, in ms; 3000. */
   readonly hbPeriod?: number;
-  /** How many heartbeats in a row a dead engine has missed; 10. */
+  /** How many missed heartbeats in a row an engine may have before it counts as dead; 10. */
   readonly maxHeartbeatMisses?: number;
   /** How long the first heartbeat of a registering engine may take, in ms; 30,000. */
   readonly registrationTimeout?: number;
@@ -301,7 +301,8 @@ function resolveCurve(option: ControllerOptions['curve'], env: NodeJS.ProcessEnv
 const MAX_TIMER = 2 ** 31 - 1;
 
 function duration(name: string, value: number): number {
-  return Math.min(positiveNumber(name, value), MAX_TIMER);
+  if (!(value > 0)) throw new UsageError(`${name} must be a number of milliseconds > 0, got ${value}`);
+  return Math.min(value, MAX_TIMER);
 }
 
 function positiveNumber(name: string, value: number): number {

@@ -28,7 +28,7 @@ export interface Monitor {
   taskRequest(frames: readonly Uint8Array[]): void;
   /** [client, engine, delimiter, reply]; without `engine` if the task queue itself replied. */
   taskReply(frames: readonly Uint8Array[]): void;
-  /** The task queue gave a task to an engine. */
+  /** The task queue assigned a task to an engine. */
   taskAssigned(msgId: string, engine: string): void;
   /** [topic, delimiter, message] */
   output(frames: readonly Uint8Array[]): void;

@@ -142,7 +142,9 @@ export class BroadcastScheduler {
   #replyWithError(message: AnyMessage, metadata: Dict, missing: Target | undefined): void {
     const { session, toClient } = this.#options;
     const evalue =
-      missing === undefined ? 'no engines to send it to' : `Engine ${missing[1]} (${missing[0]}) is gone`;
+      missing === undefined
+        ? 'the broadcast request names no engines'
+        : `Engine ${missing[1]} (${missing[0]}) is not registered`;
     const type = message.msg_type === 'execute_request' ? 'execute_reply' : 'apply_reply';
     const parts = {
       parent: message.header,

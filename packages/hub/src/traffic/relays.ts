@@ -50,7 +50,7 @@ export function relayTasks(
 const STATUS = Buffer.from('.status', 'latin1');
 const BUSY = Buffer.from('busy', 'latin1');
 
-/** Forwards published output of engines to clients. Of the status messages, `copy` receives only `busy`. */
+/** Forwards published output of engines to clients. `copy` receives no status messages except `busy`. */
 export function relayOutput(engines: MessageSocket, clients: MessageSocket, copy: Copy): void {
   engines.read((frames) => {
     const topic = frames[0];

@@ -81,7 +81,7 @@ function common(raw: Dict, path: string): CommonConnectionInfo {
   }
   const curve = raw['curve_serverkey'] ?? null;
   if (curve !== null && (typeof curve !== 'string' || curve.length !== 40)) {
-    fail('field "curve_serverkey" must be a Z85 key of 40 characters');
+    fail(`field "curve_serverkey" must be a Z85 key of 40 characters, got ${JSON.stringify(curve)}`);
   }
   return {
     interface: url,

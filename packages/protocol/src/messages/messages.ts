@@ -76,7 +76,7 @@ export interface MessageContents {
   result_reply: ReplyContent<{
     readonly pending: readonly string[];
     readonly completed: readonly string[];
-    /** Those of `completed` that are unfinished and that no engine has. Only from our hub (feature `lost`). */
+    /** The ids in `completed` of unfinished tasks that no engine has. Only from our hub (feature `lost`). */
     readonly lost?: readonly string[];
   }>;
   history_request: Dict;
@@ -159,8 +159,8 @@ export interface MessageContents {
   subscription_renew: { readonly subscription: string };
   /**
    * The hub replies after it has evaluated every earlier change, then sends an update up to that position, which may be
-   * empty. `after` requests the changes for a subscriber that has everything up to `base` and, of the complete update
-   * from there up to `upTo`, the changes up to `seq`.
+   * empty. `after` requests the changes for a subscriber that has everything up to `base`, and the changes up to `seq`
+   * from the complete update that follows, which ends at `upTo`.
    */
   subscription_sync_request: {
     readonly subscription: string;

@@ -1,8 +1,8 @@
 import { UnpickleError } from './unpickle-error.js';
 
-// The machine builds these nodes while it runs. Only after the last opcode is it known whether a dict becomes an object or
-// a Map, and is an instance complete; `resolve-nodes.ts` then turns nodes into values. Lists and tuples are arrays from
-// the start.
+// The machine builds these nodes while it runs. A dict or an instance can change until the last opcode, which decides
+// whether a dict becomes an object or a Map; `resolve-nodes.ts` then turns nodes into values. Lists and tuples are arrays
+// from the start.
 
 /** Maximum length of a module and class name together, because each call of `getattr` can lengthen a name. */
 const MAX_NAME_LENGTH = 1000;

@@ -3,23 +3,23 @@ import { UnpickleError } from './unpickle-error.js';
 
 /** Limits on reading one pickle. Exceeding one throws {@link UnpickleError}. */
 export interface PickleLimits {
-  /** Maximum nesting of the decoded value; a list in a list is 2. Default 1000. */
+  /** Maximum nesting of the decoded value; a list in a list is 2. 1000 by default. */
   readonly maxDepth: number;
-  /** Maximum number of opcodes, about one per element; a datetime in a named zone counts as 40. Default 25 million. */
+  /** Maximum number of opcodes, about one per element; a datetime in a named zone counts as 40. 25 million by default. */
   readonly maxOpcodes: number;
-  /** Maximum number of memo entries, which shared references use. Default 10 million. */
+  /** Maximum number of memo entries, which shared references use; 10 million by default. */
   readonly maxMemoEntries: number;
   /**
-   * Maximum peak memory of reading, in bytes, as an upper estimate. Default 32 MiB plus 320 bytes per byte of the pickle
-   * and its buffers, but at most 1 GiB or half of V8's heap limit.
+   * Maximum peak memory of reading, in bytes, as an upper estimate. By default 32 MiB plus 320 bytes per byte of the
+   * pickle and its buffers, but at most 1 GiB or half of V8's heap limit.
    */
   readonly maxMemory: number;
   /**
    * Maximum number of values with shared parts counted at each use, as in a walk or a print-out; an `OpaqueValue` counts
-   * as one. Default 100 million.
+   * as one. 100 million by default.
    */
   readonly maxExpanded: number;
-  /** Maximum size of one integer, in bytes of its binary form. Default 128 KiB. */
+  /** Maximum size of one integer, in bytes of its binary form; 128 KiB by default. */
   readonly maxIntegerBytes: number;
 }
 

@@ -33,10 +33,10 @@ export async function readServerTraits(db: Db): Promise<ServerTraits> {
     return {
       name: `FerretDB ${String(ferretVersion)}`,
       supportsFullQueries: false,
-      // FerretDB goes through the complete list for each record.
+      // FerretDB scans the complete list for each record.
       maxListLength: 50,
       // FerretDB holds one of its 100 SQLite connections for each update until the command ends. A command with 100 updates
-      // blocks itself forever.
+      // deadlocks.
       maxUpdates: 40,
       // Over SQLite, FerretDB reads the complete table for each update, because its index on `_id` uses another expression
       // than its query. Insertions do not need that.

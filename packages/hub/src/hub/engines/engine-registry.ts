@@ -6,7 +6,7 @@ export interface RegisteredEngine {
   readonly uuid: string;
 }
 
-/** How many unregistered engines are stored. */
+/** The maximum number of unregistered engines whose ids are stored. */
 const MAX_DEPARTED = 1024;
 
 /** The maximum size of a ZeroMQ routing id, in bytes. */
@@ -43,7 +43,7 @@ export class EngineRegistry {
   }
 
   /** The id of an engine that is no longer registered. */
-  departed(uuid: string): number | undefined {
+  idOfDeparted(uuid: string): number | undefined {
     return this.#departed.get(uuid);
   }
 
@@ -53,7 +53,8 @@ export class EngineRegistry {
    */
   begin(uuid: unknown, requestedId: unknown): RegisteredEngine {
     if (typeof uuid !== 'string' || uuid === '' || Buffer.byteLength(uuid) > MAX_UUID) {
-      throw new ReportedError('ValueError', 'the uuid of an engine must have 1 to 255 bytes');
+      const given = typeof uuid === 'string' ? `${Buffer.byteLength(uuid)} bytes` : typeof uuid;
+      throw new ReportedError('ValueError', `uuid must be a string of 1 to ${MAX_UUID} bytes, got ${given}`);
     }
     if (this.#byUuid.has(uuid) || this.#registering.has(uuid)) throw keyError(`uuid ${pyRepr(uuid)} in use`);
     const engine = { id: this.#newId(requestedId), uuid };

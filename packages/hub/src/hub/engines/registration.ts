@@ -80,7 +80,7 @@ export class Registration {
   }
 
   /**
-   * Begins the registration that a request asks for.
+   * Begins the registration of the engine that sent the request.
    * @returns the content of the reply
    * @throws {ReportedError} when the uuid is invalid or in use
    */
@@ -105,7 +105,7 @@ export class Registration {
       if (this.#timers.has(uuid)) this.#cancel(uuid);
       return;
     }
-    log.warn(`engine ${id} (${uuid}) sends no heartbeats any more`);
+    log.warn(`engine ${id} (${uuid}) has stopped sending heartbeats`);
     this.#remove(id);
   }
 
@@ -129,7 +129,7 @@ export class Registration {
     if (engine === undefined) return;
     this.#stopTimer(uuid);
     tracker.addEngine(uuid);
-    // The task queue first: a client that is notified of the engine can send it work.
+    // Add the engine to the task queue before clients are notified, because they can then send it work at once.
     schedulers.addEngine(uuid);
     notify('registration_notification', { ...engine });
     log.info(`engine ${engine.id} (${uuid}) is registered`);

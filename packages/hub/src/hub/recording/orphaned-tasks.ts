@@ -78,7 +78,7 @@ export class OrphanedTasks {
     return this.#tasks.delete(msgId);
   }
 
-  /** Gives an engine that has registered again its tasks back, and probes which of them it still has. */
+  /** Restores the tasks of an engine that has registered again, and probes which of them the engine still has. */
   restoreEngine(uuid: string): void {
     const msgIds = this.#tasksOf(uuid);
     if (msgIds.length === 0 && !this.#uncheckedEngines.has(uuid)) return;
@@ -137,7 +137,7 @@ export class OrphanedTasks {
     for (const [msgId, engine] of this.#probes) if (engine === uuid) this.#probes.delete(msgId);
   }
 
-  /** Once all engines are checked, no engine has the tasks without one: they are pending no more. */
+  /** Once all engines are checked, no engine has the tasks without an engine, so they are no longer pending. */
   #markChecked(uuid: string): void {
     this.#stopProbing(uuid);
     if (!this.#uncheckedEngines.delete(uuid) || this.#uncheckedEngines.size > 0) return;

@@ -42,7 +42,7 @@ export class TaskTracker {
   readonly completed = new BoundedSet(65_536);
   /** Tasks that were purged or culled recently; a request for one of them gets an error of its own. */
   readonly removed = new BoundedSet(65_536);
-  /** Failed tasks whose engine was taken for dead; a result that still arrives replaces the failure. */
+  /** Failed tasks whose engine was considered dead; a result that still arrives replaces the failure. */
   readonly stranded = new BoundedSet(4096);
   /** When each running task began. */
   readonly running = new Map<string, string>();
@@ -77,7 +77,7 @@ export class TaskTracker {
     this.unassigned.add(msgId);
   }
 
-  /** The task queue gave a task to an engine, perhaps again after it failed on another engine. */
+  /** Records that the task queue assigned a task to an engine, perhaps after it failed on another engine. */
   assign(msgId: string, engine: string): void {
     this.unassigned.delete(msgId);
     this.running.delete(msgId);
@@ -96,14 +96,14 @@ export class TaskTracker {
     this.assign(msgId, engine);
   }
 
-  /** An engine has begun to run a task. @returns whether this was not known */
+  /** Records that an engine has begun to run a task. @returns false when this was already recorded */
   begin(msgId: string, when: string): boolean {
     if (!this.pending.has(msgId) || this.running.has(msgId) || this.running.size >= MAX_RUNNING) return false;
     this.running.set(msgId, when);
     return true;
   }
 
-  /** A result has arrived. `counted` is false for a task that the engine did not run, for example an aborted one. */
+  /** Records a result. `counted` is false for a task that the engine did not run, for example an aborted one. */
   finish(msgId: string, engine: string | undefined, counted: boolean): void {
     this.pending.delete(msgId);
     this.running.delete(msgId);

@@ -15,7 +15,7 @@ export interface EngineIds {
   /** The id of a registered engine. */
   idOf(uuid: string): number | undefined;
   /** The id of an engine that is no longer registered. */
-  departed(uuid: string): number | undefined;
+  idOfDeparted(uuid: string): number | undefined;
 }
 
 export interface TrafficRecorderOptions {
@@ -24,9 +24,9 @@ export interface TrafficRecorderOptions {
   readonly tracker: TaskTracker;
   readonly writer: ChangeWriter;
   readonly orphans: OrphanedTasks;
-  /** An engine has reported on iopub that it has shut down. */
+  /** Called when an engine reports on iopub that it has shut down. */
   readonly onEngineShutdown: (uuid: string) => void;
-  /** An engine has begun to run a task. */
+  /** Called when an engine begins to run a task. */
   readonly onBegun: (msgId: string) => void;
   readonly refusals: RefusalCounter;
   readonly log: Logger;
@@ -49,7 +49,7 @@ export class TrafficRecorder {
     const uuid = request?.idents[0]?.toString('utf8');
     if (request === undefined || uuid === undefined) return;
     const { engines, tracker, writer, clock } = this.#options;
-    const departedId = engines.departed(uuid);
+    const departedId = engines.idOfDeparted(uuid);
     if (engines.idOf(uuid) === undefined && departedId === undefined) {
       this.#options.refusals.count('a direct request to an engine that is not registered');
       return;

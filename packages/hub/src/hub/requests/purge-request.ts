@@ -42,7 +42,10 @@ const PENDING = parseQuery({ completed: null, submitted: { $ne: null } });
 /** A reply lists at most this many ids. */
 const MAX_LISTED_IDS = 10_000;
 
-/** Purges the ended matches of a query. The reply has what was removed, or would be in a dry run, and the number of pending matches. */
+/**
+ * Purges the ended matches of a query. The reply describes the removed tasks, or those that a dry run would remove, and
+ * has the number of pending matches.
+ */
 async function purgeMatches(state: HubState, request: Dict): Promise<Reply> {
   const query = parseQuery(request['query'], { dates: 'text' });
   const dryRun = request['dry_run'] === true;

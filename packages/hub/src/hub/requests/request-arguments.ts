@@ -35,7 +35,10 @@ export function msgIdsOf(content: Dict): string[] {
   const ids = content['msg_ids'] ?? [];
   const list: unknown = typeof ids === 'string' ? [ids] : ids;
   if (!Array.isArray(list) || !list.every((id): id is string => typeof id === 'string')) {
-    throw new ReportedError('TypeError', 'msg_ids must be a list of msg_ids');
+    throw new ReportedError(
+      'TypeError',
+      `msg_ids must be a list of strings, got ${JSON.stringify(ids)?.slice(0, 60)}`,
+    );
   }
   return [...new Set(list)];
 }

@@ -54,7 +54,7 @@ export class EvaluationPump {
     if (this.#options.table.feedCount > 0 && !this.#running) void this.#run();
   }
 
-  /** Continues at the latest change: there was no feed before. */
+  /** Skips all changes so far, for example when the first feed opens: no feed needs the earlier changes. */
   skipToLatest(): void {
     this.#evaluatedTo = this.#options.changed.latestSeq;
   }

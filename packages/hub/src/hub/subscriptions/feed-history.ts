@@ -18,9 +18,11 @@ interface Buffers {
 
 /** The limits of one history. */
 export interface HistoryLimits {
-  /** ms */
+  /** How long a change is stored, in ms. */
   readonly time: number;
+  /** The maximum number of changes. */
   readonly changes: number;
+  /** The approximate maximum size in bytes. */
   readonly bytes: number;
 }
 
@@ -31,8 +33,8 @@ interface Version {
 }
 
 /**
- * A position within an update: the reader had all changes up to `base`, and of a complete update from there to `upTo`
- * the changes up to `seq`.
+ * A position within an update. The reader has all changes up to `base`. From the complete update that follows, which ends
+ * at `upTo`, it has the changes up to `seq`.
  */
 export interface FeedPosition {
   readonly base: number;
@@ -56,7 +58,7 @@ interface Entry {
   readonly time: number;
 }
 
-/** The sequence number of a version from before all changes. */
+/** The sequence number of a version that is older than all changes. */
 const INITIAL = -1;
 
 /**
@@ -127,7 +129,7 @@ export class FeedHistory {
     }
   }
 
-  /** The state that a reader had at a position, of the tasks that have changed since; undefined before the floor. */
+  /** Returns what a reader at a position has of each task that has changed since; undefined for a position before the floor. */
   stateAt({ base, seq, upTo }: FeedPosition): KnownState | undefined {
     if (base < this.#floor) return undefined;
     const sent = new Map<string, FeedChange | undefined>();

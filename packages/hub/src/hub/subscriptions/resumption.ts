@@ -128,9 +128,9 @@ export class Resumption {
   }
 
   /**
-   * The state that a client had at a position, of tasks changed since, and the rest of the update there. It includes
-   * tasks that were never sent and have changed since `start`, because a client that read a snapshot in the meantime may
-   * have seen them match.
+   * Returns what a client at a position has of each task that has changed since, and the rest of the update there.
+   * Includes tasks that were never sent and have changed since `start`, because a client that read a snapshot in the
+   * meantime may have seen them match.
    */
   stateAt(
     feed: Feed,

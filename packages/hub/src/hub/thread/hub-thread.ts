@@ -69,7 +69,9 @@ export class HubThread {
       await this.#worker.terminate();
       return;
     }
-    this.#log.error('the hub thread does not end; the controller ends without it');
+    this.#log.error(
+      `the hub thread did not end within ${STOP_TIMEOUT + ABANDON_TIMEOUT} ms; the controller ends without it`,
+    );
     this.#worker.unref();
   }
 
@@ -119,13 +121,13 @@ function startThread(data: Omit<HubThreadData, 'counts'>, log: Logger, sink: Log
     worker.once('error', (error) => {
       failure = error;
     });
-    // Not at the error event: a "failed" notice, which is more exact, may still be on its way.
+    // Reject at the exit instead of the error event, because a "failed" notice, which is more exact, may still arrive.
     worker.once('exit', (code) =>
       code === 0 ? resolve() : reject(failure ?? new Error(`the hub thread exited with code ${code}`)),
     );
   });
   closeAtExit(worker, counts, ended);
-  // Without a waiter, the rejection must not end the process.
+  // The rejection must not end the process if nothing awaits it.
   ended.catch(() => {});
   let onBound: (port: number) => void = () => {};
   const bound = new Promise<number>((resolve) => {

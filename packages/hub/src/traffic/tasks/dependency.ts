@@ -30,17 +30,17 @@ export class Dependency {
   }
 
   /** Whether the ended tasks meet the dependency. */
-  met(finished: FinishedTasks): boolean {
+  isMet(finished: FinishedTasks): boolean {
     return this.#holds((task) => this.#accepts(task), finished);
   }
 
   /** Whether the tasks that ended on this engine meet the dependency. */
-  metOn(engine: string, finished: FinishedTasks): boolean {
+  isMetOn(engine: string, finished: FinishedTasks): boolean {
     return this.#holds((task) => task.engine === engine && this.#accepts(task), finished);
   }
 
   /** Whether the dependency can no longer be met. */
-  unreachable(finished: FinishedTasks): boolean {
+  isUnreachable(finished: FinishedTasks): boolean {
     if (this.ids.size === 0) return false;
     const fails = (id: string): boolean => {
       const task = finished(id);

@@ -137,7 +137,7 @@ export class TaskScheduler {
     this.#deliver([client, engine, ...rest]);
   }
 
-  /** Removes a task from its engine, also from an engine that was unregistered. */
+  /** Removes a task from its engine, even if the engine was unregistered. */
   #removePending(uuid: string, msgId: string): Job | undefined {
     const departed = [...this.#departed.keys()].filter((engine) => engine.uuid === uuid);
     for (const engine of [this.#pool.get(uuid), ...departed]) {
@@ -171,11 +171,11 @@ export class TaskScheduler {
   }
 
   #invalidDependency(job: Job): string | undefined {
-    if (!job.valid) return 'after and follow take lists of msg_ids';
+    if (!job.valid) return 'after and follow must be lists of msg_ids';
     for (const id of job.dependencies) {
       if (id === job.msgId) return 'a task cannot depend on itself';
       if (!this.#jobs.has(id) && this.#finished.get(id) === undefined) {
-        return `${id} is no task of this queue`;
+        return `unknown task ${id}: a task can depend only on tasks of this queue`;
       }
     }
     return undefined;
@@ -184,11 +184,11 @@ export class TaskScheduler {
   /** Runs, queues or fails a task. */
   #place(job: Job): void {
     const finished = this.#finished.get;
-    if (job.after.unreachable(finished) || job.follow.unreachable(finished)) {
+    if (job.after.isUnreachable(finished) || job.follow.isUnreachable(finished)) {
       this.#fail(job, 'ImpossibleDependency', 'a task that this one depends on did not end as it requires');
       return;
     }
-    if (!job.after.met(finished)) {
+    if (!job.after.isMet(finished)) {
       this.#waiting.set(job.msgId, job);
     } else {
       if (this.#run(job) || this.#failIfImpossible(job)) return;
@@ -210,7 +210,7 @@ export class TaskScheduler {
     const finished = this.#finished.get;
     const allows = job.runsAnywhere
       ? undefined
-      : (uuid: string) => this.#admits(job, uuid) && job.follow.metOn(uuid, finished);
+      : (uuid: string) => this.#admits(job, uuid) && job.follow.isMetOn(uuid, finished);
     const engine = this.#pool.choose(allows);
     if (engine === undefined) return false;
     this.#unqueue(job);
@@ -261,7 +261,7 @@ export class TaskScheduler {
   }
 
   #mayFollow(follow: Dependency, uuid: string): boolean {
-    if (follow.metOn(uuid, this.#finished.get)) return true;
+    if (follow.isMetOn(uuid, this.#finished.get)) return true;
     const hasUnfinished = [...follow.ids].some((id) => this.#finished.get(id) === undefined);
     if (!hasUnfinished) return false;
     if (!follow.all) return true;

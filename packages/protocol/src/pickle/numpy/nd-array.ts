@@ -7,11 +7,14 @@ export type NdData = TypedArray | readonly string[] | readonly Uint8Array[] | re
 
 /** Options of an {@link NdArray}. */
 export interface NdArrayOptions {
-  /** Length of each axis. Default one axis with all elements. */
+  /** Length of each axis; one axis with all elements by default. */
   readonly shape?: readonly number[];
-  /** numpy's name of the type, such as `bool` for a Uint8Array or `datetime64[ns]` for a BigInt64Array. Default the type of `data`. */
+  /**
+   * numpy's name of the type, such as `bool` for a Uint8Array or `datetime64[ns]` for a BigInt64Array; the type of `data`
+   * by default.
+   */
   readonly dtype?: string;
-  /** Whether the first axis varies fastest in `data`, as in Fortran. Default false: the last axis, as in C. */
+  /** Whether the first axis varies fastest in `data`, as in Fortran; by default the last axis does, as in C. */
   readonly fortranOrder?: boolean;
 }
 

@@ -7,7 +7,7 @@ export type FieldData = NdArray | StructuredArray;
 
 /** Options of a {@link StructuredArray}. */
 export interface StructuredArrayOptions {
-  /** Length of each axis of the records. Default one axis, with the length of the first field's first axis. */
+  /** Length of each axis of the records; by default one axis, as long as the first field's first axis. */
   readonly shape?: readonly number[];
 }
 

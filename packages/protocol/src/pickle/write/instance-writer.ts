@@ -38,8 +38,8 @@ function writeDate(out: OpcodeWriter, date: Date, path: ValuePath): void {
   const exact = text === null ? undefined : parseExactTime(text);
   const ms = date.getTime();
   if (exact === undefined && !(ms >= EARLIEST_DATE && ms <= LATEST_DATE)) {
-    const what = Number.isNaN(ms) ? 'is invalid' : `is ${date.toISOString()}`;
-    throw path.error(`a Python datetime has a year from 1 to 9999; this Date ${what}`);
+    const given = Number.isNaN(ms) ? 'an invalid Date' : date.toISOString();
+    throw path.error(`a Python datetime must have a year from 1 to 9999, got ${given}`);
   }
   const seconds = Math.floor(ms / 1000) * 1000;
   writeDatetime(out, exact ?? { localMs: seconds, micros: (ms - seconds) * 1000, offsetMicros: 0 });

@@ -8,9 +8,9 @@ const DEFAULT_PROTOCOL = 4;
 
 /** Options of {@link writePickle}. */
 export interface WritePickleOptions {
-  /** 2 to 5. Default 4. */
+  /** The pickle protocol, 2 to 5; 4 by default. */
   readonly protocol?: PickleProtocol;
-  /** Name of the value in error messages. Default `the value`. */
+  /** Name of the value in error messages; `the value` by default. */
   readonly what?: string;
 }
 
