@@ -213,7 +213,7 @@ describe('a controller that is away for longer than reconnectTimeout', () => {
     const refused = rc.loadBalancedView().execute(cluster.task('refused', 0));
     const error = await failureOf(refused.get(WAIT));
     expect(error).toMatchObject({ code: 'CONNECTION_CLOSED' });
-    expect(String(error)).toMatch(/out of reach for 1.0 s.*not sent/);
+    expect(String(error)).toMatch(/unreachable for 1.0 s.*not sent/);
     expect(refused.statuses).toEqual(['failed']);
     await waitFor(() => endings(cluster).includes('sent'), WAIT);
     await cluster.restartController();

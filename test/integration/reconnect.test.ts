@@ -226,7 +226,7 @@ describe('a silent network cut', () => {
     for (const wait of [before.get(WAIT), during.get(WAIT), rc.hubHistory(WAIT)]) {
       const error = await codeOf(wait);
       expect(error).toBeInstanceOf(ConnectionClosedError);
-      expect(String(error)).toMatch(/out of reach for 500 ms/);
+      expect(String(error)).toMatch(/unreachable for 500 ms/);
     }
     expect(await codeOf(rc.directView(0).execute('3').get(WAIT))).toBeInstanceOf(ConnectionClosedError);
     const late = rc.hubHistory(WAIT);
@@ -332,7 +332,7 @@ describe('a restarted controller', () => {
     const impostor = await fakeHub({ like: hub, signingKey: 'another key' });
     const error = await codeOf(rc.hubHistory(WAIT));
     expect(error).toBeInstanceOf(ConnectionClosedError);
-    expect(String(error)).toMatch(/out of reach for 4.0 s.*signs with another key/);
+    expect(String(error)).toMatch(/unreachable for 4.0 s.*signs with another key/);
     expect(states.every(({ incarnation }) => incarnation === 1)).toBe(true);
     expect(requests(impostor, 'history_request')).toEqual([]);
     await impostor.stop();

@@ -329,7 +329,7 @@ export class Client implements AsyncDisposable {
     jobs: Jobs | 'all',
     options: WaitOptions & { readonly targets?: Targets } = {},
   ): Promise<void> {
-    checkOptions(options, COMMAND_OPTIONS, 'purgeResults');
+    checkOptions(options, COMMAND_OPTIONS, 'purgeHubResults');
     if (jobs === 'all') await this.#link.taskActions.purgeAll(options);
     else await this.#link.taskActions.purgeIds(this.#idsOf(jobs), options);
   }

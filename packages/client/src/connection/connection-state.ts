@@ -100,12 +100,12 @@ export class ConnectionState {
   /** Sets the state to disconnected, or updates the reason. */
   setDisconnected(reason: string): void {
     if (this.closed || this.#now.incarnation === 0) return;
-    const was = this.#now;
-    if (was.state === 'disconnected' && was.reason === reason) return;
-    const since = was.state === 'disconnected' ? was.since : new Date();
-    const { address, incarnation } = was;
+    const previous = this.#now;
+    if (previous.state === 'disconnected' && previous.reason === reason) return;
+    const since = previous.state === 'disconnected' ? previous.since : new Date();
+    const { address, incarnation } = previous;
     this.#setStatus({ state: 'disconnected', since, address, incarnation, reason });
-    if (was.state !== 'connected') return;
+    if (previous.state !== 'connected') return;
     this.#startTimer(address);
     for (const listener of [...this.#disconnected]) listener();
   }
@@ -141,7 +141,7 @@ export class ConnectionState {
         const { reason } = this.#now;
         this.#giveUp(
           new ConnectionClosedError(
-            `the controller at ${address} has been out of reach for ${formatMs(this.#giveUpAfterMs)}; it has stopped, or the network is cut (${reason})`,
+            `the controller at ${address} has been unreachable for ${formatMs(this.#giveUpAfterMs)}; it has stopped, or the network is down (${reason})`,
           ),
         );
       },

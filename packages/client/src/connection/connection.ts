@@ -84,27 +84,27 @@ export async function openConnection(
   const sshOptions = checkSshOptions(options.sshOptions);
   const { info, path } = await readInfo(options, deadline, env);
   const curve = curveKeys(info, path, env);
-  const place = listeningHost(info, path);
+  const listening = listeningHost(info, path);
 
-  const server = givenServer ?? (await serverOfFile(info, path, place, machine, deadline));
+  const server = givenServer ?? (await serverOfFile(info, path, listening, machine, deadline));
   if (server === undefined) {
     const base = await reachableInterface(info, path, machine, deadline);
     return {
       ...common(info, path, curve, (port) => channelAddress(base, port)),
       tunnelled: false,
-      hint: () => (place === undefined ? '' : unreachableHint(place, path, machine)),
+      hint: () => (listening === undefined ? '' : unreachableHint(listening, path, machine)),
       onTunnelLost: () => () => undefined,
       close: () => Promise.resolve(),
     };
   }
 
-  if (place === undefined) {
+  if (listening === undefined) {
     throw new UsageError(`an ssh tunnel needs a tcp address; connection file ${path} has ${info.interface}`);
   }
   const tunnel: SshTunnel = await openSshTunnel(
     {
       server,
-      host: await hostBehindTunnel(place, path, machine, deadline),
+      host: await hostBehindTunnel(listening, path, machine, deadline),
       ports: portsOf(info),
       key: sshKey,
       options: sshOptions,
@@ -115,7 +115,7 @@ export async function openConnection(
   return {
     ...common(info, path, curve, (port) => `tcp://127.0.0.1:${tunnel.localPorts.get(port)}`),
     tunnelled: true,
-    hint: () => (tunnel.complaints() === '' ? '' : `ssh said: ${tunnel.complaints()}`),
+    hint: () => (tunnel.complaints() === '' ? '' : `ssh printed: ${tunnel.complaints()}`),
     onTunnelLost: tunnel.onLost,
     close: tunnel.close,
   };
@@ -138,7 +138,7 @@ export async function readInfo(
   }
   if (!isDict(connectionFile)) {
     throw new UsageError(
-      'connectionFile must be a path, a file: URL, or an object with the content of the file',
+      `connectionFile must be a path, a file: URL, or an object with the content of the file, got ${String(connectionFile)}`,
     );
   }
   const path = '(object)';
@@ -173,12 +173,12 @@ function portsOf(info: ClientConnectionInfo): number[] {
 async function serverOfFile(
   info: ClientConnectionInfo,
   path: string,
-  place: ListeningHost | undefined,
+  listening: ListeningHost | undefined,
   machine: Machine,
   deadline: Deadline,
 ): Promise<SshServer | undefined> {
-  if (info.ssh === '' || place === undefined) return undefined;
-  if (await isOnThisMachine(place.location, machine, deadline)) return undefined;
+  if (info.ssh === '' || listening === undefined) return undefined;
+  if (await isOnThisMachine(listening.location, machine, deadline)) return undefined;
   return parseSshServer(info.ssh, (problem) => {
     throw new ConnectionFileError(path, `field "ssh": ${problem}`);
   });
@@ -192,10 +192,12 @@ function serverOption(server: string | undefined): SshServer | undefined {
 }
 
 function checkSshOptions(options: readonly string[] = []): readonly string[] {
-  const wrong = options.find((option) => typeof option !== 'string' || !/^[A-Za-z]+\s*[= ]/.test(option));
-  if (wrong !== undefined || options.some((option) => /\p{Cc}/u.test(option))) {
+  const isValid = (option: unknown): boolean =>
+    typeof option === 'string' && /^[A-Za-z]+\s*[= ]/.test(option) && !/\p{Cc}/u.test(option);
+  if (!options.every(isValid)) {
+    const invalid = options.find((option) => !isValid(option));
     throw new UsageError(
-      'sshOptions must be strings such as "UserKnownHostsFile=/path", in the form of ssh -o',
+      `sshOptions must be strings such as "UserKnownHostsFile=/path", in the form of ssh -o, got ${JSON.stringify(invalid)}`,
     );
   }
   return options;

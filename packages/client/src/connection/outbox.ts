@@ -23,8 +23,8 @@ export function taskIds(work: Submission): string[] {
   return work.channel === 'broadcast' ? targetsOf(work).map((uuid) => `${msg_id}_${uuid}`) : [msg_id];
 }
 
-const MOST_MESSAGES = 10_000;
-const MOST_BYTES = 256 * 1024 * 1024;
+const MAX_MESSAGES = 10_000;
+const MAX_BYTES = 256 * 1024 * 1024;
 /** The size assumed for a message without buffers; its code is rarely larger. */
 const PLAIN_BYTES = 4_096;
 
@@ -43,7 +43,7 @@ export class Outbox {
    */
   hold(work: Submission, reason: string | undefined): void {
     const size = sizeOf(work.message);
-    if (this.#held.size >= MOST_MESSAGES || this.#bytes + size > MOST_BYTES) {
+    if (this.#held.size >= MAX_MESSAGES || this.#bytes + size > MAX_BYTES) {
       const [why, what] =
         reason === undefined
           ? ['the engines have not registered again yet', 'them']

@@ -20,16 +20,20 @@ export function parseSshServer(text: string, fail: (problem: string) => never): 
   const at = text.lastIndexOf('@');
   const user = at < 0 ? undefined : text.slice(0, at);
   if (user !== undefined && (user === '' || user.startsWith('-') || unsafeInUser.test(user))) {
-    return fail(`${JSON.stringify(text)} has no acceptable user before the @`);
+    return fail(
+      `${JSON.stringify(text)} must have a user before the @ that does not begin with - and has no spaces or shell characters`,
+    );
   }
-  const place = text.slice(at + 1);
-  const match = /^\[(.*)\](?::(.*))?$/.exec(place) ?? (isIP(place) !== 0 ? [place, place] : splitPort(place));
+  const address = text.slice(at + 1);
+  const match =
+    /^\[(.*)\](?::(.*))?$/.exec(address) ?? (isIP(address) !== 0 ? [address, address] : splitPort(address));
   const host = match[1] ?? '';
   if (!isHost(host))
-    return fail(`${JSON.stringify(text)} has no acceptable host; expected user@host or user@host:port`);
+    return fail(`${JSON.stringify(text)} must have a valid host, as in user@host or user@host:port`);
   if (match[2] === undefined) return { user, host, port: undefined };
   const port = /^\d{1,5}$/.test(match[2]) ? Number(match[2]) : 0;
-  if (port < 1 || port > 65_535) return fail(`${JSON.stringify(text)} has no acceptable port`);
+  if (port < 1 || port > 65_535)
+    return fail(`${JSON.stringify(text)} must have a port from 1 to 65535 after the colon`);
   return { user, host, port };
 }
 
@@ -38,7 +42,7 @@ export function formatSshServer({ user, host, port }: SshServer): string {
   return `${user === undefined ? '' : `${user}@`}${port === undefined ? host : withPort(host, port)}`;
 }
 
-function splitPort(place: string): readonly (string | undefined)[] {
-  const colon = place.indexOf(':');
-  return colon < 0 ? [place, place] : [place, place.slice(0, colon), place.slice(colon + 1)];
+function splitPort(address: string): readonly (string | undefined)[] {
+  const colon = address.indexOf(':');
+  return colon < 0 ? [address, address] : [address, address.slice(0, colon), address.slice(colon + 1)];
 }

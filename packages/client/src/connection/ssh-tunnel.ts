@@ -147,8 +147,8 @@ function endedError(end: SshEnd, server: SshServer, output: string): TransportEr
     return new TransportError(`${what} needs the program ssh (OpenSSH), which is not on the PATH`, options);
   }
   const hint = hints.find(([pattern]) => pattern.test(output))?.[1];
-  const said = describeEnd(end, output);
-  return new TransportError(`${what} ended: ${said}${hint === undefined ? '' : `; ${hint}`}`, options);
+  const ending = describeEnd(end, output);
+  return new TransportError(`${what} ended: ${ending}${hint === undefined ? '' : `; ${hint}`}`, options);
 }
 
 const hints: readonly (readonly [RegExp, string])[] = [
@@ -161,7 +161,11 @@ const hints: readonly (readonly [RegExp, string])[] = [
 
 function notInTime(server: SshServer, waitedMs: number, output: string): Error {
   const what = `the ssh tunnel through ${formatSshServer(server)} was not open`;
-  return timeoutError(what, waitedMs, output === '' ? 'ssh has printed nothing yet' : `ssh said: ${output}`);
+  return timeoutError(
+    what,
+    waitedMs,
+    output === '' ? 'ssh has printed nothing yet' : `ssh printed: ${output}`,
+  );
 }
 
 async function checkKey(key: string | undefined): Promise<void> {

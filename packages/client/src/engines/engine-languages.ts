@@ -75,17 +75,17 @@ export class EngineLanguages {
   #reply(engine: EngineInfo): Promise<AnyMessage> {
     const over = new AbortController();
     const wait = { timeout: Number.POSITIVE_INFINITY, signal: over.signal };
-    const asking = new Promise<AnyMessage>((resolve, reject) => {
-      const ask = async (): Promise<void> => {
+    const replied = new Promise<AnyMessage>((resolve, reject) => {
+      const sendRepeatedly = async (): Promise<void> => {
         for (const ms of RETRY_MS) {
           if (over.signal.aborted) return;
           this.#control.request(engine, 'kernel_info_request', {}, wait).then(resolve, reject);
           await pause(ms, over.signal);
         }
       };
-      void ask();
+      void sendRepeatedly();
     });
-    return asking.finally(() => over.abort());
+    return replied.finally(() => over.abort());
   }
 }
 

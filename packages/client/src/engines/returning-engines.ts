@@ -93,8 +93,8 @@ export class ReturningEngines {
     if (this.#registry.ids.length > 0) this.#expected.clear();
     if (options.same) this.#giveUpAbsent();
     else if (this.#absent.size > 0)
-      this.#missed = later(this.#times.registration, () => this.#giveUpAbsent());
-    if (this.#expected.size > 0) this.#none = later(this.#times.any, () => this.#giveUpExpected());
+      this.#missed = startTimer(this.#times.registration, () => this.#giveUpAbsent());
+    if (this.#expected.size > 0) this.#none = startTimer(this.#times.any, () => this.#giveUpExpected());
   }
 
   /** Whether a submission must wait for engines. */
@@ -203,7 +203,7 @@ function byId(engines: ReadonlyMap<string, EngineInfo>): EngineInfo[] {
   return [...engines.values()].sort((a, b) => a.id - b.id);
 }
 
-function later(ms: number, then: () => void): NodeJS.Timeout | undefined {
+function startTimer(ms: number, then: () => void): NodeJS.Timeout | undefined {
   if (ms === Number.POSITIVE_INFINITY) return undefined;
   const timer = setTimeout(then, Math.min(ms, 2 ** 31 - 1));
   timer.unref();

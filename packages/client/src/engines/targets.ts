@@ -53,8 +53,8 @@ export class TargetFinder {
     const uuid = this.#registry.engines.get(id);
     if (uuid === undefined) {
       const { ids } = this.#registry;
-      const there = ids.length === 0 ? 'none is registered' : `registered: ${ids.join(', ')}`;
-      throw new UsageError(`no engine ${id}; ${there}`);
+      const available = ids.length === 0 ? 'none is registered' : `registered: ${ids.join(', ')}`;
+      throw new UsageError(`no engine ${id}; ${available}`);
     }
     return { id, uuid };
   }

@@ -44,7 +44,7 @@ export type Execution =
   | { readonly paged: true }
   | { readonly paged: false; readonly extent: Extent | undefined };
 
-/** Ids per slice, for the estimate: a Python hub with SQLite returns so many full records in about 100 ms. */
+/** Ids per slice, for the estimate: a Python hub with SQLite returns this many full records in about 100 ms. */
 const TYPICAL_SLICE = 400;
 
 /** Describes how a query is executed. */

@@ -85,7 +85,7 @@ export class HubOperations {
     verbose: boolean,
     options: WaitOptions,
   ): Promise<QueueStatus<unknown>> {
-    // With explicit targets a Python hub fails on dead engines; without, it lists them too, so they are filtered here.
+    // With explicit targets a Python hub fails on dead engines. Without targets it lists them, too, so they are filtered here.
     const { content } = await this.#requests.request('queue_request', { targets: null, verbose }, options);
     const reply = content as Dict;
     const engines: Record<number, EngineQueueStatus<unknown>> = {};

@@ -31,7 +31,7 @@ export interface PersistentParts extends ReconciliationParts {
   readonly unsentWork: UnsentWork;
 }
 
-/** Brings all parts of a client into the right state when a connection opens, breaks and is replaced. */
+/** Updates all parts of a client when a connection opens, breaks and is replaced. */
 export class ConnectionLifecycle implements ConnectionEvents<Greeting> {
   readonly #parts: PersistentParts;
   readonly #reconnector: Reconnector<Greeting>;
@@ -155,7 +155,7 @@ export class ConnectionLifecycle implements ConnectionEvents<Greeting> {
 
 /**
  * Whether the controller has restarted; undefined if that is unknown. A hub of this project reports the epoch of its
- * run. A stock hub can be told apart only by its keys, which it creates for each run.
+ * run. Only its keys identify a run of a stock hub, which creates them at each start.
  */
 function isNewController(
   was: HubInfo | undefined,

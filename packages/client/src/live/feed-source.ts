@@ -12,7 +12,7 @@ export interface FeedSource {
   refresh(): void;
 }
 
-/** The feed as a source sees it. */
+/** The part of a feed that its source uses. */
 export interface FeedSink {
   readonly set: LiveSet;
   /** The hub position of the changes applied from now on; undefined where another client could not resume from it. */

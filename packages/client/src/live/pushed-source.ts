@@ -25,7 +25,7 @@ export interface PushedContext {
   readonly database: HubDatabase;
 }
 
-/** A hub ends a subscription without renewals after {@link SILENCE_MS} by default; the client renews it so often in that time. */
+/** How often the client renews a subscription within the time after which a hub ends it ({@link SILENCE_MS} by default). */
 const RENEWALS = 6;
 const SILENCE_MS = 60_000;
 /** The timeout of a sync request: a busy hub replies late, and a broken connection is detected elsewhere. */

@@ -30,7 +30,7 @@ export const DB_QUERY_OPTIONS: OptionNames<DbQueryOptions<never>> = {
 export interface ResubmitOptions extends WaitOptions {
   /**
    * Submit the tasks from this client, with their metadata, where the hub would drop it: on a Python hub. They are then
-   * tasks of this client, and the old records do not say `resubmitted`. False by default; without effect on a hub of this
+   * tasks of this client, and `resubmitted` of the old records stays null. False by default; without effect on a hub of this
    * project, which keeps the metadata.
    */
   readonly restore?: boolean;

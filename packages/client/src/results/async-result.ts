@@ -66,7 +66,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
    */
   static join<E>(...results: readonly AsyncResult<unknown, E, unknown>[]): AsyncResult<E[], E> {
     const [first] = results;
-    if (first === undefined) throw new UsageError('join needs at least one result');
+    if (first === undefined) throw new UsageError('join must have at least one result');
     const maps = results.flatMap((result) => result.shape.reassembly ?? []);
     const tasks = results.flatMap((result) => result.tasks);
     if (maps.length === 0) return new AsyncResult(tasks, { single: false });
@@ -312,7 +312,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     }
   }
 
-  /** Waits as `returnWhen` says. Returns false when the deadline is over. */
+  /** Waits as `returnWhen` requires. @returns false when the deadline is over */
   async #waitFor(deadline: Deadline, returnWhen: ReturnWhen): Promise<boolean> {
     if (returnWhen === 'all') return this.inTime(deadline, Promise.all(this.tasks.map(({ done }) => done)));
     checkReturnWhen(returnWhen, ['all', 'firstCompleted', 'firstException']);

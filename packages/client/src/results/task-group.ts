@@ -244,7 +244,11 @@ export class TaskGroup {
     );
   }
 
-  /** Waits for the output and prints it, by default to `process.stdout` and `process.stderr`. */
+  /**
+   * Waits for the output and prints it, by default to `process.stdout` and `process.stderr`. Without a `timeout` it waits
+   * indefinitely.
+   * @throws {TimeoutError} when the output has not ended within `timeout` ms
+   */
   async displayOutputs(options: DisplayOutputsOptions & WaitOptions = {}): Promise<void> {
     checkOptions(options, DISPLAY_OUTPUTS_OPTIONS, 'displayOutputs');
     const all = Promise.all(this.tasks.map((task) => task.outputDone));
@@ -258,7 +262,10 @@ export class TaskGroup {
     return streamOutput(this.tasks, this.shape.single, options);
   }
 
-  /** Returns a handle, also for `JSON.stringify`. With it another process reads the result: `rc.attach(handle)`. */
+  /**
+   * Returns a handle, also for `JSON.stringify`. With it another process reads the result: `rc.attach(handle)`.
+   * @throws {UsageError} when the tasks belong to several clusters
+   */
   toJSON(): ResultHandle {
     const { single, reassembly } = this.shape;
     const clusters = new Set(this.tasks.map(({ owner }) => owner?.cluster ?? null));

@@ -15,7 +15,7 @@ interface OwnerParts {
   readonly unsentWork: UnsentWork;
 }
 
-/** The client as its tasks see it. */
+/** The part of a client that its tasks use. */
 export class ClientTaskOwner implements TaskOwner {
   readonly #parts: OwnerParts;
   #cluster: { readonly secret: string; readonly digest: string | null } | undefined;

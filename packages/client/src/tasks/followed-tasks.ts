@@ -34,7 +34,7 @@ const SOON_MS = 5;
 /** The hub records a task after its submission: how long an unknown id may still become known. */
 const UNKNOWN_GRACE_MS = 1_000;
 /** A probe task must have begun within this time; an older one may have been purged. */
-const HEARD_MS = 10_000;
+const PROBE_MAX_AGE_MS = 10_000;
 
 export interface FollowedTasksContext {
   readonly database: HubDatabase;
@@ -379,7 +379,7 @@ export class FollowedTasks {
     // An engine has begun the task, so its record will follow.
     if (followed.follower.observed && !followed.beforeReconnection) return true;
     const begun = this.#lastBegun;
-    if (begun !== undefined && performance.now() - begun.at < HEARD_MS) followed.probeId ??= begun.id;
+    if (begun !== undefined && performance.now() - begun.at < PROBE_MAX_AGE_MS) followed.probeId ??= begun.id;
     const { probeId } = followed;
     if (probeId === undefined) return false;
     const rows = await this.#database.byId([probeId], STATUS_COLUMNS, this.#deadline());

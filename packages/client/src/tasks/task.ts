@@ -12,7 +12,7 @@ export type Outcome =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly error: Error };
 
-/** The client of a task, as the task sees it. */
+/** The part of a client that its tasks use. */
 export interface TaskOwner {
   /** A digest that identifies the cluster, the same for all its clients; null if the cluster has no key. */
   readonly cluster: string | null;
@@ -133,10 +133,10 @@ export class Task {
   /** Emits the existing output at once, then each new piece; completes with `outputDone`. */
   get output$(): Observable<TaskOutput> {
     return defer(() => {
-      const there = from(this.#store.pieces());
-      if (this.#outputEnded) return there;
+      const existing = from(this.#store.pieces());
+      if (this.#outputEnded) return existing;
       this.#output ??= new Subject();
-      return concat(there, this.#output);
+      return concat(existing, this.#output);
     });
   }
 

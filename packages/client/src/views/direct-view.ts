@@ -72,7 +72,9 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
    */
   push(values: Namespace): ViewResult<T, null> {
     if (typeof values !== 'object' || values === null || Array.isArray(values)) {
-      throw new UsageError('push needs an object of values by name');
+      throw new UsageError(
+        `the values of push must be an object of values by name, got ${values === null ? 'null' : Array.isArray(values) ? 'a list' : typeof values}`,
+      );
     }
     return this.submit(pushWork(values));
   }

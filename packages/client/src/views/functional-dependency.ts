@@ -31,6 +31,7 @@ export function depend(check: JsFunction | PyCallable, ...args: readonly unknown
  * Restricts a function to engines that have certain modules. A Python engine imports them into its namespace; a JavaScript
  * engine checks that they can be resolved. For load-balanced views. Mirrors ipyparallel `require`; use `capture` or `push`
  * for objects other than modules.
+ * @throws {UsageError} when a name is not a string, or a Python module has no importable name
  */
 export function requireModules(
   ...names: readonly string[]

@@ -45,7 +45,8 @@ export function readMapArguments<O extends object>(
   const last = args.at(-1);
   const hasOptions = args.length > 1 && (last === undefined || !isSequence(last));
   const sequences = hasOptions ? args.slice(0, -1) : args;
-  if (sequences.length === 0) throw new UsageError('a map needs a sequence');
+  if (sequences.length === 0)
+    throw new UsageError('a map must have at least one sequence after its function');
   for (const [i, sequence] of sequences.entries()) {
     if (!isSequence(sequence)) {
       throw new UsageError(

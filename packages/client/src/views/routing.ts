@@ -10,7 +10,7 @@ export function labelled(metadata: Dict, { label }: ViewFlags): Dict {
 /** The metadata of a submission to the task scheduler; `targets` are uuids. */
 export function schedulerMetadata(flags: BalancedFlags, targets: readonly string[], scheme: string): Dict {
   const { after, follow, dependencyTimeout = 0, retries = 0 } = flags;
-  const asked = {
+  const metadata = {
     after: wireDependency(after),
     follow: wireDependency(follow),
     // The wire uses seconds.
@@ -32,5 +32,5 @@ export function schedulerMetadata(flags: BalancedFlags, targets: readonly string
       );
     }
   }
-  return labelled(asked, flags);
+  return labelled(metadata, flags);
 }

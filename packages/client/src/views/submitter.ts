@@ -111,11 +111,11 @@ export class Submitter {
     const first = workAt(0);
     const language = first.language ?? flags.language;
     const uuids = named === undefined ? [] : engines.map(({ uuid }) => uuid);
-    const asked = schedulerMetadata(flags, uuids, scheme);
+    const requested = schedulerMetadata(flags, uuids, scheme);
     const headers = Array.from({ length: count }, () => this.#header(first));
     const content = contentOf(first);
     const added = headers.map((header) =>
-      submittedTasks.add(header.msg_id, undefined, { header, metadata: asked, content }),
+      submittedTasks.add(header.msg_id, undefined, { header, metadata: requested, content }),
     );
     this.#withLanguages(engines, added, (languages) => {
       const fit = fitting(engines, languages, language);
@@ -126,7 +126,7 @@ export class Submitter {
           "this controller's task scheduler is of the pure scheme, which may give the work to an engine of another language",
         );
       }
-      const metadata = narrowed ? { ...asked, targets: fit.map(({ uuid }) => uuid) } : asked;
+      const metadata = narrowed ? { ...requested, targets: fit.map(({ uuid }) => uuid) } : requested;
       const rest = inSlices(count, (i) => {
         const [header, task] = [headers[i], added[i]];
         if (header === undefined || task === undefined || task.outcome !== undefined) return;
@@ -219,8 +219,8 @@ export class Submitter {
       this.#failOnError(tasks, () => send(known));
       return;
     }
-    const asked = Promise.all(engines.map((engine) => languages.of(engine)));
-    this.#track(asked.then((known) => this.#failOnError(tasks, () => send(known))));
+    const reported = Promise.all(engines.map((engine) => languages.of(engine)));
+    this.#track(reported.then((known) => this.#failOnError(tasks, () => send(known))));
   }
 
   #track(sending: Promise<void>): void {
@@ -284,10 +284,10 @@ function inSlices(count: number, each: (index: number) => void): Promise<void> |
   };
   if (slice()) return undefined;
   return new Promise((resolve) => {
-    const again = (): void => {
+    const continueLater = (): void => {
       if (slice()) resolve();
-      else setImmediate(again);
+      else setImmediate(continueLater);
     };
-    setImmediate(again);
+    setImmediate(continueLater);
   });
 }

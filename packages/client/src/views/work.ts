@@ -26,15 +26,22 @@ export type Callable = JsFunction | PyCallable | PyReference;
 export class Kwargs {
   readonly values: Readonly<Record<string, unknown>>;
 
+  /** @throws {UsageError} when `values` is not an object */
   constructor(values: Readonly<Record<string, unknown>>) {
     if (typeof values !== 'object' || values === null || Array.isArray(values)) {
-      throw new UsageError('kwargs takes an object of keyword arguments');
+      throw new UsageError(
+        `the argument of kwargs must be an object of keyword arguments, got ${values === null ? 'null' : Array.isArray(values) ? 'a list' : typeof values}`,
+      );
     }
     this.values = values;
   }
 }
 
-/** Creates keyword arguments for a Python function, to be passed as the last argument of a call: `view.apply(f, 1, kwargs({ base: 2 }))`. */
+/**
+ * Creates keyword arguments for a Python function, to be passed as the last argument of a call:
+ * `view.apply(f, 1, kwargs({ base: 2 }))`.
+ * @throws {UsageError} when `values` is not an object
+ */
 export function kwargs(values: Readonly<Record<string, unknown>>): Kwargs {
   return new Kwargs(values);
 }
