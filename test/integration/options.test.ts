@@ -136,3 +136,17 @@ test('options of a query are refused by the actions on its matches', async () =>
   expect(await selection.purge({ dryRun: true })).toMatchObject({ count: 0 });
   expect((await selection.resubmit()).msgIds).toEqual([]);
 });
+
+test('dependencyTimeout and its alias timeout are checked in the same way, wherever they are given', () => {
+  const view = rc.loadBalancedView();
+  for (const flags of [{ dependencyTimeout: -1 }, { timeout: -1 }]) {
+    expect(() => view.with(flags)).toThrow(
+      /^dependencyTimeout must be a number of milliseconds >= 0, got -1/,
+    );
+    expect(() => view.setFlags(flags)).toThrow(/^dependencyTimeout must be/);
+    expect(() => view.remote(() => 1, flags)).toThrow(/^dependencyTimeout must be/);
+  }
+  expect(() => view.with({ dependencyTimeout: 1, timeout: 2 })).toThrow(/not both/);
+  expect(view.with({ timeout: 5 }).dependencyTimeout).toBe(5);
+  expect(view.with({ dependencyTimeout: 5 }).timeout).toBe(5);
+});

@@ -65,18 +65,22 @@ export function checkFlags(flags: object, names: readonly string[]): void {
   }
 }
 
+function checkDependencyTimeout(value: unknown): void {
+  expect(
+    typeof value === 'number' && value >= 0 && Number.isFinite(value),
+    'dependencyTimeout must be a number of milliseconds >= 0',
+    value,
+  );
+}
+
 const CHECKS: Readonly<Record<string, (value: unknown) => void>> = {
   label: (value) => expect(typeof value === 'string', 'label must be a string', value),
   language: (value) => expect(typeof value === 'string', 'language must be a string', value),
   coalescing: (value) => expect(typeof value === 'boolean', 'coalescing must be true or false', value),
   retries: (value) =>
     expect(Number.isInteger(value) && Number(value) >= 0, 'retries must be an integer >= 0', value),
-  timeout: (value) =>
-    expect(
-      typeof value === 'number' && value >= 0 && Number.isFinite(value),
-      'dependencyTimeout must be a number of milliseconds >= 0',
-      value,
-    ),
+  dependencyTimeout: checkDependencyTimeout,
+  timeout: checkDependencyTimeout,
   after: (value) => void wireDependency(value as DependencyLike),
   follow: (value) => void wireDependency(value as DependencyLike),
 };
