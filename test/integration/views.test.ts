@@ -20,7 +20,7 @@ import { EngineProcess } from '../support/clusters/engine-process.js';
 import { TestController } from '../support/clusters/test-controller.js';
 import { waitFor } from '../support/wait-for.js';
 
-const patience = { timeout: 60_000 };
+const waitOptions = { timeout: 60_000 };
 
 let controller: TestController;
 let engines: EngineProcess[];
@@ -33,8 +33,8 @@ beforeAll(async () => {
   controller = await TestController.start();
   const args = ['--file', controller.controller.engineFile];
   engines = await Promise.all([0, 1, 2].map(() => EngineProcess.start({ args })));
-  rc = await Client.connect({ connectionFile: controller.controller.clientFile, ...patience });
-  await rc.waitForEngines(3, patience);
+  rc = await Client.connect({ connectionFile: controller.controller.clientFile, ...waitOptions });
+  await rc.waitForEngines(3, waitOptions);
 }, 120_000);
 
 beforeEach(() => {
@@ -56,7 +56,7 @@ const begun = (ar: AsyncResult<unknown, unknown, unknown>): Promise<unknown> =>
     what: 'the task to begin',
   });
 
-const value = <T, E, P>(ar: AsyncResult<T, E, P>): Promise<T> => ar.get(patience);
+const value = <T, E, P>(ar: AsyncResult<T, E, P>): Promise<T> => ar.get(waitOptions);
 
 test('apply, applyAsync and applySync run a function on the targets', async () => {
   const add = (a: number, b: number) => a + b;
@@ -99,7 +99,7 @@ test('push, pull, get, update and clear change and read names on engines', async
   expect(await value(rc.directView(0).execute('declared + old + box.n'))).toMatchObject({ text: '6' });
   expect(() => dv.push({ 'a b': 1 })).toThrow('must be an identifier or a path such as a.b, got "a b"');
   await expect(value(dv.pull('nothing'))).rejects.toThrow(/nothing is not defined/);
-  await dv.clear(patience);
+  await dv.clear(waitOptions);
   await expect(value(dv.pull('box'))).rejects.toThrow(/box is not defined/);
 });
 
@@ -261,7 +261,7 @@ test('retries, after, follow, timeout and targets apply to load-balanced work', 
   const impatient = lv.with({ after: never, timeout: 200, targets: [1, 2] }).apply(where);
   await expect(value(impatient)).rejects.toMatchObject({ ename: 'TaskTimeout' });
   await begun(never);
-  await rc.sendSignal('SIGINT', { targets: 0, ...patience });
+  await rc.sendSignal('SIGINT', { targets: 0, ...waitOptions });
   await expect(value(never)).rejects.toMatchObject({ ename: 'KeyboardInterrupt' });
 });
 
@@ -364,7 +364,7 @@ test('imap ends cleanly after a failure', async () => {
   // Tasks that had not begun fail with the next error.
   await waitFor(
     async () => {
-      await rc.sendSignal('SIGINT', patience);
+      await rc.sendSignal('SIGINT', waitOptions);
       return await lv.wait(undefined, { timeout: 200 });
     },
     { timeout: 60_000, what: 'the stuck tasks to end' },
@@ -391,7 +391,7 @@ test('remote functions, parallel functions and the executor run work', async () 
   const mapped: number[] = [];
   for await (const each of executor.map((n: number) => n + 1, [1, 2])) mapped.push(each);
   expect(mapped).toEqual([2, 3]);
-  await executor.shutdown(patience);
+  await executor.shutdown(waitOptions);
 });
 
 test('a view has the history and the outstanding tasks of its own work, and acts on them', async () => {
@@ -401,15 +401,15 @@ test('a view has the history and the outstanding tasks of its own work, and acts
   expect(view.history).toEqual([...busy.msgIds, ...waiting.msgIds]);
   expect(view.outstanding).toEqual(view.history);
   expect(await view.wait(undefined, { timeout: 50 })).toBe(false);
-  await waitFor(async () => (await view.queueStatus(patience)).queue === 2);
-  await view.abort(-1, patience);
+  await waitFor(async () => (await view.queueStatus(waitOptions)).queue === 2);
+  await view.abort(-1, waitOptions);
   await expect(value(view.getResult())).rejects.toMatchObject({ code: 'TASK_ABORTED' });
   await begun(busy);
-  await rc.sendSignal('SIGINT', { targets: 0, ...patience });
-  expect(await view.wait(0, patience)).toBe(true);
+  await rc.sendSignal('SIGINT', { targets: 0, ...waitOptions });
+  expect(await view.wait(0, waitOptions)).toBe(true);
   await waitFor(() => view.outstanding.length === 0);
   expect(() => view.getResult(9)).toThrow('the view has no task at position 9; it has 2');
-  await view.purgeResults([0], patience);
+  await view.purgeResults([0], waitOptions);
   expect(await rc.dbQuery({ msg_id: busy.msgIds[0] ?? '' }, ['msg_id'])).toEqual([]);
 });
 
@@ -434,10 +434,10 @@ test('a large map does not block the event loop, and all its tasks exist at once
 
 test('a view sends no unsupported options to a scheduler with the scheme pure', async () => {
   const own = await TestController.start({ taskScheme: 'pure' });
-  const client = await Client.connect({ connectionFile: own.controller.clientFile, ...patience });
+  const client = await Client.connect({ connectionFile: own.controller.clientFile, ...waitOptions });
   try {
     await own.engine();
-    await client.waitForEngines(1, patience);
+    await client.waitForEngines(1, waitOptions);
     const view = client.loadBalancedView();
     expect(() => view.with({ retries: 1, targets: 0 }).apply(() => 1)).toThrow(
       /pure scheme, which supports no retries, targets/,
@@ -456,9 +456,9 @@ test('the death of an engine fails the whole coalescing broadcast', async () => 
   const own = await TestController.start();
   const args = ['--file', own.controller.engineFile];
   const mine = await Promise.all([EngineProcess.start({ args }), EngineProcess.start({ args })]);
-  const client = await Client.connect({ connectionFile: own.controller.clientFile, ...patience });
+  const client = await Client.connect({ connectionFile: own.controller.clientFile, ...waitOptions });
   try {
-    await client.waitForEngines(2, patience);
+    await client.waitForEngines(2, waitOptions);
     const ar = client.broadcastView('all', { coalescing: true }).apply(() => new Promise(() => undefined));
     await waitFor(() => ar.metadata.every(({ begun }) => begun !== null));
     mine[1]?.child.kill('SIGKILL');
@@ -475,12 +475,12 @@ test('shutdown ends one engine, or all engines and the controller', async () => 
   const own = await TestController.start();
   const args = ['--file', own.controller.engineFile];
   const mine = await Promise.all([EngineProcess.start({ args }), EngineProcess.start({ args })]);
-  const client = await Client.connect({ connectionFile: own.controller.clientFile, ...patience });
+  const client = await Client.connect({ connectionFile: own.controller.clientFile, ...waitOptions });
   try {
-    await client.waitForEngines(2, patience);
-    await client.shutdown({ targets: 0, ...patience });
+    await client.waitForEngines(2, waitOptions);
+    await client.shutdown({ targets: 0, ...waitOptions });
     await waitFor(() => client.ids.length === 1);
-    await client.shutdown({ hub: true, ...patience });
+    await client.shutdown({ hub: true, ...waitOptions });
     await own.controller.closed;
     await expect(Promise.all(mine.map(({ exited }) => exited))).resolves.toEqual([0, 0]);
   } finally {

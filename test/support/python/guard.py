@@ -165,7 +165,7 @@ def kill_everything():
 def main():
     global busy
     if LINUX:
-        # What loses its parent (a nanny, a scheduler of a killed hub) becomes a child of this process, not of init.
+        # A process that loses its parent (a nanny, a scheduler of a killed hub) becomes a child of this process, not of init.
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         # Raising ends the blocked read below, and so leads to the same end as a closed stdin.
