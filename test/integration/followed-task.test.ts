@@ -275,3 +275,31 @@ it('a task that a busy hub does not know yet is waited for', async () => {
   behind = false;
   expect(await followed.get({ timeout: 60_000 })).toMatchObject({ stdout: 'printed' });
 });
+
+it('a task that the hub records between the query for it and the query for a later task is not missing', async () => {
+  let behind = true;
+  let probed = false;
+  const hub = await FakeHub.start({
+    answer: ({ message }) => {
+      if (message.msg_type === 'db_request') {
+        const after = JSON.stringify(message.content.query).includes('after it');
+        if (after) probed = true;
+        const records = behind ? [] : [after ? { ...done, msg_id: 'after it' } : done];
+        const lens = records.map(() => 0);
+        return { status: 'ok', records, buffer_lens: lens, result_buffer_lens: lens };
+      }
+      if (message.msg_type !== 'result_request') return undefined;
+      // The query for the task is over, and the query for the later task follows.
+      if (probed) behind = false;
+      return { status: 'error', ename: 'KeyError', evalue: `'No such message: ${ID}'`, traceback: [] };
+    },
+  });
+  onTestFinished(() => hub.stop());
+  const rc = await Client.connect({ connectionFile: hub.info, pollInterval: 10 });
+  onTestFinished(() => rc.close());
+  const parent = { msg_id: 'after it', msg_type: 'execute_request' };
+  const busy = hub.session.rawMessage('status', { execution_state: 'busy' }, { parent });
+  hub.publish('iopub', ['topic', ...hub.session.encode(busy)]);
+  const result = await rc.getResult<{ stdout: string }>(ID).get({ timeout: 60_000 });
+  expect(result).toMatchObject({ stdout: 'printed' });
+});

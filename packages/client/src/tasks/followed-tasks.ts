@@ -368,6 +368,11 @@ export class FollowedTasks {
         const unknown = now - followed.unknownSince;
         if (unknown < UNKNOWN_GRACE_MS) return;
         if (unknown < RECORD_DELAYS.missingRecord && (await this.#isBehind(followed))) return;
+        // The hub may have recorded the task, and then the probe, since the query for the task.
+        if (followed.probeId !== undefined) {
+          const rows = await this.#database.byId([id], STATUS_COLUMNS, this.#deadline());
+          if (rows.has(id)) return;
+        }
       }
       this.#fail(id, error);
     }
