@@ -263,8 +263,8 @@ function resolveDatabase(options: ControllerOptions, env: NodeJS.ProcessEnv): Da
     return uri === undefined ? db : { ...db, uri };
   }
   if (db.type !== 'sqlite') return db;
-  const home = bareSecurityDir(options) ?? profileDir(options, env);
-  return { ...db, location: resolve(db.location || home) };
+  const directory = bareSecurityDir(options) ?? profileDir(options, env);
+  return { ...db, location: resolve(db.location || directory) };
 }
 
 function securityDir(options: ControllerOptions, env: NodeJS.ProcessEnv): string {
@@ -285,8 +285,11 @@ function bareSecurityDir({
 
 function profileDir(options: ControllerOptions, env: NodeJS.ProcessEnv): string {
   const ipythonDir = options.ipythonDir ?? (env['IPYTHONDIR'] || join(homedir(), '.ipython'));
-  const named = options.profile === undefined ? undefined : join(ipythonDir, `profile_${options.profile}`);
-  return options.profileDir ?? named ?? (env['IPP_PROFILE_DIR'] || join(ipythonDir, 'profile_default'));
+  const namedProfileDir =
+    options.profile === undefined ? undefined : join(ipythonDir, `profile_${options.profile}`);
+  return (
+    options.profileDir ?? namedProfileDir ?? (env['IPP_PROFILE_DIR'] || join(ipythonDir, 'profile_default'))
+  );
 }
 
 function resolveCurve(option: ControllerOptions['curve'], env: NodeJS.ProcessEnv): CurveKeys | undefined {
