@@ -17,7 +17,7 @@ import { describe, expect, test } from 'vitest';
 
 const mongo = {
   ...{ name: 'MongoDB', supportsFullQueries: true, maxListLength: Number.POSITIVE_INFINITY },
-  ...{ supportsAnyKey: true, supportsNestedLists: true, maxUpdates: 1000, gatherTime: 0 },
+  ...{ supportsAnyKey: true, supportsNestedLists: true, maxUpdates: 1000, batchDelay: 0 },
 };
 const ferret = { ...mongo, name: 'FerretDB', supportsFullQueries: false, maxListLength: 50 };
 const compile = (query: unknown, traits = mongo) => compileQuery(parseQuery(query), traits);

@@ -7,7 +7,7 @@ export interface Clock {
   exact(): string;
 }
 
-/** The maximum difference of the two clocks below before they are synchronized, in ms. */
+/** Maximum difference between the wall clock and the monotonic clock before they are synchronized, in ms. */
 const MAX_DRIFT = 2;
 
 /** The clock of this machine. */

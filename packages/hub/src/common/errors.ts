@@ -36,3 +36,8 @@ export function errorContent(ename: string, evalue: string): Dict {
   const line = evalue === '' ? ename : `${ename}: ${evalue}`;
   return { status: 'error', ename, evalue, traceback: [line], engine_info: {} };
 }
+
+/** The message of an error, or the text of any other thrown value. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

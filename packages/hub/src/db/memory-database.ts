@@ -9,7 +9,7 @@ import {
   type SortKeys,
   sortRecords,
 } from '@ipyparallel-js/protocol/internal';
-import { nextTurn } from './event-loop.js';
+import { nextTurn } from '../common/event-loop.js';
 import { MemoryOrder } from './memory-order.js';
 import { MemoryRecord } from './memory-record.js';
 import {
@@ -58,12 +58,12 @@ export class MemoryDatabase implements TaskDatabase {
   readonly #cullFraction: number;
   readonly #records = new Map<string, MemoryRecord>();
   /** Ids of the tasks that may be culled, in the order in which they ended. */
-  readonly #finished = new Set<string>();
+  readonly #finishedIds = new Set<string>();
   readonly #order = new MemoryOrder((record) => this.#records.get(record.task.msg_id) === record);
   #bytes = 0;
-  #sequence = 0;
+  #nextSequence = 0;
   readonly #timer: NodeJS.Timeout | undefined;
-  #expired: StoredTask[] = [];
+  #expiredTasks: StoredTask[] = [];
 
   constructor(options: MemoryDatabaseOptions = {}) {
     this.#recordLimit = options.recordLimit ?? 1024;
@@ -77,8 +77,8 @@ export class MemoryDatabase implements TaskDatabase {
   }
 
   async write(changes: readonly TaskChange[]): Promise<WriteOutcome> {
-    const culled = this.#expired;
-    this.#expired = [];
+    const culled = this.#expiredTasks;
+    this.#expiredTasks = [];
     for (const change of changes) {
       if (change.op === 'add') this.#add(change.task);
       else this.#update(change);
@@ -101,9 +101,9 @@ export class MemoryDatabase implements TaskDatabase {
     if (limit === 0) return;
     let position = 0;
     for await (const records of this.#findSorted(query, sort, after)) {
-      const wanted = records.slice(Math.max(0, skip - position), Math.max(0, skip + limit - position));
+      const requested = records.slice(Math.max(0, skip - position), Math.max(0, skip + limit - position));
       position += records.length;
-      if (wanted.length > 0) yield wanted.map((record) => record.project(keys));
+      if (requested.length > 0) yield requested.map((record) => record.project(keys));
       if (position >= skip + limit) return;
     }
   }
@@ -142,7 +142,7 @@ export class MemoryDatabase implements TaskDatabase {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#records.clear();
-    this.#finished.clear();
+    this.#finishedIds.clear();
     this.#order.clear();
     this.#bytes = 0;
   }
@@ -174,11 +174,11 @@ export class MemoryDatabase implements TaskDatabase {
   }
 
   #insert(task: StoredTask): MemoryRecord {
-    const record = new MemoryRecord(task, this.#sequence++);
+    const record = new MemoryRecord(task, this.#nextSequence++);
     this.#records.set(task.msg_id, record);
     this.#order.add(record);
     this.#bytes += record.bytes;
-    if (!record.isPending) this.#finished.add(task.msg_id);
+    if (!record.isPending) this.#finishedIds.add(task.msg_id);
     return record;
   }
 
@@ -191,8 +191,8 @@ export class MemoryDatabase implements TaskDatabase {
       this.#order.add(record);
     }
     this.#bytes += record.bytes;
-    if (record.isPending) this.#finished.delete(record.task.msg_id);
-    else this.#finished.add(record.task.msg_id);
+    if (record.isPending) this.#finishedIds.delete(record.task.msg_id);
+    else this.#finishedIds.add(record.task.msg_id);
   }
 
   #delete(msgId: string): void {
@@ -200,7 +200,7 @@ export class MemoryDatabase implements TaskDatabase {
     if (record === undefined) return;
     this.#bytes -= record.bytes;
     this.#records.delete(msgId);
-    this.#finished.delete(msgId);
+    this.#finishedIds.delete(msgId);
     this.#order.markStale();
   }
 
@@ -209,7 +209,7 @@ export class MemoryDatabase implements TaskDatabase {
     const exceedsCount = this.#records.size > this.#recordLimit;
     const exceedsSize = this.#bytes > this.#sizeLimit;
     if (!exceedsCount && !exceedsSize) return;
-    for (const msgId of this.#finished) {
+    for (const msgId of this.#finishedIds) {
       const countIsFreed = !exceedsCount || this.#records.size <= Math.floor(this.#recordLimit * remaining);
       if (countIsFreed && (!exceedsSize || this.#bytes <= this.#sizeLimit * remaining)) return;
       const record = this.#records.get(msgId);
@@ -224,7 +224,7 @@ export class MemoryDatabase implements TaskDatabase {
       if (!(submitted instanceof Date) || record.isPending) continue;
       if (submitted.getTime() >= before) return;
       this.#delete(record.task.msg_id);
-      this.#expired.push(record.task);
+      this.#expiredTasks.push(record.task);
     }
   }
 

@@ -57,7 +57,7 @@ export interface FindOptions {
   readonly keys?: readonly TaskKey[];
   /** The order; its last field is `msg_id`. Order of arrival by default. */
   readonly sort?: Sort;
-  /** Returns only the records after this position in the order of `sort`; no record needs to be there. Requires `sort`. */
+  /** Returns only the records after this position in the order of `sort`, with or without a record at it. Requires `sort`. */
   readonly after?: SortKeys;
   readonly skip?: number;
   readonly limit?: number;

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
  * process, a counter), but time and counter never decrease.
  */
 export class ArrivalIds {
-  readonly #process = randomBytes(5).toString('hex');
+  readonly #processId = randomBytes(5).toString('hex');
   #seconds: number;
   #counter = 0;
 
@@ -22,6 +22,6 @@ export class ArrivalIds {
       this.#counter = 0;
     }
     const time = this.#seconds.toString(16).padStart(8, '0').slice(-8);
-    return time + this.#process + (this.#counter++).toString(16).padStart(6, '0');
+    return time + this.#processId + (this.#counter++).toString(16).padStart(6, '0');
   }
 }

@@ -22,22 +22,22 @@ export interface CompiledQuery {
 /** A filter for a part of a query, and whether it accepts matches only. */
 interface PartialFilter {
   readonly filter: Filter;
-  readonly exact: boolean;
+  readonly isExact: boolean;
 }
 
-const ALL: Filter = {};
-const NONE: Filter = { msg_id: { $in: [] } };
-const UNDECIDED: PartialFilter = { filter: ALL, exact: false };
+const MATCH_ALL: Filter = {};
+const MATCH_NONE: Filter = { msg_id: { $in: [] } };
+const INEXACT_MATCH_ALL: PartialFilter = { filter: MATCH_ALL, isExact: false };
 
 /** MongoDB's limit of a message's document is 16 MiB. */
 const MAX_FILTER = 8 << 20;
 
-/** Types that a value has alike in JSON, in our documents and in Python's documents. */
+/** BSON types that a value has both in our documents and in Python's. */
 const JSON_TYPES = new Set(['string', 'object', 'array', 'bool', 'null', 'number']);
 
 /**
  * Compiles a query to a filter and a residual. The residual is undefined if the server evaluates the filter exactly.
- * `externalColumns` are the columns of which a document may store the value externally; the filter accepts such documents.
+ * `externalColumns` are the columns whose values a document may store externally; the filter accepts such documents.
  */
 export function compileQuery(
   query: QueryNode,
@@ -45,9 +45,9 @@ export function compileQuery(
   externalColumns: ReadonlySet<TaskKey> = new Set(),
 ): CompiledQuery {
   const compiler = new Compiler(traits, externalColumns);
-  const { filter, exact } = compiler.compile(query);
-  if (compiler.size > MAX_FILTER) return { filter: ALL, residual: query };
-  return { filter, residual: exact ? undefined : query };
+  const { filter, isExact } = compiler.compile(query);
+  if (compiler.size > MAX_FILTER) return { filter: MATCH_ALL, residual: query };
+  return { filter, residual: isExact ? undefined : query };
 }
 
 class Compiler {
@@ -64,40 +64,40 @@ class Compiler {
   compile(node: QueryNode): PartialFilter {
     if (node.kind === 'test') return this.#test(node);
     const parts = node.nodes.map((child) => this.compile(child));
-    const exact = parts.every(({ exact }) => exact);
+    const isExact = parts.every(({ isExact }) => isExact);
     switch (node.kind) {
       case 'and': {
-        const filters = parts.map(({ filter }) => filter).filter((filter) => filter !== ALL);
+        const filters = parts.map(({ filter }) => filter).filter((filter) => filter !== MATCH_ALL);
         const [only] = filters;
-        if (only === undefined) return { filter: ALL, exact };
-        return { filter: filters.length === 1 ? only : { $and: filters }, exact };
+        if (only === undefined) return { filter: MATCH_ALL, isExact };
+        return { filter: filters.length === 1 ? only : { $and: filters }, isExact };
       }
       case 'or': {
-        if (parts.length === 0) return { filter: NONE, exact: true };
-        if (parts.some(({ filter }) => filter === ALL)) return { filter: ALL, exact };
-        return { filter: { $or: parts.map(({ filter }) => filter) }, exact };
+        if (parts.length === 0) return { filter: MATCH_NONE, isExact: true };
+        if (parts.some(({ filter }) => filter === MATCH_ALL)) return { filter: MATCH_ALL, isExact };
+        return { filter: { $or: parts.map(({ filter }) => filter) }, isExact };
       }
       case 'nor':
         // The negation of an inexact filter would reject matches.
-        if (!exact || !this.#traits.supportsFullQueries) return UNDECIDED;
-        if (parts.length === 0) return { filter: ALL, exact: true };
-        return { filter: { $nor: parts.map(({ filter }) => filter) }, exact: true };
+        if (!isExact || !this.#traits.supportsFullQueries) return INEXACT_MATCH_ALL;
+        if (parts.length === 0) return { filter: MATCH_ALL, isExact: true };
+        return { filter: { $nor: parts.map(({ filter }) => filter) }, isExact: true };
     }
   }
 
   #test({ field, comparison }: TestNode): PartialFilter {
-    if (!this.#canRelay(field.path, comparison)) return UNDECIDED;
+    if (!this.#canDelegate(field.path, comparison)) return INEXACT_MATCH_ALL;
     const filter = this.#compileComparison(field.name, comparison);
-    if (filter === undefined) return UNDECIDED;
-    if (!this.#externalColumns.has(field.column)) return { filter, exact: true };
+    if (filter === undefined) return INEXACT_MATCH_ALL;
+    if (!this.#externalColumns.has(field.column)) return { filter, isExact: true };
     return {
       filter: { $or: [filter, { [`ipyparallel_js.outside.${field.column}`]: { $exists: true } }] },
-      exact: false,
+      isExact: false,
     };
   }
 
   /** Whether the server evaluates this comparison as MongoDB's documentation defines it. */
-  #canRelay(path: readonly string[], comparison: Comparison): boolean {
+  #canDelegate(path: readonly string[], comparison: Comparison): boolean {
     if (path.some((step) => step.startsWith('$') || step.includes('\0') || hasLoneSurrogate(step)))
       return false;
     if (this.#traits.supportsFullQueries) return true;
@@ -132,7 +132,7 @@ class Compiler {
       case '$in':
       case '$nin':
       case '$all': {
-        if (comparison.op === '$all' && comparison.values.length === 0) return NONE;
+        if (comparison.op === '$all' && comparison.values.length === 0) return MATCH_NONE;
         const { op, values } = comparison;
         return values.every((value) => this.#isEncodable(value)) ? { [name]: { [op]: values } } : undefined;
       }

@@ -31,10 +31,10 @@ export class ExternalValues {
     return new this.#driver.ObjectId().toHexString();
   }
 
-  /** Writes a value, or appends to the value `before`. Idempotent. */
-  async write(id: string, pieces: readonly Uint8Array[], before?: ExternalValue): Promise<ExternalValue> {
-    let n = before?.parts ?? 0;
-    let bytes = before?.bytes ?? 0;
+  /** Writes a value, or appends to the value `existing`. Idempotent. */
+  async write(id: string, pieces: readonly Uint8Array[], existing?: ExternalValue): Promise<ExternalValue> {
+    let n = existing?.parts ?? 0;
+    let bytes = existing?.bytes ?? 0;
     for (const data of divideIntoParts(pieces)) {
       await this.#writePart({ _id: `${id}:${n}`, value: id, n, data });
       n++;

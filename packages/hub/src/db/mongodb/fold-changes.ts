@@ -46,14 +46,14 @@ function fold(
   msgId: string,
   task: StoredTask,
 ): void {
-  const earlier = folded.get(msgId);
-  if (earlier === undefined && !stored.has(msgId)) {
+  const previous = folded.get(msgId);
+  if (previous === undefined && !stored.has(msgId)) {
     folded.set(msgId, { msgId, isNew: true, fields: { ...task }, appended: {} });
     return;
   }
   // Output has already created the record: keep its values where the added task has none.
   const setFields = Object.entries(task).filter(([, value]) => value !== null && value !== '');
-  const entry = earlier ?? { msgId, isNew: false, fields: {}, appended: {} };
+  const entry = previous ?? { msgId, isNew: false, fields: {}, appended: {} };
   Object.assign(entry.fields, Object.fromEntries(setFields));
   folded.set(msgId, entry);
 }
@@ -64,9 +64,9 @@ function foldUpdate(
   { msgId, set, append, orAdd }: Extract<TaskChange, { op: 'update' }>,
 ): void {
   let entry = folded.get(msgId);
-  const before = stored.get(msgId);
+  const storedOutput = stored.get(msgId);
   if (entry === undefined) {
-    if (before !== undefined) entry = { msgId, isNew: false, fields: {}, appended: {} };
+    if (storedOutput !== undefined) entry = { msgId, isNew: false, fields: {}, appended: {} };
     else if (orAdd === true) entry = { msgId, isNew: true, fields: { ...emptyTask(msgId) }, appended: {} };
     else return;
     folded.set(msgId, entry);
@@ -76,7 +76,7 @@ function foldUpdate(
     const text = append?.[name];
     if (set?.[name] !== undefined) delete entry.appended[name];
     if (text === undefined || text === '') continue;
-    const output = entry.fields[name] ?? before?.[name];
+    const output = entry.fields[name] ?? storedOutput?.[name];
     if (output === undefined && !entry.isNew) entry.appended[name] = (entry.appended[name] ?? '') + text;
     else entry.fields[name] = ((output ?? '') + text).slice(0, MAX_OUTPUT);
   }

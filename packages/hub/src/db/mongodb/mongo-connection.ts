@@ -1,6 +1,6 @@
 import { type TaskKey, TransportError } from '@ipyparallel-js/protocol';
 import type { Collection, Document, MongoClient } from 'mongodb';
-import { ReportedError } from '../../common/errors.js';
+import { messageOf, ReportedError } from '../../common/errors.js';
 import { type Driver, isOutage, loadDriver } from './driver.js';
 import { ExternalValues, type PartDocument } from './external-values.js';
 import { type ResolvedMongoOptions, withoutPassword } from './mongo-options.js';
@@ -14,7 +14,7 @@ export interface MongoConnection {
   readonly records: Collection<TaskDocument>;
   readonly externalValues: ExternalValues;
   readonly traits: ServerTraits;
-  /** The columns of which some document has an external value. */
+  /** The columns for which at least one document has an external value. */
   readonly externalColumns: Set<TaskKey>;
   /** The greatest second in an existing `_id`; new ones must be greater. */
   readonly lastSecond: number;
@@ -78,10 +78,6 @@ export function toReportedError(
     'DatabaseUnavailable',
     `the Task Database ${name} does not reply (${messageOf(error)}); ${queuedChanges} changes are queued`,
   );
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function serverName({ uri, database, collection }: ResolvedMongoOptions): string {

@@ -49,7 +49,7 @@ export class MongoDatabase implements TaskDatabase {
   readonly #retention: Retention;
   readonly #log: Logger;
   readonly #timer: NodeJS.Timeout | undefined;
-  #culled: string[] = [];
+  #culledIds: string[] = [];
   #cullPromise: Promise<void> | undefined;
   #closePromise: Promise<void> | undefined;
 
@@ -65,7 +65,7 @@ export class MongoDatabase implements TaskDatabase {
         retention.recordWrite(await writer.write(changes));
       },
       isOutage: (error) => isOutage(driver, error),
-      gatherTime: connection.traits.gatherTime,
+      batchDelay: connection.traits.batchDelay,
       server: name,
       log,
     });
@@ -106,8 +106,8 @@ export class MongoDatabase implements TaskDatabase {
       await this.#queue.drain().catch(() => undefined);
       if (!this.#queue.isDown && this.#retention.isDue()) await this.#cull();
     }
-    const culled = this.#culled;
-    this.#culled = [];
+    const culled = this.#culledIds;
+    this.#culledIds = [];
     return { culled };
   }
 
@@ -160,7 +160,7 @@ export class MongoDatabase implements TaskDatabase {
     try {
       const excess = await this.#retention.findExcess();
       await this.#remover.removeTasks(excess);
-      for (const { msgId } of excess) this.#culled.push(msgId);
+      for (const { msgId } of excess) this.#culledIds.push(msgId);
       if (excess.length > 0) this.#log.info(`removed ${excess.length} tasks to keep the limits`);
     } catch (error) {
       const isTemporary = error instanceof ReportedError || isOutage(this.#connection.driver, error);

@@ -66,17 +66,17 @@ function escapeCode(code: number): string {
 }
 
 // Literal letters, digits and punctuation; escaped punctuation; `.`; simple classes. `^` may begin, `*+?` may repeat.
-const ATOM = String.raw`(?:[A-Za-z0-9 _,:;@#%&=<>"'\/~\x60!-]|\\[.^$*+?()[\]{}|\\\/-]|\.|\[[A-Za-z0-9_]+(?:-[A-Za-z0-9_]+)?\])`;
-const PLAIN = new RegExp(`^\\^?(?:${ATOM}[*+?]?)*$`);
-const REPEATED = /[^\\][*+?]/g;
-const RANGE = /([A-Za-z0-9_])-([A-Za-z0-9_])/g;
+const PLAIN_ATOM = String.raw`(?:[A-Za-z0-9 _,:;@#%&=<>"'\/~\x60!-]|\\[.^$*+?()[\]{}|\\\/-]|\.|\[[A-Za-z0-9_]+(?:-[A-Za-z0-9_]+)?\])`;
+const PLAIN_PATTERN = new RegExp(`^\\^?(?:${PLAIN_ATOM}[*+?]?)*$`);
+const REPETITION = /[^\\][*+?]/g;
+const CHARACTER_RANGE = /([A-Za-z0-9_])-([A-Za-z0-9_])/g;
 
 /**
- * Whether a pattern has the same meaning in RE2 and in MongoDB's PCRE, and PCRE matches it in short time. The store evaluates
+ * Whether a pattern has the same meaning in RE2 and in MongoDB's PCRE, and PCRE matches it quickly. The store evaluates
  * all other patterns itself, because the two differ in classes, case, `$` and backtracking.
  */
 export function isPlainRegex(pattern: string, flags: string): boolean {
-  if (flags !== '' || pattern.length > 1000 || !PLAIN.test(pattern)) return false;
-  if ((pattern.match(REPEATED)?.length ?? 0) > 2) return false;
-  return [...pattern.matchAll(RANGE)].every(([, low = '', high = '']) => low <= high);
+  if (flags !== '' || pattern.length > 1000 || !PLAIN_PATTERN.test(pattern)) return false;
+  if ((pattern.match(REPETITION)?.length ?? 0) > 2) return false;
+  return [...pattern.matchAll(CHARACTER_RANGE)].every(([, low = '', high = '']) => low <= high);
 }

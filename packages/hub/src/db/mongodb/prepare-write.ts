@@ -22,7 +22,7 @@ export interface PrepareOptions {
   readonly externalValues: ExternalValues;
   readonly traits: ServerTraits;
   readonly ids: ArrivalIds;
-  /** The columns of which some document has an external value; `prepareWrite` adds to them. */
+  /** The columns for which at least one document has an external value; `prepareWrite` adds to them. */
   readonly externalColumns: Set<TaskKey>;
   readonly log: Logger;
 }
@@ -34,9 +34,9 @@ export interface PreparedWrite {
   /** Growth of the task in bytes. */
   readonly bytes: number;
   /** State of the task after the write. */
-  readonly after: TaskState;
+  readonly newState: TaskState;
   /** External values that are unused after the write. */
-  readonly replaced: readonly ExternalValue[];
+  readonly replacedValues: readonly ExternalValue[];
 }
 
 /** Longest id in bytes; longer ones cannot be indexed. Ids that clients generate are shorter. */
@@ -45,7 +45,7 @@ const MAX_ID_BYTES = 1024;
 /** Encodes the changes of a task. First writes the values that do not fit into its document to the collection of parts. */
 export async function prepareWrite(
   task: FoldedTask,
-  before: TaskState | undefined,
+  oldState: TaskState | undefined,
   options: PrepareOptions,
 ): Promise<PreparedWrite | undefined> {
   const { log, traits, externalValues, externalColumns, driver, ids } = options;
@@ -56,71 +56,83 @@ export async function prepareWrite(
     );
     return undefined;
   }
-  const extras: Extras = before?.extras ?? {};
+  const extras: Extras = oldState?.extras ?? {};
   const set: TaskDocument = {};
   const unset: Record<string, ''> = {};
-  const exact: Record<string, string> = {};
-  const newExternal: Record<string, ExternalValue> = {};
-  const externalAfter = { ...extras.outside };
-  const replaced: ExternalValue[] = [];
+  const exactDates: Record<string, string> = {};
+  const newReferences: Record<string, ExternalValue> = {};
+  const references = { ...extras.outside };
+  const replacedValues: ExternalValue[] = [];
   let bytes = 0;
   for (const [name, value] of Object.entries(task.fields)) {
     if (name === 'msg_id') continue;
     const key = name as TaskKey;
     const encoded = encodeField(key, value, traits);
     bytes += encoded.bytes;
-    const oldExternal = extras.outside?.[key];
-    if (oldExternal !== undefined) {
-      replaced.push(oldExternal);
-      bytes -= oldExternal.bytes;
-      delete externalAfter[key];
+    const oldReference = extras.outside?.[key];
+    if (oldReference !== undefined) {
+      replacedValues.push(oldReference);
+      bytes -= oldReference.bytes;
+      delete references[key];
     }
-    if ('external' in encoded) {
+    if ('externalBytes' in encoded) {
       set[key] = placeholderOf(key);
-      newExternal[key] = await externalValues.write(externalValues.newId(), encoded.external);
+      newReferences[key] = await externalValues.write(externalValues.newId(), encoded.externalBytes);
       externalColumns.add(key);
     } else {
-      set[key] = encoded.inline;
-      if (encoded.exact !== undefined) exact[key] = encoded.exact;
-      if (oldExternal !== undefined) unset[`${EXTRAS}.outside.${key}`] = '';
+      set[key] = encoded.inlineValue;
+      if (encoded.exact !== undefined) exactDates[key] = encoded.exact;
+      if (oldReference !== undefined) unset[`${EXTRAS}.outside.${key}`] = '';
     }
-    if (key === 'stdout' || key === 'stderr') bytes -= before?.[key]?.length ?? 0;
+    if (key === 'stdout' || key === 'stderr') bytes -= oldState?.[key]?.length ?? 0;
   }
   for (const [name, text] of Object.entries(task.appended)) {
     const value = extras.outside?.[name];
     // Without a reference the record has no such output yet.
     const id = value?.id ?? externalValues.newId();
     const piece = encodeText(text);
-    newExternal[name] = await externalValues.write(id, [piece], value);
+    newReferences[name] = await externalValues.write(id, [piece], value);
     externalColumns.add(name as TaskKey);
     bytes += piece.byteLength;
   }
-  Object.assign(externalAfter, newExternal);
-  const size = before === undefined ? bytes : extras.bytes === undefined ? undefined : extras.bytes + bytes;
-  const exactAfter = { ...extras.exact, ...exact };
-  const extrasAfter: Extras = {
+  Object.assign(references, newReferences);
+  const size = oldState === undefined ? bytes : extras.bytes === undefined ? undefined : extras.bytes + bytes;
+  const allExactDates = { ...extras.exact, ...exactDates };
+  const newExtras: Extras = {
     ...(size === undefined ? {} : { bytes: size }),
-    ...(Object.keys(exactAfter).length > 0 ? { exact: exactAfter } : {}),
-    ...(Object.keys(externalAfter).length > 0 ? { outside: externalAfter } : {}),
+    ...(Object.keys(allExactDates).length > 0 ? { exact: allExactDates } : {}),
+    ...(Object.keys(references).length > 0 ? { outside: references } : {}),
   };
   const output = (name: 'stdout' | 'stderr'): string | undefined => {
-    if (externalAfter[name] !== undefined) return undefined;
+    if (references[name] !== undefined) return undefined;
     const written = set[name];
-    return typeof written === 'string' ? written : before === undefined ? '' : before[name];
+    return typeof written === 'string' ? written : oldState === undefined ? '' : oldState[name];
   };
-  const state = { extras: extrasAfter, stdout: output('stdout'), stderr: output('stderr') };
-  if (before === undefined) {
+  const state = { extras: newExtras, stdout: output('stdout'), stderr: output('stderr') };
+  if (oldState === undefined) {
     const id = new driver.ObjectId(ids.next());
-    const document = { _id: id, msg_id: msgId, ...set, [EXTRAS]: extrasAfter };
-    return { msgId, operation: { insertOne: { document } }, bytes, after: { id, ...state }, replaced };
+    const document = { _id: id, msg_id: msgId, ...set, [EXTRAS]: newExtras };
+    return {
+      msgId,
+      operation: { insertOne: { document } },
+      bytes,
+      newState: { id, ...state },
+      replacedValues,
+    };
   }
-  for (const [key, text] of Object.entries(exact)) set[`${EXTRAS}.exact.${key}`] = text;
-  for (const [key, value] of Object.entries(newExternal)) set[`${EXTRAS}.outside.${key}`] = value;
+  for (const [key, text] of Object.entries(exactDates)) set[`${EXTRAS}.exact.${key}`] = text;
+  for (const [key, value] of Object.entries(newReferences)) set[`${EXTRAS}.outside.${key}`] = value;
   if (Object.keys(set).length === 0) return undefined;
   if (size !== undefined) set[`${EXTRAS}.bytes`] = size;
   const update = { $set: set, ...(Object.keys(unset).length > 0 ? { $unset: unset } : {}) };
-  const { id } = before;
+  const { id } = oldState;
   // FerretDB finds a document by `_id` in SQL. By any other field it reads all documents until it finds the right one.
   const filter = id instanceof driver.ObjectId ? { _id: id } : { msg_id: msgId };
-  return { msgId, operation: { updateOne: { filter, update } }, bytes, after: { id, ...state }, replaced };
+  return {
+    msgId,
+    operation: { updateOne: { filter, update } },
+    bytes,
+    newState: { id, ...state },
+    replacedValues,
+  };
 }

@@ -11,10 +11,10 @@ export interface ServerTraits {
   /** Maximum number of updates in one command. */
   readonly maxUpdates: number;
   /**
-   * Time for which changes are gathered before they are written, in ms, so that all changes of a task in this time are one
-   * write. A read ends the time early. 0 if updates are cheap.
+   * Delay before queued changes are written, in ms, so that all changes of a task in this time become one write. A read
+   * writes the queued changes at once. 0 if updates are cheap.
    */
-  readonly gatherTime: number;
+  readonly batchDelay: number;
   /** Whether keys in documents may contain dots and dollars. */
   readonly supportsAnyKey: boolean;
   /** Whether lists may contain lists. */
@@ -40,7 +40,7 @@ export async function readServerTraits(db: Db): Promise<ServerTraits> {
       maxUpdates: 40,
       // Over SQLite, FerretDB reads the complete table for each update, because its index on `_id` uses another expression
       // than its query. Insertions do not need that.
-      gatherTime: 200,
+      batchDelay: 200,
       supportsAnyKey: false,
       supportsNestedLists: false,
     };
@@ -51,7 +51,7 @@ export async function readServerTraits(db: Db): Promise<ServerTraits> {
     supportsFullQueries: true,
     maxListLength: Number.POSITIVE_INFINITY,
     maxUpdates: 1000,
-    gatherTime: 0,
+    batchDelay: 0,
     supportsAnyKey: Number.parseInt(version, 10) >= 5,
     supportsNestedLists: true,
   };

@@ -31,8 +31,8 @@ export interface ExternalValue {
 
 /** An encoded field: a value in the document, or the bytes of an external value. */
 export type EncodedField =
-  | { readonly inline: unknown; readonly exact?: string; readonly bytes: number }
-  | { readonly external: readonly Uint8Array[]; readonly bytes: number };
+  | { readonly inlineValue: unknown; readonly exact?: string; readonly bytes: number }
+  | { readonly externalBytes: readonly Uint8Array[]; readonly bytes: number };
 
 // With these limits the fields of a document together never exceed MongoDB's 16 MiB.
 const MAX_BUFFERS = 4 << 20;
@@ -53,7 +53,7 @@ export function placeholderOf(key: TaskKey): unknown {
 
 /** Encodes a field for a server. */
 export function encodeField(key: TaskKey, value: unknown, traits: ServerTraits): EncodedField {
-  if (value === null || value === undefined) return { inline: null, bytes: 1 };
+  if (value === null || value === undefined) return { inlineValue: null, bytes: 1 };
   switch (TASK_COLUMNS[key]) {
     case 'date':
       return encodeDate(value);
@@ -63,35 +63,35 @@ export function encodeField(key: TaskKey, value: unknown, traits: ServerTraits):
       const text = String(value);
       const limit = SHORT_TEXTS.has(key) ? MAX_SHORT_TEXT : MAX_LONG_FIELD;
       const fits = text.length <= limit && Buffer.byteLength(text) <= limit && !LONE_SURROGATE.test(text);
-      if (fits) return { inline: text, bytes: text.length };
-      const external = encodeText(text);
-      return { external: [external], bytes: external.byteLength };
+      if (fits) return { inlineValue: text, bytes: text.length };
+      const externalBytes = encodeText(text);
+      return { externalBytes: [externalBytes], bytes: externalBytes.byteLength };
     }
     case 'dict': {
       const size = estimateBsonSize(value, traits);
-      if (size !== undefined && size <= MAX_LONG_FIELD) return { inline: value, bytes: size };
-      const external = Buffer.from(JSON.stringify(value));
-      return { external: [external], bytes: external.byteLength };
+      if (size !== undefined && size <= MAX_LONG_FIELD) return { inlineValue: value, bytes: size };
+      const externalBytes = Buffer.from(JSON.stringify(value));
+      return { externalBytes: [externalBytes], bytes: externalBytes.byteLength };
     }
   }
 }
 
 function encodeDate(value: unknown): EncodedField {
   const parsed = typeof value === 'string' ? parseWireDate(value) : undefined;
-  if (parsed === undefined) return { inline: null, bytes: 1 };
+  if (parsed === undefined) return { inlineValue: null, bytes: 1 };
   const losesDigits = parsed.exact !== formatWireDate(parsed.date);
-  return { inline: parsed.date, ...(losesDigits ? { exact: parsed.exact } : {}), bytes: 8 };
+  return { inlineValue: parsed.date, ...(losesDigits ? { exact: parsed.exact } : {}), bytes: 8 };
 }
 
 function encodeBuffers(buffers: readonly Uint8Array[]): EncodedField {
   const bytes = buffers.reduce((sum, buffer) => sum + buffer.byteLength + 16, 0);
-  if (bytes <= MAX_BUFFERS) return { inline: buffers, bytes };
+  if (bytes <= MAX_BUFFERS) return { inlineValue: buffers, bytes };
   const lengths = new DataView(new ArrayBuffer(4 + 4 * buffers.length));
   lengths.setUint32(0, buffers.length);
   buffers.forEach((buffer, i) => {
     lengths.setUint32(4 + 4 * i, buffer.byteLength);
   });
-  return { external: [new Uint8Array(lengths.buffer), ...buffers], bytes };
+  return { externalBytes: [new Uint8Array(lengths.buffer), ...buffers], bytes };
 }
 
 /** Encodes an external text. UTF-16 can store a lone surrogate until its other half is appended. */

@@ -17,7 +17,7 @@ import { ALL_BUT_BUFFERS, extrasOf } from './task-document.js';
 import { CHUNK_RECORDS, project, type Row, type RowOptions, readRow, type TaskRows } from './task-rows.js';
 
 const CHUNK_BYTES = 8 << 20;
-const BY_ARRIVAL = { _id: 1 } as const;
+const ARRIVAL_ORDER = { _id: 1 } as const;
 
 /** Runs queries: the server evaluates the filter, the predicate of the query language evaluates the residual. */
 export class TaskFinder {
@@ -30,17 +30,17 @@ export class TaskFinder {
   }
 
   async get(msgIds: readonly string[], keys?: readonly TaskKey[]): Promise<Map<string, FoundTask>> {
-    const wanted = keys ?? ALL_BUT_BUFFERS;
+    const requestedKeys = keys ?? ALL_BUT_BUFFERS;
     const found = new Map<string, FoundTask>();
     if (msgIds.length > this.#connection.traits.maxListLength) {
       const ids = new Set(msgIds);
-      for await (const task of this.#rows.tasks({}, wanted))
+      for await (const task of this.#rows.tasks({}, requestedKeys))
         if (ids.has(task.msg_id)) found.set(task.msg_id, task);
       return found;
     }
     for (let at = 0; at < msgIds.length; at += CHUNK_RECORDS) {
       const filter = { msg_id: { $in: msgIds.slice(at, at + CHUNK_RECORDS) } };
-      for await (const task of this.#rows.tasks(filter, wanted)) found.set(task.msg_id, task);
+      for await (const task of this.#rows.tasks(filter, requestedKeys)) found.set(task.msg_id, task);
     }
     return found;
   }
@@ -55,9 +55,9 @@ export class TaskFinder {
     const position = sort === undefined || after === undefined ? undefined : afterQuery(sort, after);
     const combined = position === undefined ? query : allOf([query, position]);
     const { filter, residual } = this.#compile(combined);
-    const order = sort === undefined ? BY_ARRIVAL : toServerSort(sort);
+    const order = sort === undefined ? ARRIVAL_ORDER : toServerSort(sort);
     const columns = new Set<TaskKey>(keys ?? ALL_BUT_BUFFERS);
-    const wanted = [...columns];
+    const requestedKeys = [...columns];
     if (residual !== undefined) for (const column of columnsOf(residual)) columns.add(column);
     const range = residual === undefined ? { skip, ...(Number.isFinite(limit) ? { limit } : {}) } : {};
     const matches = residual === undefined ? undefined : compilePredicate<Row>(residual, readRow);
@@ -70,7 +70,7 @@ export class TaskFinder {
         if (!matches(row)) continue;
         if (matchCount++ < skip) continue;
       }
-      chunk.push(project(row, wanted));
+      chunk.push(project(row, requestedKeys));
       bytes += extrasOf(row.document).bytes ?? 0;
       if (chunk.length >= CHUNK_RECORDS || bytes > CHUNK_BYTES) {
         yield chunk;
@@ -125,7 +125,7 @@ export class TaskFinder {
     );
   }
 
-  /** Sorts in this process if no server sorts as we do: reads the sort columns of all matches, then the records in chunks. */
+  /** Sorts in this process if the server cannot: reads the sort columns of all matches, then the records in chunks. */
   async *#findAndSort(
     query: QueryNode,
     options: FindOptions,

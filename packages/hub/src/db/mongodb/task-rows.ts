@@ -18,7 +18,7 @@ import type { WriteQueue } from './write-queue.js';
 export interface Row {
   readonly msgId: string;
   readonly document: TaskDocument;
-  readonly external: ReadonlyMap<string, unknown>;
+  readonly externalValues: ReadonlyMap<string, unknown>;
 }
 
 export interface RowOptions {
@@ -33,14 +33,14 @@ export const CHUNK_RECORDS = 256;
 const NO_EXTERNAL_VALUES: ReadonlyMap<string, unknown> = new Map();
 
 /** Maximum number of unreadable documents that are logged. */
-const MAX_REPORTED = 100;
+const MAX_REPORTED_IDS = 100;
 
 /** Reads documents after all queued changes are written. */
 export class TaskRows {
   readonly #connection: MongoConnection;
   readonly #queue: WriteQueue;
   readonly #log: Logger;
-  readonly #reported = new Set<string>();
+  readonly #reportedIds = new Set<string>();
 
   constructor(connection: MongoConnection, queue: WriteQueue, log: Logger) {
     this.#connection = connection;
@@ -76,7 +76,7 @@ export class TaskRows {
   }
 
   /**
-   * Runs any other read.
+   * Runs a read that {@link read} cannot express, such as a count.
    * @throws {ReportedError} during an outage of the server
    */
   async run<T>(read: (records: Collection<TaskDocument>) => Promise<T>): Promise<T> {
@@ -111,13 +111,13 @@ export class TaskRows {
       this.#report(String(msgId), 'is omitted from results: its msg_id is not a text');
       return undefined;
     }
-    let external = await this.#readExternalValues(document, columns);
-    if (external !== undefined) return { msgId, document, external };
+    let externalValues = await this.#readExternalValues(document, columns);
+    if (externalValues !== undefined) return { msgId, document, externalValues };
     // The document was replaced or removed during the read, or another program has removed its parts.
     const reread = await this.#connection.records.findOne({ msg_id: msgId }, { projection });
     if (reread === null) return undefined;
-    external = await this.#readExternalValues(reread, columns);
-    if (external !== undefined) return { msgId, document: reread, external };
+    externalValues = await this.#readExternalValues(reread, columns);
+    if (externalValues !== undefined) return { msgId, document: reread, externalValues };
     this.#report(msgId, 'is omitted from results: parts of its external values are missing');
     return undefined;
   }
@@ -145,17 +145,18 @@ export class TaskRows {
   }
 
   #report(msgId: string, problem: string): void {
-    if (this.#reported.has(msgId) || this.#reported.size >= MAX_REPORTED) return;
-    this.#reported.add(msgId);
+    if (this.#reportedIds.has(msgId) || this.#reportedIds.size >= MAX_REPORTED_IDS) return;
+    this.#reportedIds.add(msgId);
     this.#log.error(`document ${msgId.slice(0, 100)} of ${this.#connection.name} ${problem}`);
   }
 }
 
-export const readRow = (row: Row, key: TaskKey): unknown => decodeComparable(key, row.document, row.external);
+export const readRow = (row: Row, key: TaskKey): unknown =>
+  decodeComparable(key, row.document, row.externalValues);
 
 /** Returns the requested columns of a row as a task. */
 export function project(row: Row, keys: readonly TaskKey[]): FoundTask {
   const task: Record<string, unknown> = { msg_id: row.msgId };
-  for (const key of keys) task[key] = decodeField(key, row.document, row.external);
+  for (const key of keys) task[key] = decodeField(key, row.document, row.externalValues);
   return task as FoundTask;
 }

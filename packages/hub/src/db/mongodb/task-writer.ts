@@ -22,8 +22,8 @@ export interface TaskWriterOptions extends PrepareOptions {
 interface Batch {
   readonly writes: PreparedWrite[];
   /** The writes that need not be repeated after an outage. */
-  readonly sent: Set<PreparedWrite>;
-  readonly refused: Set<PreparedWrite>;
+  readonly sentWrites: Set<PreparedWrite>;
+  readonly refusedWrites: Set<PreparedWrite>;
 }
 
 const DUPLICATE_KEY = 11_000;
@@ -49,14 +49,14 @@ export class TaskWriter {
   async write(changes: readonly TaskChange[]): Promise<WriteTotals> {
     let batch = this.#batches.get(changes);
     if (batch === undefined) {
-      batch = { writes: await this.#prepareAll(changes), sent: new Set(), refused: new Set() };
+      batch = { writes: await this.#prepareAll(changes), sentWrites: new Set(), refusedWrites: new Set() };
       this.#batches.set(changes, batch);
     }
     await this.#send(batch, changes);
-    const { writes, refused } = batch;
-    const done = writes.filter((write) => !refused.has(write));
-    for (const { msgId } of refused) this.#stateCache.delete(msgId);
-    for (const { msgId, after } of done) this.#stateCache.set(msgId, after);
+    const { writes, refusedWrites } = batch;
+    const done = writes.filter((write) => !refusedWrites.has(write));
+    for (const { msgId } of refusedWrites) this.#stateCache.delete(msgId);
+    for (const { msgId, newState } of done) this.#stateCache.set(msgId, newState);
     await this.#removeReplaced(done);
     return {
       added: done.filter(({ operation }) => 'insertOne' in operation).length,
@@ -70,29 +70,29 @@ export class TaskWriter {
   }
 
   async #prepareAll(changes: readonly TaskChange[]): Promise<PreparedWrite[]> {
-    const known = await this.#loadStates(changes);
+    const states = await this.#loadStates(changes);
     const writes: PreparedWrite[] = [];
-    for (const task of foldChanges(changes, known)) {
-      const prepared = await prepareWrite(task, known.get(task.msgId), this.#options);
+    for (const task of foldChanges(changes, states)) {
+      const prepared = await prepareWrite(task, states.get(task.msgId), this.#options);
       if (prepared !== undefined) writes.push(prepared);
     }
     return writes;
   }
 
   async #loadStates(changes: readonly TaskChange[]): Promise<Map<string, TaskState>> {
-    const known = new Map<string, TaskState>();
+    const states = new Map<string, TaskState>();
     const wanted = new Set<string>();
     const added = new Set<string>();
     for (const change of changes) {
       const msgId = idOf(change);
       const state = this.#stateCache.get(msgId);
-      if (state !== undefined) known.set(msgId, state);
+      if (state !== undefined) states.set(msgId, state);
       // Assume that an added task does not exist; the unique index reports if it does.
       else if (change.op === 'add' && !wanted.has(msgId)) added.add(msgId);
       else if (!added.has(msgId)) wanted.add(msgId);
     }
-    for (const [msgId, state] of await this.#readStates([...wanted])) known.set(msgId, state);
-    return known;
+    for (const [msgId, state] of await this.#readStates([...wanted])) states.set(msgId, state);
+    return states;
   }
 
   async #readStates(msgIds: readonly string[]): Promise<Map<string, TaskState>> {
@@ -109,25 +109,25 @@ export class TaskWriter {
   }
 
   async #send(batch: Batch, changes: readonly TaskChange[]): Promise<void> {
-    const { writes, sent, refused } = batch;
+    const { writes, sentWrites, refusedWrites } = batch;
     const done = (write: PreparedWrite): void => {
-      sent.add(write);
+      sentWrites.add(write);
     };
-    const unsent = writes.filter((write) => !sent.has(write) && !refused.has(write));
+    const unsent = writes.filter((write) => !sentWrites.has(write) && !refusedWrites.has(write));
     const failed = await this.#sender.send(unsent, done);
     const isDuplicate = ({ write, code }: Failure): boolean =>
       code === DUPLICATE_KEY && 'insertOne' in write.operation;
-    for (const failure of failed) if (!isDuplicate(failure)) this.#markRefused(failure, refused);
+    for (const failure of failed) if (!isDuplicate(failure)) this.#markRefused(failure, refusedWrites);
     const duplicates = failed.filter(isDuplicate).map(({ write }) => write);
     const merged = await this.#merge(duplicates, changes);
     for (const write of duplicates) {
       const mergedWrite = merged.get(write);
       // A repetition of the batch must use the merged write.
-      if (mergedWrite === undefined) sent.add(write);
+      if (mergedWrite === undefined) sentWrites.add(write);
       else writes[writes.indexOf(write)] = mergedWrite;
     }
     for (const failure of await this.#sender.send([...merged.values()], done))
-      this.#markRefused(failure, refused);
+      this.#markRefused(failure, refusedWrites);
   }
 
   /**
@@ -140,9 +140,9 @@ export class TaskWriter {
   ): Promise<Map<PreparedWrite, PreparedWrite>> {
     const merged = new Map<PreparedWrite, PreparedWrite>();
     const states = await this.#readStates(duplicates.map(({ msgId }) => msgId));
-    const conflicts = duplicates.filter(({ msgId, after }) => {
+    const conflicts = duplicates.filter(({ msgId, newState }) => {
       const state = states.get(msgId);
-      return state !== undefined && String(state.id) !== String(after.id);
+      return state !== undefined && String(state.id) !== String(newState.id);
     });
     const ids = new Set(conflicts.map(({ msgId }) => msgId));
     const tasks = foldChanges(
@@ -160,7 +160,7 @@ export class TaskWriter {
   /** Removes the external values that were replaced. */
   async #removeReplaced(done: readonly PreparedWrite[]): Promise<void> {
     const { driver, externalValues, log } = this.#options;
-    const replaced = done.flatMap((write) => write.replaced);
+    const replaced = done.flatMap((write) => write.replacedValues);
     if (replaced.length === 0) return;
     try {
       await externalValues.remove(replaced);
@@ -173,8 +173,8 @@ export class TaskWriter {
     }
   }
 
-  #markRefused({ write, reason }: Failure, refused: Set<PreparedWrite>): void {
-    refused.add(write);
+  #markRefused({ write, reason }: Failure, refusedWrites: Set<PreparedWrite>): void {
+    refusedWrites.add(write);
     this.#options.log.error(`task ${write.msgId} could not be stored: ${reason.slice(0, 500)}`);
   }
 }

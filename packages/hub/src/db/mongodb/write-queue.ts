@@ -12,14 +12,14 @@ export interface WriteQueueOptions {
   /** Maximum number and size of queued changes; 200,000 and 256 MiB by default. */
   readonly maxChanges?: number;
   readonly maxBytes?: number;
-  /** Time for which changes are gathered before they are written, in ms; 0 by default. */
-  readonly gatherTime?: number;
+  /** Delay before queued changes are written, in ms; 0 by default. */
+  readonly batchDelay?: number;
   /** Delay between two attempts during an outage, in ms; 500 by default. */
   readonly retryDelay?: number;
 }
 
-/** Maximum number of gathered changes. A `push` that exceeds it waits until they are written. */
-const MAX_GATHERED = 10_000;
+/** Maximum number of changes whose write is delayed. A `push` that exceeds it waits until they are written. */
+const MAX_DELAYED = 10_000;
 
 // Large, because all changes of a task in a batch are one write.
 const BATCH_CHANGES = 4000;
@@ -37,7 +37,7 @@ export class WriteQueue {
   #batch: readonly TaskChange[] | undefined;
   #drainPromise: Promise<void> | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
-  #gatherTimer: NodeJS.Timeout | undefined;
+  #batchTimer: NodeJS.Timeout | undefined;
   #downSince: number | undefined;
   #lostCount = 0;
   #isClosed = false;
@@ -64,33 +64,33 @@ export class WriteQueue {
   }
 
   /**
-   * Adds changes. Resolves when they are written, or immediately if changes are gathered or the server is unavailable.
+   * Adds changes. Resolves when they are written, or immediately if the write is delayed or the server is unavailable.
    */
   async push(changes: readonly TaskChange[]): Promise<void> {
-    let refused = 0;
+    let lostChanges = 0;
     for (const change of changes) {
       const bytes = sizeOfFields(change.op === 'add' ? change.task : { ...change.set, ...change.append });
       const isFull = this.#queue.length >= this.#maxChanges || this.#bytes + bytes > this.#maxBytes;
       if (isFull && this.#downSince !== undefined) {
-        refused++;
+        lostChanges++;
         continue;
       }
       this.#queue.push({ change, bytes });
       this.#pushedCount++;
       this.#bytes += bytes;
     }
-    if (refused > 0) this.#reportLoss(refused);
+    if (lostChanges > 0) this.#reportLoss(lostChanges);
     if (this.#downSince !== undefined) return;
-    const { gatherTime = 0 } = this.#options;
-    if (gatherTime > 0 && this.#queue.length < MAX_GATHERED) this.#gather(gatherTime);
+    const { batchDelay = 0 } = this.#options;
+    if (batchDelay > 0 && this.#queue.length < MAX_DELAYED) this.#scheduleDrain(batchDelay);
     else await this.drain().catch(() => undefined);
   }
 
-  #gather(gatherTime: number): void {
-    this.#gatherTimer ??= setTimeout(() => {
-      this.#gatherTimer = undefined;
+  #scheduleDrain(batchDelay: number): void {
+    this.#batchTimer ??= setTimeout(() => {
+      this.#batchTimer = undefined;
       this.drain().catch(() => undefined);
-    }, gatherTime);
+    }, batchDelay);
   }
 
   /**
@@ -111,10 +111,10 @@ export class WriteQueue {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#retryTimer);
-    clearTimeout(this.#gatherTimer);
+    clearTimeout(this.#batchTimer);
     if (this.#queue.length > 0) {
       this.#options.log.error(
-        `${this.#queue.length} changes of tasks are lost: ${this.#options.server} was unavailable until the end`,
+        `${this.#queue.length} changes of tasks are lost: ${this.#options.server} was unavailable when the store was closed`,
       );
     }
   }
@@ -188,7 +188,7 @@ export class WriteQueue {
     // Log the first loss, then each time the number has doubled.
     if (before === 0 || Math.floor(Math.log2(before)) < Math.floor(Math.log2(this.#lostCount))) {
       this.#options.log.error(
-        `${this.#lostCount} changes of tasks are lost: ${this.#queue.length} are already queued for ${this.#options.server}`,
+        `${this.#lostCount} changes of tasks are lost: the queue for ${this.#options.server} is full (${this.#queue.length} changes)`,
       );
     }
   }

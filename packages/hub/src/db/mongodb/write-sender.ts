@@ -1,5 +1,6 @@
 import type { Logger } from '@ipyparallel-js/wire';
 import type { Collection } from 'mongodb';
+import { messageOf } from '../../common/errors.js';
 import { type Driver, isOutage } from './driver.js';
 import type { PreparedWrite } from './prepare-write.js';
 import type { ServerTraits } from './server-traits.js';
@@ -76,10 +77,7 @@ export class WriteSender {
         });
       }
       if (await this.#mayBeOutage(writes, error)) {
-        throw new driver.MongoNetworkError(
-          error instanceof Error ? error.message : String(error),
-          error instanceof Error ? { cause: error } : {},
-        );
+        throw new driver.MongoNetworkError(messageOf(error), error instanceof Error ? { cause: error } : {});
       }
       if (error instanceof driver.MongoBulkWriteError && error.result.getWriteConcernError() !== undefined) {
         log.warn('writes were applied, but the write concern was not satisfied', error);
@@ -93,9 +91,7 @@ export class WriteSender {
   async #sendSeparately(writes: readonly PreparedWrite[], error: unknown): Promise<readonly Failure[]> {
     const [only, ...others] = writes;
     if (only !== undefined && others.length === 0)
-      return [
-        { write: only, code: undefined, reason: error instanceof Error ? error.message : String(error) },
-      ];
+      return [{ write: only, code: undefined, reason: messageOf(error) }];
     const failed: Failure[] = [];
     for (const write of writes) failed.push(...(await this.#sendCommand([write])));
     return failed;

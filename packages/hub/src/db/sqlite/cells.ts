@@ -4,9 +4,9 @@ import { isDict, TASK_COLUMNS } from '@ipyparallel-js/protocol/internal';
 import { decodeBuffers, encodeBuffers } from './buffer-list.js';
 
 /** Formats a wire date as Python's `datetime.isoformat` does: without a fraction if the microseconds are 0. */
-export function formatPythonDate(exact: string): string {
-  const fraction = exact.slice(20, 26);
-  return `${exact.slice(0, 19)}${fraction === '000000' ? '' : `.${fraction}`}+00:00`;
+export function formatPythonDate(wireDate: string): string {
+  const fraction = wireDate.slice(20, 26);
+  return `${wireDate.slice(0, 19)}${fraction === '000000' ? '' : `.${fraction}`}+00:00`;
 }
 
 // Wire dates that are valid in every month, so that they need no calendar check.
@@ -20,8 +20,8 @@ export function encodeCell(key: TaskKey, value: unknown): string | Buffer | null
     case 'date': {
       if (typeof value !== 'string') return null;
       if (COMMON_WIRE_DATE.test(value)) return formatPythonDate(value);
-      const exact = parseWireDate(value)?.exact;
-      return exact === undefined ? null : formatPythonDate(exact);
+      const wireDate = parseWireDate(value)?.exact;
+      return wireDate === undefined ? null : formatPythonDate(wireDate);
     }
     case 'dict':
       return JSON.stringify(value);

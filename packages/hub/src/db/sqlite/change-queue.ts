@@ -1,9 +1,9 @@
 import type { Logger } from '@ipyparallel-js/wire';
-import { nextTurn } from '../event-loop.js';
+import { messageOf } from '../../common/errors.js';
+import { nextTurn } from '../../common/event-loop.js';
 import type { TaskChange, TaskFields } from '../task-database.js';
 import { mergeChanges } from './merge-changes.js';
 import { TaskFileError } from './task-file-error.js';
-import { messageOf } from './task-reader.js';
 import type { TaskWriter } from './task-writer.js';
 
 /** Time after the first failed write for which callers wait for the file, in ms. */
@@ -34,7 +34,7 @@ export class ChangeQueue {
   /** Number of the last queued change of each task. */
   readonly #lastNumbers = new Map<string, number>();
   #bytes = 0;
-  #uncheckpointedBytes = 0;
+  #bytesSinceCheckpoint = 0;
   #drainPromise: Promise<void> | undefined;
   #failingSince: number | undefined;
   #problem = '';
@@ -119,7 +119,7 @@ export class ChangeQueue {
   }
 
   #writeSome(): void {
-    this.#uncheckpointedBytes += this.#dequeue(this.#writer.apply(this.#changes, 0));
+    this.#bytesSinceCheckpoint += this.#dequeue(this.#writer.apply(this.#changes, 0));
   }
 
   // Under load a task is submitted, assigned and finished before its row is written. Merge these changes into one write.
@@ -190,8 +190,8 @@ export class ChangeQueue {
   }
 
   #checkpointIfDue(): void {
-    if (this.#uncheckpointedBytes < CHECKPOINT_BYTES || this.#isCheckpointing) return;
-    this.#uncheckpointedBytes = 0;
+    if (this.#bytesSinceCheckpoint < CHECKPOINT_BYTES || this.#isCheckpointing) return;
+    this.#bytesSinceCheckpoint = 0;
     this.#isCheckpointing = true;
     this.#checkpoint()
       .catch((error: unknown) =>

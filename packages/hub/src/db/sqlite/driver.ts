@@ -1,6 +1,6 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 
-/** The used part of the driver's prepared statement. Values are passed one by one or, which is faster, as one list. */
+/** The methods of the driver's prepared statement that this store uses. One list of values is faster than separate values. */
 export interface Statement {
   run(...values: readonly unknown[]): { readonly changes: number };
   all(...values: readonly unknown[]): unknown[];

@@ -3,10 +3,10 @@ import { TASK_COLUMNS } from '@ipyparallel-js/protocol/internal';
 import type { FoundTask, JsonField } from '../task-database.js';
 import type { Layout } from './layout.js';
 
-const DIGITS = (count: number): string => '[0-9]'.repeat(count);
-const SECONDS = `${DIGITS(4)}-${DIGITS(2)}-${DIGITS(2)}T${DIGITS(2)}:${DIGITS(2)}:${DIGITS(2)}`;
+const digits = (count: number): string => '[0-9]'.repeat(count);
+const SECONDS = `${digits(4)}-${digits(2)}-${digits(2)}T${digits(2)}:${digits(2)}:${digits(2)}`;
 /** GLOB patterns of the dates that every hub writes: without a fraction if the microseconds are 0. */
-const COMMON_DATES = [`${SECONDS}.${DIGITS(6)}+00:00`, `${SECONDS}+00:00`];
+const COMMON_DATES = [`${SECONDS}.${digits(6)}+00:00`, `${SECONDS}+00:00`];
 
 /** SQL expressions that select a row `t` as JSON. */
 export interface JsonSelection {
@@ -27,19 +27,19 @@ export function buildJsonSelection(layout: Layout, fields: readonly JsonField[])
 /**
  * Returns the columns that select rows `t` as one value: JSON objects separated by commas, in the order of `j.key`. Further
  * columns are the number of rows, the number of rows that need decoding and the greatest `j.key`. SQLite builds this JSON
- * in a tenth of the time that reading and serializing each cell takes. The outer loop of a CROSS JOIN gives the order: an
+ * in a tenth of the time that reading and serializing each cell takes. The outer loop of a CROSS JOIN determines the order: an
  * `ORDER BY` inside `group_concat` would sort the objects, which takes twice as long as building them.
  */
 export function jsonColumnsSql({ object, needsDecoding }: JsonSelection): string {
   return `CAST(group_concat(${object}, ',') AS BLOB), count(*), total(${needsDecoding}), max(j.key)`;
 }
 
-function memberSql(layout: Layout, { name, column, optional = false }: JsonField, first: boolean): string {
+function memberSql(layout: Layout, { name, column, optional = false }: JsonField, isFirst: boolean): string {
   const cell = layout.cellSql(column);
-  const label = `'${first ? '' : ','}${JSON.stringify(name).replaceAll("'", "''")}:'`;
+  const memberName = `'${isFirst ? '' : ','}${JSON.stringify(name).replaceAll("'", "''")}:'`;
   const value = valueSql(column, cell);
-  if (optional) return `coalesce(${label} || ${value}, '')`;
-  return `${label}, coalesce(${value}, 'null')`;
+  if (optional) return `coalesce(${memberName} || ${value}, '')`;
+  return `${memberName}, coalesce(${value}, 'null')`;
 }
 
 function valueSql(column: JsonField['column'], cell: string): string {

@@ -3,11 +3,11 @@ import { dirname } from 'node:path';
 import { parseWireDate, type TaskKey } from '@ipyparallel-js/protocol';
 import { isTaskKey } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
+import { messageOf } from '../../common/errors.js';
 import { formatPythonDate } from './cells.js';
 import { type Connection, type OpenConnection, sqliteCode } from './driver.js';
 import { createTableSql, LAYOUTS, Layout, millisecondSql, NONSTANDARD_DATES, quoteName } from './layout.js';
 import { TaskFileError } from './task-file-error.js';
-import { messageOf } from './task-reader.js';
 
 /** Time to wait for another process's lock when the file is opened, in ms. A Python hub commits every 2 s. */
 const OPEN_TIMEOUT = 5000;
@@ -99,10 +99,10 @@ function prepareTable(connection: Connection, table: string, log: Logger): Layou
       connection.exec(createTableSql(table));
       columns = [...LAYOUTS[9]];
     }
-    const known = Object.values(LAYOUTS).find((names) => names.join() === columns.join());
-    if (known === undefined)
+    const layoutColumns = Object.values(LAYOUTS).find((names) => names.join() === columns.join());
+    if (layoutColumns === undefined)
       throw new Error(`its table "${table}" is not one of ipyparallel 7 to 9 (it has ${columns.join(', ')})`);
-    const layout = new Layout(table, known);
+    const layout = new Layout(table, layoutColumns);
     const sideColumns = layout.sideColumns.map((key) => `${quoteName(key)} text`);
     connection.exec(
       `CREATE TABLE IF NOT EXISTS ${layout.sideTable} (msg_id text PRIMARY KEY, ${sideColumns.join(', ')})`,
@@ -208,13 +208,13 @@ function createIndexes(connection: Connection, table: string, layout: Layout, lo
     odd: `(msg_id) WHERE (${NONSTANDARD_DATES})`,
   };
   if (layout.columns.includes('label')) indexes['label'] = '(label) WHERE label IS NOT NULL';
-  const wanted = new Map(
+  const wantedIndexes = new Map(
     Object.entries(indexes).map(([name, on]) => {
       const index = quoteName(`${table}:${name}`);
       return [index, `CREATE INDEX ${index} ON ${layout.table} ${on}`] as const;
     }),
   );
-  const existing = selectTexts(
+  const existingIndexes = selectTexts(
     connection,
     "SELECT CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL",
   );
@@ -222,16 +222,18 @@ function createIndexes(connection: Connection, table: string, layout: Layout, lo
     | number
     | null
   )[];
-  const existingSql = new Set(existing.map(([, sql]) => sql));
-  const missing = [...wanted.values()].filter((sql) => !existingSql.has(sql));
-  if (Number(maxRowid) > 0 && missing.length > 0)
-    log.info(`creating ${missing.length} indexes of "${table}"; with many tasks this takes a while, once`);
+  const existingSql = new Set(existingIndexes.map(([, sql]) => sql));
+  const missingIndexes = [...wantedIndexes.values()].filter((sql) => !existingSql.has(sql));
+  if (Number(maxRowid) > 0 && missingIndexes.length > 0)
+    log.info(
+      `creating ${missingIndexes.length} indexes of "${table}"; with many tasks this takes a while, once`,
+    );
   // Drop the indexes of earlier releases that differ: each costs time and space at every write.
-  for (const [name = '', sql] of existing) {
-    if (name.startsWith(`${table}:`) && wanted.get(quoteName(name)) !== sql)
+  for (const [name = '', sql] of existingIndexes) {
+    if (name.startsWith(`${table}:`) && wantedIndexes.get(quoteName(name)) !== sql)
       connection.exec(`DROP INDEX ${quoteName(name)}`);
   }
-  for (const sql of missing) connection.exec(sql);
+  for (const sql of missingIndexes) connection.exec(sql);
 }
 
 /** Rewrites dates of other time zones in UTC, because queries and indexes compare texts. */

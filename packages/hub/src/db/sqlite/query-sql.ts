@@ -17,7 +17,7 @@ export interface Condition {
   readonly sql: string;
   readonly params: readonly (string | null)[];
   /** Whether the condition is equivalent to the query; otherwise it also holds for other rows. */
-  readonly exact: boolean;
+  readonly isExact: boolean;
   /** Nesting depth of the parentheses. */
   readonly depth: number;
 }
@@ -28,10 +28,10 @@ export interface CompiledQuery {
   readonly residual: QueryNode | undefined;
 }
 
-const ALL: Condition = { sql: '1', params: [], exact: true, depth: 0 };
-const NONE: Condition = { sql: '0', params: [], exact: true, depth: 0 };
+const MATCH_ALL: Condition = { sql: '1', params: [], isExact: true, depth: 0 };
+const MATCH_NONE: Condition = { sql: '0', params: [], isExact: true, depth: 0 };
 /** Holds for every row; the residual decides. */
-const UNDECIDED: Condition = { sql: '1', params: [], exact: false, depth: 0 };
+const INEXACT_MATCH_ALL: Condition = { sql: '1', params: [], isExact: false, depth: 0 };
 
 /** Maximum depth of a condition: SQLite's parser stack has 100 entries. Deeper queries are left to the residual. */
 const MAX_DEPTH = 20;
@@ -48,13 +48,16 @@ const LONE_SURROGATE = /\p{Cs}/u;
 /** Compiles a query. The residual consists of the parts that SQL cannot express exactly. */
 export function compileQuery(node: QueryNode, layout: Layout): CompiledQuery {
   const conditions: Condition[] = [];
-  const rest: QueryNode[] = [];
+  const residualParts: QueryNode[] = [];
   for (const part of conjunctsOf(node)) {
     const condition = compileNode(part, layout);
-    if (condition !== ALL) conditions.push(condition);
-    if (!condition.exact) rest.push(part);
+    if (condition !== MATCH_ALL) conditions.push(condition);
+    if (!condition.isExact) residualParts.push(part);
   }
-  return { where: joinConditions(conditions, 'AND'), residual: rest.length === 0 ? undefined : allOf(rest) };
+  return {
+    where: joinConditions(conditions, 'AND'),
+    residual: residualParts.length === 0 ? undefined : allOf(residualParts),
+  };
 }
 
 /** Compiles a query for the records after a position in an order; returns undefined if the order contains paths. */
@@ -66,11 +69,11 @@ export function compileAfter(sort: Sort, keys: SortKeys, layout: Layout): Compil
   const value = keys[0];
   // Add a bound on the first field so that SQLite can use an index; it cannot derive one from alternatives.
   if (first === undefined || first.descending || value === null || value === undefined) return compiled;
-  const bound = compileQuery(
+  const parameter = compileQuery(
     { kind: 'test', field: first.field, comparison: { op: '$gte', value } },
     layout,
   ).where;
-  return { ...compiled, where: joinConditions([bound, compiled.where], 'AND') };
+  return { ...compiled, where: joinConditions([parameter, compiled.where], 'AND') };
 }
 
 /** Compiles an order to ORDER BY terms; returns undefined if JavaScript must sort. */
@@ -93,7 +96,7 @@ function compileNode(node: QueryNode, layout: Layout): Condition {
       : compilePath(column, node.comparison, layout);
   }
   const condition = compileJunction(node, layout);
-  return condition.depth > MAX_DEPTH ? UNDECIDED : condition;
+  return condition.depth > MAX_DEPTH ? INEXACT_MATCH_ALL : condition;
 }
 
 function compileJunction({ kind, nodes }: Exclude<QueryNode, { kind: 'test' }>, layout: Layout): Condition {
@@ -101,9 +104,9 @@ function compileJunction({ kind, nodes }: Exclude<QueryNode, { kind: 'test' }>, 
   if (kind === 'and') return joinConditions(parts, 'AND');
   if (kind === 'or') return joinConditions(parts, 'OR');
   // The negation of an inexact condition would exclude matches, so negate the exact ones only.
-  const exactParts = parts.filter(({ exact }) => exact);
-  const negation = exactParts.length === 0 ? ALL : negate(joinConditions(exactParts, 'OR'));
-  return { ...negation, exact: exactParts.length === parts.length };
+  const exactParts = parts.filter(({ isExact }) => isExact);
+  const negation = exactParts.length === 0 ? MATCH_ALL : negate(joinConditions(exactParts, 'OR'));
+  return { ...negation, isExact: exactParts.length === parts.length };
 }
 
 function compileColumn(column: TaskKey, comparison: Comparison, layout: Layout): Condition {
@@ -111,9 +114,9 @@ function compileColumn(column: TaskKey, comparison: Comparison, layout: Layout):
   if (comparison.op === '$not') {
     const parts = comparison.comparisons.map((part) => compileColumn(column, part, layout));
     const condition = joinConditions(parts, 'AND');
-    return condition.exact ? negate(condition) : UNDECIDED;
+    return condition.isExact ? negate(condition) : INEXACT_MATCH_ALL;
   }
-  if (comparison.op === '$exists') return comparison.value ? ALL : NONE;
+  if (comparison.op === '$exists') return comparison.value ? MATCH_ALL : MATCH_NONE;
   if (kind === 'buffers') return compileBuffers(column, comparison, layout);
   if (kind === 'dict') return compileDict(layout.cellSql(column), comparison);
   return compileScalar(layout.sortKeySql(column), comparison);
@@ -127,20 +130,21 @@ function compileScalar(expr: string, comparison: Comparison): Condition {
     case '$ne': {
       const { value } = comparison;
       if (value === null) return exactCondition(`${expr} IS ${op === '$eq' ? '' : 'NOT '}NULL`);
-      const bound = toParameter(value);
-      if (bound === undefined) return op === '$eq' ? NONE : ALL;
-      return exactCondition(`${expr} ${op === '$eq' ? '=' : 'IS NOT'} ?`, bound);
+      const parameter = toParameter(value);
+      if (parameter === undefined) return op === '$eq' ? MATCH_NONE : MATCH_ALL;
+      return exactCondition(`${expr} ${op === '$eq' ? '=' : 'IS NOT'} ?`, parameter);
     }
     case '$gt':
     case '$gte':
     case '$lt':
     case '$lte': {
       const { value } = comparison;
-      if (value === null) return op === '$gte' || op === '$lte' ? exactCondition(`${expr} IS NULL`) : NONE;
-      const bound = toParameter(value);
-      if (bound === undefined) return UNDECIDED;
+      if (value === null)
+        return op === '$gte' || op === '$lte' ? exactCondition(`${expr} IS NULL`) : MATCH_NONE;
+      const parameter = toParameter(value);
+      if (parameter === undefined) return INEXACT_MATCH_ALL;
       const operator = { $gt: '>', $gte: '>=', $lt: '<', $lte: '<=' }[op];
-      return exactCondition(`${expr} ${operator} ?`, bound);
+      return exactCondition(`${expr} ${operator} ?`, parameter);
     }
     case '$in':
       return compileList(expr, comparison.values);
@@ -149,13 +153,13 @@ function compileScalar(expr: string, comparison: Comparison): Condition {
     case '$glob': {
       const prefix = globPrefix(comparison.pattern);
       const end = LONE_SURROGATE.test(prefix) ? undefined : prefixEnd(prefix);
-      if (end === undefined) return { ...exactCondition(`${expr} IS NOT NULL`), exact: false };
-      return { sql: `(${expr} >= ? AND ${expr} < ?)`, params: [prefix, end], exact: false, depth: 1 };
+      if (end === undefined) return { ...exactCondition(`${expr} IS NOT NULL`), isExact: false };
+      return { sql: `(${expr} >= ? AND ${expr} < ?)`, params: [prefix, end], isExact: false, depth: 1 };
     }
     case '$regex':
-      return { ...exactCondition(`${expr} IS NOT NULL`), exact: false };
+      return { ...exactCondition(`${expr} IS NOT NULL`), isExact: false };
     default:
-      return UNDECIDED;
+      return INEXACT_MATCH_ALL;
   }
 }
 
@@ -177,15 +181,15 @@ function compileBuffers(column: TaskKey, comparison: Comparison, layout: Layout)
     case '$eq':
     case '$gte':
     case '$lte':
-      return comparison.value === null ? isNull : NONE;
+      return comparison.value === null ? isNull : MATCH_NONE;
     case '$ne':
-      return comparison.value === null ? negate(isNull) : ALL;
+      return comparison.value === null ? negate(isNull) : MATCH_ALL;
     case '$in':
-      return comparison.values.includes(null) ? isNull : NONE;
+      return comparison.values.includes(null) ? isNull : MATCH_NONE;
     case '$nin':
-      return comparison.values.includes(null) ? negate(isNull) : ALL;
+      return comparison.values.includes(null) ? negate(isNull) : MATCH_ALL;
     default:
-      return UNDECIDED;
+      return INEXACT_MATCH_ALL;
   }
 }
 
@@ -193,34 +197,34 @@ function compileDict(expr: string, comparison: Comparison): Condition {
   const isNotNull = exactCondition(`${expr} IS NOT NULL`);
   switch (comparison.op) {
     case '$eq':
-      return comparison.value === null ? exactCondition(`${expr} IS NULL`) : { ...isNotNull, exact: false };
+      return comparison.value === null ? exactCondition(`${expr} IS NULL`) : { ...isNotNull, isExact: false };
     case '$ne':
-      return comparison.value === null ? isNotNull : UNDECIDED;
+      return comparison.value === null ? isNotNull : INEXACT_MATCH_ALL;
     case '$gt':
     case '$lt':
-      return comparison.value === null ? NONE : { ...isNotNull, exact: false };
+      return comparison.value === null ? MATCH_NONE : { ...isNotNull, isExact: false };
     case '$gte':
     case '$lte':
-      return comparison.value === null ? exactCondition(`${expr} IS NULL`) : { ...isNotNull, exact: false };
+      return comparison.value === null ? exactCondition(`${expr} IS NULL`) : { ...isNotNull, isExact: false };
     default:
-      return UNDECIDED;
+      return INEXACT_MATCH_ALL;
   }
 }
 
 /** Compiles a comparison of a path in a dict to a necessary condition, because the cell is a JSON text. */
 function compilePath(column: TaskKey, comparison: Comparison, layout: Layout): Condition {
   const expr = layout.cellSql(column);
-  const isNotNull: Condition = { ...exactCondition(`${expr} IS NOT NULL`), exact: false };
+  const isNotNull: Condition = { ...exactCondition(`${expr} IS NOT NULL`), isExact: false };
   switch (comparison.op) {
     case '$eq':
       return compileContains(expr, [comparison.value]) ?? isNotNull;
     case '$in':
-      return compileContains(expr, comparison.values) ?? UNDECIDED;
+      return compileContains(expr, comparison.values) ?? INEXACT_MATCH_ALL;
     case '$gt':
     case '$gte':
     case '$lt':
     case '$lte':
-      return comparison.value === null ? UNDECIDED : isNotNull;
+      return comparison.value === null ? INEXACT_MATCH_ALL : isNotNull;
     case '$regex':
     case '$glob':
     case '$mod':
@@ -228,18 +232,18 @@ function compilePath(column: TaskKey, comparison: Comparison, layout: Layout): C
     case '$elemMatch':
       return isNotNull;
     case '$exists':
-      return comparison.value ? isNotNull : UNDECIDED;
+      return comparison.value ? isNotNull : INEXACT_MATCH_ALL;
     default:
-      return UNDECIDED;
+      return INEXACT_MATCH_ALL;
   }
 }
 
 /** Printable ASCII that every JSON serializer writes unescaped. */
 const PLAIN_JSON = /^[ !#-[\]-~]*$/;
 
-/** Compiles to: the JSON contains one of the values. Returns undefined if SQL cannot test that. */
+/** Compiles the condition that the JSON contains one of the values; returns undefined if SQL cannot test that. */
 function compileContains(expr: string, values: readonly unknown[]): Condition | undefined {
-  if (values.includes(null)) return UNDECIDED;
+  if (values.includes(null)) return INEXACT_MATCH_ALL;
   if (values.length > MAX_LIST_PARAMS) return undefined;
   const texts: string[] = [];
   for (const value of values) {
@@ -247,7 +251,7 @@ function compileContains(expr: string, values: readonly unknown[]): Condition | 
     texts.push(`"${value}"`);
   }
   const parts = texts.map((text) => exactCondition(`instr(${expr}, ?) > 0`, text));
-  return { ...joinConditions(parts, 'OR'), exact: false };
+  return { ...joinConditions(parts, 'OR'), isExact: false };
 }
 
 /** Converts a value to the text with which cells are compared; returns undefined if no cell can contain the value. */
@@ -273,7 +277,7 @@ function prefixEnd(prefix: string): string | undefined {
 }
 
 function exactCondition(sql: string, ...params: readonly (string | null)[]): Condition {
-  return { sql, params, exact: true, depth: 1 };
+  return { sql, params, isExact: true, depth: 1 };
 }
 
 // IS NOT TRUE instead of NOT, because a comparison with NULL is neither true nor false.
@@ -283,7 +287,7 @@ function negate(condition: Condition): Condition {
 
 function joinConditions(parts: readonly Condition[], operator: 'AND' | 'OR'): Condition {
   const [only] = parts;
-  if (only === undefined) return operator === 'AND' ? ALL : NONE;
+  if (only === undefined) return operator === 'AND' ? MATCH_ALL : MATCH_NONE;
   if (parts.length === 1) return only;
   if (parts.length > MAX_CHAIN) {
     const size = Math.ceil(parts.length / MAX_CHAIN);
@@ -295,7 +299,7 @@ function joinConditions(parts: readonly Condition[], operator: 'AND' | 'OR'): Co
   return {
     sql: `(${parts.map(({ sql }) => sql).join(` ${operator} `)})`,
     params: parts.flatMap(({ params }) => params),
-    exact: parts.every(({ exact }) => exact),
+    isExact: parts.every(({ isExact }) => isExact),
     depth: Math.max(...parts.map(({ depth }) => depth)) + 1,
   };
 }

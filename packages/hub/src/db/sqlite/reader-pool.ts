@@ -1,8 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import type { QueryNode } from '@ipyparallel-js/protocol/internal';
+import type { PackedPage, PageSearch } from './json-page-reader.js';
 import type { PackedRows } from './packed-rows.js';
-import type { OnUnreadableRow, PackedPage, PageSearch, Search } from './task-reader.js';
+import type { OnUnreadableRow, Search } from './task-reader.js';
 
 export interface ReaderData {
   readonly file: string;
@@ -120,7 +121,7 @@ export class ReaderPool {
   readonly #onUnreadableRow: OnUnreadableRow;
   #threads: ReaderThread[] = [];
   #lastId = 0;
-  #closed = false;
+  #isClosed = false;
 
   constructor(data: ReaderData, onUnreadableRow: OnUnreadableRow) {
     this.#readerData = data;
@@ -157,7 +158,7 @@ export class ReaderPool {
     try {
       while (reply.rows !== undefined) {
         const next = thread.request({ id, op: 'next' });
-        // It is awaited below, unless the caller stops early.
+        // The loop awaits this request, unless the caller stops early.
         next.catch(() => {});
         yield reply.rows;
         reply = await next;
@@ -168,12 +169,12 @@ export class ReaderPool {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#isClosed = true;
     await Promise.all(this.#threads.map((thread) => thread.close()));
   }
 
   #pickThread(): ReaderThread {
-    if (this.#closed) throw new Error('the Task Database is closed');
+    if (this.#isClosed) throw new Error('the Task Database is closed');
     this.#threads = this.#threads.filter((thread) => !thread.hasEnded);
     const idle = this.#threads.find((thread) => thread.pendingCount === 0);
     if (idle !== undefined) return idle;

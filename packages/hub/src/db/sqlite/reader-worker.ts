@@ -1,9 +1,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { TaskKey } from '@ipyparallel-js/protocol';
+import { messageOf } from '../../common/errors.js';
 import { loadDriver, sqliteCode } from './driver.js';
+import { JsonPageReader } from './json-page-reader.js';
 import { Layout } from './layout.js';
 import type { ReaderData, ReaderReply, ReaderRequest } from './reader-pool.js';
-import { messageOf, TaskReader } from './task-reader.js';
+import { TaskReader } from './task-reader.js';
 
 /** Target size of a chunk of rows in bytes, and limits of its number of rows. */
 const CHUNK_BYTES = 1 << 19;
@@ -30,9 +32,10 @@ const post = (reply: ReaderReply): void => {
   const cells = reply.rows?.cells.buffer;
   port.postMessage(reply, cells === undefined ? [] : [cells]);
 };
-const reader = new TaskReader(connection, new Layout(table, columns), (row, problem) =>
-  post({ id: 0, unreadable: { row, problem } }),
-);
+const layout = new Layout(table, columns);
+const onUnreadableRow = (row: string, problem: string): void => post({ id: 0, unreadable: { row, problem } });
+const reader = new TaskReader(connection, layout, onUnreadableRow);
+const pageReader = new JsonPageReader(connection, layout, reader, onUnreadableRow);
 const cursors = new Map<number, Cursor>();
 
 function postChunk(id: number): void {
@@ -66,7 +69,7 @@ async function handleRequest(request: ReaderRequest): Promise<void> {
       cursors.delete(id);
       return;
     case 'page': {
-      const page = await reader.readPage(request.search);
+      const page = await pageReader.readPage(request.search);
       const transferable = page.json.flatMap(({ buffer }) => (buffer instanceof ArrayBuffer ? [buffer] : []));
       port?.postMessage({ id, page } satisfies ReaderReply, [...new Set(transferable)]);
       return;

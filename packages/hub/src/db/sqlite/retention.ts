@@ -1,6 +1,6 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import type { Logger } from '@ipyparallel-js/wire';
-import { nextTurn } from '../event-loop.js';
+import { nextTurn } from '../../common/event-loop.js';
 import type { Connection } from './driver.js';
 import { type Layout, millisecondSql } from './layout.js';
 import type { TaskWriter } from './task-writer.js';
@@ -42,8 +42,8 @@ export class Retention {
   readonly #log: Logger;
   readonly #openedAt = new Date().toISOString().slice(0, 23);
   readonly #timer: NodeJS.Timeout | undefined;
-  #culled: string[] = [];
-  #culling: Promise<void> | undefined;
+  #culledIds: string[] = [];
+  #cullPromise: Promise<void> | undefined;
   #isStopped = false;
 
   constructor(
@@ -66,27 +66,27 @@ export class Retention {
   }
 
   /** Returns the ids of the tasks removed since the last call. */
-  takeCulled(): string[] {
-    const culled = this.#culled;
-    this.#culled = [];
-    return culled;
+  takeCulledIds(): string[] {
+    const culledIds = this.#culledIds;
+    this.#culledIds = [];
+    return culledIds;
   }
 
   /** Stops the checks. Resolves when none of them uses the file any more. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     clearInterval(this.#timer);
-    await this.#culling;
+    await this.#cullPromise;
   }
 
   /** Checks the limits now and removes the tasks that exceed them. */
   cull(): Promise<void> {
-    this.#culling ??= this.#cull()
+    this.#cullPromise ??= this.#cull()
       .catch((error: unknown) => this.#log.warn('cannot remove the tasks that exceed the limits', error))
       .finally(() => {
-        this.#culling = undefined;
+        this.#cullPromise = undefined;
       });
-    return this.#culling;
+    return this.#cullPromise;
   }
 
   /** Releases unused pages to the file system if the file was created for it; other files reuse these pages. */
@@ -101,7 +101,7 @@ export class Retention {
 
   async #cull(): Promise<void> {
     const { maxAge, recordLimit, sizeLimit, cullFraction = 0.1 } = this.#options;
-    const before = this.#culled.length;
+    const before = this.#culledIds.length;
     if (maxAge !== undefined) {
       const bound = new Date(Date.now() - maxAge).toISOString().slice(0, 23);
       while (this.#removeOldest(MAX_ROWS, bound) === MAX_ROWS && !this.#isStopped) await nextTurn();
@@ -130,8 +130,8 @@ export class Retention {
         await nextTurn();
       }
     }
-    if (this.#culled.length === before) return;
-    const count = this.#culled.length - before;
+    if (this.#culledIds.length === before) return;
+    const count = this.#culledIds.length - before;
     await this.releasePages();
     this.#log.info(`removed ${count} tasks to keep the limits`);
   }
@@ -152,7 +152,7 @@ export class Retention {
       .all(...condition.params, ...(before === undefined ? [] : [before])) as number[];
     if (rowids.length === 0) return 0;
     const removed = this.#writer.remove('rowid', rowids, condition);
-    for (const { msgId } of removed) this.#culled.push(msgId);
+    for (const { msgId } of removed) this.#culledIds.push(msgId);
     return removed.length;
   }
 

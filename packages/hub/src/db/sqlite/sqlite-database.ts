@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import { BoundedSet, conjunctsOf, type QueryNode, TASK_COLUMNS } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
-import { nextTurn } from '../event-loop.js';
+import { messageOf } from '../../common/errors.js';
+import { nextTurn } from '../../common/event-loop.js';
 import type {
   FindOptions,
   FoundTask,
@@ -17,12 +18,13 @@ import type {
 } from '../task-database.js';
 import { ChangeQueue } from './change-queue.js';
 import { loadDriver } from './driver.js';
-import { openTaskFile } from './open-file.js';
+import { JsonPageReader } from './json-page-reader.js';
+import { type OpenFile, openTaskFile } from './open-file.js';
 import { decodeTask, type PackedRows, unpackRows } from './packed-rows.js';
 import { compileQuery } from './query-sql.js';
 import { ReaderPool } from './reader-pool.js';
 import { checkRetention, Retention, type RetentionOptions } from './retention.js';
-import { messageOf, TaskReader } from './task-reader.js';
+import { TaskReader } from './task-reader.js';
 import { TaskWriter } from './task-writer.js';
 
 /** File and limits of the SQLite store. The first three options mirror the traits of ipyparallel's `SQLiteDB`. */
@@ -34,8 +36,8 @@ export interface SqliteDatabaseOptions extends RetentionOptions {
   /** Name of the table; `ipython-tasks` by default. */
   readonly table?: string;
   /**
-   * `normal` (default): reported data survives any end of the process, but a power failure may lose the last transactions.
-   * `full`: reported data also survives a power failure, but each transaction waits for the disk.
+   * `normal` (default): committed changes survive a crash of the process, but a power failure may lose the last transactions.
+   * `full`: committed changes also survive a power failure, but each transaction waits for the disk.
    */
   readonly synchronous?: 'normal' | 'full';
 }
@@ -67,21 +69,17 @@ export class SqliteDatabase implements TaskDatabase {
   readonly #connection;
   readonly #writer: TaskWriter;
   readonly #reader: TaskReader;
+  readonly #pageReader: JsonPageReader;
   readonly #readers: ReaderPool;
   readonly #queue: ChangeQueue;
   readonly #retention: Retention;
   readonly #log: Logger;
   readonly #reportedRows = new BoundedSet(10_000);
-  #closing: Promise<void> | undefined;
+  #closePromise: Promise<void> | undefined;
 
-  private constructor(
-    path: string,
-    options: SqliteDatabaseOptions,
-    opened: ReturnType<typeof openTaskFile>,
-    log: Logger,
-  ) {
+  private constructor(path: string, options: SqliteDatabaseOptions, file: OpenFile, log: Logger) {
     const { table = 'ipython-tasks', synchronous = 'normal' } = options;
-    const { connection, layout } = opened;
+    const { connection, layout } = file;
     this.path = path;
     this.#log = log;
     this.#connection = connection;
@@ -96,6 +94,7 @@ export class SqliteDatabase implements TaskDatabase {
       log.error(`a change of the task ${msgId} cannot be stored in ${path} and is lost`, error),
     );
     this.#reader = new TaskReader(connection, layout, onUnreadableRow);
+    this.#pageReader = new JsonPageReader(connection, layout, this.#reader, onUnreadableRow);
     this.#readers = new ReaderPool(
       { file: path, table, columns: layout.columns, timeout: READ_TIMEOUT, cacheKiB: CACHE_KIB },
       onUnreadableRow,
@@ -113,13 +112,13 @@ export class SqliteDatabase implements TaskDatabase {
     checkRetention(options);
     const open = await loadDriver();
     const path = join(options.location ?? '.', options.filename ?? 'tasks.db');
-    const opened = openTaskFile(open, path, options.table ?? 'ipython-tasks', log);
-    return new SqliteDatabase(path, options, opened, log);
+    const file = openTaskFile(open, path, options.table ?? 'ipython-tasks', log);
+    return new SqliteDatabase(path, options, file, log);
   }
 
   async write(changes: readonly TaskChange[]): Promise<WriteOutcome> {
     await this.#queue.push(changes);
-    return { culled: this.#retention.takeCulled() };
+    return { culled: this.#retention.takeCulledIds() };
   }
 
   async get(
@@ -127,29 +126,31 @@ export class SqliteDatabase implements TaskDatabase {
     keys: readonly TaskKey[] = DEFAULT_KEYS,
   ): Promise<Map<string, FoundTask>> {
     await this.#queue.flush();
-    const wanted = addMsgId(keys);
+    const requestedKeys = addMsgId(keys);
     const found = new Map<string, FoundTask>();
     const rows =
       msgIds.length <= MAX_LOCAL_IDS
-        ? this.#reader.readTasks([...new Set(msgIds)], wanted)
-        : await this.#readers.readTasks([...new Set(msgIds)], wanted);
-    if (rows !== undefined) for (const task of this.#decodeTasks(rows, wanted)) found.set(task.msg_id, task);
+        ? this.#reader.readTasks([...new Set(msgIds)], requestedKeys)
+        : await this.#readers.readTasks([...new Set(msgIds)], requestedKeys);
+    if (rows !== undefined)
+      for (const task of this.#decodeTasks(rows, requestedKeys)) found.set(task.msg_id, task);
     return found;
   }
 
   async *find(query: QueryNode, options: FindOptions = {}): AsyncGenerator<readonly FoundTask[]> {
     await this.#queue.flush();
     const { keys = DEFAULT_KEYS, ...order } = options;
-    const wanted = addMsgId(keys);
+    const requestedKeys = addMsgId(keys);
     const search = { query, ...order };
     if (selectsFewIds(query)) {
       // Reading a few rows by id takes less time than a request to another thread.
       const rowids = await this.#reader.findRowids(search);
-      if (rowids.length > 0) yield [...this.#decodeTasks(this.#reader.readRows(rowids, wanted), wanted)];
+      if (rowids.length > 0)
+        yield [...this.#decodeTasks(this.#reader.readRows(rowids, requestedKeys), requestedKeys)];
       return;
     }
-    for await (const rows of this.#readers.search(search, wanted)) {
-      const tasks = [...this.#decodeTasks(rows, wanted)];
+    for await (const rows of this.#readers.search(search, requestedKeys)) {
+      const tasks = [...this.#decodeTasks(rows, requestedKeys)];
       if (tasks.length > 0) yield tasks;
     }
   }
@@ -158,7 +159,7 @@ export class SqliteDatabase implements TaskDatabase {
     await this.#queue.flush();
     const search = { query, fields, ...options };
     const page = selectsFewIds(query)
-      ? await this.#reader.readPage(search)
+      ? await this.#pageReader.readPage(search)
       : await this.#readers.readPage(search);
     if (page === undefined) return { json: [] };
     const { json, columns } = page;
@@ -201,8 +202,8 @@ export class SqliteDatabase implements TaskDatabase {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    this.#closePromise ??= this.#close();
+    return this.#closePromise;
   }
 
   async #close(): Promise<void> {

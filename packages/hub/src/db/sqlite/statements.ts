@@ -40,21 +40,21 @@ export class Statements {
 // generations so that a hit costs one lookup and moves no entry.
 class StatementCache {
   readonly #prepare: (sql: string) => Statement;
-  #recent = new Map<string, Statement>();
-  #older = new Map<string, Statement>();
+  #recentStatements = new Map<string, Statement>();
+  #olderStatements = new Map<string, Statement>();
 
   constructor(prepare: (sql: string) => Statement) {
     this.#prepare = prepare;
   }
 
   get(sql: string): Statement {
-    const recent = this.#recent.get(sql);
+    const recent = this.#recentStatements.get(sql);
     if (recent !== undefined) return recent;
-    const statement = this.#older.get(sql) ?? this.#prepare(sql);
-    this.#recent.set(sql, statement);
-    if (this.#recent.size > CACHE_SIZE / 2) {
-      this.#older = this.#recent;
-      this.#recent = new Map();
+    const statement = this.#olderStatements.get(sql) ?? this.#prepare(sql);
+    this.#recentStatements.set(sql, statement);
+    if (this.#recentStatements.size > CACHE_SIZE / 2) {
+      this.#olderStatements = this.#recentStatements;
+      this.#recentStatements = new Map();
     }
     return statement;
   }

@@ -41,7 +41,7 @@ export class TaskWriter {
   readonly #layout: Layout;
   readonly #onInvalidChange: (msgId: string, error: unknown) => void;
   readonly #statements: Statements;
-  readonly #insert: string;
+  readonly #insertSql: string;
   readonly #plans = new Map<string, UpdatePlan>();
 
   constructor(
@@ -59,7 +59,7 @@ export class TaskWriter {
     const assignments = names.map(
       (name) => `${name} = coalesce(nullif(excluded.${name}, ''), ${table}.${name})`,
     );
-    this.#insert = `INSERT INTO ${table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})
+    this.#insertSql = `INSERT INTO ${table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})
       ON CONFLICT (msg_id) DO UPDATE SET ${assignments.join(', ')}`;
   }
 
@@ -68,9 +68,9 @@ export class TaskWriter {
    * @returns the number of applied changes
    * @throws the driver's error when the file cannot be written now; then no change is applied
    */
-  apply(changes: readonly TaskChange[], from: number): number {
+  apply(changes: readonly TaskChange[], startIndex: number): number {
     const deadline = performance.now() + TRANSACTION_TIME;
-    let index = from;
+    let index = startIndex;
     this.transaction(() => {
       do {
         const change = changes[index];
@@ -79,7 +79,7 @@ export class TaskWriter {
         index++;
       } while (performance.now() < deadline);
     });
-    return index - from;
+    return index - startIndex;
   }
 
   transaction<T>(body: () => T): T {
@@ -145,7 +145,7 @@ export class TaskWriter {
   #add(task: StoredTask): void {
     const { columns, sideColumns } = this.#layout;
     this.#statements.run(
-      this.#insert,
+      this.#insertSql,
       columns.map((key) => encodeCell(key, task[key])),
     );
     for (const key of sideColumns) {

@@ -18,9 +18,9 @@ interface Slot<T> {
  */
 export class ChangeLog<T> {
   readonly #limit: number;
-  readonly #latest = new Map<string, Slot<T>>();
-  #slots: Slot<T>[] = [];
-  #first = 0;
+  readonly #slots = new Map<string, Slot<T>>();
+  #orderedSlots: Slot<T>[] = [];
+  #firstIndex = 0;
   #weight = 0;
   #floor = 0;
 
@@ -29,39 +29,39 @@ export class ChangeLog<T> {
     this.#limit = limit;
   }
 
-  /** The log contains every change after this one. */
+  /** The log contains every change after this sequence number. */
   get floor(): number {
     return this.#floor;
   }
 
   get size(): number {
-    return this.#latest.size;
+    return this.#slots.size;
   }
 
-  latest(msgId: string): LogEntry<T> | undefined {
-    return this.#latest.get(msgId)?.entry;
+  latestEntry(msgId: string): LogEntry<T> | undefined {
+    return this.#slots.get(msgId)?.entry;
   }
 
-  /** Adds a change; `seq` must be higher than all before. */
+  /** Adds a change; `seq` must be greater than that of every earlier change. */
   add(seq: number, msgId: string, value: T, weight = 0): void {
-    const before = this.#latest.get(msgId);
-    if (before !== undefined) this.#clearSlot(before);
+    const previous = this.#slots.get(msgId);
+    if (previous !== undefined) this.#clearSlot(previous);
     const slot = { seq, weight, entry: { seq, msgId, value } };
-    this.#latest.set(msgId, slot);
-    this.#slots.push(slot);
+    this.#slots.set(msgId, slot);
+    this.#orderedSlots.push(slot);
     this.#weight += weight;
-    // Slots before #first count, too: only #compact() removes them.
-    if (this.#slots.length > 2 * this.#latest.size + 64) this.#compact();
+    // Slots before #firstIndex count, too: only #compact() removes them.
+    if (this.#orderedSlots.length > 2 * this.#slots.size + 64) this.#compact();
   }
 
   /** Removes the oldest changes, down to `limit` ids with a total weight of `weightLimit`. */
   trim(limit = this.#limit, weightLimit = Number.POSITIVE_INFINITY): void {
-    while (this.#latest.size > limit || this.#weight > weightLimit) {
-      const oldest = this.#slots[this.#first];
+    while (this.#slots.size > limit || this.#weight > weightLimit) {
+      const oldest = this.#orderedSlots[this.#firstIndex];
       if (oldest === undefined) return;
-      this.#first++;
+      this.#firstIndex++;
       if (oldest.entry === undefined) continue;
-      this.#latest.delete(oldest.entry.msgId);
+      this.#slots.delete(oldest.entry.msgId);
       this.#clearSlot(oldest);
       this.#floor = oldest.seq;
     }
@@ -69,18 +69,18 @@ export class ChangeLog<T> {
 
   /** Removes all changes; the log is complete after `floor`. */
   clear(floor: number): void {
-    this.#latest.clear();
-    this.#slots = [];
-    this.#first = 0;
+    this.#slots.clear();
+    this.#orderedSlots = [];
+    this.#firstIndex = 0;
     this.#weight = 0;
     this.#floor = floor;
   }
 
   /** At most `count` entries after `seq`, oldest first. */
-  *after(seq: number, count = Number.POSITIVE_INFINITY): Generator<LogEntry<T>> {
+  *entriesAfter(seq: number, count = Number.POSITIVE_INFINITY): Generator<LogEntry<T>> {
     let remaining = count;
-    for (let i = this.#indexAfter(seq); i < this.#slots.length && remaining > 0; i++) {
-      const entry = this.#slots[i]?.entry;
+    for (let i = this.#indexAfter(seq); i < this.#orderedSlots.length && remaining > 0; i++) {
+      const entry = this.#orderedSlots[i]?.entry;
       if (entry === undefined) continue;
       remaining--;
       yield entry;
@@ -93,17 +93,19 @@ export class ChangeLog<T> {
   }
 
   #compact(): void {
-    this.#slots = this.#slots.slice(this.#first).filter(({ entry }) => entry !== undefined);
-    this.#first = 0;
+    this.#orderedSlots = this.#orderedSlots
+      .slice(this.#firstIndex)
+      .filter(({ entry }) => entry !== undefined);
+    this.#firstIndex = 0;
   }
 
   /** The index of the first slot after `seq`. */
   #indexAfter(seq: number): number {
-    let low = this.#first;
-    let high = this.#slots.length;
+    let low = this.#firstIndex;
+    let high = this.#orderedSlots.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#slots[middle]?.seq ?? 0) > seq) high = middle;
+      if ((this.#orderedSlots[middle]?.seq ?? 0) > seq) high = middle;
       else low = middle + 1;
     }
     return low;

@@ -6,22 +6,22 @@ import { ChangeLog } from './change-log.js';
 /** The latest change of a task, without its content. */
 export interface ChangedTask {
   /** The task was removed, and not added since. */
-  readonly removed: boolean;
+  readonly isRemoved: boolean;
   /** The task's output created its record before its request arrived. */
-  readonly outputFirst: boolean;
+  readonly hadOutputFirst: boolean;
   /** The sequence number at which the task was added, if the hub recorded that. */
-  readonly addedAt?: number | undefined;
+  readonly addedSeq?: number | undefined;
 }
 
 /** How many tasks with output but without a request are stored. */
-const MAX_OUTPUT_ONLY = 4096;
+const MAX_OUTPUT_ONLY_TASKS = 4096;
 
 /** The log of changed tasks. Each change gets the next sequence number. */
 export class ChangedTasks {
   readonly log: ChangeLog<ChangedTask>;
   readonly #tracker: TaskTracker;
   /** Tasks whose output arrived before their request. */
-  readonly #outputOnly = new BoundedSet(MAX_OUTPUT_ONLY);
+  readonly #outputOnlyIds = new BoundedSet(MAX_OUTPUT_ONLY_TASKS);
   #latestSeq = 0;
 
   /** `limit` is the maximum number of tasks in the log. */
@@ -36,7 +36,7 @@ export class ChangedTasks {
   }
 
   hasOutputOnly(msgId: string): boolean {
-    return this.#outputOnly.has(msgId);
+    return this.#outputOnlyIds.has(msgId);
   }
 
   /** Records changes that are in the Task Database now. */
@@ -44,14 +44,15 @@ export class ChangedTasks {
     for (const change of changes) {
       if (change.op === 'add') {
         const msgId = change.task.msg_id;
-        const outputFirst = this.#outputOnly.delete(msgId);
-        const added = outputFirst ? {} : { addedAt: this.#latestSeq + 1 };
-        this.#add(msgId, { removed: false, outputFirst, ...added });
+        const hadOutputFirst = this.#outputOnlyIds.delete(msgId);
+        const addition = hadOutputFirst ? {} : { addedAt: this.#latestSeq + 1 };
+        this.#add(msgId, { isRemoved: false, hadOutputFirst, ...addition });
         continue;
       }
       const { msgId } = change;
-      const { pending, completed } = this.#tracker;
-      if (change.orAdd === true && !pending.has(msgId) && !completed.has(msgId)) this.#outputOnly.add(msgId);
+      const { pendingIds, completedIds } = this.#tracker;
+      if (change.orAdd === true && !pendingIds.has(msgId) && !completedIds.has(msgId))
+        this.#outputOnlyIds.add(msgId);
       this.#add(msgId);
     }
     this.log.trim();
@@ -59,7 +60,7 @@ export class ChangedTasks {
 
   /** Records that tasks were removed from the Task Database. */
   recordRemoval(msgIds: readonly string[]): void {
-    for (const msgId of msgIds) this.#add(msgId, { removed: true, outputFirst: false });
+    for (const msgId of msgIds) this.#add(msgId, { isRemoved: true, hadOutputFirst: false });
     this.log.trim();
   }
 
@@ -70,10 +71,10 @@ export class ChangedTasks {
   }
 
   #add(msgId: string, change?: ChangedTask): void {
-    const before = this.log.latest(msgId)?.value;
-    const value = change ?? before ?? { removed: false, outputFirst: false };
-    const outputFirst = value.outputFirst || (before?.outputFirst === true && !value.removed);
-    const addedAt = value.addedAt ?? before?.addedAt;
-    this.log.add(++this.#latestSeq, msgId, { removed: value.removed, outputFirst, addedAt });
+    const previous = this.log.latestEntry(msgId)?.value;
+    const value = change ?? previous ?? { isRemoved: false, hadOutputFirst: false };
+    const hadOutputFirst = value.hadOutputFirst || (previous?.hadOutputFirst === true && !value.isRemoved);
+    const addedSeq = value.addedSeq ?? previous?.addedSeq;
+    this.log.add(++this.#latestSeq, msgId, { isRemoved: value.isRemoved, hadOutputFirst, addedSeq });
   }
 }

@@ -1,7 +1,7 @@
 import type { Logger } from '@ipyparallel-js/wire';
 import type { LogEntry } from './change-log.js';
 import type { ChangedTask, ChangedTasks } from './changed-tasks.js';
-import type { Evaluated, Evaluator } from './evaluator.js';
+import type { EvaluatedChange, Evaluator } from './evaluator.js';
 import type { Feed } from './feed.js';
 import { FeedIndex } from './feed-index.js';
 import type { SubscriptionTable } from './subscription-table.js';
@@ -11,15 +11,15 @@ export interface EvaluationPumpOptions {
   readonly changed: ChangedTasks;
   readonly evaluator: Evaluator;
   /** Receives the changes of each feed, in order. */
-  readonly onEvaluated: (results: ReadonlyMap<Feed, readonly Evaluated[]>) => void;
+  readonly onEvaluated: (results: ReadonlyMap<Feed, readonly EvaluatedChange[]>) => void;
   readonly log: Logger;
 }
 
 /** How many tasks are evaluated at a time. */
-const CHUNK = 256;
+const CHUNK_TASKS = 256;
 /** How long to wait after a failed read of the store, in ms. */
 const RETRY_DELAY = 500;
-/** After a step the pump pauses for as long as the step took, up to this many ms, so that other work gets the thread. */
+/** Maximum pause after a step, in ms. The pump pauses as long as the step took, so that other work can use the thread. */
 const MAX_PAUSE = 25;
 
 const pause = (ms: number): Promise<void> =>
@@ -29,75 +29,75 @@ const pause = (ms: number): Promise<void> =>
 export class EvaluationPump {
   readonly #options: EvaluationPumpOptions;
   #waiters: (() => void)[] = [];
-  #evaluatedTo = 0;
-  #running = false;
+  #evaluatedSeq = 0;
+  #isRunning = false;
   /** Whether the last read of the store failed; only the first failure in a row is logged. */
-  #failing = false;
-  #closed = false;
+  #isFailing = false;
+  #isClosed = false;
 
   constructor(options: EvaluationPumpOptions) {
     this.#options = options;
   }
 
   /** All feeds have evaluated the changes up to this sequence number. */
-  get evaluatedTo(): number {
-    return this.#evaluatedTo;
+  get evaluatedSeq(): number {
+    return this.#evaluatedSeq;
   }
 
   close(): void {
-    this.#closed = true;
+    this.#isClosed = true;
     this.#resolveWaiters();
   }
 
   /** Starts the pump, unless it runs already. */
   start(): void {
-    if (this.#options.table.feedCount > 0 && !this.#running) void this.#run();
+    if (this.#options.table.feedCount > 0 && !this.#isRunning) void this.#run();
   }
 
   /** Skips all changes so far, for example when the first feed opens: no feed needs the earlier changes. */
   skipToLatest(): void {
-    this.#evaluatedTo = this.#options.changed.latestSeq;
+    this.#evaluatedSeq = this.#options.changed.latestSeq;
   }
 
   /** Resolves when changes up to `seq` are evaluated, the pump is closed, or `isWanted` returns false. */
-  async reach(seq: number, isWanted: () => boolean): Promise<void> {
-    while (this.#evaluatedTo < seq && !this.#closed && isWanted())
+  async waitForSeq(seq: number, isWanted: () => boolean): Promise<void> {
+    while (this.#evaluatedSeq < seq && !this.#isClosed && isWanted())
       await new Promise<void>((resolve) => this.#waiters.push(resolve));
   }
 
-  /** Evaluates tasks for one feed. @returns undefined if the store could not be read; try again then */
+  /** Evaluates tasks for one feed. @returns undefined if the store could not be read; the caller must try again */
   async evaluateFor(
     feed: Feed,
     entries: readonly LogEntry<ChangedTask>[],
-  ): Promise<readonly Evaluated[] | undefined> {
+  ): Promise<readonly EvaluatedChange[] | undefined> {
     return (await this.#evaluate(new FeedIndex([feed]), entries))?.get(feed);
   }
 
   async #run(): Promise<void> {
     const { table, changed } = this.#options;
-    this.#running = true;
+    this.#isRunning = true;
     try {
-      while (table.feedCount > 0 && this.#evaluatedTo < changed.latestSeq && !this.#closed) {
-        const since = performance.now();
-        const more = await this.#step();
-        const duration = performance.now() - since;
-        if (more || duration > 1) await pause(Math.min(duration, MAX_PAUSE));
+      while (table.feedCount > 0 && this.#evaluatedSeq < changed.latestSeq && !this.#isClosed) {
+        const stepStart = performance.now();
+        const hasMore = await this.#step();
+        const duration = performance.now() - stepStart;
+        if (hasMore || duration > 1) await pause(Math.min(duration, MAX_PAUSE));
       }
     } finally {
-      this.#running = false;
+      this.#isRunning = false;
     }
   }
 
   /** Evaluates the next chunk for all feeds. @returns whether more changes are left */
   async #step(): Promise<boolean> {
     const { table, changed, onEvaluated } = this.#options;
-    if (this.#evaluatedTo < changed.log.floor) this.#skipLost();
+    if (this.#evaluatedSeq < changed.log.floor) this.#skipLostChanges();
     const upTo = changed.latestSeq;
-    const entries = [...changed.log.after(this.#evaluatedTo, CHUNK)];
-    const last = entries.length < CHUNK ? upTo : (entries.at(-1)?.seq ?? upTo);
+    const entries = [...changed.log.entriesAfter(this.#evaluatedSeq, CHUNK_TASKS)];
+    const last = entries.length < CHUNK_TASKS ? upTo : (entries.at(-1)?.seq ?? upTo);
     const results = await this.#evaluate(table.index, entries);
     if (results === undefined) return true;
-    this.#evaluatedTo = Math.max(this.#evaluatedTo, last);
+    this.#evaluatedSeq = Math.max(this.#evaluatedSeq, last);
     onEvaluated(results);
     this.#resolveWaiters();
     return last < changed.latestSeq;
@@ -106,26 +106,26 @@ export class EvaluationPump {
   async #evaluate(
     index: FeedIndex,
     entries: readonly LogEntry<ChangedTask>[],
-  ): Promise<Map<Feed, Evaluated[]> | undefined> {
+  ): Promise<Map<Feed, EvaluatedChange[]> | undefined> {
     try {
       const results = await this.#options.evaluator.evaluate(index, entries);
-      this.#failing = false;
+      this.#isFailing = false;
       return results;
     } catch (error) {
-      if (this.#closed) return undefined;
-      if (!this.#failing) this.#options.log.warn('cannot read changed tasks for subscribers', error);
-      this.#failing = true;
+      if (this.#isClosed) return undefined;
+      if (!this.#isFailing) this.#options.log.warn('cannot read changed tasks for subscribers', error);
+      this.#isFailing = true;
       await pause(RETRY_DELAY);
       return undefined;
     }
   }
 
-  /** The log has dropped changes that were not evaluated: all feeds start again at the latest change. */
-  #skipLost(): void {
+  /** Restarts all feeds at the latest change, because the log has dropped changes that were not evaluated. */
+  #skipLostChanges(): void {
     this.skipToLatest();
     for (const feed of this.#options.table.feeds) {
-      feed.log.clear(this.#evaluatedTo);
-      feed.history?.clear(this.#evaluatedTo);
+      feed.log.clear(this.#evaluatedSeq);
+      feed.history?.clear(this.#evaluatedSeq);
     }
   }
 

@@ -1,5 +1,6 @@
 import type { TaskKey } from '@ipyparallel-js/protocol';
 import type { Codec } from '@ipyparallel-js/protocol/internal';
+import { nextTurn } from '../../common/event-loop.js';
 import type { FoundTask, TaskDatabase } from '../../db/task-database.js';
 import type { TaskTracker } from '../recording/task-tracker.js';
 import type { LogEntry } from './change-log.js';
@@ -9,12 +10,10 @@ import type { FeedChange } from './feed-history.js';
 import type { FeedIndex } from './feed-index.js';
 
 /** How long an evaluation may occupy the thread, in ms. */
-const SLICE = 4;
-
-const yieldToOthers = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const MAX_SLICE_TIME = 4;
 
 /** A change of one task for the subscribers of a feed. */
-export interface Evaluated {
+export interface EvaluatedChange {
   readonly entry: LogEntry<ChangedTask>;
   readonly change: FeedChange;
 }
@@ -28,7 +27,7 @@ export class Evaluator {
   constructor(db: TaskDatabase, tracker: TaskTracker, { packer }: Codec) {
     this.#db = db;
     this.#tracker = tracker;
-    // Packed changes can be joined to a message in JSON only.
+    // Only packed JSON can be joined into a message.
     this.#pack = packer.name === 'json' ? (value) => packer.pack(value) : () => undefined;
   }
 
@@ -36,19 +35,19 @@ export class Evaluator {
   async evaluate(
     index: FeedIndex,
     entries: readonly LogEntry<ChangedTask>[],
-  ): Promise<Map<Feed, Evaluated[]>> {
+  ): Promise<Map<Feed, EvaluatedChange[]>> {
     const { feeds, columns } = index;
-    const found = await this.#db.get(
+    const tasks = await this.#db.get(
       entries.map(({ msgId }) => msgId),
       columns,
     );
-    const buffers = await this.#buffers(feeds, found);
-    const results = new Map<Feed, Evaluated[]>(feeds.map((feed) => [feed, []]));
-    let since = performance.now();
+    const buffers = await this.#readBuffers(feeds, tasks);
+    const results = new Map<Feed, EvaluatedChange[]>(feeds.map((feed) => [feed, []]));
+    let sliceStart = performance.now();
     for (const entry of entries) {
-      const task = found.get(entry.msgId);
+      const task = tasks.get(entry.msgId);
       const taskBuffers = buffers.get(entry.msgId);
-      const begun = this.#tracker.running.get(entry.msgId);
+      const begun = this.#tracker.startTimes.get(entry.msgId);
       const packed = new Map<string, FeedChange>();
       for (const feed of index.feedsFor(entry, task)) {
         const op = feed.opOf(entry, task);
@@ -64,9 +63,9 @@ export class Evaluator {
           );
         packed.set(key, change);
         results.get(feed)?.push({ entry, change });
-        if (performance.now() - since > SLICE) {
-          await yieldToOthers();
-          since = performance.now();
+        if (performance.now() - sliceStart > MAX_SLICE_TIME) {
+          await nextTurn();
+          sliceStart = performance.now();
         }
       }
     }
@@ -74,13 +73,13 @@ export class Evaluator {
   }
 
   /** The buffers of matching tasks. Buffers may be large, so those of other tasks are not read. */
-  async #buffers(
+  async #readBuffers(
     feeds: readonly Feed[],
-    found: ReadonlyMap<string, FoundTask>,
+    tasks: ReadonlyMap<string, FoundTask>,
   ): Promise<ReadonlyMap<string, FoundTask>> {
     const withBuffers = feeds.filter(({ bufferColumns }) => bufferColumns.length > 0);
     if (withBuffers.length === 0) return new Map();
-    const ids = [...found.values()].filter((task) => withBuffers.some((feed) => feed.matches(task)));
+    const ids = [...tasks.values()].filter((task) => withBuffers.some((feed) => feed.matches(task)));
     const columns = new Set<TaskKey>(withBuffers.flatMap(({ bufferColumns }) => bufferColumns));
     return await this.#db.get(
       ids.map(({ msg_id }) => msg_id),

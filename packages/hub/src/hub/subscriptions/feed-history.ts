@@ -2,7 +2,7 @@ import type { Dict } from '@ipyparallel-js/protocol';
 
 /** A change in the form in which all subscribers of a feed receive it. */
 export interface FeedChange {
-  /** The packed change, if the packer allows to join packed parts to a message. */
+  /** The packed change, if packed parts can be joined into a message. */
   readonly packed: Buffer | undefined;
   /** The change itself otherwise. */
   readonly change: Dict | undefined;
@@ -47,7 +47,7 @@ interface RestOfUpdate extends Version {
 }
 
 /** The last changes that a reader had received at a position, and the rest of the update there. */
-export interface KnownState {
+export interface ClientState {
   readonly sent: ReadonlyMap<string, FeedChange | undefined>;
   readonly rest: readonly RestOfUpdate[];
 }
@@ -59,16 +59,16 @@ interface Entry {
 }
 
 /** The sequence number of a version that is older than all changes. */
-const INITIAL = -1;
+const INITIAL_SEQ = -1;
 
 /**
- * The recent changes of each task in a feed, version by version, so that the hub knows what a client had received at a
- * position. A task without versions was never sent, or has not changed since the floor.
+ * The recent changes of each task in a feed, version by version, so that the hub can determine what a client had received
+ * at a position. A task without versions was never sent, or has not changed since the floor.
  */
 export class FeedHistory {
   readonly #versions = new Map<string, Version[]>();
   #entries: Entry[] = [];
-  #first = 0;
+  #firstIndex = 0;
   #bytes = 0;
   #floor: number;
 
@@ -86,11 +86,11 @@ export class FeedHistory {
   }
 
   /** Adds the state of a task before its first change in this history. */
-  addInitial(msgId: string, sent: FeedChange): void {
+  addInitialVersion(msgId: string, sent: FeedChange): void {
     if (this.#versions.has(msgId)) return;
-    this.#versions.set(msgId, [{ seq: INITIAL, sent }]);
+    this.#versions.set(msgId, [{ seq: INITIAL_SEQ, sent }]);
     this.#bytes += sent.bytes;
-    // It is removed together with the change that follows it; without one, together with the next changes.
+    // `trim` removes this entry together with the next change of the task, or of another task if there is none.
     this.#entries.push({ seq: this.#entries.at(-1)?.seq ?? this.#floor, msgId, time: performance.now() });
   }
 
@@ -107,35 +107,35 @@ export class FeedHistory {
   clear(floor: number): void {
     this.#versions.clear();
     this.#entries = [];
-    this.#first = 0;
+    this.#firstIndex = 0;
     this.#bytes = 0;
     this.#floor = Math.max(this.#floor, floor);
   }
 
   /** Removes the oldest changes beyond the limits. */
   trim({ time, changes, bytes }: HistoryLimits): void {
-    const oldest = performance.now() - time;
+    const minTime = performance.now() - time;
     for (;;) {
-      const entry = this.#entries[this.#first];
+      const entry = this.#entries[this.#firstIndex];
       if (entry === undefined) break;
-      const count = this.#entries.length - this.#first;
-      if (entry.time >= oldest && count <= changes && this.#bytes <= bytes) break;
-      this.#first++;
+      const count = this.#entries.length - this.#firstIndex;
+      if (entry.time >= minTime && count <= changes && this.#bytes <= bytes) break;
+      this.#firstIndex++;
       this.#remove(entry);
     }
-    if (this.#first > 1024 && this.#first > this.#entries.length / 2) {
-      this.#entries = this.#entries.slice(this.#first);
-      this.#first = 0;
+    if (this.#firstIndex > 1024 && this.#firstIndex > this.#entries.length / 2) {
+      this.#entries = this.#entries.slice(this.#firstIndex);
+      this.#firstIndex = 0;
     }
   }
 
   /** Returns what a reader at a position has of each task that has changed since; undefined for a position before the floor. */
-  stateAt({ base, seq, upTo }: FeedPosition): KnownState | undefined {
+  stateAt({ base, seq, upTo }: FeedPosition): ClientState | undefined {
     if (base < this.#floor) return undefined;
     const sent = new Map<string, FeedChange | undefined>();
     const rest: RestOfUpdate[] = [];
     for (const [msgId, versions] of this.#versions) {
-      if ((versions.at(-1)?.seq ?? INITIAL) <= base) continue;
+      if ((versions.at(-1)?.seq ?? INITIAL_SEQ) <= base) continue;
       // An update has the latest version of each task, in the order of the versions.
       const latest = versions.findLast((version) => version.seq <= upTo);
       const wasSent = latest === undefined || latest.seq <= seq;
@@ -152,15 +152,17 @@ export class FeedHistory {
     if (versions === undefined) return;
     const last = versions.at(-1);
     // A task that has not changed since is read before its next change.
-    const removed =
-      last !== undefined && last.seq > this.#floor ? firstNeeded(versions, this.#floor) : versions.length;
-    for (const { sent } of versions.splice(0, removed)) this.#bytes -= sent?.bytes ?? 0;
+    const removedCount =
+      last !== undefined && last.seq > this.#floor
+        ? firstNeededIndex(versions, this.#floor)
+        : versions.length;
+    for (const { sent } of versions.splice(0, removedCount)) this.#bytes -= sent?.bytes ?? 0;
     if (versions.length === 0) this.#versions.delete(msgId);
   }
 }
 
 /** The index of the last version up to `floor`, or of the first version. */
-function firstNeeded(versions: readonly Version[], floor: number): number {
+function firstNeededIndex(versions: readonly Version[], floor: number): number {
   return Math.max(
     0,
     versions.findLastIndex(({ seq }) => seq <= floor),

@@ -24,7 +24,7 @@ import type { ChangedTask } from './changed-tasks.js';
 import type { FeedChange, FeedHistory } from './feed-history.js';
 
 /** The columns that a request sets and nothing changes afterwards. */
-const FIXED: ReadonlySet<TaskKey> = new Set([
+const FIXED_COLUMNS: ReadonlySet<TaskKey> = new Set([
   ...(['msg_id', 'client_uuid', 'submitted', 'label', 'queue', 'header', 'metadata', 'content'] as const),
 ]);
 
@@ -53,13 +53,13 @@ export class Feed {
   history: FeedHistory | undefined;
   /**
    * All snapshots of the subscribers were read before this sequence number; undefined while one may still be read.
-   * Subscribers know of tasks added since only by updates.
+   * Updates alone report tasks that were added since.
    */
-  readBefore: number | undefined;
+  snapshotSeq: number | undefined;
   /** Identifies the requested keys: feeds with the same keys share packed changes. */
   readonly keysName: string;
   readonly #keys: readonly ProjectedKey[] | undefined;
-  readonly #names: ReadonlySet<string>;
+  readonly #keyNames: ReadonlySet<string>;
   readonly #matches: Predicate<FoundTask>;
   readonly #mayMatch: Predicate<FoundTask>;
 
@@ -68,14 +68,16 @@ export class Feed {
     this.query = query;
     this.#keys = keys;
     this.keysName = JSON.stringify(keys?.map((key) => key.name) ?? null);
-    this.#names = new Set(keys?.map((key) => key.name));
-    const requested = keys?.map(({ column }) => column) ?? DEFAULT_KEYS;
-    this.bufferColumns = BUFFER_KEYS.filter((key) => requested.includes(key));
-    const columns = [...requested, ...columnsOf(query), ...STATUS_KEYS, 'submitted' as const];
+    this.#keyNames = new Set(keys?.map((key) => key.name));
+    const requestedColumns = keys?.map(({ column }) => column) ?? DEFAULT_KEYS;
+    this.bufferColumns = BUFFER_KEYS.filter((key) => requestedColumns.includes(key));
+    const columns = [...requestedColumns, ...columnsOf(query), ...STATUS_KEYS, 'submitted' as const];
     this.columns = new Set(columns.filter((key) => TASK_COLUMNS[key] !== 'buffers'));
     this.#matches = compilePredicate(query, readStored);
-    const fixed = conjunctsOf(query).filter((part) => [...columnsOf(part)].every((key) => FIXED.has(key)));
-    this.#mayMatch = compilePredicate(allOf(fixed), readStored);
+    const fixedParts = conjunctsOf(query).filter((part) =>
+      [...columnsOf(part)].every((key) => FIXED_COLUMNS.has(key)),
+    );
+    this.#mayMatch = compilePredicate(allOf(fixedParts), readStored);
   }
 
   matches(task: FoundTask): boolean {
@@ -90,11 +92,11 @@ export class Feed {
     { msgId, value }: LogEntry<ChangedTask>,
     task: FoundTask | undefined,
   ): SubscriptionChange['op'] | undefined {
-    if (task === undefined) return value.removed && !this.#neverSent(msgId, value) ? 'gone' : undefined;
+    if (task === undefined) return value.isRemoved && !this.#wasNeverSent(msgId, value) ? 'gone' : undefined;
     if (this.#matches(task)) return 'set';
     const hasRequest = (task.submitted ?? null) !== null;
-    if (hasRequest && !value.outputFirst && !this.#mayMatch(task)) return undefined;
-    return this.#neverSent(msgId, value) ? undefined : 'out';
+    if (hasRequest && !value.hadOutputFirst && !this.#mayMatch(task)) return undefined;
+    return this.#wasNeverSent(msgId, value) ? undefined : 'out';
   }
 
   /** The content of a change. */
@@ -109,13 +111,13 @@ export class Feed {
     return begun === undefined ? { op, record } : { op, record, begun };
   }
 
-  #neverSent(msgId: string, { addedAt }: ChangedTask): boolean {
-    const { readBefore, history } = this;
+  #wasNeverSent(msgId: string, { addedSeq }: ChangedTask): boolean {
+    const { snapshotSeq, history } = this;
     return (
-      readBefore !== undefined &&
+      snapshotSeq !== undefined &&
       history !== undefined &&
-      addedAt !== undefined &&
-      addedAt > Math.max(readBefore, history.floor) &&
+      addedSeq !== undefined &&
+      addedSeq > Math.max(snapshotSeq, history.floor) &&
       !history.has(msgId)
     );
   }
@@ -127,7 +129,7 @@ export class Feed {
       return withoutEmptyDisplay(record as FoundTask);
     }
     const record: Record<string, unknown> = { ...projectTask(task, this.#keys) };
-    for (const key of STATUS_KEYS) if (!this.#names.has(key)) record[key] = task[key] ?? null;
+    for (const key of STATUS_KEYS) if (!this.#keyNames.has(key)) record[key] = task[key] ?? null;
     return record;
   }
 
@@ -146,7 +148,7 @@ export class Feed {
     buffers: FoundTask | undefined,
     packer: (value: unknown) => Buffer | undefined,
   ): FeedChange {
-    const packed = compacted(packer(change));
+    const packed = copyBuffer(packer(change));
     const buffersOf = (key: (typeof BUFFER_KEYS)[number]): readonly Uint8Array[] =>
       this.bufferColumns.includes(key) ? (buffers?.[key] ?? []) : [];
     const changeBuffers =
@@ -164,8 +166,8 @@ export class Feed {
   }
 }
 
-/** A copy with its own memory: a small Buffer is a slice of a pool, and would keep the pool in memory. */
-function compacted(packed: Buffer | undefined): Buffer | undefined {
+/** Copies a Buffer to memory of its own: a small Buffer is a slice of a pool, and would keep the pool in memory. */
+function copyBuffer(packed: Buffer | undefined): Buffer | undefined {
   if (packed === undefined || packed.byteLength === packed.buffer.byteLength) return packed;
   const copy = Buffer.allocUnsafeSlow(packed.byteLength);
   packed.copy(copy);

@@ -2,7 +2,7 @@ import { BoundedSet, type Codec } from '@ipyparallel-js/protocol/internal';
 import type { FoundTask, Selection, TaskChange, TaskDatabase } from '../../db/task-database.js';
 import type { TaskTracker } from '../recording/task-tracker.js';
 import type { ChangedTask, ChangedTasks } from './changed-tasks.js';
-import type { Evaluated } from './evaluator.js';
+import type { EvaluatedChange } from './evaluator.js';
 import type { Feed } from './feed.js';
 import { type FeedChange, FeedHistory, type FeedPosition } from './feed-history.js';
 import { FeedIndex } from './feed-index.js';
@@ -15,7 +15,7 @@ export interface ResumeLimits {
   readonly resumeChanges: number;
   /** The approximate size of all histories together, in bytes; 64 MiB by default, at most 8 MiB for one query. */
   readonly resumeBytes: number;
-  /** How many queries without subscribers are kept; 16 by default. */
+  /** How many queries without subscribers are stored; 16 by default. */
   readonly resumeQueries: number;
 }
 
@@ -34,18 +34,18 @@ type TrackedFeed = Feed & { readonly history: FeedHistory };
 /** The size of the history of one query, in bytes. */
 const MAX_BYTES = 8 * 1024 ** 2;
 const MIN_BYTES = 64 * 1024;
-/** If more records than this are removed at once, they are not read before. */
-const MAX_READ = 5_000;
-const UNCHANGED: ChangedTask = { removed: false, outputFirst: false };
+/** Maximum number of records that are read before their removal; if more are removed at once, none is read. */
+const MAX_READ_RECORDS = 5_000;
+const NO_CHANGE: ChangedTask = { isRemoved: false, hadOutputFirst: false };
 
 /**
- * Keeps the histories of feeds. A task is read before its first change, because a client may have its present state
+ * Maintains the histories of feeds. A task is read before its first change, because a client may have its present state
  * from a snapshot. Tasks that were added while a feed was open need no reading.
  */
 export class Resumption {
   readonly #options: ResumptionOptions;
   /** Records that were read before their removal. */
-  readonly #readBeforeRemoval = new BoundedSet(4 * MAX_READ);
+  readonly #removalReadIds = new BoundedSet(4 * MAX_READ_RECORDS);
   readonly #pack: (value: unknown) => Buffer | undefined;
 
   constructor(options: ResumptionOptions) {
@@ -55,28 +55,28 @@ export class Resumption {
   }
 
   /** Starts the history of a feed. Feeds with buffers have none, because buffers may be large. */
-  begin(feed: Feed): void {
+  startHistory(feed: Feed): void {
     if (this.#options.limits.resumeTime <= 0 || feed.bufferColumns.length > 0) return;
     feed.history ??= new FeedHistory(this.#options.changed.latestSeq);
   }
 
-  /** Must be awaited before these changes are written; undefined if nothing is to be read. */
+  /** Reads the tasks before these changes are written; the caller must await it. @returns undefined if no task must be read */
   beforeWrite(changes: readonly TaskChange[]): Promise<void> | undefined {
     const feeds = this.#trackedFeeds();
     if (feeds.length === 0) return undefined;
     const { changed } = this.#options;
     const highestFloor = Math.max(...feeds.map(({ history }) => history.floor));
-    const added = new Set<string>();
+    const addedIds = new Set<string>();
     const ids = new Set<string>();
     for (const change of changes) {
       const msgId = change.op === 'add' ? change.task.msg_id : change.msgId;
-      if (change.op === 'add' && !changed.hasOutputOnly(msgId)) added.add(msgId);
-      else if (!added.has(msgId) && this.#changedAt(msgId) <= highestFloor) ids.add(msgId);
+      if (change.op === 'add' && !changed.hasOutputOnly(msgId)) addedIds.add(msgId);
+      else if (!addedIds.has(msgId) && this.#latestSeqOf(msgId) <= highestFloor) ids.add(msgId);
     }
     return ids.size === 0 ? undefined : this.#read(feeds, [...ids]);
   }
 
-  /** Must be awaited before these records are removed. */
+  /** Reads these records before they are removed; the caller must await it. */
   async beforeRemoval(selection: Selection): Promise<void> {
     const feeds = this.#trackedFeeds();
     if (feeds.length === 0) return;
@@ -85,35 +85,35 @@ export class Resumption {
         ? selection.msgIds
         : (await this.#options.db.remove(selection, { dryRun: true })).msgIds;
     const highestFloor = Math.max(...feeds.map(({ history }) => history.floor));
-    const unknown = ids.filter((msgId) => this.#changedAt(msgId) <= highestFloor);
-    if (unknown.length === 0 || unknown.length > MAX_READ) return;
-    await this.#read(feeds, unknown);
-    for (const msgId of unknown) this.#readBeforeRemoval.add(msgId);
+    const unreadIds = ids.filter((msgId) => this.#latestSeqOf(msgId) <= highestFloor);
+    if (unreadIds.length === 0 || unreadIds.length > MAX_READ_RECORDS) return;
+    await this.#read(feeds, unreadIds);
+    for (const msgId of unreadIds) this.#removalReadIds.add(msgId);
   }
 
   /**
-   * These records were removed, and the removal is not in the log of changes yet; `tasks` has their last state, as far
-   * as it is known.
+   * Handles the removal of records, before the log of changes contains it. `tasks` has the last states that the store
+   * returned.
    */
   onRemoved(msgIds: readonly string[], tasks: ReadonlyMap<string, FoundTask> | undefined): void {
     const feeds = this.#trackedFeeds();
     if (feeds.length === 0) return;
     const index = new FeedIndex(feeds);
     for (const msgId of msgIds) {
-      if (this.#readBeforeRemoval.delete(msgId)) continue;
+      if (this.#removalReadIds.delete(msgId)) continue;
       const task = tasks?.get(msgId);
-      const entry = { seq: 0, msgId, value: UNCHANGED };
+      const entry = { seq: 0, msgId, value: NO_CHANGE };
       for (const feed of index.feedsFor(entry, task)) {
         if (!isTracked(feed) || this.#isKnown(feed, msgId)) continue;
         if (task !== undefined) this.#addInitial(feed, task);
-        // It is unknown whether the task matched, so clients cannot resume from before the removal.
+        // The hub does not know whether the task matched, so clients cannot resume from before the removal.
         else feed.history.clear(this.#options.changed.latestSeq + msgIds.length);
       }
     }
   }
 
   /** Adds the evaluated changes of a feed to its history. */
-  record(feed: Feed, evaluated: readonly Evaluated[]): void {
+  record(feed: Feed, evaluated: readonly EvaluatedChange[]): void {
     for (const { entry, change } of evaluated)
       feed.history?.add(entry.seq, entry.msgId, change.buffers === undefined ? undefined : change);
   }
@@ -122,8 +122,8 @@ export class Resumption {
   trim(): void {
     const feeds = this.#trackedFeeds();
     const { resumeTime, resumeChanges, resumeBytes } = this.#options.limits;
-    const least = Math.min(MIN_BYTES, resumeBytes);
-    const share = Math.max(least, Math.min(MAX_BYTES, resumeBytes / Math.max(1, feeds.length)));
+    const minimum = Math.min(MIN_BYTES, resumeBytes);
+    const share = Math.max(minimum, Math.min(MAX_BYTES, resumeBytes / Math.max(1, feeds.length)));
     for (const { history } of feeds) history.trim({ time: resumeTime, changes: resumeChanges, bytes: share });
   }
 
@@ -140,11 +140,11 @@ export class Resumption {
     const state = feed.history?.stateAt(position);
     if (state === undefined) return undefined;
     const sent = new Map(state.sent);
-    for (const { msgId } of this.#options.changed.log.after(start))
+    for (const { msgId } of this.#options.changed.log.entriesAfter(start))
       if (!sent.has(msgId)) sent.set(msgId, undefined);
     return {
-      sent: [...sent].map(([msgId, change]) => change ?? this.#out(feed, msgId, position.seq)),
-      rest: state.rest.map(({ msgId, sent: change, seq }) => change ?? this.#out(feed, msgId, seq)),
+      sent: [...sent].map(([msgId, change]) => change ?? this.#outChange(feed, msgId, position.seq)),
+      rest: state.rest.map(({ msgId, sent: change, seq }) => change ?? this.#outChange(feed, msgId, seq)),
     };
   }
 
@@ -161,28 +161,28 @@ export class Resumption {
     for (const msgId of ids) {
       const task = found.get(msgId);
       if (task === undefined) continue;
-      for (const feed of index.feedsFor({ seq: 0, msgId, value: UNCHANGED }, task))
+      for (const feed of index.feedsFor({ seq: 0, msgId, value: NO_CHANGE }, task))
         if (isTracked(feed) && !this.#isKnown(feed, msgId)) this.#addInitial(feed, task);
     }
   }
 
   #addInitial(feed: TrackedFeed, task: FoundTask): void {
-    const entry = { seq: 0, msgId: task.msg_id, value: UNCHANGED };
+    const entry = { seq: 0, msgId: task.msg_id, value: NO_CHANGE };
     if (feed.opOf(entry, task) !== 'set') return;
-    const change = feed.changeOf('set', entry, task, this.#options.tracker.running.get(task.msg_id));
-    feed.history.addInitial(task.msg_id, feed.pack(change, task, undefined, this.#pack));
+    const change = feed.changeOf('set', entry, task, this.#options.tracker.startTimes.get(task.msg_id));
+    feed.history.addInitialVersion(task.msg_id, feed.pack(change, task, undefined, this.#pack));
   }
 
-  #out(feed: Feed, msgId: string, seq: number): FeedChange {
+  #outChange(feed: Feed, msgId: string, seq: number): FeedChange {
     return feed.pack({ op: 'out', msg_id: msgId, seq }, undefined, undefined, this.#pack);
   }
 
   #isKnown({ history }: TrackedFeed, msgId: string): boolean {
-    return history.has(msgId) || this.#changedAt(msgId) > history.floor;
+    return history.has(msgId) || this.#latestSeqOf(msgId) > history.floor;
   }
 
-  #changedAt(msgId: string): number {
-    return this.#options.changed.log.latest(msgId)?.seq ?? -1;
+  #latestSeqOf(msgId: string): number {
+    return this.#options.changed.log.latestEntry(msgId)?.seq ?? -1;
   }
 
   #trackedFeeds(): TrackedFeed[] {

@@ -10,9 +10,9 @@ export interface TableLimits {
   readonly total: number;
   /** Distinct queries; 1,024 by default. */
   readonly queries: number;
-  /** How long a feed without subscribers is kept, in ms. */
+  /** How long a feed without subscribers is stored, in ms. */
   readonly resumeTime: number;
-  /** How many feeds without subscribers are kept. */
+  /** How many feeds without subscribers are stored. */
   readonly resumeQueries: number;
 }
 
@@ -23,7 +23,7 @@ interface UnwatchedFeed {
   readonly sentTo: number;
 }
 
-/** The subscriptions and their feeds, within limits. It keeps feeds without subscribers for clients that resume. */
+/** The subscriptions and their feeds, within limits. Stores feeds without subscribers for clients that resume. */
 export class SubscriptionTable {
   readonly #limits: TableLimits;
   readonly #subscriptions = new Map<string, Subscription>();
@@ -69,16 +69,16 @@ export class SubscriptionTable {
 
   add(subscription: Subscription): void {
     this.#subscriptions.set(subscription.id, subscription);
-    this.updateReadBefore(subscription.feed);
+    this.updateSnapshotSeq(subscription.feed);
   }
 
   remove(subscription: Subscription): void {
     if (!this.#subscriptions.delete(subscription.id)) return;
     const { feed } = subscription;
-    this.updateReadBefore(feed);
+    this.updateSnapshotSeq(feed);
     for (const other of this.#subscriptions.values()) if (other.feed === feed) return;
     if (feed.history === undefined) this.#removeFeed(feed);
-    else this.#keepUnwatched(feed, subscription.sentTo);
+    else this.#retainFeed(feed, subscription.sentSeq);
   }
 
   clear(): void {
@@ -95,7 +95,7 @@ export class SubscriptionTable {
   reserve(client: Buffer, session: string): void {
     const sameSession = [...this.#subscriptions.values()].filter((other) => other.session === session);
     let count = sameSession.length;
-    // A session has one connection at a time, so the subscriptions of its earlier connections can go.
+    // A session has one connection at a time, so the subscriptions of its earlier connections can be removed.
     for (const other of sameSession) {
       if (count < this.#limits.perSession) break;
       if (other.client.equals(client)) continue;
@@ -140,27 +140,27 @@ export class SubscriptionTable {
   }
 
   /** Sets `feed.readBefore` from the subscriptions of the feed. */
-  updateReadBefore(feed: Feed): void {
+  updateSnapshotSeq(feed: Feed): void {
     let latest = 0;
     for (const other of this.#subscriptions.values()) {
       if (other.feed !== feed) continue;
-      if (other.readBefore === undefined) {
-        feed.readBefore = undefined;
+      if (other.snapshotSeq === undefined) {
+        feed.snapshotSeq = undefined;
         return;
       }
-      latest = Math.max(latest, other.readBefore);
+      latest = Math.max(latest, other.snapshotSeq);
     }
-    feed.readBefore = latest;
+    feed.snapshotSeq = latest;
   }
 
   /** Removes the unwatched feeds that no client can resume any more. */
   removeExpiredFeeds(): void {
-    const oldest = performance.now() - this.#limits.resumeTime;
+    const minTime = performance.now() - this.#limits.resumeTime;
     for (const [feed, { since, sentTo }] of this.#unwatchedFeeds)
-      if (since < oldest || (feed.history?.floor ?? 0) > sentTo) this.#removeFeed(feed);
+      if (since < minTime || (feed.history?.floor ?? 0) > sentTo) this.#removeFeed(feed);
   }
 
-  #keepUnwatched(feed: Feed, sentTo: number): void {
+  #retainFeed(feed: Feed, sentTo: number): void {
     this.#unwatchedFeeds.set(feed, { since: performance.now(), sentTo });
     for (const oldest of this.#unwatchedFeeds.keys()) {
       if (this.#unwatchedFeeds.size <= this.#limits.resumeQueries) return;

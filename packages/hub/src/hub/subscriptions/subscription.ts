@@ -2,7 +2,7 @@ import type { Dict } from '@ipyparallel-js/protocol';
 import type { Feed } from './feed.js';
 
 /** How many updates may be sent without an acknowledgement. */
-const CREDIT = 2;
+const MAX_UNACKNOWLEDGED = 2;
 
 /** The sender of a subscribe request. */
 export interface Subscriber {
@@ -25,20 +25,20 @@ export class Subscription {
   /** All changes up to this sequence number were sent, or do not concern the subscriber. */
   position: number;
   /** The sequence number of the last update sent. */
-  sentTo: number;
+  sentSeq: number;
   /** The client's snapshot was read before this sequence number; undefined while it may still be read. */
-  readBefore: number | undefined;
+  snapshotSeq: number | undefined;
   /** Whether the last update contained all changes up to `sentTo`, with none held back because of its size. */
-  complete = false;
+  isComplete = false;
   /** Tasks to send although they have not changed since the start. */
   initialTasks: readonly string[] = [];
   /** The subscriber must receive an update once its position reaches this. */
-  syncTo: number | undefined;
+  syncSeq: number | undefined;
   /** Whether the subscriber is being brought to the start of its feed's log. */
-  catchingUp = false;
+  isCatchingUp = false;
   /** When the hub received the last message of the subscriber, by `performance.now()`. */
   lastSeen: number;
-  readonly #unacknowledged: number[] = [];
+  readonly #unacknowledgedSeqs: number[] = [];
 
   constructor(
     id: string,
@@ -53,26 +53,26 @@ export class Subscription {
     this.feed = feed;
     this.start = position.seq;
     this.position = position.seq;
-    this.sentTo = position.seq;
+    this.sentSeq = position.seq;
     this.lastSeen = position.now;
   }
 
   get hasCredit(): boolean {
-    return this.#unacknowledged.length < CREDIT;
+    return this.#unacknowledgedSeqs.length < MAX_UNACKNOWLEDGED;
   }
 
   /** Records that an update up to `seq` was sent. */
-  recordSent(seq: number, complete: boolean): void {
-    this.complete = complete;
+  recordSent(seq: number, isComplete: boolean): void {
+    this.isComplete = isComplete;
     this.position = seq;
-    this.sentTo = seq;
-    this.#unacknowledged.push(seq);
+    this.sentSeq = seq;
+    this.#unacknowledgedSeqs.push(seq);
   }
 
-  /** Returns the credit of all updates up to `seq`. */
+  /** Restores the credit for all updates up to `seq`. */
   acknowledge(seq: number): void {
-    while (this.#unacknowledged[0] !== undefined && this.#unacknowledged[0] <= seq) {
-      this.#unacknowledged.shift();
+    while (this.#unacknowledgedSeqs[0] !== undefined && this.#unacknowledgedSeqs[0] <= seq) {
+      this.#unacknowledgedSeqs.shift();
     }
   }
 }

@@ -10,7 +10,7 @@ import type { Reply } from '../requests/reply.js';
 import { ChangedTasks } from './changed-tasks.js';
 import { Delivery } from './delivery.js';
 import { EvaluationPump } from './evaluation-pump.js';
-import { type Evaluated, Evaluator } from './evaluator.js';
+import { type EvaluatedChange, Evaluator } from './evaluator.js';
 import { Feed } from './feed.js';
 import type { FeedPosition } from './feed-history.js';
 import { type ResumeLimits, Resumption } from './resumption.js';
@@ -63,7 +63,7 @@ const CLEANUP_PERIOD = 5000;
 export class Subscriptions implements RemovalListener {
   readonly #options: SubscriptionsOptions;
   readonly #limits: SubscriptionLimits;
-  readonly #changed: ChangedTasks;
+  readonly #changedTasks: ChangedTasks;
   readonly #table: SubscriptionTable;
   readonly #pump: EvaluationPump;
   readonly #delivery: Delivery;
@@ -76,7 +76,7 @@ export class Subscriptions implements RemovalListener {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     const changed = new ChangedTasks(tracker, this.#limits.changedTasks);
     const table = new SubscriptionTable(this.#limits);
-    this.#changed = changed;
+    this.#changedTasks = changed;
     this.#table = table;
     this.#resumption = new Resumption({
       db,
@@ -93,7 +93,7 @@ export class Subscriptions implements RemovalListener {
     this.#pump = pump;
     this.#delivery = new Delivery({
       log: changed.log,
-      evaluatedTo: () => pump.evaluatedTo,
+      evaluatedSeq: () => pump.evaluatedSeq,
       evaluate: (feed, entries) => pump.evaluateFor(feed, entries),
       isOpen: (subscription) => table.has(subscription),
       send: (client, parent, reply) => options.send(client, parent, 'subscription_update', reply),
@@ -115,32 +115,32 @@ export class Subscriptions implements RemovalListener {
 
   // Changes of the Task Database.
 
-  /** Reads the tasks that these changes will change, as far as a client may resume from their present state. */
+  /** Reads the tasks that these changes will change, if a client may resume from their present state. */
   beforeWrite(changes: readonly TaskChange[]): Promise<void> | undefined {
     return this.#resumption.beforeWrite(changes);
   }
 
-  /** Reads the tasks that will be removed, as far as a client may resume from their present state. */
+  /** Reads the tasks that will be removed, if a client may resume from their present state. */
   beforeRemoval(selection: Selection): Promise<void> {
     return this.#resumption.beforeRemoval(selection);
   }
 
-  /** These changes are in the Task Database now. */
+  /** Records changes that the Task Database has written. */
   onWritten(changes: readonly TaskChange[]): void {
-    this.#changed.recordWrite(changes);
+    this.#changedTasks.recordWrite(changes);
     this.#pump.start();
   }
 
-  /** These tasks were removed from the Task Database; `tasks` has their last state, as far as it is known. */
+  /** Records that tasks were removed from the Task Database; `tasks` has the last states that the store returned. */
   onRemoved(msgIds: readonly string[], tasks?: ReadonlyMap<string, FoundTask>): void {
     this.#resumption.onRemoved(msgIds, tasks);
-    this.#changed.recordRemoval(msgIds);
+    this.#changedTasks.recordRemoval(msgIds);
     this.#pump.start();
   }
 
-  /** An engine has begun to run a task. */
+  /** Records that an engine has begun to run a task. */
   onStarted(msgId: string): void {
-    this.#changed.recordStart(msgId);
+    this.#changedTasks.recordStart(msgId);
     this.#pump.start();
   }
 
@@ -158,17 +158,17 @@ export class Subscriptions implements RemovalListener {
     this.#table.reserve(client, session);
     const name = JSON.stringify([content['query'] ?? {}, keys?.map((key) => key.name) ?? null]);
     const feed = this.#table.reopenFeed(name) ?? this.#openFeed(new Feed(name, query, keys));
-    if (content['resumable'] === true) this.#resumption.begin(feed);
-    const after = this.#resumeSeq(content['after']);
+    if (content['resumable'] === true) this.#resumption.startHistory(feed);
+    const resumeSeq = this.#resumeSeq(content['after']);
     const { tracker, epoch } = this.#options;
-    const seq = after ?? this.#changed.latestSeq;
+    const seq = resumeSeq ?? this.#changedTasks.latestSeq;
     const subscriber = { client: Buffer.from(client), session, parent: request.header };
     const subscription = new Subscription(newId(), subscriber, feed, { seq, now: performance.now() });
-    // A snapshot does not contain which tasks run, so the first updates do.
-    if (after === undefined) subscription.initialTasks = [...tracker.running.keys()];
+    // A snapshot does not contain the start times of running tasks, so the first updates do.
+    if (resumeSeq === undefined) subscription.initialTasks = [...tracker.startTimes.keys()];
     this.#table.add(subscription);
     setImmediate(() => this.#delivery.deliver(subscription));
-    const resumed = after !== undefined;
+    const resumed = resumeSeq !== undefined;
     const { silence } = this.#limits;
     return { content: { status: 'ok', subscription: subscription.id, epoch, seq, resumed, silence } };
   }
@@ -181,11 +181,11 @@ export class Subscriptions implements RemovalListener {
     subscription.lastSeen = performance.now();
     // After this read, the log contains every change that a reader of the store may have seen.
     await this.#options.db.get([], ['msg_id']);
-    const seq = this.#changed.latestSeq;
-    await this.#pump.reach(seq, () => this.#table.has(subscription));
-    subscription.syncTo = seq;
-    subscription.readBefore = seq;
-    this.#table.updateReadBefore(subscription.feed);
+    const seq = this.#changedTasks.latestSeq;
+    await this.#pump.waitForSeq(seq, () => this.#table.has(subscription));
+    subscription.syncSeq = seq;
+    subscription.snapshotSeq = seq;
+    this.#table.updateSnapshotSeq(subscription.feed);
     setImmediate(() => this.#delivery.deliver(subscription));
     const { after } = content;
     if (after === undefined) return { content: { status: 'ok', seq } };
@@ -193,7 +193,7 @@ export class Subscriptions implements RemovalListener {
     const state = isPosition(after) ? this.#resumption.stateAt(feed, after, subscription.start) : undefined;
     if (state === undefined) return { content: { status: 'ok', seq, changes: null } };
     const { sent, rest } = state;
-    const begun = Object.fromEntries(this.#options.tracker.running);
+    const begun = Object.fromEntries(this.#options.tracker.startTimes);
     return updateMessage({ status: 'ok', seq, begun, told: sent.length }, feed, [...sent, ...rest]);
   }
 
@@ -216,10 +216,10 @@ export class Subscriptions implements RemovalListener {
   }
 
   #acknowledgeOne(content: Dict, request: AnyMessage): void {
-    const subscription = this.#renewed(content, request);
+    const subscription = this.#findAndRenew(content, request);
     if (subscription === undefined) return;
     const seq = content['seq'];
-    if (!Number.isSafeInteger(seq) || Number(seq) > subscription.sentTo) {
+    if (!Number.isSafeInteger(seq) || Number(seq) > subscription.sentSeq) {
       this.#options.refusals.count('an acknowledgement of an update that was not sent');
       return;
     }
@@ -229,14 +229,14 @@ export class Subscriptions implements RemovalListener {
 
   /** `subscription_renew`, which has no reply: keeps a subscription open. */
   renew(content: Dict, request: AnyMessage): void {
-    const subscription = this.#renewed(content, request);
+    const subscription = this.#findAndRenew(content, request);
     if (subscription === undefined) return;
     this.#delivery.deliver(subscription);
     this.#delivery.sendPosition(subscription);
   }
 
-  /** The subscription of a message, whose sender is alive. A message without a subscription is refused. */
-  #renewed(content: Dict, request: AnyMessage): Subscription | undefined {
+  /** Returns the subscription of a message and notes that its sender is alive; refuses an unknown subscription. */
+  #findAndRenew(content: Dict, request: AnyMessage): Subscription | undefined {
     const subscription = this.#find(content, request);
     if (subscription === undefined) this.#refuseUnknown(content, request);
     else subscription.lastSeen = performance.now();
@@ -266,18 +266,18 @@ export class Subscriptions implements RemovalListener {
     if (!isDict(after) || after['epoch'] !== this.#options.epoch) return undefined;
     const seq = after['seq'];
     if (!Number.isSafeInteger(seq)) return undefined;
-    const { log, latestSeq } = this.#changed;
+    const { log, latestSeq } = this.#changedTasks;
     return Number(seq) >= log.floor && Number(seq) <= latestSeq ? Number(seq) : undefined;
   }
 
   #openFeed(feed: Feed): Feed {
     this.#table.addFeed(feed);
     if (this.#table.feedCount === 1) this.#pump.skipToLatest();
-    feed.log.clear(this.#changed.latestSeq);
+    feed.log.clear(this.#changedTasks.latestSeq);
     return feed;
   }
 
-  #publish(results: ReadonlyMap<Feed, readonly Evaluated[]>): void {
+  #publish(results: ReadonlyMap<Feed, readonly EvaluatedChange[]>): void {
     for (const [feed, evaluated] of results) {
       for (const { entry, change } of evaluated) {
         if (entry.seq > feed.log.floor) feed.log.add(entry.seq, entry.msgId, change, change.bytes);
