@@ -27,7 +27,7 @@ export class Controller {
   readonly #files: ConnectionFiles;
   readonly #keepFiles: boolean;
   readonly #log: Logger;
-  #stopping: Promise<void> | undefined;
+  #stopPromise: Promise<void> | undefined;
 
   private constructor(
     { traffic, hub }: { readonly traffic: Traffic; readonly hub: HubThread },
@@ -42,7 +42,7 @@ export class Controller {
     this.#log = log;
     this.clientFile = files.clientFile;
     this.engineFile = files.engineFile;
-    this.closed = this.#watch();
+    this.closed = this.#stopOnRequest();
     this.closed.catch(() => {});
   }
 
@@ -77,7 +77,7 @@ export class Controller {
     }
   }
 
-  async #watch(): Promise<void> {
+  async #stopOnRequest(): Promise<void> {
     try {
       await Promise.race([this.#traffic.shutdownRequested, this.#hub.ended]);
     } catch (error) {
@@ -90,8 +90,8 @@ export class Controller {
 
   /** Stops the controller and removes the connection files, unless `reuse` keeps them. Idempotent. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
-    return this.#stopping;
+    this.#stopPromise ??= this.#stop();
+    return this.#stopPromise;
   }
 
   async #stop(): Promise<void> {

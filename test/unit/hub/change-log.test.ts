@@ -24,5 +24,5 @@ it.each([
     return process.memoryUsage().arrayBuffers - before;
   };
   await waitFor(() => held() < 5_000_000, { timeout: 5_000, what: () => `${held()} bytes to be given back` });
-  expect([...log.after(0)].map(({ msgId }) => msgId)).toEqual([497, 498, 499, 500].map(idOf));
+  expect([...log.entriesAfter(0)].map(({ msgId }) => msgId)).toEqual([497, 498, 499, 500].map(idOf));
 });

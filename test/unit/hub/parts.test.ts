@@ -114,10 +114,10 @@ describe('heartbeats', () => {
     monitor.stop();
     vi.useRealTimers();
   });
-  const sendPong = (uuid: string) => monitor.pong(uuid, pings.at(-1) ?? '');
+  const sendPong = (uuid: string) => monitor.handlePong(uuid, pings.at(-1) ?? '');
 
   test('an awaited engine counts as new at its first reply, and receives pings more often until then', () => {
-    monitor.await('a');
+    monitor.awaitHeart('a');
     vi.advanceTimersByTime(350);
     expect(pings.length).toBeGreaterThanOrEqual(3);
     sendPong('a');
@@ -135,13 +135,13 @@ describe('heartbeats', () => {
   });
 
   test('an engine stops after more consecutive misses than allowed; a late reply counts', () => {
-    monitor.await('a');
+    monitor.awaitHeart('a');
     vi.advanceTimersByTime(100);
     sendPong('a');
     vi.advanceTimersByTime(3000);
     expect(events).toEqual(['new a']);
-    monitor.pong('a', pings.at(-2) ?? '');
-    monitor.pong('a', 'nonsense');
+    monitor.handlePong('a', pings.at(-2) ?? '');
+    monitor.handlePong('a', 'nonsense');
     vi.advanceTimersByTime(2000);
     expect(events).toEqual(['new a']);
     vi.advanceTimersByTime(2000);

@@ -461,16 +461,16 @@ test('clients that watch their own tasks receive updates of no other tasks', asy
 test('a change log holds the latest entry of each id in order, and the position from which it is complete', () => {
   const log = new ChangeLog<string>(3);
   for (let seq = 1; seq <= 1000; seq++) log.add(seq, `id ${seq % 2}`, `value ${seq}`, 10);
-  expect([...log.after(0)].map(({ seq }) => seq)).toEqual([999, 1000]);
+  expect([...log.entriesAfter(0)].map(({ seq }) => seq)).toEqual([999, 1000]);
   expect(log.floor).toBe(0);
   log.add(1001, 'x', '', 10);
   log.add(1002, 'y', '', 10);
   log.trim();
-  expect([...log.after(999, 2)].map(({ msgId }) => msgId)).toEqual(['id 0', 'x']);
+  expect([...log.entriesAfter(999, 2)].map(({ msgId }) => msgId)).toEqual(['id 0', 'x']);
   expect([log.floor, log.size]).toEqual([999, 3]);
   log.add(1003, 'heavy', '', 95);
   log.trim(3, 100);
-  expect([...log.after(0)].map(({ msgId }) => msgId)).toEqual(['heavy']);
+  expect([...log.entriesAfter(0)].map(({ msgId }) => msgId)).toEqual(['heavy']);
   log.clear(2000);
-  expect([[...log.after(0)], log.floor]).toEqual([[], 2000]);
+  expect([[...log.entriesAfter(0)], log.floor]).toEqual([[], 2000]);
 });

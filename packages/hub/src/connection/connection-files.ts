@@ -51,11 +51,11 @@ export async function makePrivateDirectory(path: string): Promise<void> {
 }
 
 async function replaceFile(path: string, text: string): Promise<void> {
-  const draft = `${path}.${process.pid}.tmp`;
+  const temporaryPath = `${path}.${process.pid}.tmp`;
   // An existing file or link is removed first, because the key must not be written to a file that others can read.
-  await rm(draft, { force: true });
-  await writeFile(draft, text, { mode: 0o600, flag: 'wx' });
-  await rename(draft, path);
+  await rm(temporaryPath, { force: true });
+  await writeFile(temporaryPath, text, { mode: 0o600, flag: 'wx' });
+  await rename(temporaryPath, path);
 }
 
 async function removeUnchanged(path: string, text: string): Promise<void> {

@@ -25,7 +25,7 @@ export interface ReusedConnection {
 }
 
 /** The fields that must be equal in both files. */
-const COMMON = [
+const COMMON_FIELDS = [
   'interface',
   'registration',
   'key',
@@ -48,7 +48,7 @@ export async function readReusedConnection(
   try {
     const client = validateClientConnectionInfo(await read(files.clientFile), files.clientFile);
     const engine = validateEngineConnectionInfo(await read(files.engineFile), files.engineFile);
-    for (const name of COMMON) {
+    for (const name of COMMON_FIELDS) {
       if (client[name] !== engine[name])
         throw new ConnectionFileError(files.engineFile, `"${name}" differs from the client's file`);
     }

@@ -65,7 +65,7 @@ export class Hub implements Monitor {
   readonly #recorder: TrafficRecorder;
   readonly #refusals: RefusalCounter;
   readonly #intake: Intake;
-  readonly #probes = new RateLimit(20, 100);
+  readonly #probeLimit = new RateLimit(20, 100);
   readonly #handlers: ReadonlyMap<string, RequestHandler>;
   readonly #registration: Registration;
   readonly #orphans: OrphanedTasks;
@@ -101,12 +101,12 @@ export class Hub implements Monitor {
     this.#subscriptions = subscriptions;
     this.#orphans = new OrphanedTasks({
       ...{ db, tracker, session, schedulers },
-      onLost: (msgId, engine) => this.#recorder.failLost(msgId, engine),
+      onTaskLost: (msgId, engine) => this.#recorder.failLost(msgId, engine),
     });
     this.#recorder = new TrafficRecorder({
       ...{ session, engines, tracker, writer, refusals: this.#refusals, log, clock },
       orphans: this.#orphans,
-      onBegun: (msgId) => subscriptions.onStarted(msgId),
+      onTaskStarted: (msgId) => subscriptions.onStarted(msgId),
       onEngineShutdown: (uuid) => {
         this.#registration.unregister(engines.idOf(uuid));
       },
@@ -206,7 +206,7 @@ export class Hub implements Monitor {
     try {
       const { idents, body } = splitFrames(frames);
       const client = idents[0];
-      if (client === undefined || body.length > 0 || !this.#probes.allow()) return;
+      if (client === undefined || body.length > 0 || !this.#probeLimit.allow()) return;
       this.#reply(client, {}, 'hub_error', {
         content: errorContent('ValueError', 'the message has no parts'),
       });
@@ -224,13 +224,13 @@ export class Hub implements Monitor {
       await this.#state.writer.flush();
       this.#reply(client, request.header, replyType(type), await handler(request.content, request));
     } catch (error) {
-      const content = this.#failure(error, type);
-      const failed = handler === undefined || HUB_ERROR_REQUESTS.has(type) ? 'hub_error' : replyType(type);
-      this.#reply(client, request.header, failed, { content });
+      const content = this.#errorContentOf(error, type);
+      const errorType = handler === undefined || HUB_ERROR_REQUESTS.has(type) ? 'hub_error' : replyType(type);
+      this.#reply(client, request.header, errorType, { content });
     }
   }
 
-  #failure(error: unknown, type: string): Dict {
+  #errorContentOf(error: unknown, type: string): Dict {
     if (error instanceof ReportedError) return error.content;
     if (error instanceof InvalidQueryError) return errorContent('InvalidQueryError', error.message);
     this.#options.log.error(`a ${type} failed`, error);
@@ -263,7 +263,7 @@ export class Hub implements Monitor {
     try {
       content = this.#registration.register(request);
     } catch (error) {
-      content = this.#failure(error, 'registration_request');
+      content = this.#errorContentOf(error, 'registration_request');
       this.#options.log.warn(`refused a registration: ${String(content['evalue'])}`);
     }
     this.#reply(client, {}, 'registration_reply', { content });

@@ -20,14 +20,16 @@ export interface BoundSocket {
 }
 
 // Unlimited queues, and half a second to send queued messages when a socket closes.
-const COMMON = { sendHighWaterMark: 0, linger: 500 };
-const BOTH = { ...COMMON, receiveHighWaterMark: 0 };
+const SEND_OPTIONS = { sendHighWaterMark: 0, linger: 500 };
+const SEND_RECEIVE_OPTIONS = { ...SEND_OPTIONS, receiveHighWaterMark: 0 };
 
 const SOCKETS = {
   // Never `mandatory`: a send to an unknown peer would then be pending indefinitely.
-  router: (routingId?: string) => new Router({ ...BOTH, ...(routingId === undefined ? {} : { routingId }) }),
-  dealer: (routingId?: string) => new Dealer({ ...BOTH, ...(routingId === undefined ? {} : { routingId }) }),
-  pub: () => new Publisher(COMMON),
+  router: (routingId?: string) =>
+    new Router({ ...SEND_RECEIVE_OPTIONS, ...(routingId === undefined ? {} : { routingId }) }),
+  dealer: (routingId?: string) =>
+    new Dealer({ ...SEND_RECEIVE_OPTIONS, ...(routingId === undefined ? {} : { routingId }) }),
+  pub: () => new Publisher(SEND_OPTIONS),
   sub: () => {
     const socket = new Subscriber({ receiveHighWaterMark: 0, linger: 0 });
     socket.subscribe();
@@ -68,7 +70,7 @@ export async function bindSocket(
   const port = Number(/:(\d+)$/.exec(socket.lastEndpoint ?? '')?.[1]);
   return {
     socket: new MessageSocket(name, socket, {
-      onFailure: (doing, error) => options.log.error(`${doing} failed`, error),
+      onFailure: (operation, error) => options.log.error(`${operation} failed`, error),
     }),
     port,
   };

@@ -46,7 +46,7 @@ export const SCHEDULERS_CALLS: CallTable<Schedulers> = {
 type Push = (kind: number, frames: readonly Uint8Array[]) => void;
 type Method = (...args: never[]) => void;
 
-const bytes = (frame: Uint8Array | string): Uint8Array =>
+const toBytes = (frame: Uint8Array | string): Uint8Array =>
   typeof frame === 'string' ? Buffer.from(frame, 'utf8') : frame;
 
 const isText = (frame: Uint8Array | string): boolean => typeof frame === 'string';
@@ -55,9 +55,9 @@ const isText = (frame: Uint8Array | string): boolean => typeof frame === 'string
 const SENDERS: { readonly [F in Form]: (push: Push, kind: number) => Method } = {
   none: (push, kind) => () => push(kind, []),
   frames: (push, kind) => (frames: Frames) =>
-    push(kind, frames.some(isText) ? frames.map(bytes) : (frames as readonly Uint8Array[])),
-  text: (push, kind) => (first: string) => push(kind, [bytes(first)]),
-  twoTexts: (push, kind) => (first: string, second: string) => push(kind, [bytes(first), bytes(second)]),
+    push(kind, frames.some(isText) ? frames.map(toBytes) : (frames as readonly Uint8Array[])),
+  text: (push, kind) => (first: string) => push(kind, [toBytes(first)]),
+  twoTexts: (push, kind) => (first: string, second: string) => push(kind, [toBytes(first), toBytes(second)]),
 };
 
 const RECEIVERS: { readonly [F in Form]: (method: Method, target: unknown, frames: Buffer[]) => void } = {

@@ -29,7 +29,7 @@ export function packBatch(items: readonly TaggedFrames[]): ArrayBuffer {
   return packed;
 }
 
-/** Unpacks a batch. The frames are views of it: copy what must be kept, or the whole batch stays in memory. */
+/** Unpacks a batch. The frames are views of it: copy a frame that is stored, or the complete batch stays in memory. */
 export function* unpackBatch(packed: ArrayBuffer): Generator<{ kind: number; frames: Buffer[] }> {
   const bytes = Buffer.from(packed);
   let at = 0;

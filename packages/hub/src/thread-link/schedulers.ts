@@ -4,7 +4,7 @@ import type { Frames } from '@ipyparallel-js/wire';
 export interface Schedulers {
   /** Publishes a message on the notification socket. */
   notify(frames: Frames): void;
-  /** Reports the next beat of an engine's heart by {@link Monitor.newHeart}. */
+  /** Makes the next heartbeat of an engine call {@link Monitor.newHeart}. */
   awaitHeart(uuid: string): void;
   forgetHeart(uuid: string): void;
   /** Opens the task queue to an engine; the hub calls this before it announces the engine. */
@@ -32,8 +32,8 @@ export interface Monitor {
   taskAssigned(msgId: string, engine: string): void;
   /** [topic, delimiter, message] */
   output(frames: readonly Uint8Array[]): void;
-  /** An awaited heart beat for the first time. */
+  /** An awaited engine has sent its first heartbeat. */
   newHeart(uuid: string): void;
-  /** A heart missed too many beats. */
+  /** An engine has missed too many heartbeats. */
   stoppedHeart(uuid: string): void;
 }

@@ -10,20 +10,20 @@ export interface LinkPort {
 
 const FLUSH_BYTES = 1 << 20;
 /** The minimum time between two batches of copies, in ms: each batch wakes the hub's thread. */
-const SPACING_MS = 1;
+const MIN_BATCH_INTERVAL = 1;
 
 class BatchSender {
   readonly #port: LinkPort;
   #items: TaggedFrames[] = [];
   #bytes = 0;
-  #scheduled = false;
+  #isScheduled = false;
   #lastFlush = Number.NEGATIVE_INFINITY;
-  readonly #spacing: number;
+  readonly #interval: number;
 
   /** `spacing` is the minimum time between two batches in ms. */
-  constructor(port: LinkPort, spacing = 0) {
+  constructor(port: LinkPort, interval = 0) {
     this.#port = port;
-    this.#spacing = spacing;
+    this.#interval = interval;
   }
 
   push(kind: number, frames: readonly Uint8Array[]): void {
@@ -31,21 +31,21 @@ class BatchSender {
     for (const frame of frames) this.#bytes += frame.byteLength;
     if (this.#bytes > FLUSH_BYTES) {
       this.flush();
-    } else if (!this.#scheduled) {
-      this.#scheduled = true;
-      const tooSoon = this.#spacing > 0 && performance.now() - this.#lastFlush < this.#spacing;
-      if (tooSoon) setTimeout(() => this.flush(), this.#spacing);
+    } else if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      const isTooSoon = this.#interval > 0 && performance.now() - this.#lastFlush < this.#interval;
+      if (isTooSoon) setTimeout(() => this.flush(), this.#interval);
       else setImmediate(() => this.flush());
     }
   }
 
   flush(): void {
-    this.#scheduled = false;
+    this.#isScheduled = false;
     if (this.#items.length === 0) return;
     const packed = packBatch(this.#items);
     this.#items = [];
     this.#bytes = 0;
-    if (this.#spacing > 0) this.#lastFlush = performance.now();
+    if (this.#interval > 0) this.#lastFlush = performance.now();
     this.#port.postMessage(packed, [packed]);
   }
 }
@@ -56,7 +56,7 @@ export class HubLink {
   readonly #sender: BatchSender;
 
   constructor(port: LinkPort, counts: LinkCounts) {
-    const sender = new BatchSender(port, SPACING_MS);
+    const sender = new BatchSender(port, MIN_BATCH_INTERVAL);
     this.#sender = sender;
     this.monitor = callSender(MONITOR_CALLS, (kind, frames) => {
       // Count the copy before the client can have its result: the client's next request then waits for the copy.
@@ -80,7 +80,7 @@ export function schedulersLink(port: LinkPort, onCall: () => void): Schedulers {
   });
 }
 
-/** Handles a failed message; the other messages of its batch are handled all the same. */
+/** Handles a message that failed. The receiver still handles the other messages of the batch. */
 export type OnFailure = (error: unknown) => void;
 
 function receive<T>(

@@ -18,7 +18,7 @@ interface CoalescedRequest {
   readonly client: readonly Buffer[];
   readonly targets: readonly Target[];
   readonly replies: Map<string, AnyMessage>;
-  failed: AnyMessage | undefined;
+  firstFailure: AnyMessage | undefined;
 }
 
 /**
@@ -58,19 +58,19 @@ export class BroadcastScheduler {
       this.#options.refusals.count('a broadcast request whose targets are not a list of [uuid, id]');
       return;
     }
-    const original = message.metadata['original_msg_id'] ?? message.msg_id;
-    const metadata = { ...message.metadata, original_msg_id: original };
+    const originalId = message.metadata['original_msg_id'] ?? message.msg_id;
+    const metadata = { ...message.metadata, original_msg_id: originalId };
     if (message.metadata['is_coalescing'] === true) {
-      const missing = targets.find(([uuid]) => !this.#engines.has(uuid));
-      if (missing !== undefined || targets.length === 0) {
-        this.#replyWithError(message, metadata, missing);
+      const missingTarget = targets.find(([uuid]) => !this.#engines.has(uuid));
+      if (missingTarget !== undefined || targets.length === 0) {
+        this.#replyWithError(message, metadata, missingTarget);
         return;
       }
-      this.#coalescedRequests.set(requestKey(message.idents, String(original)), {
+      this.#coalescedRequests.set(requestKey(message.idents, String(originalId)), {
         client: message.idents,
         targets,
         replies: new Map(),
-        failed: undefined,
+        firstFailure: undefined,
       });
     }
     const send = this.#sender(frames, message, metadata);
@@ -91,28 +91,28 @@ export class BroadcastScheduler {
 
   #coalesce(engine: string, client: readonly Buffer[], message: AnyMessage): void {
     const key = requestKey(client, String(message.metadata['original_msg_id']));
-    const coalesced = this.#coalescedRequests.get(key);
-    if (!coalesced?.targets.some(([uuid]) => uuid === engine)) return;
-    coalesced.replies.set(engine, message);
+    const request = this.#coalescedRequests.get(key);
+    if (!request?.targets.some(([uuid]) => uuid === engine)) return;
+    request.replies.set(engine, message);
     // The coalesced reply is the first failure, if any, so that it does not report success.
-    if (message.content['status'] !== 'ok') coalesced.failed ??= message;
-    if (coalesced.replies.size < new Set(coalesced.targets.map(([uuid]) => uuid)).size) return;
+    if (message.content['status'] !== 'ok') request.firstFailure ??= message;
+    if (request.replies.size < new Set(request.targets.map(([uuid]) => uuid)).size) return;
     this.#coalescedRequests.delete(key);
-    const { header, parent_header, metadata, content } = coalesced.failed ?? message;
-    const parts = coalesced.targets.flatMap(([uuid]) => coalesced.replies.get(uuid) ?? []);
+    const { header, parent_header, metadata, content } = request.firstFailure ?? message;
+    const parts = request.targets.flatMap(([uuid]) => request.replies.get(uuid) ?? []);
     const reply = {
       header,
       parent_header,
       metadata: {
         ...metadata,
-        broadcast_targets: coalesced.targets,
+        broadcast_targets: request.targets,
         // The number of buffers of each target, which a client cannot derive from JavaScript results.
         broadcast_buffers: parts.map(({ buffers }) => buffers.length),
       },
-      content: coalesced.failed === undefined ? withAllDigests(content, parts) : content,
+      content: request.firstFailure === undefined ? withAllDigests(content, parts) : content,
       buffers: parts.flatMap(({ buffers }) => buffers),
     };
-    this.#options.toClient(this.#options.session.encode(reply, coalesced.client));
+    this.#options.toClient(this.#options.session.encode(reply, request.client));
   }
 
   /** Returns a function that sends the request to a target. Only header and metadata are packed again. */
@@ -139,12 +139,12 @@ export class BroadcastScheduler {
     };
   }
 
-  #replyWithError(message: AnyMessage, metadata: Dict, missing: Target | undefined): void {
+  #replyWithError(message: AnyMessage, metadata: Dict, missingTarget: Target | undefined): void {
     const { session, toClient } = this.#options;
     const evalue =
-      missing === undefined
+      missingTarget === undefined
         ? 'the broadcast request names no engines'
-        : `Engine ${missing[1]} (${missing[0]}) is not registered`;
+        : `Engine ${missingTarget[1]} (${missingTarget[0]}) is not registered`;
     const type = message.msg_type === 'execute_request' ? 'execute_reply' : 'apply_reply';
     const parts = {
       parent: message.header,
@@ -166,8 +166,8 @@ function withAllDigests(content: Dict, parts: readonly AnyMessage[]): Dict {
   return { ...content, buffer_digests: digests };
 }
 
-function requestKey(client: readonly Buffer[], original: string): string {
-  return `${client.map((ident) => ident.toString('hex')).join('/')} ${original}`;
+function requestKey(client: readonly Buffer[], originalId: string): string {
+  return `${client.map((ident) => ident.toString('hex')).join('/')} ${originalId}`;
 }
 
 function readTargets(value: unknown): Target[] | undefined {

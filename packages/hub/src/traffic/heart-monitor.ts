@@ -1,7 +1,7 @@
 export interface HeartMonitorOptions {
   /** The time between two heartbeats, in ms. */
   readonly period: number;
-  /** A heart has stopped after more missed beats in a row than this. */
+  /** Maximum number of heartbeats that an engine may miss in a row. */
   readonly maxMisses: number;
   /** Sends a ping to all engines. */
   readonly ping: (payload: string) => void;
@@ -14,12 +14,12 @@ const REGISTRATION_PERIOD = 100;
 
 /**
  * Monitors the heartbeats of engines: pings all engines, and expects each known one to return the payload. It ignores
- * engines that were not announced by {@link await}.
+ * engines that were not announced by {@link awaitHeart}.
  */
 export class HeartMonitor {
   readonly #options: HeartMonitorOptions;
   readonly #misses = new Map<string, number>();
-  readonly #awaited = new Set<string>();
+  readonly #awaitedUuids = new Set<string>();
   readonly #responses = new Set<string>();
   #beats = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -39,15 +39,15 @@ export class HeartMonitor {
   }
 
   /** Waits for the first beat of a registering engine, with more frequent pings until it arrives. */
-  await(uuid: string): void {
-    this.#awaited.add(uuid);
+  awaitHeart(uuid: string): void {
+    this.#awaitedUuids.add(uuid);
     this.#registrationTimer ??= setInterval(
       () => this.#ping(),
       Math.min(REGISTRATION_PERIOD, this.#options.period),
     );
   }
 
-  forget(uuid: string): void {
+  forgetHeart(uuid: string): void {
     this.#misses.delete(uuid);
     this.#responses.delete(uuid);
     this.#stopAwaiting(uuid);
@@ -59,7 +59,7 @@ export class HeartMonitor {
       if (this.#responses.has(uuid)) {
         this.#misses.set(uuid, 0);
       } else if (misses + 1 > this.#options.maxMisses) {
-        this.forget(uuid);
+        this.forgetHeart(uuid);
         this.#options.onStoppedHeart(uuid);
       } else {
         this.#misses.set(uuid, misses + 1);
@@ -71,9 +71,9 @@ export class HeartMonitor {
   }
 
   /** Handles the reply to a ping. The payloads of the last two pings are valid. */
-  pong(uuid: string, payload: string): void {
+  handlePong(uuid: string, payload: string): void {
     if (payload !== String(this.#beats) && payload !== String(this.#beats - 1)) return;
-    if (this.#awaited.has(uuid)) {
+    if (this.#awaitedUuids.has(uuid)) {
       this.#stopAwaiting(uuid);
       this.#misses.set(uuid, 0);
       this.#options.onNewHeart(uuid);
@@ -86,8 +86,8 @@ export class HeartMonitor {
   }
 
   #stopAwaiting(uuid: string): void {
-    this.#awaited.delete(uuid);
-    if (this.#awaited.size > 0) return;
+    this.#awaitedUuids.delete(uuid);
+    if (this.#awaitedUuids.size > 0) return;
     clearInterval(this.#registrationTimer);
     this.#registrationTimer = undefined;
   }

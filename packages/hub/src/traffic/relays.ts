@@ -47,8 +47,8 @@ export function relayTasks(
   });
 }
 
-const STATUS = Buffer.from('.status', 'latin1');
-const BUSY = Buffer.from('busy', 'latin1');
+const STATUS_SUFFIX = Buffer.from('.status', 'latin1');
+const BUSY_STATE = Buffer.from('busy', 'latin1');
 
 /** Forwards published output of engines to clients. `copy` receives no status messages except `busy`. */
 export function relayOutput(engines: MessageSocket, clients: MessageSocket, copy: Copy): void {
@@ -56,8 +56,8 @@ export function relayOutput(engines: MessageSocket, clients: MessageSocket, copy
     const topic = frames[0];
     if (topic === undefined) return;
     // The last frame is the content, in any packing.
-    const isStatus = topic.subarray(-STATUS.length).equals(STATUS);
-    if (!isStatus || frames.at(-1)?.includes(BUSY) === true) copy(frames);
+    const isStatus = topic.subarray(-STATUS_SUFFIX.length).equals(STATUS_SUFFIX);
+    if (!isStatus || frames.at(-1)?.includes(BUSY_STATE) === true) copy(frames);
     clients.send(frames);
   });
 }

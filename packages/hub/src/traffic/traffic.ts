@@ -93,15 +93,15 @@ export class Traffic implements Schedulers {
 
   /** Binds all sockets; start() begins to read from them. */
   static async bind(bind: BindOptions, options: TrafficOptions): Promise<Traffic> {
-    const open: MessageSocket[] = [];
+    const openSockets: MessageSocket[] = [];
     try {
       return await Traffic.#bindAll(async (name, type, routingId) => {
         const bound = await bindSocket(name, type, bind, routingId);
-        open.push(bound.socket);
+        openSockets.push(bound.socket);
         return bound;
       }, options);
     } catch (error) {
-      await Promise.all(open.map((socket) => socket.close()));
+      await Promise.all(openSockets.map((socket) => socket.close()));
       throw error;
     }
   }
@@ -178,7 +178,7 @@ export class Traffic implements Schedulers {
     this.#startTasks(monitor);
     broadcast.read((frames) => this.#broadcast.submit(frames));
     for (const leaf of broadcastLeaves) leaf.read((frames) => this.#broadcast.reply(frames));
-    hbPong.read(([uuid, payload]) => this.#hearts.pong(String(uuid), String(payload)));
+    hbPong.read(([uuid, payload]) => this.#hearts.handlePong(String(uuid), String(payload)));
     this.#hearts.start();
   }
 
@@ -212,11 +212,11 @@ export class Traffic implements Schedulers {
   }
 
   awaitHeart(uuid: string): void {
-    this.#hearts.await(uuid);
+    this.#hearts.awaitHeart(uuid);
   }
 
   forgetHeart(uuid: string): void {
-    this.#hearts.forget(uuid);
+    this.#hearts.forgetHeart(uuid);
   }
 
   addEngine(uuid: string): void {
@@ -225,7 +225,7 @@ export class Traffic implements Schedulers {
   }
 
   removeEngine(uuid: string): void {
-    this.#hearts.forget(uuid);
+    this.#hearts.forgetHeart(uuid);
     this.#tasks?.removeEngine(uuid);
     this.#broadcast.removeEngine(uuid);
   }
@@ -256,8 +256,8 @@ export class Traffic implements Schedulers {
     await notification.flush(FLUSH_TIMEOUT);
     const { control, mux, task, iopub, hbPing, hbPong, broadcast, broadcastLeaves } = rest;
     const pairs = [control, mux, task, iopub].flatMap(({ client, engine }) => [client, engine]);
-    const all = [notification, ...pairs, hbPing, hbPong, broadcast, ...broadcastLeaves];
-    await Promise.all(all.map((socket) => socket.close()));
+    const sockets = [notification, ...pairs, hbPing, hbPong, broadcast, ...broadcastLeaves];
+    await Promise.all(sockets.map((socket) => socket.close()));
   }
 }
 

@@ -7,7 +7,7 @@ export interface RegisteredEngine {
 }
 
 /** The maximum number of unregistered engines whose ids are stored. */
-const MAX_DEPARTED = 1024;
+const MAX_DEPARTED_ENGINES = 1024;
 
 /** The maximum size of a ZeroMQ routing id, in bytes. */
 const MAX_UUID = 255;
@@ -16,11 +16,11 @@ const MAX_UUID = 255;
 export class EngineRegistry {
   readonly #byId = new Map<number, RegisteredEngine>();
   readonly #byUuid = new Map<string, RegisteredEngine>();
-  readonly #registering = new Map<string, RegisteredEngine>();
-  readonly #departed = new Map<string, number>();
+  readonly #registeringEngines = new Map<string, RegisteredEngine>();
+  readonly #departedIds = new Map<string, number>();
   #nextId = 0;
 
-  get all(): RegisteredEngine[] {
+  get list(): RegisteredEngine[] {
     return [...this.#byId.values()];
   }
 
@@ -43,8 +43,8 @@ export class EngineRegistry {
   }
 
   /** The id of an engine that is no longer registered. */
-  idOfDeparted(uuid: string): number | undefined {
-    return this.#departed.get(uuid);
+  idOfDepartedEngine(uuid: string): number | undefined {
+    return this.#departedIds.get(uuid);
   }
 
   /**
@@ -56,18 +56,19 @@ export class EngineRegistry {
       const given = typeof uuid === 'string' ? `${Buffer.byteLength(uuid)} bytes` : typeof uuid;
       throw new ReportedError('ValueError', `uuid must be a string of 1 to ${MAX_UUID} bytes, got ${given}`);
     }
-    if (this.#byUuid.has(uuid) || this.#registering.has(uuid)) throw keyError(`uuid ${pyRepr(uuid)} in use`);
+    if (this.#byUuid.has(uuid) || this.#registeringEngines.has(uuid))
+      throw keyError(`uuid ${pyRepr(uuid)} in use`);
     const engine = { id: this.#newId(requestedId), uuid };
-    this.#registering.set(uuid, engine);
+    this.#registeringEngines.set(uuid, engine);
     return engine;
   }
 
   /** Completes a registration. @returns undefined when none has begun */
   complete(uuid: string): RegisteredEngine | undefined {
-    const engine = this.#registering.get(uuid);
+    const engine = this.#registeringEngines.get(uuid);
     if (engine === undefined) return undefined;
-    this.#registering.delete(uuid);
-    this.#departed.delete(uuid);
+    this.#registeringEngines.delete(uuid);
+    this.#departedIds.delete(uuid);
     this.#byId.set(engine.id, engine);
     this.#byUuid.set(uuid, engine);
     return engine;
@@ -75,8 +76,8 @@ export class EngineRegistry {
 
   /** Cancels a registration before its first heartbeat, by id or uuid. @returns undefined when there is none */
   cancel(key: number | string): RegisteredEngine | undefined {
-    const engine = [...this.#registering.values()].find(({ id, uuid }) => id === key || uuid === key);
-    if (engine !== undefined) this.#registering.delete(engine.uuid);
+    const engine = [...this.#registeringEngines.values()].find(({ id, uuid }) => id === key || uuid === key);
+    if (engine !== undefined) this.#registeringEngines.delete(engine.uuid);
     return engine;
   }
 
@@ -86,10 +87,10 @@ export class EngineRegistry {
     if (engine === undefined) return undefined;
     this.#byId.delete(id);
     this.#byUuid.delete(engine.uuid);
-    this.#departed.set(engine.uuid, id);
-    if (this.#departed.size > MAX_DEPARTED) {
-      for (const oldest of this.#departed.keys()) {
-        this.#departed.delete(oldest);
+    this.#departedIds.set(engine.uuid, id);
+    if (this.#departedIds.size > MAX_DEPARTED_ENGINES) {
+      for (const oldest of this.#departedIds.keys()) {
+        this.#departedIds.delete(oldest);
         break;
       }
     }
@@ -97,10 +98,10 @@ export class EngineRegistry {
   }
 
   #newId(requested: unknown): number {
-    const valid = typeof requested === 'number' && Number.isSafeInteger(requested) && requested >= 0;
-    const taken = (id: number) =>
-      this.#byId.has(id) || [...this.#registering.values()].some((e) => e.id === id);
-    if (valid && requested < 2 ** 31 && !taken(requested)) {
+    const isValid = typeof requested === 'number' && Number.isSafeInteger(requested) && requested >= 0;
+    const isTaken = (id: number) =>
+      this.#byId.has(id) || [...this.#registeringEngines.values()].some((e) => e.id === id);
+    if (isValid && requested < 2 ** 31 && !isTaken(requested)) {
       this.#nextId = Math.max(this.#nextId, requested + 1);
       return requested;
     }

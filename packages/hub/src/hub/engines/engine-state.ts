@@ -15,8 +15,8 @@ export interface EngineState {
 export class EngineStateFile {
   readonly #path: string;
   readonly #log: Logger;
-  #unsaved: EngineState | undefined;
-  #writing: Promise<void> | undefined;
+  #unsavedState: EngineState | undefined;
+  #writePromise: Promise<void> | undefined;
 
   constructor(path: string, log: Logger) {
     this.#path = path;
@@ -37,34 +37,34 @@ export class EngineStateFile {
 
   /** Writes the state asynchronously; a later state replaces one that is not written yet. */
   save(state: EngineState): void {
-    this.#unsaved = state;
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = undefined;
+    this.#unsavedState = state;
+    this.#writePromise ??= this.#write().finally(() => {
+      this.#writePromise = undefined;
     });
   }
 
   /** Resolves when the last state is written. */
   async flush(): Promise<void> {
-    await this.#writing;
+    await this.#writePromise;
   }
 
   /** Deletes the file: no later run will restore the engines. */
   async remove(): Promise<void> {
-    this.#unsaved = undefined;
-    await this.#writing;
+    this.#unsavedState = undefined;
+    await this.#writePromise;
     await rm(this.#path, { force: true });
   }
 
   async #write(): Promise<void> {
     try {
       await mkdir(dirname(this.#path), { recursive: true });
-      const draft = `${this.#path}.${process.pid}.tmp`;
-      while (this.#unsaved !== undefined) {
-        const { engines, nextId } = this.#unsaved;
-        this.#unsaved = undefined;
+      const temporaryPath = `${this.#path}.${process.pid}.tmp`;
+      while (this.#unsavedState !== undefined) {
+        const { engines, nextId } = this.#unsavedState;
+        this.#unsavedState = undefined;
         const byId = Object.fromEntries(engines.map(({ id, uuid }) => [String(id), uuid]));
-        await writeFile(draft, JSON.stringify({ engines: byId, next_id: nextId }), { mode: 0o600 });
-        await rename(draft, this.#path);
+        await writeFile(temporaryPath, JSON.stringify({ engines: byId, next_id: nextId }), { mode: 0o600 });
+        await rename(temporaryPath, this.#path);
       }
     } catch (error) {
       this.#log.warn(`cannot write the registered engines to ${this.#path}`, error);

@@ -22,7 +22,7 @@ export interface RegistrationOptions {
   readonly log: Logger;
   /** Notifies all clients that an engine was registered or unregistered. */
   readonly notify: (type: string, content: Dict) => void;
-  /** Fails a task whose engine is gone. */
+  /** Fails a task whose engine is no longer registered. */
   readonly failStranded: (msgId: string, uuid: string, id: number) => void;
 }
 
@@ -51,19 +51,19 @@ export class Registration {
   async continuePreviousRun(restoreEngines: boolean): Promise<void> {
     const { engineState, engines, schedulers, orphans, registrationTimeout, log } = this.#options;
     const state = await engineState?.read();
-    const known = state?.engines ?? [];
+    const previousEngines = state?.engines ?? [];
     try {
-      await orphans.load(known.map(({ uuid }) => uuid));
+      await orphans.load(previousEngines.map(({ uuid }) => uuid));
     } catch (error) {
       log.error('cannot read the unfinished tasks of the previous run', error);
     }
-    for (const { id, uuid } of known) {
+    for (const { id, uuid } of previousEngines) {
       if (restoreEngines) this.#restore(id, uuid);
       else this.#schedule(registrationTimeout, uuid, () => this.#failTasksOf(uuid, id));
     }
     if (restoreEngines) engines.reserve(state?.nextId ?? 0);
-    if (restoreEngines && known.length > 0)
-      log.info(`waiting for ${known.length} engines of the previous run`);
+    if (restoreEngines && previousEngines.length > 0)
+      log.info(`waiting for ${previousEngines.length} engines of the previous run`);
     for (const uuid of this.#restoredEngines) schedulers.awaitHeart(uuid);
   }
 
@@ -164,8 +164,8 @@ export class Registration {
     if (engine === undefined) return false;
     schedulers.removeEngine(engine.uuid);
     // Python hubs wait 30 seconds before they record this failure.
-    const stranded = orphans.removeEngine(engine.uuid);
-    for (const msgId of new Set([...tracker.removeEngine(engine.uuid), ...stranded])) {
+    const orphanedIds = orphans.removeEngine(engine.uuid);
+    for (const msgId of new Set([...tracker.removeEngine(engine.uuid), ...orphanedIds])) {
       failStranded(msgId, engine.uuid, id);
     }
     notify('unregistration_notification', { ...engine });
@@ -175,8 +175,8 @@ export class Registration {
   }
 
   #save(): void {
-    const { all, nextId } = this.#options.engines;
-    this.#options.engineState?.save({ engines: all, nextId });
+    const { list, nextId } = this.#options.engines;
+    this.#options.engineState?.save({ engines: list, nextId });
   }
 
   #schedule(ms: number, uuid: string, run: () => void): void {

@@ -15,10 +15,10 @@ export class ChangeWriter {
   readonly #events: ChangeEvents;
   readonly #log: Logger;
   #changes: TaskChange[] = [];
-  #writing = false;
-  #pushed = 0;
-  #written = 0;
-  #flushes: { readonly until: number; readonly resolve: () => void }[] = [];
+  #isWriting = false;
+  #pushedCount = 0;
+  #writtenCount = 0;
+  #flushes: { readonly count: number; readonly resolve: () => void }[] = [];
 
   constructor(db: TaskDatabase, events: ChangeEvents, log: Logger) {
     this.#db = db;
@@ -28,35 +28,35 @@ export class ChangeWriter {
 
   push(...changes: TaskChange[]): void {
     this.#changes.push(...changes);
-    this.#pushed += changes.length;
-    if (!this.#writing) void this.#write();
+    this.#pushedCount += changes.length;
+    if (!this.#isWriting) void this.#write();
   }
 
   /** Resolves when all changes pushed before this call are written. */
   flush(): Promise<void> {
-    if (this.#written === this.#pushed) return Promise.resolve();
-    const until = this.#pushed;
-    return new Promise((resolve) => this.#flushes.push({ until, resolve }));
+    if (this.#writtenCount === this.#pushedCount) return Promise.resolve();
+    const count = this.#pushedCount;
+    return new Promise((resolve) => this.#flushes.push({ count, resolve }));
   }
 
   /** Makes the store report culled tasks by an empty write, unless a write is under way. */
   flushCulled(): void {
-    if (this.#writing) return;
+    if (this.#isWriting) return;
     this.#writeBatch([]).catch((error: unknown) =>
       this.#log.debug(`the Task Database could not report culled tasks: ${String(error)}`),
     );
   }
 
   async #writeBatch(changes: readonly TaskChange[]): Promise<void> {
-    const before = this.#events.beforeWrite?.(changes);
-    if (before !== undefined) await before;
+    const beforeWrite = this.#events.beforeWrite?.(changes);
+    if (beforeWrite !== undefined) await beforeWrite;
     const outcome = await this.#db.write(changes);
     this.#events.onWritten(changes);
     if (outcome.culled.length > 0) this.#events.onCulled(outcome);
   }
 
   async #write(): Promise<void> {
-    this.#writing = true;
+    this.#isWriting = true;
     // Changes pushed in this turn of the event loop go into the same batch.
     await Promise.resolve();
     while (this.#changes.length > 0) {
@@ -67,11 +67,11 @@ export class ChangeWriter {
       } catch (error) {
         this.#log.error(`could not write ${changes.length} changes to the Task Database`, error);
       }
-      this.#written += changes.length;
-      const done = this.#flushes.filter(({ until }) => until <= this.#written);
-      this.#flushes = this.#flushes.filter(({ until }) => until > this.#written);
-      for (const { resolve } of done) resolve();
+      this.#writtenCount += changes.length;
+      const completedFlushes = this.#flushes.filter(({ count }) => count <= this.#writtenCount);
+      this.#flushes = this.#flushes.filter(({ count }) => count > this.#writtenCount);
+      for (const { resolve } of completedFlushes) resolve();
     }
-    this.#writing = false;
+    this.#isWriting = false;
   }
 }

@@ -9,7 +9,7 @@ const MAX_TASKS = 65_536;
 
 /** The client identity of probes. No client has it: the hub sees the replies as copies of the traffic. */
 const PROBE_IDENTITY = 'hub-probe';
-/** After how many ms a probe without a reply is sent again; each further wait is twice as long, up to the maximum. */
+/** Delay before a probe without a reply is sent again, in ms; each further delay is twice as long, up to the maximum. */
 const FIRST_PROBE_INTERVAL = 2000;
 const MAX_PROBE_INTERVAL = 300_000;
 /** How long a reply on one socket of an engine may arrive after a later reply on another socket, in ms. */
@@ -21,12 +21,12 @@ export interface OrphanedTasksOptions {
   readonly session: Session;
   readonly schedulers: Schedulers;
   /** Called for a task that its engine no longer has: the engine has replied to everything else. */
-  readonly onLost: (msgId: string, engine: string) => void;
+  readonly onTaskLost: (msgId: string, engine: string) => void;
 }
 
 /**
  * Tasks that the previous run of this controller left unfinished. Engines that are still connected may have them, and
- * their results count. The hub finds out which tasks an engine no longer has (their results were lost with the
+ * the hub accepts their results. The hub finds out which tasks an engine no longer has (their results were lost with the
  * controller) by a probe: an empty task, which the engine runs after all tasks that it has.
  */
 export class OrphanedTasks {
@@ -60,7 +60,7 @@ export class OrphanedTasks {
         const engine = engine_uuid === undefined || engine_uuid === '' ? null : engine_uuid;
         this.#tasks.set(msgId, engine);
         if (queue === 'mux') this.#directTasks.add(msgId);
-        if (engine !== null && this.#uncheckedEngines.has(engine)) tracker.pending.add(msgId);
+        if (engine !== null && this.#uncheckedEngines.has(engine)) tracker.pendingIds.add(msgId);
         // The previous run may have assigned the task to an engine before it recorded that.
         else if (engine === null && this.#uncheckedEngines.size > 0) tracker.submitTask(msgId);
       }
@@ -108,7 +108,7 @@ export class OrphanedTasks {
       uuid,
       setTimeout(() => {
         this.#timers.delete(uuid);
-        for (const lost of this.#tasksOf(uuid)) this.#options.onLost(lost, uuid);
+        for (const msgId of this.#tasksOf(uuid)) this.#options.onTaskLost(msgId, uuid);
         this.#markChecked(uuid);
       }, REORDERING_TIME),
     );
@@ -144,8 +144,8 @@ export class OrphanedTasks {
     const { tracker } = this.#options;
     for (const [msgId, engine] of this.#tasks) {
       if (engine !== null) continue;
-      tracker.pending.delete(msgId);
-      tracker.unassigned.delete(msgId);
+      tracker.pendingIds.delete(msgId);
+      tracker.unassignedIds.delete(msgId);
     }
   }
 }

@@ -51,7 +51,7 @@ export function fieldsOfReply(reply: AnyMessage, now: string): TaskFields {
   };
 }
 
-/** The fields of a task that failed because its engine is gone or has lost it. */
+/** The fields of a task that failed because its engine is no longer registered or has lost it. */
 export function fieldsOfStranded(content: Dict, engine: string, now: string): TaskFields {
   return {
     result_header: { engine, date: now },

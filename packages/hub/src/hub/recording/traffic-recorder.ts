@@ -15,7 +15,7 @@ export interface EngineIds {
   /** The id of a registered engine. */
   idOf(uuid: string): number | undefined;
   /** The id of an engine that is no longer registered. */
-  idOfDeparted(uuid: string): number | undefined;
+  idOfDepartedEngine(uuid: string): number | undefined;
 }
 
 export interface TrafficRecorderOptions {
@@ -27,7 +27,7 @@ export interface TrafficRecorderOptions {
   /** Called when an engine reports on iopub that it has shut down. */
   readonly onEngineShutdown: (uuid: string) => void;
   /** Called when an engine begins to run a task. */
-  readonly onBegun: (msgId: string) => void;
+  readonly onTaskStarted: (msgId: string) => void;
   readonly refusals: RefusalCounter;
   readonly log: Logger;
   readonly clock: Clock;
@@ -49,14 +49,14 @@ export class TrafficRecorder {
     const uuid = request?.idents[0]?.toString('utf8');
     if (request === undefined || uuid === undefined) return;
     const { engines, tracker, writer, clock } = this.#options;
-    const departedId = engines.idOfDeparted(uuid);
+    const departedId = engines.idOfDepartedEngine(uuid);
     if (engines.idOf(uuid) === undefined && departedId === undefined) {
       this.#options.refusals.count('a direct request to an engine that is not registered');
       return;
     }
     writer.push({ op: 'add', task: taskOfRequest(request, 'mux', uuid, clock.exact()) });
     tracker.submitDirect(request.msg_id, uuid);
-    // The client sent the request before it was notified that the engine is gone; no reply will arrive.
+    // The client sent the request before it was notified that the engine was unregistered; no reply will arrive.
     if (departedId !== undefined) this.failStranded(request.msg_id, uuid, departedId);
   }
 
@@ -68,7 +68,7 @@ export class TrafficRecorder {
     if (reply === undefined || msgId === undefined) return;
     const { tracker, writer, orphans, clock, log } = this.#options;
     const isOrphan = orphans.remove(msgId);
-    if (!isOrphan && !tracker.pending.has(msgId) && !tracker.stranded.delete(msgId)) {
+    if (!isOrphan && !tracker.pendingIds.has(msgId) && !tracker.strandedIds.delete(msgId)) {
       if (orphans.handleProbeReply(msgId)) return;
       log.debug(`ignored a reply to ${msgId}, which is not a pending direct task`);
       return;
@@ -95,7 +95,7 @@ export class TrafficRecorder {
     if (reply === undefined || msgId === undefined) return;
     const { tracker, writer, orphans, clock, log } = this.#options;
     const isOrphan = orphans.remove(msgId);
-    if (!isOrphan && !tracker.pending.has(msgId) && !tracker.stranded.delete(msgId)) {
+    if (!isOrphan && !tracker.pendingIds.has(msgId) && !tracker.strandedIds.delete(msgId)) {
       log.debug(`ignored a reply to ${msgId}, which is not a pending task`);
       return;
     }
@@ -123,10 +123,10 @@ export class TrafficRecorder {
     }
     const msgId = parentId(message);
     // Output of a purged task must not create a record again.
-    if (msgId === undefined || this.#options.tracker.removed.has(msgId)) return;
+    if (msgId === undefined || this.#options.tracker.removedIds.has(msgId)) return;
     const { content, msg_type: type } = message;
     if (type === 'execute_input' || (type === 'status' && content['execution_state'] === 'busy')) {
-      this.#begin(msgId, message);
+      this.#recordStart(msgId, message);
     }
     const text = getOwnString(content, 'text');
     if (type === 'stream') {
@@ -139,15 +139,15 @@ export class TrafficRecorder {
     if (set !== undefined) this.#options.writer.push({ op: 'update', msgId, set, orAdd: true });
   }
 
-  #begin(msgId: string, { header }: AnyMessage): void {
-    const { tracker, clock, onBegun } = this.#options;
-    if (tracker.begin(msgId, storedDate(header.date) ?? clock.exact())) onBegun(msgId);
+  #recordStart(msgId: string, { header }: AnyMessage): void {
+    const { tracker, clock, onTaskStarted } = this.#options;
+    if (tracker.begin(msgId, storedDate(header.date) ?? clock.exact())) onTaskStarted(msgId);
   }
 
-  /** Fails a task whose engine is gone. */
+  /** Fails a task whose engine is no longer registered. */
   failStranded(msgId: string, engine: string, id: number): void {
     const content = errorContent('EngineError', `Engine ${id} died while running task '${msgId}'`);
-    this.#failUnanswered(msgId, engine, content);
+    this.#failTask(msgId, engine, content);
   }
 
   /** Fails a task that its engine no longer has, because its result was lost with the previous controller. */
@@ -156,13 +156,13 @@ export class TrafficRecorder {
       'TaskLost',
       `task '${msgId}' was lost when the controller was restarted: its engine has replied to all its other tasks`,
     );
-    this.#failUnanswered(msgId, engine, content);
+    this.#failTask(msgId, engine, content);
   }
 
-  #failUnanswered(msgId: string, engine: string, content: Dict): void {
+  #failTask(msgId: string, engine: string, content: Dict): void {
     const { tracker, writer, clock } = this.#options;
     tracker.finish(msgId, undefined, false);
-    tracker.stranded.add(msgId);
+    tracker.strandedIds.add(msgId);
     writer.push({ op: 'update', msgId, set: fieldsOfStranded(content, engine, clock.exact()) });
   }
 }

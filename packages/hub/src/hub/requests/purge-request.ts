@@ -12,32 +12,32 @@ import { msgIdsOf } from './request-arguments.js';
 export function purgeRequest(state: HubState): RequestHandler {
   return async (request) => {
     if (request['query'] !== undefined) return purgeMatches(state, request);
-    const all = request['msg_ids'] === 'all';
-    const msgIds = all ? [] : msgIdsOf(request);
-    const pending = msgIds.find((id) => state.tracker.pending.has(id));
+    const purgesAll = request['msg_ids'] === 'all';
+    const msgIds = purgesAll ? [] : msgIdsOf(request);
+    const pending = msgIds.find((id) => state.tracker.pendingIds.has(id));
     if (pending !== undefined) throw new ReportedError('IndexError', `msg pending: ${pyRepr(pending)}`);
-    const uuids = enginesOf(state, request['engine_ids']);
+    const uuids = uuidsOf(state, request['engine_ids']);
     const ended = { completed: { $ne: null } };
     const removals = [
-      ...(all ? [{ query: parseQuery(ended) }] : []),
+      ...(purgesAll ? [{ query: parseQuery(ended) }] : []),
       ...(msgIds.length > 0 ? [{ msgIds }] : []),
       ...(uuids.length > 0 ? [{ query: parseQuery({ engine_uuid: { $in: uuids }, ...ended }) }] : []),
     ];
     for (const removal of removals) {
       await state.subscriptions.beforeRemoval(removal);
-      const { msgIds: removed } = await state.db.remove(removal);
-      forget(state, removed);
+      const { msgIds: removedIds } = await state.db.remove(removal);
+      recordRemoval(state, removedIds);
     }
     return { content: { status: 'ok' } };
   };
 }
 
-/** Ended tasks, and tasks known by their output alone, which will never end. */
-const ENDED: QueryNode = {
+/** Ended tasks, and tasks of which only output was recorded, which will never end. */
+const ENDED_TASKS: QueryNode = {
   kind: 'or',
   nodes: [parseQuery({ completed: { $ne: null } }), parseQuery({ submitted: null })],
 };
-const PENDING = parseQuery({ completed: null, submitted: { $ne: null } });
+const PENDING_TASKS = parseQuery({ completed: null, submitted: { $ne: null } });
 
 /** A reply lists at most this many ids. */
 const MAX_LISTED_IDS = 10_000;
@@ -50,21 +50,21 @@ async function purgeMatches(state: HubState, request: Dict): Promise<Reply> {
   const query = parseQuery(request['query'], { dates: 'text' });
   const dryRun = request['dry_run'] === true;
   // Count first: a task that ends in between is then reported twice rather than not at all.
-  const pending = await state.db.count(allOf([query, PENDING]));
-  const selection = { query: allOf([query, ENDED]) };
+  const pending = await state.db.count(allOf([query, PENDING_TASKS]));
+  const selection = { query: allOf([query, ENDED_TASKS]) };
   if (!dryRun) await state.subscriptions.beforeRemoval(selection);
   const { count, bytes, msgIds } = await state.db.remove(selection, { dryRun });
-  if (!dryRun) forget(state, msgIds);
-  const listed = msgIds.length <= MAX_LISTED_IDS ? msgIds : null;
-  return { content: { status: 'ok', count, bytes, pending, msg_ids: listed } };
+  if (!dryRun) recordRemoval(state, msgIds);
+  const listedIds = msgIds.length <= MAX_LISTED_IDS ? msgIds : null;
+  return { content: { status: 'ok', count, bytes, pending, msg_ids: listedIds } };
 }
 
-function forget({ tracker, subscriptions }: HubState, msgIds: readonly string[]): void {
+function recordRemoval({ tracker, subscriptions }: HubState, msgIds: readonly string[]): void {
   tracker.remove(msgIds);
   subscriptions.onRemoved(msgIds);
 }
 
-function enginesOf(state: HubState, ids: unknown): string[] {
+function uuidsOf(state: HubState, ids: unknown): string[] {
   if (!Array.isArray(ids)) return [];
   return ids.map((id: unknown) => {
     const engine = typeof id === 'number' ? state.engines.get(id) : undefined;

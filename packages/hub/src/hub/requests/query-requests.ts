@@ -107,8 +107,8 @@ async function jsonPage(
   const next = last === undefined ? null : encodeCursor(sort, sortKeyReader(sort, readStored)(last));
   const parts: Uint8Array[] = [JSON_HEAD];
   for (const [i, records] of json.entries()) parts.push(...(i === 0 ? [records] : [JSON_COMMA, records]));
-  const rest = { buffer_lens: null, result_buffer_lens: null, next };
-  parts.push(Buffer.from(`],${JSON.stringify(rest).slice(1)}`, 'utf8'));
+  const tail = { buffer_lens: null, result_buffer_lens: null, next };
+  parts.push(Buffer.from(`],${JSON.stringify(tail).slice(1)}`, 'utf8'));
   return { content: {}, packedContent: Buffer.concat(parts) };
 }
 
@@ -132,12 +132,12 @@ function pageOf(request: Dict): Page | undefined {
   return {
     sort,
     after: after === undefined || after === null ? undefined : decodeCursor(sort, after),
-    skip: integer('skip', skip, 0, 0),
-    limit: integer('limit', limit, 1, Number.POSITIVE_INFINITY),
+    skip: readInteger('skip', skip, 0, 0),
+    limit: readInteger('limit', limit, 1, Number.POSITIVE_INFINITY),
   };
 }
 
-function integer(name: string, value: unknown, minimum: number, defaultValue: number): number {
+function readInteger(name: string, value: unknown, minimum: number, defaultValue: number): number {
   if (value === undefined || value === null) return defaultValue;
   if (Number.isSafeInteger(value) && Number(value) >= minimum) return Number(value);
   throw new InvalidQueryError(`${name} must be an integer >= ${minimum}, got ${JSON.stringify(value)}`);
@@ -175,14 +175,14 @@ class RecordList {
   }
 }
 
-function replyOf(list: RecordList, more: Dict = {}): Reply {
+function replyOf(list: RecordList, extraFields: Dict = {}): Reply {
   return {
     content: {
       status: 'ok',
       records: list.records,
       buffer_lens: list.lengths('buffers'),
       result_buffer_lens: list.lengths('result_buffers'),
-      ...more,
+      ...extraFields,
     },
     buffers: list.buffers,
   };

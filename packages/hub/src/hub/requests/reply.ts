@@ -3,7 +3,7 @@ import type { AnyMessage, Dict } from '@ipyparallel-js/protocol';
 /** The body of a reply. */
 export interface Reply {
   readonly content: Dict;
-  /** The content already packed; `content` is ignored then. */
+  /** The packed content, which replaces `content`. */
   readonly packedContent?: Buffer;
   readonly buffers?: readonly Uint8Array[];
 }

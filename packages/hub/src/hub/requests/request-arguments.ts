@@ -9,22 +9,24 @@ import type { HubState } from './hub-state.js';
  * @throws {ReportedError} IndexError when an engine is not registered
  */
 export function targetsOf(state: HubState, targets: unknown): RegisteredEngine[] {
-  if (targets === null || targets === undefined) return state.engines.all;
+  if (targets === null || targets === undefined) return state.engines.list;
   const list: readonly unknown[] = Array.isArray(targets) ? targets : [targets];
   if (list.length === 0) throw new ReportedError('IndexError', 'No Engines Registered');
-  const missing: unknown[] = [];
-  const found: RegisteredEngine[] = [];
+  const unknownTargets: unknown[] = [];
+  const engines: RegisteredEngine[] = [];
   for (const target of list) {
     const id = typeof target === 'string' ? state.engines.idOf(target) : target;
     const engine = typeof id === 'number' ? state.engines.get(id) : undefined;
-    if (engine === undefined) missing.push(target);
-    else found.push(engine);
+    if (engine === undefined) unknownTargets.push(target);
+    else engines.push(engine);
   }
-  if (missing.length > 0) {
-    const names = missing.map((target) => (typeof target === 'string' ? pyRepr(target) : String(target)));
+  if (unknownTargets.length > 0) {
+    const names = unknownTargets.map((target) =>
+      typeof target === 'string' ? pyRepr(target) : String(target),
+    );
     throw new ReportedError('IndexError', `No Such Engine: [${names.join(', ')}]`);
   }
-  return found;
+  return engines;
 }
 
 /**
@@ -43,13 +45,14 @@ export function msgIdsOf(content: Dict): string[] {
   return [...new Set(list)];
 }
 
-/** The error for ids without a record: TaskPurged if the hub remembers that all were purged or culled, else `unknown()`. */
-export function notFound(
+/** The error for ids without a record: TaskPurged if the hub remembers that all were purged or culled, else the error of
+ * `createUnknownError`. */
+export function notFoundError(
   tracker: TaskTracker,
   msgIds: readonly string[],
-  unknown: () => ReportedError,
+  createUnknownError: () => ReportedError,
 ): ReportedError {
-  const removed = msgIds.filter((id) => tracker.removed.has(id));
-  if (removed.length < msgIds.length) return unknown();
-  return new ReportedError('TaskPurged', `purged or culled: ${removed.map(pyRepr).join(', ')}`);
+  const removedIds = msgIds.filter((id) => tracker.removedIds.has(id));
+  if (removedIds.length < msgIds.length) return createUnknownError();
+  return new ReportedError('TaskPurged', `purged or culled: ${removedIds.map(pyRepr).join(', ')}`);
 }

@@ -5,7 +5,7 @@ import type { FoundTask } from '../../db/task-database.js';
 import { type Request, taskOfRequest } from '../recording/task-records.js';
 import type { HubState } from './hub-state.js';
 import type { RequestHandler } from './reply.js';
-import { msgIdsOf, notFound } from './request-arguments.js';
+import { msgIdsOf, notFoundError } from './request-arguments.js';
 
 /** The client identity of resubmitted tasks. No client has it: the hub sees the replies as copies of the traffic. */
 const HUB_IDENTITY = 'hub-resubmit';
@@ -18,7 +18,7 @@ const HUB_IDENTITY = 'hub-resubmit';
 export function resubmitRequest(state: HubState, session: Session, clock: Clock): RequestHandler {
   return async (request) => {
     const msgIds = msgIdsOf(request);
-    const found = await state.db.get(msgIds, [
+    const tasks = await state.db.get(msgIds, [
       'header',
       'metadata',
       'content',
@@ -26,15 +26,15 @@ export function resubmitRequest(state: HubState, session: Session, clock: Clock)
       'queue',
       'engine_uuid',
     ]);
-    // A task known by its output alone has no request to send again.
-    const missing = msgIds.filter((id) => (found.get(id)?.header ?? null) === null);
-    if (missing.length > 0) {
-      throw notFound(state.tracker, missing, () =>
-        keyError(`No such msg(s): [${missing.map(pyRepr).join(', ')}]`),
+    // A task of which only output was recorded has no request to send again.
+    const missingIds = msgIds.filter((id) => (tasks.get(id)?.header ?? null) === null);
+    if (missingIds.length > 0) {
+      throw notFoundError(state.tracker, missingIds, () =>
+        keyError(`No such msg(s): [${missingIds.map(pyRepr).join(', ')}]`),
       );
     }
     const resubmitted: Record<string, string> = Object.create(null);
-    for (const [msgId, task] of found) {
+    for (const [msgId, task] of tasks) {
       const copy = copyRequest(task, session, clock.exact());
       resubmitted[msgId] = copy.header.msg_id;
       submit(state, session, task, copy, clock.exact());
@@ -58,13 +58,13 @@ function copyRequest(task: FoundTask, session: Session, now: string): Request {
 function submit(state: HubState, session: Session, task: FoundTask, request: Request, now: string): void {
   const { engines, tracker, writer, schedulers } = state;
   const engine = task.engine_uuid ?? '';
-  const direct = task.queue === 'mux' && engines.idOf(engine) !== undefined;
+  const isDirect = task.queue === 'mux' && engines.idOf(engine) !== undefined;
   writer.push({
     op: 'add',
-    task: taskOfRequest(request, direct ? 'mux' : 'task', direct ? engine : null, now),
+    task: taskOfRequest(request, isDirect ? 'mux' : 'task', isDirect ? engine : null, now),
   });
   const message = { ...request, parent_header: {} };
-  if (direct) {
+  if (isDirect) {
     tracker.submitDirect(request.header.msg_id, engine);
     schedulers.submitDirect(session.encode(message, [engine, HUB_IDENTITY]));
   } else {

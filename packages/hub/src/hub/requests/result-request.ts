@@ -4,7 +4,7 @@ import { errorContent, keyError } from '../../common/errors.js';
 import type { FoundTask, StoredTask } from '../../db/task-database.js';
 import type { HubState } from './hub-state.js';
 import type { RequestHandler } from './reply.js';
-import { msgIdsOf, notFound } from './request-arguments.js';
+import { msgIdsOf, notFoundError } from './request-arguments.js';
 
 const STATUS_KEYS: readonly TaskKey[] = ['completed', 'submitted'];
 const IO_KEYS = ['execute_input', 'execute_result', 'error', 'stdout', 'stderr'] as const;
@@ -27,47 +27,52 @@ export function resultRequest(state: HubState): RequestHandler {
   return async (request) => {
     const msgIds = msgIdsOf(request).sort(compareText);
     const statusOnly = request['status_only'] === true;
-    const open = msgIds.filter((id) => !state.tracker.pending.has(id));
+    const otherIds = msgIds.filter((id) => !state.tracker.pendingIds.has(id));
     // A status request must work without a Task Database, too.
-    const toRead = statusOnly ? open.filter((id) => !state.tracker.completed.has(id)) : open;
-    const found =
-      toRead.length === 0
+    const idsToRead = statusOnly ? otherIds.filter((id) => !state.tracker.completedIds.has(id)) : otherIds;
+    const tasks =
+      idsToRead.length === 0
         ? new Map<string, FoundTask>()
-        : await state.db.get(toRead, statusOnly ? STATUS_KEYS : RESULT_KEYS);
-    const unknown = toRead.filter((id) => !found.has(id));
-    const first = unknown[0];
+        : await state.db.get(idsToRead, statusOnly ? STATUS_KEYS : RESULT_KEYS);
+    const unknownIds = idsToRead.filter((id) => !tasks.has(id));
+    const first = unknownIds[0];
     if (first !== undefined) {
-      throw notFound(state.tracker, [first], () => keyError(`No such message: ${first}`));
+      throw notFoundError(state.tracker, [first], () => keyError(`No such message: ${first}`));
     }
-    const pending: string[] = [];
-    const completed: string[] = [];
-    const lost: string[] = [];
+    const pendingIds: string[] = [];
+    const completedIds: string[] = [];
+    const lostIds: string[] = [];
     const buffers: Uint8Array[] = [];
     // Peers choose the ids, which are keys here, so the object must not inherit properties.
     const content: Record<string, unknown> = Object.create(null);
     content['status'] = 'ok';
-    content['pending'] = pending;
-    content['completed'] = completed;
-    const reserved = new Set([...Object.keys(content), 'lost']);
+    content['pending'] = pendingIds;
+    content['completed'] = completedIds;
+    const reservedKeys = new Set([...Object.keys(content), 'lost']);
     for (const id of msgIds) {
-      const task = found.get(id);
+      const task = tasks.get(id);
       const isLost = task !== undefined && isLostTask(task, state);
-      const done = task === undefined ? !state.tracker.pending.has(id) : (task.completed ?? null) !== null;
-      if (isLost) lost.push(id);
-      (done || isLost ? completed : pending).push(id);
-      if (isLost && !statusOnly && !reserved.has(id)) content[id] = partsOf({ ...task, ...lostResult(id) });
-      if (!done || statusOnly || task === undefined || reserved.has(id)) continue;
+      const hasEnded =
+        task === undefined ? !state.tracker.pendingIds.has(id) : (task.completed ?? null) !== null;
+      if (isLost) lostIds.push(id);
+      (hasEnded || isLost ? completedIds : pendingIds).push(id);
+      if (isLost && !statusOnly && !reservedKeys.has(id))
+        content[id] = partsOf({ ...task, ...lostResult(id) });
+      if (!hasEnded || statusOnly || task === undefined || reservedKeys.has(id)) continue;
       content[id] = partsOf(task);
       buffers.push(...(task.result_buffers ?? []));
     }
-    if (lost.length > 0) content['lost'] = lost;
+    if (lostIds.length > 0) content['lost'] = lostIds;
     return { content, buffers };
   };
 }
 
-function isLostTask({ msg_id, submitted, completed }: FoundTask, { tracker }: HubState): boolean {
-  // The request of a task known by its output alone may still arrive.
-  return (completed ?? null) === null && (submitted ?? null) !== null && !tracker.pending.has(msg_id);
+function isLostTask(
+  { msg_id, submitted, completed: completedIds }: FoundTask,
+  { tracker }: HubState,
+): boolean {
+  // The request of a task of which only output was recorded may still arrive.
+  return (completedIds ?? null) === null && (submitted ?? null) !== null && !tracker.pendingIds.has(msg_id);
 }
 
 function lostResult(msgId: string): Pick<StoredTask, 'result_content' | 'result_header' | 'result_metadata'> {

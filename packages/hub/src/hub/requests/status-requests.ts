@@ -34,7 +34,7 @@ const HUB_INFO: HubInfo = {
 export function connectionRequest(state: HubState): RequestHandler {
   return () => {
     const engines: Record<string, string> = {};
-    for (const { id, uuid } of state.engines.all) engines[String(id)] = uuid;
+    for (const { id, uuid } of state.engines.list) engines[String(id)] = uuid;
     return { content: { status: 'ok', engines, hub: { ...HUB_INFO, epoch: state.epoch } } };
   };
 }
@@ -47,8 +47,8 @@ export function queueRequest(state: HubState): RequestHandler {
     for (const { id, uuid } of targetsOf(state, request['targets'])) {
       content[String(id)] = state.tracker.engine(uuid)?.status(verbose);
     }
-    const { unassigned } = state.tracker;
-    content['unassigned'] = verbose ? [...unassigned] : unassigned.size;
+    const { unassignedIds } = state.tracker;
+    content['unassigned'] = verbose ? [...unassignedIds] : unassignedIds.size;
     return { content };
   };
 }

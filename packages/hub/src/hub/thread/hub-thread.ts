@@ -81,20 +81,20 @@ export class HubThread {
 
   async #endsWithin(timeout: number): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => {
+    const timedOut = new Promise<boolean>((resolve) => {
       timer = setTimeout(() => resolve(false), timeout);
     });
     const ended = this.ended.then(
       () => true,
       () => true,
     );
-    const hasEnded = await Promise.race([ended, late]);
+    const hasEnded = await Promise.race([ended, timedOut]);
     clearTimeout(timer);
     return hasEnded;
   }
 }
 
-/** The target of the hub's calls, which is known once the hub begins to serve. */
+/** The target of the hub's calls, which `begin` sets. */
 interface SchedulersRef {
   current: Schedulers | undefined;
 }
@@ -169,11 +169,11 @@ function closeAtExit(worker: Worker, counts: LinkCounts, ended: Promise<void>): 
   };
   if (openThreads.size === 0) process.on('exit', abandonAll);
   openThreads.add(abandon);
-  const done = (): void => {
+  const removeThread = (): void => {
     openThreads.delete(abandon);
     if (openThreads.size === 0) process.removeListener('exit', abandonAll);
   };
-  ended.then(done, done);
+  ended.then(removeThread, removeThread);
 }
 
 function errorOf({ code, message }: Extract<HubThreadNotice, { type: 'failed' }>): Error {

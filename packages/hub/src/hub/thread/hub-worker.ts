@@ -40,9 +40,9 @@ function fail(error: unknown): never {
 process.on('uncaughtException', fail);
 
 async function bind(): Promise<void> {
-  const { interface: at, port: wanted, curveSecretKey } = data.bind;
+  const { interface: address, port, curveSecretKey } = data.bind;
   const bound = await bindSocket('registration', 'router', {
-    ...{ interface: at, nextPort: () => wanted, log },
+    ...{ interface: address, nextPort: () => port, log },
     ...(curveSecretKey === undefined ? {} : { curveSecretKey }),
   });
   queries = new QuerySocket({ socket: bound.socket, counts, requestCopies: () => post({ type: 'copies' }) });
@@ -56,7 +56,7 @@ async function begin(connectionInfo: Partial<EngineConnectionInfo>, socket: Quer
   const engineState = new EngineStateFile(data.engineStateFile, log);
   // A previous run that was killed left its engines in the file; without reuse they do not belong to this run.
   if (!reuse) await engineState.remove().catch(() => undefined);
-  const started = new Hub({
+  const newHub = new Hub({
     ...{
       session,
       connectionInfo,
@@ -72,9 +72,9 @@ async function begin(connectionInfo: Partial<EngineConnectionInfo>, socket: Quer
     reply: (frames) => socket.reply(frames),
     db: await openDatabase(data.db, { log, session: session.session }),
   });
-  hub = started;
-  if (reuse) await started.continuePreviousRun({ restoreEngines: data.restore });
-  socket.serve((frames) => started.query(frames));
+  hub = newHub;
+  if (reuse) await newHub.continuePreviousRun({ restoreEngines: data.restore });
+  socket.serve((frames) => newHub.query(frames));
   post({ type: 'ready' });
 }
 

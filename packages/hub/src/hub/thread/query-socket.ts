@@ -4,7 +4,7 @@ import { type LinkCounts, reaches } from '../../thread-link/link-counts.js';
 interface QueuedMessage<F> {
   readonly frames: F;
   /** The message leaves the queue when the count reaches this. */
-  readonly until: number;
+  readonly requiredCount: number;
 }
 
 export interface QuerySocketParts {
@@ -45,7 +45,7 @@ export class QuerySocket {
       socket.send(frames);
       return;
     }
-    this.#replyQueue.push({ frames, until: this.#sentCalls });
+    this.#replyQueue.push({ frames, requiredCount: this.#sentCalls });
     this.#nextReply ??= this.#replyQueue.shift();
     counts.awaitCalls();
     this.onCallsDone();
@@ -59,20 +59,23 @@ export class QuerySocket {
   /** The schedulers have carried out some of the calls. */
   onCallsDone(): void {
     const { socket, counts } = this.#parts;
-    while (this.#nextReply !== undefined && reaches(counts.calls, this.#nextReply.until)) {
+    while (this.#nextReply !== undefined && reaches(counts.calls, this.#nextReply.requiredCount)) {
       socket.send(this.#nextReply.frames);
       this.#nextReply = this.#replyQueue.shift();
     }
     if (this.#nextReply === undefined) return;
     counts.awaitCalls();
     // A call carried out between the check and awaitCalls() is not notified, so check again.
-    if (reaches(counts.calls, this.#nextReply.until)) this.onCallsDone();
+    if (reaches(counts.calls, this.#nextReply.requiredCount)) this.onCallsDone();
   }
 
   /** The hub has recorded `count` copies. */
   onCopies(count: number): void {
     this.#recordedCopies = (this.#recordedCopies + count) | 0;
-    while (this.#nextRequest !== undefined && reaches(this.#recordedCopies, this.#nextRequest.until)) {
+    while (
+      this.#nextRequest !== undefined &&
+      reaches(this.#recordedCopies, this.#nextRequest.requiredCount)
+    ) {
       const { frames } = this.#nextRequest;
       this.#nextRequest = this.#requestQueue.shift();
       this.#handler?.(frames);
@@ -81,12 +84,12 @@ export class QuerySocket {
   }
 
   #receive(frames: Buffer[]): void {
-    const until = this.#parts.counts.copies;
-    if (this.#nextRequest === undefined && reaches(this.#recordedCopies, until)) {
+    const requiredCount = this.#parts.counts.copies;
+    if (this.#nextRequest === undefined && reaches(this.#recordedCopies, requiredCount)) {
       this.#handler?.(frames);
       return;
     }
-    this.#requestQueue.push({ frames, until });
+    this.#requestQueue.push({ frames, requiredCount });
     if (this.#nextRequest !== undefined) return;
     this.#nextRequest = this.#requestQueue.shift();
     this.#parts.requestCopies();

@@ -5,14 +5,14 @@ import type { Scheme } from './schemes.js';
 export class PoolEngine {
   readonly uuid: string;
   /** The tasks without a reply, by msg_id. */
-  readonly pending = new Map<string, Job>();
+  readonly pendingJobs = new Map<string, Job>();
 
   constructor(uuid: string) {
     this.uuid = uuid;
   }
 
   get load(): number {
-    return this.pending.size;
+    return this.pendingJobs.size;
   }
 }
 
@@ -63,15 +63,15 @@ export class EnginePool {
   }
 
   /** Whether an engine can accept one more task. */
-  hasRoomAt(uuid: string): boolean {
+  hasCapacityAt(uuid: string): boolean {
     const engine = this.#engines.get(uuid);
-    return engine !== undefined && this.#hasRoom(engine);
+    return engine !== undefined && this.#hasCapacity(engine);
   }
 
-  /** Chooses among the engines with room that `allows` accepts. @returns undefined when there is none */
+  /** Chooses among the engines with capacity that `allows` accepts. @returns undefined when there is none */
   choose(allows: ((uuid: string) => boolean) | undefined): PoolEngine | undefined {
     const candidates = this.#order.filter(
-      (engine) => this.#hasRoom(engine) && (allows === undefined || allows(engine.uuid)),
+      (engine) => this.#hasCapacity(engine) && (allows === undefined || allows(engine.uuid)),
     );
     if (candidates.length === 0) return undefined;
     return candidates[
@@ -84,12 +84,12 @@ export class EnginePool {
 
   /** Assigns a task to an engine, which becomes the most recently used one. */
   assign(engine: PoolEngine, job: Job): void {
-    engine.pending.set(job.msgId, job);
+    engine.pendingJobs.set(job.msgId, job);
     const at = this.#order.indexOf(engine);
     if (at >= 0) this.#order.push(...this.#order.splice(at, 1));
   }
 
-  #hasRoom(engine: PoolEngine): boolean {
+  #hasCapacity(engine: PoolEngine): boolean {
     return this.#hwm === 0 || engine.load < this.#hwm;
   }
 }

@@ -15,7 +15,7 @@ export class Job {
   readonly after: Dependency;
   readonly follow: Dependency;
   /** Whether `after` and `follow` are valid. */
-  readonly valid: boolean;
+  readonly hasValidDependencies: boolean;
   /** How long the task may be queued, in ms; 0 for unlimited. */
   readonly timeout: number;
   /** How many retries are left. */
@@ -39,7 +39,7 @@ export class Job {
         : undefined;
     const after = parseDependency(metadata['after']);
     const follow = parseDependency(metadata['follow']);
-    this.valid = after !== undefined && follow !== undefined && isDict(metadata);
+    this.hasValidDependencies = after !== undefined && follow !== undefined && isDict(metadata);
     this.after = after ?? Dependency.NONE;
     this.follow = follow ?? Dependency.NONE;
     const timeout = metadata['timeout'];
@@ -49,7 +49,7 @@ export class Job {
   }
 
   /** Whether the task may run on any engine. */
-  get runsAnywhere(): boolean {
+  get runsOnAnyEngine(): boolean {
     return this.targets === undefined && this.blacklist.size === 0 && this.follow.ids.size === 0;
   }
 

@@ -23,10 +23,10 @@ export const SCHEMES = {
     const weights = loads.map((load) => 1 / (1e-6 + load));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     const draw = (): number => {
-      let left = random() * total;
+      let remaining = random() * total;
       for (let i = 0; i < weights.length; i++) {
-        left -= weights[i] ?? 0;
-        if (left < 0) return i;
+        remaining -= weights[i] ?? 0;
+        if (remaining < 0) return i;
       }
       return weights.length - 1;
     };

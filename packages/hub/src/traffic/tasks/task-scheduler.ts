@@ -36,21 +36,21 @@ const MAX_TIMER = 2 ** 31 - 1;
 export class TaskScheduler {
   readonly #options: TaskSchedulerOptions;
   readonly #pool: EnginePool;
-  readonly #finished = new FinishedLog();
+  readonly #finishedTasks = new FinishedLog();
   /** Tasks whose dependencies are met and that wait for an engine, oldest first. */
-  readonly #ready = new Map<string, Job>();
+  readonly #readyJobs = new Map<string, Job>();
   /** Tasks whose `after` is not met. */
-  readonly #waiting = new Map<string, Job>();
+  readonly #waitingJobs = new Map<string, Job>();
   /** The tasks that depend on a task that has not ended. */
   readonly #dependents = new Map<string, Set<Job>>();
   /** All tasks that have not ended. */
   readonly #jobs = new Map<string, Job>();
   /** Unregistered engines with tasks whose results may still arrive. */
-  readonly #departed = new Map<PoolEngine, NodeJS.Timeout>();
+  readonly #departedEngines = new Map<PoolEngine, NodeJS.Timeout>();
   readonly #intake: Intake;
   /** Ended tasks whose dependents are not placed yet: a queue, because recursion would limit the length of chains. */
-  readonly #ended: string[] = [];
-  #placingDependents = false;
+  readonly #endedIds: string[] = [];
+  #isPlacingDependents = false;
 
   constructor(options: TaskSchedulerOptions) {
     this.#options = options;
@@ -61,7 +61,7 @@ export class TaskScheduler {
   /** Stops all timers; queued tasks stay queued. */
   stop(): void {
     for (const job of this.#jobs.values()) clearTimeout(job.timer);
-    for (const timer of this.#departed.values()) clearTimeout(timer);
+    for (const timer of this.#departedEngines.values()) clearTimeout(timer);
   }
 
   addEngine(uuid: string): void {
@@ -73,12 +73,12 @@ export class TaskScheduler {
   removeEngine(uuid: string): void {
     const engine = this.#pool.remove(uuid);
     if (engine === undefined) return;
-    if (engine.pending.size > 0) {
+    if (engine.pendingJobs.size > 0) {
       const timer = setTimeout(() => this.#failStranded(engine), this.#options.strandedDelay);
-      this.#departed.set(engine, timer);
+      this.#departedEngines.set(engine, timer);
     }
     // Tasks that could run on this engine alone cannot run any more.
-    for (const job of [...this.#ready.values()]) this.#failIfImpossible(job);
+    for (const job of [...this.#readyJobs.values()]) this.#failIfImpossible(job);
     this.#placeDependents();
   }
 
@@ -92,9 +92,9 @@ export class TaskScheduler {
     }
     this.#options.monitor.taskRequest(frames);
     const job = new Job(frames, message);
-    const invalid = this.#invalidDependency(job);
+    const problem = this.#invalidDependency(job);
     this.#jobs.set(job.msgId, job);
-    if (invalid !== undefined) this.#fail(job, 'InvalidDependency', invalid);
+    if (problem !== undefined) this.#fail(job, 'InvalidDependency', problem);
     else this.#place(job);
     this.#placeDependents();
   }
@@ -115,7 +115,7 @@ export class TaskScheduler {
       job.blacklist.add(sender);
       this.#place(job);
     } else {
-      this.#conclude(job, sender, frames, String(metadata['status'] ?? message.content['status']));
+      this.#handleResult(job, sender, frames, String(metadata['status'] ?? message.content['status']));
     }
     this.#runReady(sender);
   }
@@ -126,10 +126,11 @@ export class TaskScheduler {
    */
   #forwardUnknown(frames: readonly Buffer[], sender: string, msgId: string | undefined): void {
     const [engine, client, ...rest] = frames;
-    const isKnown = msgId === undefined || this.#jobs.has(msgId) || this.#finished.get(msgId) !== undefined;
+    const isKnown =
+      msgId === undefined || this.#jobs.has(msgId) || this.#finishedTasks.get(msgId) !== undefined;
     if (isKnown || engine === undefined || client === undefined) {
       this.#options.log.debug(
-        `ignored a reply of engine ${sender} to ${msgId ?? 'no task'}, which it does not have`,
+        `ignored a reply of engine ${sender} to ${msgId ?? 'no task'}: the engine has no such task`,
       );
       return;
     }
@@ -139,29 +140,29 @@ export class TaskScheduler {
 
   /** Removes a task from its engine, even if the engine was unregistered. */
   #removePending(uuid: string, msgId: string): Job | undefined {
-    const departed = [...this.#departed.keys()].filter((engine) => engine.uuid === uuid);
-    for (const engine of [this.#pool.get(uuid), ...departed]) {
-      const job = engine?.pending.get(msgId);
+    const engines = [...this.#departedEngines.keys()].filter((engine) => engine.uuid === uuid);
+    for (const engine of [this.#pool.get(uuid), ...engines]) {
+      const job = engine?.pendingJobs.get(msgId);
       if (job === undefined) continue;
-      engine?.pending.delete(msgId);
+      engine?.pendingJobs.delete(msgId);
       return job;
     }
     return undefined;
   }
 
-  #conclude(job: Job, engine: string, frames: readonly Buffer[], status: string): void {
-    const [from, client, ...rest] = frames;
-    if (from === undefined || client === undefined) return;
-    const swapped = [client, from, ...rest];
+  #handleResult(job: Job, engine: string, frames: readonly Buffer[], status: string): void {
+    const [identity, client, ...rest] = frames;
+    if (identity === undefined || client === undefined) return;
+    const reply = [client, identity, ...rest];
     // An aborted task must not be retried on another engine.
     if (status === 'error' && job.retries > 0) {
       job.retries--;
       job.blacklist.add(engine);
-      job.lastFailure = swapped;
+      job.lastFailure = reply;
       this.#place(job);
     } else {
-      this.#deliver(swapped);
-      this.#end(job, { success: status === 'ok', engine });
+      this.#deliver(reply);
+      this.#recordEnd(job, { success: status === 'ok', engine });
     }
   }
 
@@ -171,10 +172,10 @@ export class TaskScheduler {
   }
 
   #invalidDependency(job: Job): string | undefined {
-    if (!job.valid) return 'after and follow must be lists of msg_ids';
+    if (!job.hasValidDependencies) return 'after and follow must be lists of msg_ids';
     for (const id of job.dependencies) {
       if (id === job.msgId) return 'a task cannot depend on itself';
-      if (!this.#jobs.has(id) && this.#finished.get(id) === undefined) {
+      if (!this.#jobs.has(id) && this.#finishedTasks.get(id) === undefined) {
         return `unknown task ${id}: a task can depend only on tasks of this queue`;
       }
     }
@@ -183,16 +184,16 @@ export class TaskScheduler {
 
   /** Runs, queues or fails a task. */
   #place(job: Job): void {
-    const finished = this.#finished.get;
+    const finished = this.#finishedTasks.get;
     if (job.after.isUnreachable(finished) || job.follow.isUnreachable(finished)) {
       this.#fail(job, 'ImpossibleDependency', 'a task that this one depends on did not end as it requires');
       return;
     }
     if (!job.after.isMet(finished)) {
-      this.#waiting.set(job.msgId, job);
+      this.#waitingJobs.set(job.msgId, job);
     } else {
       if (this.#run(job) || this.#failIfImpossible(job)) return;
-      this.#ready.set(job.msgId, job);
+      this.#readyJobs.set(job.msgId, job);
     }
     for (const id of job.dependencies) {
       if (finished(id) !== undefined) continue;
@@ -207,10 +208,10 @@ export class TaskScheduler {
 
   /** Assigns a task to an engine. @returns false when no engine can take it now */
   #run(job: Job): boolean {
-    const finished = this.#finished.get;
-    const allows = job.runsAnywhere
+    const finished = this.#finishedTasks.get;
+    const allows = job.runsOnAnyEngine
       ? undefined
-      : (uuid: string) => this.#admits(job, uuid) && job.follow.isMetOn(uuid, finished);
+      : (uuid: string) => this.#mayRunOn(job, uuid) && job.follow.isMetOn(uuid, finished);
     const engine = this.#pool.choose(allows);
     if (engine === undefined) return false;
     this.#unqueue(job);
@@ -220,14 +221,14 @@ export class TaskScheduler {
     return true;
   }
 
-  #admits(job: Job, uuid: string): boolean {
+  #mayRunOn(job: Job, uuid: string): boolean {
     return !job.blacklist.has(uuid) && (job.targets === undefined || job.targets.has(uuid));
   }
 
-  /** Runs ready tasks on an engine with room. Other engines with room were tried when each task was placed. */
+  /** Runs ready tasks on an engine with capacity. `#place` has already tried the other engines for each task. */
   #runReady(uuid: string): void {
-    for (const job of this.#ready.values()) {
-      if (!this.#pool.hasRoomAt(uuid)) break;
+    for (const job of this.#readyJobs.values()) {
+      if (!this.#pool.hasCapacityAt(uuid)) break;
       this.#run(job);
     }
     this.#placeDependents();
@@ -238,8 +239,8 @@ export class TaskScheduler {
    * on all engines waits for a new engine only if it has a timeout.
    */
   #failIfImpossible(job: Job): boolean {
-    if (job.runsAnywhere) return false;
-    const finished = this.#finished.get;
+    if (job.runsOnAnyEngine) return false;
+    const finished = this.#finishedTasks.get;
     let candidates = [...this.#pool.uuids()];
     if (job.follow.ids.size > 0) candidates = candidates.filter((uuid) => this.#mayFollow(job.follow, uuid));
     if (candidates.length === 0 && job.follow.ids.size > 0 && job.follow.engines(finished).size > 0) {
@@ -249,41 +250,41 @@ export class TaskScheduler {
         'the tasks to follow ran on several engines, or on one that is gone',
       );
     }
-    if (candidates.some((uuid) => this.#admits(job, uuid))) return false;
+    if (candidates.some((uuid) => this.#mayRunOn(job, uuid))) return false;
     if (job.targets === undefined && (this.#pool.size === 0 || job.timeout > 0)) return false;
     if (job.lastFailure !== undefined) {
       this.#unqueue(job);
       this.#deliver(job.lastFailure);
-      this.#end(job, { success: false, engine: String(job.lastFailure[1]) });
+      this.#recordEnd(job, { success: false, engine: String(job.lastFailure[1]) });
       return true;
     }
     return this.#fail(job, 'ImpossibleDependency', 'no engine is left that may run this task');
   }
 
   #mayFollow(follow: Dependency, uuid: string): boolean {
-    if (follow.isMetOn(uuid, this.#finished.get)) return true;
-    const hasUnfinished = [...follow.ids].some((id) => this.#finished.get(id) === undefined);
+    if (follow.isMetOn(uuid, this.#finishedTasks.get)) return true;
+    const hasUnfinished = [...follow.ids].some((id) => this.#finishedTasks.get(id) === undefined);
     if (!hasUnfinished) return false;
     if (!follow.all) return true;
-    const engines = follow.engines(this.#finished.get);
+    const engines = follow.engines(this.#finishedTasks.get);
     return engines.size === 0 || (engines.size === 1 && engines.has(uuid));
   }
 
   #timeOut(job: Job): void {
-    if (!this.#ready.has(job.msgId) && !this.#waiting.has(job.msgId)) return;
+    if (!this.#readyJobs.has(job.msgId) && !this.#waitingJobs.has(job.msgId)) return;
     this.#fail(job, 'TaskTimeout', `no engine could run the task within ${job.timeout / 1000} s`);
     this.#placeDependents();
   }
 
   #failStranded(engine: PoolEngine): void {
-    this.#departed.delete(engine);
+    this.#departedEngines.delete(engine);
     const { uuid } = engine;
-    for (const job of engine.pending.values()) {
+    for (const job of engine.pendingJobs.values()) {
       const evalue = `Engine ${uuid} died while running task ${job.msgId}`;
       const metadata = { status: 'error', engine: uuid, date: this.#options.clock.exact() };
       const frames = this.#errorReply(job, 'EngineError', evalue, metadata);
       const [client, ...rest] = frames;
-      if (client !== undefined) this.#conclude(job, uuid, [Buffer.from(uuid), client, ...rest], 'error');
+      if (client !== undefined) this.#handleResult(job, uuid, [Buffer.from(uuid), client, ...rest], 'error');
     }
     this.#placeDependents();
   }
@@ -291,7 +292,7 @@ export class TaskScheduler {
   #fail(job: Job, ename: string, evalue: string): true {
     this.#unqueue(job);
     this.#deliver(this.#errorReply(job, ename, evalue, {}));
-    this.#end(job, { success: false, engine: '' });
+    this.#recordEnd(job, { success: false, engine: '' });
     return true;
   }
 
@@ -305,8 +306,8 @@ export class TaskScheduler {
   #unqueue(job: Job): void {
     clearTimeout(job.timer);
     job.timer = undefined;
-    this.#ready.delete(job.msgId);
-    this.#waiting.delete(job.msgId);
+    this.#readyJobs.delete(job.msgId);
+    this.#waitingJobs.delete(job.msgId);
     for (const id of job.dependencies) {
       const dependents = this.#dependents.get(id);
       dependents?.delete(job);
@@ -314,29 +315,29 @@ export class TaskScheduler {
     }
   }
 
-  #end(job: Job, outcome: { success: boolean; engine: string }): void {
+  #recordEnd(job: Job, outcome: { success: boolean; engine: string }): void {
     this.#jobs.delete(job.msgId);
-    this.#finished.set(job.msgId, outcome);
-    this.#ended.push(job.msgId);
+    this.#finishedTasks.set(job.msgId, outcome);
+    this.#endedIds.push(job.msgId);
   }
 
   /** Places the tasks that depend on ended tasks. */
   #placeDependents(): void {
-    if (this.#placingDependents) return;
-    this.#placingDependents = true;
+    if (this.#isPlacingDependents) return;
+    this.#isPlacingDependents = true;
     try {
-      for (let id = this.#ended.shift(); id !== undefined; id = this.#ended.shift()) {
+      for (let id = this.#endedIds.shift(); id !== undefined; id = this.#endedIds.shift()) {
         const dependents = this.#dependents.get(id);
         this.#dependents.delete(id);
         for (const job of dependents ?? []) {
           if (!this.#jobs.has(job.msgId)) continue;
-          this.#waiting.delete(job.msgId);
-          this.#ready.delete(job.msgId);
+          this.#waitingJobs.delete(job.msgId);
+          this.#readyJobs.delete(job.msgId);
           this.#place(job);
         }
       }
     } finally {
-      this.#placingDependents = false;
+      this.#isPlacingDependents = false;
     }
   }
 }
