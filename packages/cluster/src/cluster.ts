@@ -67,7 +67,7 @@ export type ClusterClientOptions = Omit<
 >;
 
 const FILE_POLL_MS = 20;
-const ATTEMPTS = 3;
+const MAX_ATTEMPTS = 3;
 
 /**
  * A controller and engines as child processes with their own directory. All of them end with `stop()`, on Ctrl-C, and when
@@ -85,7 +85,7 @@ export class Cluster implements AsyncDisposable {
   readonly #guard: Guard;
   #controller: Child;
   readonly #engines: EngineSet;
-  #stopping: Promise<void> | undefined;
+  #stopPromise: Promise<void> | undefined;
 
   private constructor(options: ResolvedClusterOptions) {
     this.#options = options;
@@ -106,7 +106,7 @@ export class Cluster implements AsyncDisposable {
       env: this.#env(),
       directory: this.directory,
       guard: this.#guard,
-      mustUnregister: () => this.#stopping === undefined && this.#controller.exit === undefined,
+      mustUnregister: () => this.#stopPromise === undefined && this.#controller.exit === undefined,
     });
     this.#controller = this.#startController(options.controllerArgs);
   }
@@ -127,9 +127,10 @@ export class Cluster implements AsyncDisposable {
         await cluster.#waitUntilReady(deadline);
         return cluster;
       } catch (error) {
-        const retry = hasPortConflict(cluster.#controller) && attempt < ATTEMPTS && deadline.remaining() > 0;
+        const mayRetry =
+          hasPortConflict(cluster.#controller) && attempt < MAX_ATTEMPTS && deadline.remaining() > 0;
         await cluster.stop();
-        if (!retry) throw error;
+        if (!mayRetry) throw error;
       }
     }
   }
@@ -141,7 +142,7 @@ export class Cluster implements AsyncDisposable {
 
   /** The engines in the order of their ids, including engines that have ended. */
   get engines(): readonly ClusterEngine[] {
-    return this.#engines.all
+    return this.#engines.list
       .flatMap(({ id, kind, child: { pid, log, exit } }) =>
         id === undefined ? [] : [{ id, language: kind, pid, log, exited: exit }],
       )
@@ -209,13 +210,13 @@ export class Cluster implements AsyncDisposable {
     await withinDeadline(deadline, exited, (waited) => timeoutError('the controller did not end', waited));
     this.#assertRunning();
     this.#controller = this.#startController([...this.#options.controllerArgs, '--restore']);
-    await this.#whenServing(deadline, async () => {});
+    await this.#runWhenServing(deadline, async () => {});
   }
 
   /** Ends the engines and the controller with SIGTERM, then SIGKILL, and removes their directory; idempotent. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
-    return this.#stopping;
+    this.#stopPromise ??= this.#stop();
+    return this.#stopPromise;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -223,31 +224,32 @@ export class Cluster implements AsyncDisposable {
   }
 
   async #waitUntilReady(deadline: Deadline): Promise<void> {
-    await this.#whenServing(deadline, async (rc, combined) => {
-      await this.#engines.start(this.#options.counts, rc, combined);
+    await this.#runWhenServing(deadline, async (rc, combinedDeadline) => {
+      await this.#engines.start(this.#options.counts, rc, combinedDeadline);
       if (hasPortConflict(this.#controller)) throw portConflictError(this.#controller);
     });
   }
 
   /** Runs `action` once the controller serves. Fails if the controller ends before `action` has completed. */
-  async #whenServing(
+  async #runWhenServing(
     deadline: Deadline,
-    action: (rc: Client, combined: Deadline) => Promise<void>,
+    action: (rc: Client, combinedDeadline: Deadline) => Promise<void>,
   ): Promise<void> {
     const controller = this.#controller;
     const { controller: kind, python } = this.#options;
-    const lost = new AbortController();
-    void controller.exited.then(() => lost.abort());
-    const signals = deadline.signal === undefined ? [lost.signal] : [lost.signal, deadline.signal];
-    const combined: Deadline = { ...deadline, signal: AbortSignal.any(signals) };
+    const exitController = new AbortController();
+    void controller.exited.then(() => exitController.abort());
+    const signals =
+      deadline.signal === undefined ? [exitController.signal] : [exitController.signal, deadline.signal];
+    const combinedDeadline: Deadline = { ...deadline, signal: AbortSignal.any(signals) };
     try {
-      await this.#waitForFiles(combined);
-      await using rc = await this.#connectWithin(combined);
-      await action(rc, combined);
+      await this.#waitForFiles(combinedDeadline);
+      await using rc = await this.#connectWithin(combinedDeadline);
+      await action(rc, combinedDeadline);
     } catch (error) {
-      if (this.#stopping !== undefined)
+      if (this.#stopPromise !== undefined)
         throw new ClusterError('CLUSTER_STOPPED', 'the cluster was stopped during its start');
-      if (lost.signal.aborted)
+      if (exitController.signal.aborted)
         throw earlyExitError(controller, 'controller', kind === 'python' ? python : undefined);
       throw error;
     }
@@ -273,12 +275,12 @@ export class Cluster implements AsyncDisposable {
   }
 
   async #stop(): Promise<void> {
-    const engines = this.#engines.all.map(({ child }) => child);
-    const running = (children: readonly Child[]): number[] =>
+    const engines = this.#engines.list.map(({ child }) => child);
+    const runningPids = (children: readonly Child[]): number[] =>
       children.filter((child) => child.exit === undefined && child.pid > 0).map((child) => child.pid);
     // End the engines first, because their nannies notify the controller.
-    await endProcesses(running(engines), GRACE_MS);
-    await endProcesses(running([this.#controller]), GRACE_MS);
+    await endProcesses(runningPids(engines), GRACE_MS);
+    await endProcesses(runningPids([this.#controller]), GRACE_MS);
     await Promise.all([this.#controller, ...engines].map((child) => child.exited));
     for (const path of this.#temporaryPaths()) {
       await rm(path, { recursive: true, force: true, maxRetries: 3 });
@@ -300,14 +302,14 @@ export class Cluster implements AsyncDisposable {
     );
   }
 
-  /** The paths to remove at the end: all except connection files that are kept for another run. */
+  /** The paths to remove at the end: all except connection files that another run will reuse. */
   #temporaryPaths(): string[] {
     if (keepsFiles(this.#options.controllerArgs)) return [this.directory];
     return [this.connectionFile, this.engineConnectionFile, this.directory];
   }
 
   #assertRunning(): void {
-    if (this.#stopping !== undefined) throw new ClusterError('CLUSTER_STOPPED', 'the cluster was stopped');
+    if (this.#stopPromise !== undefined) throw new ClusterError('CLUSTER_STOPPED', 'the cluster was stopped');
   }
 
   /** With a temporary profile, the children also get a temporary IPython directory and create nothing in the home directory. */

@@ -54,12 +54,12 @@ export class Engine {
   readonly #links: ControllerLinks;
   readonly #registrar: Registrar;
   readonly #log: Logger;
-  readonly #work = new Map<string, MessageSocket>();
+  readonly #workLinks = new Map<string, MessageSocket>();
   readonly #cleanups: (() => void)[] = [];
   #registration: Registration | undefined;
   #runner: TaskRunner | undefined;
   #control: ControlHandler | undefined;
-  #ending: Promise<void> | undefined;
+  #endPromise: Promise<void> | undefined;
   #resolveClosed: (end: EngineEnd) => void = () => {};
 
   private constructor(
@@ -100,10 +100,10 @@ export class Engine {
         `the connection file requires an ssh tunnel through ${info.ssh}, which the JavaScript engine does not open; forward its ports yourself, or start the controller without --enginessh`,
       );
     }
-    const reachable = await reachableInterface(info, path, thisMachine, deadline());
+    const interfaceUrl = await reachableInterface(info, path, thisMachine, deadline());
     const uuid = newId();
     const curve = curveKeys(info, path, resolved.env);
-    const links = new ControllerLinks({ info, reachable, uuid, curve, log });
+    const links = new ControllerLinks({ info, reachableInterface: interfaceUrl, uuid, curve, log });
     const engine = new Engine(resolved, info, uuid, links, log);
     try {
       await engine.#open(deadline());
@@ -126,7 +126,7 @@ export class Engine {
 
   /** The number of messages dropped so far. */
   get stats(): EngineStats {
-    return this.#links.dropped;
+    return this.#links.dropCounts;
   }
 
   /** Fails outstanding tasks with an EngineError, unregisters and ends the kernel process; idempotent. */
@@ -146,20 +146,22 @@ export class Engine {
     if (requestedId !== undefined && requestedId !== id)
       this.#log.warn(`requested id ${requestedId}, but the hub assigned ${id}`);
 
-    let subscribed = (): void => {};
+    let resolveSubscription = (): void => {};
     const subscription = new Promise<void>((resolve) => {
-      subscribed = resolve;
+      resolveSubscription = resolve;
     });
     const { sockets } = this.#links;
-    const iopub = this.#links.open('iopub', sockets.publisher(), this.#info.iopub, () => subscribed());
+    const iopub = this.#links.open('iopub', sockets.publisher(), this.#info.iopub, () =>
+      resolveSubscription(),
+    );
     await this.#startKernel(new Publisher(this.#links.session, iopub, id), id);
     signal?.throwIfAborted();
 
     const links = [iopub, this.#openControl(), ...this.#openWork(id)];
     const pong = this.#links.open('hb_pong', sockets.dealer(), this.#info.hb_pong, () => {});
-    await this.#links.untilConnected([...links, pong], deadline);
-    const late = pause(SUBSCRIPTION_WAIT, signal).then(() => 'late');
-    if ((await Promise.race([subscription, late])) === 'late') {
+    await this.#links.waitUntilConnected([...links, pong], deadline);
+    const timedOut = pause(SUBSCRIPTION_WAIT, signal).then(() => 'timed out');
+    if ((await Promise.race([subscription, timedOut])) === 'timed out') {
       signal?.throwIfAborted();
       this.#log.warn(
         `the controller has not subscribed to iopub at ${iopub.address}; the first output may be lost`,
@@ -212,7 +214,7 @@ export class Engine {
     const link = this.#links.open(name, sockets.dealer(), port, (frames) => {
       const request = intake.decode(name, frames);
       if (request === undefined) return;
-      const reply = (answer: Buffer[]): void => link.send(answer);
+      const reply = (frames: Buffer[]): void => link.send(frames);
       switch (request.msg_type) {
         case 'execute_request':
         case 'apply_request':
@@ -225,7 +227,7 @@ export class Engine {
           this.#log.debug(`ignored a ${request.msg_type} on ${name}`);
       }
     });
-    this.#work.set(name, link);
+    this.#workLinks.set(name, link);
     return link;
   }
 
@@ -252,27 +254,27 @@ export class Engine {
     });
     this.#cleanups.push(() => heart.stop());
     this.#links.open('hb_ping', sockets.subscriber(), this.#info.hb_ping, (frames) =>
-      heart.beat(frames, states.heartbeatAllowed),
+      heart.beat(frames, states.mayReplyToHeartbeats),
     );
   }
 
-  /** Makes this engine return to a controller that is restarted on the same ports. */
+  /** Makes this engine register again with a controller that is restarted on the same ports. */
   #watchRestarts(id: number, hbPeriod: number): void {
     const common = { id, registrar: this.#registrar, log: this.#log };
     const lostTasks = new LostTaskDetector({
       ...common,
-      notReceived: (msgIds) => this.#runner?.notReceived(msgIds) ?? [],
+      findUnreceived: (msgIds) => this.#runner?.findUnreceived(msgIds) ?? [],
       failTask: (queue, request) => {
-        const work = this.#work.get(queue);
+        const work = this.#workLinks.get(queue);
         if (work !== undefined) this.#runner?.failLost(request, (frames) => work.send(frames));
       },
     });
     const reRegistration = new ReRegistration({
       ...common,
       uuid: this.uuid,
-      onReconnect: (stock) => {
+      onReconnect: (isStockHub) => {
         // Controllers of this project detect lost tasks themselves.
-        if (stock) lostTasks.check();
+        if (isStockHub) lostTasks.check();
       },
       onIdMismatch: (assigned) => {
         // The engine must unregister under the id that the hub has assigned now.
@@ -301,8 +303,8 @@ export class Engine {
   }
 
   #end(end: EngineEnd): Promise<void> {
-    this.#ending ??= this.#close(end);
-    return this.#ending;
+    this.#endPromise ??= this.#close(end);
+    return this.#endPromise;
   }
 
   async #close(end: EngineEnd): Promise<void> {

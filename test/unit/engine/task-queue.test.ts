@@ -61,9 +61,9 @@ test('a task that was marked as lost does not run when it arrives', () => {
   const queue = new TaskQueue();
   const late = task();
   const { msg_id: id } = late.request;
-  expect(queue.notReceived([id, 'another'])).toEqual([id, 'another']);
+  expect(queue.findUnreceived([id, 'another'])).toEqual([id, 'another']);
   queue.markLost(id);
-  expect(queue.notReceived([id, 'another'])).toEqual(['another']);
+  expect(queue.findUnreceived([id, 'another'])).toEqual(['another']);
   expect(queue.push(late)).toBe('lost');
   expect(queue.length).toBe(0);
 });
@@ -72,5 +72,5 @@ test('queued tasks count as received in a queue of any length', () => {
   const queue = new TaskQueue();
   const tasks = Array.from({ length: 10_001 }, () => task());
   for (const each of tasks) queue.push(each);
-  expect(queue.notReceived(tasks.map(({ request }) => request.msg_id))).toEqual([]);
+  expect(queue.findUnreceived(tasks.map(({ request }) => request.msg_id))).toEqual([]);
 });

@@ -17,12 +17,12 @@ export class EngineProcess {
   /** `start` must pass each message of the process to `onMessage`. */
   constructor(kind: EngineKind, start: (onMessage: (message: unknown) => void) => Child) {
     this.kind = kind;
-    const assigned = new Promise<number>((resolve) => {
+    const idPromise = new Promise<number>((resolve) => {
       this.#resolveId = resolve;
     });
     this.child = start((message) => this.#receive(message));
     if (kind === 'python') void this.#watchLog();
-    this.registered = Promise.race([assigned, this.child.exited.then(() => undefined)]).then((id) => {
+    this.registered = Promise.race([idPromise, this.child.exited.then(() => undefined)]).then((id) => {
       this.id = id;
       return id;
     });

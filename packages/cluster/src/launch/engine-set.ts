@@ -36,7 +36,7 @@ export class EngineSet {
   }
 
   /** All engines that were started, including those that have ended. */
-  get all(): readonly EngineProcess[] {
+  get list(): readonly EngineProcess[] {
     return this.#engines;
   }
 
@@ -68,10 +68,12 @@ export class EngineSet {
 
   /** Returns a running engine. @throws {UsageError} when no running engine has this id. */
   find(id: number): EngineProcess {
-    const running = this.#engines.filter(({ child }) => child.exit === undefined);
-    const engine = running.find((candidate) => candidate.id === id);
+    const runningEngines = this.#engines.filter(({ child }) => child.exit === undefined);
+    const engine = runningEngines.find((candidate) => candidate.id === id);
     if (engine !== undefined) return engine;
-    const ids = running.flatMap((other) => (other.id === undefined ? [] : [other.id])).sort((a, b) => a - b);
+    const ids = runningEngines
+      .flatMap((other) => (other.id === undefined ? [] : [other.id]))
+      .sort((a, b) => a - b);
     throw new UsageError(
       `this cluster has no running engine ${id}; running engines: ${ids.length === 0 ? 'none' : ids.join(', ')}`,
     );
@@ -124,11 +126,15 @@ async function waitUntilListed(rc: Client, ids: readonly number[], deadline: Dea
 }
 
 function lateEnginesError(engines: readonly EngineProcess[], waited: number): Error {
-  const late = engines.filter(({ id }) => id === undefined);
-  const [first] = late;
+  const unregisteredEngines = engines.filter(({ id }) => id === undefined);
+  const [first] = unregisteredEngines;
   const log =
     first === undefined
       ? ''
       : `the log of ${first.kind} process ${first.child.pid} ends:\n${first.child.logTail()}`;
-  return timeoutError(`${late.length} of ${engines.length} engines were not registered`, waited, log);
+  return timeoutError(
+    `${unregisteredEngines.length} of ${engines.length} engines were not registered`,
+    waited,
+    log,
+  );
 }

@@ -91,8 +91,9 @@ export function resolveClusterOptions(
   if (/[/\\\0]/.test(clusterId)) {
     throw new UsageError(`clusterId must be valid in a file name, got ${JSON.stringify(clusterId)}`);
   }
-  const resolved = profileDir === undefined ? undefined : resolve(profileDir);
-  if (resolved !== undefined && !keepsFiles(options.controllerArgs ?? [])) assertUnused(resolved, clusterId);
+  const resolvedProfileDir = profileDir === undefined ? undefined : resolve(profileDir);
+  if (resolvedProfileDir !== undefined && !keepsFiles(options.controllerArgs ?? []))
+    assertUnused(resolvedProfileDir, clusterId);
   const counts = engineCounts(options.n, engines);
   return {
     controller,
@@ -101,7 +102,7 @@ export function resolveClusterOptions(
     python: options.python ?? (env.PYTHON || 'python3'),
     controllerArgs: options.controllerArgs ?? [],
     engineArgs: options.engineArgs ?? [],
-    profileDir: resolved,
+    profileDir: resolvedProfileDir,
     clusterId,
     timeout: options.timeout ?? START_TIMEOUT,
     signal: options.signal,
@@ -127,9 +128,9 @@ export function engineCounts(
   }
   if (n !== undefined)
     throw new UsageError('pass either n or the number of engines of each language in engines, not both');
-  const unknown = Object.keys(engines).find((kind) => kind !== 'javascript' && kind !== 'python');
-  if (unknown !== undefined)
-    throw new UsageError(`engines must have the keys javascript and python, got ${unknown}`);
+  const unknownKey = Object.keys(engines).find((kind) => kind !== 'javascript' && kind !== 'python');
+  if (unknownKey !== undefined)
+    throw new UsageError(`engines must have the keys javascript and python, got ${unknownKey}`);
   return {
     javascript: engineCount('engines.javascript', engines.javascript ?? 0),
     python: engineCount('engines.python', engines.python ?? 0),

@@ -7,7 +7,7 @@ import { curveKeyPair, Dealer } from 'zeromq';
 const LINGER_MS = 3_000;
 
 /**
- * Unregisters an engine that has ended, as the nanny of a Python engine does. Without it the hub waits for missed
+ * Unregisters an engine that has ended, as the nanny of a Python engine does. Without this request the hub waits for missed
  * heartbeats. The hub does not reply.
  */
 export async function unregisterEngine(engineFile: string, id: number): Promise<void> {

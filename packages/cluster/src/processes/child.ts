@@ -58,7 +58,7 @@ export class Child {
       const settle = (exit: ProcessExit): void => {
         this.exit = exit;
         if (pid !== undefined) {
-          // Kills the processes that it started.
+          // Kill the processes that the child started.
           sendSignal(-pid, 'SIGKILL');
           guard.send({ forget: pid });
         }

@@ -13,7 +13,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 const engines = new Set<number>();
 const controllers = new Set<number>();
 const paths = new Set<string>();
-let released = false;
+let isReleased = false;
 
 function execute(command: GuardCommand): void {
   if ('watch' in command) (command.role === 'engine' ? engines : controllers).add(command.watch);
@@ -21,7 +21,7 @@ function execute(command: GuardCommand): void {
     engines.delete(command.forget);
     controllers.delete(command.forget);
   } else if ('remove' in command) paths.add(command.remove);
-  else released = true;
+  else isReleased = true;
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -31,7 +31,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     // The last line may be incomplete when its writer was killed.
   }
 }
-if (!released) {
+if (!isReleased) {
   // End the engines first, because their nannies notify the controller.
   await endProcesses([...engines], GRACE_MS);
   await endProcesses([...controllers], GRACE_MS);

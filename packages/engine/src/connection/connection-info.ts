@@ -27,15 +27,15 @@ export async function loadConnectionInfo(
     case 'info':
       return { info: validateEngineConnectionInfo(source.info, source.name), path: source.name };
     case 'text': {
-      const raw = parseConnectionFile(source.text, source.name);
-      return { info: validateEngineConnectionInfo(raw, source.name), path: source.name };
+      const content = parseConnectionFile(source.text, source.name);
+      return { info: validateEngineConnectionInfo(content, source.name), path: source.name };
     }
     case 'file': {
       const { path } = source.place;
-      const raw = await readConnectionFile(source.place, deadline, (problem) =>
+      const content = await readConnectionFile(source.place, deadline, (problem) =>
         log.info(`waiting for ${path}, which ${problem}`),
       );
-      return { info: validateEngineConnectionInfo(raw, path), path };
+      return { info: validateEngineConnectionInfo(content, path), path };
     }
   }
 }

@@ -20,7 +20,7 @@ export type EngineStats = { readonly [R in DropReason]: number };
 export interface ControllerLinksOptions {
   readonly info: EngineConnectionInfo;
   /** The interface of `info`, with a host that this machine can reach. */
-  readonly reachable: string;
+  readonly reachableInterface: string;
   readonly uuid: string;
   readonly curve: CurveKeys | null;
   readonly log: Logger;
@@ -34,39 +34,39 @@ export class ControllerLinks {
   readonly states: LinkStates;
   /** The controller's address, for messages. */
   readonly controller: string;
-  readonly #reachable: string;
+  readonly #reachableInterface: string;
   readonly #log: Logger;
   readonly #links: MessageSocket[] = [];
-  readonly #dropped: { -readonly [R in DropReason]: number } = { malformed: 0, forged: 0, replayed: 0 };
-  #tracked = false;
+  readonly #dropCounts: { -readonly [R in DropReason]: number } = { malformed: 0, forged: 0, replayed: 0 };
+  #tracksStates = false;
 
-  constructor({ info, reachable, uuid, curve, log }: ControllerLinksOptions) {
+  constructor({ info, reachableInterface, uuid, curve, log }: ControllerLinksOptions) {
     this.session = createSession(info, { session: uuid });
     this.intake = new Intake(this.session, (reason, channel, error) => {
-      if (this.#dropped[reason]++ > 0) return;
+      if (this.#dropCounts[reason]++ > 0) return;
       log.warn(
         `dropped a ${reason} message on ${channel}: ${error.message}; further ones are counted without a log line`,
       );
     });
-    this.sockets = new SocketFactory(uuid, curve, reachable.startsWith('tcp://['));
+    this.sockets = new SocketFactory(uuid, curve, reachableInterface.startsWith('tcp://['));
     this.states = new LinkStates(info.interface, log);
     this.controller = info.interface;
-    this.#reachable = reachable;
+    this.#reachableInterface = reachableInterface;
     this.#log = log;
   }
 
-  get dropped(): EngineStats {
-    return { ...this.#dropped };
+  get dropCounts(): EngineStats {
+    return { ...this.#dropCounts };
   }
 
   address(port: number): string {
-    return channelAddress(this.#reachable, port);
+    return channelAddress(this.#reachableInterface, port);
   }
 
   /** Connects a socket to a port of the controller and reads from it. */
   open(name: string, socket: ZmqSocket, port: number, onFrames: (frames: Buffer[]) => void): MessageSocket {
     return this.#connect(name, socket, port, onFrames, (state) => {
-      if (this.#tracked) this.states.set(name, state);
+      if (this.#tracksStates) this.states.set(name, state);
     });
   }
 
@@ -77,18 +77,18 @@ export class ControllerLinks {
 
   /** Records the state of every link from now on. Until the engine is registered, a link that is down is not lost. */
   trackStates(): void {
-    this.#tracked = true;
+    this.#tracksStates = true;
   }
 
   /** Waits until these links are connected. @throws {TimeoutError} naming the address that does not connect. */
-  async untilConnected(links: readonly MessageSocket[], deadline: Deadline): Promise<void> {
+  async waitUntilConnected(links: readonly MessageSocket[], deadline: Deadline): Promise<void> {
     await Promise.all(
       links.map((link) =>
         link.waitUntilLinked(deadline, (waited) =>
           timeoutError(
             `no connection to the controller's ${link.name} socket at ${link.address}`,
             waited,
-            'is it running, and is its CURVE key right?',
+            'is it running, and is its CURVE key correct?',
           ),
         ),
       ),
@@ -112,7 +112,7 @@ export class ControllerLinks {
     onLink: (state: LinkState) => void,
   ): MessageSocket {
     const link = new MessageSocket(name, socket, {
-      onFailure: (doing, error) => this.#log.error(`${doing} at ${link.address} failed`, error),
+      onFailure: (operation, error) => this.#log.error(`${operation} at ${link.address} failed`, error),
       onLink,
     });
     link.connect(this.address(port));

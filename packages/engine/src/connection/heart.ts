@@ -6,7 +6,7 @@ export interface HeartOptions {
   /** How many checks in a row without a heartbeat mean that the controller is lost; 0 disables the check. */
   readonly maxMisses: number;
   readonly onMiss: (misses: number, checkPeriod: number) => void;
-  /** The controller is lost; called once. */
+  /** Called once, when the controller is lost. */
   readonly onSilence: (silentMs: number) => void;
 }
 

@@ -7,9 +7,9 @@ const MAX_WITHHOLDING = 3000;
 export class LinkStates {
   readonly #log: Logger;
   readonly #address: string;
-  readonly #down = new Set<string>();
+  readonly #downLinks = new Set<string>();
   readonly #listeners: ((states: LinkStates) => void)[] = [];
-  #broken = false;
+  #isBroken = false;
   #heartUpAt = 0;
 
   constructor(address: string, log: Logger) {
@@ -23,31 +23,31 @@ export class LinkStates {
   }
 
   isUp(name: string): boolean {
-    return !this.#down.has(name);
+    return !this.#downLinks.has(name);
   }
 
-  get allUp(): boolean {
-    return this.#down.size === 0;
+  get areAllUp(): boolean {
+    return this.#downLinks.size === 0;
   }
 
   /**
-   * Whether the engine may reply to heartbeats. A hub sends work to an engine that beats, and ZeroMQ drops work for a
+   * Whether the engine may reply to heartbeats. A hub sends work to an engine that replies to heartbeats, and ZeroMQ drops work for a
    * socket that is not connected yet. The engine waits at most three seconds for a link that stays down.
    */
-  get heartbeatAllowed(): boolean {
-    return this.allUp || performance.now() - this.#heartUpAt > MAX_WITHHOLDING;
+  get mayReplyToHeartbeats(): boolean {
+    return this.areAllUp || performance.now() - this.#heartUpAt > MAX_WITHHOLDING;
   }
 
   set(name: string, state: LinkState): void {
     if (state !== 'up') {
-      if (!this.#broken)
+      if (!this.#isBroken)
         this.#log.info(`the ${name} link to the controller at ${this.#address} broke; reconnecting`);
-      this.#broken = true;
-      this.#down.add(name);
-    } else if (this.#down.delete(name)) {
+      this.#isBroken = true;
+      this.#downLinks.add(name);
+    } else if (this.#downLinks.delete(name)) {
       if (name === 'hb_pong') this.#heartUpAt = performance.now();
-      if (this.allUp) {
-        this.#broken = false;
+      if (this.areAllUp) {
+        this.#isBroken = false;
         this.#log.info(`all links to the controller at ${this.#address} are up again`);
       }
     } else return;

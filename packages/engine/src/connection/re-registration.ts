@@ -9,10 +9,10 @@ export interface ReRegistrationOptions {
   readonly uuid: string;
   readonly registrar: Pick<Registrar, 'send'>;
   readonly log: Logger;
-  /** The restarted controller has given this engine's id to another engine, and `id` to this one. */
+  /** Called when the restarted controller has assigned this engine's id to another engine, and `id` to this one. */
   readonly onIdMismatch: (id: number) => void;
-  /** All links are up again, and the hub lists this engine; `stock` for a Python hub. */
-  readonly onReconnect: (stock: boolean) => void;
+  /** Called when all links are up again and the hub lists this engine; `isStockHub` for a Python hub. */
+  readonly onReconnect: (isStockHub: boolean) => void;
 }
 
 /** How long after a reconnect to query the hub, in ms. A hub that restores its engines lists them at their first beats. */
@@ -24,8 +24,8 @@ const QUERY_DELAY = 3000;
  */
 export class ReRegistration {
   readonly #options: ReRegistrationOptions;
-  #linkChanged = false;
-  #allUp = true;
+  #hasLinkChanged = false;
+  #areAllUp = true;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: ReRegistrationOptions) {
@@ -34,8 +34,8 @@ export class ReRegistration {
 
   /** Handles a link that broke or was restored. */
   handleLinkChange(states: LinkStates): void {
-    this.#linkChanged = true;
-    this.#allUp = states.allUp;
+    this.#hasLinkChanged = true;
+    this.#areAllUp = states.areAllUp;
     clearTimeout(this.#timer);
     if (states.isUp('registration')) this.#timer = setTimeout(() => this.#queryEngines(), QUERY_DELAY);
   }
@@ -44,11 +44,11 @@ export class ReRegistration {
   handleMessage({ msg_type: type, content }: AnyMessage): void {
     const { id, uuid, registrar, log, onIdMismatch, onReconnect } = this.#options;
     if (type === 'connection_reply' && isDict(content['engines'])) {
-      if (!this.#linkChanged) return;
-      this.#linkChanged = false;
+      if (!this.#hasLinkChanged) return;
+      this.#hasLinkChanged = false;
       clearTimeout(this.#timer);
       if (Object.values(content['engines']).includes(uuid)) {
-        if (this.#allUp) onReconnect(!isDict(content['hub']));
+        if (this.#areAllUp) onReconnect(!isDict(content['hub']));
         return;
       }
       log.warn('the controller was restarted and does not know this engine; registering again');
@@ -56,10 +56,10 @@ export class ReRegistration {
       return;
     }
     if (type !== 'registration_reply') return;
-    const assigned = content['id'];
+    const assignedId = content['id'];
     if (content['status'] !== 'ok')
       log.info(`the hub refused to register the engine again: ${String(content['evalue'])}`);
-    else if (typeof assigned === 'number' && assigned !== id) onIdMismatch(assigned);
+    else if (typeof assignedId === 'number' && assignedId !== id) onIdMismatch(assignedId);
     else log.info(`registered again as engine ${id}`);
   }
 

@@ -3,7 +3,7 @@ import { withoutProcessWarnings } from './process-warnings.js';
 // Code that V8 terminates inside a callback leaves its frames on Node's async stack. Node treats that as corruption and
 // aborts the process. A flag turns this check off where no async hooks are in use (see KernelProcess). Where hooks are
 // in use, as with AsyncLocalStorage, no documented option exists: this file clears the two internal fields that the
-// check reads until the stack is clear again. On a Node without these internals it does nothing.
+// check reads until the stack is empty again. On a Node without these internals it does nothing.
 
 interface AsyncWrap {
   readonly async_hook_fields: Uint32Array;

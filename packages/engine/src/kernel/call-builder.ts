@@ -34,18 +34,18 @@ export class CallBuilder {
     const names = call.functions.flatMap((wire) =>
       Object.keys('module' in wire ? {} : (wire.captures ?? {})),
     );
-    const invalid = names.find((name) => !isBindable(name));
-    if (invalid !== undefined)
-      throw new SyntaxError(`cannot bind ${JSON.stringify(invalid)}: it is not an identifier`);
+    const invalidName = names.find((name) => !isBindable(name));
+    if (invalidName !== undefined)
+      throw new SyntaxError(`cannot bind ${JSON.stringify(invalidName)}: it is not an identifier`);
     const scripts = call.functions.map((_, index) =>
       index === call.functions.length - 1 ? scriptName : scriptName.replace(/\.js$/, `-helper-${index}.js`),
     );
-    const built: AnyFunction[] = [];
+    const functions: AnyFunction[] = [];
     const captureValue =
       (index: number) =>
       (name: string, ref: unknown): unknown => {
         if (ref === 'task') return task;
-        return typeof ref === 'number' ? built[ref] : getOwn(call.values[index] ?? {}, name);
+        return typeof ref === 'number' ? functions[ref] : getOwn(call.values[index] ?? {}, name);
       };
     const compiled = compileAll(call.functions, scripts);
     if (compiled !== undefined) {
@@ -53,17 +53,17 @@ export class CallBuilder {
         for (const [index, { script, captures }] of compiled.entries()) {
           const result: unknown = script.runInThisContext();
           const values = captures.map(([name, ref]) => captureValue(index)(name, ref));
-          built.push(asFunction(captures.length === 0 ? result : asFunction(result)(...values)));
+          functions.push(asFunction(captures.length === 0 ? result : asFunction(result)(...values)));
         }
-        return asFunction(built.at(-1));
+        return asFunction(functions.at(-1));
       });
       return;
     }
-    const next = (): void => {
-      const index = built.length;
+    const buildNext = (): void => {
+      const index = functions.length;
       const wire = call.functions[index];
       if (wire === undefined) {
-        onBuilt(() => asFunction(built.at(-1)));
+        onBuilt(() => asFunction(functions.at(-1)));
         return;
       }
       this.#buildOne(wire, scripts[index] ?? scriptName, captureValue(index), (completion) => {
@@ -71,12 +71,12 @@ export class CallBuilder {
         else if (typeof completion.value !== 'function') {
           onFailed({ kind: 'thrown', thrown: notAFunction(), location: undefined });
         } else {
-          built.push(completion.value as AnyFunction);
-          next();
+          functions.push(completion.value as AnyFunction);
+          buildNext();
         }
       });
     };
-    next();
+    buildNext();
   }
 
   #buildOne(
@@ -105,7 +105,7 @@ export class CallBuilder {
 
 type SourceFunction = Exclude<WireFunction, { readonly module: string }>;
 
-interface Compiled {
+interface CompiledFunction {
   readonly script: Script;
   readonly captures: readonly (readonly [string, unknown])[];
 }
@@ -125,8 +125,11 @@ function sourceOf(wire: SourceFunction): {
  * Compiles all functions at once, which costs far less than evaluating them through the inspector. Returns undefined
  * when one is a module's function or does not compile: the inspector then reports the error.
  */
-function compileAll(functions: readonly WireFunction[], scripts: readonly string[]): Compiled[] | undefined {
-  const compiled: Compiled[] = [];
+function compileAll(
+  functions: readonly WireFunction[],
+  scripts: readonly string[],
+): CompiledFunction[] | undefined {
+  const compiled: CompiledFunction[] = [];
   for (const [index, wire] of functions.entries()) {
     if ('module' in wire) return undefined;
     const { code, captures } = sourceOf(wire);

@@ -84,15 +84,15 @@ function detailLines(error: ErrorLike, depth = 0): string[] {
       )
       .map(([name, { value }]) => [name, value as unknown]),
   );
-  const shown = Object.keys(fields).length === 0 ? [] : [`    with ${inspect(fields, ONE_LINE)}`];
-  if (depth > MAX_DEPTH) return shown;
+  const fieldLines = Object.keys(fields).length === 0 ? [] : [`    with ${inspect(fields, ONE_LINE)}`];
+  if (depth > MAX_DEPTH) return fieldLines;
   const errors = Array.isArray(error.errors) ? error.errors : [];
-  const listed = errors
+  const errorLines = errors
     .slice(0, MAX_ERRORS)
     .flatMap((each, i) => nestedLines(`Error ${i + 1} of ${errors.length}`, each, depth));
   return [
-    ...shown,
-    ...listed,
+    ...fieldLines,
+    ...errorLines,
     ...(error.cause === undefined ? [] : nestedLines('Caused by', error.cause, depth)),
   ];
 }

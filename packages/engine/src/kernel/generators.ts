@@ -24,7 +24,7 @@ export function isGenerator(value: unknown): value is AnyGenerator {
  */
 export async function runGenerator(generator: AnyGenerator, task: RunningTask): Promise<unknown> {
   let values: unknown[] | undefined = [];
-  let resumed = performance.now();
+  let resumedAt = performance.now();
   try {
     for (;;) {
       if (task.aborted) throw task.signal.reason;
@@ -41,9 +41,9 @@ export async function runGenerator(generator: AnyGenerator, task: RunningTask): 
       if (values !== undefined && values.push(sent) > MAX_VALUES) values = undefined;
       const wait = task.congestion;
       if (wait >= 1) await setTimeout(wait);
-      else if (performance.now() - resumed > MAX_BLOCKING) await setImmediate();
+      else if (performance.now() - resumedAt > MAX_BLOCKING) await setImmediate();
       else continue;
-      resumed = performance.now();
+      resumedAt = performance.now();
     }
   } finally {
     // Runs the generator's `finally` blocks if it has not ended.

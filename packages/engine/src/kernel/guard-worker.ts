@@ -11,7 +11,7 @@ import { ACKNOWLEDGED, type GuardData, type GuardNotice, type GuardRequest } fro
 
 /** How long the main thread may take to acknowledge an interrupt before its code is terminated, in ms. */
 const ACKNOWLEDGE_TIMEOUT = 50;
-const REPEAT = 20;
+const REPEAT_INTERVAL = 20;
 /** How long a kernel may outlive its engine to unregister it, in ms. */
 const UNREGISTRATION_TIMEOUT = 1000;
 
@@ -22,7 +22,7 @@ const { aborts } = workerData as GuardData;
 const notify = (notice: GuardNotice): void => port.postMessage(notice);
 
 let unregistration: Unregistration | undefined;
-let interrupting = false;
+let isInterrupting = false;
 let acknowledgeTimer: NodeJS.Timeout | undefined;
 let repeatTimer: NodeJS.Timeout | undefined;
 
@@ -34,7 +34,7 @@ async function unregisterEngine(): Promise<void> {
   // biome-ignore lint/style/noRestrictedImports: the kernel loads sockets only here, after its engine has ended
   const { Dealer } = await import('zeromq');
   const socket = new Dealer(options);
-  const over = new Promise<void>((resolve) => {
+  const sent = new Promise<void>((resolve) => {
     // A closed socket emits `end` when it has sent its queue.
     socket.events.on('end', () => resolve());
     socket.events.on('connect:retry', () => resolve());
@@ -43,7 +43,7 @@ async function unregisterEngine(): Promise<void> {
   socket.connect(address);
   await socket.send([...frames].map((frame) => Buffer.from(frame)));
   socket.close();
-  await over;
+  await sent;
 }
 
 function killProcess(): void {
@@ -57,12 +57,12 @@ function killProcess(): void {
 }
 
 /**
- * Asks the main thread first: if it awaits something, it acknowledges at once. Otherwise it is busy, and V8 terminates
- * the running code. A termination that comes too late hits the next callback instead, so the notice is repeated.
+ * Notifies the main thread first: a thread that awaits something acknowledges at once. Otherwise it is busy, and V8
+ * terminates the running code. A late termination hits the next callback instead, so the guard repeats the notice.
  */
 function interrupt(): void {
-  if (interrupting) return;
-  interrupting = true;
+  if (isInterrupting) return;
+  isInterrupting = true;
   notify('interrupt');
   acknowledgeTimer = setTimeout(() => {
     const session = new Session();
@@ -70,7 +70,7 @@ function interrupt(): void {
     session.post('Runtime.evaluate', { expression: SUSPEND_HOOKS_EXPRESSION, silent: true });
     session.post('Runtime.terminateExecution', () => {
       session.disconnect();
-      if (interrupting) repeatTimer = setInterval(() => notify('terminated'), REPEAT);
+      if (isInterrupting) repeatTimer = setInterval(() => notify('terminated'), REPEAT_INTERVAL);
     });
   }, ACKNOWLEDGE_TIMEOUT);
 }
@@ -86,7 +86,7 @@ port.on('message', (message: GuardRequest) => {
     unregistration = message;
     return;
   }
-  interrupting = false;
+  isInterrupting = false;
   clearTimeout(acknowledgeTimer);
   clearInterval(repeatTimer);
 });

@@ -42,7 +42,7 @@ export interface JobRunnerOptions {
 export class JobRunner {
   readonly #options: JobRunnerOptions;
   readonly #calls: CallBuilder;
-  #current: number | undefined;
+  #currentJob: number | undefined;
   #task: RunningTask | undefined;
 
   constructor(options: JobRunnerOptions) {
@@ -56,7 +56,7 @@ export class JobRunner {
   }
 
   run(job: KernelJob): void {
-    this.#current = job.job;
+    this.#currentJob = job.job;
     const task = this.#createTask(job);
     this.#task = task;
     setCurrentTask(task);
@@ -85,12 +85,12 @@ export class JobRunner {
   }
 
   /**
-   * Ends the running job as interrupted. Work that the job still awaits continues unobserved unless it heeds the job's
-   * signal. @returns A function that aborts the signal. The caller calls it last, because it runs listeners of the code.
+   * Ends the running job as interrupted. Work that the job still awaits continues unobserved unless it observes the
+   * job's signal. @returns A function that aborts the signal. The caller calls it last, because it runs listeners of the code.
    */
   interrupt(): () => void {
     const task = this.#task;
-    if (this.#current !== undefined) this.#fail(this.#current, INTERRUPTED, task?.aborted);
+    if (this.#currentJob !== undefined) this.#fail(this.#currentJob, INTERRUPTED, task?.aborted);
     return () => task?.interrupt();
   }
 
@@ -104,7 +104,7 @@ export class JobRunner {
       }
       const results: Record<string, unknown> = {};
       const expressions = Object.entries(job.userExpressions);
-      const next = (): void => {
+      const evaluateNext = (): void => {
         const entry = expressions.shift();
         if (entry === undefined) {
           this.#finish(job.job, { ok: true, content: { user_expressions: results }, buffers: [] });
@@ -117,11 +117,11 @@ export class JobRunner {
               value: expressionResult(completion),
               enumerable: true,
             });
-            next();
+            evaluateNext();
           });
         });
       };
-      next();
+      evaluateNext();
     });
   }
 
@@ -179,7 +179,7 @@ export class JobRunner {
 
   /** Runs a continuation unless its job has ended; an error that it throws fails the job. */
   #runContinuation(job: KernelJob, continuation: () => void): void {
-    if (this.#current !== job.job) return;
+    if (this.#currentJob !== job.job) return;
     try {
       continuation();
     } catch (thrown) {
@@ -192,7 +192,7 @@ export class JobRunner {
   }
 
   #finish(job: number, outcome: JobOutcome): void {
-    if (this.#current !== job) return;
+    if (this.#currentJob !== job) return;
     const { evaluator, send, flush } = this.#options;
     flush();
     const failure = this.#task?.end();
@@ -202,7 +202,7 @@ export class JobRunner {
       job,
       outcome: failed ? { ok: false, failure: describeFailure(failure.thrown) } : outcome,
     });
-    this.#current = undefined;
+    this.#currentJob = undefined;
     this.#task = undefined;
     setCurrentTask(NO_TASK);
     evaluator.release();

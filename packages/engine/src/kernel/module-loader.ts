@@ -25,7 +25,7 @@ const STAMP_PARAMETER = 'ipyparallel-js';
  */
 export class ModuleLoader {
   readonly #import: (specifier: string) => Promise<unknown>;
-  readonly #loaded = new Map<string, LoadedModule>();
+  readonly #loadedModules = new Map<string, LoadedModule>();
 
   /** `importer` imports relative to the current directory. */
   constructor(importer: (specifier: string) => Promise<unknown>) {
@@ -65,13 +65,13 @@ export class ModuleLoader {
     const path = fileURLToPath(module);
     const { mtimeMs, size, ino } = fileStats(path);
     const stamp = `${mtimeMs}-${size}-${ino}`;
-    const loaded = this.#loaded.get(module);
+    const loaded = this.#loadedModules.get(module);
     if (loaded?.stamp === stamp) return loaded.specifier;
     // The first import uses the plain URL, so that other importers of the module share its instance.
     const specifier = loaded === undefined ? module : withStamp(module, stamp);
     // Node caches a CommonJS module by its path.
     if (loaded !== undefined) delete createRequire(path).cache[path];
-    this.#loaded.set(module, { stamp, specifier });
+    this.#loadedModules.set(module, { stamp, specifier });
     return specifier;
   }
 }

@@ -18,10 +18,10 @@ export interface OutputBatcherOptions {
  */
 export class OutputBatcher {
   readonly #options: Required<OutputBatcherOptions>;
-  #pending: { readonly name: StreamName; text: string }[] = [];
+  #pendingWrites: { readonly name: StreamName; text: string }[] = [];
   #size = 0;
   #bufferedSince = 0;
-  #timerSet = false;
+  #isTimerSet = false;
 
   constructor(options: OutputBatcherOptions) {
     this.#options = { interval: 50, limit: 65_536, ...options };
@@ -30,23 +30,23 @@ export class OutputBatcher {
   write(name: StreamName, text: string): void {
     if (text === '') return;
     const { now, schedule, interval, limit } = this.#options;
-    const last = this.#pending.at(-1);
+    const last = this.#pendingWrites.at(-1);
     if (last === undefined) this.#bufferedSince = now();
     if (last?.name === name) last.text += text;
-    else this.#pending.push({ name, text });
+    else this.#pendingWrites.push({ name, text });
     this.#size += text.length;
     if (this.#size >= limit || now() - this.#bufferedSince >= interval) this.flush();
-    else if (!this.#timerSet) {
-      this.#timerSet = true;
+    else if (!this.#isTimerSet) {
+      this.#isTimerSet = true;
       schedule(() => this.flush(), interval);
     }
   }
 
   flush(): void {
     // An interrupt may terminate the timer's callback at any point, so nothing here relies on its completion.
-    this.#timerSet = false;
-    const pending = this.#pending;
-    this.#pending = [];
+    this.#isTimerSet = false;
+    const pending = this.#pendingWrites;
+    this.#pendingWrites = [];
     this.#size = 0;
     for (const { name, text } of pending) this.#options.emit(name, text);
   }

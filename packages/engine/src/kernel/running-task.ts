@@ -16,9 +16,9 @@ export interface RunningTaskOptions {
 const ONE_LINE = { depth: 0, maxStringLength: 100, breakLength: Number.POSITIVE_INFINITY };
 
 /** How long published data may be buffered, in ms. */
-const INTERVAL = 50;
+const FLUSH_INTERVAL = 50;
 /** How many yielded values may be buffered. */
-const BATCH = 1_000;
+const MAX_BATCH_VALUES = 1_000;
 /** The fastest rate at which data is sent, so that it does not accumulate in queues; in bytes per ms. */
 const MAX_RATE = 100_000;
 
@@ -41,16 +41,16 @@ export class RunningTask implements TaskContext {
   readonly msgId: string;
   readonly #options: RunningTaskOptions;
   readonly #controller = new AbortController();
-  #pending: { [name: string]: unknown } = {};
-  #yielded: unknown[] = [];
+  #pendingData: { [name: string]: unknown } = {};
+  #yieldedValues: unknown[] = [];
   /** The number of yielded values sent so far. */
-  #yieldedSent = 0;
+  #sentValueCount = 0;
   #hasPending = false;
   #sentAt = Number.NEGATIVE_INFINITY;
   /** How long the transfer of the last message takes at most, in ms. */
   #transferTime = 0;
-  #timerSet = false;
-  #ended = false;
+  #isTimerSet = false;
+  #hasEnded = false;
 
   constructor(options: RunningTaskOptions) {
     this.msgId = options.msgId;
@@ -77,10 +77,10 @@ export class RunningTask implements TaskContext {
   readonly publish = (data: Readonly<Record<string, unknown>>): void => {
     if (typeof data !== 'object' || data === null)
       throw new UsageError(`publish requires an object of data by name, got ${inspect(data, ONE_LINE)}`);
-    if (this.#ended) return;
+    if (this.#hasEnded) return;
     // Clone now: later changes then do not affect buffered data, and data that cannot be sent fails here and not in a timer.
     for (const [name, value] of Object.entries(data)) {
-      Object.defineProperty(this.#pending, name, {
+      Object.defineProperty(this.#pendingData, name, {
         value: clone(value),
         enumerable: true,
         configurable: true,
@@ -92,7 +92,7 @@ export class RunningTask implements TaskContext {
   /** Publishes a value that the task's generator has yielded. @returns The value as sent. */
   publishYielded(value: unknown): unknown {
     const sent = clone(value);
-    this.#yielded.push(sent);
+    this.#yieldedValues.push(sent);
     this.#scheduleFlush();
     return sent;
   }
@@ -133,19 +133,19 @@ export class RunningTask implements TaskContext {
 
   /** Sends all buffered data. */
   flush(): void {
-    if (!this.#hasPending || this.#ended) return;
+    if (!this.#hasPending || this.#hasEnded) return;
     this.#hasPending = false;
     this.#sentAt = this.#options.now();
-    const data = this.#pending;
-    this.#pending = {};
-    if (this.#yielded.length > 0) {
-      const values = this.#yielded;
-      this.#yielded = [];
+    const data = this.#pendingData;
+    this.#pendingData = {};
+    if (this.#yieldedValues.length > 0) {
+      const values = this.#yieldedValues;
+      this.#yieldedValues = [];
       Object.defineProperty(data, 'partial', {
-        value: { from: this.#yieldedSent, values },
+        value: { from: this.#sentValueCount, values },
         enumerable: true,
       });
-      this.#yieldedSent += values.length;
+      this.#sentValueCount += values.length;
     }
     const payload = encodeTaskData(data);
     this.#transferTime = payload.buffers.reduce((sum, { byteLength }) => sum + byteLength, 0) / MAX_RATE;
@@ -165,22 +165,22 @@ export class RunningTask implements TaskContext {
     } catch (thrown) {
       return { thrown };
     } finally {
-      this.#ended = true;
+      this.#hasEnded = true;
     }
   }
 
   #scheduleFlush(): void {
     const { now, schedule } = this.#options;
     this.#hasPending = true;
-    const due = this.#sentAt + Math.max(INTERVAL, this.#transferTime) - now();
-    if (due <= 0 || this.#yielded.length >= BATCH) this.flush();
-    else if (!this.#timerSet) {
-      this.#timerSet = true;
+    const delay = this.#sentAt + Math.max(FLUSH_INTERVAL, this.#transferTime) - now();
+    if (delay <= 0 || this.#yieldedValues.length >= MAX_BATCH_VALUES) this.flush();
+    else if (!this.#isTimerSet) {
+      this.#isTimerSet = true;
       schedule(() => {
         // An interrupt may terminate this callback at any point; the next call then compares the clock itself.
-        this.#timerSet = false;
+        this.#isTimerSet = false;
         this.flush();
-      }, due);
+      }, delay);
     }
   }
 }

@@ -32,18 +32,18 @@ export class ControlHandler {
       log.debug(`ignored a ${request.msg_type} on control`);
       return;
     }
-    publisher.status('busy', request.header);
+    publisher.publishStatus('busy', request.header);
     let content: Dict;
     try {
       content = await execute();
     } catch (error) {
-      content = this.#failure(error, request.msg_type);
+      content = this.#errorContentOf(error, request.msg_type);
     }
     this.#reply(request, content, send);
     if (request.msg_type === 'shutdown_request') {
-      publisher.shutdownReply(content.restart === true, request.header);
+      publisher.publishShutdownReply(content.restart === true, request.header);
     }
-    publisher.status('idle', request.header);
+    publisher.publishStatus('idle', request.header);
     if (request.msg_type === 'shutdown_request') this.#options.onShutdown();
   }
 
@@ -86,7 +86,7 @@ export class ControlHandler {
     return { status: 'ok' };
   }
 
-  #failure(error: unknown, msgType: string): Dict {
+  #errorContentOf(error: unknown, msgType: string): Dict {
     const ename = error instanceof Error ? error.name : 'Error';
     const evalue = error instanceof Error ? error.message : String(error);
     const method = msgType.replace(/_request$/, '');

@@ -51,13 +51,13 @@ export class KernelProcess {
   readonly #child: ChildProcess;
   readonly #events: KernelEvents;
   readonly #exited: Promise<void>;
-  #ready: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
-  #interrupting = false;
+  #readyCallbacks: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
+  #isInterrupting = false;
   /** A job to send when the kernel has handled the current interrupt. */
   #heldJob: KernelJob | undefined;
   #stderrTail = '';
-  #ended = false;
-  #expected = false;
+  #hasEnded = false;
+  #isExpectedToEnd = false;
 
   private constructor(options: KernelOptions) {
     this.#events = options.events;
@@ -73,7 +73,7 @@ export class KernelProcess {
       this.#child.once('exit', (code, signal) => {
         resolve();
         // The channel may still hold messages; it disconnects after the last one.
-        this.#afterLastMessage(() => {
+        this.#runAfterLastMessage(() => {
           const how = signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
           this.#end(describeOutOfMemory(this.#stderrTail) ?? how);
         });
@@ -105,7 +105,7 @@ export class KernelProcess {
   static async start(options: KernelOptions): Promise<KernelProcess> {
     const kernel = new KernelProcess(options);
     const ready = new Promise<void>((resolve, reject) => {
-      kernel.#ready = { resolve, reject };
+      kernel.#readyCallbacks = { resolve, reject };
     });
     try {
       await withinDeadline(startDeadline({}, options.timeout), ready, (waited) =>
@@ -126,20 +126,20 @@ export class KernelProcess {
   /** Runs one job; the previous job must be done. */
   run(job: KernelJob): void {
     // A pending interrupt would hit this job instead of the previous one.
-    if (this.#interrupting) this.#heldJob = job;
+    if (this.#isInterrupting) this.#heldJob = job;
     else this.#send(job);
   }
 
   /** Interrupts the running job, if there is one. */
   interrupt(): void {
-    if (this.#interrupting || this.#ended) return;
-    this.#interrupting = true;
+    if (this.#isInterrupting || this.#hasEnded) return;
+    this.#isInterrupting = true;
     this.#guardPipe?.write(`${INTERRUPT_LINE}\n`);
   }
 
   /** Aborts the signal of a job that runs or has been sent. */
   abort(job: number): void {
-    if (!this.#ended) this.#guardPipe?.write(`${abortLine(job)}\n`);
+    if (!this.#hasEnded) this.#guardPipe?.write(`${abortLine(job)}\n`);
   }
 
   /** Sends a signal to the kernel process itself. */
@@ -149,8 +149,8 @@ export class KernelProcess {
 
   /** Kills the process and its children and waits for its end; idempotent. */
   async dispose(): Promise<void> {
-    this.#expected = true;
-    this.#ready = undefined;
+    this.#isExpectedToEnd = true;
+    this.#readyCallbacks = undefined;
     this.#signalGroup('SIGKILL');
     await this.#exited;
   }
@@ -166,7 +166,7 @@ export class KernelProcess {
   }
 
   #signalGroup(signal: NodeJS.Signals): void {
-    if (this.#ended || this.#child.pid === undefined) return;
+    if (this.#hasEnded || this.#child.pid === undefined) return;
     try {
       process.kill(process.platform === 'win32' ? this.#child.pid : -this.#child.pid, signal);
     } catch {
@@ -175,11 +175,11 @@ export class KernelProcess {
   }
 
   #receive(message: KernelMessage): void {
-    if (this.#ended || this.#expected) return;
+    if (this.#hasEnded || this.#isExpectedToEnd) return;
     switch (message.type) {
       case 'ready':
-        this.#ready?.resolve();
-        this.#ready = undefined;
+        this.#readyCallbacks?.resolve();
+        this.#readyCallbacks = undefined;
         break;
       case 'stream':
         this.#events.onStream(message.name, message.text);
@@ -195,7 +195,7 @@ export class KernelProcess {
         setImmediate(() => this.#events.onDone(message.job, message.outcome));
         break;
       case 'interrupted': {
-        this.#interrupting = false;
+        this.#isInterrupting = false;
         const job = this.#heldJob;
         this.#heldJob = undefined;
         if (job !== undefined) this.#send(job);
@@ -204,7 +204,7 @@ export class KernelProcess {
     }
   }
 
-  #afterLastMessage(action: () => void): void {
+  #runAfterLastMessage(action: () => void): void {
     if (!this.#child.connected) {
       setImmediate(action);
       return;
@@ -217,18 +217,18 @@ export class KernelProcess {
   }
 
   #end(how: string): void {
-    if (this.#ended) return;
+    if (this.#hasEnded) return;
     // Processes that the code started are in the same process group.
     this.#signalGroup('SIGKILL');
-    this.#ended = true;
-    this.#ready?.reject(
+    this.#hasEnded = true;
+    this.#readyCallbacks?.reject(
       new EngineError({
         ename: 'EngineError',
         evalue: `the engine's kernel process ${how} before it was ready`,
         traceback: [],
       }),
     );
-    if (!this.#expected) this.#events.onDeath(how);
+    if (!this.#isExpectedToEnd) this.#events.onDeath(how);
   }
 }
 

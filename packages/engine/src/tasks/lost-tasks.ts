@@ -8,7 +8,7 @@ export interface LostTaskDetectorOptions {
   readonly registrar: Pick<Registrar, 'send'>;
   readonly log: Logger;
   /** Returns the given ids that the engine has not received. */
-  readonly notReceived: (msgIds: readonly string[]) => readonly string[];
+  readonly findUnreceived: (msgIds: readonly string[]) => readonly string[];
   /** Replies to a lost task with a failure, on the socket of its queue (`task` or `mux`). */
   readonly failTask: (queue: string, request: LostRequest) => void;
 }
@@ -21,7 +21,7 @@ export interface LostRequest {
   readonly client: string;
 }
 
-/** How long a message may be on its way before its task counts as lost, in ms. */
+/** How long a message may be in transit before its task counts as lost, in ms. */
 const DELIVERY_TIME = 2000;
 
 /** How many lost tasks one query covers. */
@@ -34,7 +34,7 @@ const MAX_TASKS = 1000;
  */
 export class LostTaskDetector {
   readonly #options: LostTaskDetectorOptions;
-  #suspects: ReadonlySet<string> | undefined;
+  #suspectedIds: ReadonlySet<string> | undefined;
   #pendingRequest = '';
   #timer: NodeJS.Timeout | undefined;
 
@@ -44,7 +44,7 @@ export class LostTaskDetector {
 
   /** Compares the hub's queue with the received tasks, twice: a task that is missing both times is lost. */
   check(): void {
-    this.#suspects = undefined;
+    this.#suspectedIds = undefined;
     clearTimeout(this.#timer);
     this.#queryQueue();
   }
@@ -75,21 +75,21 @@ export class LostTaskDetector {
     const status = getOwn(content, String(id));
     if (!isDict(status)) return;
     const queued = [status['queue'], status['tasks']].flatMap((ids) => (Array.isArray(ids) ? ids : []));
-    const missing = this.#options.notReceived(queued.filter((msgId) => typeof msgId === 'string'));
-    if (missing.length === 0) return;
-    const suspects = this.#suspects;
-    if (suspects === undefined) {
-      this.#suspects = new Set(missing);
+    const unreceivedIds = this.#options.findUnreceived(queued.filter((msgId) => typeof msgId === 'string'));
+    if (unreceivedIds.length === 0) return;
+    const suspectedIds = this.#suspectedIds;
+    if (suspectedIds === undefined) {
+      this.#suspectedIds = new Set(unreceivedIds);
       this.#timer = setTimeout(() => this.#queryQueue(), DELIVERY_TIME);
       return;
     }
-    const lost = missing.filter((msgId) => suspects.has(msgId)).slice(0, MAX_TASKS);
-    if (lost.length === 0) return;
+    const lostIds = unreceivedIds.filter((msgId) => suspectedIds.has(msgId)).slice(0, MAX_TASKS);
+    if (lostIds.length === 0) return;
     log.warn(
-      `${lost.length} tasks were sent to this engine while its links were down and are lost; replying to them with an EngineError`,
+      `${lostIds.length} tasks were sent to this engine while its links were down and are lost; replying to them with an EngineError`,
     );
     this.#pendingRequest = registrar.send('db_request', {
-      query: { msg_id: { $in: lost } },
+      query: { msg_id: { $in: lostIds } },
       keys: ['header', 'metadata', 'queue'],
     });
   }
@@ -100,7 +100,7 @@ export class LostTaskDetector {
       const { header, metadata, queue } = record;
       if (!isDict(header) || typeof header['msg_id'] !== 'string' || typeof queue !== 'string') continue;
       if (header['msg_type'] !== 'execute_request' && header['msg_type'] !== 'apply_request') continue;
-      if (this.#options.notReceived([header['msg_id']]).length === 0) continue;
+      if (this.#options.findUnreceived([header['msg_id']]).length === 0) continue;
       const client = String(header['session'] ?? '');
       this.#options.failTask(queue, { header, metadata: isDict(metadata) ? metadata : {}, client });
     }

@@ -17,34 +17,34 @@ export class Publisher {
     this.#id = id;
   }
 
-  status(state: 'busy' | 'idle' | 'starting', parent: Header | Dict): void {
+  publishStatus(state: 'busy' | 'idle' | 'starting', parent: Header | Dict): void {
     this.#publish('status', 'status', { execution_state: state }, parent);
   }
 
-  stream(name: 'stdout' | 'stderr', text: string, parent: Header | Dict): void {
+  publishStream(name: 'stdout' | 'stderr', text: string, parent: Header | Dict): void {
     this.#publish(name, 'stream', { name, text: toWellFormedText(text) }, parent);
   }
 
-  executeInput(code: string, count: number, parent: Header | Dict): void {
+  publishExecuteInput(code: string, count: number, parent: Header | Dict): void {
     this.#publish('execute_input', 'execute_input', { code, execution_count: count }, parent);
   }
 
-  executeResult(text: string, count: number, parent: Header | Dict): void {
+  publishExecuteResult(text: string, count: number, parent: Header | Dict): void {
     const content = { data: { 'text/plain': toWellFormedText(text) }, metadata: {}, execution_count: count };
     this.#publish('execute_result', 'execute_result', content, parent);
   }
 
-  error(content: MessageContents['error'], parent: Header | Dict): void {
+  publishError(content: MessageContents['error'], parent: Header | Dict): void {
     this.#publish('error', 'error', content, parent);
   }
 
   /** Publishes data of a running task. */
-  data(content: Dict, buffers: readonly Uint8Array[], parent: Header | Dict): void {
+  publishData(content: Dict, buffers: readonly Uint8Array[], parent: Header | Dict): void {
     this.#publish('data', 'data_message', content, parent, buffers);
   }
 
   /** Stock hubs unregister the engine when they receive this. */
-  shutdownReply(restart: boolean, parent: Header | Dict): void {
+  publishShutdownReply(restart: boolean, parent: Header | Dict): void {
     this.#publish('shutdown', 'shutdown_reply', { status: 'ok', restart }, parent);
   }
 

@@ -7,7 +7,7 @@ import type { KernelEvents, KernelProcess } from './kernel-process.js';
 import type { LostRequest } from './lost-tasks.js';
 import type { Publisher } from './publisher.js';
 import { type EngineIdentity, engineInfo, replyMetadata, type TaskOutcome } from './reply-metadata.js';
-import { isOneOf, type Task, TaskQueue } from './task-queue.js';
+import { hasIdIn, type Task, TaskQueue } from './task-queue.js';
 
 export interface TaskRunnerOptions {
   readonly session: Session;
@@ -17,7 +17,7 @@ export interface TaskRunnerOptions {
   readonly now: () => Date;
   /** Forks a kernel that reports to `events`. */
   readonly startKernel: (events: KernelEvents) => Promise<KernelProcess>;
-  /** The kernel has died unexpectedly. All tasks have received a reply by then. */
+  /** Called when the kernel has died unexpectedly, after all tasks have received a reply. */
   readonly onKernelDeath: (how: string) => void;
 }
 
@@ -35,14 +35,14 @@ export class TaskRunner {
   readonly #queue = new TaskQueue();
   #kernel: KernelProcess | undefined;
   #generation = 0;
-  #kernels = 0;
-  #running: RunningTask | undefined;
+  #kernelCount = 0;
+  #runningTask: RunningTask | undefined;
   /** The resolvers of outstanding `clear` calls. */
-  #clears: (() => void)[] = [];
-  #clearing = false;
-  #stopped = false;
-  #jobs = 0;
-  #executions = 0;
+  #clearResolvers: (() => void)[] = [];
+  #isClearing = false;
+  #isStopped = false;
+  #jobCount = 0;
+  #executionCount = 0;
   #lastParent: Header | undefined;
 
   private constructor(options: TaskRunnerOptions) {
@@ -61,16 +61,16 @@ export class TaskRunner {
   }
 
   push(task: Task): void {
-    if (this.#stopped) return;
+    if (this.#isStopped) return;
     const state = this.#queue.push(task);
     if (state === 'queued') this.#startNext();
     else if (state === 'aborted') this.#replyAborted(task);
   }
 
   /** Returns the given ids that the engine has not received. The last 10,000 received ids are stored. */
-  notReceived(msgIds: readonly string[]): string[] {
-    const running = this.#running?.task.request.msg_id;
-    return this.#queue.notReceived(msgIds).filter((id) => id !== running);
+  findUnreceived(msgIds: readonly string[]): string[] {
+    const running = this.#runningTask?.task.request.msg_id;
+    return this.#queue.findUnreceived(msgIds).filter((id) => id !== running);
   }
 
   /** Replies to a task that never arrived with an EngineError. The task does not run if it arrives later. */
@@ -86,14 +86,14 @@ export class TaskRunner {
     const content = this.#errorContent(failure, method);
     const message = session.rawMessage(`${method}_reply`, content, { parent: header, metadata });
     reply(session.encode(message, [client]));
-    publisher.error(failure, header);
-    publisher.status('idle', header);
+    publisher.publishError(failure, header);
+    publisher.publishStatus('idle', header);
   }
 
   /** Aborts the tasks with these ids, or all. Replies to queued tasks; aborts the signal of the running task. */
   abort(msgIds: readonly string[] | undefined): void {
-    const running = this.#running;
-    if (running !== undefined && (msgIds === undefined || isOneOf(running.task, new Set(msgIds)))) {
+    const running = this.#runningTask;
+    if (running !== undefined && (msgIds === undefined || hasIdIn(running.task, new Set(msgIds)))) {
       this.#kernel?.abort(running.job);
     }
     const tasks = msgIds === undefined ? this.#queue.drain() : this.#queue.abort(msgIds);
@@ -118,44 +118,44 @@ export class TaskRunner {
   /** Replaces the context as soon as the running task is done. Resolves when the new context is ready. */
   clear(): Promise<void> {
     return new Promise((resolve) => {
-      this.#clears.push(resolve);
+      this.#clearResolvers.push(resolve);
       this.#startNext();
     });
   }
 
   /** Fails the running and all queued tasks with an EngineError and accepts no more tasks; idempotent. */
-  stop(why: string): void {
-    if (this.#stopped) return;
-    this.#stopped = true;
+  stop(reason: string): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
     const { engine } = this.#options;
-    const running = this.#running === undefined ? [] : [this.#running.task];
-    this.#running = undefined;
+    const running = this.#runningTask === undefined ? [] : [this.#runningTask.task];
+    this.#runningTask = undefined;
     for (const task of [...running, ...this.#queue.drain()]) {
-      const evalue = `engine ${engine.id} (${engine.uuid}) ${why} before task ${task.request.msg_id} was done`;
+      const evalue = `engine ${engine.id} (${engine.uuid}) ${reason} before task ${task.request.msg_id} was done`;
       const failure = { ename: 'EngineError', evalue, traceback: [`EngineError: ${evalue}`] };
       const method = task.request.msg_type === 'execute_request' ? 'execute' : 'apply';
       this.#reply(task, this.#options.now(), this.#errorContent(failure, method), [], {
         status: 'error',
         ename: failure.ename,
       });
-      if (running.includes(task)) this.#options.publisher.status('idle', task.request.header);
+      if (running.includes(task)) this.#options.publisher.publishStatus('idle', task.request.header);
     }
-    for (const resolve of this.#clears.splice(0)) resolve();
+    for (const resolve of this.#clearResolvers.splice(0)) resolve();
   }
 
   /** Starts a kernel and makes it the current one. Events of earlier kernels are ignored. */
   async #startKernel(): Promise<void> {
-    const generation = ++this.#kernels;
-    const ifCurrent = (action: () => void): void => {
+    const generation = ++this.#kernelCount;
+    const runIfCurrent = (action: () => void): void => {
       if (generation === this.#generation) action();
     };
     this.#kernel = await this.#options.startKernel({
-      onStream: (name, text) => ifCurrent(() => this.#publishStream(name, text)),
-      onResult: (job, text) => ifCurrent(() => this.#publishResult(job, text)),
-      onData: (job, content, buffers) => ifCurrent(() => this.#publishData(job, content, buffers)),
-      onDone: (job, outcome) => ifCurrent(() => this.#finish(job, outcome)),
+      onStream: (name, text) => runIfCurrent(() => this.#publishStream(name, text)),
+      onResult: (job, text) => runIfCurrent(() => this.#publishResult(job, text)),
+      onData: (job, content, buffers) => runIfCurrent(() => this.#publishData(job, content, buffers)),
+      onDone: (job, outcome) => runIfCurrent(() => this.#finish(job, outcome)),
       onDeath: (how) =>
-        ifCurrent(() => {
+        runIfCurrent(() => {
           this.stop(`died (its kernel process ${how})`);
           this.#options.onKernelDeath(how);
         }),
@@ -164,8 +164,8 @@ export class TaskRunner {
   }
 
   #startNext(): void {
-    if (this.#stopped || this.#running !== undefined || this.#clearing) return;
-    if (this.#clears.length > 0) {
+    if (this.#isStopped || this.#runningTask !== undefined || this.#isClearing) return;
+    if (this.#clearResolvers.length > 0) {
       void this.#replaceKernel();
       return;
     }
@@ -178,11 +178,11 @@ export class TaskRunner {
     const { publisher, now } = this.#options;
     const started = now();
     this.#lastParent = request.header;
-    publisher.status('busy', request.header);
-    const job = ++this.#jobs;
+    publisher.publishStatus('busy', request.header);
+    const job = ++this.#jobCount;
     if (request.msg_type === 'apply_request') {
       const name = getOwnString(request.content, 'name')?.replace(/[^\w$.]+/g, '') ?? '';
-      this.#running = { task, job, method: 'apply', silent: false, started };
+      this.#runningTask = { task, job, method: 'apply', silent: false, started };
       this.#kernel?.run({
         type: 'apply',
         job,
@@ -194,15 +194,15 @@ export class TaskRunner {
       return;
     }
     const silent = getOwn(request.content, 'silent') === true;
-    if (!silent) this.#executions++;
-    this.#running = { task, job, method: 'execute', silent, started };
-    const execute = executeJob(request, job, silent, this.#executions);
+    if (!silent) this.#executionCount++;
+    this.#runningTask = { task, job, method: 'execute', silent, started };
+    const execute = executeJob(request, job, silent, this.#executionCount);
     if (execute === undefined) {
       const evalue = 'the execute_request contains no code';
       this.#finish(job, { ok: false, failure: { ename: 'TypeError', evalue, traceback: [] } });
       return;
     }
-    if (!silent) publisher.executeInput(execute.code, this.#executions, request.header);
+    if (!silent) publisher.publishExecuteInput(execute.code, this.#executionCount, request.header);
     this.#kernel?.run(execute);
   }
 
@@ -211,24 +211,28 @@ export class TaskRunner {
     const { publisher, log } = this.#options;
     if (this.#lastParent === undefined)
       log.info(`the kernel wrote to ${name} before the first task: ${text.trimEnd()}`);
-    else publisher.stream(name, text, this.#lastParent);
+    else publisher.publishStream(name, text, this.#lastParent);
   }
 
   #publishResult(job: number, text: string): void {
-    if (this.#running?.job !== job) return;
-    this.#options.publisher.executeResult(text, this.#executions, this.#running.task.request.header);
+    if (this.#runningTask?.job !== job) return;
+    this.#options.publisher.publishExecuteResult(
+      text,
+      this.#executionCount,
+      this.#runningTask.task.request.header,
+    );
   }
 
   #publishData(job: number, content: Dict, buffers: readonly Uint8Array[]): void {
-    if (this.#running?.job !== job) return;
-    this.#options.publisher.data(content, buffers, this.#running.task.request.header);
+    if (this.#runningTask?.job !== job) return;
+    this.#options.publisher.publishData(content, buffers, this.#runningTask.task.request.header);
   }
 
   #finish(job: number, outcome: JobOutcome): void {
-    const running = this.#running;
+    const running = this.#runningTask;
     // An interrupt and a completion can cross; only the first one ends the job.
     if (running === undefined || running.job !== job) return;
-    this.#running = undefined;
+    this.#runningTask = undefined;
     const { task, method, started } = running;
     const { publisher, log } = this.#options;
     const { header } = task.request;
@@ -245,7 +249,7 @@ export class TaskRunner {
       const failure = toWellFormedFailure(outcome.failure);
       const { ename, evalue } = failure;
       log.debug(`${task.request.msg_id} failed: ${ename}: ${evalue}`);
-      publisher.error(failure, header);
+      publisher.publishError(failure, header);
       const content = this.#errorContent(failure, method);
       this.#reply(
         task,
@@ -258,13 +262,13 @@ export class TaskRunner {
         },
       );
     }
-    publisher.status('idle', header);
+    publisher.publishStatus('idle', header);
     this.#startNext();
   }
 
   #executeFields(content: Dict): Dict {
     return {
-      execution_count: this.#executions,
+      execution_count: this.#executionCount,
       user_expressions: getOwn(content, 'user_expressions') ?? {},
       payload: [],
     };
@@ -296,14 +300,14 @@ export class TaskRunner {
 
   async #replaceKernel(): Promise<void> {
     const { log, onKernelDeath } = this.#options;
-    this.#clearing = true;
-    const resolvers = this.#clears.splice(0);
+    this.#isClearing = true;
+    const resolvers = this.#clearResolvers.splice(0);
     const previous = this.#kernel;
     try {
       // Declarations in JavaScript's global scope cannot be removed, so a clear context needs a new process.
       await this.#startKernel();
       await previous?.dispose();
-      if (this.#stopped) await this.dispose();
+      if (this.#isStopped) await this.dispose();
       for (const resolve of resolvers) resolve();
     } catch (error) {
       log.error(`cannot start a new kernel to clear the context: ${String(error)}`);
@@ -311,7 +315,7 @@ export class TaskRunner {
       for (const resolve of resolvers) resolve();
       onKernelDeath('could not be replaced');
     } finally {
-      this.#clearing = false;
+      this.#isClearing = false;
       this.#startNext();
     }
   }
