@@ -5,7 +5,8 @@ import { TASK_COLUMNS } from '../tasks/task-record.js';
 import { columnComparison, mergeEquality } from './column-comparison.js';
 import { clip, describe } from './describe.js';
 import { parseElementPath, parseField } from './field.js';
-import { DEFAULT_LIMITS, type QueryLimits, valueDepthIn } from './limits.js';
+import { LimitCounter } from './limit-counter.js';
+import { DEFAULT_LIMITS, type QueryLimits } from './limits.js';
 import {
   checkListed,
   type Pattern,
@@ -71,14 +72,11 @@ interface Target {
 }
 
 class QueryParser {
-  readonly #limits: QueryLimits;
+  readonly #limits: LimitCounter;
   readonly #values: ValueReader;
-  #conditions = 0;
-  #depth = 0;
-  #programSize = 0;
 
   constructor(dates: DateFormat, limits: QueryLimits) {
-    this.#limits = limits;
+    this.#limits = new LimitCounter(limits);
     this.#values = new ValueReader(dates);
   }
 
@@ -107,7 +105,7 @@ class QueryParser {
   }
 
   #parseParts<N>(query: Dict, tests: (name: string, condition: unknown) => N[]): N[] {
-    return this.#withDepth(() => {
+    return this.#limits.withDepth(() => {
       const nodes: N[] = [];
       for (const [name, operand] of Object.entries(query)) {
         if (!name.startsWith('$')) nodes.push(...tests(name, operand));
@@ -130,7 +128,7 @@ class QueryParser {
     const branches = Array.from(operand as unknown[], (branch, i) => {
       if (!isDict(branch))
         throw new InvalidQueryError(`"${name}", item ${i} must be a query object, got ${describe(branch)}`);
-      this.#countCondition();
+      this.#limits.addConditions(1);
       return this.#parseParts<N>(branch, tests);
     });
     if (name === '$and') return branches.flat();
@@ -248,7 +246,7 @@ class QueryParser {
   }
 
   #readValue(target: Target, value: unknown): unknown {
-    return this.#values.read(target, value, valueDepthIn(this.#limits, this.#depth));
+    return this.#values.read(target, value, this.#limits.valueDepth);
   }
 
   // All regular expressions in a list become one `$regex`, because the lists of stores hold only values.
@@ -265,7 +263,7 @@ class QueryParser {
   #parseAll(target: Target, operand: unknown, subject: string): Comparison[] {
     const isElemMatch = (item: unknown): item is Dict => isDict(item) && Object.hasOwn(item, '$elemMatch');
     if (Array.isArray(operand) && operand.some(isElemMatch)) {
-      this.#checkLength(operand, subject);
+      this.#limits.checkListLength(operand, subject);
       return Array.from(operand as unknown[], (item, i) => {
         if (!isElemMatch(item) || Object.keys(item).length !== 1)
           throw new InvalidQueryError(
@@ -282,7 +280,7 @@ class QueryParser {
   #parseItems(target: Target, operand: unknown, subject: string): { values: unknown[]; patterns: Pattern[] } {
     if (!Array.isArray(operand))
       throw new InvalidQueryError(`${subject} must be an array, got ${describe(operand)}`);
-    this.#checkLength(operand, subject);
+    this.#limits.checkListLength(operand, subject);
     const values: unknown[] = [];
     const patterns: Pattern[] = [];
     for (const [i, value] of (operand as unknown[]).entries()) {
@@ -315,7 +313,7 @@ class QueryParser {
       throw new InvalidQueryError(`${subject} must have at least one operator, got an empty object`);
     return {
       op: '$not',
-      comparisons: this.#withDepth(() =>
+      comparisons: this.#limits.withDepth(() =>
         this.#withoutRepeats(target, this.#parseOperators(target, operand), subject),
       ),
     };
@@ -330,7 +328,7 @@ class QueryParser {
       const item: Target = { name: target.name };
       return {
         op: '$elemMatch',
-        comparisons: this.#withDepth(() =>
+        comparisons: this.#limits.withDepth(() =>
           this.#withoutRepeats(item, this.#parseOperators(item, operand), subject),
         ),
       };
@@ -376,47 +374,18 @@ class QueryParser {
         ? new InvalidQueryError(`${subject}: ${error.message}`)
         : error;
     }
-    this.#programSize += size;
-    if (this.#programSize > this.#limits.programSize) {
-      throw new InvalidQueryError(
-        `${subject}: the regular expressions of a query must compile to at most ${this.#limits.programSize} instructions in total`,
-      );
-    }
+    this.#limits.addProgram(size, subject);
     return { op: '$regex', pattern, flags };
   }
 
   #checkPattern(target: Target, pattern: string, subject: string): void {
     if (target.column !== undefined && TASK_COLUMNS[target.column.column] !== 'text')
       throw new InvalidQueryError(`${subject}: a pattern matches only keys that hold text`);
-    if (pattern.length > this.#limits.patternLength) {
-      throw new InvalidQueryError(
-        `${subject} must have at most ${this.#limits.patternLength} characters, got ${pattern.length}`,
-      );
-    }
-  }
-
-  #checkLength(list: readonly unknown[], subject: string): void {
-    if (list.length > this.#limits.listLength)
-      throw new InvalidQueryError(
-        `${subject} must have at most ${this.#limits.listLength} values, got ${list.length}`,
-      );
+    this.#limits.checkPatternLength(pattern, subject);
   }
 
   #countAll<T>(comparisons: T[]): T[] {
-    for (const _ of comparisons) this.#countCondition();
+    this.#limits.addConditions(comparisons.length);
     return comparisons;
-  }
-
-  #countCondition(): void {
-    if (++this.#conditions > this.#limits.conditions)
-      throw new InvalidQueryError(`a query must have at most ${this.#limits.conditions} conditions`);
-  }
-
-  #withDepth<T>(read: () => T): T {
-    if (++this.#depth > this.#limits.depth)
-      throw new InvalidQueryError(`a query must nest at most ${this.#limits.depth} levels deep`);
-    const value = read();
-    this.#depth--;
-    return value;
   }
 }
