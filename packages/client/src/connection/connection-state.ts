@@ -28,23 +28,29 @@ type ReconnectedListener = (reconnection: Reconnection) => void | Promise<void>;
 export class ConnectionState {
   // Unlike a BehaviorSubject, a ReplaySubject replays its last value after its completion, too.
   readonly #changes = new ReplaySubject<ConnectionStatus>(1);
-  readonly #reconnected = new Set<ReconnectedListener>();
-  readonly #disconnected = new Set<() => void>();
+  readonly #reconnectedListeners = new Set<ReconnectedListener>();
+  readonly #disconnectedListeners = new Set<() => void>();
   readonly #giveUpAfterMs: number;
   readonly #onGivenUp: (error: ConnectionClosedError) => void;
-  #now: ConnectionStatus;
+  #status: ConnectionStatus;
   #timer: NodeJS.Timeout | undefined;
-  #givenUp: ConnectionClosedError | undefined;
+  #fatalError: ConnectionClosedError | undefined;
 
   /** Calls `onGivenUp` after `giveUpAfterMs` without a connection. */
   constructor(address: string, giveUpAfterMs: number, onGivenUp: (error: ConnectionClosedError) => void) {
     this.#giveUpAfterMs = giveUpAfterMs;
     this.#onGivenUp = onGivenUp;
-    this.#now = { state: 'disconnected', since: new Date(), address, incarnation: 0, reason: 'not open yet' };
+    this.#status = {
+      state: 'disconnected',
+      since: new Date(),
+      address,
+      incarnation: 0,
+      reason: 'not open yet',
+    };
   }
 
   get now(): ConnectionStatus {
-    return this.#now;
+    return this.#status;
   }
 
   /** Emits the status at once and at each change; completes after `closed`. */
@@ -53,23 +59,23 @@ export class ConnectionState {
   }
 
   get connected(): boolean {
-    return this.#now.state === 'connected';
+    return this.#status.state === 'connected';
   }
 
   get closed(): boolean {
-    return this.#now.state === 'closed';
+    return this.#status.state === 'closed';
   }
 
   /** Calls `listener` after each reconnection, when the engines are known. Returns a function that removes it. */
   onReconnected(listener: ReconnectedListener): () => void {
-    this.#reconnected.add(listener);
-    return () => void this.#reconnected.delete(listener);
+    this.#reconnectedListeners.add(listener);
+    return () => void this.#reconnectedListeners.delete(listener);
   }
 
   /** Calls `listener` each time the connection breaks. Returns a function that removes it. */
   onDisconnected(listener: () => void): () => void {
-    this.#disconnected.add(listener);
-    return () => void this.#disconnected.delete(listener);
+    this.#disconnectedListeners.add(listener);
+    return () => void this.#disconnectedListeners.delete(listener);
   }
 
   /**
@@ -77,7 +83,7 @@ export class ConnectionState {
    * @throws {ConnectionClosedError} when the controller has been unreachable for too long, or announced its shutdown
    */
   assertReachable(): void {
-    const cause = this.#givenUp;
+    const cause = this.#fatalError;
     if (cause !== undefined)
       throw new ConnectionClosedError(`${cause.message}; the task was not sent`, { cause });
   }
@@ -86,33 +92,33 @@ export class ConnectionState {
   setConnected(address: string, reconnection?: Reconnection): void {
     if (this.closed) return;
     clearTimeout(this.#timer);
-    this.#givenUp = undefined;
+    this.#fatalError = undefined;
     this.#setStatus({
       state: 'connected',
       since: new Date(),
       address,
-      incarnation: this.#now.incarnation + 1,
+      incarnation: this.#status.incarnation + 1,
     });
     if (reconnection === undefined) return;
-    for (const listener of [...this.#reconnected]) void notify(listener, reconnection);
+    for (const listener of [...this.#reconnectedListeners]) void notify(listener, reconnection);
   }
 
   /** Sets the state to disconnected, or updates the reason. */
   setDisconnected(reason: string): void {
-    if (this.closed || this.#now.incarnation === 0) return;
-    const previous = this.#now;
+    if (this.closed || this.#status.incarnation === 0) return;
+    const previous = this.#status;
     if (previous.state === 'disconnected' && previous.reason === reason) return;
     const since = previous.state === 'disconnected' ? previous.since : new Date();
     const { address, incarnation } = previous;
     this.#setStatus({ state: 'disconnected', since, address, incarnation, reason });
     if (previous.state !== 'connected') return;
     this.#startTimer(address);
-    for (const listener of [...this.#disconnected]) listener();
+    for (const listener of [...this.#disconnectedListeners]) listener();
   }
 
   /** Sets the state to disconnected and gives up at once, because the controller announced its shutdown. */
   setShutDown(): void {
-    const { address } = this.#now;
+    const { address } = this.#status;
     this.setDisconnected('the controller has shut down');
     this.#giveUp(new ConnectionClosedError(`the controller at ${address} has shut down`));
   }
@@ -121,7 +127,7 @@ export class ConnectionState {
   close(): void {
     if (this.closed) return;
     clearTimeout(this.#timer);
-    const { address, incarnation } = this.#now;
+    const { address, incarnation } = this.#status;
     this.#setStatus({
       state: 'closed',
       since: new Date(),
@@ -130,15 +136,15 @@ export class ConnectionState {
       reason: 'the client was closed',
     });
     this.#changes.complete();
-    this.#reconnected.clear();
-    this.#disconnected.clear();
+    this.#reconnectedListeners.clear();
+    this.#disconnectedListeners.clear();
   }
 
   #startTimer(address: string): void {
     if (this.#giveUpAfterMs === Number.POSITIVE_INFINITY) return;
     this.#timer = setTimeout(
       () => {
-        const { reason } = this.#now;
+        const { reason } = this.#status;
         this.#giveUp(
           new ConnectionClosedError(
             `the controller at ${address} has been unreachable for ${formatMs(this.#giveUpAfterMs)}; it has stopped, or the network is down (${reason})`,
@@ -152,12 +158,12 @@ export class ConnectionState {
 
   #giveUp(error: ConnectionClosedError): void {
     clearTimeout(this.#timer);
-    this.#givenUp = error;
+    this.#fatalError = error;
     this.#onGivenUp(error);
   }
 
   #setStatus(status: ConnectionStatus): void {
-    this.#now = status;
+    this.#status = status;
     this.#changes.next(status);
   }
 }

@@ -26,55 +26,55 @@ export function taskIds(work: Submission): string[] {
 const MAX_MESSAGES = 10_000;
 const MAX_BYTES = 256 * 1024 * 1024;
 /** The size assumed for a message without buffers; its code is rarely larger. */
-const PLAIN_BYTES = 4_096;
+const BASE_BYTES = 4_096;
 
 /** A bounded list of submissions that have not been sent, in the order of their submission. */
 export class Outbox {
-  readonly #held = new Map<string, Submission>();
+  readonly #submissions = new Map<string, Submission>();
   #bytes = 0;
 
   get size(): { readonly count: number; readonly bytes: number } {
-    return { count: this.#held.size, bytes: this.#bytes };
+    return { count: this.#submissions.size, bytes: this.#bytes };
   }
 
   /**
    * Adds a submission. `reason` says why there is no connection; undefined if the submission waits for engines.
    * @throws {ConnectionClosedError} when the list is full
    */
-  hold(work: Submission, reason: string | undefined): void {
+  add(work: Submission, reason: string | undefined): void {
     const size = sizeOf(work.message);
-    if (this.#held.size >= MAX_MESSAGES || this.#bytes + size > MAX_BYTES) {
-      const [why, what] =
+    if (this.#submissions.size >= MAX_MESSAGES || this.#bytes + size > MAX_BYTES) {
+      const [cause, awaited] =
         reason === undefined
           ? ['the engines have not registered again yet', 'them']
           : [`not connected (${reason})`, 'the connection'];
       throw new ConnectionClosedError(
-        `${why}, and ${this.#held.size} submissions wait for ${what} already; this one was not sent`,
+        `${cause}, and ${this.#submissions.size} submissions wait for ${awaited} already; this one was not sent`,
       );
     }
-    this.#held.set(work.message.msg_id, work);
+    this.#submissions.set(work.message.msg_id, work);
     this.#bytes += size;
   }
 
   /** Whether the message of a task is in the list. The message of a broadcast stands for the tasks of all its engines. */
   has(msgId: string): boolean {
-    return this.#held.has(msgId) || this.#held.has(msgId.slice(0, msgId.lastIndexOf('_')));
+    return this.#submissions.has(msgId) || this.#submissions.has(msgId.slice(0, msgId.lastIndexOf('_')));
   }
 
   /** Removes and returns the submissions that match, in their order. */
-  take(matches: (work: Submission) => boolean): Submission[] {
-    const taken = [...this.#held.values()].filter(matches);
-    for (const { message } of taken) {
-      this.#held.delete(message.msg_id);
+  remove(matches: (work: Submission) => boolean): Submission[] {
+    const removed = [...this.#submissions.values()].filter(matches);
+    for (const { message } of removed) {
+      this.#submissions.delete(message.msg_id);
       this.#bytes -= sizeOf(message);
     }
-    return taken;
+    return removed;
   }
 }
 
 function sizeOf({ content, buffers }: NewMessage): number {
   const code = (content as { readonly code?: unknown }).code;
-  let size = PLAIN_BYTES + (typeof code === 'string' ? code.length : 0);
+  let size = BASE_BYTES + (typeof code === 'string' ? code.length : 0);
   for (const buffer of buffers ?? []) size += buffer.byteLength;
   return size;
 }

@@ -40,7 +40,7 @@ export const silenceOf = (heartbeat: number): number =>
 
 const LINGER_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 3_000;
-const LONGEST_RETRY_MS = 1_000;
+const MAX_RETRY_MS = 1_000;
 
 /**
  * The sockets of one connection. They share a routing id that is used once, because the ROUTER of a stock hub does not hand a
@@ -51,13 +51,13 @@ export class Sockets {
   readonly session: Session;
   readonly #sockets = new Map<ClientChannel, MessageSocket>();
   /** The channels that have been linked. */
-  readonly #up = new Set<ClientChannel>();
-  readonly #raw: (Dealer | Subscriber)[] = [];
+  readonly #linkedChannels = new Set<ClientChannel>();
+  readonly #zmqSockets: (Dealer | Subscriber)[] = [];
   readonly #intake: Intake;
   readonly #listener: SocketsListener;
   readonly #heartbeat: number;
-  #refused = false;
-  #closing: Promise<void> | undefined;
+  #isRefused = false;
+  #closePromise: Promise<void> | undefined;
 
   /** `heartbeat` is in ms; 0 disables it. */
   constructor(connection: Connection, session: Session, heartbeat: number, listener: SocketsListener) {
@@ -85,7 +85,7 @@ export class Sockets {
       if (socket instanceof Dealer) socket.sendHighWaterMark = 0;
       else socket.subscribe();
       this.#prepare(socket);
-      this.#raw.push(socket);
+      this.#zmqSockets.push(socket);
       const opened = new MessageSocket(name, socket, {
         onFailure: (doing, error) => this.#listener.onFailure(name, `${doing} (${address})`, error),
         onLink: (state) => this.#link(name, state),
@@ -102,7 +102,7 @@ export class Sockets {
 
   /** Whether every channel is linked, or has been. */
   get complete(): boolean {
-    return this.#up.size === this.#sockets.size;
+    return this.#linkedChannels.size === this.#sockets.size;
   }
 
   /** Sends on an existing channel, preceded by routing identities if the channel needs a target. */
@@ -117,7 +117,7 @@ export class Sockets {
 
   /** Whether the hub refused the security handshake: the CURVE keys do not match. */
   get refused(): boolean {
-    return this.#refused;
+    return this.#isRefused;
   }
 
   /** Opens a separate socket for a probe of the hub. The caller must close it. */
@@ -136,23 +136,23 @@ export class Sockets {
    * Closes all sockets; idempotent. Queued messages are sent within one second, or dropped with `cut`.
    */
   close(cut: boolean): Promise<void> {
-    if (this.#closing === undefined) {
+    if (this.#closePromise === undefined) {
       // A message must not be sent later to a restarted controller: the client would not know of it.
-      if (cut) for (const socket of this.#raw) socket.linger = 0;
+      if (cut) for (const socket of this.#zmqSockets) socket.linger = 0;
       const closing = [...this.#sockets.values()].map(async (socket) => {
         if (!cut) await socket.flush(LINGER_MS);
         await socket.close();
       });
-      this.#closing = Promise.all(closing).then(() => {});
+      this.#closePromise = Promise.all(closing).then(() => {});
     }
-    return this.#closing;
+    return this.#closePromise;
   }
 
   #prepare(socket: Dealer | Subscriber): void {
     const { curve, ipv6 } = this.connection;
     socket.ipv6 = ipv6;
     socket.connectTimeout = CONNECT_TIMEOUT_MS;
-    socket.reconnectMaxInterval = LONGEST_RETRY_MS;
+    socket.reconnectMaxInterval = MAX_RETRY_MS;
     if (this.#heartbeat > 0) {
       // ZeroMQ in the controller replies from its own thread, even if the hub is busy or stopped.
       socket.heartbeatInterval = this.#heartbeat;
@@ -167,27 +167,27 @@ export class Sockets {
   }
 
   #receive(channel: ClientChannel, frames: Buffer[]): void {
-    if (this.#closing !== undefined) return;
+    if (this.#closePromise !== undefined) return;
     const message = this.#intake.decode(channel, frames);
     if (message !== undefined) this.#listener.onMessage(channel, message);
   }
 
   #link(channel: ClientChannel, state: LinkState): void {
-    if (this.#closing !== undefined) return;
-    if (state === 'refused') this.#refused = true;
+    if (this.#closePromise !== undefined) return;
+    if (state === 'refused') this.#isRefused = true;
     else if (state === 'up') {
-      this.#up.add(channel);
+      this.#linkedChannels.add(channel);
       this.#listener.onLinked(channel);
-    } else if (this.#up.has(channel)) this.#listener.onBroken(channel);
+    } else if (this.#linkedChannels.has(channel)) this.#listener.onBroken(channel);
   }
 }
 
 /** ZeroMQ's default of 1,023 suffices for fifty clients: each socket counts three times, because of its monitor. */
-const MOST_SOCKETS = 16_383;
+const MAX_SOCKETS = 16_383;
 
 /** Raises ZeroMQ's limit of sockets, which only has an effect before the first socket of the process is created. */
 function createSocket<S>(make: () => S): S {
-  const most = Math.min(MOST_SOCKETS, context.maxSocketsLimit);
+  const most = Math.min(MAX_SOCKETS, context.maxSocketsLimit);
   if (context.maxSockets < most) context.maxSockets = most;
   try {
     return make();

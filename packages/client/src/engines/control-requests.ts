@@ -20,7 +20,7 @@ export type ControlRequest =
   | 'signal_request'
   | 'shutdown_request';
 
-interface Pending {
+interface PendingRequest {
   readonly engine: EngineInfo;
   readonly msgType: ControlRequest;
   readonly content: Dict;
@@ -34,9 +34,9 @@ interface Pending {
 export class ControlRequests {
   readonly #transport: Transport;
   readonly #defaultTimeout: number;
-  readonly #pending = new Set<Pending>();
-  readonly #sent = new Map<string, Pending>();
-  #connected = true;
+  readonly #pendingRequests = new Set<PendingRequest>();
+  readonly #sentRequests = new Map<string, PendingRequest>();
+  #isConnected = true;
 
   constructor(transport: Transport, defaultTimeout: number) {
     this.#transport = transport;
@@ -66,12 +66,12 @@ export class ControlRequests {
           'an engine that computes in its only thread replies after its task',
         ),
       (resolve, reject) => {
-        const pending: Pending = { engine, msgType, content, resolve, reject, msgId: undefined };
-        this.#pending.add(pending);
-        if (this.#connected) this.#send(pending);
+        const pending: PendingRequest = { engine, msgType, content, resolve, reject, msgId: undefined };
+        this.#pendingRequests.add(pending);
+        if (this.#isConnected) this.#send(pending);
         return () => {
-          this.#pending.delete(pending);
-          if (pending.msgId !== undefined) this.#sent.delete(pending.msgId);
+          this.#pendingRequests.delete(pending);
+          if (pending.msgId !== undefined) this.#sentRequests.delete(pending.msgId);
         };
       },
     );
@@ -83,30 +83,30 @@ export class ControlRequests {
 
   /** Handles a message of the control socket. Returns false if no request waits for it. */
   settle(message: AnyMessage): boolean {
-    const pending = this.#sent.get(parentId(message) ?? '');
+    const pending = this.#sentRequests.get(parentId(message) ?? '');
     pending?.resolve(message);
     return pending !== undefined;
   }
 
   /** Fails the requests to an engine that unregistered. */
   onEngineGone(uuid: string): void {
-    for (const { engine, msgId, msgType, reject } of [...this.#pending]) {
+    for (const { engine, msgId, msgType, reject } of [...this.#pendingRequests]) {
       if (engine.uuid === uuid) reject(engineDied(msgId ?? msgType, uuid, engine.id));
     }
   }
 
   /** Sends the requests that waited for a connection. */
   onConnected(): void {
-    this.#connected = true;
-    for (const pending of [...this.#pending]) if (pending.msgId === undefined) this.#send(pending);
+    this.#isConnected = true;
+    for (const pending of [...this.#pendingRequests]) if (pending.msgId === undefined) this.#send(pending);
   }
 
   /** Handles a broken connection: requests that only read wait for the next connection, the others fail. */
   onDisconnected(): void {
-    this.#connected = false;
-    for (const pending of [...this.#pending]) {
+    this.#isConnected = false;
+    for (const pending of [...this.#pendingRequests]) {
       if (pending.msgId === undefined) continue;
-      this.#sent.delete(pending.msgId);
+      this.#sentRequests.delete(pending.msgId);
       pending.msgId = undefined;
       if (pending.msgType === 'kernel_info_request') continue;
       pending.reject(
@@ -119,14 +119,14 @@ export class ControlRequests {
 
   /** Fails all pending requests. */
   failAll(error: Error): void {
-    for (const { reject } of [...this.#pending]) reject(error);
+    for (const { reject } of [...this.#pendingRequests]) reject(error);
   }
 
-  #send(pending: Pending): void {
+  #send(pending: PendingRequest): void {
     // Each attempt needs a new message, because engines reject a repeated signature as a replay.
     const message = this.#transport.session.rawMessage(pending.msgType, pending.content);
     pending.msgId = message.msg_id;
-    this.#sent.set(message.msg_id, pending);
+    this.#sentRequests.set(message.msg_id, pending);
     this.#transport.send('control', message, [pending.engine.uuid]);
   }
 }

@@ -14,11 +14,11 @@ export interface ReturnTimes {
 
 export interface ReturnEvents {
   /** Some of the held submissions may be sent. */
-  onBack(): void;
+  onEnginesReturned(): void;
   /** Engines did not register again in time; `waitsFor` selects the submissions that wait for them. */
-  onMissed(engines: readonly EngineInfo[], waitsFor: (work: Submission) => boolean): void;
+  onEnginesMissing(engines: readonly EngineInfo[], waitsFor: (work: Submission) => boolean): void;
   /** No engine registered in time; `waitsFor` selects the submissions that wait for one. */
-  onNone(waitsFor: (work: Submission) => boolean): void;
+  onNoEngines(waitsFor: (work: Submission) => boolean): void;
 }
 
 /** How long an engine that a stock hub lists may take to reply, in ms; an engine that computes may not reply at all. */
@@ -37,165 +37,171 @@ export class ReturningEngines {
   readonly #control: ControlRequests;
   readonly #times: ReturnTimes;
   readonly #events: ReturnEvents;
-  readonly #watching: Subscription;
+  readonly #subscription: Subscription;
   /** Engines that were registered before and are not registered now. */
-  readonly #absent = new Map<string, EngineInfo>();
+  readonly #absentEngines = new Map<string, EngineInfo>();
   /** Registered engines that may not be linked yet. */
-  readonly #unlinked = new Set<string>();
+  readonly #unlinkedIds = new Set<string>();
   /** All engines that were registered before; empty once any engine is registered, or none is expected any more. */
-  readonly #expected = new Map<string, EngineInfo>();
-  #connected = false;
-  #stock = false;
-  #probing = new AbortController();
-  #missed: NodeJS.Timeout | undefined;
-  #none: NodeJS.Timeout | undefined;
+  readonly #expectedEngines = new Map<string, EngineInfo>();
+  #isConnected = false;
+  #isStockHub = false;
+  #probeController = new AbortController();
+  #registrationTimer: NodeJS.Timeout | undefined;
+  #anyEngineTimer: NodeJS.Timeout | undefined;
 
   constructor(registry: EngineRegistry, control: ControlRequests, times: ReturnTimes, events: ReturnEvents) {
     this.#registry = registry;
     this.#control = control;
     this.#times = times;
     this.#events = events;
-    this.#watching = registry.engines$.subscribe(() => this.#onRegistryChange());
+    this.#subscription = registry.engines$.subscribe(() => this.#onRegistryChange());
   }
 
   /** Whether an unregistered engine is expected to register again. */
   has(uuid: string): boolean {
-    return this.#absent.has(uuid) || this.#expected.has(uuid);
+    return this.#absentEngines.has(uuid) || this.#expectedEngines.has(uuid);
   }
 
   /** The unregistered engines to which work may still be submitted. */
   get absent(): readonly EngineInfo[] {
-    return byId(this.#absent);
+    return byId(this.#absentEngines);
   }
 
   /** While no engine is registered: the engines that were registered before. */
   get expected(): readonly EngineInfo[] {
-    return byId(this.#expected);
+    return byId(this.#expectedEngines);
   }
 
   /** Handles a broken connection. */
   onDown(): void {
-    this.#connected = false;
+    this.#isConnected = false;
     this.#stop();
-    for (const [id, uuid] of this.#registry.engines) this.#expected.set(uuid, { id, uuid });
+    for (const [id, uuid] of this.#registry.engines) this.#expectedEngines.set(uuid, { id, uuid });
   }
 
   /**
    * Handles a reconnection after the registry was updated; `missing` are the engines that are not registered any more.
-   * `stock`: the hub may list engines before they are linked. `same`: the controller has not restarted.
+   * `isStockHub`: the hub may list engines before they are linked. `isSameController`: the controller has not restarted.
    */
-  onUp(missing: readonly string[], options: { readonly stock: boolean; readonly same: boolean }): void {
-    for (const uuid of missing) this.#absent.set(uuid, { id: this.#registry.idOf(uuid) ?? -1, uuid });
-    for (const uuid of [...this.#absent.keys()]) if (this.#registry.has(uuid)) this.#absent.delete(uuid);
-    this.#connected = true;
-    this.#stock = options.stock;
-    if (options.stock) for (const uuid of this.#registry.engines.values()) this.#probe(uuid);
-    if (this.#registry.ids.length > 0) this.#expected.clear();
-    if (options.same) this.#giveUpAbsent();
-    else if (this.#absent.size > 0)
-      this.#missed = startTimer(this.#times.registration, () => this.#giveUpAbsent());
-    if (this.#expected.size > 0) this.#none = startTimer(this.#times.any, () => this.#giveUpExpected());
+  onUp(
+    missing: readonly string[],
+    options: { readonly isStockHub: boolean; readonly isSameController: boolean },
+  ): void {
+    for (const uuid of missing) this.#absentEngines.set(uuid, { id: this.#registry.idOf(uuid) ?? -1, uuid });
+    for (const uuid of [...this.#absentEngines.keys()])
+      if (this.#registry.has(uuid)) this.#absentEngines.delete(uuid);
+    this.#isConnected = true;
+    this.#isStockHub = options.isStockHub;
+    if (options.isStockHub) for (const uuid of this.#registry.engines.values()) this.#probe(uuid);
+    if (this.#registry.ids.length > 0) this.#expectedEngines.clear();
+    if (options.isSameController) this.#failAbsentEngines();
+    else if (this.#absentEngines.size > 0)
+      this.#registrationTimer = startTimer(this.#times.registration, () => this.#failAbsentEngines());
+    if (this.#expectedEngines.size > 0)
+      this.#anyEngineTimer = startTimer(this.#times.any, () => this.#failExpectedEngines());
   }
 
   /** Whether a submission must wait for engines. */
-  awaits(work: Submission): boolean {
+  mustWait(work: Submission): boolean {
     const { channel, idents } = work;
-    if (this.#absent.size === 0 && this.#unlinked.size === 0 && this.#expected.size === 0) return false;
-    const away = (uuid: string): boolean => this.#absent.has(uuid) || this.#unlinked.has(uuid);
-    if (channel === 'mux') return away(idents[0] ?? '');
+    if (this.#absentEngines.size === 0 && this.#unlinkedIds.size === 0 && this.#expectedEngines.size === 0)
+      return false;
+    const isAway = (uuid: string): boolean => this.#absentEngines.has(uuid) || this.#unlinkedIds.has(uuid);
+    if (channel === 'mux') return isAway(idents[0] ?? '');
     const targets = targetsOf(work);
-    if (channel === 'broadcast') return targets.some(away);
+    if (channel === 'broadcast') return targets.some(isAway);
     // The scheduler may choose any engine.
-    if (this.#unlinked.size > 0) return true;
-    if (targets.length === 0) return this.#expected.size > 0;
-    return !targets.some((uuid) => this.#registry.has(uuid)) && targets.some(away);
+    if (this.#unlinkedIds.size > 0) return true;
+    if (targets.length === 0) return this.#expectedEngines.size > 0;
+    return !targets.some((uuid) => this.#registry.has(uuid)) && targets.some(isAway);
   }
 
   /** Stops all timers and probes. */
   close(): void {
     this.#stop();
-    this.#watching.unsubscribe();
-    this.#absent.clear();
-    this.#expected.clear();
+    this.#subscription.unsubscribe();
+    this.#absentEngines.clear();
+    this.#expectedEngines.clear();
   }
 
   /** Handles a change of the registry. */
   #onRegistryChange(): void {
-    if (!this.#connected) return;
-    let changed = false;
-    for (const uuid of [...this.#absent.keys()]) {
+    if (!this.#isConnected) return;
+    let hasChanged = false;
+    for (const uuid of [...this.#absentEngines.keys()]) {
       if (!this.#registry.has(uuid)) continue;
-      this.#absent.delete(uuid);
-      if (this.#stock) this.#probe(uuid);
-      changed = true;
+      this.#absentEngines.delete(uuid);
+      if (this.#isStockHub) this.#probe(uuid);
+      hasChanged = true;
     }
-    for (const uuid of [...this.#unlinked]) {
+    for (const uuid of [...this.#unlinkedIds]) {
       if (this.#registry.has(uuid)) continue;
-      this.#unlinked.delete(uuid);
-      changed = true;
+      this.#unlinkedIds.delete(uuid);
+      hasChanged = true;
     }
-    if (this.#expected.size > 0 && this.#registry.ids.length > 0) {
-      clearTimeout(this.#none);
-      this.#expected.clear();
-      changed = true;
+    if (this.#expectedEngines.size > 0 && this.#registry.ids.length > 0) {
+      clearTimeout(this.#anyEngineTimer);
+      this.#expectedEngines.clear();
+      hasChanged = true;
     }
-    if (changed) this.#events.onBack();
+    if (hasChanged) this.#events.onEnginesReturned();
   }
 
   /** Probes an engine; work for it is held until it is linked. */
   #probe(uuid: string): void {
-    this.#unlinked.add(uuid);
-    void this.#untilLinked(uuid, this.#probing.signal);
+    this.#unlinkedIds.add(uuid);
+    void this.#waitUntilLinked(uuid, this.#probeController.signal);
   }
 
-  async #untilLinked(uuid: string, ended: AbortSignal): Promise<void> {
+  async #waitUntilLinked(uuid: string, stopSignal: AbortSignal): Promise<void> {
     const engine = { id: this.#registry.idOf(uuid) ?? -1, uuid };
-    const over = new AbortController();
-    const signal = AbortSignal.any([ended, over.signal]);
+    const replyController = new AbortController();
+    const signal = AbortSignal.any([stopSignal, replyController.signal]);
     const request = (): void => {
       void this.#control
         .request(engine, 'kernel_info_request', {}, { timeout: PROBE_MS, signal })
         // Any reply shows that the engine is linked; without one the probe times out.
-        .then(() => over.abort())
+        .then(() => replyController.abort())
         .catch(() => undefined);
     };
-    const ends = performance.now() + PROBE_MS;
-    for (let wait = FIRST_INTERVAL_MS; !signal.aborted && performance.now() < ends; wait *= 2) {
+    const endTime = performance.now() + PROBE_MS;
+    for (let wait = FIRST_INTERVAL_MS; !signal.aborted && performance.now() < endTime; wait *= 2) {
       request();
-      await pause(Math.min(wait, ends - performance.now()), signal);
+      await pause(Math.min(wait, endTime - performance.now()), signal);
     }
-    over.abort();
-    await pause(LINKS_MS, ended);
-    if (ended.aborted || !this.#unlinked.delete(uuid)) return;
-    this.#events.onBack();
+    replyController.abort();
+    await pause(LINKS_MS, stopSignal);
+    if (stopSignal.aborted || !this.#unlinkedIds.delete(uuid)) return;
+    this.#events.onEnginesReturned();
   }
 
-  #giveUpAbsent(): void {
+  #failAbsentEngines(): void {
     const engines = this.absent;
     if (engines.length === 0) return;
     const waitsFor = (work: Submission): boolean => {
       const { channel, idents } = work;
-      if (channel === 'mux') return this.#absent.has(idents[0] ?? '');
+      if (channel === 'mux') return this.#absentEngines.has(idents[0] ?? '');
       const targets = targetsOf(work);
-      if (channel === 'broadcast') return targets.some((uuid) => this.#absent.has(uuid));
+      if (channel === 'broadcast') return targets.some((uuid) => this.#absentEngines.has(uuid));
       return targets.length > 0 && !targets.some((uuid) => this.#registry.has(uuid));
     };
-    this.#events.onMissed(engines, waitsFor);
-    this.#absent.clear();
-    this.#events.onBack();
+    this.#events.onEnginesMissing(engines, waitsFor);
+    this.#absentEngines.clear();
+    this.#events.onEnginesReturned();
   }
 
-  #giveUpExpected(): void {
-    this.#events.onNone(({ channel }) => channel === 'task');
-    this.#expected.clear();
+  #failExpectedEngines(): void {
+    this.#events.onNoEngines(({ channel }) => channel === 'task');
+    this.#expectedEngines.clear();
   }
 
   #stop(): void {
-    clearTimeout(this.#missed);
-    clearTimeout(this.#none);
-    this.#probing.abort();
-    this.#probing = new AbortController();
-    this.#unlinked.clear();
+    clearTimeout(this.#registrationTimer);
+    clearTimeout(this.#anyEngineTimer);
+    this.#probeController.abort();
+    this.#probeController = new AbortController();
+    this.#unlinkedIds.clear();
   }
 }
 

@@ -8,22 +8,22 @@ export type Targets = number | readonly number[] | 'all';
 /** Resolves targets to engines. */
 export class TargetFinder {
   readonly #registry: EngineRegistry;
-  readonly #returning: ReturningEngines;
+  readonly #returningEngines: ReturningEngines;
 
   constructor(registry: EngineRegistry, returning: ReturningEngines) {
     this.#registry = registry;
-    this.#returning = returning;
+    this.#returningEngines = returning;
   }
 
   /** Replaces negative ids by ids of the registered engines; other ids are not checked. */
   fix<T extends Targets>(targets: T): T;
   fix(targets: Targets): Targets {
     if (targets === 'all') return targets;
-    if (typeof targets === 'number') return this.#fixed(targets);
+    if (typeof targets === 'number') return this.#fixId(targets);
     if (!Array.isArray(targets)) {
       throw new UsageError(`targets must be an engine id, a list of ids or 'all', got ${describe(targets)}`);
     }
-    return targets.map((id) => this.#fixed(id));
+    return targets.map((id) => this.#fixId(id));
   }
 
   /** Returns the registered engines, in the order of `targets`. @throws {UsageError} when an engine is not registered, or none is */
@@ -37,13 +37,13 @@ export class TargetFinder {
    * @throws {UsageError} when an engine is neither registered nor expected, or there are none
    */
   forWork(targets: Targets): EngineInfo[] {
-    const { absent } = this.#returning;
+    const { absent } = this.#returningEngines;
     return this.#find(targets, absent, absent);
   }
 
   /** Returns the engines among which the scheduler may choose; `all` includes engines that are expected to register again. */
   forScheduler(targets: Targets): EngineInfo[] {
-    const { absent, expected } = this.#returning;
+    const { absent, expected } = this.#returningEngines;
     if (targets === 'all' && this.#registry.ids.length > 0) return [...this.engines('all'), ...absent];
     return this.#find(targets, absent, expected);
   }
@@ -59,11 +59,11 @@ export class TargetFinder {
     return { id, uuid };
   }
 
-  #fixed(id: number): number {
+  #fixId(id: number): number {
     if (!Number.isInteger(id)) throw new UsageError(`an engine id must be an integer, got ${describe(id)}`);
     if (id >= 0) return id;
     const { ids } = this.#registry;
-    const found = (ids.length > 0 ? ids : this.#returning.absent.map((engine) => engine.id)).at(id);
+    const found = (ids.length > 0 ? ids : this.#returningEngines.absent.map((engine) => engine.id)).at(id);
     if (found === undefined)
       throw new UsageError(`no engine at position ${id}; ${ids.length} are registered`);
     return found;

@@ -14,7 +14,7 @@ import { Reconciliation, type ReconciliationParts } from '../tasks/reconciliatio
 import type { UnsentWork } from '../tasks/unsent-work.js';
 
 /** The hub's reply to a connection request. */
-export interface Greeting {
+export interface ConnectionReply {
   readonly engines: readonly EngineInfo[];
   /** The hub's description of itself; undefined for a stock hub. */
   readonly hub: HubInfo | undefined;
@@ -32,9 +32,9 @@ export interface PersistentParts extends ReconciliationParts {
 }
 
 /** Updates all parts of a client when a connection opens, breaks and is replaced. */
-export class ConnectionLifecycle implements ConnectionEvents<Greeting> {
+export class ConnectionLifecycle implements ConnectionEvents<ConnectionReply> {
   readonly #parts: PersistentParts;
-  readonly #reconnector: Reconnector<Greeting>;
+  readonly #reconnector: Reconnector<ConnectionReply>;
   readonly #reconciliation: Reconciliation;
   #sleepWatch: SleepWatch | undefined;
 
@@ -48,21 +48,21 @@ export class ConnectionLifecycle implements ConnectionEvents<Greeting> {
   /** Opens the first connection: opens the sockets, waits for the hub's reply and, for a limited time, for all links. */
   async begin(deadline: Deadline): Promise<void> {
     const { connectionState, transport, requests, control, profile, engineChanges } = this.#parts;
-    const greeting = await this.#reconnector.first(transport.connection, deadline);
-    profile.update(greeting.hub);
-    engineChanges.replace(greeting.engines);
+    const reply = await this.#reconnector.openFirst(transport.connection, deadline);
+    profile.update(reply.hub);
+    engineChanges.replace(reply.engines);
     requests.onConnected();
     control.onConnected();
     connectionState.setConnected(transport.address('registration'));
-    this.#reconnector.started();
+    this.#reconnector.enableReconnection();
     this.#sleepWatch = new SleepWatch(() => void this.#onWoken());
   }
 
   /** Requests the list of engines from the hub. */
   async refresh(deadline: Deadline): Promise<void> {
     const { engineChanges } = this.#parts;
-    const greeting = await this.#request(deadline, false);
-    for (const uuid of engineChanges.replace(greeting.engines)) engineChanges.forget(uuid);
+    const reply = await this.#request(deadline, false);
+    for (const uuid of engineChanges.replace(reply.engines)) engineChanges.forget(uuid);
   }
 
   onBroken(reason: string): void {
@@ -89,7 +89,7 @@ export class ConnectionLifecycle implements ConnectionEvents<Greeting> {
     this.#parts.connectionState.setShutDown();
   }
 
-  greet(deadline: Deadline): Promise<Greeting> {
+  requestConnection(deadline: Deadline): Promise<ConnectionReply> {
     return this.#request(deadline, true);
   }
 
@@ -106,17 +106,20 @@ export class ConnectionLifecycle implements ConnectionEvents<Greeting> {
     connectionState.setDisconnected(reason);
   }
 
-  onTrouble(reason: string): void {
+  onAttemptFailed(reason: string): void {
     this.#parts.connectionState.setDisconnected(reason);
   }
 
-  onUp({ engines, hub }: Greeting, before: Connection): void {
+  onUp({ engines, hub }: ConnectionReply, previousConnection: Connection): void {
     const { transport, requests, control, profile, followedTasks, engineChanges, unsentWork } = this.#parts;
-    const newController = isNewController(profile.info, hub, before, transport.connection);
+    const newController = isNewController(profile.info, hub, previousConnection, transport.connection);
     profile.update(hub);
     followedTasks.onReconnected(newController);
     const missing = engineChanges.replace(engines);
-    unsentWork.returningEngines.onUp(missing, { same: newController === false, stock: !profile.isOurs });
+    unsentWork.returningEngines.onUp(missing, {
+      isSameController: newController === false,
+      isStockHub: !profile.isOurs,
+    });
     requests.onConnected();
     control.onConnected();
     unsentWork.release();
@@ -142,7 +145,7 @@ export class ConnectionLifecycle implements ConnectionEvents<Greeting> {
     }
   }
 
-  async #request(deadline: Deadline, handshake: boolean): Promise<Greeting> {
+  async #request(deadline: Deadline, handshake: boolean): Promise<ConnectionReply> {
     const { signal } = deadline;
     const { content } = await this.#parts.requests.request(
       'connection_request',
@@ -158,13 +161,14 @@ export class ConnectionLifecycle implements ConnectionEvents<Greeting> {
  * run. Only its keys identify a run of a stock hub, which creates them at each start.
  */
 function isNewController(
-  was: HubInfo | undefined,
-  is: HubInfo | undefined,
-  before: Connection,
-  now: Connection,
+  previousHub: HubInfo | undefined,
+  hub: HubInfo | undefined,
+  previousConnection: Connection,
+  connection: Connection,
 ): boolean | undefined {
   const keyOf = ({ info }: Connection): string => `${info.key} ${info.curve_serverkey}`;
-  if (keyOf(before) !== keyOf(now) || (was === undefined) !== (is === undefined)) return true;
-  if (was?.epoch === undefined || is?.epoch === undefined) return undefined;
-  return was.epoch !== is.epoch;
+  if (keyOf(previousConnection) !== keyOf(connection) || (previousHub === undefined) !== (hub === undefined))
+    return true;
+  if (previousHub?.epoch === undefined || hub?.epoch === undefined) return undefined;
+  return previousHub.epoch !== hub.epoch;
 }

@@ -36,7 +36,7 @@ export class MessageDispatcher {
       this.#receivers;
     switch (channel) {
       case 'registration':
-        if (inbox.take(message)) return;
+        if (inbox.deliver(message)) return;
         if (!requests.settle(message)) stats.unexpected++;
         return;
       case 'notification':
@@ -51,7 +51,7 @@ export class MessageDispatcher {
         if (!control.settle(message)) stats.unexpected++;
         return;
       default:
-        if (!(coalesced.take(message) || submittedTasks.onReply(message))) stats.unexpected++;
+        if (!(coalesced.handleReply(message) || submittedTasks.onReply(message))) stats.unexpected++;
         signals.onReply(message);
     }
   }

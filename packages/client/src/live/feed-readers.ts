@@ -44,11 +44,11 @@ export class ConflatingReader<R> implements FeedReader {
   readonly #queue = new ConflatedQueue<NumberedDifference>();
   readonly #after: WatchSequence | undefined;
   /** The position of a pending snapshot. The snapshot is built when it is taken, so nothing must be merged into it. */
-  #snapshotAt: number | undefined;
+  #snapshotNumber: number | undefined;
   /** The sequence of the last event from which a reader can resume without a gap. */
   #sequence: WatchSequence;
   /** The highest conflated position. Earlier changes follow later, so no event before it is a position to resume from. */
-  #conflatedTo = 0;
+  #conflatedNumber = 0;
   #drain: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
   failed = false;
   failure: unknown;
@@ -63,14 +63,14 @@ export class ConflatingReader<R> implements FeedReader {
   }
 
   begin(number: number): void {
-    this.#snapshotAt = number;
+    this.#snapshotNumber = number;
     this.#queue.clear();
     this.#onEvent();
   }
 
   next(difference: NumberedDifference): void {
-    if (this.#snapshotAt !== undefined) this.#snapshotAt = difference.number;
-    else if (this.#queue.push(difference)) this.#conflatedTo = difference.number;
+    if (this.#snapshotNumber !== undefined) this.#snapshotNumber = difference.number;
+    else if (this.#queue.push(difference)) this.#conflatedNumber = difference.number;
     this.#onEvent();
   }
 
@@ -86,10 +86,10 @@ export class ConflatingReader<R> implements FeedReader {
   }
 
   /** Removes and returns the next event, if there is one. */
-  take(): WatchEvent<R> | undefined {
-    if (this.#snapshotAt !== undefined) {
-      const snapshot = snapshotOf<R>(this.#feed, this.#snapshotAt, this.#after);
-      this.#snapshotAt = undefined;
+  shift(): WatchEvent<R> | undefined {
+    if (this.#snapshotNumber !== undefined) {
+      const snapshot = snapshotOf<R>(this.#feed, this.#snapshotNumber, this.#after);
+      this.#snapshotNumber = undefined;
       this.#sequence = snapshot.sequence;
       this.#resolveDrain();
       return snapshot;
@@ -97,12 +97,12 @@ export class ConflatingReader<R> implements FeedReader {
     const difference = this.#queue.shift();
     if (this.#queue.size === 0) this.#resolveDrain();
     if (difference === undefined) return undefined;
-    if (difference.number >= this.#conflatedTo) this.#sequence = sequenceOf(this.#feed, difference);
+    if (difference.number >= this.#conflatedNumber) this.#sequence = sequenceOf(this.#feed, difference);
     return eventOf<R>(difference, this.#sequence);
   }
 
   drained(): Promise<void> | undefined {
-    if (this.failed || this.completed || (this.#queue.size === 0 && this.#snapshotAt === undefined))
+    if (this.failed || this.completed || (this.#queue.size === 0 && this.#snapshotNumber === undefined))
       return undefined;
     this.#drain ??= deferred();
     return this.#drain.promise;
@@ -133,7 +133,7 @@ export function createPacedReader<R>(
   const flush = (): void => {
     timer = undefined;
     lastFlush = performance.now();
-    for (let event = reader.take(); event !== undefined; event = reader.take()) subscriber.next(event);
+    for (let event = reader.shift(); event !== undefined; event = reader.shift()) subscriber.next(event);
     if (reader.failed) subscriber.error(reader.failure);
     else if (reader.completed) subscriber.complete();
   };

@@ -26,7 +26,7 @@ export interface FeedReader {
 }
 
 /** The number of differences that a feed stores for resumption. */
-const MAX_RECENT = 1_000;
+const MAX_RECENT_DIFFERENCES = 1_000;
 /** The longest wait before the source runs again after a failure without a connection, in ms. */
 const RETRY_MS = 5_000;
 
@@ -44,12 +44,12 @@ export class LiveFeed implements FeedSink {
   readonly #readers = new Set<FeedReader>();
   /** Readers that wait for a complete reading of the hub. */
   readonly #newReaders = new Set<FeedReader>();
-  readonly #recent: NumberedDifference[] = [];
+  readonly #recentDifferences: NumberedDifference[] = [];
   readonly #resumePosition: HubPosition | undefined;
   #number = 0;
-  #loaded = false;
-  #running: AbortController | undefined;
-  #onReaders: () => void = () => undefined;
+  #isLoaded = false;
+  #runController: AbortController | undefined;
+  #resolveDrain: () => void = () => undefined;
 
   /** `onIdle` is called when the last reader has left. */
   constructor(
@@ -70,7 +70,9 @@ export class LiveFeed implements FeedSink {
 
   /** Whether every difference after a position is still stored. */
   canResumeAt(number: number): boolean {
-    return this.#loaded && number <= this.#number && number >= this.#number - this.#recent.length;
+    return (
+      this.#isLoaded && number <= this.#number && number >= this.#number - this.#recentDifferences.length
+    );
   }
 
   /** Adds a reader, which first receives a snapshot, or the stored differences after position `after`. */
@@ -78,10 +80,11 @@ export class LiveFeed implements FeedSink {
     if (after === undefined) this.#newReaders.add(reader);
     else {
       this.#readers.add(reader);
-      for (const difference of this.#recent.filter(({ number }) => number > after)) reader.next(difference);
+      for (const difference of this.#recentDifferences.filter(({ number }) => number > after))
+        reader.next(difference);
     }
-    this.#onReaders();
-    if (this.#running === undefined) this.#start();
+    this.#resolveDrain();
+    if (this.#runController === undefined) this.#start();
     else if (this.hasNewReaders) this.#source.refresh();
   }
 
@@ -89,7 +92,7 @@ export class LiveFeed implements FeedSink {
   leave(reader: FeedReader): void {
     this.#readers.delete(reader);
     this.#newReaders.delete(reader);
-    this.#onReaders();
+    this.#resolveDrain();
     if (this.#readers.size + this.#newReaders.size > 0) return;
     this.#stop();
     this.#onIdle(this);
@@ -104,20 +107,20 @@ export class LiveFeed implements FeedSink {
   apply(changes: Iterable<LiveChange>): void {
     for (const difference of this.set.apply(changes)) {
       // Before the first reading is complete, no reader has received anything that could differ.
-      if (!this.#loaded) continue;
+      if (!this.#isLoaded) continue;
       const numbered = { ...difference, number: ++this.#number, position: this.position };
-      this.#recent.push(numbered);
-      if (this.#recent.length > MAX_RECENT) this.#recent.shift();
+      this.#recentDifferences.push(numbered);
+      if (this.#recentDifferences.length > MAX_RECENT_DIFFERENCES) this.#recentDifferences.shift();
       for (const reader of [...this.#readers]) reader.next(numbered);
     }
   }
 
   get resumePosition(): HubPosition | undefined {
-    return this.#loaded ? undefined : this.#resumePosition;
+    return this.#isLoaded ? undefined : this.#resumePosition;
   }
 
   markSeeded(): void {
-    this.#loaded = true;
+    this.#isLoaded = true;
     for (const reader of this.#newReaders) this.#readers.add(reader);
     this.#newReaders.clear();
   }
@@ -129,7 +132,7 @@ export class LiveFeed implements FeedSink {
   startReading(): () => void {
     const newReaders = [...this.#newReaders];
     return () => {
-      this.#loaded = true;
+      this.#isLoaded = true;
       for (const reader of newReaders) {
         if (!this.#newReaders.delete(reader)) continue;
         this.#readers.add(reader);
@@ -140,24 +143,24 @@ export class LiveFeed implements FeedSink {
 
   async drained(): Promise<void> {
     if (this.#readers.size === 0) return;
-    const waits: Promise<void>[] = [];
+    const drains: Promise<void>[] = [];
     for (const reader of this.#readers) {
       const wait = reader.drained();
       if (wait === undefined) return;
-      waits.push(wait);
+      drains.push(wait);
     }
     await Promise.race([
-      ...waits,
+      ...drains,
       // A change of readers ends the wait: a new reader may be faster, and one that has left processes nothing.
       new Promise<void>((resolve) => {
-        this.#onReaders = resolve;
+        this.#resolveDrain = resolve;
       }),
     ]);
   }
 
   #start(): void {
     const stop = new AbortController();
-    this.#running = stop;
+    this.#runController = stop;
     this.#run(stop.signal).catch((error: unknown) => {
       if (stop.signal.aborted) return;
       if (this.#connection.closed) this.complete();
@@ -166,8 +169,8 @@ export class LiveFeed implements FeedSink {
   }
 
   #stop(): void {
-    this.#running?.abort();
-    this.#running = undefined;
+    this.#runController?.abort();
+    this.#runController = undefined;
   }
 
   #fail(reason: unknown): void {

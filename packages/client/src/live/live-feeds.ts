@@ -57,7 +57,7 @@ export class OpenFeed {
 export class LiveFeeds {
   readonly #context: FeedsContext;
   readonly #feeds = new Map<string, StoredFeed>();
-  #closed = false;
+  #isClosed = false;
 
   constructor(context: FeedsContext) {
     this.#context = context;
@@ -68,7 +68,7 @@ export class LiveFeeds {
    * @throws {ConnectionClosedError} when the client is closed
    */
   open(query: RecordQuery, { intervals, after }: FeedOptions): OpenFeed {
-    if (this.#closed) throw new ConnectionClosedError('the client is closed');
+    if (this.#isClosed) throw new ConnectionClosedError('the client is closed');
     const key = feedKey(query, intervals);
     const sequence = after === undefined ? undefined : parseSequence(after);
     if (sequence !== undefined && this.#reserve(key, sequence.feed, sequence.number)) {
@@ -86,7 +86,7 @@ export class LiveFeeds {
   }
 
   /** The number of stored feeds and of their records. */
-  get held(): { readonly feeds: number; readonly records: number } {
+  get size(): { readonly feeds: number; readonly records: number } {
     let records = 0;
     for (const { feed } of this.#feeds.values()) records += feed.set.size;
     return { feeds: this.#feeds.size, records };
@@ -94,7 +94,7 @@ export class LiveFeeds {
 
   /** Completes all feeds and removes them. */
   close(): void {
-    this.#closed = true;
+    this.#isClosed = true;
     const feeds = [...this.#feeds.values()];
     for (const { timer } of feeds) clearTimeout(timer);
     this.#feeds.clear();

@@ -52,7 +52,7 @@ export class LiveQueries {
 
   /** The number of stored feeds and of their records. */
   get held(): { readonly feeds: number; readonly records: number } {
-    return this.#feeds.held;
+    return this.#feeds.size;
   }
 
   /** Aborts when the client is closed. */

@@ -42,7 +42,7 @@ export class LostRecords {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await pause(TICK_MS, signal);
-      if (signal.aborted || !this.#tasks.due) continue;
+      if (signal.aborted || !this.#tasks.isDue) continue;
       const ids = openIds(this.#sink);
       if (ids.length === 0) continue;
       try {

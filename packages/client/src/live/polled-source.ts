@@ -1,9 +1,8 @@
-import { isDone, type TaskKey } from '@ipyparallel-js/protocol';
+import type { TaskKey } from '@ipyparallel-js/protocol';
 import {
   allOf,
   columnsOf,
   conjunctsOf,
-  parseQuery,
   type QueryNode,
   recordPredicate,
   TASK_COLUMNS,
@@ -15,6 +14,7 @@ import { byIds, keysOf, type RecordQuery, type Row, requestedColumns } from '../
 import type { RequestLane } from '../hub/request-lane.js';
 import { SliceSize } from '../hub/stock/slice-size.js';
 import { namedIds } from '../hub/stock/stock-records.js';
+import { ChangeScan } from './change-scan.js';
 import type { ChangeSignal, ChangeSignals } from './change-signals.js';
 import type { FeedSink, FeedSource } from './feed-source.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';
@@ -31,7 +31,7 @@ export interface PolledContext {
 
 /** How often a hub is polled, in ms. */
 export interface PollIntervals {
-  /** The least time between two requests. */
+  /** The minimum time between two requests. */
   readonly interval: number;
   /** The time between two scans for changes without a signal. */
   readonly slowInterval: number;
@@ -39,18 +39,14 @@ export interface PollIntervals {
 
 /** Records per request: a reply occupies a Python hub, which serves nobody else meanwhile. */
 const SLICES = { initial: 50, min: 20, max: 900 };
-/** The number of known records that each scan reads again, in rotation, to find changes that nothing else reveals. */
-const REREAD = 50;
 /** At most 1/SCAN_SHARE of the elapsed time is spent on scans. */
 const SCAN_SHARE = 10;
 /** A signal of an unknown task brings the next scan forward to this long after the last one, in ms. */
 const EARLY_SCAN_MS = 250;
-const MAX_IGNORED = 20_000;
+const MAX_IGNORED_IDS = 20_000;
 /** The longest delay of a timer in Node.js. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-const INCOMPLETE = parseQuery({ completed: null });
-const RESUBMITTED = parseQuery({ resubmitted: { $ne: null } });
 /** Columns that never change after the submission. */
 const IMMUTABLE_COLUMNS: ReadonlySet<TaskKey> = new Set<TaskKey>([
   ...(['msg_id', 'submitted', 'client_uuid', 'queue', 'header', 'metadata', 'content', 'label'] as const),
@@ -96,25 +92,19 @@ class Poller {
   readonly #matches: (row: Row) => boolean;
   readonly #canEverMatch: (row: Row) => boolean;
   /** The ids that the query names; undefined if it names none. */
-  readonly #named: ReadonlySet<string> | undefined;
+  readonly #namedIds: ReadonlySet<string> | undefined;
   readonly #schedule: RecheckSchedule;
+  readonly #changeScan: ChangeScan;
   readonly #sliceSize = new SliceSize(SLICES);
-  /** The ids in the hub's history at the last scan. */
-  #history: ReadonlySet<string> = new Set();
-  /** The engine of each incomplete task. */
-  #incomplete = new Map<string, string | null>();
-  readonly #resubmitted = new Set<string>();
   /** Tasks that can never match. */
-  readonly #ignored = new Set<string>();
-  /** The position of the rotation that reads known records again. */
-  #rereadAt = 0;
+  readonly #ignoredIds = new Set<string>();
   #scanDueAt = 0;
   /** How long after the last scan an early one is wanted, in ms. */
   #earlyScanDelay = Number.POSITIVE_INFINITY;
   #scannedAt = 0;
   #scanDuration = 0;
   #requestedAt = 0;
-  #wake: () => void = () => undefined;
+  #resolveWait: () => void = () => undefined;
 
   constructor(
     context: PolledContext,
@@ -138,13 +128,18 @@ class Poller {
     );
     this.#canEverMatch = recordPredicate(allOf(immutable));
     const named = namedIds(node);
-    this.#named = named === undefined ? undefined : new Set(named);
+    this.#namedIds = named === undefined ? undefined : new Set(named);
+    this.#changeScan = new ChangeScan({
+      ...{ database: context.database, namedIds: this.#namedIds },
+      readsResubmitted: this.#columns.includes('resubmitted'),
+      request: (send) => this.#request(send),
+    });
     this.#schedule = new RecheckSchedule(this.#columns.some((column) => OUTPUT_COLUMNS.has(column)));
   }
 
   async run(): Promise<void> {
     const unlisten = this.#context.signals.listen((signal) => this.#onSignal(signal));
-    const onAbort = (): void => this.#wake();
+    const onAbort = (): void => this.#resolveWait();
     this.#signal.addEventListener('abort', onAbort, { once: true });
     try {
       await this.#readAll();
@@ -164,7 +159,7 @@ class Poller {
   /** Requests a scan as early as possible. */
   scanSoon(): void {
     this.#earlyScanDelay = 0;
-    this.#wake();
+    this.#resolveWait();
   }
 
   get #nextScanAt(): number {
@@ -179,13 +174,13 @@ class Poller {
       return;
     }
     const { msgId } = signal;
-    if (this.#ignored.has(msgId) || this.#named?.has(msgId) === false) return;
+    if (this.#ignoredIds.has(msgId) || this.#namedIds?.has(msgId) === false) return;
     if (signal.kind === 'begun') this.#sink.apply([{ op: 'begun', msgId, begun: signal.at }]);
     // An unknown task means that another client submits; its other tasks give no signal before they begin.
-    const unknown = signal.kind !== 'submitted' && !this.#knows(msgId) && !this.#schedule.has(msgId);
-    if (this.#named === undefined && unknown)
+    const unknown = signal.kind !== 'submitted' && !this.#isKnown(msgId) && !this.#schedule.has(msgId);
+    if (this.#namedIds === undefined && unknown)
       this.#earlyScanDelay = Math.min(this.#earlyScanDelay, EARLY_SCAN_MS);
-    if (this.#schedule.note(signal, now)) this.#wake();
+    if (this.#schedule.note(signal, now)) this.#resolveWait();
   }
 
   async #waitUntilDue(): Promise<void> {
@@ -196,7 +191,7 @@ class Poller {
       if (delay <= 0) return;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.min(delay, MAX_DELAY_MS));
-        this.#wake = () => {
+        this.#resolveWait = () => {
           clearTimeout(timer);
           resolve();
         };
@@ -212,11 +207,8 @@ class Poller {
       this.#scanDueAt = Number.POSITIVE_INFINITY;
       return;
     }
-    if (this.#named === undefined) {
-      // The history is read first, so that the next scan finds what changes while the pages are read.
-      this.#history = new Set(await this.#request((deadline) => this.#context.database.history(deadline)));
-      this.#incomplete = await this.#readIncomplete();
-    }
+    // The scan starts first, so that its next search finds what changes while the pages are read.
+    await this.#changeScan.start();
     const found = await withChildSignal(this.#signal, (signal) => this.#readPages(signal));
     await this.#recheck([...this.#sink.set.ids].filter((msgId) => !found.has(msgId)));
     finish();
@@ -246,7 +238,8 @@ class Poller {
     const finish = this.#sink.startReading();
     const since = performance.now();
     this.#earlyScanDelay = Number.POSITIVE_INFINITY;
-    const suspects = this.#named === undefined ? await this.#suspects() : this.#namedSuspects(this.#named);
+    const suspects = await this.#changeScan.findSuspects(this.#sink.set, () => this.#recheckDue());
+    for (const msgId of this.#ignoredIds) suspects.delete(msgId);
     await this.#recheck(suspects);
     await this.#recheckDue();
     finish();
@@ -258,63 +251,6 @@ class Poller {
     const now = performance.now();
     this.#scannedAt = now;
     this.#scanDueAt = now + Math.max(this.#intervals.slowInterval, SCAN_SHARE * this.#scanDuration);
-  }
-
-  /** Finds the records that may have changed by requests that are cheap on every Python hub. */
-  async #suspects(): Promise<Set<string>> {
-    const { set } = this.#sink;
-    const history = await this.#request((deadline) => this.#context.database.history(deadline));
-    await this.#recheckDue();
-    const ids = new Set(history);
-    const suspects = new Set(history.filter((msgId) => !this.#history.has(msgId)));
-    // A record that was created from output alone may be missing in the history.
-    for (const msgId of set.ids) if (!ids.has(msgId)) suspects.add(msgId);
-    if (this.#incomplete.size > 0 || suspects.size > 0) {
-      const incomplete = await this.#readIncomplete();
-      for (const [msgId, engine] of this.#incomplete)
-        if (incomplete.get(msgId) !== engine && ids.has(msgId)) suspects.add(msgId);
-      for (const [msgId, engine] of incomplete)
-        if (this.#incomplete.get(msgId) !== engine) suspects.add(msgId);
-      this.#incomplete = incomplete;
-      await this.#recheckDue();
-    }
-    if (this.#columns.includes('resubmitted')) {
-      const rows = await this.#request((deadline) =>
-        this.#context.database.matches(RESUBMITTED, ['msg_id'], deadline),
-      );
-      for (const { msg_id } of rows) if (!this.#resubmitted.has(msg_id)) suspects.add(msg_id);
-      for (const { msg_id } of rows) this.#resubmitted.add(msg_id);
-    }
-    this.#history = ids;
-    for (const msgId of this.#nextReread(history)) suspects.add(msgId);
-    for (const msgId of this.#ignored) suspects.delete(msgId);
-    return suspects;
-  }
-
-  #namedSuspects(named: ReadonlySet<string>): Set<string> {
-    const { set } = this.#sink;
-    const suspects = new Set<string>();
-    for (const msgId of named) {
-      const row = set.get(msgId);
-      if (row === undefined || !isDone(row.status)) suspects.add(msgId);
-    }
-    for (const msgId of this.#nextReread([...named])) suspects.add(msgId);
-    for (const msgId of this.#ignored) suspects.delete(msgId);
-    return suspects;
-  }
-
-  #nextReread(ids: readonly string[]): readonly string[] {
-    if (this.#rereadAt >= ids.length) this.#rereadAt = 0;
-    const next = ids.slice(this.#rereadAt, this.#rereadAt + REREAD);
-    this.#rereadAt += REREAD;
-    return next;
-  }
-
-  async #readIncomplete(): Promise<Map<string, string | null>> {
-    const rows = await this.#request((deadline) =>
-      this.#context.database.matches(INCOMPLETE, ['msg_id', 'engine_uuid'], deadline),
-    );
-    return new Map(rows.map(({ msg_id, engine_uuid }) => [msg_id, engine_uuid ?? null]));
   }
 
   /** Reads records by id, a slice at a time, and applies their current state. */
@@ -353,20 +289,16 @@ class Poller {
     for (const msgId of ids) {
       const row = rows.get(msgId);
       if (row === undefined) {
-        if (this.#knows(msgId)) {
+        if (this.#isKnown(msgId)) {
           this.#schedule.forget(msgId);
-          this.#incomplete.delete(msgId);
+          this.#changeScan.noteRemoval(msgId);
           changes.push({ op: 'gone', msgId });
         } else this.#schedule.resolve(msgId, undefined, sentAt, now);
         continue;
       }
       const matches = matching === undefined ? this.#matches(row) : matching.has(msgId);
       changes.push(matches ? this.#toSet(row) : { op: 'out', msgId, row });
-      const isOpen = (row.completed ?? null) === null;
-      if (this.#named === undefined) {
-        if (isOpen) this.#incomplete.set(msgId, row.engine_uuid ?? null);
-        else this.#incomplete.delete(msgId);
-      }
+      this.#changeScan.noteRow(row);
       if (!matches && row.submitted !== null && !this.#canEverMatch(row)) this.#ignore(msgId);
       else this.#schedule.resolve(msgId, row, sentAt, now);
     }
@@ -400,12 +332,12 @@ class Poller {
     return { op: 'set', row, begun };
   }
 
-  #knows(msgId: string): boolean {
-    return this.#sink.set.get(msgId) !== undefined || this.#history.has(msgId) || this.#incomplete.has(msgId);
+  #isKnown(msgId: string): boolean {
+    return this.#sink.set.get(msgId) !== undefined || this.#changeScan.has(msgId);
   }
 
   #ignore(msgId: string): void {
     this.#schedule.forget(msgId);
-    if (this.#ignored.size < MAX_IGNORED) this.#ignored.add(msgId);
+    if (this.#ignoredIds.size < MAX_IGNORED_IDS) this.#ignoredIds.add(msgId);
   }
 }

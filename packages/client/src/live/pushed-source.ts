@@ -1,12 +1,5 @@
-import {
-  type AnyMessage,
-  isDone,
-  type MessageContents,
-  ProtocolError,
-  parseWireDate,
-  type TaskKey,
-} from '@ipyparallel-js/protocol';
-import { allOf, decodeRecord, isDict, toWireQuery } from '@ipyparallel-js/protocol/internal';
+import { type AnyMessage, isDone, type MessageContents, type TaskKey } from '@ipyparallel-js/protocol';
+import { allOf, decodeRecord, toWireQuery } from '@ipyparallel-js/protocol/internal';
 import { pause, withChildSignal } from '@ipyparallel-js/wire';
 import type { HubDatabase } from '../hub/hub-database.js';
 import type { HubReply, HubRequests, OkContent } from '../hub/hub-requests.js';
@@ -16,6 +9,7 @@ import { bufferReader } from '../hub/record-requests.js';
 import type { FeedSink, FeedSource } from './feed-source.js';
 import { type LiveChange, STATUS_COLUMNS } from './live-set.js';
 import type { HubPosition } from './sequence.js';
+import { begunOf, type Change, changesOf, contentOf, dateOf, idOf } from './update-content.js';
 import type { UpdateInbox } from './update-inbox.js';
 
 /** The parts of a client that a pushed source uses. */
@@ -26,7 +20,7 @@ export interface PushedContext {
 }
 
 /** How often the client renews a subscription within the time after which a hub ends it ({@link SILENCE_MS} by default). */
-const RENEWALS = 6;
+const RENEWALS_PER_SILENCE = 6;
 const SILENCE_MS = 60_000;
 /** The timeout of a sync request: a busy hub replies late, and a broken connection is detected elsewhere. */
 const SYNC_TIMEOUT_MS = 120_000;
@@ -74,10 +68,10 @@ class Subscription {
   /** Received updates that are not processed yet; the hub sends at most two before it waits for acknowledgements. */
   readonly #updates: AnyMessage[] = [];
   /** Updates whose changes are already applied, and that need only an acknowledgement. */
-  readonly #applied = new WeakSet<AnyMessage>();
+  readonly #appliedUpdates = new WeakSet<AnyMessage>();
   #onUpdate: () => void = () => undefined;
   #id = '';
-  #ended = false;
+  #hasEnded = false;
   /** The position up to which all changes are applied; undefined while more updates for that position are expected. */
   #base: number | undefined;
   position: HubPosition | undefined;
@@ -110,7 +104,7 @@ class Subscription {
     // A position within an interrupted update cannot be the base of further positions.
     if (this.#sink.position?.within !== undefined) this.#sink.position = undefined;
     this.#base = this.#sink.position?.seq;
-    const subscribed = inbox.expectSubscription();
+    const stopExpecting = inbox.expectSubscription();
     const { content, stopReading } = await requests
       .request(
         'subscribe_request',
@@ -129,9 +123,9 @@ class Subscription {
           this.#onUpdate();
         }),
       }))
-      .finally(subscribed);
+      .finally(stopExpecting);
     this.#id = content.subscription;
-    const renewal = setInterval(() => this.#renew(), (content.silence ?? SILENCE_MS) / RENEWALS);
+    const renewal = setInterval(() => this.#renew(), (content.silence ?? SILENCE_MS) / RENEWALS_PER_SILENCE);
     renewal.unref();
     try {
       const { epoch, seq } = content;
@@ -155,7 +149,7 @@ class Subscription {
 
   /** Processes updates until the hub ends the subscription, or up to a position, without reporting positions. */
   async #processUpdates(epoch: string, upTo = Number.POSITIVE_INFINITY): Promise<void> {
-    for (let processed = 0; !this.#signal.aborted && !this.#ended; ) {
+    for (let processed = 0; !this.#signal.aborted && !this.#hasEnded; ) {
       if (processed > 0 && (this.position?.seq ?? 0) >= upTo) return;
       const update = this.#updates.shift();
       if (update === undefined) {
@@ -164,7 +158,7 @@ class Subscription {
       }
       const { seq, ended, reset } = contentOf(update);
       if (ended !== undefined) {
-        this.#ended = true;
+        this.#hasEnded = true;
         return;
       }
       if (reset === true) {
@@ -257,7 +251,7 @@ class Subscription {
     if (this.#sink.position === undefined) {
       const { content } = await this.#sync();
       await this.#processUpdates(epoch, content.seq);
-      if (this.#ended || this.#signal.aborted) return;
+      if (this.#hasEnded || this.#signal.aborted) return;
       this.#sink.position = this.#base === undefined ? undefined : this.position;
     }
     finish();
@@ -290,7 +284,7 @@ class Subscription {
       const { changes } = contentOf(update);
       const begun = changes.flatMap((change) => begunOf(change));
       this.#sink.apply(begun);
-      this.#applied.add(update);
+      this.#appliedUpdates.add(update);
     }
   }
 
@@ -299,7 +293,7 @@ class Subscription {
     update: AnyMessage,
     positionOf: (seq: number) => HubPosition | undefined,
   ): Promise<void> {
-    if (this.#applied.has(update)) return;
+    if (this.#appliedUpdates.has(update)) return;
     const { changes, buffer_lens, result_buffer_lens } = contentOf(update);
     await this.#applyChanges(
       changes,
@@ -318,14 +312,16 @@ class Subscription {
     const leaving = changes
       .filter((change) => change.op === 'out' && set.get(change.msg_id) !== undefined)
       .map(idOf);
-    const left = new Map<string, LiveChange>();
+    const leavingChanges = new Map<string, LiveChange>();
     if (leaving.length > 0)
       for (const [i, change] of (await this.#readLeaving(leaving)).entries())
-        left.set(leaving[i] ?? '', change);
+        leavingChanges.set(leaving[i] ?? '', change);
     let sets = 0;
     for (const change of changes) {
       const applied =
-        change.op === 'set' ? this.#toSet(change, readBuffers?.(sets++) ?? {}) : left.get(change.msg_id);
+        change.op === 'set'
+          ? this.#toSet(change, readBuffers?.(sets++) ?? {})
+          : leavingChanges.get(change.msg_id);
       this.#sink.position = change.seq === undefined ? undefined : positionOf(change.seq);
       if (change.op === 'gone') this.#sink.apply([{ op: 'gone', msgId: change.msg_id }]);
       else if (applied !== undefined) this.#sink.apply([applied]);
@@ -379,44 +375,4 @@ class Subscription {
   #renew(): void {
     this.#context.requests.notify('subscription_renew', { subscription: this.#id });
   }
-}
-
-type UpdateContent = MessageContents['subscription_update'];
-type Change = UpdateContent['changes'][number];
-
-/** @throws {ProtocolError} when the update is malformed */
-function contentOf(update: AnyMessage): UpdateContent {
-  const content = update.content as unknown as UpdateContent;
-  changesOf(content.changes);
-  if (!Number.isSafeInteger(content.seq))
-    throw new ProtocolError(`seq of a subscription_update must be an integer, got ${String(content.seq)}`);
-  return content;
-}
-
-/** @throws {ProtocolError} when the value is not a list of changes */
-function changesOf(value: unknown): readonly Change[] {
-  const changes: readonly unknown[] = Array.isArray(value) ? value : [undefined];
-  const valid = changes.every(
-    (change) =>
-      isDict(change) &&
-      (change['op'] === 'set'
-        ? isDict(change['record']) && typeof change['record']['msg_id'] === 'string'
-        : typeof change['msg_id'] === 'string'),
-  );
-  if (!valid)
-    throw new ProtocolError('changes pushed by a hub must be a list of set, out and gone operations');
-  return changes as readonly Change[];
-}
-
-function idOf(change: Change): string {
-  return change.op === 'set' ? String(change.record['msg_id']) : change.msg_id;
-}
-
-function begunOf(change: Change): LiveChange[] {
-  const begun = change.op === 'set' ? dateOf(change.begun) : undefined;
-  return begun === undefined ? [] : [{ op: 'begun', msgId: idOf(change), begun }];
-}
-
-function dateOf(text: unknown): Date | undefined {
-  return typeof text === 'string' ? parseWireDate(text)?.date : undefined;
 }

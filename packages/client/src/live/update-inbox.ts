@@ -1,24 +1,26 @@
 import { type AnyMessage, isMessageOf } from '@ipyparallel-js/protocol';
 
 /** The highest number of stored updates whose subscription is not known yet. */
-const MAX_EARLY = 32;
+const MAX_EARLY_UPDATES = 32;
 
 /** Delivers the updates that a hub pushes to their subscribers. */
 export class UpdateInbox {
   readonly #readers = new Map<string, (update: AnyMessage) => void>();
   /** Pending subscribe requests. The first update can arrive together with the reply that names the subscription. */
-  #pending = 0;
+  #pendingSubscriptions = 0;
   #acks: [string, number][] = [];
-  #early: { readonly subscription: string; readonly update: AnyMessage }[] = [];
+  #earlyUpdates: { readonly subscription: string; readonly update: AnyMessage }[] = [];
 
   /** Delivers a message of the query socket. @returns false when it is no update */
-  take(message: AnyMessage): boolean {
+  deliver(message: AnyMessage): boolean {
     if (!isMessageOf(message, 'subscription_update')) return false;
     const { subscription } = message.content;
     const reader = this.#readers.get(subscription);
     if (reader !== undefined) reader(message);
-    else if (this.#pending > 0)
-      this.#early = [...this.#early, { subscription, update: message }].slice(-MAX_EARLY);
+    else if (this.#pendingSubscriptions > 0)
+      this.#earlyUpdates = [...this.#earlyUpdates, { subscription, update: message }].slice(
+        -MAX_EARLY_UPDATES,
+      );
     return true;
   }
 
@@ -35,18 +37,18 @@ export class UpdateInbox {
 
   /** Announces a subscribe request, until the returned function is called. */
   expectSubscription(): () => void {
-    this.#pending++;
+    this.#pendingSubscriptions++;
     return () => {
-      this.#pending--;
-      if (this.#pending === 0) this.#early = [];
+      this.#pendingSubscriptions--;
+      if (this.#pendingSubscriptions === 0) this.#earlyUpdates = [];
     };
   }
 
   /** Calls `reader` with each update of a subscription, until the returned function is called. */
   read(subscription: string, reader: (update: AnyMessage) => void): () => void {
     this.#readers.set(subscription, reader);
-    const early = this.#early.filter((one) => one.subscription === subscription);
-    this.#early = this.#early.filter((one) => one.subscription !== subscription);
+    const early = this.#earlyUpdates.filter((one) => one.subscription === subscription);
+    this.#earlyUpdates = this.#earlyUpdates.filter((one) => one.subscription !== subscription);
     for (const { update } of early) reader(update);
     return () => this.#readers.delete(subscription);
   }

@@ -78,7 +78,7 @@ export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable
     try {
       while (!left.aborted) {
         signal?.throwIfAborted();
-        const event = reader.take();
+        const event = reader.shift();
         if (event !== undefined) {
           yield event;
           continue;

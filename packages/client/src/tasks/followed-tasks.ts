@@ -8,7 +8,7 @@ import {
   TaskLostError,
   TaskNotFoundError,
 } from '@ipyparallel-js/protocol';
-import { getOwnString } from '@ipyparallel-js/protocol/internal';
+import { getOwnString, STATUS_KEYS } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, pause } from '@ipyparallel-js/wire';
 import type { EngineRegistry } from '../engines/engine-registry.js';
 import { chunked, type HubDatabase } from '../hub/hub-database.js';
@@ -18,23 +18,19 @@ import type { Row } from '../hub/record-query.js';
 import type { RequestLane } from '../hub/request-lane.js';
 import { LostTasks, type OpenTask } from './lost-tasks.js';
 import { describeFromRecord, METADATA_COLUMNS } from './metadata-of-record.js';
+import { MissingRecords, type UnrecordedTask } from './missing-records.js';
 import { dateOf, readOutput } from './read-output.js';
 import { Task, type TaskOwner } from './task.js';
-import { RECORD_DELAYS, TaskFollower } from './task-follower.js';
+import { TaskFollower } from './task-follower.js';
 import { readOutcome } from './task-outcome.js';
 
-const STATUS_COLUMNS: readonly TaskKey[] = ['engine_uuid', 'completed', 'result_content'];
 const RESULT_COLUMNS: readonly TaskKey[] = [
-  ...new Set<TaskKey>([...STATUS_COLUMNS, ...METADATA_COLUMNS, 'header', 'result_header', 'result_buffers']),
+  ...new Set<TaskKey>([...STATUS_KEYS, ...METADATA_COLUMNS, 'header', 'result_header', 'result_buffers']),
 ];
 const RESULT_COLUMNS_OF_OURS: readonly TaskKey[] = [...RESULT_COLUMNS, 'display_data'];
 /** The interval in ms at which an incomplete record is read again. */
-const OUTPUT_MS = 25;
-const SOON_MS = 5;
-/** The hub records a task after its submission: how long an unknown id may still become known. */
-const UNKNOWN_GRACE_MS = 1_000;
-/** A probe task must have begun within this time; an older one may have been purged. */
-const PROBE_MAX_AGE_MS = 10_000;
+const OUTPUT_INTERVAL_MS = 25;
+const EARLY_INTERVAL_MS = 5;
 
 export interface FollowedTasksContext {
   readonly database: HubDatabase;
@@ -51,21 +47,11 @@ export interface FollowedTasksContext {
   readonly pickleLimits?: Partial<PickleLimits>;
 }
 
-interface Followed {
-  readonly task: Task;
+interface FollowedTask extends UnrecordedTask {
   /** Whether this client submitted it, and its reply may have been lost. */
   readonly submittedHere: boolean;
-  /** Whether it is known to have been submitted: by this client, or according to the hub. */
-  exists: boolean;
-  /** Whether it was followed before a reconnection, so that a restarted controller may not know it. */
-  beforeReconnection: boolean;
   /** The number of subscribers to its status; undefined once its result is wanted. */
   listeners: number | undefined;
-  /** When the hub first reported it as unknown (`performance.now()`). */
-  unknownSince: number | undefined;
-  /** Another task that an engine has begun: while the hub does not know that one either, it lags behind. */
-  probeId: string | undefined;
-  readonly follower: TaskFollower;
   /** When its end was first known while its output was incomplete. */
   endedSince: number | undefined;
 }
@@ -78,41 +64,41 @@ export class FollowedTasks {
   readonly #context: FollowedTasksContext;
   readonly #database: HubDatabase;
   readonly #requests: HubRequests;
-  readonly #pending = new Map<string, Followed>();
-  #lost: LostTasks;
-  #stop = new AbortController();
-  #wake = new AbortController();
-  #running = false;
-  /** The task that an engine began last, of any client. */
-  #lastBegun: { readonly id: string; readonly at: number } | undefined;
+  readonly #tasks = new Map<string, FollowedTask>();
+  readonly #missingRecords: MissingRecords;
+  #lostTasks: LostTasks;
+  readonly #stopController = new AbortController();
+  #wakeController = new AbortController();
+  #isRunning = false;
   /** Whether the record of an ended task was incomplete. */
-  #incompleteRecord = false;
+  #hasIncompleteRecord = false;
 
   constructor(context: FollowedTasksContext) {
     this.#context = context;
     this.#database = context.database;
     this.#requests = context.requests;
-    this.#lost = this.#newLostTasks();
+    this.#missingRecords = new MissingRecords(context, this.#stopController.signal);
+    this.#lostTasks = this.#newLostTasks();
     // Another controller may be there after each connection.
     context.profile.onUpdate(() => {
-      this.#lost = this.#newLostTasks();
+      this.#lostTasks = this.#newLostTasks();
     });
   }
 
   /** The number of followed tasks. */
   get size(): number {
-    return this.#pending.size;
+    return this.#tasks.size;
   }
 
   /** The followed tasks that have no result yet. */
   unfinished(): Task[] {
-    return [...this.#pending.values()].flatMap(({ task }) => (task.outcome === undefined ? [task] : []));
+    return [...this.#tasks.values()].flatMap(({ task }) => (task.outcome === undefined ? [task] : []));
   }
 
   /** Handles a reconnection: a new controller may not know the followed tasks. */
   onReconnected(newController: boolean | undefined): void {
     if (newController !== false)
-      for (const followed of this.#pending.values()) followed.beforeReconnection = true;
+      for (const followed of this.#tasks.values()) followed.beforeReconnection = true;
   }
 
   /** Polls the hub for a task until it has ended. `exists`: the task is known to have been submitted. */
@@ -131,7 +117,7 @@ export class FollowedTasks {
       task: followed.task,
       release: () => {
         if (followed.listeners === undefined || --followed.listeners > 0) return;
-        if (this.#pending.get(msgId) === followed) this.#pending.delete(msgId);
+        if (this.#tasks.get(msgId) === followed) this.#tasks.delete(msgId);
       },
     };
   }
@@ -146,18 +132,18 @@ export class FollowedTasks {
     });
     // Its reply may still arrive.
     void task.done.then(() => {
-      if (this.#pending.get(task.msgId)?.task === task) this.#pending.delete(task.msgId);
+      if (this.#tasks.get(task.msgId)?.task === task) this.#tasks.delete(task.msgId);
     });
   }
 
   /** Handles a message of the iopub socket. */
   onOutput(message: AnyMessage): void {
     const id = parentId(message) ?? '';
-    if (isRecordedBeginning(message, id)) this.#lastBegun = { id, at: performance.now() };
-    const followed = this.#pending.get(id);
+    this.#missingRecords.noteMessage(message, id);
+    const followed = this.#tasks.get(id);
     if (followed !== undefined) followed.exists = true;
     if (followed === undefined || followed.submittedHere) {
-      if (followed !== undefined && isIdle(message)) this.#wake.abort();
+      if (followed !== undefined && isIdle(message)) this.#wakeController.abort();
       return;
     }
     const { task, follower } = followed;
@@ -165,7 +151,7 @@ export class FollowedTasks {
     if (isMessageOf(message, 'status')) {
       task.assign(getOwnString(message.metadata, 'engine') ?? '');
       if (message.content.execution_state === 'busy') task.begin(dateOf(message));
-      else if (isIdle(message)) this.#wake.abort();
+      else if (isIdle(message)) this.#wakeController.abort();
       return;
     }
     // Published data is in no record; all other output is.
@@ -180,21 +166,21 @@ export class FollowedTasks {
 
   /** Fails all followed tasks. */
   failAll(error: Error): void {
-    const all = [...this.#pending.values()];
-    this.#pending.clear();
-    for (const { task } of all) task.settle({ ok: false, error }, task.status);
-    this.#wake.abort();
+    const tasks = [...this.#tasks.values()];
+    this.#tasks.clear();
+    for (const { task } of tasks) task.settle({ ok: false, error }, task.status);
+    this.#wakeController.abort();
   }
 
   /** Stops polling; the followed tasks must have been failed before. */
   close(): void {
-    this.#stop.abort();
-    this.#wake.abort();
+    this.#stopController.abort();
+    this.#wakeController.abort();
   }
 
-  #follow(msgId: string): Followed {
-    const known = this.#pending.get(msgId);
-    if (known !== undefined) return known;
+  #follow(msgId: string): FollowedTask {
+    const existing = this.#tasks.get(msgId);
+    if (existing !== undefined) return existing;
     const { owner, registry } = this.#context;
     const task = new Task(msgId, {
       engineId: (uuid) => registry.idOf(uuid),
@@ -207,36 +193,36 @@ export class FollowedTasks {
     });
   }
 
-  #add(msgId: string, followed: Followed): Followed {
-    this.#pending.set(msgId, followed);
-    this.#lost.restart();
-    if (!this.#running) this.#run().catch((error: unknown) => this.#broken(error));
+  #add(msgId: string, followed: FollowedTask): FollowedTask {
+    this.#tasks.set(msgId, followed);
+    this.#lostTasks.restart();
+    if (!this.#isRunning) this.#run().catch((error: unknown) => this.#onLoopError(error));
     return followed;
   }
 
   async #run(): Promise<void> {
-    this.#running = true;
+    this.#isRunning = true;
     // Tasks that are followed in the same turn of the event loop are polled together.
     await pause(0);
-    while (this.#pending.size > 0 && !this.#stop.signal.aborted) {
-      const woken = this.#wake.signal.aborted;
-      if (woken) this.#wake = new AbortController();
+    while (this.#tasks.size > 0 && !this.#stopController.signal.aborted) {
+      const isEarly = this.#wakeController.signal.aborted;
+      if (isEarly) this.#wakeController = new AbortController();
       const open: OpenTask[] = [];
-      this.#incompleteRecord = false;
-      for (const ids of chunked([...this.#pending.keys()])) open.push(...(await this.#poll(ids)));
-      if (open.length > 0 && this.#lost.due) await this.#giveUp(open);
-      if (this.#pending.size === 0) break;
-      const next = this.#incompleteRecord
-        ? Math.min(OUTPUT_MS, this.#context.interval)
+      this.#hasIncompleteRecord = false;
+      for (const ids of chunked([...this.#tasks.keys()])) open.push(...(await this.#poll(ids)));
+      if (open.length > 0 && this.#lostTasks.isDue) await this.#failLostTasks(open);
+      if (this.#tasks.size === 0) break;
+      const next = this.#hasIncompleteRecord
+        ? Math.min(OUTPUT_INTERVAL_MS, this.#context.interval)
         : this.#context.interval;
-      await pause(woken ? Math.min(SOON_MS, next) : next, this.#wake.signal);
+      await pause(isEarly ? Math.min(EARLY_INTERVAL_MS, next) : next, this.#wakeController.signal);
     }
-    this.#running = false;
+    this.#isRunning = false;
   }
 
   /** Fails all followed tasks, because the loop ended with an internal error. */
-  #broken(error: unknown): void {
-    this.#running = false;
+  #onLoopError(error: unknown): void {
+    this.#isRunning = false;
     this.failAll(error instanceof Error ? error : new Error(String(error)));
   }
 
@@ -251,23 +237,23 @@ export class FollowedTasks {
   }
 
   #deadline(): Deadline {
-    return this.#requests.deadline({ signal: this.#stop.signal });
+    return this.#requests.deadline({ signal: this.#stopController.signal });
   }
 
   /** Polls tasks. Returns those that have a record and have not ended. */
   async #poll(ids: readonly string[]): Promise<OpenTask[]> {
     const open: OpenTask[] = [];
     try {
-      const rows = await this.#database.byId(ids, STATUS_COLUMNS, this.#deadline());
-      const done: string[] = [];
+      const rows = await this.#database.byId(ids, STATUS_KEYS, this.#deadline());
+      const endedIds: string[] = [];
       for (const id of ids) {
         const row = rows.get(id);
-        if (row === undefined) await this.#missing(id);
-        else if (row.completed !== null) done.push(id);
+        if (row === undefined) await this.#checkMissingRecord(id);
+        else if (row.completed !== null) endedIds.push(id);
         else {
           const engineUuid = row.engine_uuid ?? null;
           open.push({ msgId: id, engineUuid });
-          const followed = this.#pending.get(id);
+          const followed = this.#tasks.get(id);
           if (followed !== undefined) {
             followed.exists = true;
             followed.unknownSince = undefined;
@@ -275,25 +261,25 @@ export class FollowedTasks {
           if (engineUuid !== null) followed?.task.assign(engineUuid);
         }
       }
-      await this.#read(done);
+      await this.#read(endedIds);
     } catch (error) {
-      this.#failed(ids, error);
+      this.#failAllPolled(ids, error);
     }
     return open;
   }
 
-  async #read(done: readonly string[]): Promise<void> {
-    if (done.length === 0) return;
-    const results = await this.#database.byId(done, this.#resultColumns, this.#deadline());
+  async #read(endedIds: readonly string[]): Promise<void> {
+    if (endedIds.length === 0) return;
+    const results = await this.#database.byId(endedIds, this.#resultColumns, this.#deadline());
     for (const row of results.values()) {
-      if (this.#awaitsOutput(row)) this.#incompleteRecord = true;
+      if (this.#awaitsOutput(row)) this.#hasIncompleteRecord = true;
       else this.#settle(row);
     }
   }
 
   /** Whether the record must be read again, because it lacks output that is still on its way to the hub. */
   #awaitsOutput(row: Row): boolean {
-    const followed = this.#pending.get(row.msg_id);
+    const followed = this.#tasks.get(row.msg_id);
     if (followed === undefined) return false;
     const now = performance.now();
     followed.endedSince ??= now;
@@ -301,14 +287,14 @@ export class FollowedTasks {
   }
 
   /** Fails tasks whose records will never be completed. */
-  async #giveUp(open: readonly OpenTask[]): Promise<void> {
+  async #failLostTasks(open: readonly OpenTask[]): Promise<void> {
     try {
-      const lost = await this.#lost.find(open, { signal: this.#stop.signal });
-      if (lost.size === 0) return;
+      const lostTasks = await this.#lostTasks.find(open, { signal: this.#stopController.signal });
+      if (lostTasks.size === 0) return;
       const rows = await this.#context.lane.run(() =>
-        this.#database.byId([...lost.keys()], STATUS_COLUMNS, this.#deadline()),
+        this.#database.byId([...lostTasks.keys()], STATUS_KEYS, this.#deadline()),
       );
-      for (const [id, why] of lost) {
+      for (const [id, why] of lostTasks) {
         // The task may have ended or been purged in the meantime; the next poll shows it.
         const row = rows.get(id);
         if (row === undefined || row.completed !== null) continue;
@@ -317,7 +303,7 @@ export class FollowedTasks {
       }
     } catch (error) {
       // The search for lost tasks can wait; if the hub cannot be reached, the next poll fails.
-      if (!(error instanceof IpyparallelError) && !this.#stop.signal.aborted) throw error;
+      if (!(error instanceof IpyparallelError) && !this.#stopController.signal.aborted) throw error;
     }
   }
 
@@ -341,58 +327,14 @@ export class FollowedTasks {
     task.settle(outcome, status);
   }
 
-  /**
-   * Handles a task without a record: a `result_request` shows whether the hub does not know it or its record is gone. The
-   * request follows the query, so the hub may know the task by now.
-   */
-  async #missing(id: string): Promise<void> {
-    const followed = this.#pending.get(id);
-    if (followed === undefined) return;
-    try {
-      const { content } = await this.#requests.request(
-        'result_request',
-        { msg_ids: [id], status_only: true },
-        { msgIds: [id], signal: this.#stop.signal },
-      );
-      followed.exists = true;
-      followed.unknownSince = undefined;
-      // It was submitted in the meantime, or its record was culled while it runs: the next poll shows which.
-      if (Array.isArray(content.pending) && content.pending.includes(id)) return;
-      const rows = await this.#database.byId([id], STATUS_COLUMNS, this.#deadline());
-      if (!rows.has(id)) this.#fail(id, new TaskNotFoundError([id], 'purged'));
-    } catch (error) {
-      if (!(error instanceof IpyparallelError)) throw error;
-      if (error instanceof TaskNotFoundError && error.reason === 'unknown') {
-        const now = performance.now();
-        followed.unknownSince ??= now;
-        const unknown = now - followed.unknownSince;
-        if (unknown < UNKNOWN_GRACE_MS) return;
-        if (unknown < RECORD_DELAYS.missingRecord && (await this.#isBehind(followed))) return;
-        // The hub may have recorded the task, and then the probe, since the query for the task.
-        if (followed.probeId !== undefined) {
-          const rows = await this.#database.byId([id], STATUS_COLUMNS, this.#deadline());
-          if (rows.has(id)) return;
-        }
-      }
-      this.#fail(id, error);
-    }
+  async #checkMissingRecord(id: string): Promise<void> {
+    const followed = this.#tasks.get(id);
+    const error = followed === undefined ? undefined : await this.#missingRecords.check(followed);
+    if (error !== undefined) this.#fail(id, error);
   }
 
-  /** Whether a busy stock hub lags behind: it replies to requests before it has processed the traffic of tasks. */
-  async #isBehind(followed: Followed): Promise<boolean> {
-    if (this.#context.profile.isOurs) return false;
-    // An engine has begun the task, so its record will follow.
-    if (followed.follower.observed && !followed.beforeReconnection) return true;
-    const begun = this.#lastBegun;
-    if (begun !== undefined && performance.now() - begun.at < PROBE_MAX_AGE_MS) followed.probeId ??= begun.id;
-    const { probeId } = followed;
-    if (probeId === undefined) return false;
-    const rows = await this.#database.byId([probeId], STATUS_COLUMNS, this.#deadline());
-    return !rows.has(probeId);
-  }
-
-  #failed(ids: readonly string[], error: unknown): void {
-    if (this.#stop.signal.aborted || this.#context.connected?.() === false) return;
+  #failAllPolled(ids: readonly string[], error: unknown): void {
+    if (this.#stopController.signal.aborted || this.#context.connected?.() === false) return;
     const failure = error instanceof Error ? error : new Error(String(error));
     for (const id of ids) this.#fail(id, failure);
   }
@@ -410,19 +352,11 @@ export class FollowedTasks {
     } else task.settle({ ok: false, error }, error.reason === 'purged' ? 'purged' : task.status);
   }
 
-  #remove(id: string): Followed | undefined {
-    const followed = this.#pending.get(id);
-    this.#pending.delete(id);
+  #remove(id: string): FollowedTask | undefined {
+    const followed = this.#tasks.get(id);
+    this.#tasks.delete(id);
     return followed;
   }
-}
-
-/** Whether an engine begins a task that will have a record; control requests and parts of a broadcast have none. */
-function isRecordedBeginning(message: AnyMessage, id: string): boolean {
-  if (!isMessageOf(message, 'status') || message.content.execution_state !== 'busy') return false;
-  const request = getOwnString(message.parent_header, 'msg_type');
-  const isTask = request === 'execute_request' || request === 'apply_request';
-  return isTask && !id.endsWith(`_${getOwnString(message.metadata, 'engine')}`);
 }
 
 function isIdle(message: AnyMessage): boolean {

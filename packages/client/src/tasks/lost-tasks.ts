@@ -11,15 +11,15 @@ export interface OpenTask {
 }
 
 /** A task that no engine and no queue seems to have. */
-interface Abandoned {
+interface AbandonedTask {
   readonly why: string;
   /** How long it must have been abandoned before it counts as lost, in ms. */
   readonly minAge: number;
 }
 
 /** The first interval between checks and the longest one; the interval doubles. */
-const FIRST_MS = 3_000;
-const LONGEST_MS = 60_000;
+const MIN_INTERVAL_MS = 3_000;
+const MAX_INTERVAL_MS = 60_000;
 /** How long an engine may take to register at a restarted controller with its result. */
 const ENGINE_GRACE_MS = 30_000;
 
@@ -31,89 +31,92 @@ export class LostTasks {
   readonly #requests: HubRequests;
   readonly #registry: EngineRegistry;
   readonly #lane: RequestLane;
-  readonly #ours: boolean;
+  readonly #isOurHub: boolean;
   /** The tasks that the last check found abandoned, and when this was first found. */
-  #suspects = new Map<string, number>();
-  #next = 0;
-  #wait = FIRST_MS;
+  #suspectTimes = new Map<string, number>();
+  #nextCheckTime = 0;
+  #interval = MIN_INTERVAL_MS;
 
-  constructor(requests: HubRequests, registry: EngineRegistry, lane: RequestLane, ours: boolean) {
+  constructor(requests: HubRequests, registry: EngineRegistry, lane: RequestLane, isOurHub: boolean) {
     this.#requests = requests;
     this.#registry = registry;
     this.#lane = lane;
-    this.#ours = ours;
+    this.#isOurHub = isOurHub;
   }
 
   /** Schedules an early check, because another task is followed. */
   restart(): void {
-    this.#wait = FIRST_MS;
-    this.#next = Math.min(this.#next, performance.now() + FIRST_MS);
+    this.#interval = MIN_INTERVAL_MS;
+    this.#nextCheckTime = Math.min(this.#nextCheckTime, performance.now() + MIN_INTERVAL_MS);
   }
 
   /** Whether a check is due. */
-  get due(): boolean {
+  get isDue(): boolean {
     const now = performance.now();
-    if (this.#next === 0) this.#next = now + this.#wait;
-    return now >= this.#next;
+    if (this.#nextCheckTime === 0) this.#nextCheckTime = now + this.#interval;
+    return now >= this.#nextCheckTime;
   }
 
   /** Checks tasks. Returns the lost ones with the reason; the caller must read their records once more. */
-  async find(open: readonly OpenTask[], options: WaitOptions): Promise<Map<string, string>> {
-    const abandoned = this.#ours ? await this.#notQueued(open, options) : await this.#unknown(open, options);
+  async find(tasks: readonly OpenTask[], options: WaitOptions): Promise<Map<string, string>> {
+    const abandonedTasks = this.#isOurHub
+      ? await this.#findUnqueued(tasks, options)
+      : await this.#findUnknown(tasks, options);
     const now = performance.now();
-    const lost = new Map<string, string>();
-    const suspects = new Map<string, number>();
-    for (const [msgId, { why, minAge }] of abandoned) {
-      const since = this.#suspects.get(msgId);
-      suspects.set(msgId, since ?? now);
-      if (since !== undefined && now - since >= minAge) lost.set(msgId, why);
+    const lostTasks = new Map<string, string>();
+    const suspectTimes = new Map<string, number>();
+    for (const [msgId, { why, minAge }] of abandonedTasks) {
+      const firstSeen = this.#suspectTimes.get(msgId);
+      suspectTimes.set(msgId, firstSeen ?? now);
+      if (firstSeen !== undefined && now - firstSeen >= minAge) lostTasks.set(msgId, why);
     }
-    this.#suspects = suspects;
-    this.#wait = suspects.size > lost.size ? FIRST_MS : Math.min(this.#wait * 2, LONGEST_MS);
-    this.#next = now + this.#wait;
-    return lost;
+    this.#suspectTimes = suspectTimes;
+    this.#interval =
+      suspectTimes.size > lostTasks.size ? MIN_INTERVAL_MS : Math.min(this.#interval * 2, MAX_INTERVAL_MS);
+    this.#nextCheckTime = now + this.#interval;
+    return lostTasks;
   }
 
   // This project's hub lists its queues. A registered engine may still send its result.
-  async #notQueued(open: readonly OpenTask[], options: WaitOptions): Promise<Map<string, Abandoned>> {
-    const abandoned = new Map<string, Abandoned>();
+  async #findUnqueued(tasks: readonly OpenTask[], options: WaitOptions): Promise<Map<string, AbandonedTask>> {
+    const abandonedTasks = new Map<string, AbandonedTask>();
     const uuids = new Set(this.#registry.engines.values());
-    const unassigned = open.filter(({ engineUuid }) => engineUuid === null || engineUuid === '');
-    for (const { msgId, engineUuid } of open) {
+    const unassigned = tasks.filter(({ engineUuid }) => engineUuid === null || engineUuid === '');
+    for (const { msgId, engineUuid } of tasks) {
       if (engineUuid === null || engineUuid === '' || uuids.has(engineUuid)) continue;
       const why = `its engine ${engineUuid} is not registered, and the controller was restarted`;
-      abandoned.set(msgId, { why, minAge: ENGINE_GRACE_MS });
+      abandonedTasks.set(msgId, { why, minAge: ENGINE_GRACE_MS });
     }
-    if (unassigned.length === 0) return abandoned;
+    if (unassigned.length === 0) return abandonedTasks;
     const { content } = await this.#lane.run(() =>
       this.#requests.request('queue_request', { targets: null, verbose: true }, options),
     );
-    const waiting = new Set<unknown>(Array.isArray(content['unassigned']) ? content['unassigned'] : []);
+    const queuedIds = new Set<unknown>(Array.isArray(content['unassigned']) ? content['unassigned'] : []);
     for (const { msgId } of unassigned) {
-      if (waiting.has(msgId)) continue;
+      if (queuedIds.has(msgId)) continue;
       const why = 'no engine has it, and it is in no queue of this controller';
-      abandoned.set(msgId, { why, minAge: 0 });
+      abandonedTasks.set(msgId, { why, minAge: 0 });
     }
-    return abandoned;
+    return abandonedTasks;
   }
 
   // A stock hub answers a request for the status from the memory of its present run.
-  async #unknown(open: readonly OpenTask[], options: WaitOptions): Promise<Map<string, Abandoned>> {
-    const abandoned = new Map<string, Abandoned>();
+  async #findUnknown(tasks: readonly OpenTask[], options: WaitOptions): Promise<Map<string, AbandonedTask>> {
+    const abandonedTasks = new Map<string, AbandonedTask>();
     const why = 'its record has no end, and the present controller does not know it';
     // The hub reports only whether it knows all of the ids, so the list is halved until the unknown ids are found.
-    const lists: (readonly string[])[] = [open.map(({ msgId }) => msgId)];
+    const lists: (readonly string[])[] = [tasks.map(({ msgId }) => msgId)];
     for (let ids = lists.pop(); ids !== undefined; ids = lists.pop()) {
       const [first] = ids;
-      if (first === undefined || (await this.#hubKnows(ids, options))) continue;
-      const half = Math.ceil(ids.length / 2);
-      if (ids.length === 1) abandoned.set(first, { why, minAge: 0 });
-      else lists.push(ids.slice(half), ids.slice(0, half));
+      if (first === undefined || (await this.#isKnownToHub(ids, options))) continue;
+      const middle = Math.ceil(ids.length / 2);
+      if (ids.length === 1) abandonedTasks.set(first, { why, minAge: 0 });
+      else lists.push(ids.slice(middle), ids.slice(0, middle));
     }
-    return abandoned;
+    return abandonedTasks;
   }
 
-  async #hubKnows(ids: readonly string[], options: WaitOptions): Promise<boolean> {
+  async #isKnownToHub(ids: readonly string[], options: WaitOptions): Promise<boolean> {
     try {
       await this.#lane.run(() =>
         this.#requests.request(

@@ -25,11 +25,11 @@ export interface ReconciliationParts {
 
 const COLUMNS: readonly TaskKey[] = ['engine_uuid', 'completed', 'result_content'];
 const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 1_000;
-/** At most 1/SHARE of the elapsed time is spent querying the hub. */
-const SHARE = 5;
+const MAX_PAUSE_MS = 1_000;
+/** After a query the loop pauses for this many times its duration, to limit the load of the hub. */
+const LOAD_FACTOR = 5;
 /** After the grace period, this many failed queries in a row end the reconciliation. */
-const MOST_FAILURES = 5;
+const MAX_FAILURES = 5;
 
 /**
  * Determines the outcome of tasks that were outstanding when the connection broke, because their replies went to sockets
@@ -39,124 +39,127 @@ const MOST_FAILURES = 5;
  */
 export class Reconciliation {
   readonly #parts: ReconciliationParts;
-  readonly #grace: number;
+  readonly #gracePeriod: number;
   /** The tasks whose outcome is not determined yet. */
-  readonly #open = new Map<string, Task>();
-  #stop = new AbortController();
-  #sameController = false;
+  readonly #undeterminedTasks = new Map<string, Task>();
+  #stopController = new AbortController();
+  #isSameController = false;
 
-  /** `grace` in ms: no task counts as lost earlier after a reconnection. */
-  constructor(parts: ReconciliationParts, grace: number) {
+  /** `gracePeriod` in ms: no task counts as lost earlier after a reconnection. */
+  constructor(parts: ReconciliationParts, gracePeriod: number) {
     this.#parts = parts;
-    this.#grace = grace;
+    this.#gracePeriod = gracePeriod;
   }
 
   /** Adds the tasks that were outstanding when the connection broke. */
   interrupt(tasks: Iterable<Task>): void {
-    this.#stop.abort();
+    this.#stopController.abort();
     for (const task of tasks) {
-      this.#open.set(task.msgId, task);
+      this.#undeterminedTasks.set(task.msgId, task);
       this.#parts.submittedTasks.followByHub([task]);
     }
   }
 
   /** Removes a task whose message was sent now: its reply will arrive. */
   onSent(msgId: string): void {
-    if (this.#open.size === 0 || this.#open.delete(msgId)) return;
+    if (this.#undeterminedTasks.size === 0 || this.#undeterminedTasks.delete(msgId)) return;
     // A broadcast is one message for several tasks.
-    for (const id of [...this.#open.keys()]) if (id.startsWith(`${msgId}_`)) this.#open.delete(id);
+    for (const id of [...this.#undeterminedTasks.keys()])
+      if (id.startsWith(`${msgId}_`)) this.#undeterminedTasks.delete(id);
   }
 
   /** Starts after a reconnection; `newController` as in Reconnection. */
   start(newController: boolean | undefined): void {
-    this.#stop.abort();
-    this.#stop = new AbortController();
-    this.#sameController = newController === false;
-    if (this.#open.size > 0) void this.#run(this.#stop.signal);
+    this.#stopController.abort();
+    this.#stopController = new AbortController();
+    this.#isSameController = newController === false;
+    if (this.#undeterminedTasks.size > 0) void this.#run(this.#stopController.signal);
   }
 
   /** Stops; the open tasks must have been failed before. */
   close(): void {
-    this.#stop.abort();
-    this.#open.clear();
+    this.#stopController.abort();
+    this.#undeterminedTasks.clear();
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const graceEnds = performance.now() + this.#grace;
+    const graceEndTime = performance.now() + this.#gracePeriod;
     let wait = FIRST_PAUSE_MS;
     let failures = 0;
     for (;;) {
-      for (const [msgId, { outcome }] of this.#open) if (outcome !== undefined) this.#open.delete(msgId);
-      if (this.#open.size === 0) return;
-      const began = performance.now();
-      const late = began >= graceEnds;
+      for (const [msgId, { outcome }] of this.#undeterminedTasks)
+        if (outcome !== undefined) this.#undeterminedTasks.delete(msgId);
+      if (this.#undeterminedTasks.size === 0) return;
+      const startTime = performance.now();
+      const isGraceOver = startTime >= graceEndTime;
       try {
-        await this.#query(late, signal);
+        await this.#query(isGraceOver, signal);
         failures = 0;
       } catch (error) {
         // The next reconnection starts the reconciliation again.
         if (signal.aborted) return;
         failures++;
-        const broken = error instanceof TransportError || error instanceof TimeoutError;
-        if (error instanceof NoDatabaseError) this.#loseAll('this controller keeps no Task Database', error);
-        else if (late && !broken && failures >= MOST_FAILURES)
-          this.#loseAll(`the hub fails queries: ${(error as Error).message}`, error);
+        const isBroken = error instanceof TransportError || error instanceof TimeoutError;
+        if (error instanceof NoDatabaseError)
+          this.#failAllAsLost('this controller keeps no Task Database', error);
+        else if (isGraceOver && !isBroken && failures >= MAX_FAILURES)
+          this.#failAllAsLost(`the hub fails queries: ${(error as Error).message}`, error);
       }
       if (signal.aborted) return;
-      await pause(Math.max(wait, SHARE * (performance.now() - began)), signal);
-      wait = Math.min(1.5 * wait, LONGEST_PAUSE_MS);
+      await pause(Math.max(wait, LOAD_FACTOR * (performance.now() - startTime)), signal);
+      wait = Math.min(1.5 * wait, MAX_PAUSE_MS);
     }
   }
 
-  async #query(late: boolean, signal: AbortSignal): Promise<void> {
+  async #query(isGraceOver: boolean, signal: AbortSignal): Promise<void> {
     const { database, requests } = this.#parts;
-    for (const ids of chunked([...this.#open.keys()])) {
+    for (const ids of chunked([...this.#undeterminedTasks.keys()])) {
       const rows = await database.byId(ids, COLUMNS, requests.deadline({ signal }));
       for (const id of ids) {
-        const task = this.#open.get(id);
+        const task = this.#undeterminedTasks.get(id);
         const row = rows.get(id);
         if (task === undefined) continue;
-        if (row !== undefined) this.#settleFromRecord(task, row, late);
-        else if (late)
-          this.#lose(task, 'the hub has no record of it; it may never have reached the controller');
+        if (row !== undefined) this.#settleFromRecord(task, row, isGraceOver);
+        else if (isGraceOver)
+          this.#failAsLost(task, 'the hub has no record of it; it may never have reached the controller');
       }
     }
   }
 
   /** Handles a task that has a record. */
-  #settleFromRecord(task: Task, row: Row, late: boolean): void {
+  #settleFromRecord(task: Task, row: Row, isGraceOver: boolean): void {
     const { submittedTasks, followedTasks, registry } = this.#parts;
-    const ended = (row.completed ?? null) !== null || (row.result_content ?? null) !== null;
+    const hasEnded = (row.completed ?? null) !== null || (row.result_content ?? null) !== null;
     const { engineUuid } = task;
     if (
-      !ended &&
+      !hasEnded &&
       submittedTasks.isDirect(task.msgId) &&
       engineUuid !== undefined &&
       !registry.has(engineUuid)
     ) {
       // Its engine may register again at a restarted controller and continue the task.
-      if (!late && !this.#sameController) return;
-      this.#open.delete(task.msgId);
+      if (!isGraceOver && !this.#isSameController) return;
+      this.#undeterminedTasks.delete(task.msgId);
       const error = engineDied(task.msgId, engineUuid, registry.idOf(engineUuid));
       task.settle({ ok: false, error }, 'failed');
       return;
     }
-    this.#open.delete(task.msgId);
+    this.#undeterminedTasks.delete(task.msgId);
     followedTasks.followOwn(task);
   }
 
-  #lose(task: Task, why: string, cause?: unknown): void {
-    this.#open.delete(task.msgId);
+  #failAsLost(task: Task, reason: string, cause?: unknown): void {
+    this.#undeterminedTasks.delete(task.msgId);
     const options = cause === undefined ? {} : { cause };
     const error = new TaskLostError(
       [task.msgId],
-      `the connection broke while it was outstanding, and ${why}`,
+      `the connection broke while it was outstanding, and ${reason}`,
       options,
     );
     task.settle({ ok: false, error }, 'lost');
   }
 
-  #loseAll(why: string, cause: unknown): void {
-    for (const task of [...this.#open.values()]) this.#lose(task, why, cause);
+  #failAllAsLost(reason: string, cause: unknown): void {
+    for (const task of [...this.#undeterminedTasks.values()]) this.#failAsLost(task, reason, cause);
   }
 }

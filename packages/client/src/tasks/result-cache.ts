@@ -11,10 +11,10 @@ export interface ResultCacheLimits {
 
 export const RESULT_CACHE_LIMITS: OptionNames<ResultCacheLimits> = { count: true, bytes: true };
 
-const COUNT = 1_000;
-const BYTES = 64 * 2 ** 20;
+const DEFAULT_COUNT = 1_000;
+const DEFAULT_BYTES = 64 * 2 ** 20;
 /** After this many added tasks, ids whose task was garbage-collected are removed. */
-const SWEEP = 1_000;
+const SWEEP_INTERVAL = 1_000;
 
 /**
  * The tasks that have ended. Unread tasks are cached within limits, and the oldest are evicted first. A task that was read or
@@ -23,23 +23,23 @@ const SWEEP = 1_000;
 export class ResultCache {
   readonly #maxCount: number;
   readonly #maxBytes: number;
-  readonly #unread = new Map<string, { readonly task: Task; readonly bytes: number }>();
+  readonly #unreadTasks = new Map<string, { readonly task: Task; readonly bytes: number }>();
   /** An iterator that continues after evictions, as in `BoundedSet`. */
-  readonly #oldest = this.#unread.keys();
-  readonly #known = new Map<string, WeakRef<Task>>();
-  readonly #read = new WeakSet<Task>();
+  readonly #oldestIds = this.#unreadTasks.keys();
+  readonly #taskRefs = new Map<string, WeakRef<Task>>();
+  readonly #readTasks = new WeakSet<Task>();
   #bytes = 0;
-  #evicted = 0;
-  #sinceSweep = 0;
+  #evictedCount = 0;
+  #addedSinceSweep = 0;
 
   constructor(limits: ResultCacheLimits = {}) {
-    this.#maxCount = limits.count ?? COUNT;
-    this.#maxBytes = limits.bytes ?? BYTES;
+    this.#maxCount = limits.count ?? DEFAULT_COUNT;
+    this.#maxBytes = limits.bytes ?? DEFAULT_BYTES;
   }
 
   /** The number of unread results. */
   get count(): number {
-    return this.#unread.size;
+    return this.#unreadTasks.size;
   }
 
   /** The approximate size of the unread results in bytes. */
@@ -49,55 +49,55 @@ export class ResultCache {
 
   /** The number of unread results that were evicted. */
   get evicted(): number {
-    return this.#evicted;
+    return this.#evictedCount;
   }
 
   /** Yields the unread tasks, the oldest first. */
   *unread(): Generator<Task, void, undefined> {
-    for (const { task } of this.#unread.values()) yield task;
+    for (const { task } of this.#unreadTasks.values()) yield task;
   }
 
   get(msgId: string): Task | undefined {
-    return this.#unread.get(msgId)?.task ?? this.#known.get(msgId)?.deref();
+    return this.#unreadTasks.get(msgId)?.task ?? this.#taskRefs.get(msgId)?.deref();
   }
 
   /** Adds a task whose result and output are complete. */
   add(task: Task): void {
-    this.#known.set(task.msgId, new WeakRef(task));
-    if (++this.#sinceSweep >= SWEEP) this.#sweep();
-    if (this.#read.has(task)) return;
+    this.#taskRefs.set(task.msgId, new WeakRef(task));
+    if (++this.#addedSinceSweep >= SWEEP_INTERVAL) this.#sweep();
+    if (this.#readTasks.has(task)) return;
     const bytes = task.size;
-    this.#unread.set(task.msgId, { task, bytes });
+    this.#unreadTasks.set(task.msgId, { task, bytes });
     this.#bytes += bytes;
-    while (this.#unread.size > this.#maxCount || this.#bytes > this.#maxBytes) {
-      const { value: oldest } = this.#oldest.next();
+    while (this.#unreadTasks.size > this.#maxCount || this.#bytes > this.#maxBytes) {
+      const { value: oldest } = this.#oldestIds.next();
       if (oldest === undefined) break;
       this.#release(oldest);
-      this.#evicted++;
+      this.#evictedCount++;
     }
   }
 
   /** The user has read the result of a task: remove it from the unread ones. */
   markRead(task: Task): void {
-    this.#read.add(task);
+    this.#readTasks.add(task);
     this.#release(task.msgId);
   }
 
   /** Removes a task. */
   delete(msgId: string): void {
     this.#release(msgId);
-    this.#known.delete(msgId);
+    this.#taskRefs.delete(msgId);
   }
 
   #release(msgId: string): void {
-    const entry = this.#unread.get(msgId);
+    const entry = this.#unreadTasks.get(msgId);
     if (entry === undefined) return;
-    this.#unread.delete(msgId);
+    this.#unreadTasks.delete(msgId);
     this.#bytes -= entry.bytes;
   }
 
   #sweep(): void {
-    this.#sinceSweep = 0;
-    for (const [msgId, ref] of this.#known) if (ref.deref() === undefined) this.#known.delete(msgId);
+    this.#addedSinceSweep = 0;
+    for (const [msgId, ref] of this.#taskRefs) if (ref.deref() === undefined) this.#taskRefs.delete(msgId);
   }
 }

@@ -2,7 +2,7 @@ import { Observable } from 'rxjs';
 import type { Task } from './task.js';
 
 /** Up to this number of tasks, every change is emitted. */
-const FEW = 100;
+const MAX_UNPACED_TASKS = 100;
 /** With more tasks, an emission is followed by a pause of this many times its duration, which grows with the tasks. */
 const PAUSE_FACTOR = 4;
 
@@ -12,11 +12,11 @@ const PAUSE_FACTOR = 4;
  */
 export function statusChanges<A>(tasks: readonly Task[], read: () => A): Observable<A> {
   return new Observable((subscriber) => {
-    let open = tasks.length;
-    let begun = false;
+    let unfinishedCount = tasks.length;
+    let isSubscribed = false;
     let pausedUntil = 0;
     let timer: NodeJS.Timeout | undefined;
-    const next = (): void => {
+    const emitNext = (): void => {
       clearTimeout(timer);
       timer = undefined;
       const start = performance.now();
@@ -24,32 +24,32 @@ export function statusChanges<A>(tasks: readonly Task[], read: () => A): Observa
       const end = performance.now();
       pausedUntil = end + PAUSE_FACTOR * (end - start);
     };
-    const changed = (): void => {
-      if (!begun || timer !== undefined) return;
+    const onChange = (): void => {
+      if (!isSubscribed || timer !== undefined) return;
       const pause = pausedUntil - performance.now();
-      if (tasks.length <= FEW || pause <= 0) next();
-      else timer = setTimeout(next, pause);
+      if (tasks.length <= MAX_UNPACED_TASKS || pause <= 0) emitNext();
+      else timer = setTimeout(emitNext, pause);
     };
-    let unknown: { readonly error: unknown } | undefined;
+    let firstError: { readonly error: unknown } | undefined;
     const finish = (): void =>
-      unknown === undefined ? subscriber.complete() : subscriber.error(unknown.error);
-    const failed = (error: unknown): void => {
-      unknown ??= { error };
-      ended();
+      firstError === undefined ? subscriber.complete() : subscriber.error(firstError.error);
+    const onError = (error: unknown): void => {
+      firstError ??= { error };
+      onEnd();
     };
-    const ended = (): void => {
-      open--;
-      if (!begun || open > 0) return;
-      if (timer !== undefined) next();
+    const onEnd = (): void => {
+      unfinishedCount--;
+      if (!isSubscribed || unfinishedCount > 0) return;
+      if (timer !== undefined) emitNext();
       finish();
     };
     subscriber.add(() => clearTimeout(timer));
     for (const task of tasks) {
       // The initial status of each task is part of the first emission.
-      subscriber.add(task.status$.subscribe({ next: changed, complete: ended, error: failed }));
+      subscriber.add(task.status$.subscribe({ next: onChange, complete: onEnd, error: onError }));
     }
-    begun = true;
-    next();
-    if (open === 0) finish();
+    isSubscribed = true;
+    emitNext();
+    if (unfinishedCount === 0) finish();
   });
 }

@@ -17,17 +17,17 @@ import { neverRan, readOutcome, replyStatus } from './task-outcome.js';
 interface SubmittedTask {
   readonly task: Task;
   /** Bound to one engine, so it fails with the engine; the scheduler fails load-balanced tasks. */
-  readonly direct: boolean;
+  readonly isDirect: boolean;
   /** Whether its record at the hub is polled, because its reply may have been lost. */
-  followedByHub: boolean;
+  isFollowed: boolean;
   /** Whether a broadcast scheduler combines the replies of several engines. */
-  readonly coalescing: boolean;
+  readonly isCoalescing: boolean;
   /** Its reply; undefined until it arrives. */
-  answer: AnyMessage | undefined;
+  receivedReply: AnyMessage | undefined;
   /** Its reply until the outcome has been decoded. */
-  reply: AnyMessage | undefined;
+  undecodedReply: AnyMessage | undefined;
   /** The engines that have reported `idle` for the task. */
-  readonly idle: Set<string>;
+  readonly idleEngines: Set<string>;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -59,7 +59,7 @@ export class SubmittedTasks {
   readonly #context: SubmittedTasksContext;
   readonly #registry: EngineRegistry;
   /** The tasks whose result or output is incomplete. */
-  readonly #active = new Map<string, SubmittedTask>();
+  readonly #activeTasks = new Map<string, SubmittedTask>();
   readonly #history = new SubmissionHistory();
   /** The tasks that have ended. */
   readonly resultCache: ResultCache;
@@ -83,20 +83,20 @@ export class SubmittedTasks {
     if (request !== undefined) describeRequest(task, request);
     const entry: SubmittedTask = {
       task,
-      direct: engineUuid !== undefined,
-      followedByHub: false,
-      coalescing: request !== undefined && getOwn(request.metadata, 'is_coalescing') === true,
-      answer: undefined,
-      reply: undefined,
-      idle: new Set(),
+      isDirect: engineUuid !== undefined,
+      isFollowed: false,
+      isCoalescing: request !== undefined && getOwn(request.metadata, 'is_coalescing') === true,
+      receivedReply: undefined,
+      undecodedReply: undefined,
+      idleEngines: new Set(),
       timer: undefined,
     };
-    this.#active.set(msgId, entry);
+    this.#activeTasks.set(msgId, entry);
     this.#history.add(msgId);
     // However the task ends, it moves to the cache of unread results.
     void task.outputDone.then(() => {
       clearTimeout(entry.timer);
-      if (this.#active.get(msgId) === entry) this.#active.delete(msgId);
+      if (this.#activeTasks.get(msgId) === entry) this.#activeTasks.delete(msgId);
       this.resultCache.add(task);
     });
     return task;
@@ -104,13 +104,13 @@ export class SubmittedTasks {
 
   /** Returns a submitted task that this process still holds; undefined for a task that only the hub knows. */
   get(msgId: string): Task | undefined {
-    return this.#active.get(msgId)?.task ?? this.resultCache.get(msgId);
+    return this.#activeTasks.get(msgId)?.task ?? this.resultCache.get(msgId);
   }
 
   /** Yields all tasks held here: those without a result and those with an unread result. */
   *held(): Generator<Task, void, undefined> {
     yield* this.resultCache.unread();
-    for (const { task } of this.#active.values()) yield task;
+    for (const { task } of this.#activeTasks.values()) yield task;
   }
 
   /** The ids of the newest 10,000 submitted tasks, in order. Mirrors ipyparallel `Client.history`. */
@@ -139,14 +139,14 @@ export class SubmittedTasks {
 
   /** Whether a task is bound to one engine. */
   isDirect(msgId: string): boolean {
-    return this.#active.get(msgId)?.direct === true;
+    return this.#activeTasks.get(msgId)?.isDirect === true;
   }
 
   /** Marks tasks whose records are polled (`FollowedTasks.followOwn`). A reply still settles them if it arrives first. */
   followByHub(tasks: Iterable<Task>): void {
     for (const { msgId } of tasks) {
-      const entry = this.#active.get(msgId);
-      if (entry !== undefined) entry.followedByHub = true;
+      const entry = this.#activeTasks.get(msgId);
+      if (entry !== undefined) entry.isFollowed = true;
     }
   }
 
@@ -159,9 +159,9 @@ export class SubmittedTasks {
   /** Forgets tasks that have ended. */
   forget(msgIds: Iterable<string>): void {
     for (const msgId of msgIds) {
-      const entry = this.#active.get(msgId);
+      const entry = this.#activeTasks.get(msgId);
       if (entry !== undefined && entry.task.outcome === undefined) continue;
-      this.#active.delete(msgId);
+      this.#activeTasks.delete(msgId);
       this.resultCache.delete(msgId);
       this.#history.delete(msgId);
     }
@@ -169,13 +169,14 @@ export class SubmittedTasks {
 
   /** Handles a reply of a mux, task or broadcast socket. Returns false if it belongs to no submitted task. */
   onReply(message: AnyMessage): boolean {
-    const entry = this.#active.get(answeredId(message) ?? '');
-    if (entry === undefined || entry.task.outcome !== undefined || entry.reply !== undefined) return false;
+    const entry = this.#activeTasks.get(requestIdOf(message) ?? '');
+    if (entry === undefined || entry.task.outcome !== undefined || entry.undecodedReply !== undefined)
+      return false;
     const { task } = entry;
     const engineUuid = getOwnString(message.metadata, 'engine');
     if (engineUuid !== undefined) task.assign(engineUuid);
-    entry.reply = message;
-    entry.answer = message;
+    entry.undecodedReply = message;
+    entry.receivedReply = message;
     task.describe({
       received: new Date(),
       completed: dateIn(message.header, 'date') ?? null,
@@ -185,14 +186,14 @@ export class SubmittedTasks {
       ...(neverRan(message.content) ? { begun: null } : {}),
     });
     if (message.msg_type === 'execute_reply' && expectsOutput(entry, message)) {
-      this.#after(entry, OUTPUT_GRACE_MS, () => this.#finish(entry));
+      this.#scheduleTimer(entry, OUTPUT_GRACE_MS, () => this.#finish(entry));
     } else this.#finish(entry);
     return true;
   }
 
   /** Handles a message of the iopub socket; most of them concern tasks of other clients. */
   onOutput(message: AnyMessage): void {
-    const entry = this.#active.get(parentId(message) ?? '');
+    const entry = this.#activeTasks.get(parentId(message) ?? '');
     if (entry === undefined) return;
     const { task } = entry;
     const engineUuid = getOwnString(message.metadata, 'engine');
@@ -216,13 +217,13 @@ export class SubmittedTasks {
 
   /** Fails the direct tasks of an engine that unregistered, unless their reply has arrived. */
   onEngineGone(engineUuid: string): void {
-    const lost = this.#unfinished().filter(
-      (entry) => entry.direct && !entry.followedByHub && entry.task.engineUuid === engineUuid,
+    const strandedTasks = this.#unfinished().filter(
+      (entry) => entry.isDirect && !entry.isFollowed && entry.task.engineUuid === engineUuid,
     );
-    if (lost.length === 0) return;
+    if (strandedTasks.length === 0) return;
     setTimeout(() => {
-      for (const { task, reply, followedByHub } of lost) {
-        if (reply !== undefined || followedByHub) continue;
+      for (const { task, undecodedReply, isFollowed } of strandedTasks) {
+        if (undecodedReply !== undefined || isFollowed) continue;
         const error = engineDied(task.msgId, engineUuid, this.#registry.idOf(engineUuid));
         task.settle({ ok: false, error }, 'failed');
       }
@@ -231,45 +232,45 @@ export class SubmittedTasks {
 
   /** Fails all unfinished tasks and ends all output. */
   failAll(error: Error): void {
-    for (const { task } of [...this.#active.values()]) {
+    for (const { task } of [...this.#activeTasks.values()]) {
       if (!task.settle({ ok: false, error }, task.status)) task.endOutput();
     }
   }
 
   #onState(entry: SubmittedTask, state: string, message: AnyMessage): void {
-    const { task, idle } = entry;
+    const { task, idleEngines } = entry;
     if (state !== 'idle') {
       // A task that is retried on another engine begins again.
-      if (!entry.coalescing) idle.clear();
+      if (!entry.isCoalescing) idleEngines.clear();
       if (state === 'busy') task.begin(dateOf(message));
       return;
     }
-    idle.add(getOwnString(message.metadata, 'engine') ?? '');
-    const { reply, answer } = entry;
-    if (answer === undefined || expectsOutput(entry, answer)) return;
-    if (reply !== undefined) this.#finish(entry);
+    idleEngines.add(getOwnString(message.metadata, 'engine') ?? '');
+    const { undecodedReply, receivedReply } = entry;
+    if (receivedReply === undefined || expectsOutput(entry, receivedReply)) return;
+    if (undecodedReply !== undefined) this.#finish(entry);
     else task.endOutput();
   }
 
   #unfinished(): SubmittedTask[] {
-    return [...this.#active.values()].filter(({ task }) => task.outcome === undefined);
+    return [...this.#activeTasks.values()].filter(({ task }) => task.outcome === undefined);
   }
 
-  #after(entry: SubmittedTask, ms: number, then: () => void): void {
+  #scheduleTimer(entry: SubmittedTask, ms: number, then: () => void): void {
     clearTimeout(entry.timer);
     entry.timer = setTimeout(then, ms);
     entry.timer.unref();
   }
 
   #finish(entry: SubmittedTask): void {
-    const { task, reply } = entry;
-    if (reply === undefined) return;
-    entry.reply = undefined;
+    const { task, undecodedReply } = entry;
+    if (undecodedReply === undefined) return;
+    entry.undecodedReply = undefined;
     const { outcome, status } = readOutcome({
-      msgType: reply.msg_type,
-      content: reply.content,
-      buffers: reply.buffers,
-      coalesced: isCoalesced(reply),
+      msgType: undecodedReply.msg_type,
+      content: undecodedReply.content,
+      buffers: undecodedReply.buffers,
+      coalesced: isCoalesced(undecodedReply),
       executeResult: task.metadata.executeResult,
       stdout: task.stdout,
       stderr: task.stderr,
@@ -277,9 +278,9 @@ export class SubmittedTasks {
       engineId: task.metadata.engineId ?? undefined,
       pickleLimits: this.#context.pickleLimits,
     });
-    task.setResultBytes(reply.buffers.reduce((sum, buffer) => sum + buffer.byteLength, 0));
-    const moreOutput = expectsOutput(entry, reply);
-    if (moreOutput) this.#after(entry, LATE_OUTPUT_MS, () => task.endOutput());
+    task.setResultBytes(undecodedReply.buffers.reduce((sum, buffer) => sum + buffer.byteLength, 0));
+    const moreOutput = expectsOutput(entry, undecodedReply);
+    if (moreOutput) this.#scheduleTimer(entry, LATE_OUTPUT_MS, () => task.endOutput());
     task.settle(outcome, status, { moreOutput });
   }
 }
@@ -297,12 +298,12 @@ function describeRequest(task: Task, { header, metadata, content }: TaskRequest)
 }
 
 /** Whether an engine of the task has not reported `idle` yet. */
-function expectsOutput({ idle, task }: SubmittedTask, { content, metadata }: AnyMessage): boolean {
+function expectsOutput({ idleEngines, task }: SubmittedTask, { content, metadata }: AnyMessage): boolean {
   // A task that was aborted in the queue, or whose engine died, has no output.
   if (neverRan(content) || (replyStatus(content) === 'aborted' && task.begun === null)) return false;
   if (getOwnString(content, 'ename') === 'EngineError') return false;
   const targets = getOwn(metadata, 'broadcast_targets');
-  return idle.size < (Array.isArray(targets) && targets.length > 0 ? targets.length : 1);
+  return idleEngines.size < (Array.isArray(targets) && targets.length > 0 ? targets.length : 1);
 }
 
 /** Whether a broadcast scheduler combined the replies of all engines into this one. */
@@ -310,7 +311,7 @@ function isCoalesced({ metadata }: AnyMessage): boolean {
   return getOwn(metadata, 'is_broadcast') === true && getOwn(metadata, 'is_coalescing') === true;
 }
 
-function answeredId(message: AnyMessage): string | undefined {
+function requestIdOf(message: AnyMessage): string | undefined {
   return (
     (isCoalesced(message) ? getOwnString(message.metadata, 'original_msg_id') : undefined) ??
     parentId(message)

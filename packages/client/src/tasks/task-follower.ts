@@ -33,29 +33,29 @@ const JUST_NOW_MS = 5_000;
 
 /** Follows one task by its messages on iopub, and compares them with its record at the hub. */
 export class TaskFollower {
-  readonly #lengths = new Map<ObservedOutput['column'], number>();
-  #begun = false;
-  #ended = false;
+  readonly #outputLengths = new Map<ObservedOutput['column'], number>();
+  #hasBegun = false;
+  #hasEnded = false;
   #result: Dict | undefined;
 
   /** Whether any message of the task was observed. */
   get observed(): boolean {
-    return this.#begun || this.#ended || this.#lengths.size > 0;
+    return this.#hasBegun || this.#hasEnded || this.#outputLengths.size > 0;
   }
 
   get hasOutput(): boolean {
-    return this.#lengths.size > 0;
+    return this.#outputLengths.size > 0;
   }
 
   /** Whether the end of the task was observed: its reply, or an idle engine. */
   get ended(): boolean {
-    return this.#ended;
+    return this.#hasEnded;
   }
 
   /** Notes a message of the iopub socket. */
   noteMessage(message: AnyMessage): void {
     if (isMessageOf(message, 'status')) {
-      if (message.content.execution_state === 'busy') this.#begun = true;
+      if (message.content.execution_state === 'busy') this.#hasBegun = true;
       else if (message.content.execution_state === 'idle') this.noteEnd();
       return;
     }
@@ -68,16 +68,16 @@ export class TaskFollower {
   }
 
   noteEnd(): void {
-    this.#ended = true;
+    this.#hasEnded = true;
   }
 
   noteOutput({ column, length }: ObservedOutput): void {
-    this.#lengths.set(column, (this.#lengths.get(column) ?? 0) + length);
+    this.#outputLengths.set(column, (this.#outputLengths.get(column) ?? 0) + length);
   }
 
   /** Whether the record lacks observed output; columns that were not requested are ignored. */
   lacksOutput(row: Row): boolean {
-    for (const [column, length] of this.#lengths) {
+    for (const [column, length] of this.#outputLengths) {
       // SQLite hubs do not store display_data.
       if (column === 'display_data' || !Object.hasOwn(row, column)) continue;
       const value = row[column] ?? null;
@@ -90,18 +90,18 @@ export class TaskFollower {
   isIncomplete(row: Row | undefined, age: number): boolean {
     if (row === undefined) return age < RECORD_DELAYS.missingRecord;
     const isOpen = (row.completed ?? null) === null;
-    return age < RECORD_DELAYS.liveRecord && ((isOpen && this.#ended) || this.lacksOutput(row));
+    return age < RECORD_DELAYS.liveRecord && ((isOpen && this.#hasEnded) || this.lacksOutput(row));
   }
 
   /** How long to wait for the record of an ended task to be complete, in ms; 0 if it is complete. */
   waitTime(row: Row): number {
-    const text = (this.#lengths.get('stdout') ?? 0) + (this.#lengths.get('stderr') ?? 0);
+    const text = (this.#outputLengths.get('stdout') ?? 0) + (this.#outputLengths.get('stderr') ?? 0);
     if ((row.stdout ?? '').length + (row.stderr ?? '').length < text) return RECORD_DELAYS.observedOutput;
     if (!mayLackResult(row)) return 0;
     if (this.#result !== undefined) return 0;
     // All its messages were observed, and none of them was a result.
-    if (this.#begun && this.#ended) return 0;
-    if (this.#begun) return RECORD_DELAYS.begun;
+    if (this.#hasBegun && this.#hasEnded) return 0;
+    if (this.#hasBegun) return RECORD_DELAYS.begun;
     const end = row.completed?.getTime() ?? 0;
     return Math.abs(Date.now() - end) < JUST_NOW_MS ? RECORD_DELAYS.endedJustNow : RECORD_DELAYS.endedEarlier;
   }

@@ -35,7 +35,7 @@ export class UnsentWork implements ReturnEvents {
   readonly #times: ReturnTimes;
   readonly #outbox = new Outbox();
   /** Why there is no connection; undefined while there is one. */
-  #disconnected: string | undefined;
+  #disconnectReason: string | undefined;
 
   constructor(parts: UnsentWorkParts, times: ReturnTimes) {
     this.#parts = parts;
@@ -50,7 +50,7 @@ export class UnsentWork implements ReturnEvents {
 
   /** Whether submissions are held because there is no connection. */
   get disconnected(): boolean {
-    return this.#disconnected !== undefined;
+    return this.#disconnectReason !== undefined;
   }
 
   /** Whether the message of a task is held. */
@@ -67,39 +67,39 @@ export class UnsentWork implements ReturnEvents {
     const { transport } = this.#parts;
     transport.assertSendable(channel);
     const work = { channel, message, idents };
-    if (this.#disconnected !== undefined || this.returningEngines.awaits(work))
-      this.#outbox.hold(work, this.#disconnected);
+    if (this.#disconnectReason !== undefined || this.returningEngines.mustWait(work))
+      this.#outbox.add(work, this.#disconnectReason);
     else transport.send(channel, message, idents);
   }
 
   /** Holds every submission from now on, because the connection broke. */
   hold(reason: string): void {
-    this.#disconnected = reason;
+    this.#disconnectReason = reason;
   }
 
   /** Sends the held submissions in their order, except those that wait for engines: they wait for the next call. */
   release(): void {
-    this.#disconnected = undefined;
-    const ready = this.#outbox.take((work) => !this.returningEngines.awaits(work));
-    for (const { channel, message, idents } of ready) this.submit(channel, message, idents);
+    this.#disconnectReason = undefined;
+    const sendable = this.#outbox.remove((work) => !this.returningEngines.mustWait(work));
+    for (const { channel, message, idents } of sendable) this.submit(channel, message, idents);
   }
 
-  onBack(): void {
+  onEnginesReturned(): void {
     if (this.#parts.connectionState.connected) this.release();
   }
 
-  onMissed(missed: readonly EngineInfo[], waitsFor: (work: Submission) => boolean): void {
-    const ids = missed.map(({ id }) => id).join(', ');
-    for (const work of this.#outbox.take(waitsFor)) {
+  onEnginesMissing(missingEngines: readonly EngineInfo[], waitsFor: (work: Submission) => boolean): void {
+    const ids = missingEngines.map(({ id }) => id).join(', ');
+    for (const work of this.#outbox.remove(waitsFor)) {
       const evalue = `engine ${ids} did not register again within ${formatMs(this.#times.registration)} of the reconnection; the task was not sent`;
       this.#fail(work, () => new EngineError({ ename: 'EngineError', evalue, traceback: [] }));
     }
-    for (const { uuid } of missed) this.#parts.engineChanges.forget(uuid);
+    for (const { uuid } of missingEngines) this.#parts.engineChanges.forget(uuid);
   }
 
-  onNone(waitsFor: (work: Submission) => boolean): void {
+  onNoEngines(waitsFor: (work: Submission) => boolean): void {
     const address = this.#parts.transport.address('registration');
-    for (const work of this.#outbox.take(waitsFor)) {
+    for (const work of this.#outbox.remove(waitsFor)) {
       const message = `no engine registered again at ${address} within ${formatMs(this.#times.any)} of the reconnection; the task was not sent`;
       this.#fail(work, () => new UsageError(message, { code: 'NO_ENGINES' }));
     }
@@ -107,7 +107,7 @@ export class UnsentWork implements ReturnEvents {
 
   /** Drops the held submissions and fails their tasks, which have certainly not run. */
   giveUp(error: Error): void {
-    for (const work of this.#outbox.take(() => true))
+    for (const work of this.#outbox.remove(() => true))
       this.#fail(work, () => new ConnectionClosedError(`${error.message}; the task was not sent`));
   }
 
@@ -129,7 +129,7 @@ export class UnsentWork implements ReturnEvents {
   #withdraw(msgIds: readonly string[]): string[] {
     if (this.#outbox.size.count === 0) return [];
     const ids = new Set(msgIds);
-    return this.#outbox.take((work) => taskIds(work).every((id) => ids.has(id))).flatMap(taskIds);
+    return this.#outbox.remove((work) => taskIds(work).every((id) => ids.has(id))).flatMap(taskIds);
   }
 
   #fail(work: Submission, error: () => Error): void {

@@ -5,7 +5,7 @@ import type { SubmittedTasks } from '../tasks/submitted-tasks.js';
 import type { Task } from '../tasks/task.js';
 
 /** A coalescing broadcast: its engines by ascending id, and their tasks. */
-export interface Gathering {
+export interface CoalescedBroadcast {
   readonly engines: readonly EngineInfo[];
   readonly tasks: readonly Task[];
   /** Whether the reply has the order of the request, as that of this project's scheduler has. */
@@ -15,39 +15,39 @@ export interface Gathering {
 /** Splits the combined reply of a coalescing broadcast into one reply for each task. */
 export class CoalescedReplies {
   readonly #submittedTasks: SubmittedTasks;
-  readonly #gatherings = new Map<string, Gathering>();
+  readonly #broadcasts = new Map<string, CoalescedBroadcast>();
 
   constructor(submittedTasks: SubmittedTasks) {
     this.#submittedTasks = submittedTasks;
   }
 
   /** Expects a combined reply to the broadcast `msgId`. If one engine fails or unregisters, no such reply will arrive. */
-  expect(msgId: string, gathering: Gathering): void {
-    const { tasks } = gathering;
-    this.#gatherings.set(msgId, gathering);
+  expect(msgId: string, broadcast: CoalescedBroadcast): void {
+    const { tasks } = broadcast;
+    this.#broadcasts.set(msgId, broadcast);
     for (const task of tasks) {
       void task.done.then((outcome) => {
-        if (!outcome.ok && this.#gatherings.delete(msgId)) failAll(tasks, outcome.error);
+        if (!outcome.ok && this.#broadcasts.delete(msgId)) failAll(tasks, outcome.error);
       });
     }
   }
 
   /** Handles a combined reply. Returns false for other messages. */
-  take(message: AnyMessage): boolean {
+  handleReply(message: AnyMessage): boolean {
     if (getOwn(message.metadata, 'is_coalescing') !== true) return false;
     const msgId = getOwnString(message.metadata, 'original_msg_id') ?? '';
-    const gathering = this.#gatherings.get(msgId);
-    if (gathering === undefined) return false;
-    this.#gatherings.delete(msgId);
+    const broadcast = this.#broadcasts.get(msgId);
+    if (broadcast === undefined) return false;
+    this.#broadcasts.delete(msgId);
     try {
-      this.#settle(gathering, message);
+      this.#settle(broadcast, message);
     } catch (error) {
-      failAll(gathering.tasks, error instanceof Error ? error : new Error(String(error)));
+      failAll(broadcast.tasks, error instanceof Error ? error : new Error(String(error)));
     }
     return true;
   }
 
-  #settle({ engines, tasks, inOrder }: Gathering, message: AnyMessage): void {
+  #settle({ engines, tasks, inOrder }: CoalescedBroadcast, message: AnyMessage): void {
     const { content, metadata, buffers } = message;
     if (content.status !== 'ok') {
       failAll(tasks, taskError(content));
@@ -56,16 +56,16 @@ export class CoalescedReplies {
     const counts = getOwn(metadata, 'broadcast_buffers');
     const bounds = Array.isArray(counts) ? boundsOf(counts.map(Number)) : pickleBounds(buffers);
     if (bounds.length !== engines.length) {
-      failAll(tasks, partsMissing(bounds.length, engines.length));
+      failAll(tasks, missingPartsError(bounds.length, engines.length));
       return;
     }
     const order = inOrder
       ? engines.map((_, i) => i)
       : orderOfReplies(engines, getOwn(metadata, 'broadcast_targets'));
     const digests = getOwn(content, 'buffer_digests');
-    order.forEach((place, i) => {
-      const task = tasks[place];
-      const engine = engines[place];
+    order.forEach((index, i) => {
+      const task = tasks[index];
+      const engine = engines[index];
       if (task === undefined || engine === undefined) return;
       this.#submittedTasks.onReply({
         ...message,
@@ -84,21 +84,21 @@ type Bounds = readonly [from: number, to: number];
 
 /** The range of each engine's buffers. */
 function boundsOf(counts: readonly number[]): Bounds[] {
-  let to = 0;
+  let end = 0;
   return counts.map((count) => {
-    const from = to;
-    to += count;
-    return [from, to];
+    const start = end;
+    end += count;
+    return [start, end];
   });
 }
 
 /** The ranges if the scheduler does not report them. They follow only from decoding, so each value is decoded twice. */
 function pickleBounds(buffers: readonly Buffer[]): Bounds[] {
   const bounds: Bounds[] = [];
-  for (let from = 0; from < buffers.length; ) {
-    const to = buffers.length - unpackResult(buffers.slice(from)).rest.length;
-    bounds.push([from, to]);
-    from = to;
+  for (let start = 0; start < buffers.length; ) {
+    const end = buffers.length - unpackResult(buffers.slice(start)).rest.length;
+    bounds.push([start, end]);
+    start = end;
   }
   return bounds;
 }
@@ -110,17 +110,17 @@ function pickleBounds(buffers: readonly Buffer[]): Bounds[] {
  * @throws {EngineError} when several depths are possible and yield different orders
  */
 export function orderOfReplies(sent: readonly EngineInfo[], reported: unknown): number[] {
-  const places = sent.map((_, i) => i);
-  const id = (place: number): number => sent[place]?.id ?? 0;
+  const indexes = sent.map((_, i) => i);
+  const id = (index: number): number => sent[index]?.id ?? 0;
   const targets: unknown[] = Array.isArray(reported) ? reported : [];
   // A single scheduler lists uuids in the order of the request.
-  if (!targets.every((target) => Array.isArray(target))) return places;
-  const shown = targets.map((target: unknown[]) => target[0]);
+  if (!targets.every((target) => Array.isArray(target))) return indexes;
+  const reportedUuids = targets.map((target: unknown[]) => target[0]);
   const orders = new Map<string, number[]>();
   for (let depth = 1; depth <= MAX_DEPTH; depth++) {
-    const firstSort = sortBy(places, (place) => Math.floor(id(place) / 2 ** (depth - 1)) % 2);
-    if (!firstSort.every((place, i) => sent[place]?.uuid === shown[i])) continue;
-    const order = sortBy(places, (place) => id(place) % 2 ** depth);
+    const firstSort = sortBy(indexes, (index) => Math.floor(id(index) / 2 ** (depth - 1)) % 2);
+    if (!firstSort.every((index, i) => sent[index]?.uuid === reportedUuids[i])) continue;
+    const order = sortBy(indexes, (index) => id(index) % 2 ** depth);
     if (depth === 1) return order;
     orders.set(order.join(), order);
   }
@@ -136,15 +136,15 @@ export function orderOfReplies(sent: readonly EngineInfo[], reported: unknown): 
 
 const MAX_DEPTH = 16;
 
-function sortBy(places: readonly number[], key: (place: number) => number): number[] {
-  return [...places].sort((a, b) => key(a) - key(b));
+function sortBy(indexes: readonly number[], key: (index: number) => number): number[] {
+  return [...indexes].sort((a, b) => key(a) - key(b));
 }
 
-function partsMissing(there: number, wanted: number): IpyparallelError {
-  const failed = wanted - there;
+function missingPartsError(received: number, expected: number): IpyparallelError {
+  const missing = expected - received;
   return new EngineError({
     ename: 'EngineError',
-    evalue: `${failed} of ${wanted} engines failed; the coalesced reply of a stock scheduler shows neither which nor why; broadcast without coalescing to see the errors`,
+    evalue: `${missing} of ${expected} engines failed; the coalesced reply of a stock scheduler shows neither which nor why; broadcast without coalescing to see the errors`,
     traceback: [],
   });
 }

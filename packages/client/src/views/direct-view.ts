@@ -188,7 +188,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
       sizes.push(mapping ? size : 1);
       return [{ engine, work: mapping ? workOfEach(fn, parts) : workOfCall(fn, parts) }];
     });
-    const flags = this.labelled(options);
+    const flags = this.flagsWithLabel(options);
     const tasks = length === 0 ? [] : this.remembered(this.context.submitter.toEngines(pieces, flags));
     return new AsyncMapResult<R>(tasks, {
       kind: dist === 'block' ? 'flatten' : 'roundRobin',

@@ -50,7 +50,7 @@ interface Entry {
 }
 
 /** The limit of submitted chunks that have not been yielded, as a multiple of the tasks in flight. */
-const UNREAD = 4;
+const UNYIELDED_FACTOR = 4;
 
 /**
  * The results of a map that reads its sequences as results are consumed. It can be iterated once and reads nothing before
@@ -65,14 +65,14 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
   /** The chunks that have been submitted but not yielded, in the order of submission. */
   readonly #entries = new Set<Entry>();
   /** The entries that have ended, in the order of their ends. */
-  readonly #finished = new Fifo<Entry>();
+  readonly #finishedEntries = new Fifo<Entry>();
   /** The elements of ended chunks. */
-  readonly #ready = new Fifo<unknown>();
-  #inFlight = 0;
-  #inputEnded = false;
-  #feeding = false;
-  #ended = false;
-  #wake: () => void = () => undefined;
+  readonly #readyElements = new Fifo<unknown>();
+  #inFlightCount = 0;
+  #hasInputEnded = false;
+  #isSubmitting = false;
+  #hasEnded = false;
+  #resolveWait: () => void = () => undefined;
   /** Calls of next() run one after another. */
   #lastCall: Promise<unknown> = Promise.resolve();
 
@@ -81,8 +81,8 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
     this.#parts = parts;
     this.#options = options;
     this.#chunksize = checkCount(options.chunksize ?? 1, 1, 'chunksize');
-    const most = checkCount(options.maxOutstanding ?? Math.max(1, parts.engines), 0, 'maxOutstanding');
-    this.#limit = most === 0 ? Number.POSITIVE_INFINITY : most;
+    const maximum = checkCount(options.maxOutstanding ?? Math.max(1, parts.engines), 0, 'maxOutstanding');
+    this.#limit = maximum === 0 ? Number.POSITIVE_INFINITY : maximum;
     this.#reader = new ZipReader(parts.sequences);
   }
 
@@ -109,9 +109,9 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
 
   /** Stops reading input; results of submitted tasks are still yielded. Mirrors ipyparallel `LazyMapIterator.cancel`. */
   cancel(): void {
-    this.#inputEnded = true;
+    this.#hasInputEnded = true;
     this.#reader.close();
-    this.#wake();
+    this.#resolveWait();
   }
 
   async #next(): Promise<IteratorResult<R, undefined>> {
@@ -121,107 +121,111 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
         this.#end();
         throw signal.reason;
       }
-      if (this.#ready.length > 0) {
-        const value = this.#ready.shift() as R;
-        this.#feed();
+      if (this.#readyElements.length > 0) {
+        const value = this.#readyElements.shift() as R;
+        this.#submitMore();
         return { done: false, value };
       }
-      if (this.#ended) return { done: true, value: undefined };
+      if (this.#hasEnded) return { done: true, value: undefined };
       const entry = this.#nextEntry();
       if (entry !== undefined) {
         try {
-          this.#take(entry);
+          this.#consume(entry);
         } catch (error) {
           this.#end();
           throw error;
         }
         continue;
       }
-      if (this.#inputEnded && this.#entries.size === 0) {
-        this.#ended = true;
+      if (this.#hasInputEnded && this.#entries.size === 0) {
+        this.#hasEnded = true;
         continue;
       }
-      this.#feed();
+      this.#submitMore();
       await this.#waitForChange(signal);
     }
   }
 
   /** Whether an entry can be yielded now. */
   get #hasNext(): boolean {
-    if (this.#options.ordered === false) return this.#finished.length > 0;
-    const first = this.#first;
+    if (this.#options.ordered === false) return this.#finishedEntries.length > 0;
+    const first = this.#firstEntry;
     return first !== undefined && (first.task === undefined || first.task.outcome !== undefined);
   }
 
   /** Removes and returns the entry to yield next. */
   #nextEntry(): Entry | undefined {
     if (!this.#hasNext) return undefined;
-    const entry = this.#options.ordered === false ? this.#finished.shift() : this.#first;
+    const entry = this.#options.ordered === false ? this.#finishedEntries.shift() : this.#firstEntry;
     if (entry !== undefined) this.#entries.delete(entry);
     return entry;
   }
 
-  get #first(): Entry | undefined {
+  get #firstEntry(): Entry | undefined {
     return this.#entries.values().next().value;
   }
 
-  #take({ task, size, error }: Entry): void {
+  #consume({ task, size, error }: Entry): void {
     if (error !== undefined) throw error;
     const outcome = task?.outcome;
     if (task === undefined || outcome === undefined) return;
     task.owner?.markRead(task);
     if (outcome.ok) {
-      for (const value of outcome.value as Iterable<unknown>) this.#ready.push(value);
+      for (const value of outcome.value as Iterable<unknown>) this.#readyElements.push(value);
     } else if (this.#options.returnExceptions === true) {
-      for (let i = 0; i < size; i++) this.#ready.push(outcome.error);
+      for (let i = 0; i < size; i++) this.#readyElements.push(outcome.error);
     } else throw outcome.error;
   }
 
   /** Waits for a change: an ended task, more input, or the signal. */
   async #waitForChange(signal: AbortSignal | undefined): Promise<void> {
     await new Promise<void>((resolve) => {
-      const wake = (): void => {
-        signal?.removeEventListener('abort', wake);
+      const onChange = (): void => {
+        signal?.removeEventListener('abort', onChange);
         resolve();
       };
-      this.#wake = wake;
-      signal?.addEventListener('abort', wake, { once: true });
+      this.#resolveWait = onChange;
+      signal?.addEventListener('abort', onChange, { once: true });
       // A task may have ended, or the input may have been exhausted, before this wait began.
-      if (this.#hasNext || (this.#inputEnded && this.#entries.size === 0)) wake();
+      if (this.#hasNext || (this.#hasInputEnded && this.#entries.size === 0)) onChange();
     });
   }
 
   /** Reads input and submits chunks up to the limits; called again when a task ends or a result is consumed. */
-  #feed(): void {
-    if (this.#feeding || !this.#mayFeed) return;
-    this.#feeding = true;
+  #submitMore(): void {
+    if (this.#isSubmitting || !this.#maySubmit) return;
+    this.#isSubmitting = true;
     void this.#submitChunks()
       .catch((error: unknown) => {
-        this.#inputEnded = true;
+        this.#hasInputEnded = true;
         this.#reader.close();
         const thrown = error instanceof Error ? error : new UsageError(`the input failed: ${String(error)}`);
         this.#add({ task: undefined, size: 0, error: thrown });
       })
       .finally(() => {
-        this.#feeding = false;
-        this.#wake();
+        this.#isSubmitting = false;
+        this.#resolveWait();
       });
   }
 
-  get #mayFeed(): boolean {
-    return !this.#inputEnded && this.#inFlight < this.#limit && this.#entries.size < UNREAD * this.#limit;
+  get #maySubmit(): boolean {
+    return (
+      !this.#hasInputEnded &&
+      this.#inFlightCount < this.#limit &&
+      this.#entries.size < UNYIELDED_FACTOR * this.#limit
+    );
   }
 
   async #submitChunks(): Promise<void> {
-    while (this.#mayFeed) {
+    while (this.#maySubmit) {
       const chunk = await this.#reader.read(this.#chunksize);
       const size = chunk[0]?.length ?? 0;
-      if (this.#inputEnded) return;
+      if (this.#hasInputEnded) return;
       if (size > 0) {
         this.#add({ task: this.#parts.submit(chunk), size, error: undefined });
       }
       if (size < this.#chunksize) {
-        this.#inputEnded = true;
+        this.#hasInputEnded = true;
         this.#reader.close();
       }
     }
@@ -230,33 +234,33 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
   #add(entry: Entry): void {
     this.#entries.add(entry);
     const finish = (): void => {
-      if (this.#options.ordered === false && !this.#ended) this.#finished.push(entry);
+      if (this.#options.ordered === false && !this.#hasEnded) this.#finishedEntries.push(entry);
     };
     if (entry.task === undefined) {
       finish();
       return;
     }
-    this.#inFlight++;
+    this.#inFlightCount++;
     void entry.task.done.then(() => {
-      this.#inFlight--;
+      this.#inFlightCount--;
       finish();
-      this.#wake();
-      this.#feed();
+      this.#resolveWait();
+      this.#submitMore();
     });
   }
 
   #end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.cancel();
-    const open = [...this.#entries].flatMap(({ task }) =>
+    const openIds = [...this.#entries].flatMap(({ task }) =>
       task !== undefined && task.outcome === undefined ? [task.msgId] : [],
     );
     this.#entries.clear();
-    this.#finished.clear();
-    this.#ready.clear();
+    this.#finishedEntries.clear();
+    this.#readyElements.clear();
     // The replies are not awaited: the map has not failed if an engine does not reply.
-    if (open.length > 0) void this.#parts.abort(open).catch(() => undefined);
+    if (openIds.length > 0) void this.#parts.abort(openIds).catch(() => undefined);
   }
 }
 
@@ -268,12 +272,12 @@ const SLICE_MS = 8;
 /** Reads several iterables in parallel, up to the end of the shortest. */
 class ZipReader {
   readonly #iterators: AnyIterator[];
-  readonly #async: boolean;
+  readonly #isAsync: boolean;
   #sliceEnd = 0;
-  #closed = false;
+  #isClosed = false;
 
   constructor(sequences: readonly (Iterable<unknown> | AsyncIterable<unknown>)[]) {
-    this.#async = sequences.some((sequence) => isAsync(sequence));
+    this.#isAsync = sequences.some((sequence) => isAsync(sequence));
     this.#iterators = sequences.map((sequence) =>
       isAsync(sequence) ? sequence[Symbol.asyncIterator]() : sequence[Symbol.iterator](),
     );
@@ -282,12 +286,12 @@ class ZipReader {
   /** Reads up to `count` elements of each sequence, the same number of all; fewer than `count` at the end of a sequence. */
   async read(count: number): Promise<unknown[][]> {
     const columns = this.#iterators.map((): unknown[] => []);
-    for (let i = 0; i < count && !this.#closed; i++) {
-      const places = this.#async
+    for (let i = 0; i < count && !this.#isClosed; i++) {
+      const steps = this.#isAsync
         ? await Promise.all(this.#iterators.map((iterator) => iterator.next()))
         : this.#iterators.map((iterator) => iterator.next() as IteratorResult<unknown>);
-      if (places.some(({ done }) => done === true)) break;
-      places.forEach(({ value }, column) => {
+      if (steps.some(({ done }) => done === true)) break;
+      steps.forEach(({ value }, column) => {
         columns[column]?.push(value);
       });
     }
@@ -297,8 +301,8 @@ class ZipReader {
 
   /** Closes the iterators without waiting for pending reads. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     for (const iterator of this.#iterators) {
       try {
         const closing = iterator.return?.();

@@ -93,7 +93,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
       const parts = wholes.map((whole) => part(whole, i, count, 'block').value);
       return mapping ? workOfEach(fn, parts) : workOfCall(fn, parts);
     };
-    const flags = this.labelled(options);
+    const flags = this.flagsWithLabel(options);
     const tasks = this.context.submitter.eachToScheduler(count, workAt, flags);
     this.remember(tasks);
     return new AsyncMapResult<R>(tasks, {

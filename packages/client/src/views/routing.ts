@@ -3,7 +3,7 @@ import { wireDependency } from './dependency.js';
 import type { BalancedFlags, ViewFlags } from './view-flags.js';
 
 /** Adds the label to the metadata of a submission. */
-export function labelled(metadata: Dict, { label }: ViewFlags): Dict {
+export function addLabel(metadata: Dict, { label }: ViewFlags): Dict {
   return label === undefined ? metadata : { ...metadata, label };
 }
 
@@ -32,5 +32,5 @@ export function schedulerMetadata(flags: BalancedFlags, targets: readonly string
       );
     }
   }
-  return labelled(metadata, flags);
+  return addLabel(metadata, flags);
 }

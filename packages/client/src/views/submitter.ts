@@ -12,8 +12,8 @@ import { engineDied } from '../engines/engine-died.js';
 import {
   type EngineLanguage,
   type EngineLanguages,
-  fitting,
-  requireCommon,
+  enginesOfLanguage,
+  requireCommonLanguage,
 } from '../engines/engine-languages.js';
 import type { EngineInfo, EngineRegistry } from '../engines/engine-registry.js';
 import type { TargetFinder } from '../engines/targets.js';
@@ -22,7 +22,7 @@ import type { SubmittedTasks } from '../tasks/submitted-tasks.js';
 import type { Task } from '../tasks/task.js';
 import type { UnsentWork } from '../tasks/unsent-work.js';
 import { CoalescedReplies } from './coalesced-replies.js';
-import { labelled, schedulerMetadata } from './routing.js';
+import { addLabel, schedulerMetadata } from './routing.js';
 import type { BalancedFlags, BroadcastFlags, ViewFlags } from './view-flags.js';
 import type { Work, WorkFor } from './work.js';
 
@@ -64,7 +64,7 @@ export class Submitter {
   /** Submits one task to each engine. All tasks are refused if one engine cannot run its work. */
   toEngines(pieces: readonly Piece[], flags: ViewFlags): Task[] {
     const { registry, unsentWork, submittedTasks } = this.#parts;
-    const metadata = labelled({}, flags);
+    const metadata = addLabel({}, flags);
     const engines = pieces.map(({ engine }) => engine);
     const sends = pieces.map(({ engine, work }) => {
       const header = this.#header(work);
@@ -77,7 +77,8 @@ export class Submitter {
     const skipCheck =
       engines.length === 1 && typeof pieces[0]?.work !== 'function' && languages[0] === undefined;
     this.#withLanguages(skipCheck ? [] : engines, added, (known) => {
-      if (pieces.every(({ work }) => typeof work !== 'function')) requireCommon(engines, known, languages[0]);
+      if (pieces.every(({ work }) => typeof work !== 'function'))
+        requireCommonLanguage(engines, known, languages[0]);
       sends.forEach(({ engine, work, header, task }, i) => {
         if (!registry.has(engine.uuid) && !unsentWork.returningEngines.has(engine.uuid)) {
           task.settle({ ok: false, error: engineDied(task.msgId, engine.uuid, engine.id) }, 'failed');
@@ -118,7 +119,7 @@ export class Submitter {
       submittedTasks.add(header.msg_id, undefined, { header, metadata: requested, content }),
     );
     this.#withLanguages(engines, added, (languages) => {
-      const fit = fitting(engines, languages, language);
+      const fit = enginesOfLanguage(engines, languages, language);
       // Without targets the scheduler may also use engines that register later.
       const narrowed = fit.length < engines.length;
       if (narrowed && scheme === 'pure') {
@@ -152,18 +153,18 @@ export class Submitter {
     const sorted = [...engines].sort((a, b) => a.id - b.id);
     const added = new Map(
       sorted.map(({ uuid }) => {
-        const request = { header, metadata: labelled({}, flags), content: contentOf(work) };
+        const request = { header, metadata: addLabel({}, flags), content: contentOf(work) };
         return [uuid, submittedTasks.add(`${header.msg_id}_${uuid}`, uuid, request)] as const;
       }),
     );
     const inSortedOrder = [...added.values()];
     this.#withLanguages(sorted, inSortedOrder, (languages) => {
       const language = languageOf(work) ?? flags.language;
-      requireCommon(sorted, languages, language);
+      requireCommonLanguage(sorted, languages, language);
       const fit = typeof work === 'function' ? work(languages[0] ?? 'python') : work;
       // The combined reply of a stock scheduler lacks the digests of the JavaScript engines' buffers.
       const coalescing = flags.coalescing === true && (flags.inOrder || fit.language !== 'javascript');
-      const metadata = labelled(
+      const metadata = addLabel(
         {
           targets: sorted.map(({ uuid, id }) => [uuid, id]),
           is_broadcast: true,
@@ -214,7 +215,7 @@ export class Submitter {
     send: (languages: readonly EngineLanguage[]) => void,
   ): void {
     const { languages } = this.#parts;
-    const known = engines.flatMap(({ uuid }) => languages.known(uuid) ?? []);
+    const known = engines.flatMap(({ uuid }) => languages.languageOf(uuid) ?? []);
     if (known.length === engines.length) {
       this.#failOnError(tasks, () => send(known));
       return;

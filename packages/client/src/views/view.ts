@@ -181,7 +181,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   }
 
   /** @internal The view's flags, with the label of a call if it has one. */
-  protected labelled({ label }: { readonly label?: string | undefined }): F {
+  protected flagsWithLabel({ label }: { readonly label?: string | undefined }): F {
     return label === undefined ? this.#flags : { ...this.#flags, label };
   }
 
@@ -191,7 +191,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
     options: ImapOptions,
     submit: (chunk: readonly (readonly unknown[])[], flags: F) => Task,
   ): LazyMap<unknown> {
-    const flags = this.labelled(options);
+    const flags = this.flagsWithLabel(options);
     const abort = (msgIds: readonly string[]) =>
       this.context.commands.abort(msgIds, { targets: this.targets });
     const parts = {
