@@ -6,11 +6,11 @@ export function isCI(): boolean {
 
 /** The environment of this process without the variables that redirect Python or ipyparallel. */
 export function cleanEnv(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(
+  const entries = Object.entries(process.env).filter(
     ([name]) => !/^(IPP_|JUPYTER_|IPYTHON|PYTHON|VIRTUAL_ENV$|CONDA_)/.test(name),
   );
   return {
-    ...Object.fromEntries(kept),
+    ...Object.fromEntries(entries),
     PYTHONUNBUFFERED: '1',
     PYTHONWARNINGS: 'ignore',
     ...extra,

@@ -97,13 +97,13 @@ export class Load {
     await using reader = await Client.connect({ connectionFile });
     const until = performance.now() + TIMEOUT;
     for (;;) {
-      const truth = new Map(
+      const expectedTasks = new Map(
         (await reader.dbQuery({}, KEYS)).map((record) => [record.msg_id, record] as const),
       );
-      if (isDeepStrictEqual(new Map(this.#watchOfAll.known), truth)) break;
+      if (isDeepStrictEqual(new Map(this.#watchOfAll.known), expectedTasks)) break;
       if (performance.now() > until) {
         this.#watchOfAll.faults.push(
-          `the watch contains ${this.#watchOfAll.known.size} records and the hub ${truth.size}, or their content differs`,
+          `the watch contains ${this.#watchOfAll.known.size} records and the hub ${expectedTasks.size}, or their content differs`,
         );
         break;
       }
@@ -171,10 +171,10 @@ export class Load {
 
   /** Reads a watch with a delay after each event. */
   async #readWatchWithDelays(): Promise<void> {
-    const mine = { client_uuid: this.#rc.session.session };
-    const paced = this.#rc.dbQuery(mine).watch({ pace: 200, signal: this.#stop });
+    const ownTasks = { client_uuid: this.#rc.session.session };
+    const pacedWatch = this.#rc.dbQuery(ownTasks).watch({ pace: 200, signal: this.#stop });
     await this.#untilStopped(async () => {
-      for await (const _ of paced) {
+      for await (const _ of pacedWatch) {
         this.#events++;
         await sleep(20);
       }

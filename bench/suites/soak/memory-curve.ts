@@ -30,7 +30,7 @@ const BOUNDS: { readonly [M in Measure]: number } = {
   engines: 60,
 };
 /** In runs shorter than `seconds`, bounded caches still fill, so the bounds are larger by `factor`. */
-const SHORT = { seconds: 180, factor: 4 };
+const SHORT_RUN = { seconds: 180, factor: 4 };
 /** The part of the run that is not judged, because caches fill. */
 const WARM_UP = 0.4;
 const MIB = 2 ** 20;
@@ -98,13 +98,13 @@ export class MemoryCurve {
 
 /** Returns a description of each measure that grew beyond its bound. */
 export function findExceeded(samples: readonly MemorySample[], duration: number): string[] {
-  const judged = samples.slice(Math.ceil(samples.length * WARM_UP));
-  const quarter = Math.floor(judged.length / 4);
+  const measuredSamples = samples.slice(Math.ceil(samples.length * WARM_UP));
+  const quarter = Math.floor(measuredSamples.length / 4);
   if (quarter === 0) return [`at least 7 samples are required, got ${samples.length}`];
   return measures.flatMap((measure) => {
     const bound = boundOf(measure, duration);
-    const before = median(judged.slice(0, quarter).map((sample) => sample[measure]));
-    const after = median(judged.slice(-quarter).map((sample) => sample[measure]));
+    const before = median(measuredSamples.slice(0, quarter).map((sample) => sample[measure]));
+    const after = median(measuredSamples.slice(-quarter).map((sample) => sample[measure]));
     if (after - before <= bound) return [];
     return `${measure} grew from ${before.toFixed(1)} to ${after.toFixed(1)} MiB, which exceeds the bound of ${bound} MiB`;
   });
@@ -116,7 +116,7 @@ export function describeBounds(duration: number): string {
 }
 
 function boundOf(measure: Measure, duration: number): number {
-  return BOUNDS[measure] * (duration < SHORT.seconds ? SHORT.factor : 1);
+  return BOUNDS[measure] * (duration < SHORT_RUN.seconds ? SHORT_RUN.factor : 1);
 }
 
 function row(cells: readonly string[]): string {

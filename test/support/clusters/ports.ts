@@ -10,24 +10,24 @@ const highest = 32_768;
  * bound while the block is in use, so that two test runs on one machine never share a block.
  */
 export class PortBlock {
-  readonly #claim: Server;
+  readonly #firstServer: Server;
   readonly #first: number;
 
-  private constructor(claim: Server, first: number) {
-    this.#claim = claim;
+  private constructor(firstServer: Server, first: number) {
+    this.#firstServer = firstServer;
     this.#first = first;
   }
 
-  static async claim(size: number): Promise<PortBlock> {
+  static async reserve(size: number): Promise<PortBlock> {
     const blocks = Math.floor((highest - lowest) / size);
     for (let attempt = 0; attempt < 100; attempt++) {
       const first = lowest + Math.floor(Math.random() * blocks) * size;
-      const claim = await listen(first);
-      if (claim === undefined) continue;
+      const firstServer = await listen(first);
+      if (firstServer === undefined) continue;
       const others = await Promise.all(Array.from({ length: size - 1 }, (_, i) => listen(first + 1 + i)));
       await Promise.all(others.map((server) => server && close(server)));
-      if (others.every((server) => server !== undefined)) return new PortBlock(claim, first);
-      await close(claim);
+      if (others.every((server) => server !== undefined)) return new PortBlock(firstServer, first);
+      await close(firstServer);
     }
     throw new Error(`found no ${size} free ports in a row between ${lowest} and ${highest}`);
   }
@@ -38,7 +38,7 @@ export class PortBlock {
   }
 
   async release(): Promise<void> {
-    await close(this.#claim);
+    await close(this.#firstServer);
   }
 }
 

@@ -108,7 +108,7 @@ export class StockCluster {
   static async start(options: StockClusterOptions): Promise<StockCluster> {
     requirePythonEnv(options.version);
     for (let attempt = 1; ; attempt++) {
-      const ports = await PortBlock.claim(2 * portsOfOneStart + 2);
+      const ports = await PortBlock.reserve(2 * portsOfOneStart + 2);
       const cluster = new StockCluster(options, ports);
       try {
         await cluster.#startController(ports.range(1, portsOfOneStart), []);
@@ -282,13 +282,13 @@ export class StockCluster {
     const check = async (): Promise<T | undefined> => {
       const answer = await ready();
       if (answer === undefined && child.exitCode !== undefined) {
-        throw new Error(`${what} ended with code ${child.exitCode} before it was ready:\n${tail(log)}`);
+        throw new Error(`${what} ended with code ${child.exitCode} before it was ready:\n${logTail(log)}`);
       }
       return answer;
     };
     return await waitFor(check, {
       timeout: this.#options.timeout ?? 60_000,
-      what: () => `${what} to be ready; its log ends:\n${tail(log)}`,
+      what: () => `${what} to be ready; its log ends:\n${logTail(log)}`,
     });
   }
 }
@@ -335,6 +335,6 @@ function readText(file: string): string {
   }
 }
 
-function tail(file: string): string {
+function logTail(file: string): string {
   return readText(file).trimEnd().split('\n').slice(-20).join('\n');
 }

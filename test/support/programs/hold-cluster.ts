@@ -10,8 +10,8 @@ const { end, ...options } = JSON.parse(process.argv[2] ?? '{}') as ClusterOption
 const cluster = await Cluster.start(options);
 const pids = belongingTo([process.pid], await listProcesses()).filter((pid) => pid !== process.pid);
 const { controller, engines, directory, connectionFile } = cluster;
-const own = belongingTo([controller.pid, ...engines.map(({ pid }) => pid)], await listProcesses());
-const others = pids.filter((pid) => !own.includes(pid));
+const clusterPids = belongingTo([controller.pid, ...engines.map(({ pid }) => pid)], await listProcesses());
+const others = pids.filter((pid) => !clusterPids.includes(pid));
 await new Promise<void>((resolve) => {
   process.stdout.write(`${JSON.stringify({ pids, others, directory, connectionFile })}\n`, () => resolve());
 });

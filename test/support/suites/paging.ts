@@ -154,20 +154,20 @@ export function pagingTests(subject: () => PagingSubject): void {
     const mine = tasks.filter((task) => task.client_uuid === 'client-1');
     const pending = mine.filter((task) => task.completed === null);
     const query = { client_uuid: 'client-1' } as const;
-    const said = await rc.dbQuery(query).purge({ dryRun: true });
-    expect(said).toMatchObject({
+    const dryRunReport = await rc.dbQuery(query).purge({ dryRun: true });
+    expect(dryRunReport).toMatchObject({
       count: mine.length - pending.length,
       pending: pending.length,
       dryRun: true,
     });
-    expect(said.bytes).toBeGreaterThan(said.count * 100);
+    expect(dryRunReport.bytes).toBeGreaterThan(dryRunReport.count * 100);
     expect(await rc.dbQuery({}).count()).toBe(COUNT);
     const some = await rc.dbQuery(query, { keys: [], limit: 10 }).purge({ dryRun: true });
     expect(some.count + some.pending).toBe(10);
     const done = await rc.dbQuery(query).purge();
     expect({ ...done, msgIds: [...(done.msgIds ?? [])].sort() }).toEqual({
-      ...said,
-      msgIds: [...(said.msgIds ?? [])].sort(),
+      ...dryRunReport,
+      msgIds: [...(dryRunReport.msgIds ?? [])].sort(),
       dryRun: false,
     });
     expect(done.msgIds).toHaveLength(done.count);

@@ -70,23 +70,24 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
     await rc.getResult(ids).wait({ timeout: 30_000 });
     const failed = rc.dbQuery({ msg_id: { $in: ids }, 'result_content.status': 'error' }, 'metadata');
     expect(await failed.count()).toBe(2);
-    const again = await failed.resubmit();
-    expect(again.msgIds).toHaveLength(2);
-    expect(await again.wait({ timeout: 30_000 })).toBe(true);
-    await expect(again.get()).rejects.toMatchObject({
+    const resubmitted = await failed.resubmit();
+    expect(resubmitted.msgIds).toHaveLength(2);
+    expect(await resubmitted.wait({ timeout: 30_000 })).toBe(true);
+    await expect(resubmitted.get()).rejects.toMatchObject({
       errors: [expect.any(RemoteError), expect.any(RemoteError)],
     });
-    const records = await rc.dbQuery({ msg_id: { $in: again.msgIds } }, ['metadata', 'client_uuid']);
+    const records = await rc.dbQuery({ msg_id: { $in: resubmitted.msgIds } }, ['metadata', 'client_uuid']);
     expect(records.map(({ client_uuid }) => client_uuid)).toEqual(Array(2).fill(raw.session.session));
     const old = await rc.dbQuery({ msg_id: { $in: ids } }, { keys: 'resubmitted', sort: { msg_id: 1 } });
-    expect(new Set(old.map(({ resubmitted }) => resubmitted))).toEqual(new Set(again.msgIds));
+    expect(new Set(old.map(({ resubmitted }) => resubmitted))).toEqual(new Set(resubmitted.msgIds));
     if (kind === 'ours') {
-      expect(again.dropped.size).toBe(0);
+      expect(resubmitted.dropped.size).toBe(0);
       for (const record of records) expect(record.metadata).toMatchObject(metadata);
     } else {
       for (const record of records) expect(record.metadata).toEqual({});
       const lost = ['targets', 'retries', ...(label ? ['label'] : [])].sort();
-      for (const id of again.msgIds) expect([...(again.dropped.get(id) ?? [])].sort()).toEqual(lost);
+      for (const id of resubmitted.msgIds)
+        expect([...(resubmitted.dropped.get(id) ?? [])].sort()).toEqual(lost);
     }
     // The same holds for single tasks.
     const single = await rc.resubmit(String(ids[0]));
@@ -100,12 +101,12 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
     const metadata = { targets: [target], retries: 0, after: [], follow: [], timeout: 0 };
     const [id = ''] = await submit(raw, ['6 * 7'], metadata);
     await rc.getResult(id).wait({ timeout: 60_000 });
-    const again = await rc.dbQuery({ msg_id: id }).resubmit({ restore: true });
-    expect(again.dropped.size).toBe(0);
-    expect(await again.get({ timeout: 60_000 })).toMatchObject([{ text: '42' }]);
+    const resubmitted = await rc.dbQuery({ msg_id: id }).resubmit({ restore: true });
+    expect(resubmitted.dropped.size).toBe(0);
+    expect(await resubmitted.get({ timeout: 60_000 })).toMatchObject([{ text: '42' }]);
     const record = await waitFor(async () =>
       rc
-        .dbQuery({ msg_id: { $in: again.msgIds }, completed: { $ne: null } }, [
+        .dbQuery({ msg_id: { $in: resubmitted.msgIds }, completed: { $ne: null } }, [
           'metadata',
           'client_uuid',
           'engine_uuid',
@@ -132,10 +133,10 @@ export function selectionTests(subject: () => SelectionSubject, kind: 'ours' | '
     using gate = new Gate();
     const running = await submit(raw, [behind(gate, language, '4')]);
     const query = rc.dbQuery({ msg_id: { $in: [...done, ...running] } });
-    const said = await query.purge({ dryRun: true });
-    expect(said).toMatchObject({ count: 3, pending: 1, dryRun: true });
+    const dryRunReport = await query.purge({ dryRun: true });
+    expect(dryRunReport).toMatchObject({ count: 3, pending: 1, dryRun: true });
     const report = await query.purge();
-    expect(report).toMatchObject({ count: 3, pending: 1, bytes: said.bytes, dryRun: false });
+    expect(report).toMatchObject({ count: 3, pending: 1, bytes: dryRunReport.bytes, dryRun: false });
     expect([...(report.msgIds ?? [])].sort()).toEqual([...done].sort());
     expect(
       (await rc.dbQuery({ msg_id: { $in: [...done, ...running] } }, [])).map(({ msg_id }) => msg_id),

@@ -4,7 +4,7 @@ import type { Dict } from '@ipyparallel-js/protocol';
 import { formatWireDate, InvalidQueryError } from '@ipyparallel-js/protocol';
 import { parseQuery, type QueryNode, recordPredicate, toWireQuery } from '@ipyparallel-js/protocol/internal';
 import { expect, it } from 'vitest';
-import { generateQuestion } from '../../support/generators/differential/generate-questions.js';
+import { generatePagedQuery } from '../../support/generators/differential/generate-queries.js';
 import { generateTasks } from '../../support/generators/differential/generate-tasks.js';
 import { recordsOf } from '../../support/generators/differential/reference.js';
 import { reduceValue } from '../../support/generators/differential/shrink.js';
@@ -30,7 +30,7 @@ function forAll(
     const tasks = generateTasks(random, 40);
     const records = recordsOf(tasks) as unknown as readonly Dict[];
     for (let n = 0; n < 100 && i < count; n++, i++) {
-      const { query } = generateQuestion(random, tasks);
+      const { query } = generatePagedQuery(random, tasks);
       const failure = (candidate: unknown): string | undefined => {
         let node: QueryNode;
         try {

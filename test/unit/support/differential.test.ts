@@ -1,12 +1,12 @@
 // Tests the differential test itself: it must generate all kinds of queries and detect wrong results.
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import { describe, expect, test, vi } from 'vitest';
-import { generateQuestion } from '../../support/generators/differential/generate-questions.js';
+import { generatePagedQuery } from '../../support/generators/differential/generate-queries.js';
 import { generateTasks } from '../../support/generators/differential/generate-tasks.js';
 import { KINDS, kindsOf, kindsOfRecords } from '../../support/generators/differential/kinds.js';
-import { answerTo } from '../../support/generators/differential/reference.js';
+import { createReference } from '../../support/generators/differential/reference.js';
 import { runDifferential } from '../../support/generators/differential/run.js';
-import type { Question, Subject } from '../../support/generators/differential/subject.js';
+import type { PagedQuery, Subject } from '../../support/generators/differential/subject.js';
 import { Random } from '../../support/generators/operator-queries.js';
 
 const SEED = 20_260_101;
@@ -17,13 +17,17 @@ class WrongSubject implements Subject {
   readonly concurrency = 1;
   readonly #wrong: (
     ids: readonly string[],
-    question: Question,
+    pagedQuery: PagedQuery,
     tasks: readonly StoredTask[],
   ) => readonly string[];
   #tasks: readonly StoredTask[] = [];
 
   constructor(
-    wrong: (ids: readonly string[], question: Question, tasks: readonly StoredTask[]) => readonly string[],
+    wrong: (
+      ids: readonly string[],
+      pagedQuery: PagedQuery,
+      tasks: readonly StoredTask[],
+    ) => readonly string[],
   ) {
     this.#wrong = wrong;
   }
@@ -33,8 +37,8 @@ class WrongSubject implements Subject {
     return tasks;
   }
 
-  async ids(question: Question): Promise<readonly string[]> {
-    return this.#wrong(answerTo(this.#tasks)(question), question, this.#tasks);
+  async ids(pagedQuery: PagedQuery): Promise<readonly string[]> {
+    return this.#wrong(createReference(this.#tasks)(pagedQuery), pagedQuery, this.#tasks);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
@@ -52,7 +56,7 @@ async function run(subject: Subject, questions = 600): Promise<string> {
   }
 }
 
-const contains = ({ query }: Question, text: string): boolean => JSON.stringify(query).includes(text);
+const contains = ({ query }: PagedQuery, text: string): boolean => JSON.stringify(query).includes(text);
 
 describe('the differential test', () => {
   test('generates all kinds of queries often', () => {
@@ -62,7 +66,7 @@ describe('the differential test', () => {
       const tasks = generateTasks(random, 60);
       const known = kindsOfRecords(tasks);
       for (let i = 0; i < 600; i++)
-        for (const kind of kindsOf(generateQuestion(random, tasks, i), known))
+        for (const kind of kindsOf(generatePagedQuery(random, tasks, i), known))
           counts.set(kind, (counts.get(kind) ?? 0) + 1);
     }
     expect([...counts.keys()]).toEqual([...KINDS]);
@@ -72,11 +76,11 @@ describe('the differential test', () => {
   test('generates many queries with matches, and few that match all records', () => {
     const random = new Random(SEED);
     const tasks = generateTasks(random, 60);
-    const resultOf = answerTo(tasks);
+    const resultOf = createReference(tasks);
     let some = 0;
     let all = 0;
     for (let i = 0; i < 1000; i++) {
-      const { query } = generateQuestion(random, tasks, i);
+      const { query } = generatePagedQuery(random, tasks, i);
       const found = resultOf({ query }).length;
       if (found > 0 && found < tasks.length) some++;
       if (found === tasks.length) all++;
@@ -91,20 +95,20 @@ describe('the differential test', () => {
 
   const faults: readonly (readonly [
     string,
-    (ids: readonly string[], question: Question, tasks: readonly StoredTask[]) => readonly string[],
+    (ids: readonly string[], pagedQuery: PagedQuery, tasks: readonly StoredTask[]) => readonly string[],
   ])[] = [
     [
       'omits records without a label for $ne or $nin',
-      (ids, question, tasks) => {
-        if (!/"label":\{[^}]*"\$(ne|nin)"/.test(JSON.stringify(question.query))) return ids;
+      (ids, pagedQuery, tasks) => {
+        if (!/"label":\{[^}]*"\$(ne|nin)"/.test(JSON.stringify(pagedQuery.query))) return ids;
         const without = new Set(tasks.filter(({ label }) => label === null).map(({ msg_id }) => msg_id));
         return ids.filter((id) => !without.has(id));
       },
     ],
     [
       'compares dates to the microsecond',
-      (ids, question, tasks) => {
-        if (!contains(question, '"$lte":"2026')) return ids;
+      (ids, pagedQuery, tasks) => {
+        if (!contains(pagedQuery, '"$lte":"2026')) return ids;
         const withMicroseconds = tasks.filter(({ submitted }) => /\.\d{3}(?!000)\d{3}/.test(submitted ?? ''));
         return ids.filter((id) => !withMicroseconds.some(({ msg_id }) => msg_id === id));
       },
@@ -116,13 +120,16 @@ describe('the differential test', () => {
     ],
     [
       'returns a record twice',
-      (ids, question) => (contains(question, '$or') ? [...ids, ...ids.slice(0, 1)] : ids),
+      (ids, pagedQuery) => (contains(pagedQuery, '$or') ? [...ids, ...ids.slice(0, 1)] : ids),
     ],
-    ['matches nothing for an empty $nin', (ids, question) => (contains(question, '"$nin":[]') ? [] : ids)],
+    [
+      'matches nothing for an empty $nin',
+      (ids, pagedQuery) => (contains(pagedQuery, '"$nin":[]') ? [] : ids),
+    ],
     [
       'refuses lists of 5,000',
-      (ids, question) => {
-        if (contains(question, 'filler 4994')) throw new Error('too many SQL variables');
+      (ids, pagedQuery) => {
+        if (contains(pagedQuery, 'filler 4994')) throw new Error('too many SQL variables');
         return ids;
       },
     ],
@@ -132,13 +139,13 @@ describe('the differential test', () => {
       const report = await run(new WrongSubject(wrong));
       expect(report).toContain('a wrong store differs on');
       const first = report.slice(report.indexOf('a wrong store differs on')).split('\n\n')[0] ?? '';
-      const records = first.slice(first.indexOf('records: '), first.indexOf('wanted: '));
+      const records = first.slice(first.indexOf('records: '), first.indexOf('expected: '));
       expect(records.match(/msg_id: '/g)?.length ?? 0).toBeLessThanOrEqual(4);
       expect(first.slice(0, first.indexOf('records: ')).length).toBeLessThan(
         fault.includes('5,000') ? 5000 : 700,
       );
-      expect(first).toMatch(/wanted: /);
-      expect(first).toMatch(/given: /);
+      expect(first).toMatch(/expected: /);
+      expect(first).toMatch(/actual: /);
     }, 120_000);
   }
 });

@@ -7,8 +7,8 @@ import { SqliteDatabase, type StoredTask } from '@ipyparallel-js/hub/internal';
 import { createLogger, stderrSink } from '@ipyparallel-js/wire';
 import { Closing } from '../../closing.js';
 import { TestController } from '../../clusters/test-controller.js';
-import { askClient } from './ask-client.js';
-import type { Question, Subject } from './subject.js';
+import { runOnClient } from './run-on-client.js';
+import type { PagedQuery, Subject } from './subject.js';
 
 export class EmbeddedSubject implements Subject {
   readonly name = 'our client over our controller with sqlite';
@@ -31,9 +31,9 @@ export class EmbeddedSubject implements Subject {
     return tasks;
   }
 
-  async ids(question: Question): Promise<readonly string[]> {
+  async ids(pagedQuery: PagedQuery): Promise<readonly string[]> {
     if (this.#client === undefined) throw new Error('nothing was loaded');
-    return await askClient(this.#client, question);
+    return await runOnClient(this.#client, pagedQuery);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

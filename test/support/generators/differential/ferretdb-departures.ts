@@ -1,16 +1,16 @@
-// The kinds of questions on which FerretDB 1.24 departs from MongoDB's documentation. A wrong result counts as a departure
-// only if its question is of such a kind. Any other wrong result fails the test.
+// The kinds of queries on which FerretDB 1.24 departs from MongoDB's documentation. A wrong result counts as a departure
+// only if its query is of such a kind. Any other wrong result fails the test.
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
 
-/** A question to which FerretDB gave a wrong result. */
-export interface Departing {
+/** A query to which FerretDB gave a wrong result. */
+export interface WrongResult {
   /** The query in MongoDB's language. */
   readonly query: Dict;
   /** The stored records. */
   readonly tasks: readonly StoredTask[];
-  /** The error message, if FerretDB refused the question. */
+  /** The error message, if FerretDB refused the query. */
   readonly refusal: string | undefined;
 }
 
@@ -24,7 +24,7 @@ interface Test {
 
 interface Departure {
   readonly kind: string;
-  readonly applies: (tests: readonly Test[], departing: Departing) => boolean;
+  readonly applies: (tests: readonly Test[], wrongResult: WrongResult) => boolean;
 }
 
 const DEPARTURES: readonly Departure[] = [
@@ -82,10 +82,10 @@ const DEPARTURES: readonly Departure[] = [
   },
 ];
 
-/** Returns the known kind of departure of a question, or undefined. */
-export function ferretDeparture(departing: Departing): string | undefined {
-  const tests = [...testsIn(departing.query)];
-  return DEPARTURES.find(({ applies }) => applies(tests, departing))?.kind;
+/** Returns the known kind of departure of a query, or undefined. */
+export function ferretDeparture(wrongResult: WrongResult): string | undefined {
+  const tests = [...testsIn(wrongResult.query)];
+  return DEPARTURES.find(({ applies }) => applies(tests, wrongResult))?.kind;
 }
 
 /** Replaces each list in a list by its length, because FerretDB 1 cannot store lists in lists. */

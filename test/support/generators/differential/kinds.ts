@@ -1,8 +1,8 @@
-// Classifies questions about given records, so that a run can report how often it tested each kind.
+// Classifies queries about given records, so that a run can report how often it tested each kind.
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
-import type { Question } from './subject.js';
+import type { PagedQuery } from './subject.js';
 
 /** All kinds that a complete run must contain. */
 export const KINDS: readonly string[] = [
@@ -33,9 +33,9 @@ export const KINDS: readonly string[] = [
 ];
 
 const DATES = ['submitted', 'started', 'completed', 'received'] as const;
-const OLDER = /^(pyin|pyout|pyerr)(\.|$)/;
+const OLDER_NAME = /^(pyin|pyout|pyerr)(\.|$)/;
 
-/** The records and their dates, prepared for the classification of questions. */
+/** The records and their dates, prepared for the classification of queries. */
 export interface RecordKinds {
   readonly tasks: readonly StoredTask[];
   /** Dates in microseconds, by column. */
@@ -50,8 +50,8 @@ export function kindsOfRecords(tasks: readonly StoredTask[]): RecordKinds {
   return { tasks, moments: new Map(moments) };
 }
 
-/** Returns the kinds of a question. */
-export function kindsOf({ query, sort, skip, limit }: Question, records: RecordKinds): ReadonlySet<string> {
+/** Returns the kinds of a query. */
+export function kindsOf({ query, sort, skip, limit }: PagedQuery, records: RecordKinds): ReadonlySet<string> {
   const kinds = new Set<string>();
   if (sort !== undefined) kinds.add('a sort');
   if (sort?.some(([name]) => name.includes('.'))) kinds.add('a sort by a path');
@@ -69,7 +69,7 @@ function addQueryKinds(query: Dict, depth: number, kinds: Set<string>, records: 
       for (const branch of condition) addQueryKinds(branch as Dict, depth + 1, kinds, records);
       continue;
     }
-    if (OLDER.test(name)) kinds.add('an older name of a key');
+    if (OLDER_NAME.test(name)) kinds.add('an older name of a key');
     if (name.includes('__proto__')) kinds.add('__proto__');
     if (name.includes('.')) {
       const having = records.tasks.filter((task) => hasPath(task, name.split('.'))).length;

@@ -1,4 +1,4 @@
-// Subject: a server with MongoDB's protocol, through the official driver. The only code of ours between the question and the
+// Subject: a server with MongoDB's protocol, through the official driver. The only code of ours between the query and the
 // server translates the names that MongoDB does not have.
 import { randomUUID } from 'node:crypto';
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
@@ -6,7 +6,7 @@ import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
 import { type Collection, Long, MongoClient } from 'mongodb';
 import { ferretDeparture, storableInFerret } from './ferretdb-departures.js';
-import type { Question, Subject } from './subject.js';
+import type { PagedQuery, Subject } from './subject.js';
 
 export class MongoServerSubject implements Subject {
   readonly name: string;
@@ -37,7 +37,7 @@ export class MongoServerSubject implements Subject {
     return stored;
   }
 
-  async ids({ query, sort, skip = 0, limit = 0 }: Question): Promise<readonly string[]> {
+  async ids({ query, sort, skip = 0, limit = 0 }: PagedQuery): Promise<readonly string[]> {
     const order = sort ?? [
       ['submitted', 1],
       ['msg_id', 1],
@@ -53,13 +53,13 @@ export class MongoServerSubject implements Subject {
     return (await found.toArray()).map(({ msg_id }) => msg_id);
   }
 
-  departure({ query }: Question, tasks: readonly StoredTask[], given: readonly string[] | string) {
+  departure({ query }: PagedQuery, tasks: readonly StoredTask[], result: readonly string[] | string) {
     const mongoQuery = toMongoQuery(query);
     if (this.#isFerret)
       return ferretDeparture({
         query: mongoQuery,
         tasks,
-        refusal: typeof given === 'string' ? given : undefined,
+        refusal: typeof result === 'string' ? result : undefined,
       });
     const patterns = JSON.stringify(mongoQuery, (_, value: unknown) =>
       value instanceof RegExp ? { $regex: '' } : value,

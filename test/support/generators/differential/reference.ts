@@ -1,4 +1,4 @@
-// The reference result of a question: that of our evaluator, in the documented order.
+// The reference result of a query: that of our evaluator, in the documented order.
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict, TaskRecord } from '@ipyparallel-js/protocol';
 import {
@@ -13,7 +13,7 @@ import {
   toWireSort,
 } from '@ipyparallel-js/protocol/internal';
 import { naivelyMatches } from '../naive-evaluator.js';
-import type { Question, Subject } from './subject.js';
+import type { PagedQuery, Subject } from './subject.js';
 
 /** Converts stored tasks to records as queries compare them: dates as `Date`s. */
 export function recordsOf(tasks: readonly StoredTask[]): TaskRecord[] {
@@ -27,13 +27,13 @@ export function recordsOf(tasks: readonly StoredTask[]): TaskRecord[] {
 }
 
 /**
- * Returns a function that evaluates questions on these tasks.
- * @throws {InvalidQueryError} (the returned function) when a question is not valid
+ * Returns a function that evaluates queries on these tasks.
+ * @throws {InvalidQueryError} (the returned function) when a query is not valid
  */
-export function answerTo(
+export function createReference(
   tasks: readonly StoredTask[],
   dates: DateFormat = 'date',
-): (question: Question) => string[] {
+): (pagedQuery: PagedQuery) => string[] {
   const records = recordsOf(tasks);
   return ({ query, sort, skip = 0, limit }) => {
     const matches = recordPredicate(parseQuery(query, { dates }));
@@ -54,7 +54,7 @@ export class NaiveSubject implements Subject {
     return tasks;
   }
 
-  async ids({ query, sort, skip = 0, limit }: Question): Promise<readonly string[]> {
+  async ids({ query, sort, skip = 0, limit }: PagedQuery): Promise<readonly string[]> {
     const found = this.#records.filter((record) => naivelyMatches(query, record as unknown as Dict));
     // Only the default order has an independent implementation.
     const sorted =
@@ -74,23 +74,23 @@ function bySubmission({ submitted: a }: TaskRecord, { submitted: b }: TaskRecord
   return a.getTime() - b.getTime();
 }
 
-/** The reference on each question after conversion to wire form and back. */
+/** The reference on each query after conversion to wire form and back. */
 export class WireSubject implements Subject {
-  readonly name = 'questions in wire form';
+  readonly name = 'queries in wire form';
   readonly concurrency = 1;
-  #answers = answerTo([]);
+  #reference = createReference([]);
 
   async load(tasks: readonly StoredTask[]): Promise<readonly StoredTask[]> {
-    this.#answers = answerTo(tasks, 'text');
+    this.#reference = createReference(tasks, 'text');
     return tasks;
   }
 
-  async ids({ query, sort, ...page }: Question): Promise<readonly string[]> {
+  async ids({ query, sort, ...page }: PagedQuery): Promise<readonly string[]> {
     const wire = JSON.stringify({
       query: toWireQuery(parseQuery(query)),
       ...(sort === undefined ? {} : { sort: toWireSort(parseSort(sort)) }),
     });
-    return this.#answers({ ...(JSON.parse(wire) as Question), ...page });
+    return this.#reference({ ...(JSON.parse(wire) as PagedQuery), ...page });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

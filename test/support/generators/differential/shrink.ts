@@ -1,15 +1,15 @@
-// Reduces a failure: removes records, fields and parts of the question as long as it still fails.
+// Reduces a failure: removes records, fields and parts of the query as long as it still fails.
 import { emptyTask, type StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
-import type { Question } from './subject.js';
+import type { PagedQuery } from './subject.js';
 
 export interface Failure {
   readonly tasks: readonly StoredTask[];
-  readonly question: Question;
+  readonly pagedQuery: PagedQuery;
 }
 
-/** Maximum number of attempts. Each one loads the records and repeats the question. */
+/** Maximum number of attempts. Each one loads the records and repeats the query. */
 const MAX_ATTEMPTS = 600;
 /** Maximum time of a reduction in ms, because a test that times out reports nothing. */
 const MAX_TIME = 15_000;
@@ -29,8 +29,8 @@ export async function shrink(
     best = candidate;
     return true;
   };
-  for (let smaller = true; smaller && !isOver(); ) {
-    smaller = false;
+  for (let isReduced = true; isReduced && !isOver(); ) {
+    isReduced = false;
     for (
       let size = Math.ceil(best.tasks.length / 2);
       size >= 1;
@@ -38,19 +38,21 @@ export async function shrink(
     ) {
       for (let at = 0; at < best.tasks.length; ) {
         const tasks = [...best.tasks.slice(0, at), ...best.tasks.slice(at + size)];
-        if (await accept({ ...best, tasks })) smaller = true;
+        if (await accept({ ...best, tasks })) isReduced = true;
         else at += size;
       }
     }
-    if (await acceptFirst(reduceQuestion(best.question), (question) => accept({ ...best, question }))) {
-      smaller = true;
+    if (
+      await acceptFirst(reducePagedQuery(best.pagedQuery), (pagedQuery) => accept({ ...best, pagedQuery }))
+    ) {
+      isReduced = true;
       continue;
     }
     if (best.tasks.length > 8) continue;
     for (let i = 0; i < best.tasks.length; i++) {
       const candidates = reduceTask(best.tasks[i] as StoredTask);
       if (await acceptFirst(candidates, (task) => accept({ ...best, tasks: best.tasks.with(i, task) }))) {
-        smaller = true;
+        isReduced = true;
         break;
       }
     }
@@ -66,11 +68,11 @@ async function acceptFirst<T>(
   return false;
 }
 
-function* reduceQuestion(question: Question): Generator<Question> {
-  const { sort, skip, limit, ...bare } = question;
-  if (sort !== undefined || skip !== undefined || limit !== undefined) yield bare;
-  if (sort !== undefined) yield { ...bare, ...(skip && { skip }), ...(limit && { limit }) };
-  for (const query of reduceValue(question.query)) if (isDict(query)) yield { ...question, query };
+function* reducePagedQuery(pagedQuery: PagedQuery): Generator<PagedQuery> {
+  const { sort, skip, limit, ...unpaged } = pagedQuery;
+  if (sort !== undefined || skip !== undefined || limit !== undefined) yield unpaged;
+  if (sort !== undefined) yield { ...unpaged, ...(skip && { skip }), ...(limit && { limit }) };
+  for (const query of reduceValue(pagedQuery.query)) if (isDict(query)) yield { ...pagedQuery, query };
 }
 
 function* reduceTask(task: StoredTask): Generator<StoredTask> {
@@ -80,7 +82,7 @@ function* reduceTask(task: StoredTask): Generator<StoredTask> {
     if (key === 'msg_id' || value === empty[key]) continue;
     yield { ...task, [key]: empty[key] };
     if (isDict(value))
-      for (const smaller of reduceValue(value)) if (isDict(smaller)) yield { ...task, [key]: smaller };
+      for (const reduced of reduceValue(value)) if (isDict(reduced)) yield { ...task, [key]: reduced };
   }
 }
 
@@ -92,7 +94,7 @@ export function* reduceValue(value: unknown): Generator<unknown> {
     if (value.length > 20) return;
     for (const [i, item] of value.entries()) {
       if (isDict(item)) yield item;
-      for (const smaller of reduceValue(item)) yield value.with(i, smaller);
+      for (const reduced of reduceValue(item)) yield value.with(i, reduced);
     }
   } else if (isDict(value)) {
     const entries = Object.entries(value);
@@ -102,7 +104,7 @@ export function* reduceValue(value: unknown): Generator<unknown> {
     }
     for (let i = 0; i < entries.length; i++) yield Object.fromEntries(entries.toSpliced(i, 1));
     for (const [key, item] of entries)
-      for (const smaller of reduceValue(item)) yield { ...value, [key]: smaller } satisfies Dict;
+      for (const reduced of reduceValue(item)) yield { ...value, [key]: reduced } satisfies Dict;
   } else if (typeof value === 'string' && value.length > 1) {
     yield value.slice(0, Math.floor(value.length / 2));
     yield value.slice(Math.floor(value.length / 2));

@@ -2,9 +2,9 @@
 import { Client } from '@ipyparallel-js/client';
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { StockVersion } from '../../clusters/stock-cluster.js';
-import { askClient } from './ask-client.js';
+import { runOnClient } from './run-on-client.js';
 import { type RecordingStock, StockRecords } from './stock-records.js';
-import type { Question, Subject } from './subject.js';
+import type { PagedQuery, Subject } from './subject.js';
 
 export class StockSubject implements Subject {
   readonly name: string;
@@ -33,8 +33,8 @@ export class StockSubject implements Subject {
     return this.#records.load(tasks);
   }
 
-  async ids(question: Question): Promise<readonly string[]> {
-    return await askClient(this.#client, question);
+  async ids(pagedQuery: PagedQuery): Promise<readonly string[]> {
+    return await runOnClient(this.#client, pagedQuery);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,7 @@
 // Subject: one of our stores, without a hub.
 import type { StoredTask, TaskDatabase } from '@ipyparallel-js/hub/internal';
 import { DEFAULT_SORT, parseQuery, parseSort } from '@ipyparallel-js/protocol/internal';
-import type { Question, Subject } from './subject.js';
+import type { PagedQuery, Subject } from './subject.js';
 
 export class StoreSubject implements Subject {
   readonly name: string;
@@ -22,7 +22,7 @@ export class StoreSubject implements Subject {
     return tasks;
   }
 
-  async ids({ query, sort, skip, limit }: Question): Promise<readonly string[]> {
+  async ids({ query, sort, skip, limit }: PagedQuery): Promise<readonly string[]> {
     if (this.#store === undefined) throw new Error('nothing was loaded');
     const ids: string[] = [];
     const options = {

@@ -1,10 +1,10 @@
-// A subject of the differential test stores records and evaluates questions about them.
+// A subject of the differential test stores records and evaluates queries about them.
 import { inspect } from 'node:util';
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 
-/** A question in the form that `dbQuery` accepts. */
-export interface Question {
+/** A query in the form that `dbQuery` accepts. */
+export interface PagedQuery {
   readonly query: Dict;
   /** The default order if absent. */
   readonly sort?: readonly (readonly [string, 1 | -1])[];
@@ -14,17 +14,17 @@ export interface Question {
 
 export interface Subject extends AsyncDisposable {
   readonly name: string;
-  /** Number of questions that it evaluates at the same time. */
+  /** Number of queries that it evaluates at the same time. */
   readonly concurrency: number;
   /** Replaces the records. Returns them as the subject stores them, because not every store has every column. */
   load(tasks: readonly StoredTask[]): Promise<readonly StoredTask[]>;
-  /** Evaluates a question; returns the ids in order. */
-  ids(question: Question): Promise<readonly string[]>;
+  /** Evaluates a query; returns the ids in order. */
+  ids(pagedQuery: PagedQuery): Promise<readonly string[]>;
   /** Returns the known kind of departure from MongoDB's documentation that explains a wrong result, if there is one. */
   departure?(
-    question: Question,
+    pagedQuery: PagedQuery,
     tasks: readonly StoredTask[],
-    given: readonly string[] | string,
+    result: readonly string[] | string,
   ): string | undefined;
 }
 

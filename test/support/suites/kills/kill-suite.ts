@@ -56,7 +56,7 @@ export function engineIsKilled(start: StartCluster): void {
     }
     await waitFor(() => rc.ids.length === 1, { what: 'the client to remove the engine' });
     await afterwards(cluster, rc, 'after the engine');
-    await agree(cluster, watches);
+    await expectAgreement(cluster, watches);
   });
 }
 
@@ -110,7 +110,7 @@ function controllerIsKilledOnce(start: StartCluster): void {
     }
     await enginesAreBack(rc, [first, second]);
     await afterwards(cluster, rc, 'after the controller');
-    await agree(cluster, watches);
+    await expectAgreement(cluster, watches);
     expect(rc.outstanding).toEqual([]);
   });
 }
@@ -150,7 +150,7 @@ function controllerIsKilledTwice(start: StartCluster): void {
     expect(value ?? code).toMatch(cluster.keepsRecords ? /^'lives'$/ : /^'lives'$|^TASK_LOST$/);
     await enginesAreBack(rc, [survivor]);
     await afterwards(cluster, rc, 'after both');
-    await agree(cluster, watches);
+    await expectAgreement(cluster, watches);
     expect(rc.outstanding).toEqual([]);
   });
 }
@@ -173,7 +173,7 @@ export function networkIsCut(start: StartCluster): void {
           watches: watchesOf(rc),
           states: statesOf(rc),
           outstanding,
-          hasty: new Outstanding(cluster),
+          interruptedWork: new Outstanding(cluster),
         };
       }),
     );
@@ -206,8 +206,8 @@ export function networkIsCut(start: StartCluster): void {
     const queries = Promise.allSettled(
       ends.map(({ rc }) => rc.dbQuery({}, { keys: 'msg_id', timeout: BOUND_MS })),
     );
-    for (const [i, { rc, hasty }] of ends.entries())
-      hasty.add(`in the cut ${i}`, 0, (code) => rc.directView(first).execute(code));
+    for (const [i, { rc, interruptedWork }] of ends.entries())
+      interruptedWork.add(`in the cut ${i}`, 0, (code) => rc.directView(first).execute(code));
     // During the cut, records are added, changed and removed.
     const others = Array.from({ length: 5 }, (_, i) =>
       colleague.directView(first).execute(cluster.task(`meanwhile ${i}`, 50)),
@@ -218,11 +218,11 @@ export function networkIsCut(start: StartCluster): void {
     silent.resume();
     resetting.resume();
 
-    for (const { outstanding, hasty } of ends) {
+    for (const { outstanding, interruptedWork } of ends) {
       // The controller kept running, so no message that had reached it is lost.
       for (const { name, value, message } of (await outstanding.settled(BOUND_MS)).values())
         expect(value, `${name}: ${message}`).toBe(`'${name}'`);
-      for (const { name, value, code, message } of (await hasty.settled(BOUND_MS)).values())
+      for (const { name, value, code, message } of (await interruptedWork.settled(BOUND_MS)).values())
         expect(value === undefined ? code : 'value', `${name}: ${message}`).toMatch(
           /^(?:value|TASK_LOST|CONNECTION_CLOSED)$/,
         );
@@ -232,7 +232,7 @@ export function networkIsCut(start: StartCluster): void {
     for (const [i, { rc, states, watches }] of ends.entries()) {
       await back(states);
       await afterwards(cluster, rc, `after the cut ${i}`);
-      await agree(cluster, watches);
+      await expectAgreement(cluster, watches);
       expect(rc.outstanding).toEqual([]);
     }
   });
@@ -307,7 +307,10 @@ async function afterwards(cluster: KillableCluster, rc: Client, name: string): P
 }
 
 /** Checks that the watches agree with what a new client reads. */
-async function agree(cluster: KillableCluster, [all, open]: ReturnType<typeof watchesOf>): Promise<void> {
+async function expectAgreement(
+  cluster: KillableCluster,
+  [all, open]: ReturnType<typeof watchesOf>,
+): Promise<void> {
   await using fresh = await Client.connect({ connectionFile: cluster.connectionFile, timeout: 60_000 });
   await all.agrees(() => fresh.dbQuery({}, KEYS), 60_000);
   await open.agrees(() => fresh.dbQuery({ completed: null }, KEYS), 60_000);

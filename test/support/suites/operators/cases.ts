@@ -1,7 +1,7 @@
 // Queries, each with an equivalent predicate on plain records in JavaScript.
 import type { TaskQuery } from '@ipyparallel-js/protocol';
 import type { PlainRecord } from './plain-record.js';
-import { ALICE, BOB, FIRST, type Workload } from './workload.js';
+import { ALICE, BOB, FIRST_SUBMISSION, type Workload } from './workload.js';
 
 export interface Case {
   readonly name: string;
@@ -28,7 +28,7 @@ const byMs =
     return value !== null && accept(msOf(value) - date.getTime());
   };
 
-const first = new Date(FIRST);
+const first = new Date(FIRST_SUBMISSION);
 const after = (ms: number): Date => new Date(first.getTime() + ms);
 const far = [
   new Date(8.64e15),

@@ -14,12 +14,12 @@ export const ALICE = 'session-of-alice';
 export const BOB = 'session-of-bob';
 
 /** Time of the first submission. Others follow a microsecond or a millisecond later. */
-export const FIRST = '2026-01-15T10:00:00.123456Z';
+export const FIRST_SUBMISSION = '2026-01-15T10:00:00.123456Z';
 
 interface Programs {
   readonly answer: string;
   readonly print: (text: string) => string;
-  readonly complain: (text: string) => string;
+  readonly writeStderr: (text: string) => string;
   readonly fail: string;
   readonly waitFor: (path: string) => string;
 }
@@ -28,14 +28,14 @@ const programs: { readonly [L in Language]: Programs } = {
   python: {
     answer: '6 * 7',
     print: (text) => `print(${JSON.stringify(text)})`,
-    complain: (text) => `import sys; print(${JSON.stringify(text)}, file=sys.stderr)`,
+    writeStderr: (text) => `import sys; print(${JSON.stringify(text)}, file=sys.stderr)`,
     fail: "raise ValueError('bad luck')",
     waitFor: (path) => `import os, time\nwhile not os.path.exists(${JSON.stringify(path)}): time.sleep(0.01)`,
   },
   javascript: {
     answer: '6 * 7',
     print: (text) => `console.log(${JSON.stringify(text)})`,
-    complain: (text) => `console.error(${JSON.stringify(text)})`,
+    writeStderr: (text) => `console.error(${JSON.stringify(text)})`,
     fail: "throw new TypeError('bad luck')",
     waitFor: (path) =>
       `while (!require('node:fs').existsSync(${JSON.stringify(path)})) await new Promise((go) => setTimeout(go, 10));`,
@@ -66,14 +66,14 @@ export async function runWorkload(raw: RawClient, language: Language): Promise<W
     const submit = (task: Submission): string => send(raw, task);
 
     // The submission times differ by a microsecond or a millisecond; some have no fraction.
-    submit({ id: 'done-0', date: FIRST, code: program.answer, session: ALICE, engine: first });
+    submit({ id: 'done-0', date: FIRST_SUBMISSION, code: program.answer, session: ALICE, engine: first });
     submit({
       ...{ id: 'print-1', date: '2026-01-15T10:00:00.123457Z', session: BOB, engine: second },
       code: program.print('hello [1] 😀'),
     });
     submit({
       ...{ id: 'complain-1', date: '2026-01-15T10:00:00.123999Z', session: ALICE, engine: second },
-      code: program.complain('Oops: no*luck?'),
+      code: program.writeStderr('Oops: no*luck?'),
       label: 'nightly',
     });
     submit({
@@ -201,17 +201,17 @@ async function untilEnded(raw: RawClient, msgIds: readonly string[]): Promise<vo
   );
 }
 
-/** Waits until the records are as wanted and no longer change. Output and replies reach a hub separately. */
+/** Waits until the records meet the condition and no longer change. Output and replies reach a hub separately. */
 async function settledRecords(
   raw: RawClient,
-  wanted: (record: PlainRecord) => boolean,
+  isSettled: (record: PlainRecord) => boolean,
 ): Promise<readonly PlainRecord[]> {
   let before = '';
   return await waitFor(
     async () => {
       const records = await fetchRecords(raw);
       const now = JSON.stringify(records);
-      const settled = now === before && records.every(wanted);
+      const settled = now === before && records.every(isSettled);
       before = now;
       return settled && records;
     },

@@ -44,19 +44,19 @@ export const asyncResultProofs: Proofs = {
   },
 
   async done(g) {
-    const held = await g.hold(0);
-    expect(held.ar.done).toBe(false);
-    held.release();
-    await held.ar.wait(g.wait);
-    expect(held.ar.done).toBe(true);
+    const heldTask = await g.hold(0);
+    expect(heldTask.ar.done).toBe(false);
+    heldTask.release();
+    await heldTask.ar.wait(g.wait);
+    expect(heldTask.ar.done).toBe(true);
   },
 
   async elapsed(g) {
-    const held = await g.hold(0);
-    await g.until(() => held.ar.elapsed > 20);
-    held.release();
-    await held.ar.wait(g.wait);
-    expect(held.ar.elapsed).toBe(held.ar.wallTime);
+    const heldTask = await g.hold(0);
+    await g.until(() => heldTask.ar.elapsed > 20);
+    heldTask.release();
+    await heldTask.ar.wait(g.wait);
+    expect(heldTask.ar.elapsed).toBe(heldTask.ar.wallTime);
   },
 
   async exception(g) {
@@ -70,8 +70,8 @@ export const asyncResultProofs: Proofs = {
     const ar = g.rc.directView([0, 1]).apply(fail);
     await expect(ar.get(g.wait)).rejects.toMatchObject({ code: 'COMPOSITE' });
     await expect(ar.get({ ...g.wait, returnWhen: 'firstException' })).rejects.toThrow('on purpose');
-    const held = await g.hold(0);
-    await expect(held.ar.get({ timeout: 20 })).rejects.toMatchObject({ code: 'TIMEOUT' });
+    const heldTask = await g.hold(0);
+    await expect(heldTask.ar.get({ timeout: 20 })).rejects.toMatchObject({ code: 'TIMEOUT' });
   },
 
   async get_dict(g) {
@@ -102,9 +102,9 @@ export const asyncResultProofs: Proofs = {
   },
 
   async progress(g) {
-    const held = await g.hold(0);
+    const heldTask = await g.hold(0);
     const other = g.rc.directView([1]).apply((text: string) => text, 'x');
-    const joined = AsyncResult.join(AsyncResult.join(held.ar), other);
+    const joined = AsyncResult.join(AsyncResult.join(heldTask.ar), other);
     await other.wait(g.wait);
     expect(joined.progress).toMatchObject({ total: 2, done: 1, completed: 1, failed: 0 });
   },
@@ -114,10 +114,10 @@ export const asyncResultProofs: Proofs = {
   },
 
   async ready(g) {
-    const held = await g.hold(0);
-    expect(held.ar.ready).toBe(false);
-    held.release();
-    await g.until(() => held.ar.ready === true);
+    const heldTask = await g.hold(0);
+    expect(heldTask.ar.ready).toBe(false);
+    heldTask.release();
+    await g.until(() => heldTask.ar.ready === true);
   },
 
   async result(g) {
@@ -129,11 +129,11 @@ export const asyncResultProofs: Proofs = {
   },
 
   async running(g) {
-    const held = await g.hold(0);
-    expect(held.ar.running).toBe(true);
-    held.release();
-    await held.ar.wait(g.wait);
-    expect(held.ar.running).toBe(false);
+    const heldTask = await g.hold(0);
+    expect(heldTask.ar.running).toBe(true);
+    heldTask.release();
+    await heldTask.ar.wait(g.wait);
+    expect(heldTask.ar.running).toBe(false);
   },
 
   async sent(g) {
@@ -186,11 +186,11 @@ export const asyncResultProofs: Proofs = {
   },
 
   async wait(g) {
-    const held = await g.hold(0);
-    expect(await held.ar.wait({ timeout: 20 })).toBe(false);
-    held.release();
-    expect(await held.ar.wait(g.wait)).toBe(true);
-    const parts = await AsyncResult.join(AsyncResult.join(held.ar)).wait({
+    const heldTask = await g.hold(0);
+    expect(await heldTask.ar.wait({ timeout: 20 })).toBe(false);
+    heldTask.release();
+    expect(await heldTask.ar.wait(g.wait)).toBe(true);
+    const parts = await AsyncResult.join(AsyncResult.join(heldTask.ar)).wait({
       ...g.wait,
       returnWhen: 'firstCompleted',
     });

@@ -12,7 +12,7 @@ export type Proof = (context: ProofContext) => Promise<void>;
 export type Proofs = Readonly<Record<string, Proof>>;
 
 /** A task that runs until it is released. */
-export interface Held {
+export interface HeldTask {
   readonly ar: AsyncResult<string, string>;
   release(): void;
 }
@@ -33,22 +33,22 @@ export class ProofContext {
   /** How long a proof waits; short while it must fail. */
   readonly wait: WaitOptions & { readonly timeout: number };
   /** Must be called for each view, because members may be fields of the object. */
-  readonly touch: <O extends object>(object: O) => O;
+  readonly observe: <O extends object>(object: O) => O;
   readonly #directory = mkdtempSync(join(tmpdir(), 'ippjs-names-'));
   readonly #clients: Client[] = [];
-  readonly #held: Held[] = [];
+  readonly #heldTasks: HeldTask[] = [];
 
   constructor(
     parts: { readonly cluster: Cluster; readonly rc: Client; readonly spareEngine: number },
-    touch: (object: object) => void,
+    observe: (object: object) => void,
     timeout: number,
   ) {
     this.cluster = parts.cluster;
     this.rc = parts.rc;
     this.spareEngine = parts.spareEngine;
     this.wait = { timeout };
-    this.touch = (object) => {
-      touch(object);
+    this.observe = (object) => {
+      observe(object);
       return object;
     };
   }
@@ -61,18 +61,18 @@ export class ProofContext {
   }
 
   /** Occupies an engine, and waits until its task has started. */
-  async hold(engine: number): Promise<Held> {
-    const held = this.holdBy((path) => this.rc.directView(engine).apply(untilThere, path));
-    await this.until(() => held.ar.metadata[0]?.begun instanceof Date);
-    return held;
+  async hold(engine: number): Promise<HeldTask> {
+    const heldTask = this.holdBy((path) => this.rc.directView(engine).apply(untilThere, path));
+    await this.until(() => heldTask.ar.metadata[0]?.begun instanceof Date);
+    return heldTask;
   }
 
   /** Submits a task through `submit` that runs until it is released. */
-  holdBy(submit: (path: string) => AsyncResult<string, string>): Held {
-    const path = this.file(`held-${this.#held.length}`);
-    const held = { ar: submit(path), release: () => writeFileSync(path, '') };
-    this.#held.push(held);
-    return held;
+  holdBy(submit: (path: string) => AsyncResult<string, string>): HeldTask {
+    const path = this.file(`held-${this.#heldTasks.length}`);
+    const heldTask = { ar: submit(path), release: () => writeFileSync(path, '') };
+    this.#heldTasks.push(heldTask);
+    return heldTask;
   }
 
   /** The function that {@link holdBy} submits. */
@@ -101,7 +101,7 @@ export class ProofContext {
 
   async end(): Promise<void> {
     if (!existsSync(this.#directory)) return;
-    for (const held of this.#held) held.release();
+    for (const heldTask of this.#heldTasks) heldTask.release();
     // Waits for all tasks, because the rest of a failed proof would disturb the next one.
     const what = 'the tasks of the proof to end';
     await waitFor(() => this.rc.outstanding.length === 0, { timeout: 60_000, what });

@@ -89,10 +89,10 @@ function commonProofs(make: Make): Proofs {
 
     async outstanding(g) {
       const view = make(g, 0);
-      const held = g.holdBy((path) => view.apply(g.untilThere, path));
-      expect(view.outstanding).toEqual(held.ar.msgIds);
-      held.release();
-      await held.ar.get(g.wait);
+      const heldTask = g.holdBy((path) => view.apply(g.untilThere, path));
+      expect(view.outstanding).toEqual(heldTask.ar.msgIds);
+      heldTask.release();
+      await heldTask.ar.get(g.wait);
       expect(view.outstanding).toEqual([]);
     },
 
@@ -109,9 +109,9 @@ function commonProofs(make: Make): Proofs {
 
     async purge_results(g) {
       const view = make(g, 0);
-      const [own, other] = [view.apply(add, 1, 1), g.rc.directView(1).apply(add, 2, 2)];
+      const [submitted, other] = [view.apply(add, 1, 1), g.rc.directView(1).apply(add, 2, 2)];
       const [id = ''] = other.msgIds;
-      await Promise.all([own.wait(g.wait), other.wait(g.wait), g.recorded(id)]);
+      await Promise.all([submitted.wait(g.wait), other.wait(g.wait), g.recorded(id)]);
       expect([view.results.size, g.rc.results.has(id)]).toEqual([1, true]);
       await view.purgeResults([0, id], g.wait);
       expect([view.results.size, g.rc.results.has(id)]).toEqual([0, false]);
@@ -166,11 +166,11 @@ function commonProofs(make: Make): Proofs {
 
     async wait(g) {
       const view = make(g, 0);
-      const held = g.holdBy((path) => view.apply(g.untilThere, path));
+      const heldTask = g.holdBy((path) => view.apply(g.untilThere, path));
       expect(await view.wait(0, { timeout: 20 })).toBe(false);
-      held.release();
+      heldTask.release();
       expect(await view.wait(undefined, g.wait)).toBe(true);
-      expect(held.ar.ready).toBe(true);
+      expect(heldTask.ar.ready).toBe(true);
     },
   };
 }
@@ -249,10 +249,10 @@ const setPart = (part: number[]): void => {
   (globalThis as unknown as Record<string, unknown>)['part'] = part;
 };
 
-const direct: Make = (g, engine, flags) => g.touch(g.rc.directView(engine, flags));
-const broadcast: Make = (g, engine, flags) => g.touch(g.rc.broadcastView(engine, flags));
+const direct: Make = (g, engine, flags) => g.observe(g.rc.directView(engine, flags));
+const broadcast: Make = (g, engine, flags) => g.observe(g.rc.broadcastView(engine, flags));
 const balanced: Make = (g, engine, flags = {}) =>
-  g.touch(g.rc.loadBalancedView({ ...flags, targets: engine })) as unknown as View<number, ViewFlags>;
+  g.observe(g.rc.loadBalancedView({ ...flags, targets: engine })) as unknown as View<number, ViewFlags>;
 
 /** The value of a flag in a load-balanced view. */
 function holds(name: 'after' | 'follow'): Proof {
@@ -268,12 +268,12 @@ function holds(name: 'after' | 'follow'): Proof {
 
 export const directViewProofs: Proofs = {
   ...commonProofs(direct),
-  ...directProofs((g) => g.touch(g.rc.directView([0, 1]))),
+  ...directProofs((g) => g.observe(g.rc.directView([0, 1]))),
 };
 
 export const broadcastViewProofs: Proofs = {
   ...commonProofs(broadcast),
-  ...directProofs((g) => g.touch(g.rc.broadcastView([0, 1]))),
+  ...directProofs((g) => g.observe(g.rc.broadcastView([0, 1]))),
 
   async is_coalescing(g) {
     const view = g.rc.broadcastView([0, 1], { coalescing: true });

@@ -194,9 +194,9 @@ export function asyncResultScenarios(cluster: () => ScenarioCluster): void {
       'completed',
     ]);
     for (const record of records) {
-      const own = ar.metadata.find(({ msgId }) => msgId === record.msg_id);
-      expect(own).toMatchObject({ started: record.started, completed: record.completed });
-      expect(own?.submitted).toEqual(record.submitted);
+      const metadata = ar.metadata.find(({ msgId }) => msgId === record.msg_id);
+      expect(metadata).toMatchObject({ started: record.started, completed: record.completed });
+      expect(metadata?.submitted).toEqual(record.submitted);
     }
   });
 

@@ -123,13 +123,13 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     const { rc, connect } = cluster();
     await using other = await connect();
     const ar = other.directView(-1).execute('import time; time.sleep(0.25)\nprint("out")\n5');
-    const own = await ar.get(RESULT_TIMEOUT);
+    const result = await ar.get(RESULT_TIMEOUT);
     // The hub receives output on a separate socket.
     await waitFor(
       async () => (await rc.dbQuery({ msg_id: ar.msgIds[0] ?? '' }, 'stdout'))[0]?.stdout === 'out\n',
     );
-    const fromHub = await rc.getResult<typeof own>(ar.msgIds[0] ?? '').get(RESULT_TIMEOUT);
-    expect(fromHub).toMatchObject({ text: '5', stdout: 'out\n', executionCount: own.executionCount });
+    const fromHub = await rc.getResult<typeof result>(ar.msgIds[0] ?? '').get(RESULT_TIMEOUT);
+    expect(fromHub).toMatchObject({ text: '5', stdout: 'out\n', executionCount: result.executionCount });
   });
 
   test('test_queue_status: the row of one engine, or all rows and the unassigned tasks', async () => {
@@ -250,8 +250,8 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       const ar = rc.loadBalancedView().apply(random);
       const first = await ar.get(RESULT_TIMEOUT);
       await idle(rc);
-      const again = await rc.resubmit<number>(ar.msgIds[0] ?? '');
-      const second = await again.get(RESULT_TIMEOUT);
+      const resubmitted = await rc.resubmit<number>(ar.msgIds[0] ?? '');
+      const second = await resubmitted.get(RESULT_TIMEOUT);
       expect(second).toBeTypeOf('number');
       expect(second).not.toBe(first);
     });
@@ -263,10 +263,10 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       await rc.getResult(ids).get(RESULT_TIMEOUT);
       await idle(rc);
       for (let i = 0; i < 5; i++) {
-        const again = await rc.resubmit<string>(ids);
-        expect(await again.get(RESULT_TIMEOUT)).toEqual([text]);
-        expect(again.msgIds).not.toEqual(ids);
-        ids = again.msgIds;
+        const resubmitted = await rc.resubmit<string>(ids);
+        expect(await resubmitted.get(RESULT_TIMEOUT)).toEqual([text]);
+        expect(resubmitted.msgIds).not.toEqual(ids);
+        ids = resubmitted.msgIds;
       }
     });
 
@@ -275,9 +275,9 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       const ar = rc.loadBalancedView({ retries: 1 }).apply(random);
       await ar.get(RESULT_TIMEOUT);
       await idle(rc);
-      const again = await rc.resubmit(ar.msgIds);
-      await again.get(RESULT_TIMEOUT);
-      const ids = [...ar.msgIds, ...again.msgIds];
+      const resubmitted = await rc.resubmit(ar.msgIds);
+      await resubmitted.get(RESULT_TIMEOUT);
+      const ids = [...ar.msgIds, ...resubmitted.msgIds];
       const headers = (await rc.dbQuery({ msg_id: { $in: ids } }, ['header'])).map(({ header }) => header);
       expect(headers).toHaveLength(2);
       const [first, second] = headers.map((header) => {
@@ -298,8 +298,8 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       await expect(ar.get(RESULT_TIMEOUT)).rejects.toBeInstanceOf(TaskAbortedError);
       await first.get(RESULT_TIMEOUT);
       await idle(rc);
-      const again = await rc.resubmit<number>(ar.msgIds[0] ?? '');
-      expect(await again.get(RESULT_TIMEOUT)).toBeTypeOf('number');
+      const resubmitted = await rc.resubmit<number>(ar.msgIds[0] ?? '');
+      expect(await resubmitted.get(RESULT_TIMEOUT)).toBeTypeOf('number');
     });
 
     test('test_resubmit_inflight: a running task can be resubmitted', async () => {
@@ -310,9 +310,9 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
         timeout: 30_000,
         what: 'the hub to record the task',
       });
-      const again = await rc.resubmit(msgId);
+      const resubmitted = await rc.resubmit(msgId);
       expect(await ar.get(RESULT_TIMEOUT)).toBeNull();
-      expect(await again.get(RESULT_TIMEOUT)).toBeNull();
+      expect(await resubmitted.get(RESULT_TIMEOUT)).toBeNull();
     });
 
     test('test_resubmit_badkey: an unknown task cannot be resubmitted', async () => {

@@ -19,7 +19,7 @@ export function dependencyScenarios(cluster: () => ScenarioCluster): void {
   };
 
   /** `met` or `unreachable`. */
-  const judged = async (dependency: Dependency): Promise<string> => {
+  const statusOf = async (dependency: Dependency): Promise<string> => {
     const [end] = await cluster()
       .rc.loadBalancedView({ after: dependency })
       .apply(one)
@@ -31,20 +31,20 @@ export function dependencyScenarios(cluster: () => ScenarioCluster): void {
 
   test('test_success_only', async () => {
     const { good, bad } = await ended();
-    expect(await judged(new Dependency([good, bad]))).toBe('unreachable');
-    expect(await judged(new Dependency([good, bad], { all: false }))).toBe('met');
-    expect(await judged(new Dependency(good))).toBe('met');
-    expect(await judged(new Dependency(good, { all: false }))).toBe('met');
+    expect(await statusOf(new Dependency([good, bad]))).toBe('unreachable');
+    expect(await statusOf(new Dependency([good, bad], { all: false }))).toBe('met');
+    expect(await statusOf(new Dependency(good))).toBe('met');
+    expect(await statusOf(new Dependency(good, { all: false }))).toBe('met');
   });
 
   test('test_failure_only', async () => {
     const { good, bad } = await ended();
     const onlyFailures = { success: false, failure: true };
-    expect(await judged(new Dependency([good, bad], onlyFailures))).toBe('unreachable');
-    expect(await judged(new Dependency([good, bad], { ...onlyFailures, all: false }))).toBe('met');
-    expect(await judged(new Dependency(good, onlyFailures))).toBe('unreachable');
-    expect(await judged(new Dependency(bad, onlyFailures))).toBe('met');
-    expect(await judged(new Dependency([good, bad], { failure: true }))).toBe('met');
+    expect(await statusOf(new Dependency([good, bad], onlyFailures))).toBe('unreachable');
+    expect(await statusOf(new Dependency([good, bad], { ...onlyFailures, all: false }))).toBe('met');
+    expect(await statusOf(new Dependency(good, onlyFailures))).toBe('unreachable');
+    expect(await statusOf(new Dependency(bad, onlyFailures))).toBe('met');
+    expect(await statusOf(new Dependency([good, bad], { failure: true }))).toBe('met');
     expect(() => new Dependency(good, { success: false })).toThrow(UsageError);
   });
 

@@ -175,8 +175,10 @@ def fail_on_even(n):
         evalue: 'Failed!',
       });
     }
-    const hopeless = rc.loadBalancedView({ retries: rc.ids.length, timeout: 100 });
-    await expect(hopeless.apply(fail).get(RESULT_TIMEOUT)).rejects.toMatchObject({ ename: 'TaskTimeout' });
+    const viewWithTimeout = rc.loadBalancedView({ retries: rc.ids.length, timeout: 100 });
+    await expect(viewWithTimeout.apply(fail).get(RESULT_TIMEOUT)).rejects.toMatchObject({
+      ename: 'TaskTimeout',
+    });
   });
 
   test('test_short_timeout: a timeout limits dependencies, not the run', async () => {
@@ -186,8 +188,10 @@ def slow_fail():
     time.sleep(0.25)
     raise ValueError("Failed!")
 `;
-    const hasty = cluster().rc.loadBalancedView({ retries: 1, timeout: 10 });
-    await expect(hasty.apply(slowFail).get(RESULT_TIMEOUT)).rejects.toMatchObject({ ename: 'ValueError' });
+    const viewWithTimeout = cluster().rc.loadBalancedView({ retries: 1, timeout: 10 });
+    await expect(viewWithTimeout.apply(slowFail).get(RESULT_TIMEOUT)).rejects.toMatchObject({
+      ename: 'ValueError',
+    });
   });
 
   test('test_invalid_dependency: a task cannot depend on an unknown task', async () => {

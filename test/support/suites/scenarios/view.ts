@@ -260,9 +260,9 @@ function singleScenarios(cluster: () => ScenarioCluster): void {
         .get(RESULT_TIMEOUT),
     ).toBe(42);
     const view = one();
-    const own = view.apply(py<number>`lambda: 3`);
-    expect(view.getResult(-1).msgIds).toEqual(own.msgIds);
-    expect(await own.get(RESULT_TIMEOUT)).toBe(3);
+    const submitted = view.apply(py<number>`lambda: 3`);
+    expect(view.getResult(-1).msgIds).toEqual(submitted.msgIds);
+    expect(await submitted.get(RESULT_TIMEOUT)).toBe(3);
   });
 
   test('test_run_newline: a file without a final newline runs', async () => {

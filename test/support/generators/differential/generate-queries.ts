@@ -1,10 +1,10 @@
-// Generates random questions about given records, with every operator of the language.
+// Generates random queries about given records, with every operator of the language.
 import type { StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { isDict } from '@ipyparallel-js/protocol/internal';
 import type { Random } from '../operator-queries.js';
 import { BASE, INNER_KEYS, randomDict, randomScalar, randomText, randomValue } from './generate-tasks.js';
-import type { Question } from './subject.js';
+import type { PagedQuery } from './subject.js';
 
 const TEXT_KEYS = [
   ...['msg_id', 'client_uuid', 'engine_uuid', 'resubmitted', 'queue'],
@@ -118,10 +118,10 @@ interface OperatorChoice {
 
 type Operators = { [operator: string]: unknown };
 
-/** `i` is the number of the question; every 200th one is of a kind that random choice seldom generates. */
-export function generateQuestion(random: Random, tasks: readonly StoredTask[], i = 0): Question {
-  if (i % 200 === 17) return { query: new QuestionGenerator(random, tasks).longList() };
-  const query = new QuestionGenerator(random, tasks).query(random.pick([0, 0, 0, 1, 1, 2, 3]));
+/** `i` is the number of the query; every 200th one is of a kind that random choice seldom generates. */
+export function generatePagedQuery(random: Random, tasks: readonly StoredTask[], i = 0): PagedQuery {
+  if (i % 200 === 17) return { query: new QueryGenerator(random, tasks).longList() };
+  const query = new QueryGenerator(random, tasks).query(random.pick([0, 0, 0, 1, 1, 2, 3]));
   if (random.next() < 0.75) return { query };
   const sort = random.next() < 0.7 ? generateSort(random) : undefined;
   const paged = random.next() < 0.7;
@@ -146,7 +146,7 @@ function generateSort(random: Random): [string, 1 | -1][] {
   return [...names];
 }
 
-class QuestionGenerator {
+class QueryGenerator {
   readonly #random: Random;
   readonly #tasks: readonly StoredTask[];
 
@@ -157,7 +157,7 @@ class QuestionGenerator {
 
   query(depth: number): Dict {
     const query: Operators = {};
-    // Few conditions, because most questions should have matches.
+    // Few conditions, because most queries should have matches.
     const sizes = depth > 0 ? [0, 0, 0, 0, 1, 1, 2] : [0, 1, 1, 1, 1, 1, 1, 2, 2, 3];
     for (let n = this.#random.pick(sizes); n > 0; n--) {
       const [name, condition] = this.#condition();
