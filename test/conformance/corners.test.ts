@@ -10,13 +10,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EmbeddedSubject } from '../support/generators/differential/embedded-subject.js';
 import { NaiveSubject, WireSubject } from '../support/generators/differential/reference.js';
 import { StoreSubject } from '../support/generators/differential/store-subject.js';
-import { REFUSED } from '../support/generators/query-corners.js';
+import { REFUSED_QUERIES } from '../support/generators/query-corners.js';
 import { describeCorners, ofContent } from '../support/suites/corners.js';
 
 const log = createLogger('error', stderrSink('corners'));
 
 describe('queries that MongoDB refuses', () => {
-  test.each(REFUSED)('%j', (query) => {
+  test.each(REFUSED_QUERIES)('%j', (query) => {
     expect(() => parseQuery(ofContent(query))).toThrow(InvalidQueryError);
   });
 });

@@ -22,8 +22,8 @@ export interface InsertsOptions {
 
 const RECORDS = 10_000;
 /** How many changes are written at once: about as many as a hub under load batches. */
-const GROUP = 250;
-const FLOOD = 10_000;
+const BATCH_SIZE = 250;
+const FLOOD_SIZE = 10_000;
 
 /** Measures and prints how fast new tasks are recorded by the stores alone and by complete controllers. */
 export async function measureInserts(file: TasksFile, { directory, rounds }: InsertsOptions): Promise<Aim[]> {
@@ -54,14 +54,14 @@ export async function measureInserts(file: TasksFile, { directory, rounds }: Ins
     ['', 'ours', "Python's", 'ours ÷ Python'],
     [
       row(
-        `stores alone: finished records, ours in groups of ${GROUP}`,
+        `stores alone: finished records, ours in groups of ${BATCH_SIZE}`,
         records.length,
         median('ourStore'),
         median('pythonStore'),
       ),
       row(
         'complete controllers: tasks sent until the hub has recorded each',
-        FLOOD,
+        FLOOD_SIZE,
         median('ourHub'),
         median('pythonHub'),
       ),
@@ -93,8 +93,8 @@ async function readTasks(file: TasksFile, directory: string, count: number): Pro
 async function insertIntoOurStore(records: readonly StoredTask[], directory: string): Promise<number> {
   return await withStore(directory, async (store) => {
     const start = performance.now();
-    for (let at = 0; at < records.length; at += GROUP) {
-      await store.write(records.slice(at, at + GROUP).map((task) => ({ op: 'add', task })));
+    for (let at = 0; at < records.length; at += BATCH_SIZE) {
+      await store.write(records.slice(at, at + BATCH_SIZE).map((task) => ({ op: 'add', task })));
     }
     return performance.now() - start;
   });
@@ -134,10 +134,10 @@ async function insertIntoPythonStore(file: TasksFile, count: number, directory: 
 
 async function floodOurs(directory: string): Promise<number> {
   await using ours = await startOurPair({ directory, keepSilentEngines: true });
-  return await floodWithTasks(ours, FLOOD);
+  return await floodWithTasks(ours, FLOOD_SIZE);
 }
 
 async function floodPython(directory: string): Promise<number> {
   await using python = await startPythonPair({ directory, keepSilentEngines: true });
-  return await floodWithTasks(python, FLOOD);
+  return await floodWithTasks(python, FLOOD_SIZE);
 }

@@ -72,7 +72,7 @@ export async function measureQueries(files: readonly TasksFile[], options: Queri
 async function measureOneById(comparisons: readonly Comparison[], rounds: number): Promise<Aim[]> {
   await using echo = await startEcho();
   const session = new Session({ key: 'a key', now: () => new Date() });
-  const measured = await inRounds(comparisons, rounds, async ({ file, ours, python }, round) => {
+  const measured = await measureInRounds(comparisons, rounds, async ({ file, ours, python }, round) => {
     using bare = openBareSqlite(file.path);
     const { oneId } = file;
     const query = () => Promise.resolve(ours.rc.dbQuery({ msg_id: oneId }));
@@ -114,7 +114,7 @@ async function measureOneById(comparisons: readonly Comparison[], rounds: number
 }
 
 async function measureLastHour(comparisons: readonly Comparison[], rounds: number): Promise<Aim[]> {
-  const measured = await inRounds(comparisons, rounds, async ({ file, ours, python }) => {
+  const measured = await measureInRounds(comparisons, rounds, async ({ file, ours, python }) => {
     const query = { started: { $gte: file.lastHour }, client_uuid: file.client };
     const runQuery = async (): Promise<void> => {
       const { length } = await ours.rc.dbQuery(query, KEYS);
@@ -157,7 +157,7 @@ async function measureLastHour(comparisons: readonly Comparison[], rounds: numbe
 }
 
 async function measureEverything(comparisons: readonly Comparison[], rounds: number): Promise<Aim[]> {
-  const measured = await inRounds(comparisons, Math.min(rounds, 3), async ({ file, ours }, round) => {
+  const measured = await measureInRounds(comparisons, Math.min(rounds, 3), async ({ file, ours }, round) => {
     if (round > 0 && file.records > MAX_REPEATED_STREAM) return { ours: { name: 'ours', ms: [] } };
     const stream = async (): Promise<void> => {
       let records = 0;
@@ -208,7 +208,7 @@ function largestWithPython<M extends { readonly comparison: Comparison }>(measur
 }
 
 /** Measures each comparison in turn, round after round, and joins the samples of the rounds. */
-async function inRounds<K extends string>(
+async function measureInRounds<K extends string>(
   comparisons: readonly Comparison[],
   rounds: number,
   measure: (comparison: Comparison, round: number) => Promise<Record<K, Samples>>,

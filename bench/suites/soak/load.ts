@@ -14,7 +14,7 @@ const KEYS = ['client_uuid', 'engine_uuid', 'completed', 'result_content', 'stdo
 /** The timeout of every wait, in ms. */
 const TIMEOUT = 60_000;
 /** How long the watch may emit no event while tasks end, in ms. */
-const STANDSTILL_MS = 10_000;
+const MAX_IDLE_MS = 10_000;
 
 /** Repeats submissions, watches, queries and result reads until it is stopped. */
 export class Load {
@@ -81,7 +81,7 @@ export class Load {
       this.#results < this.#lastProgress.results + 10
     ) {
       this.#lastProgress = { events: this.#watchOfAll.events, results: this.#results, at: now };
-    } else if (now - this.#lastProgress.at > STANDSTILL_MS) {
+    } else if (now - this.#lastProgress.at > MAX_IDLE_MS) {
       this.#watchOfAll.faults.push(
         `the watch emitted no event for ${Math.round(now - this.#lastProgress.at)} ms`,
       );

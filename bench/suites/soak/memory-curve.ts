@@ -32,7 +32,7 @@ const BOUNDS: { readonly [M in Measure]: number } = {
 /** In runs shorter than `seconds`, bounded caches still fill, so the bounds are larger by `factor`. */
 const SHORT_RUN = { seconds: 180, factor: 4 };
 /** The part of the run that is not judged, because caches fill. */
-const WARM_UP = 0.4;
+const WARM_UP_SHARE = 0.4;
 const MIB = 2 ** 20;
 const measures = Object.keys(BOUNDS) as Measure[];
 
@@ -70,14 +70,14 @@ export class MemoryCurve {
   async sample(seconds: number, counts: LoadCounts): Promise<string> {
     collect();
     const { heapUsed, external, rss } = process.memoryUsage();
-    const engines = await Promise.all(this.#enginePids.map(resident));
+    const engines = await Promise.all(this.#enginePids.map(residentMemory));
     const sample = {
       seconds,
       heap: heapUsed / MIB,
       external: external / MIB,
       rss: rss / MIB,
       hub: await this.#heapsOf(this.#controllerPid),
-      controller: await resident(this.#controllerPid),
+      controller: await residentMemory(this.#controllerPid),
       engines: engines.reduce((sum, one) => sum + one, 0),
     };
     this.samples.push(sample);
@@ -98,7 +98,7 @@ export class MemoryCurve {
 
 /** Returns a description of each measure that grew beyond its bound. */
 export function findExceeded(samples: readonly MemorySample[], duration: number): string[] {
-  const measuredSamples = samples.slice(Math.ceil(samples.length * WARM_UP));
+  const measuredSamples = samples.slice(Math.ceil(samples.length * WARM_UP_SHARE));
   const quarter = Math.floor(measuredSamples.length / 4);
   if (quarter === 0) return [`at least 7 samples are required, got ${samples.length}`];
   return measures.flatMap((measure) => {
@@ -112,7 +112,7 @@ export function findExceeded(samples: readonly MemorySample[], duration: number)
 
 export function describeBounds(duration: number): string {
   const bounds = measures.map((measure) => `${measure} ${boundOf(measure, duration)}`);
-  return `bounds of growth from the first to the last quarter after a warm-up of ${WARM_UP * 100} %, in MiB: ${bounds.join(', ')}`;
+  return `bounds of growth from the first to the last quarter after a warm-up of ${WARM_UP_SHARE * 100} %, in MiB: ${bounds.join(', ')}`;
 }
 
 function boundOf(measure: Measure, duration: number): number {
@@ -129,7 +129,7 @@ function median(values: readonly number[]): number {
 }
 
 /** Returns the resident memory of a process in MiB on Linux; 0 on other systems. */
-async function resident(pid: number): Promise<number> {
+async function residentMemory(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024;
 }

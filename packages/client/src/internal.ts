@@ -13,4 +13,4 @@ export { appendText } from './tasks/output-store.js';
 export { ResultCache } from './tasks/result-cache.js';
 export { Task } from './tasks/task.js';
 export { orderOfReplies } from './views/coalesced-replies.js';
-export { part, sliceable } from './views/partition.js';
+export { part, toSliceable } from './views/partition.js';

@@ -80,7 +80,7 @@ export class Sshd {
         await waitFor(
           () => {
             if (child.exitCode !== null) throw new Error(`sshd ended: ${log}`);
-            return answers(port);
+            return acceptsConnection(port);
           },
           { what: () => `sshd to listen: ${log}` },
         );
@@ -173,7 +173,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function answers(port: number): Promise<boolean> {
+async function acceptsConnection(port: number): Promise<boolean> {
   return await new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     socket.once('connect', () => resolve(true)).on('error', () => resolve(false));

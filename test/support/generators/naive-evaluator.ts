@@ -2,14 +2,14 @@
 // regular expressions. It is slow and uses no code of the library under test.
 import type { Dict } from '@ipyparallel-js/protocol';
 
-const MISSING = Symbol('missing');
+const MISSING_VALUE = Symbol('missing');
 
 const ALIASES: { readonly [name: string]: string } = {
   pyin: 'execute_input',
   pyout: 'execute_result',
   pyerr: 'error',
 };
-const MAYBE_MISSING = ['label', 'display_data'];
+const OPTIONAL_COLUMNS = ['label', 'display_data'];
 
 type Plain = { readonly [key: string]: unknown };
 
@@ -21,7 +21,7 @@ const isPlain = (value: unknown): value is Plain =>
 /** Whether a record with `Date`s matches a query. */
 export function naivelyMatches(query: Dict, record: Plain): boolean {
   const fields = Object.fromEntries(
-    Object.entries(record).filter(([key, v]) => v !== null || !MAYBE_MISSING.includes(key)),
+    Object.entries(record).filter(([key, v]) => v !== null || !OPTIONAL_COLUMNS.includes(key)),
   );
   return matchesQuery(query, fields, (name) =>
     name.split('.').map((step, i) => (i === 0 ? (ALIASES[step] ?? step) : step)),
@@ -74,7 +74,7 @@ function matchesOperator(op: string, operand: unknown, all: Plain, values: Value
     case '$nin':
       return !some(inList);
     case '$exists':
-      return some((value) => value !== MISSING) === operand;
+      return some((value) => value !== MISSING_VALUE) === operand;
     case '$not':
       return !matchesCondition(operand, values);
     case '$all': {
@@ -129,8 +129,8 @@ function valuesAt(value: unknown, steps: readonly string[], items: boolean, expa
   const [step, ...rest] = steps;
   if (step === undefined) return items && expand && Array.isArray(value) ? [...value, value] : [value];
   if (isPlain(value))
-    return Object.hasOwn(value, step) ? valuesAt(value[step], rest, items, true) : [MISSING];
-  if (!Array.isArray(value)) return [MISSING];
+    return Object.hasOwn(value, step) ? valuesAt(value[step], rest, items, true) : [MISSING_VALUE];
+  if (!Array.isArray(value)) return [MISSING_VALUE];
   const found: unknown[] = [];
   if (/^(0|[1-9]\d*)$/.test(step) && Number(step) < value.length) {
     const item: unknown = value[Number(step)];
@@ -157,7 +157,7 @@ function typesOf(value: unknown): (string | number)[] {
 
 const ORDER = ['null', 'number', 'string', 'object', 'array', 'bool', 'date'];
 const rank = (value: unknown): number =>
-  value === MISSING ? 0 : ORDER.findIndex((type) => typesOf(value).includes(type));
+  value === MISSING_VALUE ? 0 : ORDER.findIndex((type) => typesOf(value).includes(type));
 const comparable = (a: unknown, b: unknown): boolean => rank(a) === rank(b);
 const equal = (a: unknown, b: unknown): boolean => comparable(a, b) && compare(a, b) === 0;
 

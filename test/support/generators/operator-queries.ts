@@ -166,10 +166,10 @@ export function* generateQueries(records: readonly PlainRecord[], random: Random
 }
 
 /** Whether a record matches a query, by MongoDB's rules for records without lists. */
-export function holds(query: TaskQuery, record: PlainRecord): boolean {
+export function matchesQuery(query: TaskQuery, record: PlainRecord): boolean {
   return Object.entries(query).every(([key, condition]) => {
     const value = valueAt(record, key);
-    if (!isOperators(condition)) return same(value, condition);
+    if (!isOperators(condition)) return equalValues(value, condition);
     return Object.entries(condition).every(([operator, operand]) => compare(operator, value, operand));
   });
 }
@@ -193,7 +193,7 @@ function isOperators(condition: unknown): condition is { [operator: string]: unk
   );
 }
 
-function same(value: unknown, wanted: unknown): boolean {
+function equalValues(value: unknown, wanted: unknown): boolean {
   if (value instanceof Date || wanted instanceof Date) {
     return value instanceof Date && wanted instanceof Date && value.getTime() === wanted.getTime();
   }
@@ -219,9 +219,9 @@ function compare(operator: string, value: unknown, operand: unknown): boolean {
   const ordered = order(value, operand);
   switch (operator) {
     case '$eq':
-      return same(value, operand);
+      return equalValues(value, operand);
     case '$ne':
-      return !same(value, operand);
+      return !equalValues(value, operand);
     case '$gt':
     case '$ge':
       return ordered !== undefined && ordered > 0;
@@ -233,9 +233,9 @@ function compare(operator: string, value: unknown, operand: unknown): boolean {
     case '$lte':
       return ordered !== undefined && ordered <= 0;
     case '$in':
-      return (operand as unknown[]).some((wanted) => same(value, wanted));
+      return (operand as unknown[]).some((wanted) => equalValues(value, wanted));
     case '$nin':
-      return !(operand as unknown[]).some((wanted) => same(value, wanted));
+      return !(operand as unknown[]).some((wanted) => equalValues(value, wanted));
     case '$glob':
       return (
         typeof value === 'string' &&

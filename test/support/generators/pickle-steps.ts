@@ -48,13 +48,13 @@ const FORMS: Readonly<Record<string, Form>> = {
   '\x84': { bytes: 4 },
 };
 
-const NONE: Form = { bytes: 0 };
+const NO_ARGUMENT: Form = { bytes: 0 };
 const STOP = 0x2e;
 const FRAME = 0x95;
 const MAX_STEPS = 20_000;
 
 function formOf(opcode: number): Form {
-  return FORMS[String.fromCharCode(opcode)] ?? NONE;
+  return FORMS[String.fromCharCode(opcode)] ?? NO_ARGUMENT;
 }
 
 function readLength(bytes: Uint8Array, at: number, width: number): number {
@@ -130,7 +130,7 @@ export function mutateSteps(random: Random, steps: readonly Step[], other: reado
           changed[at] = { opcode: here.opcode, argument: otherArgument(random, here, other) };
         break;
       case 5:
-        if (here !== undefined) changed[at] = sibling(random, here, [...steps, ...other]);
+        if (here !== undefined) changed[at] = siblingStep(random, here, [...steps, ...other]);
         break;
       case 6: {
         const to = 1 + random.below(Math.max(1, changed.length - 2));
@@ -147,7 +147,7 @@ export function mutateSteps(random: Random, steps: readonly Step[], other: reado
           at,
           0,
           { opcode: 0x68, argument: Uint8Array.of(random.below(16)) },
-          random.pick(JOINERS),
+          random.pick(JOINING_STEPS),
         );
     }
     changed = changed.slice(0, MAX_STEPS);
@@ -157,7 +157,7 @@ export function mutateSteps(random: Random, steps: readonly Step[], other: reado
 }
 
 /** Opcodes that use the top of the stack: append, tuples, call, new object, state, item, name, pop, memoize. */
-const JOINERS: readonly Step[] = ['a', '\x85', '\x86', 'R', '\x81', 'b', 's', '\x93', '0', '\x94'].map(
+const JOINING_STEPS: readonly Step[] = ['a', '\x85', '\x86', 'R', '\x81', 'b', 's', '\x93', '0', '\x94'].map(
   (letter) => ({
     opcode: letter.charCodeAt(0),
     argument: new Uint8Array(0),
@@ -180,7 +180,7 @@ function otherArgument(random: Random, { opcode, argument }: Step, other: readon
 }
 
 /** Another opcode of the two pickles whose argument has the same encoding. */
-function sibling(random: Random, step: Step, all: readonly Step[]): Step {
+function siblingStep(random: Random, step: Step, all: readonly Step[]): Step {
   const form = JSON.stringify(formOf(step.opcode));
   const alike = all.filter(({ opcode }) => opcode !== STOP && JSON.stringify(formOf(opcode)) === form);
   return alike.length === 0 ? step : random.pick(alike);

@@ -66,7 +66,7 @@ const TEXTS = [
   'ﬀ',
 ];
 const INTEGERS = [0, 1, -1, 255, 256, 65_535, 65_536, -128, 2 ** 31 - 1, 2 ** 31, -(2 ** 31), -(2 ** 31) - 1];
-const SAFE = [Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, 2 ** 40];
+const SAFE_INTEGERS = [Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, 2 ** 40];
 const FLOATS = [-0, 0.5, 1e300, -1e-300, 5e-324, 2 ** 53, 1e21, Infinity, -Infinity, NaN];
 const BIGINTS = [
   2n ** 53n,
@@ -84,7 +84,7 @@ const ZONES: Readonly<Record<number, string>> = { 0: '+00:00', 330: '+05:30', [-
 const text = (r: Random): string =>
   r.below(4) === 0 ? r.pick(TEXTS).repeat(r.below(300)) : r.pick(TEXTS) + r.below(100);
 
-function same(value: unknown, ...described: Described): Sample {
+function sameSample(value: unknown, ...described: Described): Sample {
   return { value, described, back: value };
 }
 
@@ -95,31 +95,31 @@ function bytes(r: Random): Uint8Array {
 const day = (r: Random): [number, number, number] => [1 + r.below(9999), 1 + r.below(12), 1 + r.below(28)];
 
 const scalars: readonly ((r: Random) => Sample)[] = [
-  () => same(null, 'none'),
+  () => sameSample(null, 'none'),
   (r) => {
     const value = r.below(2) === 0;
-    return same(value, 'bool', value);
+    return sameSample(value, 'bool', value);
   },
   (r) => {
-    const value = r.below(2) === 0 ? r.pick([...INTEGERS, ...SAFE]) : r.below(1e6) - 5e5;
-    return same(value, 'int', String(value));
+    const value = r.below(2) === 0 ? r.pick([...INTEGERS, ...SAFE_INTEGERS]) : r.below(1e6) - 5e5;
+    return sameSample(value, 'int', String(value));
   },
   (r) => {
     // Never an integer, which would be sent as an int.
     const value = r.below(2) === 0 ? r.pick(FLOATS) : (r.below(1e9) - 5e8) / 1024 + 1 / 4096;
-    return same(value, 'float', Object.is(value, -0) ? '-0' : String(value));
+    return sameSample(value, 'float', Object.is(value, -0) ? '-0' : String(value));
   },
   (r) => {
     const value = r.pick(BIGINTS);
-    return same(value, 'int', String(value));
+    return sameSample(value, 'int', String(value));
   },
   (r) => {
     const value = BigInt(r.below(1000));
-    return { ...same(value, 'int', String(value)), back: Number(value) };
+    return { ...sameSample(value, 'int', String(value)), back: Number(value) };
   },
   (r) => {
     const value = text(r);
-    return same(value, 'str', value);
+    return sameSample(value, 'str', value);
   },
   (r) => {
     const value = bytes(r);
@@ -128,11 +128,11 @@ const scalars: readonly ((r: Random) => Sample)[] = [
   },
   (r) => {
     const value = new Date(r.pick([0, -1, Date.UTC(2026, 1, 3), -62_135_596_800_000, 253_402_300_799_999]));
-    return same(value, 'datetime', value.getTime());
+    return sameSample(value, 'datetime', value.getTime());
   },
   (r) => {
     const parts = day(r);
-    return same(new PlainDate(...parts), 'date', ...parts);
+    return sameSample(new PlainDate(...parts), 'date', ...parts);
   },
   (r) => {
     const [hour, minute, second] = [r.below(24), r.below(60), r.below(60)];
@@ -141,15 +141,15 @@ const scalars: readonly ((r: Random) => Sample)[] = [
     const digits = [hour, minute, second].map((part) => String(part).padStart(2, '0')).join(':');
     const zone = offset === null ? '' : ZONES[offset];
     const value = new PlainTime(`${digits}.${String(micros).padStart(6, '0')}${zone}`);
-    return same(value, 'time', hour, minute, second, micros, offset);
+    return sameSample(value, 'time', hour, minute, second, micros, offset);
   },
   (r) => {
     const value = new TimeDelta(r.below(2000) - 1000, r.below(86_400), r.below(1e6));
-    return same(value, 'timedelta', value.days, value.seconds, value.microseconds);
+    return sameSample(value, 'timedelta', value.days, value.seconds, value.microseconds);
   },
   (r) => {
     const value = new Complex(r.pick([1.5, -0, 1e300]), r.pick([-2, 0.25, Infinity]));
-    return same(
+    return sameSample(
       value,
       'complex',
       ...[value.real, value.imag].map((part) => (Object.is(part, -0) ? '-0' : String(part))),
@@ -159,15 +159,15 @@ const scalars: readonly ((r: Random) => Sample)[] = [
     const value = new Decimal(
       r.pick(['1.10', '-0', '1E+400', 'Infinity', '3.14159265358979323846264338327950288']),
     );
-    return same(value, 'decimal', value.text);
+    return sameSample(value, 'decimal', value.text);
   },
   (r) => {
     const value = new Uuid(Array.from({ length: 32 }, () => r.below(16).toString(16)).join(''));
-    return same(value, 'uuid', value.text);
+    return sameSample(value, 'uuid', value.text);
   },
   (r) => {
     const value = new Fraction(BigInt(r.below(1000)) * 30n + 1n, 30n);
-    return same(value, 'fraction', String(value.numerator), String(value.denominator));
+    return sameSample(value, 'fraction', String(value.numerator), String(value.denominator));
   },
 ];
 
@@ -236,7 +236,7 @@ const containers: readonly ((r: Random, depth: number) => Sample)[] = [
   (r, depth) => {
     const used = new Set<string>();
     const entries = [
-      { of: { value: -1000, described: ['int', '-1000'] as Described }, item: same(1, 'int', '1') },
+      { of: { value: -1000, described: ['int', '-1000'] as Described }, item: sameSample(1, 'int', '1') },
       ...r.many(4, () => ({ of: key(r, used), item: sample(r, depth - 1) })),
     ];
     return {
@@ -249,7 +249,7 @@ const containers: readonly ((r: Random, depth: number) => Sample)[] = [
     const used = new Set<string>();
     const items = r.many(5, () => key(r, used));
     // Python orders sets differently, so only the members are compared.
-    return same(
+    return sameSample(
       new Set(items.map(({ value }) => value)),
       'set',
       items.map(({ described }) => described),
@@ -289,7 +289,7 @@ function arrayOf(r: Random): Sample {
   const data = make(size, () => r.below(100_000));
   const fortranOrder = r.below(3) === 0 && shape.length === 2 && size > 0 && dtype !== 'object';
   const array = new NdArray(data, { dtype, shape, fortranOrder });
-  return same(array, 'array', dtype, shape, fortranOrder, Array.from(data, describeElement));
+  return sameSample(array, 'array', dtype, shape, fortranOrder, Array.from(data, describeElement));
 }
 
 function describeElement(element: unknown): unknown {

@@ -12,7 +12,7 @@ export interface Corner {
   ])[];
 }
 
-export const CORNERS: readonly Corner[] = [
+export const CORNER_QUERIES: readonly Corner[] = [
   {
     about: 'null and missing',
     values: [undefined, null, 1, [], [null], [1, null], {}, { b: null }, [{ b: 1 }, {}], 'null'],
@@ -194,7 +194,7 @@ export const CORNERS: readonly Corner[] = [
 ];
 
 /** Queries that MongoDB and we refuse. */
-export const REFUSED: readonly { readonly [key: string]: unknown }[] = [
+export const REFUSED_QUERIES: readonly { readonly [key: string]: unknown }[] = [
   { $or: [] },
   { $and: [] },
   { $nor: [] },

@@ -3,7 +3,7 @@ import { emptyTask, type StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Subject } from '../generators/differential/subject.js';
-import { CORNERS } from '../generators/query-corners.js';
+import { CORNER_QUERIES } from '../generators/query-corners.js';
 
 /** Rewrites a query of `v` as a query of `content.v`. */
 export function ofContent(query: { readonly [key: string]: unknown }): Dict {
@@ -28,7 +28,7 @@ export function describeCorners(name: string, open: () => Promise<Subject>): voi
     });
     afterAll(() => subject[Symbol.asyncDispose]());
 
-    test.each(CORNERS)('$about', async ({ values, finds }) => {
+    test.each(CORNER_QUERIES)('$about', async ({ values, finds }) => {
       const tasks = values.map(
         (v, i): StoredTask => ({
           ...emptyTask(idOf(i)),

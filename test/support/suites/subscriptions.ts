@@ -11,7 +11,7 @@ import { waitFor } from '../wait-for.js';
 type Database = NonNullable<ControllerOptions['db']>;
 
 /** The records of the database, as a subscriber of the same keys sees them. */
-async function stored(client: RawClient, query: Dict): Promise<Map<string, Dict>> {
+async function storedRecords(client: RawClient, query: Dict): Promise<Map<string, Dict>> {
   const request = { query, keys: null };
   const reply = await client.submit('registration', 'db_request', request).reply(60_000);
   const records = reply.content['records'] as Dict[];
@@ -72,8 +72,8 @@ export function subscriptionTests(name: string, count: number, db: () => Databas
       { timeout: 90_000, what: () => `all tasks to be done; ${all.records.size} are known` },
     );
     expect(all.resets + failed.resets).toBe(0);
-    expect(all.records).toEqual(await stored(client, {}));
-    const odd = await stored(client, { label: 'odd' });
+    expect(all.records).toEqual(await storedRecords(client, {}));
+    const odd = await storedRecords(client, { label: 'odd' });
     await waitFor(() => [...failed.take().records.values()].filter(isDone).length === odd.size);
     expect(failed.records).toEqual(odd);
   }, 120_000);

@@ -36,7 +36,7 @@ function task(msgId: string, fields: Partial<StoredTask> = {}): StoredTask {
   return { ...emptyTask(msgId), submitted: moment(0), ...fields };
 }
 
-async function all(chunks: AsyncIterable<readonly FoundTask[]>): Promise<FoundTask[]> {
+async function collectTasks(chunks: AsyncIterable<readonly FoundTask[]>): Promise<FoundTask[]> {
   const found: FoundTask[] = [];
   for await (const chunk of chunks) found.push(...chunk);
   return found;
@@ -55,7 +55,9 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
 
     const add = (...tasks: StoredTask[]) => db.write(tasks.map((added) => ({ op: 'add', task: added })));
     const ids = async (query: unknown, options: FindOptions = {}): Promise<string[]> =>
-      (await all(db.find(parseQuery(query), { sort: DEFAULT_SORT, ...options }))).map(({ msg_id }) => msg_id);
+      (await collectTasks(db.find(parseQuery(query), { sort: DEFAULT_SORT, ...options }))).map(
+        ({ msg_id }) => msg_id,
+      );
     const one = async (msgId: string, keys?: readonly TaskKey[]): Promise<FoundTask | undefined> =>
       (await db.get([msgId], keys)).get(msgId);
 
@@ -93,8 +95,8 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
       expect(found?.buffers?.map((buffer) => Buffer.from(buffer))).toEqual(buffers);
       expect(found?.result_buffers?.map((buffer) => Buffer.from(buffer))).toEqual(result_buffers);
       expect(Object.keys(found ?? {}).sort()).toEqual(['buffers', 'msg_id', 'result_buffers']);
-      expect(await all(db.find(parseQuery({ msg_id: 'full_1' })))).toEqual([rest]);
-      expect(await all(db.find(parseQuery({ queue: 'mux' })))).toEqual([rest]);
+      expect(await collectTasks(db.find(parseQuery({ msg_id: 'full_1' })))).toEqual([rest]);
+      expect(await collectTasks(db.find(parseQuery({ queue: 'mux' })))).toEqual([rest]);
     });
 
     test('stores an empty record unchanged', async () => {
@@ -129,8 +131,8 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
         ...{ name: column, column, optional: column === 'display_data' },
       }));
       const query = parseQuery({ msg_id: { $ne: 'p_004' } });
-      const expected = (await all(db.find(query, { sort: DEFAULT_SORT }))).map(({ display_data, ...rest }) =>
-        display_data === null ? rest : { ...rest, display_data },
+      const expected = (await collectTasks(db.find(query, { sort: DEFAULT_SORT }))).map(
+        ({ display_data, ...rest }) => (display_data === null ? rest : { ...rest, display_data }),
       );
       for (const [limit, bytes] of [
         [1000, 1e9],
@@ -264,7 +266,7 @@ export function describeTaskDatabase(name: string, open: () => Promise<OpenStore
       const seen: string[] = [];
       let after: readonly unknown[] | undefined;
       for (;;) {
-        const page = await all(
+        const page = await collectTasks(
           db.find(parseQuery({}), {
             ...{ sort: DEFAULT_SORT, limit: 3, keys: ['submitted'] },
             ...(after === undefined ? {} : { after }),

@@ -22,7 +22,7 @@ function row(msg_id: string, more: Partial<Row> = {}): Row {
 }
 
 const set = (msg_id: string, more?: Partial<Row>): LiveChange => ({ op: 'set', row: row(msg_id, more) });
-const OK = { engine_uuid: 'e', completed: new Date(5), result_content: { status: 'ok' } };
+const OK_FIELDS = { engine_uuid: 'e', completed: new Date(5), result_content: { status: 'ok' } };
 
 /** A difference as the event that a subscriber receives. */
 function toEvent({ type, now, ...rest }: Difference): WatchEvent<Record> {
@@ -55,9 +55,9 @@ describe('a live set', () => {
         { op: 'begun', msgId: 'a', begun: new Date(1) },
         { op: 'begun', msgId: 'a', begun: new Date(1) },
         set('a', { engine_uuid: 'e', stdout: 'x' }),
-        set('a', { ...OK, stdout: 'x' }),
+        set('a', { ...OK_FIELDS, stdout: 'x' }),
         { op: 'begun', msgId: 'a', begun: new Date(2) },
-        { op: 'out', msgId: 'a', row: row('a', { ...OK, stdout: 'xy' }) },
+        { op: 'out', msgId: 'a', row: row('a', { ...OK_FIELDS, stdout: 'xy' }) },
         { op: 'gone', msgId: 'a' },
         { op: 'out', msgId: 'b' },
       ])
@@ -81,7 +81,7 @@ describe('a live set', () => {
 
   it('returns a removed record as it was, with status purged', () => {
     const live = new LiveSet({ keys: KEYS });
-    live.apply([set('a', OK)]);
+    live.apply([set('a', OK_FIELDS)]);
     expect(live.apply([{ op: 'gone', msgId: 'a' }]).map(toEvent)).toMatchObject([
       { type: 'left', status: 'purged', record: { msg_id: 'a' }, previous: { msg_id: 'a' } },
     ]);
@@ -90,7 +90,7 @@ describe('a live set', () => {
 
   it('keeps the status lost until the task ends after all', () => {
     const live = new LiveSet({ keys: KEYS });
-    live.apply([set('a'), set('b', OK)]);
+    live.apply([set('a'), set('b', OK_FIELDS)]);
     const lost: LiveChange[] = [
       { op: 'lost', msgId: 'a' },
       { op: 'lost', msgId: 'b' },
@@ -98,12 +98,14 @@ describe('a live set', () => {
     ];
     expect(live.apply(lost).map(toEvent)).toMatchObject([{ type: 'changed', status: 'lost' }]);
     expect(live.apply([set('a')])).toEqual([]);
-    expect(live.apply([set('a', OK)]).map(toEvent)).toMatchObject([{ type: 'changed', status: 'completed' }]);
+    expect(live.apply([set('a', OK_FIELDS)]).map(toEvent)).toMatchObject([
+      { type: 'changed', status: 'completed' },
+    ]);
   });
 
   it('stores the requested keys of a record only', () => {
     const live = new LiveSet({ keys: KEYS });
-    live.apply([set('a', { ...OK, content: { large: 'x' } })]);
+    live.apply([set('a', { ...OK_FIELDS, content: { large: 'x' } })]);
     expect(live.get('a')).toEqual({ record: { msg_id: 'a', stdout: '' }, status: 'completed', begun: null });
     const unprojected = new LiveSet({ keys: undefined });
     unprojected.apply([set('a', { content: { large: 'x' } })]);
@@ -154,7 +156,7 @@ describe('a conflated queue', () => {
         const change: LiveChange =
           next(3) === 0
             ? { op: next(2) === 0 ? 'out' : 'gone', msgId: id }
-            : set(id, { stdout: 'x'.repeat(next(3)), ...(next(2) === 0 ? OK : {}) });
+            : set(id, { stdout: 'x'.repeat(next(3)), ...(next(2) === 0 ? OK_FIELDS : {}) });
         for (const difference of live.apply([change])) queue.push(difference);
         if (next(4) === 0) readNext();
         expect(queue.size).toBeLessThanOrEqual(16);
@@ -185,7 +187,7 @@ describe('a conflated queue', () => {
 describe('a recheck schedule', () => {
   const create = (outputMatters = true): RecheckSchedule => new RecheckSchedule(outputMatters);
   const pendingRow = row('a');
-  const endedRow = row('a', OK);
+  const endedRow = row('a', OK_FIELDS);
   const printed = (length: number) =>
     ({ kind: 'output', msgId: 'a', output: { column: 'stdout', length } }) as const;
 
@@ -236,9 +238,9 @@ describe('a recheck schedule', () => {
     expect(schedule.next).toBe(Number.POSITIVE_INFINITY);
     schedule.note(printed(3), 5_000);
     schedule.note({ kind: 'ended', msgId: 'a' }, 5_001);
-    schedule.resolve('a', row('a', { ...OK, stdout: 'xx' }), 8_000, 8_001);
+    schedule.resolve('a', row('a', { ...OK_FIELDS, stdout: 'xx' }), 8_000, 8_001);
     expect(schedule.next).toBeLessThan(8_100);
-    schedule.resolve('a', row('a', { ...OK, stdout: 'xxyyy' }), 9_000, 9_001);
+    schedule.resolve('a', row('a', { ...OK_FIELDS, stdout: 'xxyyy' }), 9_000, 9_001);
     expect(schedule.has('a')).toBe(false);
   });
 

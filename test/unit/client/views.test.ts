@@ -1,6 +1,6 @@
 // Tests how views split sequences, and how they match the values of a coalesced reply with engines.
 import { dependency, kwargs, NdArray, UsageError } from '@ipyparallel-js/client';
-import { orderOfReplies, part, sliceable } from '@ipyparallel-js/client/internal';
+import { orderOfReplies, part, toSliceable } from '@ipyparallel-js/client/internal';
 import { describe, expect, test } from 'vitest';
 
 /** The order of values and the order of targets in the reply of a stock tree of broadcast schedulers. */
@@ -56,7 +56,7 @@ describe('the order of a coalesced reply', () => {
 
 describe('the parts of a sequence', () => {
   const cut = (sequence: Iterable<unknown> | NdArray, parts: number, dist: 'block' | 'roundRobin') =>
-    Array.from({ length: parts }, (_, i) => part(sliceable(sequence), i, parts, dist));
+    Array.from({ length: parts }, (_, i) => part(toSliceable(sequence), i, parts, dist));
 
   test.each([
     [[1, 2, 3, 4, 5], 3, [[1, 2], [3, 4], [5]], [[1, 4], [2, 5], [3]]],
@@ -73,7 +73,7 @@ describe('the parts of a sequence', () => {
 
   test('are arrays if the sequence is an array', () => {
     const floats = Float32Array.of(1, 2, 3);
-    const first = sliceable(floats).between(0, 2);
+    const first = toSliceable(floats).between(0, 2);
     expect(first).toEqual(Float32Array.of(1, 2));
     expect((first as Float32Array).buffer).toBe(floats.buffer);
     const rows = new NdArray(Int16Array.of(1, 2, 3, 4, 5, 6), { shape: [3, 2] });
@@ -94,8 +94,8 @@ describe('the parts of a sequence', () => {
   });
 
   test('are refused for a value that is not a sequence', () => {
-    expect(() => sliceable(5 as unknown as number[])).toThrow(UsageError);
-    expect(() => sliceable(new NdArray([1, 2, 3, 4], { shape: [2, 2], fortranOrder: true }))).toThrow(
+    expect(() => toSliceable(5 as unknown as number[])).toThrow(UsageError);
+    expect(() => toSliceable(new NdArray([1, 2, 3, 4], { shape: [2, 2], fortranOrder: true }))).toThrow(
       /C order/,
     );
   });

@@ -15,7 +15,7 @@ const CHANGES: readonly TaskChange[] = [
   { op: 'update', msgId: 'a', set: { execute_input: 'code' }, orAdd: true },
 ];
 
-const BEFORE: readonly (readonly TaskChange[])[] = [
+const EARLIER_CHANGES: readonly (readonly TaskChange[])[] = [
   [],
   [{ op: 'add', task: { ...emptyTask('a'), engine_uuid: 'old', stdout: 'old ', label: 'old' } }],
 ];
@@ -28,7 +28,7 @@ async function outcome(changes: readonly TaskChange[]): Promise<unknown> {
 
 test('a merged change has the effect of both changes', async () => {
   let merged = 0;
-  for (const before of BEFORE) {
+  for (const before of EARLIER_CHANGES) {
     for (const earlier of CHANGES) {
       for (const later of CHANGES) {
         const one = mergeChanges(earlier, later);

@@ -9,11 +9,11 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 const HISTORY = 'CHANGELOG.md';
 
 /** Folders that builds, installations and test runs make. */
-const GENERATED = /^(node_modules|dist|coverage|\.git|\.tmp|\.tools|\.venv-.*|__pycache__)$/;
+const GENERATED_FOLDERS = /^(node_modules|dist|coverage|\.git|\.tmp|\.tools|\.venv-.*|__pycache__)$/;
 
 function listFiles(folder = ''): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
-    if (GENERATED.test(entry.name)) return [];
+    if (GENERATED_FOLDERS.test(entry.name)) return [];
     const path = posix.join(folder, entry.name);
     return entry.isDirectory() ? listFiles(path) : [path];
   });

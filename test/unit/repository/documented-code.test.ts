@@ -7,7 +7,7 @@ import { codeDirectory, documentedCode } from '../../support/documents/documente
 import { root } from '../../support/repository.js';
 
 /** The names that the text around the blocks has introduced. Names of the block itself take precedence. */
-const AT_HAND = `
+const DOCUMENT_GLOBALS = `
 import type * as clientModule from '@ipyparallel-js/client';
 import type * as files from 'node:fs/promises';
 declare global {
@@ -34,7 +34,7 @@ declare global {
 }
 `;
 
-const A_MODULE = 'export declare function resize(file: string, width: number): Promise<void>;\n';
+const MODULE_SOURCE = 'export declare function resize(file: string, width: number): Promise<void>;\n';
 
 const CONFIG = {
   extends: '../../tsconfig.base.json',
@@ -63,8 +63,8 @@ test('the code of the documentation compiles', { timeout: 120_000 }, () => {
   const directory = codeDirectory();
   try {
     writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify(CONFIG));
-    writeFileSync(join(directory, 'at-hand.ts'), AT_HAND);
-    writeFileSync(join(directory, 'work.ts'), A_MODULE);
+    writeFileSync(join(directory, 'at-hand.ts'), DOCUMENT_GLOBALS);
+    writeFileSync(join(directory, 'work.ts'), MODULE_SOURCE);
     for (const { file, line, code } of blocks) {
       // Preceded by empty lines, so that the compiler's messages have the line numbers of the page.
       const name = `${file.replaceAll('/', '-')}-${line}.ts`;

@@ -1,4 +1,4 @@
-// Comments begin with their subject: CONTRIBUTING.md, "Style". The test finds only the habits that a pattern can find.
+// Comments begin with their subject: CONTRIBUTING.md, "Style". The test finds only the faults that a pattern can find.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,22 +6,24 @@ import { expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const FOLDERS = ['packages', 'examples', 'test', 'bench', 'scripts'];
-const GENERATED = /(^|\/)(node_modules|dist|fixtures)(\/|$)/;
+const GENERATED_PATHS = /(^|\/)(node_modules|dist|fixtures)(\/|$)/;
 const COMMENT = /^\s*(?:\/\*\*|\*|\/\/|#)\s*(.*)$/;
 /** A relative clause or a genitive in front of the subject, and words that no colleague uses. */
-const HABITS = [/^(?:What|Of|So|Whose|Whom|How it is)\b/, /\b(?:anew|for ever|hence|in kind)\b/i];
+const FORBIDDEN_PATTERNS = [/^(?:What|Of|So|Whose|Whom|How it is)\b/, /\b(?:anew|for ever|hence|in kind)\b/i];
 
 function findings(text: string): string[] {
   return text.split('\n').flatMap((line) => {
     const [, comment] = COMMENT.exec(line) ?? [];
-    return comment !== undefined && HABITS.some((habit) => habit.test(comment)) ? [comment] : [];
+    return comment !== undefined && FORBIDDEN_PATTERNS.some((pattern) => pattern.test(comment))
+      ? [comment]
+      : [];
   });
 }
 
 function sourcesBelow(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .map((name) => `${folder}/${name.replaceAll('\\', '/')}`)
-    .filter((name) => /\.(?:ts|mjs|py)$/.test(name) && !GENERATED.test(name));
+    .filter((name) => /\.(?:ts|mjs|py)$/.test(name) && !GENERATED_PATHS.test(name));
 }
 
 test('a comment that begins with a relative clause is found', () => {
@@ -31,7 +33,7 @@ test('a comment that begins with a relative clause is found', () => {
   expect(findings('/** The parts of a reader. */\nconst what = 1; // What')).toEqual([]);
 });
 
-test('no comment of the sources has such a habit', () => {
+test('no comment of the sources has such a fault', () => {
   const sources = FOLDERS.flatMap(sourcesBelow).filter((file) => !file.endsWith('repository/prose.test.ts'));
   expect(sources.length).toBeGreaterThan(500);
   const found = sources.flatMap((file) =>

@@ -90,7 +90,7 @@ export async function openConnection(
   if (server === undefined) {
     const base = await reachableInterface(info, path, machine, deadline);
     return {
-      ...common(info, path, curve, (port) => channelAddress(base, port)),
+      ...commonFields(info, path, curve, (port) => channelAddress(base, port)),
       tunnelled: false,
       hint: () => (listening === undefined ? '' : unreachableHint(listening, path, machine)),
       onTunnelLost: () => () => undefined,
@@ -113,7 +113,7 @@ export async function openConnection(
     deadline,
   );
   return {
-    ...common(info, path, curve, (port) => `tcp://127.0.0.1:${tunnel.localPorts.get(port)}`),
+    ...commonFields(info, path, curve, (port) => `tcp://127.0.0.1:${tunnel.localPorts.get(port)}`),
     tunnelled: true,
     hint: () => (tunnel.complaints() === '' ? '' : `ssh printed: ${tunnel.complaints()}`),
     onTunnelLost: tunnel.onLost,
@@ -145,7 +145,7 @@ export async function readInfo(
   return { info: validateClientConnectionInfo(connectionFile, path), path };
 }
 
-function common(
+function commonFields(
   info: ClientConnectionInfo,
   path: string,
   curve: CurveKeys | null,

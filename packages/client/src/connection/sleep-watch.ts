@@ -1,6 +1,6 @@
 const TICK_MS = 1_000;
 /** A tick that is later than this means that the machine or this process has slept. */
-const SLEPT_MS = 5_000;
+const MIN_SLEEP_MS = 5_000;
 
 /** Detects that this process did not run for some seconds: a laptop slept, or the process was stopped. */
 export class SleepWatch {
@@ -13,7 +13,7 @@ export class SleepWatch {
       const now = Date.now();
       const late = now - this.#last - TICK_MS;
       this.#last = now;
-      if (late > SLEPT_MS) onWoken();
+      if (late > MIN_SLEEP_MS) onWoken();
     }, TICK_MS);
     this.#timer.unref();
   }

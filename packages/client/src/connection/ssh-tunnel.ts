@@ -95,7 +95,7 @@ async function untilForwarding(
   localPorts: ReadonlyMap<number, number>,
   deadline: Deadline,
 ): Promise<void> {
-  const tooLate = (waited: number): Error => notInTime(server, waited, ssh.output);
+  const tooLate = (waited: number): Error => tunnelTimeoutError(server, waited, ssh.output);
   for (const port of localPorts.values()) {
     while (!ssh.hasEnded && !(await accepts(port))) {
       if (deadline.remaining() === 0) throw tooLate(deadline.elapsed());
@@ -159,7 +159,7 @@ const hints: readonly (readonly [RegExp, string])[] = [
   [/permission denied/i, 'a password cannot be entered; set sshKey, or load a key into the ssh agent'],
 ];
 
-function notInTime(server: SshServer, waitedMs: number, output: string): Error {
+function tunnelTimeoutError(server: SshServer, waitedMs: number, output: string): Error {
   const what = `the ssh tunnel through ${formatSshServer(server)} was not open`;
   return timeoutError(
     what,

@@ -27,11 +27,11 @@ export class Transport {
   readonly session: Session;
   readonly stats: StatsCounters = newCounters();
   readonly #heartbeat: number;
-  readonly #warned = new Set<string>();
+  readonly #warnedMessages = new Set<string>();
   #listener: TransportListener | undefined;
   #connection: Connection;
   #sockets: Sockets | undefined;
-  #closed = false;
+  #isClosed = false;
 
   /** `heartbeat` is in ms; 0 disables it. */
   constructor(connection: Connection, session: Session, heartbeat: number) {
@@ -52,7 +52,7 @@ export class Transport {
 
   /** Replaces the open sockets by new ones. Messages that the old sockets have not sent yet are dropped. */
   renew(connection: Connection = this.#connection): void {
-    if (this.#closed) return;
+    if (this.#isClosed) return;
     void this.#sockets?.close(true);
     if (connection !== this.#connection) this.#replaceConnection(connection);
     const sockets: Sockets = new Sockets(connection, this.session, this.#heartbeat, {
@@ -90,7 +90,7 @@ export class Transport {
    * @throws {TransportError} when no sockets are open, or the controller has no such channel
    */
   assertSendable(channel: SendingChannel): Sockets {
-    if (this.#closed) throw new ConnectionClosedError('the client is closed');
+    if (this.#isClosed) throw new ConnectionClosedError('the client is closed');
     if (this.#sockets === undefined) throw new TransportError('no sockets are open');
     if (!this.#sockets.has(channel)) throw new TransportError(`this controller has no ${channel} socket`);
     return this.#sockets;
@@ -130,7 +130,7 @@ export class Transport {
   }
 
   get closed(): boolean {
-    return this.#closed;
+    return this.#isClosed;
   }
 
   /** Opens a separate socket for a probe of the hub. The caller must close it. */
@@ -141,7 +141,7 @@ export class Transport {
 
   /** Closes every socket and the tunnels; idempotent. With `cut`, messages that were not sent yet are dropped at once. */
   async close(cut: boolean): Promise<void> {
-    this.#closed = true;
+    this.#isClosed = true;
     await this.#sockets?.close(cut);
     await this.#connection.close();
   }
@@ -154,8 +154,8 @@ export class Transport {
   }
 
   #warn(kind: string, message: string): void {
-    if (this.#warned.has(kind)) return;
-    this.#warned.add(kind);
+    if (this.#warnedMessages.has(kind)) return;
+    this.#warnedMessages.add(kind);
     process.emitWarning(message, {
       type: 'IpyparallelWarning',
       code: `IPYPARALLEL_${(kind.split(':')[0] ?? '').toUpperCase()}`,

@@ -35,7 +35,7 @@ const LINKS_MS = 500;
 export class ReturningEngines {
   readonly #registry: EngineRegistry;
   readonly #control: ControlRequests;
-  readonly #times: ReturnTimes;
+  readonly #returnTimes: ReturnTimes;
   readonly #events: ReturnEvents;
   readonly #subscription: Subscription;
   /** Engines that were registered before and are not registered now. */
@@ -53,7 +53,7 @@ export class ReturningEngines {
   constructor(registry: EngineRegistry, control: ControlRequests, times: ReturnTimes, events: ReturnEvents) {
     this.#registry = registry;
     this.#control = control;
-    this.#times = times;
+    this.#returnTimes = times;
     this.#events = events;
     this.#subscription = registry.engines$.subscribe(() => this.#onRegistryChange());
   }
@@ -97,9 +97,9 @@ export class ReturningEngines {
     if (this.#registry.ids.length > 0) this.#expectedEngines.clear();
     if (options.isSameController) this.#failAbsentEngines();
     else if (this.#absentEngines.size > 0)
-      this.#registrationTimer = startTimer(this.#times.registration, () => this.#failAbsentEngines());
+      this.#registrationTimer = startTimer(this.#returnTimes.registration, () => this.#failAbsentEngines());
     if (this.#expectedEngines.size > 0)
-      this.#anyEngineTimer = startTimer(this.#times.any, () => this.#failExpectedEngines());
+      this.#anyEngineTimer = startTimer(this.#returnTimes.any, () => this.#failExpectedEngines());
   }
 
   /** Whether a submission must wait for engines. */

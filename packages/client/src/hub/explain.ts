@@ -45,7 +45,7 @@ export type Execution =
   | { readonly paged: false; readonly extent: Extent | undefined };
 
 /** Ids per slice, for the estimate: a Python hub with SQLite returns this many full records in about 100 ms. */
-const TYPICAL_SLICE = 400;
+const TYPICAL_SLICE_SIZE = 400;
 
 /** Describes how a query is executed. */
 export function describePlan(
@@ -73,7 +73,8 @@ export function describePlan(
       ? []
       : (['sort', ...(['skip', 'limit'] as const).filter((name) => name in range)] as const),
     ids: extent?.ids,
-    passes: requests.length === 0 ? 0 : extent?.sliced === true ? Math.ceil(extent.ids / TYPICAL_SLICE) : 1,
+    passes:
+      requests.length === 0 ? 0 : extent?.sliced === true ? Math.ceil(extent.ids / TYPICAL_SLICE_SIZE) : 1,
   };
   return Object.defineProperty(description as QueryPlan, 'toString', {
     value: () => format(description),

@@ -69,9 +69,9 @@ export class HubRequests {
   readonly #transport: Transport;
   readonly #pending = new Set<Pending>();
   readonly #sent = new Map<string, Pending>();
-  #connected = false;
+  #isConnected = false;
   /** Whether the signature of any message of this hub was valid, which proves that the key is right. */
-  #trusted = false;
+  #hasValidSignature = false;
 
   constructor(transport: Transport, defaultTimeout: number) {
     this.#transport = transport;
@@ -95,14 +95,14 @@ export class HubRequests {
     const handshake = options.handshake === true;
     const reply = await waitFor<AnyMessage>(
       deadline,
-      (waited) => this.#timedOut(msgType, waited),
+      (waited) => this.#timeoutError(msgType, waited),
       (resolve, reject) => {
         const pending: Pending = {
           ...{ msgType, content: content as Dict, handshake, resolve, reject, msgId: undefined },
         };
         this.#pending.add(pending);
-        const probe = handshake && !this.#trusted ? this.#probeForWrongKey(reject) : undefined;
-        if (this.#connected || handshake) this.#send(pending);
+        const probe = handshake && !this.#hasValidSignature ? this.#probeForWrongKey(reject) : undefined;
+        if (this.#isConnected || handshake) this.#send(pending);
         return () => {
           this.#pending.delete(pending);
           if (pending.msgId !== undefined) this.#sent.delete(pending.msgId);
@@ -116,7 +116,7 @@ export class HubRequests {
 
   /** Sends a message that has no reply, unless there is no connection. */
   notify<T extends MsgType>(msgType: T, content: MessageContents[T]): void {
-    if (this.#connected && !this.#transport.closed)
+    if (this.#isConnected && !this.#transport.closed)
       this.#transport.send('registration', this.#transport.session.message(msgType, content));
   }
 
@@ -127,7 +127,7 @@ export class HubRequests {
 
   /** Resolves the request that a message of the query socket replies to. @returns false when no request waits for it */
   settle(message: AnyMessage): boolean {
-    this.#trusted = true;
+    this.#hasValidSignature = true;
     const id = parentId(message);
     const pending = id === undefined ? undefined : this.#sent.get(id);
     if (pending === undefined) return false;
@@ -137,7 +137,7 @@ export class HubRequests {
 
   /** Sends the requests that waited for the connection. */
   onConnected(): void {
-    this.#connected = true;
+    this.#isConnected = true;
     for (const pending of [...this.#pending]) {
       if (pending.msgId === undefined) this.#send(pending);
     }
@@ -145,9 +145,9 @@ export class HubRequests {
 
   /** Keeps the requests that only read for the next connection, and rejects the others. */
   onDisconnected(): void {
-    this.#connected = false;
+    this.#isConnected = false;
     // The next connection may lead to another controller.
-    this.#trusted = false;
+    this.#hasValidSignature = false;
     for (const pending of [...this.#pending]) {
       if (pending.msgId === undefined || pending.handshake) continue;
       this.#sent.delete(pending.msgId);
@@ -173,7 +173,7 @@ export class HubRequests {
     this.#transport.send('registration', message);
   }
 
-  #timedOut(msgType: string, waited: number): Error {
+  #timeoutError(msgType: string, waited: number): Error {
     const at = this.#transport.address('registration');
     if (this.#transport.handshakeRefused) {
       return new AuthenticationError(

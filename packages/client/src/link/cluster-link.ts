@@ -45,10 +45,10 @@ const REPLY_MS = 250;
 /** A message that was sent before a link broke arrives within the silence limit plus this time, or never. */
 const ARRIVAL_MS = 2_000;
 /** The minimum time that engines have to register again after the controller came back. */
-const ENGINES_MS = 12_000;
+const REREGISTRATION_MS = 12_000;
 
 /** How long a client that is being closed still sends submissions, in ms. */
-const LEAVE_MS = 5_000;
+const CLOSE_SEND_MS = 5_000;
 
 /** An open connection to a cluster: creates the parts of a client and connects them to each other. */
 export class ClusterLink {
@@ -80,7 +80,7 @@ export class ClusterLink {
   readonly live: LiveQueries;
   readonly #lifecycle: ConnectionLifecycle;
   readonly #connectTimeout: number;
-  #closing: Promise<void> | undefined;
+  #closePromise: Promise<void> | undefined;
 
   private constructor(connection: Connection, source: ConnectionSource, options: ConnectOptions) {
     const { username, pollInterval = POLL_INTERVAL, heartbeatInterval: heartbeat = HEARTBEAT } = options;
@@ -108,7 +108,7 @@ export class ClusterLink {
     });
     const engineChanges = new EngineChanges(registry, languages, control, submittedTasks);
     const arrivalMs = silenceOf(heartbeat) + ARRIVAL_MS;
-    const registration = Math.max(arrivalMs, ENGINES_MS);
+    const registration = Math.max(arrivalMs, REREGISTRATION_MS);
     const times: ReturnTimes = { registration, any: Math.max(registration, reconnectTimeout) };
     const unsentWork = new UnsentWork(
       { transport, registry, control, submittedTasks, engineChanges, connectionState },
@@ -245,8 +245,8 @@ export class ClusterLink {
 
   /** Closes the connection; idempotent. Everything that waits fails. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    this.#closePromise ??= this.#close();
+    return this.#closePromise;
   }
 
   async #close(): Promise<void> {
@@ -255,7 +255,7 @@ export class ClusterLink {
       // A program that submits work and then closes the client expects the work to run.
       const sent = new AbortController();
       void sending.then(() => sent.abort());
-      await pause(LEAVE_MS, sent.signal);
+      await pause(CLOSE_SEND_MS, sent.signal);
     }
     this.#lifecycle.close();
     this.#failAll(new ConnectionClosedError('the client was closed'));

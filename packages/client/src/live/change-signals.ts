@@ -18,7 +18,7 @@ const MAX_BEGUN = 10_000;
 /** Derives change signals from the messages of a client, and emits them to the live queries. */
 export class ChangeSignals {
   readonly #listeners = new Set<(signal: ChangeSignal) => void>();
-  readonly #begun = new Map<string, Date>();
+  readonly #beginTimes = new Map<string, Date>();
 
   /** Calls `listener` with each signal, until the returned function is called. */
   listen(listener: (signal: ChangeSignal) => void): () => void {
@@ -28,7 +28,7 @@ export class ChangeSignals {
 
   /** When a running task began, if the client observed it. */
   begunAt(msgId: string): Date | undefined {
-    return this.#begun.get(msgId);
+    return this.#beginTimes.get(msgId);
   }
 
   /** Handles a message of the iopub socket. */
@@ -60,16 +60,16 @@ export class ChangeSignals {
   }
 
   #onEnded(msgId: string): void {
-    this.#begun.delete(msgId);
+    this.#beginTimes.delete(msgId);
     this.#emit({ kind: 'ended', msgId });
   }
 
   #storeBegun(msgId: string, at: Date): void {
-    this.#begun.delete(msgId);
-    this.#begun.set(msgId, at);
-    if (this.#begun.size <= MAX_BEGUN) return;
-    for (const oldest of this.#begun.keys()) {
-      this.#begun.delete(oldest);
+    this.#beginTimes.delete(msgId);
+    this.#beginTimes.set(msgId, at);
+    if (this.#beginTimes.size <= MAX_BEGUN) return;
+    for (const oldest of this.#beginTimes.keys()) {
+      this.#beginTimes.delete(oldest);
       return;
     }
   }

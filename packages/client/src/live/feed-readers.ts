@@ -104,7 +104,7 @@ export class ConflatingReader<R> implements FeedReader {
   drained(): Promise<void> | undefined {
     if (this.failed || this.completed || (this.#queue.size === 0 && this.#snapshotNumber === undefined))
       return undefined;
-    this.#drain ??= deferred();
+    this.#drain ??= createDeferred();
     return this.#drain.promise;
   }
 
@@ -141,7 +141,7 @@ export function createPacedReader<R>(
   return reader;
 }
 
-function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+function createDeferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
   let resolve: () => void = () => undefined;
   const promise = new Promise<void>((done) => {
     resolve = done;

@@ -46,7 +46,7 @@ export class LiveFeed implements FeedSink {
   readonly #newReaders = new Set<FeedReader>();
   readonly #recentDifferences: NumberedDifference[] = [];
   readonly #resumePosition: HubPosition | undefined;
-  #number = 0;
+  #lastNumber = 0;
   #isLoaded = false;
   #runController: AbortController | undefined;
   #resolveDrain: () => void = () => undefined;
@@ -71,7 +71,9 @@ export class LiveFeed implements FeedSink {
   /** Whether every difference after a position is still stored. */
   canResumeAt(number: number): boolean {
     return (
-      this.#isLoaded && number <= this.#number && number >= this.#number - this.#recentDifferences.length
+      this.#isLoaded &&
+      number <= this.#lastNumber &&
+      number >= this.#lastNumber - this.#recentDifferences.length
     );
   }
 
@@ -108,7 +110,7 @@ export class LiveFeed implements FeedSink {
     for (const difference of this.set.apply(changes)) {
       // Before the first reading is complete, no reader has received anything that could differ.
       if (!this.#isLoaded) continue;
-      const numbered = { ...difference, number: ++this.#number, position: this.position };
+      const numbered = { ...difference, number: ++this.#lastNumber, position: this.position };
       this.#recentDifferences.push(numbered);
       if (this.#recentDifferences.length > MAX_RECENT_DIFFERENCES) this.#recentDifferences.shift();
       for (const reader of [...this.#readers]) reader.next(numbered);
@@ -136,7 +138,7 @@ export class LiveFeed implements FeedSink {
       for (const reader of newReaders) {
         if (!this.#newReaders.delete(reader)) continue;
         this.#readers.add(reader);
-        reader.begin(this.#number);
+        reader.begin(this.#lastNumber);
       }
     };
   }

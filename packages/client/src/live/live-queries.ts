@@ -17,7 +17,7 @@ const DEFAULTS = { interval: 10, slowInterval: 3_000, pace: 0 };
 /** The live queries of one client. */
 export class LiveQueries {
   readonly #feeds: LiveFeeds;
-  readonly #closing = new AbortController();
+  readonly #closeController = new AbortController();
   /** Receives the updates that a hub pushes. */
   readonly inbox = new UpdateInbox();
 
@@ -57,12 +57,12 @@ export class LiveQueries {
 
   /** Aborts when the client is closed. */
   get closing(): AbortSignal {
-    return this.#closing.signal;
+    return this.#closeController.signal;
   }
 
   /** Completes all live queries, because the client is being closed. */
   close(): void {
-    this.#closing.abort();
+    this.#closeController.abort();
     this.#feeds.close();
   }
 }

@@ -58,7 +58,7 @@ export function untilDone<R extends Identified>(
 
 /** Emits all matching records, in the order of their arrival, after the snapshot and after changes. */
 export function records<R extends Identified>(): OperatorFunction<WatchEvent<R>, readonly R[]> {
-  return summaries((known) => [...known.values()].map(({ record }) => record));
+  return emitSummaries((known) => [...known.values()].map(({ record }) => record));
 }
 
 /** Emits all matching records grouped by status, without empty groups, after the snapshot and after changes. */
@@ -66,7 +66,7 @@ export function groupByStatus<R extends Identified>(): OperatorFunction<
   WatchEvent<R>,
   ReadonlyMap<TaskStatus, readonly R[]>
 > {
-  return summaries((known) => {
+  return emitSummaries((known) => {
     const groups = new Map<TaskStatus, R[]>();
     for (const { record, status } of known.values()) {
       const group = groups.get(status);
@@ -79,14 +79,14 @@ export function groupByStatus<R extends Identified>(): OperatorFunction<
 
 /** Emits the progress of all matching tasks after the snapshot and after changes. */
 export function progress<R extends Identified>(): OperatorFunction<WatchEvent<R>, Progress> {
-  return summaries((known) => countProgress([...known.values()].map(({ status }) => status)));
+  return emitSummaries((known) => countProgress([...known.values()].map(({ status }) => status)));
 }
 
 /**
  * Emits a summary of all matching records. Changes that arrive together result in one emission, because a source may
  * deliver thousands at once, and the cost of each summary is proportional to the number of records.
  */
-function summaries<R extends Identified, A>(
+function emitSummaries<R extends Identified, A>(
   summarize: (known: ReadonlyMap<string, RecordState<R>>) => A,
 ): OperatorFunction<WatchEvent<R>, A> {
   return (source) =>

@@ -73,7 +73,7 @@ class Subscription {
   #id = '';
   #hasEnded = false;
   /** The position up to which all changes are applied; undefined while more updates for that position are expected. */
-  #base: number | undefined;
+  #basePosition: number | undefined;
   position: HubPosition | undefined;
 
   constructor(
@@ -103,7 +103,7 @@ class Subscription {
       });
     // A position within an interrupted update cannot be the base of further positions.
     if (this.#sink.position?.within !== undefined) this.#sink.position = undefined;
-    this.#base = this.#sink.position?.seq;
+    this.#basePosition = this.#sink.position?.seq;
     const stopExpecting = inbox.expectSubscription();
     const { content, stopReading } = await requests
       .request(
@@ -132,7 +132,7 @@ class Subscription {
       if (content.resumed && this.position !== undefined) {
         await this.#finishReading(epoch, this.#sink.startReading());
         // The hub then knows that no reading is under way, and omits changes of records that it never reported.
-        if (this.#base !== undefined) this.#sync().catch(() => undefined);
+        if (this.#basePosition !== undefined) this.#sync().catch(() => undefined);
       } else if (content.resumed && resumePosition !== undefined) await this.#resume(resumePosition);
       else {
         this.position = undefined;
@@ -169,15 +169,15 @@ class Subscription {
       }
       processed++;
       const hidesPositions = upTo !== Number.POSITIVE_INFINITY;
-      const base = this.#base;
+      const base = this.#basePosition;
       await this.#applyUpdate(update, (at) =>
         hidesPositions || base === undefined || update.content['complete'] !== true
           ? undefined
           : { epoch, seq: at, within: { base, upTo: seq } },
       );
       this.position = { epoch, seq };
-      this.#base = update.content['complete'] === true ? seq : undefined;
-      if (!hidesPositions) this.#sink.position = this.#base === undefined ? undefined : this.position;
+      this.#basePosition = update.content['complete'] === true ? seq : undefined;
+      if (!hidesPositions) this.#sink.position = this.#basePosition === undefined ? undefined : this.position;
       await this.#sink.drained();
       this.#acknowledge(seq);
     }
@@ -215,7 +215,7 @@ class Subscription {
     }));
     this.position = { epoch: from.epoch, seq: upTo };
     this.#sink.position = this.position;
-    this.#base = upTo;
+    this.#basePosition = upTo;
   }
 
   #sync(
@@ -252,7 +252,7 @@ class Subscription {
       const { content } = await this.#sync();
       await this.#processUpdates(epoch, content.seq);
       if (this.#hasEnded || this.#signal.aborted) return;
-      this.#sink.position = this.#base === undefined ? undefined : this.position;
+      this.#sink.position = this.#basePosition === undefined ? undefined : this.position;
     }
     finish();
   }

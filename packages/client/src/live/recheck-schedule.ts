@@ -22,17 +22,17 @@ const MAX_TASKS = 20_000;
 /** Derives from change signals which records may have changed, and when to read each. */
 export class RecheckSchedule {
   readonly #rechecks = new Map<string, Recheck>();
-  readonly #outputMatters: boolean;
+  readonly #readsOutput: boolean;
 
   /** `outputMatters`: whether the live query reads output columns. */
-  constructor(outputMatters: boolean) {
-    this.#outputMatters = outputMatters;
+  constructor(readsOutput: boolean) {
+    this.#readsOutput = readsOutput;
   }
 
   /** Schedules a recheck for a signal. @returns false when the signal has no effect */
   note(signal: Exclude<ChangeSignal, { kind: 'unspecified' }>, now: number): boolean {
     const { kind, msgId } = signal;
-    if (kind === 'output' && !this.#outputMatters) return false;
+    if (kind === 'output' && !this.#readsOutput) return false;
     const recheck = this.#rechecks.get(msgId) ?? this.#add(msgId);
     recheck.signaledAt = now;
     recheck.attempts = 0;
@@ -74,7 +74,7 @@ export class RecheckSchedule {
     const { follower } = recheck;
     if (follower.isIncomplete(row, age))
       recheck.due = now + Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** recheck.attempts++);
-    else if (row !== undefined && this.#outputMatters && age < RECORD_DELAYS.unobservedOutput)
+    else if (row !== undefined && this.#readsOutput && age < RECORD_DELAYS.unobservedOutput)
       recheck.due = recheck.signaledAt + RECORD_DELAYS.unobservedOutput;
     // The length of the output is kept as long as the task may print more.
     else if (isOpen && !follower.ended && follower.hasOutput) recheck.due = Number.POSITIVE_INFINITY;

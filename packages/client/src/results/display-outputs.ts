@@ -42,7 +42,7 @@ export function displayOutputs(
       for (const group of pieces[i] ?? []) for (const piece of group) printer.print(task, piece);
     return;
   }
-  for (let group = 0; group < GROUPS; group++) {
+  for (let group = 0; group < GROUP_COUNT; group++) {
     const columns = pieces.map((groups) => groups[group] ?? []);
     if (groupBy === 'type') {
       for (const [i, task] of tasks.entries())
@@ -59,7 +59,7 @@ export function displayOutputs(
   }
 }
 
-const GROUPS = 4;
+const GROUP_COUNT = 4;
 
 function piecesOf(task: TaskMetadata, resultOnly: boolean): TaskOutput[][] {
   const result: TaskOutput[] =

@@ -23,26 +23,26 @@ const MAX_ID = 1_024;
 /** Validates a handle from an untrusted source: an object or its JSON text. @throws {UsageError} when it is invalid */
 export function parseHandle(value: unknown): ResultHandle {
   const handle = typeof value === 'string' ? parseJson(value) : value;
-  if (!isDict(handle)) throw refused('it must be an object');
-  if (handle['type'] !== TYPE) throw refused(`its type must be "${TYPE}"`);
+  if (!isDict(handle)) throw handleError('it must be an object');
+  if (handle['type'] !== TYPE) throw handleError(`its type must be "${TYPE}"`);
   if (handle['version'] !== 1)
-    throw refused(
+    throw handleError(
       `its version is ${String(handle['version']).slice(0, 20)}, and this client reads version 1`,
     );
   const { cluster, msgIds, single, reassembly } = handle;
   if (cluster !== null && (typeof cluster !== 'string' || !/^[0-9a-f]{32}$/.test(cluster)))
-    throw refused('its cluster must be a digest of 32 hexadecimal digits, or null');
-  if (typeof single !== 'boolean') throw refused('its single must be true or false');
+    throw handleError('its cluster must be a digest of 32 hexadecimal digits, or null');
+  if (typeof single !== 'boolean') throw handleError('its single must be true or false');
   const ids = msgIdsOf(msgIds);
-  if (single && ids.length !== 1) throw refused(`it is single and names ${ids.length} tasks`);
-  if (reassembly !== undefined && single) throw refused('it is single and has a reassembly');
+  if (single && ids.length !== 1) throw handleError(`it is single and names ${ids.length} tasks`);
+  if (reassembly !== undefined && single) throw handleError('it is single and has a reassembly');
   return {
     type: TYPE,
     version: 1,
     cluster,
     msgIds: ids,
     single,
-    ...(reassembly === undefined ? {} : { reassembly: reassemblyOf(reassembly, ids.length) }),
+    ...(reassembly === undefined ? {} : { reassembly: parseReassembly(reassembly, ids.length) }),
   };
 }
 
@@ -68,24 +68,25 @@ function parseJson(text: string): unknown {
 }
 
 function msgIdsOf(value: unknown): string[] {
-  if (!Array.isArray(value)) throw refused('its msgIds must be a list');
-  if (value.length > MAX_TASKS) throw refused(`it names more than ${MAX_TASKS} tasks`);
+  if (!Array.isArray(value)) throw handleError('its msgIds must be a list');
+  if (value.length > MAX_TASKS) throw handleError(`it names more than ${MAX_TASKS} tasks`);
   for (const id of value) {
     if (typeof id !== 'string' || id === '' || id.length > MAX_ID)
-      throw refused(`a msg_id must be a string of 1 to ${MAX_ID} characters`);
+      throw handleError(`a msg_id must be a string of 1 to ${MAX_ID} characters`);
   }
   const ids = value as string[];
-  if (new Set(ids).size !== ids.length) throw refused('it names a task twice');
+  if (new Set(ids).size !== ids.length) throw handleError('it names a task twice');
   return [...ids];
 }
 
-function reassemblyOf(value: unknown, tasks: number): Reassembly {
-  if (!isDict(value)) throw refused('its reassembly must be an object');
+function parseReassembly(value: unknown, tasks: number): Reassembly {
+  if (!isDict(value)) throw handleError('its reassembly must be an object');
   const { kind, sizes, ordered, returnErrors } = value;
   if (kind !== 'flatten' && kind !== 'roundRobin')
-    throw refused("its reassembly's kind must be 'flatten' or 'roundRobin'");
+    throw handleError("its reassembly's kind must be 'flatten' or 'roundRobin'");
   for (const [name, flag] of Object.entries({ ordered, returnErrors })) {
-    if (flag !== undefined && typeof flag !== 'boolean') throw refused(`its ${name} must be true or false`);
+    if (flag !== undefined && typeof flag !== 'boolean')
+      throw handleError(`its ${name} must be true or false`);
   }
   return {
     kind,
@@ -97,20 +98,20 @@ function reassemblyOf(value: unknown, tasks: number): Reassembly {
 
 function sizesOf(value: unknown, tasks: number): number[] {
   if (!Array.isArray(value) || value.length !== tasks)
-    throw refused('its sizes must be a list with one number for each task');
+    throw handleError('its sizes must be a list with one number for each task');
   let total = 0;
   for (const size of value) {
     if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
-      throw refused('a size must be a whole number >= 0');
+      throw handleError('a size must be a whole number >= 0');
     total += size;
   }
   // A failed task is expanded to one error for each element, so a handle must not cause a huge list.
-  if (total > MAX_ELEMENTS) throw refused(`it has more than ${MAX_ELEMENTS} elements`);
+  if (total > MAX_ELEMENTS) throw handleError(`it has more than ${MAX_ELEMENTS} elements`);
   return [...(value as number[])];
 }
 
 const MAX_ELEMENTS = 10_000_000;
 
-function refused(why: string): UsageError {
+function handleError(why: string): UsageError {
   return new UsageError(`not the handle of a result: ${why}`);
 }

@@ -11,7 +11,7 @@ export type Settled<E> = { readonly msgId: string; readonly engineId: number | n
 type TimedOut = (waitedMs: number) => Error;
 
 /** The outcomes of the elements of one task. */
-function settledOf(
+function elementOutcomes(
   task: Task,
   outcome: Outcome,
   reassembly: Reassembly | undefined,
@@ -45,7 +45,7 @@ export async function* settledInOrder(
   for (const [i, task] of tasks.entries()) {
     const outcome = task.outcome ?? (await withinDeadline(deadline, task.done, timedOut));
     task.owner?.markRead(task);
-    yield* settledOf(task, outcome, reassembly, reassembly?.sizes?.[i]);
+    yield* elementOutcomes(task, outcome, reassembly, reassembly?.sizes?.[i]);
   }
 }
 
@@ -58,7 +58,7 @@ export async function* settledAsCompleted(
 ): AsyncGenerator<Settled<unknown>, void, undefined> {
   for await (const { task, index, outcome } of completions(tasks, deadline, timedOut)) {
     task.owner?.markRead(task);
-    yield* settledOf(task, outcome, reassembly, reassembly?.sizes?.[index]);
+    yield* elementOutcomes(task, outcome, reassembly, reassembly?.sizes?.[index]);
   }
 }
 
@@ -123,7 +123,7 @@ async function* roundRobin(
       if (chunk === undefined) {
         const outcome = task.outcome ?? (await withinDeadline(deadline, task.done, timedOut));
         task.owner?.markRead(task);
-        chunk = settledOf(task, outcome, reassembly, size);
+        chunk = elementOutcomes(task, outcome, reassembly, size);
         chunks[index] = chunk;
       }
       const element = chunk[i];

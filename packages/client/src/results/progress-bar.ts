@@ -27,7 +27,7 @@ export class ProgressBar {
   readonly #label: string;
   readonly #unit: string;
   readonly #start = performance.now();
-  #last = '';
+  #lastText = '';
 
   constructor({ stream = process.stderr, label = '', unit = 'tasks' }: ProgressBarOptions = {}) {
     this.#stream = stream;
@@ -42,11 +42,11 @@ export class ProgressBar {
 
   show(progress: Progress): void {
     if (!this.#stream.writable) return;
-    const line = this.redraws ? this.#bar(progress) : this.#line(progress);
+    const line = this.redraws ? this.#barOf(progress) : this.#lineOf(progress);
     // On other streams than terminals, a line is written only if the count has changed.
     const text = this.redraws ? line : `${progress.done}/${progress.total}`;
-    if (text === this.#last) return;
-    this.#last = text;
+    if (text === this.#lastText) return;
+    this.#lastText = text;
     this.#stream.write(this.redraws ? `\r${line}\u001b[K` : `${line}\n`);
   }
 
@@ -56,24 +56,24 @@ export class ProgressBar {
     if (this.redraws && this.#stream.writable) this.#stream.write('\n');
   }
 
-  #bar(progress: Progress): string {
+  #barOf(progress: Progress): string {
     const { done, total } = progress;
     const full = total === 0 ? BAR_WIDTH : Math.floor((done / total) * BAR_WIDTH);
     const bar = `${'█'.repeat(full)}${'░'.repeat(BAR_WIDTH - full)}`;
-    const line = `${this.#lead()}${bar} ${this.#count(progress)}`;
+    const line = `${this.#labelPrefix()}${bar} ${this.#countText(progress)}`;
     // A line that wraps could not be overwritten.
     return line.slice(0, Math.max(10, (this.#stream.columns ?? DEFAULT_COLUMNS) - 1));
   }
 
-  #line(progress: Progress): string {
-    return `${this.#lead()}${this.#count(progress)}`;
+  #lineOf(progress: Progress): string {
+    return `${this.#labelPrefix()}${this.#countText(progress)}`;
   }
 
-  #lead(): string {
+  #labelPrefix(): string {
     return this.#label === '' ? '' : `${this.#label}: `;
   }
 
-  #count({ done, total, failed, aborted, purged, lost }: Progress): string {
+  #countText({ done, total, failed, aborted, purged, lost }: Progress): string {
     const percent = total === 0 ? 100 : Math.floor((done / total) * 100);
     const seconds = ((performance.now() - this.#start) / 1_000).toFixed(1);
     const bad = Object.entries({ failed, aborted, purged, lost })

@@ -58,14 +58,14 @@ export function streamOutput(
 export class OutputPrinter {
   readonly #stdout: Writable;
   readonly #stderr: Writable;
-  readonly #named: boolean;
-  #last = '';
-  #lineOpen = false;
+  readonly #printsLabels: boolean;
+  #lastLabel = '';
+  #isLineOpen = false;
 
-  constructor({ stdout, stderr }: StreamOutputOptions, named: boolean) {
+  constructor({ stdout, stderr }: StreamOutputOptions, printsLabels: boolean) {
     this.#stdout = stdout ?? process.stdout;
     this.#stderr = stderr ?? stdout ?? process.stderr;
-    this.#named = named;
+    this.#printsLabels = printsLabels;
   }
 
   /** Prints a piece of output. Published data has no text and is not printed. */
@@ -92,9 +92,9 @@ export class OutputPrinter {
   #write(stream: Writable, label: string, text: string): void {
     if (text === '' || !stream.writable) return;
     let lead = '';
-    if (this.#named && label !== this.#last) lead = `${this.#lineOpen ? '\n' : ''}${label}\n`;
-    this.#last = label;
-    this.#lineOpen = !text.endsWith('\n');
+    if (this.#printsLabels && label !== this.#lastLabel) lead = `${this.#isLineOpen ? '\n' : ''}${label}\n`;
+    this.#lastLabel = label;
+    this.#isLineOpen = !text.endsWith('\n');
     stream.write(lead + text);
   }
 }

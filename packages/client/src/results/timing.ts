@@ -32,8 +32,8 @@ export function timedelta(
   end: Moments,
   { startPick = 'first', endPick = 'last' }: TimedeltaOptions = {},
 ): number {
-  const from = pick(tasks, start, startPick, 'start');
-  return pick(tasks, end, endPick, 'end') - from;
+  const from = pickTime(tasks, start, startPick, 'start');
+  return pickTime(tasks, end, endPick, 'end') - from;
 }
 
 /** The sum of the tasks' run times on the engines in ms. */
@@ -51,7 +51,7 @@ export function elapsedSince(tasks: readonly TaskMetadata[], now: Date): number 
   return times.length === 0 ? 0 : Math.max(0, now.getTime() - extremes(times)[0]);
 }
 
-function pick(tasks: readonly TaskMetadata[], moments: Moments, which: Pick, side: string): number {
+function pickTime(tasks: readonly TaskMetadata[], moments: Moments, which: Pick, side: string): number {
   const dates =
     typeof moments === 'string'
       ? tasks.map((task) => task[moments])

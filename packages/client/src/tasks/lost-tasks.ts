@@ -30,7 +30,7 @@ const ENGINE_GRACE_MS = 30_000;
 export class LostTasks {
   readonly #requests: HubRequests;
   readonly #registry: EngineRegistry;
-  readonly #lane: RequestLane;
+  readonly #requestLane: RequestLane;
   readonly #isOurHub: boolean;
   /** The tasks that the last check found abandoned, and when this was first found. */
   #suspectTimes = new Map<string, number>();
@@ -40,7 +40,7 @@ export class LostTasks {
   constructor(requests: HubRequests, registry: EngineRegistry, lane: RequestLane, isOurHub: boolean) {
     this.#requests = requests;
     this.#registry = registry;
-    this.#lane = lane;
+    this.#requestLane = lane;
     this.#isOurHub = isOurHub;
   }
 
@@ -88,7 +88,7 @@ export class LostTasks {
       abandonedTasks.set(msgId, { why, minAge: ENGINE_GRACE_MS });
     }
     if (unassigned.length === 0) return abandonedTasks;
-    const { content } = await this.#lane.run(() =>
+    const { content } = await this.#requestLane.run(() =>
       this.#requests.request('queue_request', { targets: null, verbose: true }, options),
     );
     const queuedIds = new Set<unknown>(Array.isArray(content['unassigned']) ? content['unassigned'] : []);
@@ -118,7 +118,7 @@ export class LostTasks {
 
   async #isKnownToHub(ids: readonly string[], options: WaitOptions): Promise<boolean> {
     try {
-      await this.#lane.run(() =>
+      await this.#requestLane.run(() =>
         this.#requests.request(
           'result_request',
           { msg_ids: ids, status_only: true },

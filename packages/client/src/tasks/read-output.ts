@@ -15,7 +15,7 @@ export function readOutput(message: AnyMessage): TaskOutput | undefined {
     case 'display_data':
       return { type: 'displayData', content };
     case 'error':
-      return { type: 'error', error: taskError(content, placeOf(message)) };
+      return { type: 'error', error: taskError(content, engineField(message)) };
     case 'data_message':
       return { type: 'data', data: decodeTaskData(content, message.buffers) };
     default:
@@ -42,7 +42,7 @@ export function idsIn(dict: Dict, key: string): readonly string[] {
   return Array.isArray(list) ? list.filter((id) => typeof id === 'string') : [];
 }
 
-function placeOf(message: AnyMessage): { readonly engineUuid?: string } {
+function engineField(message: AnyMessage): { readonly engineUuid?: string } {
   const engineUuid = getOwnString(message.metadata, 'engine');
   return engineUuid === undefined ? {} : { engineUuid };
 }

@@ -129,12 +129,12 @@ export class SubmittedTasks {
 
   /** The ids of the tasks that have no result yet. Mirrors ipyparallel `Client.outstanding`. */
   get outstanding(): string[] {
-    return this.#unfinished().map(({ task }) => task.msgId);
+    return this.#unfinishedTasks().map(({ task }) => task.msgId);
   }
 
   /** The tasks that have no result yet. */
   unfinished(): Task[] {
-    return this.#unfinished().map(({ task }) => task);
+    return this.#unfinishedTasks().map(({ task }) => task);
   }
 
   /** Whether a task is bound to one engine. */
@@ -217,7 +217,7 @@ export class SubmittedTasks {
 
   /** Fails the direct tasks of an engine that unregistered, unless their reply has arrived. */
   onEngineGone(engineUuid: string): void {
-    const strandedTasks = this.#unfinished().filter(
+    const strandedTasks = this.#unfinishedTasks().filter(
       (entry) => entry.isDirect && !entry.isFollowed && entry.task.engineUuid === engineUuid,
     );
     if (strandedTasks.length === 0) return;
@@ -252,7 +252,7 @@ export class SubmittedTasks {
     else task.endOutput();
   }
 
-  #unfinished(): SubmittedTask[] {
+  #unfinishedTasks(): SubmittedTask[] {
     return [...this.#activeTasks.values()].filter(({ task }) => task.outcome === undefined);
   }
 

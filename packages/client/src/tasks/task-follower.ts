@@ -28,8 +28,8 @@ export const RECORD_DELAYS = {
   unobservedOutput: 150,
 } as const;
 
-/** A task ended just now if the clocks of engine and client differ from its end by at most this time. */
-const JUST_NOW_MS = 5_000;
+/** A task ended just now if its end differs from this computer's time by at most this time; clocks of engines may be ahead. */
+const RECENT_END_MS = 5_000;
 
 /** Follows one task by its messages on iopub, and compares them with its record at the hub. */
 export class TaskFollower {
@@ -103,7 +103,9 @@ export class TaskFollower {
     if (this.#hasBegun && this.#hasEnded) return 0;
     if (this.#hasBegun) return RECORD_DELAYS.begun;
     const end = row.completed?.getTime() ?? 0;
-    return Math.abs(Date.now() - end) < JUST_NOW_MS ? RECORD_DELAYS.endedJustNow : RECORD_DELAYS.endedEarlier;
+    return Math.abs(Date.now() - end) < RECENT_END_MS
+      ? RECORD_DELAYS.endedJustNow
+      : RECORD_DELAYS.endedEarlier;
   }
 
   /** Returns the record, with the observed result if the record has none. */

@@ -51,7 +51,7 @@ export class Task {
   readonly #store: OutputStore;
   #status: TaskStatus;
   #outcome: Outcome | undefined;
-  #outputEnded = false;
+  #hasOutputEnded = false;
   #sent: boolean;
   #resultBytes = 0;
   #resolve: (outcome: Outcome) => void = () => undefined;
@@ -134,7 +134,7 @@ export class Task {
   get output$(): Observable<TaskOutput> {
     return defer(() => {
       const existing = from(this.#store.pieces());
-      if (this.#outputEnded) return existing;
+      if (this.#hasOutputEnded) return existing;
       this.#output ??= new Subject();
       return concat(existing, this.#output);
     });
@@ -142,7 +142,7 @@ export class Task {
 
   /** Whether no more output is expected. */
   get outputEnded(): boolean {
-    return this.#outputEnded;
+    return this.#hasOutputEnded;
   }
 
   /** Whether the request was given to ZeroMQ by the client that submitted it. */
@@ -169,15 +169,15 @@ export class Task {
 
   /** Stores a piece of output within the limits and emits it. */
   emit(output: TaskOutput): void {
-    if (this.#outputEnded) return;
+    if (this.#hasOutputEnded) return;
     this.#store.add(output);
     this.#output?.next(output);
   }
 
   /** Ends the output. */
   endOutput(): void {
-    if (this.#outputEnded) return;
-    this.#outputEnded = true;
+    if (this.#hasOutputEnded) return;
+    this.#hasOutputEnded = true;
     this.#output?.complete();
     this.#resolveOutput();
   }

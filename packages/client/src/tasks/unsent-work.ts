@@ -32,14 +32,14 @@ export class UnsentWork implements ReturnEvents {
   /** The engines that were registered before the connection broke, until they register again. */
   readonly returningEngines: ReturningEngines;
   readonly #parts: UnsentWorkParts;
-  readonly #times: ReturnTimes;
+  readonly #returnTimes: ReturnTimes;
   readonly #outbox = new Outbox();
   /** Why there is no connection; undefined while there is one. */
   #disconnectReason: string | undefined;
 
   constructor(parts: UnsentWorkParts, times: ReturnTimes) {
     this.#parts = parts;
-    this.#times = times;
+    this.#returnTimes = times;
     this.returningEngines = new ReturningEngines(parts.registry, parts.control, times, this);
   }
 
@@ -91,7 +91,7 @@ export class UnsentWork implements ReturnEvents {
   onEnginesMissing(missingEngines: readonly EngineInfo[], waitsFor: (work: Submission) => boolean): void {
     const ids = missingEngines.map(({ id }) => id).join(', ');
     for (const work of this.#outbox.remove(waitsFor)) {
-      const evalue = `engine ${ids} did not register again within ${formatMs(this.#times.registration)} of the reconnection; the task was not sent`;
+      const evalue = `engine ${ids} did not register again within ${formatMs(this.#returnTimes.registration)} of the reconnection; the task was not sent`;
       this.#fail(work, () => new EngineError({ ename: 'EngineError', evalue, traceback: [] }));
     }
     for (const { uuid } of missingEngines) this.#parts.engineChanges.forget(uuid);
@@ -100,7 +100,7 @@ export class UnsentWork implements ReturnEvents {
   onNoEngines(waitsFor: (work: Submission) => boolean): void {
     const address = this.#parts.transport.address('registration');
     for (const work of this.#outbox.remove(waitsFor)) {
-      const message = `no engine registered again at ${address} within ${formatMs(this.#times.any)} of the reconnection; the task was not sent`;
+      const message = `no engine registered again at ${address} within ${formatMs(this.#returnTimes.any)} of the reconnection; the task was not sent`;
       this.#fail(work, () => new UsageError(message, { code: 'NO_ENGINES' }));
     }
   }

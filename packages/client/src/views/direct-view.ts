@@ -9,7 +9,7 @@ import type { Task } from '../tasks/task.js';
 import type { ImapOptions, LazyMap } from './lazy-map.js';
 import type { MapOptions } from './map-arguments.js';
 import { pullWork, pushWork } from './namespace-work.js';
-import { checkDistribution, type Distribution, part, shortest, sliceable } from './partition.js';
+import { checkDistribution, type Distribution, part, toSliceable, toSliceables } from './partition.js';
 import { View } from './view.js';
 import type { ViewParts } from './view-context.js';
 import type { BroadcastFlags, DirectFlags } from './view-flags.js';
@@ -108,7 +108,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   scatter(name: string, sequence: Iterable<unknown>, options: ScatterOptions = {}): AsyncResult<null[]> {
     checkOptions(options, SCATTER_OPTIONS, 'scatter');
     const dist = checkDistribution(options.dist ?? 'block');
-    const whole = sliceable(sequence);
+    const whole = toSliceable(sequence);
     const engines = this.engines();
     const pieces = engines.map((engine, i) => {
       const mine = part(whole, i, engines.length, dist);
@@ -177,11 +177,11 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
       );
     }
     const dist = checkDistribution(options.dist ?? 'block');
-    const { wholes, length } = shortest(sequences, mapping);
+    const { sliceables, length } = toSliceables(sequences, mapping);
     const engines = this.engines();
     const sizes: number[] = [];
     const pieces = engines.flatMap((engine, i) => {
-      const cut = wholes.map((whole) => part(whole, i, engines.length, dist));
+      const cut = sliceables.map((sliceable) => part(sliceable, i, engines.length, dist));
       const parts = cut.map(({ value }) => value);
       const size = cut[0]?.length ?? 0;
       if (size === 0) return [];

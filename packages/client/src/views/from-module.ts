@@ -20,7 +20,7 @@ export function fromModule<F extends AnyFunction = (...args: unknown[]) => unkno
     throw new UsageError('the export name of fromModule must be a non-empty string');
   const specifier = resolveModule(module, base);
   const here = async (...args: Parameters<F>): Promise<Awaited<ReturnType<F>>> => {
-    const exports = (await import(importedHere(specifier))) as Record<string, unknown>;
+    const exports = (await import(resolveSpecifier(specifier))) as Record<string, unknown>;
     const fn = exports[name];
     if (typeof fn !== 'function') throw new UsageError(`${specifier} exports no function "${name}"`);
     return (await (fn as F)(...args)) as Awaited<ReturnType<F>>;
@@ -33,21 +33,21 @@ export function fromModule<F extends AnyFunction = (...args: unknown[]) => unkno
 function resolveModule(module: string | URL, base: string | URL | undefined): string {
   const text = String(module);
   if (text === '') throw new UsageError('the module of fromModule must be a path, a URL or a package name');
-  if (module instanceof URL || /^(file|data|node):/.test(text)) return checked(text);
+  if (module instanceof URL || /^(file|data|node):/.test(text)) return checkUrl(text);
   if (/^\.\.?([/\\]|$)/.test(text)) {
     if (base === undefined) return pathToFileURL(resolve(text)).href;
     const from = baseUrl(base);
     if (!URL.canParse(text, from))
       throw new UsageError(`${from} cannot be the base of ${text}; pass import.meta.url`);
-    return checked(new URL(text, from).href);
+    return checkUrl(new URL(text, from).href);
   }
   if (isAbsolute(text)) return pathToFileURL(text).href;
-  if (URL.canParse(text)) return checked(text);
+  if (URL.canParse(text)) return checkUrl(text);
   return text;
 }
 
 /** Resolves a package from the current directory, as an engine does. */
-function importedHere(specifier: string): string {
+function resolveSpecifier(specifier: string): string {
   if (/^(file|data|node):/.test(specifier)) return specifier;
   const path = createRequire(resolve('program.js')).resolve(specifier);
   return isAbsolute(path) ? pathToFileURL(path).href : path;
@@ -59,7 +59,7 @@ function baseUrl(base: string | URL): string {
   return isAbsolute(text) ? pathToFileURL(text).href : text;
 }
 
-function checked(url: string): string {
+function checkUrl(url: string): string {
   const { protocol } = new URL(url);
   if (protocol === 'file:') {
     // Node would reject an invalid file URL only at the import, on the engine.

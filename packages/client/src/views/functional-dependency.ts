@@ -73,10 +73,10 @@ function findModules(names: readonly string[]): boolean {
 }
 
 /** A Python expression that raises: an exception thrown into a generator. */
-const RAISE = '(_ for _ in ()).throw(__import__("ipyparallel.error").error.UnmetDependency())';
+const RAISE_EXPRESSION = '(_ for _ in ()).throw(__import__("ipyparallel.error").error.UnmetDependency())';
 
 function dependentPython<R>(check: PyCallable, fn: PyCallable<R>): PyCallable<R> {
-  const call = `lambda *args, **kwargs: f()(*args, **kwargs) if check()() is not False else ${RAISE}`;
+  const call = `lambda *args, **kwargs: f()(*args, **kwargs) if check()() is not False else ${RAISE_EXPRESSION}`;
   return new PyCallable<R>(
     `(lambda check, f: ${call})(lambda: (${check.expression}), lambda: (${fn.expression}))`,
   );

@@ -50,7 +50,7 @@ interface Entry {
 }
 
 /** The limit of submitted chunks that have not been yielded, as a multiple of the tasks in flight. */
-const UNYIELDED_FACTOR = 4;
+const MAX_UNYIELDED_FACTOR = 4;
 
 /**
  * The results of a map that reads its sequences as results are consumed. It can be iterated once and reads nothing before
@@ -212,7 +212,7 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
     return (
       !this.#hasInputEnded &&
       this.#inFlightCount < this.#limit &&
-      this.#entries.size < UNYIELDED_FACTOR * this.#limit
+      this.#entries.size < MAX_UNYIELDED_FACTOR * this.#limit
     );
   }
 

@@ -5,7 +5,7 @@ import { AsyncResult } from '../results/async-result.js';
 import type { Task } from '../tasks/task.js';
 import type { ImapOptions, LazyMap } from './lazy-map.js';
 import { checkCount, type MapOptions } from './map-arguments.js';
-import { part, shortest } from './partition.js';
+import { part, toSliceables } from './partition.js';
 import { View } from './view.js';
 import type { ViewParts } from './view-context.js';
 import { type BalancedFlags, withDependencyTimeout } from './view-flags.js';
@@ -86,11 +86,11 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
       );
     }
     const chunksize = checkCount(options.chunksize ?? 1, 1, 'chunksize');
-    const { wholes, length } = shortest(sequences, mapping);
+    const { sliceables, length } = toSliceables(sequences, mapping);
     const count = Math.ceil(length / chunksize);
     const workAt = (i: number): Work => {
       // As in Python, chunks have similar sizes: 5 elements with a chunksize of 3 form chunks of 3 and 2.
-      const parts = wholes.map((whole) => part(whole, i, count, 'block').value);
+      const parts = sliceables.map((sliceable) => part(sliceable, i, count, 'block').value);
       return mapping ? workOfEach(fn, parts) : workOfCall(fn, parts);
     };
     const flags = this.flagsWithLabel(options);

@@ -43,7 +43,7 @@ export function pushWork(values: Readonly<Record<string, unknown>>): (language: 
     if (!PATH.test(name) || name.split('.').includes('__proto__'))
       throw new UsageError(`a name on an engine must be an identifier or a path such as a.b, got "${name}"`);
   }
-  return once((language) => {
+  return oncePerLanguage((language) => {
     if (language === 'javascript') return workOfCall(assignNames, [new Map(entries)]);
     // Plain names can be keyword arguments, which are stored without a copy; paths cannot.
     const paths = entries.some(([name]) => name.includes('.'));
@@ -59,7 +59,7 @@ export function pullWork(names: string | readonly string[]): (language: EngineLa
   for (const name of [names].flat()) {
     if (typeof name !== 'string') throw new UsageError(`a name to pull must be a string, got ${typeof name}`);
   }
-  return once((language) =>
+  return oncePerLanguage((language) =>
     language === 'javascript'
       ? workOfCall(readNames, [names])
       : { ...workOfCall(PYTHON_PULL, [names]), language },
@@ -67,7 +67,7 @@ export function pullWork(names: string | readonly string[]): (language: EngineLa
 }
 
 /** Encodes the work once for each language, for any number of engines. */
-function once(make: (language: EngineLanguage) => Work): (language: EngineLanguage) => Work {
+function oncePerLanguage(make: (language: EngineLanguage) => Work): (language: EngineLanguage) => Work {
   const made = new Map<EngineLanguage, Work>();
   return (language) => {
     const known = made.get(language);

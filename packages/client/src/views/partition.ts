@@ -26,7 +26,7 @@ export interface Part {
 }
 
 /** Makes a sequence divisible: numpy arrays along their first axis; other iterables than arrays are copied to a list. */
-export function sliceable(sequence: Iterable<unknown>): Sliceable {
+export function toSliceable(sequence: Iterable<unknown>): Sliceable {
   if (sequence instanceof NdArray) return new NumpySlices(sequence);
   if (ArrayBuffer.isView(sequence) && 'subarray' in sequence) {
     const array = sequence as unknown as Uint8Array;
@@ -79,8 +79,8 @@ class NumpySlices implements Sliceable {
 
   everyNth(from: number, step: number): NdArray {
     const { data, dtype } = this.#array;
-    const mine = (index: number): boolean => Math.floor(index / this.#width) % step === from;
-    const cut = (data as readonly unknown[]).filter((_, index) => mine(index));
+    const isInPart = (index: number): boolean => Math.floor(index / this.#width) % step === from;
+    const cut = (data as readonly unknown[]).filter((_, index) => isInPart(index));
     const length = Math.max(0, Math.ceil((this.length - from) / step));
     return new NdArray(cut as NdArray['data'], { dtype, shape: [length, ...this.#shape] });
   }
@@ -118,19 +118,21 @@ export function checkDistribution(distribution: unknown): Distribution {
  * Makes sequences divisible. For a map they are cut to the shortest; otherwise they must have the same length.
  * @throws {UsageError} when their lengths differ
  */
-export function shortest(
+export function toSliceables(
   sequences: readonly Iterable<unknown>[],
   mapping: boolean,
-): { readonly wholes: readonly Sliceable[]; readonly length: number } {
-  const wholes = sequences.map(sliceable);
-  const lengths = wholes.map((whole) => whole.length);
+): { readonly sliceables: readonly Sliceable[]; readonly length: number } {
+  const sliceables = sequences.map(toSliceable);
+  const lengths = sliceables.map((sliceable) => sliceable.length);
   const length = Math.min(...lengths);
   if (!mapping && lengths.some((each) => each !== length)) {
     throw new UsageError(`the sequences must have the same length, got ${lengths.join(', ')}`);
   }
   return {
-    wholes: wholes.map((whole) =>
-      whole.length === length ? whole : sliceable(whole.between(0, length) as Iterable<unknown>),
+    sliceables: sliceables.map((sliceable) =>
+      sliceable.length === length
+        ? sliceable
+        : toSliceable(sliceable.between(0, length) as Iterable<unknown>),
     ),
     length,
   };

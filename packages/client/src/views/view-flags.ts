@@ -61,7 +61,7 @@ export function checkFlags(flags: object, names: readonly string[]): void {
         `a view has no flag "${name.slice(0, 60)}"${near === '' ? `; there are ${names.join(', ')}` : near}`,
       );
     }
-    if (value !== undefined) CHECKS[name]?.(value);
+    if (value !== undefined) FLAG_CHECKS[name]?.(value);
   }
 }
 
@@ -73,7 +73,7 @@ function checkDependencyTimeout(value: unknown): void {
   );
 }
 
-const CHECKS: Readonly<Record<string, (value: unknown) => void>> = {
+const FLAG_CHECKS: Readonly<Record<string, (value: unknown) => void>> = {
   label: (value) => expect(typeof value === 'string', 'label must be a string', value),
   language: (value) => expect(typeof value === 'string', 'language must be a string', value),
   coalescing: (value) => expect(typeof value === 'boolean', 'coalescing must be true or false', value),

@@ -6,7 +6,7 @@ const LIMIT = 10_000;
 /** The ids of the tasks that a view has submitted. */
 export class ViewHistory {
   #ids: string[] = [];
-  readonly #outstanding = new Set<string>();
+  readonly #outstandingIds = new Set<string>();
 
   /** The newest ids, in order. */
   get ids(): readonly string[] {
@@ -15,15 +15,15 @@ export class ViewHistory {
 
   /** The ids of all tasks that have no result yet. */
   get outstanding(): readonly string[] {
-    return [...this.#outstanding];
+    return [...this.#outstandingIds];
   }
 
   add(tasks: readonly Task[]): void {
     for (const task of tasks) {
       this.#ids.push(task.msgId);
       if (task.outcome !== undefined) continue;
-      this.#outstanding.add(task.msgId);
-      void task.done.then(() => this.#outstanding.delete(task.msgId));
+      this.#outstandingIds.add(task.msgId);
+      void task.done.then(() => this.#outstandingIds.delete(task.msgId));
     }
     if (this.#ids.length > 2 * LIMIT) this.#ids = this.#ids.slice(-LIMIT);
   }

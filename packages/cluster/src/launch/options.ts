@@ -64,7 +64,7 @@ export interface ResolvedClusterOptions {
 
 const START_TIMEOUT = 60_000;
 
-const CLUSTER: OptionNames<ClusterOptions> = {
+const CLUSTER_OPTIONS: OptionNames<ClusterOptions> = {
   n: true,
   controller: true,
   engines: true,
@@ -83,7 +83,7 @@ export function resolveClusterOptions(
   options: ClusterOptions,
   env: NodeJS.ProcessEnv,
 ): ResolvedClusterOptions {
-  checkOptions(options, CLUSTER, 'Cluster.start');
+  checkOptions(options, CLUSTER_OPTIONS, 'Cluster.start');
   const { controller = 'embedded', engines = 'javascript', clusterId = '', profileDir } = options;
   if (controller !== 'embedded' && controller !== 'python') {
     throw new UsageError(`controller must be 'embedded' or 'python', got ${JSON.stringify(controller)}`);

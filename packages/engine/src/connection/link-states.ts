@@ -1,7 +1,7 @@
 import type { LinkState, Logger } from '@ipyparallel-js/wire';
 
 /** How long the engine withholds heartbeats while other links are down, in ms. */
-const MAX_WITHHOLDING = 3000;
+const MAX_WITHHOLD_TIME = 3000;
 
 /** Records which links to the controller are down. */
 export class LinkStates {
@@ -35,7 +35,7 @@ export class LinkStates {
    * socket that is not connected yet. The engine waits at most three seconds for a link that stays down.
    */
   get mayReplyToHeartbeats(): boolean {
-    return this.areAllUp || performance.now() - this.#heartUpAt > MAX_WITHHOLDING;
+    return this.areAllUp || performance.now() - this.#heartUpAt > MAX_WITHHOLD_TIME;
   }
 
   set(name: string, state: LinkState): void {

@@ -21,7 +21,7 @@ type CurveOptions = {
 export class SocketFactory {
   readonly #routingId: string;
   readonly curve: CurveOptions;
-  readonly #common: CurveOptions & {
+  readonly #commonOptions: CurveOptions & {
     readonly linger: number;
     readonly connectTimeout: number;
     readonly ipv6: boolean;
@@ -33,7 +33,7 @@ export class SocketFactory {
       keys === null
         ? {}
         : { curveServerKey: keys.serverKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey };
-    this.#common = { linger: LINGER, connectTimeout: CONNECT_TIMEOUT, ipv6, ...this.curve };
+    this.#commonOptions = { linger: LINGER, connectTimeout: CONNECT_TIMEOUT, ipv6, ...this.curve };
   }
 
   /** A dealer with the engine's routing id. */
@@ -44,18 +44,18 @@ export class SocketFactory {
   }
 
   anonymous(): Dealer {
-    return new Dealer({ ...this.#common, sendHighWaterMark: 0, receiveHighWaterMark: 0 });
+    return new Dealer({ ...this.#commonOptions, sendHighWaterMark: 0, receiveHighWaterMark: 0 });
   }
 
   /** A subscriber to all topics. */
   subscriber(): Subscriber {
-    const socket = new Subscriber({ ...this.#common, receiveHighWaterMark: 0 });
+    const socket = new Subscriber({ ...this.#commonOptions, receiveHighWaterMark: 0 });
     socket.subscribe('');
     return socket;
   }
 
   /** A publisher that receives its subscribers' subscriptions. */
   publisher(): XPublisher {
-    return new XPublisher({ ...this.#common, sendHighWaterMark: 0, receiveHighWaterMark: 0 });
+    return new XPublisher({ ...this.#commonOptions, sendHighWaterMark: 0, receiveHighWaterMark: 0 });
   }
 }

@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import type { FailureInfo } from '../kernel-channel/messages.js';
 
 /** The failure of an interrupted job, under the name that Python's engines report. */
-export const INTERRUPTED: FailureInfo = {
+export const INTERRUPT_FAILURE: FailureInfo = {
   ename: 'KeyboardInterrupt',
   evalue: 'the running code was interrupted',
   traceback: ['KeyboardInterrupt: the running code was interrupted'],

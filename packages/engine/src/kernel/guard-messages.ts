@@ -7,10 +7,10 @@ import type { Unregistration } from '../kernel-channel/messages.js';
 export type GuardNotice = 'interrupt' | 'terminated' | 'abort';
 
 /** The main thread's reply to an interrupt. */
-export const ACKNOWLEDGED = 'acknowledged';
+export const INTERRUPT_ACKNOWLEDGED = 'acknowledged';
 
 /** A message from the main thread to the guard thread. */
-export type GuardRequest = typeof ACKNOWLEDGED | Unregistration;
+export type GuardRequest = typeof INTERRUPT_ACKNOWLEDGED | Unregistration;
 
 export interface GuardData {
   /** Shared memory: the number of the job that the engine aborted last. */

@@ -7,7 +7,12 @@ import { createInterface } from 'node:readline';
 import { parentPort, workerData } from 'node:worker_threads';
 import { GUARD_PIPE_FD, INTERRUPT_LINE, type Unregistration } from '../kernel-channel/messages.js';
 import { SUSPEND_HOOKS_EXPRESSION } from './async-stack.js';
-import { ACKNOWLEDGED, type GuardData, type GuardNotice, type GuardRequest } from './guard-messages.js';
+import {
+  type GuardData,
+  type GuardNotice,
+  type GuardRequest,
+  INTERRUPT_ACKNOWLEDGED,
+} from './guard-messages.js';
 
 /** How long the main thread may take to acknowledge an interrupt before its code is terminated, in ms. */
 const ACKNOWLEDGE_TIMEOUT = 50;
@@ -82,7 +87,7 @@ function abort(job: number): void {
 }
 
 port.on('message', (message: GuardRequest) => {
-  if (message !== ACKNOWLEDGED) {
+  if (message !== INTERRUPT_ACKNOWLEDGED) {
     unregistration = message;
     return;
   }

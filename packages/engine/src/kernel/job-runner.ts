@@ -19,7 +19,7 @@ import type {
 import { CallBuilder } from './call-builder.js';
 import { rewriteDynamicImports } from './dynamic-imports.js';
 import type { Completion, Evaluator } from './evaluator.js';
-import { addCaptureHint, describeFailure, INTERRUPTED } from './failures.js';
+import { addCaptureHint, describeFailure, INTERRUPT_FAILURE } from './failures.js';
 import { callFunction } from './function-call.js';
 import { isGenerator, runGenerator } from './generators.js';
 import type { ModuleLoader } from './module-loader.js';
@@ -90,7 +90,7 @@ export class JobRunner {
    */
   interrupt(): () => void {
     const task = this.#task;
-    if (this.#currentJob !== undefined) this.#fail(this.#currentJob, INTERRUPTED, task?.aborted);
+    if (this.#currentJob !== undefined) this.#fail(this.#currentJob, INTERRUPT_FAILURE, task?.aborted);
     return () => task?.interrupt();
   }
 
@@ -214,7 +214,7 @@ function failureOf(completion: Exclude<Completion, { kind: 'value' }>): FailureI
     case 'thrown':
       return describeFailure(completion.thrown, completion.location);
     case 'terminated':
-      return INTERRUPTED;
+      return INTERRUPT_FAILURE;
     case 'refused':
       return { ename: 'Error', evalue: completion.reason, traceback: [`Error: ${completion.reason}`] };
   }

@@ -5,7 +5,7 @@ import { clearAsyncStack, isStackClearing, prepareAsyncStack } from './async-sta
 import { createImporter, installGlobals } from './context.js';
 import { Evaluator } from './evaluator.js';
 import { describeFailure } from './failures.js';
-import { ACKNOWLEDGED, type GuardData, type GuardNotice } from './guard-messages.js';
+import { type GuardData, type GuardNotice, INTERRUPT_ACKNOWLEDGED } from './guard-messages.js';
 import { JobRunner } from './job-runner.js';
 import { ModuleLoader } from './module-loader.js';
 import { OutputBatcher } from './output-batcher.js';
@@ -48,7 +48,7 @@ guard.on('message', (notice: GuardNotice) => {
     runner.checkAbort();
     return;
   }
-  guard.postMessage(ACKNOWLEDGED);
+  guard.postMessage(INTERRUPT_ACKNOWLEDGED);
   const abortTaskSignal = runner.interrupt();
   output.flush();
   if (notice === 'terminated') clearAsyncStack();

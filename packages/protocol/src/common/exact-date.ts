@@ -1,6 +1,6 @@
-const EXACT: unique symbol = Symbol('ipyparallel-js.exactTime');
+const TEXT_KEY: unique symbol = Symbol('ipyparallel-js.exactTime');
 
-const ISO =
+const ISO_DATETIME =
   /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{6})\d*)?(?:([+-])(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{6}))?)?)?$/;
 const HOUR_MICROS = 3_600_000_000;
 const MINUTE_MICROS = 60_000_000;
@@ -17,12 +17,12 @@ export interface ExactTime {
 
 /** Creates a Date that carries Python's text in a hidden property; the text is more precise than milliseconds. */
 export function dateWithText(ms: number, text: string): Date {
-  return Object.defineProperty(new Date(ms), EXACT, { value: text });
+  return Object.defineProperty(new Date(ms), TEXT_KEY, { value: text });
 }
 
 /** The text attached by {@link dateWithText}; null when there is none, or when the Date was changed since. */
 export function textOfDate(date: Date): string | null {
-  const text = (date as { readonly [EXACT]?: string })[EXACT];
+  const text = (date as { readonly [TEXT_KEY]?: string })[TEXT_KEY];
   const time = text === undefined ? undefined : parseExactTime(text);
   return text !== undefined && time !== undefined && msOf(time) === date.getTime() ? text : null;
 }
@@ -36,7 +36,7 @@ function msOf({ localMs, micros, offsetMicros }: ExactTime): number {
 
 /** Parses a text written by {@link exactText}; undefined when it has another format. */
 export function parseExactTime(text: string): ExactTime | undefined {
-  const parts = ISO.exec(text);
+  const parts = ISO_DATETIME.exec(text);
   if (parts === null) return undefined;
   const [year, month, day, hour, minute, second, micros] = parts.slice(1, 8).map((part) => Number(part ?? 0));
   const midnight = new Date(0).setUTCFullYear(year ?? 0, (month ?? 1) - 1, day);
@@ -51,8 +51,9 @@ export function parseExactTime(text: string): ExactTime | undefined {
 /** Formats like Python's `datetime.isoformat`; `nanos` are the three digits that pandas adds after the microseconds. */
 export function exactText({ localMs, micros, offsetMicros }: ExactTime, nanos = 0): string {
   const digits = new Date(localMs).toISOString().slice(0, 19);
-  const fine = nanos === 0 ? '' : String(nanos).padStart(3, '0');
-  const fraction = micros === 0 && fine === '' ? '' : `.${String(micros).padStart(6, '0')}${fine}`;
+  const nanoDigits = nanos === 0 ? '' : String(nanos).padStart(3, '0');
+  const fraction =
+    micros === 0 && nanoDigits === '' ? '' : `.${String(micros).padStart(6, '0')}${nanoDigits}`;
   return digits + fraction + (offsetMicros === null ? '' : zoneText(offsetMicros));
 }
 
@@ -61,10 +62,10 @@ function zoneText(offset: number): string {
   const minutes = Math.floor(micros / MINUTE_MICROS);
   const rest = micros - minutes * MINUTE_MICROS;
   const fraction = rest % 1e6 === 0 ? '' : `.${String(rest % 1e6).padStart(6, '0')}`;
-  const seconds = rest === 0 ? '' : `:${two(Math.floor(rest / 1e6))}${fraction}`;
-  return `${offset < 0 ? '-' : '+'}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}${seconds}`;
+  const seconds = rest === 0 ? '' : `:${twoDigits(Math.floor(rest / 1e6))}${fraction}`;
+  return `${offset < 0 ? '-' : '+'}${twoDigits(Math.floor(minutes / 60))}:${twoDigits(minutes % 60)}${seconds}`;
 }
 
-function two(value: number): string {
+function twoDigits(value: number): string {
   return String(value).padStart(2, '0');
 }

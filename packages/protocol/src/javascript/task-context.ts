@@ -28,25 +28,25 @@ export interface EngineGlobal {
 }
 
 // A registered symbol, because code on the engine may load this module from another path than the engine does.
-const CURRENT = Symbol.for('ipyparallel-js: the running task');
+const CONTEXT_KEY = Symbol.for('ipyparallel-js: the running task');
 
-const NEVER = new AbortController().signal;
+const NEVER_ABORTED = new AbortController().signal;
 
 /** The task context if no task is running: in a local call of the function, and between tasks. */
 export const NO_TASK: TaskContext = {
   msgId: '',
-  signal: NEVER,
+  signal: NEVER_ABORTED,
   progress: () => {},
   publish: () => {},
 };
 
 /** Sets the task that {@link task} refers to in this process. Called by the engine. */
 export function setCurrentTask(current: TaskContext): void {
-  Object.defineProperty(globalThis, CURRENT, { value: current, configurable: true });
+  Object.defineProperty(globalThis, CONTEXT_KEY, { value: current, configurable: true });
 }
 
 function current(): TaskContext {
-  return (Reflect.get(globalThis, CURRENT) as TaskContext | undefined) ?? NO_TASK;
+  return (Reflect.get(globalThis, CONTEXT_KEY) as TaskContext | undefined) ?? NO_TASK;
 }
 
 /**

@@ -73,7 +73,7 @@ function fieldReader(raw: Dict, path: string) {
   return { fail, port, text };
 }
 
-function common(raw: Dict, path: string): CommonConnectionInfo {
+function commonFields(raw: Dict, path: string): CommonConnectionInfo {
   const { fail, port, text } = fieldReader(raw, path);
   const url = text('interface');
   if (!/^(tcp|ipc):\/\/.+/.test(url)) {
@@ -120,7 +120,7 @@ export function validateClientConnectionInfo(value: unknown, path: string): Clie
   }
   const { port, text } = fieldReader(raw, path);
   return {
-    ...common(raw, path),
+    ...commonFields(raw, path),
     notification: port('notification'),
     broadcast: raw['broadcast'] === undefined ? undefined : port('broadcast'),
     task_scheme: text('task_scheme', 'leastload'),
@@ -146,7 +146,7 @@ export function validateEngineConnectionInfo(value: unknown, path: string): Engi
   if (!ports.every((p) => typeof p === 'number' && Number.isInteger(p) && p > 0 && p < 65_536)) {
     fail(`field "broadcast" must be a list of ports, got ${JSON.stringify(leaves)}`);
   }
-  return { ...common(raw, path), hb_ping: port('hb_ping'), hb_pong: port('hb_pong'), broadcast: ports };
+  return { ...commonFields(raw, path), hb_ping: port('hb_ping'), hb_pong: port('hb_pong'), broadcast: ports };
 }
 
 /**

@@ -5,22 +5,22 @@ import { BoundedSet } from '../common/bounded-set.js';
  * Past `size` signatures the oldest is removed. Empty signatures, as under CURVE, are not stored.
  */
 export class ReplayHistory {
-  readonly #seen: BoundedSet;
+  readonly #seenSignatures: BoundedSet;
 
   constructor(size = 65_536) {
-    this.#seen = new BoundedSet(size);
+    this.#seenSignatures = new BoundedSet(size);
   }
 
   /** Stores a verified signature. @returns false when it was already stored, so the message is a replay */
   remember(signature: string): boolean {
     if (signature === '') return true;
-    if (this.#seen.has(signature)) return false;
-    this.#seen.add(signature);
+    if (this.#seenSignatures.has(signature)) return false;
+    this.#seenSignatures.add(signature);
     return true;
   }
 
   /** The number of stored signatures. */
   get length(): number {
-    return this.#seen.size;
+    return this.#seenSignatures.size;
   }
 }

@@ -9,14 +9,14 @@ export interface Signer {
   verify(signature: Uint8Array, frames: readonly Uint8Array[]): boolean;
 }
 
-const EMPTY = Buffer.alloc(0);
+const EMPTY_BUFFER = Buffer.alloc(0);
 
 /**
  * Creates a signer for the `key` and `signature_scheme` of a connection file.
  * @throws {ProtocolError} when the scheme is not `hmac-` and the name of a hash that Node supports
  */
 export function createSigner(key: string, scheme = 'hmac-sha256'): Signer {
-  if (key === '') return { enabled: false, sign: () => EMPTY, verify: () => true };
+  if (key === '') return { enabled: false, sign: () => EMPTY_BUFFER, verify: () => true };
   const hash = scheme.startsWith('hmac-') ? scheme.slice('hmac-'.length) : '';
   if (!getHashes().includes(hash)) {
     throw new ProtocolError(

@@ -1,7 +1,7 @@
 import { getOwn, isDict } from '../common/dict.js';
 import { readCannedArray } from './numpy/read-numpy.js';
 import { OpaqueValue } from './opaque-value.js';
-import { type Budget, COST } from './pickle-limits.js';
+import { type Budget, MEMORY_COSTS } from './pickle-limits.js';
 import { readPickleWithBudget } from './read-pickle.js';
 import { setOwn } from './resolve-nodes.js';
 import { UnpickleError } from './unpickle-error.js';
@@ -58,7 +58,7 @@ export class MessageUncanner {
   #restoreBuffers(attributes: Attributes): readonly unknown[] {
     const buffers = getOwn(attributes, 'buffers');
     if (!Array.isArray(buffers)) return [];
-    this.budget.spend(COST.element * buffers.length);
+    this.budget.spend(MEMORY_COSTS.element * buffers.length);
     return buffers.map((buffer: unknown) => (buffer === null ? this.#nextFrame() : buffer));
   }
 
@@ -168,12 +168,12 @@ function uncanPartial(
   const uncanWith = (value: unknown, count: unknown): unknown => {
     if (typeof count !== 'number' || count <= 0) return uncanner.uncan(value);
     used += count;
-    uncanner.budget.spend(COST.element * Math.min(count, buffers.length));
+    uncanner.budget.spend(MEMORY_COSTS.element * Math.min(count, buffers.length));
     return uncanner.uncan(value, buffers.slice(used - count, used));
   };
   const counts = list(attributes, 'arg_buffer_counts');
   const cannedArgs = list(attributes, 'args');
-  uncanner.budget.spend(COST.element * (cannedArgs.length + buffers.length));
+  uncanner.budget.spend(MEMORY_COSTS.element * (cannedArgs.length + buffers.length));
   const args = cannedArgs.map((arg, i) => uncanWith(arg, counts[i]));
 
   const keywords: Record<string, unknown> = {};
@@ -181,7 +181,7 @@ function uncanPartial(
   const keywordCounts = getOwn(attributes, 'keyword_buffer_counts');
   if (isDict(cannedKeywords)) {
     const keys = Object.keys(cannedKeywords);
-    uncanner.budget.spend(COST.entry * keys.length);
+    uncanner.budget.spend(MEMORY_COSTS.entry * keys.length);
     for (const key of sortLikePython(keys)) {
       const count = isDict(keywordCounts) ? getOwn(keywordCounts, key) : undefined;
       setOwn(keywords, key, uncanWith(getOwn(cannedKeywords, key), count));
@@ -197,7 +197,7 @@ function uncanObject(attributes: Attributes, _: readonly unknown[], uncanner: Me
   if (!(object instanceof OpaqueValue) || !isDict(object.state)) return object;
   const cannedKeys = list(attributes, 'keys');
   const entries = Object.entries(object.state);
-  uncanner.budget.spend(COST.entry * (cannedKeys.length + entries.length));
+  uncanner.budget.spend(MEMORY_COSTS.entry * (cannedKeys.length + entries.length));
   const canned = new Set(cannedKeys);
   const state: Record<string, unknown> = {};
   for (const [key, value] of entries) {

@@ -1,6 +1,6 @@
 import { decodeDate, decodeDatetime, decodeTime, decodeTimedelta } from './date-time.js';
 import { type Callee, PyDict, PyGlobal, PyInstance, PySet } from './nodes.js';
-import { type Budget, COST } from './pickle-limits.js';
+import { type Budget, MEMORY_COSTS } from './pickle-limits.js';
 import { encodeLatin1 } from './text.js';
 import { Complex } from './values/complex.js';
 import { Decimal, isDecimalText } from './values/decimal.js';
@@ -10,7 +10,7 @@ type Constructor = (args: readonly unknown[], budget: Budget) => unknown;
 
 function makeBytes(args: readonly unknown[], budget: Budget): unknown {
   const [source, encoding] = args;
-  budget.spend(COST.bytes);
+  budget.spend(MEMORY_COSTS.bytes);
   if (args.length === 0) return new Uint8Array(0);
   if (source instanceof Uint8Array && args.length === 1) {
     budget.spend(source.length);
@@ -25,21 +25,21 @@ function makeBytes(args: readonly unknown[], budget: Budget): unknown {
 function makeSet(args: readonly unknown[], budget: Budget): unknown {
   const [items] = args;
   if (args.length > 1 || (items !== undefined && !Array.isArray(items))) return undefined;
-  budget.spend(COST.container + COST.entry * (items?.length ?? 0));
+  budget.spend(MEMORY_COSTS.container + MEMORY_COSTS.entry * (items?.length ?? 0));
   return new PySet(items === undefined ? [] : [...items]);
 }
 
 /** For OrderedDict, Counter and defaultdict, which are called with nothing, a dict, or (Python 2) a list of pairs. */
 function makeDict([source]: readonly unknown[], budget: Budget): unknown {
-  budget.spend(COST.container);
+  budget.spend(MEMORY_COSTS.container);
   const dict = new PyDict();
   if (source instanceof PyDict) {
-    budget.spend(COST.entry * source.keys.length);
+    budget.spend(MEMORY_COSTS.entry * source.keys.length);
     source.keys.forEach((key, i) => {
       dict.set(key, source.values[i]);
     });
   } else if (Array.isArray(source)) {
-    budget.spend(COST.entry * source.length);
+    budget.spend(MEMORY_COSTS.entry * source.length);
     for (const pair of source) {
       if (!Array.isArray(pair) || pair.length !== 2) return undefined;
       dict.set(pair[0], pair[1]);
@@ -50,7 +50,7 @@ function makeDict([source]: readonly unknown[], budget: Budget): unknown {
 
 function makeDeque([items]: readonly unknown[], budget: Budget): unknown {
   if (items !== undefined && !Array.isArray(items)) return undefined;
-  budget.spend(COST.container + COST.element * (items?.length ?? 0));
+  budget.spend(MEMORY_COSTS.container + MEMORY_COSTS.element * (items?.length ?? 0));
   return items === undefined ? [] : [...items];
 }
 
@@ -147,7 +147,7 @@ const classNamers: ReadonlyMap<string, ClassNamer> = new Map<string, ClassNamer>
 /** `getattr(Class, 'name')`, the form in which protocols before 4 name nested classes. */
 function attributeOf([owner, attribute]: readonly unknown[], budget: Budget): PyGlobal | undefined {
   if (!(owner instanceof PyGlobal) || typeof attribute !== 'string') return undefined;
-  budget.spend(COST.global + 2 * (owner.name.length + attribute.length));
+  budget.spend(MEMORY_COSTS.global + 2 * (owner.name.length + attribute.length));
   return new PyGlobal(owner.module, `${owner.qualname}.${attribute}`);
 }
 
@@ -155,13 +155,13 @@ function attributeOf([owner, attribute]: readonly unknown[], budget: Budget): Py
 function reconstruct([type, base, state]: readonly unknown[], budget: Budget): PyInstance | undefined {
   if (!(type instanceof PyGlobal) || !(base instanceof PyGlobal)) return undefined;
   if (base.name === 'builtins.list' && Array.isArray(state)) {
-    budget.spend(COST.element * state.length);
+    budget.spend(MEMORY_COSTS.element * state.length);
     const instance = new PyInstance(type, type, [], null);
     for (const item of state) instance.items.push(item);
     return instance;
   }
   if (base.name === 'builtins.dict' && state instanceof PyDict) {
-    budget.spend(COST.entry * state.keys.length);
+    budget.spend(MEMORY_COSTS.entry * state.keys.length);
     const instance = new PyInstance(type, type, [], null);
     state.keys.forEach((key, i) => {
       instance.entries.set(key, state.values[i]);
@@ -179,7 +179,7 @@ function reconstruct([type, base, state]: readonly unknown[], budget: Budget): P
 /** Returns the JavaScript value that a call makes if the class is known, otherwise a record of the call. */
 export function construct(callee: Callee, args: unknown[], kwargs: unknown, budget: Budget): unknown {
   if (callee instanceof PyInstance) {
-    budget.spend(COST.global + 2 * callee.type.name.length);
+    budget.spend(MEMORY_COSTS.global + 2 * callee.type.name.length);
     budget.countSteps(callee.args.length);
     return new PyInstance(callee, classOfResult(callee), args, kwargs);
   }

@@ -2,26 +2,26 @@ import type { OpcodeTable, PickleMachine } from './machine.js';
 import { PyDict, PyInstance, PySet } from './nodes.js';
 import { parseInteger } from './numbers.js';
 import { OP } from './opcodes.js';
-import { COST } from './pickle-limits.js';
+import { MEMORY_COSTS } from './pickle-limits.js';
 
 function pushArray(machine: PickleMachine, items: unknown[]): void {
-  machine.budget.spend(COST.container + COST.element * items.length);
+  machine.budget.spend(MEMORY_COSTS.container + MEMORY_COSTS.element * items.length);
   machine.push(items);
 }
 
 function pushSet(machine: PickleMachine, items: unknown[]): void {
-  machine.budget.spend(COST.container + COST.entry * items.length);
+  machine.budget.spend(MEMORY_COSTS.container + MEMORY_COSTS.entry * items.length);
   machine.push(new PySet(items));
 }
 
 function fillDict(machine: PickleMachine, dict: PyDict, flat: readonly unknown[]): void {
   if (flat.length % 2 !== 0) throw machine.reader.error('a dict key has no value');
-  machine.budget.spend((COST.entry * flat.length) / 2);
+  machine.budget.spend((MEMORY_COSTS.entry * flat.length) / 2);
   dict.setAll(flat);
 }
 
 function pushDict(machine: PickleMachine, flat: readonly unknown[]): void {
-  machine.budget.spend(COST.container);
+  machine.budget.spend(MEMORY_COSTS.container);
   const dict = new PyDict();
   fillDict(machine, dict, flat);
   machine.push(dict);
@@ -31,7 +31,7 @@ function append(machine: PickleMachine, items: readonly unknown[]): void {
   const target = machine.peek();
   const list = target instanceof PyInstance ? target.items : target;
   if (!Array.isArray(list)) throw machine.reader.error('elements can be added only to a list');
-  machine.budget.spend(COST.element * items.length);
+  machine.budget.spend(MEMORY_COSTS.element * items.length);
   for (const item of items) list.push(item);
 }
 
@@ -40,7 +40,7 @@ function addItems(machine: PickleMachine, items: readonly unknown[]): void {
   if (!(target instanceof PySet || target instanceof PyInstance)) {
     throw machine.reader.error('elements can be added only to a set');
   }
-  machine.budget.spend(COST.entry * items.length);
+  machine.budget.spend(MEMORY_COSTS.entry * items.length);
   for (const item of items) target.items.push(item);
 }
 

@@ -1,5 +1,5 @@
 import { dateWithText, exactText } from '../common/exact-date.js';
-import { type Budget, COST } from './pickle-limits.js';
+import { type Budget, MEMORY_COSTS } from './pickle-limits.js';
 import { isNamedZone, utcOffset } from './time-zones.js';
 import { midnight, PlainDate } from './values/plain-date.js';
 import { PlainTime } from './values/plain-time.js';
@@ -62,7 +62,7 @@ export function decodeDatetime([value, zone]: readonly unknown[], budget: Budget
   const time = timeOfDay(bytes.subarray(DATE_BYTES));
   if (day === undefined || time === undefined) return undefined;
 
-  budget.spend(COST.exactTime);
+  budget.spend(MEMORY_COSTS.exactTime);
   const { micros } = time;
   const localMs = day + ((time.hour * 60 + time.minute) * 60 + time.second) * 1000;
   const local = localMs + Math.floor(micros / 1000);

@@ -1,6 +1,6 @@
 import type { ByteReader } from './byte-reader.js';
 import { OP } from './opcodes.js';
-import { type Budget, COST } from './pickle-limits.js';
+import { type Budget, MEMORY_COSTS } from './pickle-limits.js';
 
 /** Executes one opcode on the machine. */
 export type OpcodeHandler = (machine: PickleMachine) => void;
@@ -94,7 +94,7 @@ export class PickleMachine {
         throw this.reader.error(`the pickle has more than maxMemoEntries = ${maxMemoEntries} memo entries`);
       }
       const next = index === this.#memo.length;
-      this.budget.spend(next ? COST.memo : COST.sparseMemo);
+      this.budget.spend(next ? MEMORY_COSTS.memo : MEMORY_COSTS.sparseMemo);
       if (next) this.#memo.push(value);
       else this.#sparseMemo.set(index, value);
     }

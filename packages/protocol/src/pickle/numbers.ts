@@ -1,4 +1,4 @@
-import { type Budget, COST } from './pickle-limits.js';
+import { type Budget, MEMORY_COSTS } from './pickle-limits.js';
 import { decodeLatin1 } from './text.js';
 import { UnpickleError } from './unpickle-error.js';
 
@@ -15,7 +15,7 @@ export function decodeLong(bytes: Uint8Array, budget: Budget): number | bigint {
   budget.checkInteger(bytes.length);
   if (bytes.length === 0) return 0;
   // The intermediate hexadecimal text takes two characters per byte.
-  budget.spend(COST.text + 5 * bytes.length);
+  budget.spend(MEMORY_COSTS.text + 5 * bytes.length);
   const hex = Buffer.from(bytes).reverse().toString('hex');
   return asInteger(BigInt.asIntN(bytes.length * 8, BigInt(`0x${hex}`)));
 }
@@ -23,7 +23,7 @@ export function decodeLong(bytes: Uint8Array, budget: Budget): number | bigint {
 /** Parses a decimal integer of protocol 0, with or without the `L` of Python 2. */
 export function parseInteger(line: Uint8Array, budget: Budget): number | bigint {
   budget.checkInteger((line.length * BITS_PER_DIGIT) / 8);
-  budget.spend(COST.text + 2 * line.length);
+  budget.spend(MEMORY_COSTS.text + 2 * line.length);
   const match = /^\s*([+-]?)(\d+)L?\s*$/.exec(decodeLatin1(line));
   if (match?.[2] === undefined) throw new UnpickleError('text is not an integer');
   const magnitude = BigInt(match[2]);

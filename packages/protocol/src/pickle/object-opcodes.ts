@@ -2,14 +2,14 @@ import { construct } from './class-registry.js';
 import type { OpcodeTable, PickleMachine } from './machine.js';
 import { isCallee, PyDict, PyGlobal, PyInstance } from './nodes.js';
 import { OP } from './opcodes.js';
-import { COST } from './pickle-limits.js';
+import { MEMORY_COSTS } from './pickle-limits.js';
 import { decodeUtf8 } from './text.js';
 
 function pushGlobal(machine: PickleMachine, module: unknown, qualname: unknown): void {
   if (typeof module !== 'string' || typeof qualname !== 'string') {
     throw machine.reader.error('the name of a class or function must be text');
   }
-  machine.budget.spend(COST.global + 2 * (module.length + qualname.length));
+  machine.budget.spend(MEMORY_COSTS.global + 2 * (module.length + qualname.length));
   machine.push(new PyGlobal(module, qualname));
 }
 
@@ -28,10 +28,10 @@ function globalFromStack(machine: PickleMachine): void {
 function pushCall(machine: PickleMachine, callee: unknown, args: unknown, kwargs: unknown): void {
   if (!isCallee(callee)) throw machine.reader.error('only a class or function can be called');
   if (!Array.isArray(args)) throw machine.reader.error('the arguments of a call must be a tuple');
-  machine.budget.spend(COST.container);
+  machine.budget.spend(MEMORY_COSTS.container);
   const made = construct(callee, args, kwargs, machine.budget);
   // It is resolved later to an object with the same parts.
-  if (made instanceof PyInstance) machine.budget.spend(COST.instance);
+  if (made instanceof PyInstance) machine.budget.spend(MEMORY_COSTS.instance);
   machine.push(made);
 }
 

@@ -25,7 +25,7 @@ export interface PickleLimits {
 
 const MAX_MEMORY = Math.min(1024 * 1024 * 1024, Math.floor(getHeapStatistics().heap_size_limit / 2));
 const MIN_MEMORY = 32 * 1024 * 1024;
-/** Enough, by {@link COST}, for any pickle that Python writes; its densest value, an instance without attributes, takes five bytes. */
+/** Enough, by {@link MEMORY_COSTS}, for any pickle that Python writes; its densest value, an instance without attributes, takes five bytes. */
 const MEMORY_PER_BYTE = 320;
 
 const DEFAULTS: PickleLimits = {
@@ -41,7 +41,7 @@ const DEFAULTS: PickleLimits = {
  * Peak memory per item in bytes, measured with a million of each, from opcode to resolved value. The cost of a value is
  * the sum of its own entry, the entry for its slot in a container, and the opcode that made it.
  */
-export const COST = {
+export const MEMORY_COSTS = {
   opcode: 24,
   number: 16,
   text: 32,
@@ -82,7 +82,7 @@ export class Budget {
   /** Counts one opcode. Its handler charges for the value it makes. */
   countOpcode(): void {
     this.countSteps();
-    this.spend(COST.opcode);
+    this.spend(MEMORY_COSTS.opcode);
   }
 
   /** Counts work that takes as long as `count` opcodes. */

@@ -1,8 +1,8 @@
 import { chargeHashCollisions } from './hash-collisions.js';
 import { PyDict, PyGlobal, PyInstance, PySet } from './nodes.js';
 import { completeOpaque, OpaqueValue } from './opaque-value.js';
-import { type Budget, COST } from './pickle-limits.js';
-import { upgrade } from './upgrades.js';
+import { type Budget, MEMORY_COSTS } from './pickle-limits.js';
+import { upgradeInstance } from './upgrades.js';
 
 type PlainObject = Record<string, unknown>;
 
@@ -159,7 +159,7 @@ function dictJob(dict: PyDict, budget: Budget): Job {
   const { keys, values } = dict;
   if (keys.every((key) => typeof key === 'string')) {
     const sparse = keys.some(isIndex);
-    if (sparse) budget.spend(COST.keyed);
+    if (sparse) budget.spend(MEMORY_COSTS.keyed);
     const object: PlainObject = sparse ? sparseObject() : {};
     return newJob(dict, object, [values], () => {
       keys.forEach((key, i) => {
@@ -168,7 +168,7 @@ function dictJob(dict: PyDict, budget: Budget): Job {
       return undefined;
     });
   }
-  budget.spend(COST.keyed);
+  budget.spend(MEMORY_COSTS.keyed);
   const map = new Map<unknown, unknown>();
   return newJob(dict, map, [keys, values], () => {
     chargeHashCollisions(keys, budget);
@@ -200,6 +200,6 @@ function instanceJob(instance: PyInstance, budget: Budget): Job {
       items: items as unknown[],
       entries: finalEntries,
     });
-    return upgrade(opaque, budget);
+    return upgradeInstance(opaque, budget);
   });
 }

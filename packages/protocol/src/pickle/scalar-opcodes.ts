@@ -1,7 +1,7 @@
 import type { OpcodeTable, PickleMachine } from './machine.js';
 import { decodeLong, parseFloatText, parseInteger } from './numbers.js';
 import { OP } from './opcodes.js';
-import { COST } from './pickle-limits.js';
+import { MEMORY_COSTS } from './pickle-limits.js';
 import {
   decodeByteString,
   decodeLatin1,
@@ -14,20 +14,20 @@ const HIGHEST_PROTOCOL = 5;
 
 function pushText(machine: PickleMachine, length: number): void {
   const bytes = machine.reader.bytes(length);
-  machine.budget.spend(COST.text + 2 * length);
+  machine.budget.spend(MEMORY_COSTS.text + 2 * length);
   machine.push(decodeUtf8(bytes));
 }
 
 /** Copies the bytes, because the value may outlive the message frame. */
 function pushBytes(machine: PickleMachine, length: number): void {
   const bytes = machine.reader.bytes(length);
-  machine.budget.spend(COST.bytes + length);
+  machine.budget.spend(MEMORY_COSTS.bytes + length);
   machine.push(new Uint8Array(bytes));
 }
 
 function pushByteString(machine: PickleMachine, length: number): void {
   const bytes = machine.reader.bytes(length);
-  machine.budget.spend(COST.bytes + 2 * length);
+  machine.budget.spend(MEMORY_COSTS.bytes + 2 * length);
   machine.push(decodeByteString(bytes));
 }
 
@@ -38,7 +38,7 @@ function pushLong(machine: PickleMachine, length: number): void {
 
 function textLine(machine: PickleMachine): Uint8Array {
   const line = machine.reader.line();
-  machine.budget.spend(COST.text + 2 * line.length);
+  machine.budget.spend(MEMORY_COSTS.text + 2 * line.length);
   return line;
 }
 
@@ -75,7 +75,7 @@ export const scalarOpcodes: OpcodeTable = {
 
   [OP.FLOAT]: (m) => m.push(parseFloatText(textLine(m))),
   [OP.BINFLOAT]: (m) => {
-    m.budget.spend(COST.number);
+    m.budget.spend(MEMORY_COSTS.number);
     m.push(m.reader.float64());
   },
 
@@ -94,7 +94,7 @@ export const scalarOpcodes: OpcodeTable = {
   [OP.BYTEARRAY8]: (m) => pushBytes(m, m.reader.length64()),
   // Not copied, because only large data travels out of band.
   [OP.NEXT_BUFFER]: (m) => {
-    m.budget.spend(COST.bytes);
+    m.budget.spend(MEMORY_COSTS.bytes);
     const { buffer, byteOffset, byteLength } = m.nextBuffer();
     m.push(new Uint8Array(buffer, byteOffset, byteLength));
   },

@@ -24,8 +24,8 @@ function upgradeUuid({ args: [text], state }: OpaqueValue): Uuid | undefined {
 function upgradeFraction({ args }: OpaqueValue, budget: Budget): Fraction | undefined {
   const [first, second] = args;
   const texts = typeof first === 'string' && args.length === 1 ? splitFraction(first, budget) : undefined;
-  const numerator = wholeNumber(texts?.[0] ?? first);
-  const denominator = wholeNumber(texts?.[1] ?? second ?? 1);
+  const numerator = toInteger(texts?.[0] ?? first);
+  const denominator = toInteger(texts?.[1] ?? second ?? 1);
   if (numerator === undefined || denominator === undefined || BigInt(denominator) === 0n) return undefined;
   return new Fraction(numerator, denominator);
 }
@@ -38,7 +38,7 @@ function splitFraction(text: string, budget: Budget): bigint[] | undefined {
   return numerator === undefined ? undefined : [BigInt(numerator), BigInt(denominator)];
 }
 
-function wholeNumber(value: unknown): bigint | number | undefined {
+function toInteger(value: unknown): bigint | number | undefined {
   return typeof value === 'bigint' || Number.isSafeInteger(value) ? (value as bigint | number) : undefined;
 }
 
@@ -64,7 +64,7 @@ const upgrades: ReadonlyMap<string, Upgrade> = new Map<string, Upgrade>([
 ]);
 
 /** Returns the JavaScript value for an instance whose parts are resolved; undefined if it must stay opaque. */
-export function upgrade(value: OpaqueValue, budget: Budget): unknown {
+export function upgradeInstance(value: OpaqueValue, budget: Budget): unknown {
   if (value.kind !== 'instance') return undefined;
   const known = upgrades.get(value.name);
   if (known !== undefined) return known(value, budget);

@@ -31,16 +31,16 @@ export function decodeCursor(sort: Sort, cursor: unknown): SortKeys {
   try {
     content = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
   } catch {
-    throw broken();
+    throw brokenCursorError();
   }
-  if (!Array.isArray(content) || content.length !== 2) throw broken();
+  if (!Array.isArray(content) || content.length !== 2) throw brokenCursorError();
   const [sorted, keys] = content as [unknown, unknown];
   if (sorted !== signature(sort)) {
     throw new InvalidQueryError(
       'the cursor (`after`) belongs to another sort; use the sort with which it was created',
     );
   }
-  if (!Array.isArray(keys) || keys.length !== sort.length) throw broken();
+  if (!Array.isArray(keys) || keys.length !== sort.length) throw brokenCursorError();
   return sort.map(({ field }, i) => {
     const key = decodeValue(keys[i], 0);
     // A forged cursor must not pass a value of the wrong type to a store.
@@ -49,12 +49,12 @@ export function decodeCursor(sort: Sort, cursor: unknown): SortKeys {
       TASK_COLUMNS[field.column] === 'date'
         ? key instanceof Date && !Number.isNaN(key.getTime())
         : typeof key === 'string';
-    if (!isValid) throw broken();
+    if (!isValid) throw brokenCursorError();
     return key;
   });
 }
 
-const broken = (): InvalidQueryError => new InvalidQueryError('the cursor (`after`) is damaged');
+const brokenCursorError = (): InvalidQueryError => new InvalidQueryError('the cursor (`after`) is damaged');
 
 const signature = (sort: Sort): string => JSON.stringify(toWireSort(sort));
 
@@ -73,9 +73,9 @@ function encodeValue(value: unknown): unknown {
 }
 
 function decodeValue(value: unknown, depth: number): unknown {
-  if (depth > MAX_DEPTH) throw broken();
+  if (depth > MAX_DEPTH) throw brokenCursorError();
   if (!Array.isArray(value)) {
-    if (typeof value === 'object' && value !== null) throw broken();
+    if (typeof value === 'object' && value !== null) throw brokenCursorError();
     return value;
   }
   const [tag, content] = value as [unknown, unknown];
@@ -83,7 +83,7 @@ function decodeValue(value: unknown, depth: number): unknown {
     case 'e':
       return undefined;
     case 'n':
-      if (typeof content !== 'string' || !/^-?\d{1,400}$/.test(content)) throw broken();
+      if (typeof content !== 'string' || !/^-?\d{1,400}$/.test(content)) throw brokenCursorError();
       return BigInt(content);
     case 'f':
       return Number(content);
@@ -92,17 +92,17 @@ function decodeValue(value: unknown, depth: number): unknown {
     case 'b':
       return Buffer.from(String(content), 'base64');
     case 'a':
-      if (!Array.isArray(content)) throw broken();
+      if (!Array.isArray(content)) throw brokenCursorError();
       return content.map((item: unknown) => decodeValue(item, depth + 1));
     case 'o':
-      if (!Array.isArray(content)) throw broken();
+      if (!Array.isArray(content)) throw brokenCursorError();
       return Object.fromEntries(
         content.map((entry: unknown) => {
-          if (!Array.isArray(entry) || typeof entry[0] !== 'string') throw broken();
+          if (!Array.isArray(entry) || typeof entry[0] !== 'string') throw brokenCursorError();
           return [entry[0], decodeValue(entry[1], depth + 1)];
         }),
       );
     default:
-      throw broken();
+      throw brokenCursorError();
   }
 }

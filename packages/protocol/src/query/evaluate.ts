@@ -220,15 +220,19 @@ function ordered(op: '$gt' | '$gte' | '$lt' | '$lte', bound: unknown): ValueTest
   };
 }
 
-const LONG = 2 ** 63;
+const INT64_BOUND = 2 ** 63;
 
 // As in C, fractions are truncated and the remainder has the sign of the value.
 function hasRemainder(divisor: number, remainder: number): ValueTest {
   return (value) => {
     if (typeof value === 'bigint') {
-      return value >= -BigInt(LONG) && value < BigInt(LONG) && value % BigInt(divisor) === BigInt(remainder);
+      return (
+        value >= -BigInt(INT64_BOUND) &&
+        value < BigInt(INT64_BOUND) &&
+        value % BigInt(divisor) === BigInt(remainder)
+      );
     }
-    if (typeof value !== 'number' || !(value >= -LONG && value < LONG)) return false;
+    if (typeof value !== 'number' || !(value >= -INT64_BOUND && value < INT64_BOUND)) return false;
     return (Math.trunc(value) % divisor) + 0 === remainder;
   };
 }

@@ -9,7 +9,7 @@ import { TYPE_NAMES } from './type-names.js';
 // Validates the operands that are not plain values, by the rules of MongoDB. `subject` names the operator and the field
 // in errors, for example `$mod of "content.v"`.
 
-const LONG = 2 ** 63;
+const INT64_BOUND = 2 ** 63;
 
 /** Parses `[divisor, remainder]`; fractions are truncated. */
 export function parseMod(operand: unknown, subject: string): Comparison {
@@ -19,7 +19,7 @@ export function parseMod(operand: unknown, subject: string): Comparison {
     );
   }
   const [divisor, remainder] = Array.from(operand as unknown[], (value, i) => {
-    if (typeof value !== 'number' || !(value >= -LONG && value < LONG)) {
+    if (typeof value !== 'number' || !(value >= -INT64_BOUND && value < INT64_BOUND)) {
       throw new InvalidQueryError(
         `${subject}: the ${i === 0 ? 'divisor' : 'remainder'} must be a 64-bit number, got ${describe(value)}`,
       );

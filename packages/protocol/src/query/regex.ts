@@ -73,7 +73,7 @@ export function anyPattern(
   return patterns.map(({ pattern, flags }) => `(?${flags}:${pattern})`).join('|');
 }
 
-const SPECIAL = new Set('.*+?()[]{}|^$\\');
+const SPECIAL_CHARACTERS = new Set('.*+?()[]{}|^$\\');
 
 /** The literal prefix of every text that matches a pattern; empty when it is unknown. */
 export function regexPrefix(pattern: string, flags: string): string {
@@ -85,10 +85,10 @@ export function regexPrefix(pattern: string, flags: string): string {
     const char = chars[i] as string;
     if (char === '\\') {
       const next = chars[i + 1];
-      if (next === undefined || !SPECIAL.has(next)) break;
+      if (next === undefined || !SPECIAL_CHARACTERS.has(next)) break;
       literal.push(next);
       i++;
-    } else if (SPECIAL.has(char)) break;
+    } else if (SPECIAL_CHARACTERS.has(char)) break;
     else literal.push(char);
   }
   // The prefix of `ab*` is `a`.

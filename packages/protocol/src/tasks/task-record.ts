@@ -103,7 +103,7 @@ export function isKeyAlias(name: string): name is KeyAlias {
   return Object.hasOwn(KEY_ALIASES, name);
 }
 
-const EXACT: unique symbol = Symbol('ipyparallel-js.exactTimes');
+const EXACT_TIMES_KEY: unique symbol = Symbol('ipyparallel-js.exactTimes');
 
 /** A key whose value is a date. */
 export type DateKey = 'submitted' | 'started' | 'completed' | 'received';
@@ -125,7 +125,9 @@ export function exactTime(
 ): string | null {
   if (record instanceof Date) return textOfDate(record);
   if (key === undefined) return null;
-  const exact = (record as { readonly [EXACT]?: Partial<Record<string, string>> })[EXACT]?.[key];
+  const exact = (record as { readonly [EXACT_TIMES_KEY]?: Partial<Record<string, string>> })[
+    EXACT_TIMES_KEY
+  ]?.[key];
   if (exact !== undefined) return exact;
   const date = record[key];
   return date instanceof Date ? `${date.toISOString().slice(0, 23)}000Z` : null;
@@ -169,7 +171,8 @@ export function decodeRecord(
       record[key] = value;
     }
   }
-  if (exact !== undefined) Object.defineProperty(record, EXACT, { value: exact, enumerable: false });
+  if (exact !== undefined)
+    Object.defineProperty(record, EXACT_TIMES_KEY, { value: exact, enumerable: false });
   return record as Partial<TaskRecord>;
 }
 
@@ -202,7 +205,8 @@ export function recordDecoder(keys: readonly TaskKey[]): (wire: WireRecord) => P
       exact[key] = parsed.exact;
     }
     for (const key of dicts) if (typeof record[key] === 'string') record[key] = decodeDict(record[key]);
-    if (exact !== undefined) Object.defineProperty(record, EXACT, { value: exact, enumerable: false });
+    if (exact !== undefined)
+      Object.defineProperty(record, EXACT_TIMES_KEY, { value: exact, enumerable: false });
     return record as Partial<TaskRecord>;
   };
 }
@@ -222,8 +226,9 @@ export function projectRecord(
 ): { [key: string]: unknown } {
   const projected: { [key: string]: unknown } = {};
   for (const { name, column } of keys) projected[name] = record[column] ?? null;
-  const exact: unknown = (record as { readonly [EXACT]?: unknown })[EXACT];
-  if (exact !== undefined) Object.defineProperty(projected, EXACT, { value: exact, enumerable: false });
+  const exact: unknown = (record as { readonly [EXACT_TIMES_KEY]?: unknown })[EXACT_TIMES_KEY];
+  if (exact !== undefined)
+    Object.defineProperty(projected, EXACT_TIMES_KEY, { value: exact, enumerable: false });
   return projected;
 }
 

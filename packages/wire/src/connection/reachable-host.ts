@@ -63,9 +63,9 @@ async function reachableHost(
 ): Promise<string> {
   const { location } = listening;
   if (listening.host !== undefined)
-    return await resolvable(listening.host, 'interface', path, machine, deadline);
+    return await resolvableHost(listening.host, 'interface', path, machine, deadline);
   if (location === '' || (await isOnThisMachine(location, machine, deadline))) return '127.0.0.1';
-  return await resolvable(checkedLocation(location, path), 'location', path, machine, deadline);
+  return await resolvableHost(checkedLocation(location, path), 'location', path, machine, deadline);
 }
 
 /** Determines the host for `-L` of ssh. Names stay unresolved, because the ssh server resolves them. */
@@ -116,7 +116,7 @@ export function isHost(text: string): boolean {
   return isIP(text) !== 0 || /^[a-z0-9_](?:[a-z0-9_.-]{0,252})$/i.test(text);
 }
 
-async function resolvable(
+async function resolvableHost(
   host: string,
   field: string,
   path: string,

@@ -36,7 +36,7 @@ export class MessageSocket {
   readonly #events: SocketEvents;
   readonly #queue = new Fifo<Frames>();
   #pendingSends: Promise<void> | undefined;
-  #closing: Promise<void> | undefined;
+  #closePromise: Promise<void> | undefined;
 
   constructor(name: string, socket: ZmqSocket, events: SocketEvents) {
     this.name = name;
@@ -87,24 +87,24 @@ export class MessageSocket {
    * or when the socket's linger time is over. If the process exits earlier, these messages are lost.
    */
   close(): Promise<void> {
-    this.#closing ??= new Promise((resolve) => {
+    this.#closePromise ??= new Promise((resolve) => {
       this.#queue.clear();
       // The monitor ends when ZeroMQ has released the socket.
       this.#socket.events.on('end', () => resolve());
       this.#socket.close();
     });
-    return this.#closing;
+    return this.#closePromise;
   }
 
   /** Closes the socket without waiting for messages to be sent. */
   abandon(): void {
-    this.#closing ??= Promise.resolve();
+    this.#closePromise ??= Promise.resolve();
     this.#queue.clear();
     this.#socket.close();
   }
 
   get #isClosed(): boolean {
-    return this.#closing !== undefined;
+    return this.#closePromise !== undefined;
   }
 
   async #sendQueued(): Promise<void> {

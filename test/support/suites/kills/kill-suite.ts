@@ -55,7 +55,7 @@ export function engineIsKilled(start: StartCluster): void {
       expect(value ?? code).toMatch(/^'any \d'$|^ENGINE_DIED$/);
     }
     await waitFor(() => rc.ids.length === 1, { what: 'the client to remove the engine' });
-    await afterwards(cluster, rc, 'after the engine');
+    await checkCluster(cluster, rc, 'after the engine');
     await expectAgreement(cluster, watches);
   });
 }
@@ -92,14 +92,14 @@ function controllerIsKilledOnce(start: StartCluster): void {
     await waitFor(() => ['ends meanwhile', 'ends later'].every((name) => runs(cluster).includes(name)), {
       what: 'both engines to be busy',
     });
-    await recorded(colleague, theirs);
+    await waitUntilRecorded(colleague, theirs);
     outstanding.follow('theirs', rc.getResult(theirs.msgIds[0] ?? ''));
 
     await cluster.killController();
     await waitFor(() => states.at(-1)?.state === 'disconnected', { what: 'the client to notice' });
     await waitFor(() => endings(cluster).includes('ends meanwhile'), { what: 'a task to end meanwhile' });
     await cluster.restartController();
-    await back(states);
+    await waitUntilConnected(states);
     const promptly = submitPromptly(cluster, rc, [first, second]);
     const ends = await outstanding.settled(BOUND_MS);
     await allHaveValues(promptly);
@@ -109,7 +109,7 @@ function controllerIsKilledOnce(start: StartCluster): void {
       expect(value === undefined ? code : 'value', `${name}: ${message}`).toMatch(may);
     }
     await enginesAreBack(rc, [first, second]);
-    await afterwards(cluster, rc, 'after the controller');
+    await checkCluster(cluster, rc, 'after the controller');
     await expectAgreement(cluster, watches);
     expect(rc.outstanding).toEqual([]);
   });
@@ -138,7 +138,7 @@ function controllerIsKilledTwice(start: StartCluster): void {
     await cluster.killController();
     await waitFor(() => states.at(-1)?.state === 'disconnected', { what: 'the client to notice' });
     await cluster.restartController();
-    await back(states);
+    await waitUntilConnected(states);
     const promptly = submitPromptly(cluster, rc, [survivor]);
     await enginesAreBack(rc, [survivor]);
     gate.open();
@@ -149,7 +149,7 @@ function controllerIsKilledTwice(start: StartCluster): void {
     const { value, code } = ends.get('lives') ?? {};
     expect(value ?? code).toMatch(cluster.keepsRecords ? /^'lives'$/ : /^'lives'$|^TASK_LOST$/);
     await enginesAreBack(rc, [survivor]);
-    await afterwards(cluster, rc, 'after both');
+    await checkCluster(cluster, rc, 'after both');
     await expectAgreement(cluster, watches);
     expect(rc.outstanding).toEqual([]);
   });
@@ -191,8 +191,8 @@ export function networkIsCut(start: StartCluster): void {
     }
     const theirs = colleague.directView(first).execute(cluster.task('theirs', 100));
     for (const { rc, outstanding } of ends) {
-      await recorded(colleague, theirs);
-      for (const result of outstanding.results) await recorded(colleague, result);
+      await waitUntilRecorded(colleague, theirs);
+      for (const result of outstanding.results) await waitUntilRecorded(colleague, result);
       outstanding.follow('theirs', rc.getResult(theirs.msgIds[0] ?? ''));
     }
 
@@ -230,8 +230,8 @@ export function networkIsCut(start: StartCluster): void {
     // Both queries have their replies.
     expect((await queries).map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled']);
     for (const [i, { rc, states, watches }] of ends.entries()) {
-      await back(states);
-      await afterwards(cluster, rc, `after the cut ${i}`);
+      await waitUntilConnected(states);
+      await checkCluster(cluster, rc, `after the cut ${i}`);
       await expectAgreement(cluster, watches);
       expect(rc.outstanding).toEqual([]);
     }
@@ -260,7 +260,7 @@ function statesOf(rc: Client): ConnectionStatus[] {
 }
 
 /** Waits until the client is connected again. */
-async function back(states: readonly ConnectionStatus[]): Promise<void> {
+async function waitUntilConnected(states: readonly ConnectionStatus[]): Promise<void> {
   await waitFor(() => states.at(-1)?.state === 'connected', {
     timeout: 60_000,
     what: () => `the client to reconnect: ${JSON.stringify(states)}`,
@@ -269,10 +269,10 @@ async function back(states: readonly ConnectionStatus[]): Promise<void> {
 
 /** Submits work as soon as the client is connected again, before its engines have registered. */
 function submitPromptly(cluster: KillableCluster, rc: Client, ids: readonly number[]): Outstanding {
-  const promptly = new Outstanding(cluster);
-  for (let i = 0; i < 3; i++) promptly.add(`prompt ${i}`, 0, (code) => rc.loadBalancedView().execute(code));
-  for (const id of ids) promptly.add(`prompt at ${id}`, 0, (code) => rc.directView(id).execute(code));
-  return promptly;
+  const earlyWork = new Outstanding(cluster);
+  for (let i = 0; i < 3; i++) earlyWork.add(`prompt ${i}`, 0, (code) => rc.loadBalancedView().execute(code));
+  for (const id of ids) earlyWork.add(`prompt at ${id}`, 0, (code) => rc.directView(id).execute(code));
+  return earlyWork;
 }
 
 async function allHaveValues(outstanding: Outstanding): Promise<void> {
@@ -289,14 +289,17 @@ async function enginesAreBack(rc: Client, ids: readonly number[]): Promise<void>
 }
 
 /** Waits until the hub has the records. */
-async function recorded(rc: Client, { msgIds }: { readonly msgIds: readonly string[] }): Promise<void> {
+async function waitUntilRecorded(
+  rc: Client,
+  { msgIds }: { readonly msgIds: readonly string[] },
+): Promise<void> {
   await waitFor(async () => (await rc.dbQuery({ msg_id: { $in: msgIds } }, [])).length === msgIds.length, {
     what: `records of ${msgIds.join()}`,
   });
 }
 
 /** Checks that the client works as before. */
-async function afterwards(cluster: KillableCluster, rc: Client, name: string): Promise<void> {
+async function checkCluster(cluster: KillableCluster, rc: Client, name: string): Promise<void> {
   const more = new Outstanding(cluster);
   const [id = 0] = rc.ids;
   more.add(`${name}, direct`, 0, (code) => rc.directView(id).execute(code));

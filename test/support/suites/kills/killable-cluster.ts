@@ -33,25 +33,25 @@ export function runsFile(directory: string): string {
 }
 
 /** The line that a task writes when it ends. */
-export function ending(name: string): string {
-  return `${END}${name}`;
+export function endMarkOf(name: string): string {
+  return `${END_MARK}${name}`;
 }
 
-const END = 'end of ';
+const END_MARK = 'end of ';
 
 /** The names of the tasks that have started, in order; a task that ran twice appears twice. */
 export function runs({ directory }: KillableCluster): string[] {
-  return lines(directory).filter((line) => !line.startsWith(END));
+  return linesIn(directory).filter((line) => !line.startsWith(END_MARK));
 }
 
 /** The names of the tasks that have ended. */
 export function endings({ directory }: KillableCluster): string[] {
-  return lines(directory)
-    .filter((line) => line.startsWith(END))
-    .map((line) => line.slice(END.length));
+  return linesIn(directory)
+    .filter((line) => line.startsWith(END_MARK))
+    .map((line) => line.slice(END_MARK.length));
 }
 
-function lines(directory: string): string[] {
+function linesIn(directory: string): string[] {
   try {
     return readFileSync(runsFile(directory), 'utf8').split('\n').slice(0, -1);
   } catch {

@@ -9,7 +9,7 @@ import { cleanEnv } from '../../environment.js';
 import { RawClient } from '../../fakes/raw-client.js';
 import type { Gate } from '../../gate.js';
 import { waitFor } from '../../wait-for.js';
-import { ending, type KillableCluster, type RestartOptions, runsFile } from './killable-cluster.js';
+import { endMarkOf, type KillableCluster, type RestartOptions, runsFile } from './killable-cluster.js';
 
 const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
 
@@ -92,7 +92,7 @@ export class OurKillableCluster implements KillableCluster {
     const note = (line: string): string => `require('node:fs').appendFileSync(${file}, '${line}\\n');`;
     const wait =
       typeof until === 'number' ? `await new Promise((go) => setTimeout(go, ${until}));` : until.javascript;
-    return `${note(name)} ${wait} ${note(ending(name))} '${name}'`;
+    return `${note(name)} ${wait} ${note(endMarkOf(name))} '${name}'`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,7 @@
 import { StockCluster, type StockClusterOptions } from '../../clusters/stock-cluster.js';
 import { RawClient } from '../../fakes/raw-client.js';
 import type { Gate } from '../../gate.js';
-import { ending, type KillableCluster, type RestartOptions, runsFile } from './killable-cluster.js';
+import { endMarkOf, type KillableCluster, type RestartOptions, runsFile } from './killable-cluster.js';
 
 export class StockKillableCluster implements KillableCluster {
   readonly keepsRecords = false;
@@ -46,7 +46,7 @@ export class StockKillableCluster implements KillableCluster {
     const file = JSON.stringify(runsFile(this.directory));
     const note = (line: string): string => `with open(${file}, 'a') as runs: _ = runs.write('${line}\\n')`;
     const wait = typeof until === 'number' ? `import time; time.sleep(${until / 1000})` : until.python;
-    return [note(name), wait, note(ending(name)), `'${name}'`].join('\n');
+    return [note(name), wait, note(endMarkOf(name)), `'${name}'`].join('\n');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

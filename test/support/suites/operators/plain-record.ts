@@ -32,10 +32,10 @@ export async function fetchRecords(raw: RawClient): Promise<readonly PlainRecord
   const query = { msg_id: { $ne: null } };
   const reply = await raw.submit('registration', 'db_request', { query, keys: null }).reply();
   if (reply.content.status !== 'ok') throw new Error(`the hub failed: ${JSON.stringify(reply.content)}`);
-  return (reply.content.records as Dict[]).map(plain);
+  return (reply.content.records as Dict[]).map(toPlainRecord);
 }
 
-function plain(wire: Dict): PlainRecord {
+function toPlainRecord(wire: Dict): PlainRecord {
   const { submitted, started, completed, received, execute_result, error } = wire;
   return {
     ...(wire as unknown as PlainRecord),

@@ -2,7 +2,7 @@
 import type { Client } from '@ipyparallel-js/client';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Closing } from '../../closing.js';
-import { generateQueries, holds, Random } from '../../generators/operator-queries.js';
+import { generateQueries, matchesQuery, Random } from '../../generators/operator-queries.js';
 import { type Case, cases } from './cases.js';
 import type { Workload } from './workload.js';
 
@@ -47,7 +47,7 @@ export function operatorTests(subject: () => Subject): Selections {
         .filter((record) => one.keep(record, workload))
         .map(({ msg_id }) => msg_id)
         .sort();
-      const answer = await selected(rc, one, workload);
+      const answer = await selectIds(rc, one, workload);
       if (JSON.stringify(answer) !== JSON.stringify(wanted)) {
         wrong.push(`${one.name}: ${String(answer)}; a plain predicate: ${String(wanted)}`);
       }
@@ -73,13 +73,13 @@ export function operatorTests(subject: () => Subject): Selections {
       await Promise.all(
         chunk.map(async (query) => {
           const wanted = workload.records
-            .filter((record) => holds(query, record))
+            .filter((record) => matchesQuery(query, record))
             .map(({ msg_id }) => msg_id);
           const rows = await rc.dbQuery(query, 'msg_id').then(
             (answer) => answer.map(({ msg_id }) => msg_id),
             (error: unknown) => [String(error)],
           );
-          expect(rows.sort(), `seed ${seed}: ${short(query)}`).toEqual(wanted.sort());
+          expect(rows.sort(), `seed ${seed}: ${shorten(query)}`).toEqual(wanted.sort());
         }),
       );
     }
@@ -88,7 +88,7 @@ export function operatorTests(subject: () => Subject): Selections {
   return selections;
 }
 
-async function selected(rc: Client, one: Case, workload: Workload): Promise<string[] | Error> {
+async function selectIds(rc: Client, one: Case, workload: Workload): Promise<string[] | Error> {
   try {
     const rows = await rc.dbQuery(one.query(workload), 'msg_id');
     return rows.map(({ msg_id }) => msg_id).sort();
@@ -97,7 +97,7 @@ async function selected(rc: Client, one: Case, workload: Workload): Promise<stri
   }
 }
 
-function short(query: unknown): string {
+function shorten(query: unknown): string {
   const text = JSON.stringify(query);
   return text.length > 2_000 ? `${text.slice(0, 2_000)}…` : text;
 }

@@ -8,7 +8,7 @@ const fail = (): number => {
   throw new RangeError('on purpose');
 };
 
-function several(g: ProofContext) {
+function submitSeveral(g: ProofContext) {
   return g.rc.directView([0, 1]).apply(double, 21);
 }
 
@@ -62,11 +62,11 @@ export const asyncResultProofs: Proofs = {
   async exception(g) {
     const ar = g.rc.directView(0).apply(fail);
     expect(await ar.exception(g.wait)).toMatchObject({ ename: 'RangeError', evalue: 'on purpose' });
-    expect(await several(g).exception(g.wait)).toBeNull();
+    expect(await submitSeveral(g).exception(g.wait)).toBeNull();
   },
 
   async get(g) {
-    expect(await several(g).get(g.wait)).toEqual([42, 42]);
+    expect(await submitSeveral(g).get(g.wait)).toEqual([42, 42]);
     const ar = g.rc.directView([0, 1]).apply(fail);
     await expect(ar.get(g.wait)).rejects.toMatchObject({ code: 'COMPOSITE' });
     await expect(ar.get({ ...g.wait, returnWhen: 'firstException' })).rejects.toThrow('on purpose');
@@ -75,7 +75,7 @@ export const asyncResultProofs: Proofs = {
   },
 
   async get_dict(g) {
-    const ar = several(g);
+    const ar = submitSeveral(g);
     expect(await ar.getDict(g.wait)).toEqual(new Map([0, 1].map((id) => [id, 42])));
     expect(await ar.getDict({ ...g.wait, lists: true })).toEqual(new Map([0, 1].map((id) => [id, [42]])));
   },
@@ -89,14 +89,14 @@ export const asyncResultProofs: Proofs = {
   },
 
   async metadata(g) {
-    const ar = several(g);
+    const ar = submitSeveral(g);
     await ar.get(g.wait);
     expect(ar.metadata).toMatchObject([0, 1].map((engineId) => ({ engineId, status: 'ok' })));
   },
 
   async msg_ids(g) {
     const before = g.rc.history.length;
-    const ar = several(g);
+    const ar = submitSeveral(g);
     expect(ar.msgIds).toEqual(g.rc.history.slice(before));
     expect(ar.msgIds).toHaveLength(2);
   },
@@ -110,7 +110,7 @@ export const asyncResultProofs: Proofs = {
   },
 
   async r(g) {
-    expect(await several(g).r).toEqual([42, 42]);
+    expect(await submitSeveral(g).r).toEqual([42, 42]);
   },
 
   async ready(g) {
@@ -121,11 +121,11 @@ export const asyncResultProofs: Proofs = {
   },
 
   async result(g) {
-    expect(await several(g).result(g.wait)).toEqual([42, 42]);
+    expect(await submitSeveral(g).result(g.wait)).toEqual([42, 42]);
   },
 
   async result_dict(g) {
-    expect(await several(g).resultDict).toEqual(new Map([0, 1].map((id) => [id, 42])));
+    expect(await submitSeveral(g).resultDict).toEqual(new Map([0, 1].map((id) => [id, 42])));
   },
 
   async running(g) {
@@ -137,13 +137,13 @@ export const asyncResultProofs: Proofs = {
   },
 
   async sent(g) {
-    const ar = several(g);
+    const ar = submitSeveral(g);
     await ar.get(g.wait);
     expect(ar.sent).toBe(true);
   },
 
   async serial_time(g) {
-    const ar = several(g);
+    const ar = submitSeveral(g);
     expect(() => ar.serialTime).toThrow('have not ended yet');
     await ar.get(g.wait);
     const times = ar.metadata.map(({ started, completed }) => Number(completed) - Number(started));
@@ -151,7 +151,7 @@ export const asyncResultProofs: Proofs = {
   },
 
   async split(g) {
-    const ar = several(g);
+    const ar = submitSeveral(g);
     const parts = ar.split();
     expect(parts.map(({ msgIds }) => msgIds)).toEqual(ar.msgIds.map((id) => [id]));
     expect(await parts[0]?.get(g.wait)).toBe(42);
@@ -165,7 +165,7 @@ export const asyncResultProofs: Proofs = {
   },
 
   async successful(g) {
-    const ar = several(g);
+    const ar = submitSeveral(g);
     expect(() => ar.successful).toThrow('have not ended yet');
     await ar.wait(g.wait);
     expect(ar.successful).toBe(true);
@@ -175,7 +175,7 @@ export const asyncResultProofs: Proofs = {
   },
 
   async timedelta(g) {
-    const ar = several(g);
+    const ar = submitSeveral(g);
     await ar.get(g.wait);
     const [one, two] = ar.metadata.map(({ completed }) => Number(completed));
     const submitted = Math.min(...ar.metadata.map(({ submitted: at }) => Number(at)));
@@ -205,13 +205,13 @@ export const asyncResultProofs: Proofs = {
 
   async wait_interactive(g) {
     const stream = new Written();
-    const ar = several(g);
+    const ar = submitSeveral(g);
     expect(await ar.waitInteractive({ ...g.wait, stream, interval: 10, label: 'two' })).toBe(true);
     expect(stream.text).toMatch(/^two: .*2\/2 tasks 100 %/m);
   },
 
   async wall_time(g) {
-    const ar = several(g);
+    const ar = submitSeveral(g);
     expect(() => ar.wallTime).toThrow('have not ended yet');
     await ar.get(g.wait);
     const from = Math.min(...ar.metadata.map(({ submitted }) => Number(submitted)));

@@ -6,7 +6,7 @@ const double = (n: number): number => n * 2;
 const aborted = { code: 'TASK_ABORTED' };
 
 /** A task that has ended and whose end is recorded. */
-async function ended(g: ProofContext) {
+async function endedTask(g: ProofContext) {
   const ar = g.rc.directView(0).apply(double, 21);
   const [id = ''] = ar.msgIds;
   await ar.wait(g.wait);
@@ -47,7 +47,7 @@ export const clientProofs: Proofs = {
   },
 
   async db_query(g) {
-    const { id } = await ended(g);
+    const { id } = await endedTask(g);
     const records = await g.rc.dbQuery({ msg_id: id }, ['msg_id', 'completed', 'label']);
     expect(records).toEqual([{ msg_id: id, completed: expect.any(Date), label: null }]);
   },
@@ -66,7 +66,7 @@ export const clientProofs: Proofs = {
   },
 
   async get_result(g) {
-    const { id } = await ended(g);
+    const { id } = await endedTask(g);
     const other = await g.connect();
     expect(await other.getResult(id).get(g.wait)).toBe(42);
     expect(await other.getResult([id]).get(g.wait)).toEqual([42]);
@@ -82,7 +82,7 @@ export const clientProofs: Proofs = {
   },
 
   async hub_history(g) {
-    const [first, second] = [await ended(g), await ended(g)];
+    const [first, second] = [await endedTask(g), await endedTask(g)];
     const history = await g.rc.hubHistory(g.wait);
     expect(history.slice(-2)).toEqual([first.id, second.id]);
   },
@@ -118,14 +118,14 @@ export const clientProofs: Proofs = {
   },
 
   async purge_everything(g) {
-    const { id } = await ended(g);
+    const { id } = await endedTask(g);
     expect([g.rc.results.has(id), g.rc.history.includes(id)]).toEqual([true, true]);
     await g.rc.purgeEverything(g.wait);
     expect([g.rc.results.size, g.rc.history, await g.recordsOf({})]).toEqual([0, [], []]);
   },
 
   async purge_hub_results(g) {
-    const [first, second] = [await ended(g), await ended(g)];
+    const [first, second] = [await endedTask(g), await endedTask(g)];
     await g.rc.purgeHubResults(first.id, g.wait);
     expect(await g.recordsOf({ msg_id: { $in: [first.id, second.id] } })).toEqual([second.id]);
     expect(await first.ar.get(g.wait)).toBe(42);
@@ -134,7 +134,7 @@ export const clientProofs: Proofs = {
   },
 
   async purge_local_results(g) {
-    const [first, second] = [await ended(g), await ended(g)];
+    const [first, second] = [await endedTask(g), await endedTask(g)];
     g.rc.purgeLocalResults(first.ar);
     expect([g.rc.results.has(first.id), g.rc.results.has(second.id)]).toEqual([false, true]);
     expect(await g.recordsOf({ msg_id: first.id })).toEqual([first.id]);
@@ -147,7 +147,7 @@ export const clientProofs: Proofs = {
   },
 
   async purge_results(g) {
-    const { ar, id } = await ended(g);
+    const { ar, id } = await endedTask(g);
     await g.rc.purgeResults(ar, g.wait);
     expect([g.rc.results.has(id), await g.recordsOf({ msg_id: id })]).toEqual([false, []]);
   },
@@ -164,7 +164,7 @@ export const clientProofs: Proofs = {
   },
 
   async resubmit(g) {
-    const { id } = await ended(g);
+    const { id } = await endedTask(g);
     const again = await g.rc.resubmit(id, g.wait);
     expect(again.msgIds).toEqual([expect.not.stringMatching(id)]);
     expect(await again.get(g.wait)).toBe(42);
@@ -176,7 +176,7 @@ export const clientProofs: Proofs = {
   },
 
   async result_status(g) {
-    const { id } = await ended(g);
+    const { id } = await endedTask(g);
     const { ar } = await g.hold(0);
     const [running = ''] = ar.msgIds;
     await g.until(async () => (await g.recordsOf({ msg_id: running })).length === 1);
@@ -188,7 +188,7 @@ export const clientProofs: Proofs = {
   },
 
   async results(g) {
-    const { ar, id } = await ended(g);
+    const { ar, id } = await endedTask(g);
     expect(g.rc.results.get(id)).toBe(42);
     await ar.get(g.wait);
     // The client may hold the result until its output has arrived.

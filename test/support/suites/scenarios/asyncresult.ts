@@ -33,7 +33,7 @@ async function enameOf(wait: PromiseLike<unknown>): Promise<string> {
   return cause instanceof RemoteError ? cause.ename : String(error);
 }
 
-async function listed<E>(items: AsyncIterable<E>): Promise<E[]> {
+async function collect<E>(items: AsyncIterable<E>): Promise<E[]> {
   const got: E[] = [];
   for await (const item of items) got.push(item);
   return got;
@@ -114,12 +114,12 @@ export function asyncResultScenarios(cluster: () => ScenarioCluster): void {
   test('test_iter_amr, test_iter_multi_result_ar, test_iter_error', async () => {
     const { rc } = cluster();
     const map = rc.loadBalancedView().map(sleep, [0.05, 0.01, 0.05]);
-    expect(await listed(map)).toEqual([0.05, 0.01, 0.05]);
-    expect(await listed(rc.directView('all').apply(sleep, 0.05))).toEqual(rc.ids.map(() => 0.05));
+    expect(await collect(map)).toEqual([0.05, 0.01, 0.05]);
+    expect(await collect(rc.directView('all').apply(sleep, 0.05))).toEqual(rc.ids.map(() => 0.05));
     const bad = rc.directView('all').map(failAtTwo, [0, 1, 2, 3, 4]);
-    expect(await enameOf(listed(bad))).toBe('ZeroDivisionError');
+    expect(await enameOf(collect(bad))).toBe('ZeroDivisionError');
     expect(await enameOf(bad.get(LONG))).toBe('ZeroDivisionError');
-    expect(await enameOf(listed(bad))).toBe('ZeroDivisionError');
+    expect(await enameOf(collect(bad))).toBe('ZeroDivisionError');
   });
 
   test('test_getattr, test_getitem, test_single_result: the metadata', async () => {
@@ -289,7 +289,7 @@ export function asyncResultScenarios(cluster: () => ScenarioCluster): void {
     const [first, second, third] = (await map.get(LONG)) as unknown[];
     expect([first, third]).toEqual([-1, 1]);
     expect(second).toBeInstanceOf(RemoteError);
-    expect(await listed(map)).toEqual([first, second, third]);
+    expect(await collect(map)).toEqual([first, second, third]);
   });
 
   test('test_split, test_split_map_result', async () => {

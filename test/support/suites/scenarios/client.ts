@@ -16,7 +16,7 @@ const random = py<number>('random.random');
 const sleep = py<null>('time.sleep');
 
 /** Waits until the hub has recorded the end of tasks, by default of all tasks of a client. */
-async function idle(rc: Client, tasks: readonly string[] = rc.history): Promise<void> {
+async function waitUntilIdle(rc: Client, tasks: readonly string[] = rc.history): Promise<void> {
   const mine = { client_uuid: rc.session.session };
   expect(await rc.wait(undefined, RESULT_TIMEOUT)).toBe(true);
   await waitFor(
@@ -134,7 +134,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
 
   test('test_queue_status: the row of one engine, or all rows and the unassigned tasks', async () => {
     const { rc } = cluster();
-    await idle(rc);
+    await waitUntilIdle(rc);
     const one = await rc.queueStatus(rc.ids[0] ?? -1);
     expect(Object.keys(one).sort()).toEqual(['completed', 'queue', 'tasks']);
     const all = await rc.queueStatus();
@@ -159,7 +159,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     const { rc } = cluster();
     const done = rc.directView(-1).execute('1');
     await done.get(RESULT_TIMEOUT);
-    await idle(rc);
+    await waitUntilIdle(rc);
     const status = await rc.resultStatus(done);
     expect(status.completed).toEqual(done.msgIds);
     await expect(rc.resultStatus(['nobody'])).rejects.toBeInstanceOf(TaskNotFoundError);
@@ -170,7 +170,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       const { rc, connect } = cluster();
       await using fresh = await connect();
       for (let i = 0; i < 4; i++) await fresh.directView('all').execute(String(i)).get(RESULT_TIMEOUT);
-      await idle(fresh);
+      await waitUntilIdle(fresh);
       const mine = { client_uuid: fresh.session.session };
       const all = await rc.dbQuery(mine, ['submitted']);
       expect(all).toHaveLength(fresh.history.length);
@@ -189,7 +189,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
 
     test('test_db_query_keys, test_db_query_msg_id, test_db_query_default_keys', async () => {
       const { rc } = cluster();
-      await idle(rc);
+      await waitUntilIdle(rc);
       const some = await rc.dbQuery({ client_uuid: rc.session.session }, ['submitted', 'completed']);
       expect(some.length).toBeGreaterThan(0);
       for (const record of some)
@@ -208,7 +208,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       await using one = await connect();
       const ar = one.directView(-1).apply(py<number>`lambda: 1`);
       await ar.get(RESULT_TIMEOUT);
-      await idle(one);
+      await waitUntilIdle(one);
       await one.dbQuery({ client_uuid: one.session.session });
       await using two = await connect();
       expect(await two.getResult(ar.msgIds[0] ?? '').get(RESULT_TIMEOUT)).toBe(1);
@@ -216,7 +216,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
 
     test('test_db_query_in: $in and $nin split the history', async () => {
       const { rc } = cluster();
-      await idle(rc);
+      await waitUntilIdle(rc);
       const history = await rc.hubHistory();
       const even = history.filter((_, i) => i % 2 === 0);
       const odd = history.filter((_, i) => i % 2 === 1);
@@ -230,7 +230,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       const { rc } = cluster();
       const ar = rc.directView(-1).execute('1');
       await ar.get(RESULT_TIMEOUT);
-      await idle(rc);
+      await waitUntilIdle(rc);
       const history = await rc.hubHistory();
       expect(history.at(-1)).toBe(ar.msgIds[0]);
       const records = new Map(
@@ -249,7 +249,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       const { rc } = cluster();
       const ar = rc.loadBalancedView().apply(random);
       const first = await ar.get(RESULT_TIMEOUT);
-      await idle(rc);
+      await waitUntilIdle(rc);
       const resubmitted = await rc.resubmit<number>(ar.msgIds[0] ?? '');
       const second = await resubmitted.get(RESULT_TIMEOUT);
       expect(second).toBeTypeOf('number');
@@ -261,7 +261,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       const text = 'x'.repeat(1024);
       let ids: readonly string[] = rc.loadBalancedView().apply(py<string>`lambda x: x`, text).msgIds;
       await rc.getResult(ids).get(RESULT_TIMEOUT);
-      await idle(rc);
+      await waitUntilIdle(rc);
       for (let i = 0; i < 5; i++) {
         const resubmitted = await rc.resubmit<string>(ids);
         expect(await resubmitted.get(RESULT_TIMEOUT)).toEqual([text]);
@@ -274,7 +274,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       const { rc } = cluster();
       const ar = rc.loadBalancedView({ retries: 1 }).apply(random);
       await ar.get(RESULT_TIMEOUT);
-      await idle(rc);
+      await waitUntilIdle(rc);
       const resubmitted = await rc.resubmit(ar.msgIds);
       await resubmitted.get(RESULT_TIMEOUT);
       const ids = [...ar.msgIds, ...resubmitted.msgIds];
@@ -297,7 +297,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       await ar.abort();
       await expect(ar.get(RESULT_TIMEOUT)).rejects.toBeInstanceOf(TaskAbortedError);
       await first.get(RESULT_TIMEOUT);
-      await idle(rc);
+      await waitUntilIdle(rc);
       const resubmitted = await rc.resubmit<number>(ar.msgIds[0] ?? '');
       expect(await resubmitted.get(RESULT_TIMEOUT)).toBeTypeOf('number');
     });
@@ -324,7 +324,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     const work = async (rc: Client): Promise<void> => {
       const tasks = Array.from({ length: 3 }, (_, i) => rc.directView('all').execute(String(i)));
       for (const ar of tasks) await ar.get(RESULT_TIMEOUT);
-      await idle(
+      await waitUntilIdle(
         rc,
         tasks.flatMap(({ msgIds }) => msgIds),
       );

@@ -16,18 +16,18 @@ export function branchesOf(node: QueryNode): readonly Branch[] {
     case 'test':
       return [[node]];
     case 'and':
-      return product(node.nodes);
+      return productBranches(node.nodes);
     case 'or':
-      return union(node.nodes);
+      return unionBranches(node.nodes);
     case 'nor':
-      return product(node.nodes.map(negated));
+      return productBranches(node.nodes.map(negate));
   }
 }
 
-const UNRESTRICTED: readonly Branch[] = [[]];
+const UNRESTRICTED_BRANCHES: readonly Branch[] = [[]];
 
-function product(nodes: readonly QueryNode[]): readonly Branch[] {
-  let branches = UNRESTRICTED;
+function productBranches(nodes: readonly QueryNode[]): readonly Branch[] {
+  let branches = UNRESTRICTED_BRANCHES;
   // Parts with few branches come first, so that the fewest tests are dropped when the product exceeds the limit.
   const parts = nodes.map(branchesOf).sort((a, b) => a.length - b.length);
   for (const part of parts) {
@@ -37,14 +37,15 @@ function product(nodes: readonly QueryNode[]): readonly Branch[] {
   return branches;
 }
 
-function union(nodes: readonly QueryNode[]): readonly Branch[] {
-  const branches = merged(nodes).flatMap(branchesOf);
-  if (branches.length > MAX_BRANCHES || branches.some((tests) => tests.length === 0)) return UNRESTRICTED;
+function unionBranches(nodes: readonly QueryNode[]): readonly Branch[] {
+  const branches = mergeEqualities(nodes).flatMap(branchesOf);
+  if (branches.length > MAX_BRANCHES || branches.some((tests) => tests.length === 0))
+    return UNRESTRICTED_BRANCHES;
   return branches;
 }
 
 /** Merges all alternatives that compare the same column with values into one `$in`. */
-function merged(nodes: readonly QueryNode[]): QueryNode[] {
+function mergeEqualities(nodes: readonly QueryNode[]): QueryNode[] {
   const lists = new Map<TaskKey, { readonly test: TestNode; readonly values: unknown[] }>();
   const others: QueryNode[] = [];
   for (const node of nodes) {
@@ -69,12 +70,12 @@ function valuesOf(comparison: Comparison): readonly unknown[] | undefined {
   return comparison.op === '$in' ? comparison.values : undefined;
 }
 
-function negated(node: QueryNode): QueryNode {
+function negate(node: QueryNode): QueryNode {
   switch (node.kind) {
     case 'test':
       return { ...node, comparison: { op: '$not', comparisons: [node.comparison] } };
     case 'and':
-      return { kind: 'or', nodes: node.nodes.map(negated) };
+      return { kind: 'or', nodes: node.nodes.map(negate) };
     case 'or':
       return { kind: 'nor', nodes: node.nodes };
     case 'nor':

@@ -35,7 +35,7 @@ type Condition = Dict;
 /** The alternative conditions of one column, each of which becomes a request. None means that no record can match. */
 type Alternatives = readonly Condition[];
 
-const EVERYTHING: Dict = { msg_id: { $ne: null } };
+const MATCH_ALL: Dict = { msg_id: { $ne: null } };
 
 /**
  * Plans the requests that together return every match; none when no record can match. Requests for nulls come first, so
@@ -45,7 +45,7 @@ export function planForStockHub(node: QueryNode, traits: StockTraits): Dict[] {
   const requests = new Map<string, Dict>();
   for (const tests of branchesOf(node)) {
     for (const request of planBranch(tests, traits)) {
-      if (request === EVERYTHING) return [EVERYTHING];
+      if (request === MATCH_ALL) return [MATCH_ALL];
       requests.set(JSON.stringify(request), request);
     }
   }
@@ -75,7 +75,7 @@ function planBranch(tests: readonly TestNode[], traits: StockTraits): Dict[] {
     else if (split === undefined || alternatives.length < split[1].length) split = [column, alternatives];
   }
   const base = Object.fromEntries(conditions);
-  if (split === undefined) return [conditions.length === 0 ? EVERYTHING : base];
+  if (split === undefined) return [conditions.length === 0 ? MATCH_ALL : base];
   const [column, alternatives] = split;
   return alternatives.map((condition) => ({ ...base, [column]: condition }));
 }
@@ -241,9 +241,10 @@ function plan(comparisons: readonly Comparison[], boundsOf: Bounds): Alternative
 
 // A hub converts any text that looks like a date, in every column and with digits of any script. SQLite and orjson refuse
 // lone surrogates. Such texts are not sent.
-const UNSENDABLE = /^\p{Nd}{4}-\p{Nd}{2}-\p{Nd}{2}[T ]|\p{Cs}/u;
+const UNSENDABLE_TEXT = /^\p{Nd}{4}-\p{Nd}{2}-\p{Nd}{2}[T ]|\p{Cs}/u;
 
-const isSendable = (value: unknown): value is string => typeof value === 'string' && !UNSENDABLE.test(value);
+const isSendable = (value: unknown): value is string =>
+  typeof value === 'string' && !UNSENDABLE_TEXT.test(value);
 
 const textBounds: Bounds = (comparison) => {
   switch (comparison.op) {
@@ -286,13 +287,14 @@ function withPrefix(prefix: string): Condition | 'any' {
 }
 
 // Hubs read years of four digits and convert between time zones, so dates near the ends of that range are not sent.
-const EARLIEST = Date.UTC(1000, 0);
-const LATEST = Date.UTC(9000, 0);
+const EARLIEST_DATE = Date.UTC(1000, 0);
+const LATEST_DATE = Date.UTC(9000, 0);
 
 /** Selects the dates from one millisecond up to another, exclusive; a bound that cannot be sent is omitted. */
-function between(from: number | undefined, until: number | undefined): Condition | 'any' {
+function dateRange(from: number | undefined, until: number | undefined): Condition | 'any' {
   const bounds: Record<string, Date> = {};
-  const fits = (ms: number | undefined): ms is number => ms !== undefined && ms >= EARLIEST && ms <= LATEST;
+  const fits = (ms: number | undefined): ms is number =>
+    ms !== undefined && ms >= EARLIEST_DATE && ms <= LATEST_DATE;
   if (fits(from)) bounds.$gte = new Date(from);
   if (fits(until)) bounds.$lt = new Date(until);
   return Object.keys(bounds).length === 0 ? 'any' : bounds;
@@ -301,21 +303,21 @@ function between(from: number | undefined, until: number | undefined): Condition
 const dateBounds: Bounds = (comparison) => {
   switch (comparison.op) {
     case '$eq':
-      return between(msOf(comparison.value), msOf(comparison.value) + 1);
+      return dateRange(msOf(comparison.value), msOf(comparison.value) + 1);
     case '$gt':
-      return between(msOf(comparison.value) + 1, undefined);
+      return dateRange(msOf(comparison.value) + 1, undefined);
     case '$gte':
-      return between(msOf(comparison.value), undefined);
+      return dateRange(msOf(comparison.value), undefined);
     case '$lt':
-      return between(undefined, msOf(comparison.value));
+      return dateRange(undefined, msOf(comparison.value));
     case '$lte':
-      return between(undefined, msOf(comparison.value) + 1);
+      return dateRange(undefined, msOf(comparison.value) + 1);
     case '$in': {
       const dates = comparison.values.filter((value) => value instanceof Date).map(msOf);
       // Math.min(...dates) fails for long lists, because a call has a limited number of arguments.
       const first = dates.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
       const last = dates.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-      return between(first, last + 1);
+      return dateRange(first, last + 1);
     }
     default:
       return 'any';

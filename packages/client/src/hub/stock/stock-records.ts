@@ -54,7 +54,7 @@ interface Candidates {
   readonly inOrder: boolean;
 }
 
-const ALL_AT_ONCE: Candidates = { ids: undefined, inOrder: false };
+const ALL_CANDIDATES: Candidates = { ids: undefined, inOrder: false };
 
 /** Reads records of a hub that does not sort, skip, limit or count: the client does, in portions. */
 export class StockRecords implements RecordReader {
@@ -198,14 +198,14 @@ export class StockRecords implements RecordReader {
   async #candidates(node: QueryNode, deadline: Deadline): Promise<Candidates> {
     const named = namedIds(node);
     if (named !== undefined)
-      return named.length <= SMALL_DATABASE ? ALL_AT_ONCE : { ids: named, inOrder: false };
+      return named.length <= SMALL_DATABASE ? ALL_CANDIDATES : { ids: named, inOrder: false };
     const cached = this.#count;
     if (cached !== undefined && cached.ids <= SMALL_DATABASE && performance.now() - cached.at < COUNT_TTL_MS)
-      return ALL_AT_ONCE;
+      return ALL_CANDIDATES;
     const history = await this.#requests.history(deadline);
     this.#count = { ids: history.length, at: performance.now() };
     const [first] = history;
-    if (first === undefined || history.length <= SMALL_DATABASE) return ALL_AT_ONCE;
+    if (first === undefined || history.length <= SMALL_DATABASE) return ALL_CANDIDATES;
     // SQLite's history contains records that were created from output alone, DictDB's does not.
     const traits = await this.#requests.traits(false, deadline);
     const [query = {}] = planQuery(NOT_SUBMITTED, traits).queries;

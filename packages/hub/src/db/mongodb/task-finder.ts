@@ -14,7 +14,7 @@ import type { FindOptions, FoundTask } from '../task-database.js';
 import { compileQuery, isScalar } from './compile-query.js';
 import type { MongoConnection } from './mongo-connection.js';
 import { ALL_BUT_BUFFERS, extrasOf } from './task-document.js';
-import { CHUNK_RECORDS, project, type Row, type RowOptions, readRow, type TaskRows } from './task-rows.js';
+import { CHUNK_RECORDS, projectRow, type Row, type RowOptions, readRow, type TaskRows } from './task-rows.js';
 
 const CHUNK_BYTES = 8 << 20;
 const ARRIVAL_ORDER = { _id: 1 } as const;
@@ -70,7 +70,7 @@ export class TaskFinder {
         if (!matches(row)) continue;
         if (matchCount++ < skip) continue;
       }
-      chunk.push(project(row, requestedKeys));
+      chunk.push(projectRow(row, requestedKeys));
       bytes += extrasOf(row.document).bytes ?? 0;
       if (chunk.length >= CHUNK_RECORDS || bytes > CHUNK_BYTES) {
         yield chunk;

@@ -72,7 +72,7 @@ export class TaskRows {
 
   /** Yields the tasks with these columns. */
   async *tasks(filter: Filter, keys: readonly TaskKey[]): AsyncGenerator<FoundTask> {
-    for await (const row of this.read(filter, new Set(keys))) yield project(row, keys);
+    for await (const row of this.read(filter, new Set(keys))) yield projectRow(row, keys);
   }
 
   /**
@@ -155,7 +155,7 @@ export const readRow = (row: Row, key: TaskKey): unknown =>
   decodeComparable(key, row.document, row.externalValues);
 
 /** Returns the requested columns of a row as a task. */
-export function project(row: Row, keys: readonly TaskKey[]): FoundTask {
+export function projectRow(row: Row, keys: readonly TaskKey[]): FoundTask {
   const task: Record<string, unknown> = { msg_id: row.msgId };
   for (const key of keys) task[key] = decodeField(key, row.document, row.externalValues);
   return task as FoundTask;

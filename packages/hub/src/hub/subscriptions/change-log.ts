@@ -22,7 +22,7 @@ export class ChangeLog<T> {
   #orderedSlots: Slot<T>[] = [];
   #firstIndex = 0;
   #weight = 0;
-  #floor = 0;
+  #floorSeq = 0;
 
   /** `limit` is the maximum number of ids. */
   constructor(limit: number) {
@@ -31,7 +31,7 @@ export class ChangeLog<T> {
 
   /** The log contains every change after this sequence number. */
   get floor(): number {
-    return this.#floor;
+    return this.#floorSeq;
   }
 
   get size(): number {
@@ -63,7 +63,7 @@ export class ChangeLog<T> {
       if (oldest.entry === undefined) continue;
       this.#slots.delete(oldest.entry.msgId);
       this.#clearSlot(oldest);
-      this.#floor = oldest.seq;
+      this.#floorSeq = oldest.seq;
     }
   }
 
@@ -73,7 +73,7 @@ export class ChangeLog<T> {
     this.#orderedSlots = [];
     this.#firstIndex = 0;
     this.#weight = 0;
-    this.#floor = floor;
+    this.#floorSeq = floor;
   }
 
   /** At most `count` entries after `seq`, oldest first. */

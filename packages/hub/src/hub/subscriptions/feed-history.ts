@@ -70,15 +70,15 @@ export class FeedHistory {
   #entries: Entry[] = [];
   #firstIndex = 0;
   #bytes = 0;
-  #floor: number;
+  #floorSeq: number;
 
   constructor(floor: number) {
-    this.#floor = floor;
+    this.#floorSeq = floor;
   }
 
   /** The history is complete from this sequence number on. */
   get floor(): number {
-    return this.#floor;
+    return this.#floorSeq;
   }
 
   has(msgId: string): boolean {
@@ -91,7 +91,7 @@ export class FeedHistory {
     this.#versions.set(msgId, [{ seq: INITIAL_SEQ, sent }]);
     this.#bytes += sent.bytes;
     // `trim` removes this entry together with the next change of the task, or of another task if there is none.
-    this.#entries.push({ seq: this.#entries.at(-1)?.seq ?? this.#floor, msgId, time: performance.now() });
+    this.#entries.push({ seq: this.#entries.at(-1)?.seq ?? this.#floorSeq, msgId, time: performance.now() });
   }
 
   add(seq: number, msgId: string, sent: FeedChange | undefined): void {
@@ -109,7 +109,7 @@ export class FeedHistory {
     this.#entries = [];
     this.#firstIndex = 0;
     this.#bytes = 0;
-    this.#floor = Math.max(this.#floor, floor);
+    this.#floorSeq = Math.max(this.#floorSeq, floor);
   }
 
   /** Removes the oldest changes beyond the limits. */
@@ -131,7 +131,7 @@ export class FeedHistory {
 
   /** Returns what a reader at a position has of each task that has changed since; undefined for a position before the floor. */
   stateAt({ base, seq, upTo }: FeedPosition): ClientState | undefined {
-    if (base < this.#floor) return undefined;
+    if (base < this.#floorSeq) return undefined;
     const sent = new Map<string, FeedChange | undefined>();
     const rest: RestOfUpdate[] = [];
     for (const [msgId, versions] of this.#versions) {
@@ -147,14 +147,14 @@ export class FeedHistory {
 
   /** Raises the floor to an entry, and removes the versions of its task that no client can resume from. */
   #remove({ seq, msgId }: Entry): void {
-    this.#floor = Math.max(this.#floor, seq);
+    this.#floorSeq = Math.max(this.#floorSeq, seq);
     const versions = this.#versions.get(msgId);
     if (versions === undefined) return;
     const last = versions.at(-1);
     // A task that has not changed since is read before its next change.
     const removedCount =
-      last !== undefined && last.seq > this.#floor
-        ? firstNeededIndex(versions, this.#floor)
+      last !== undefined && last.seq > this.#floorSeq
+        ? firstNeededIndex(versions, this.#floorSeq)
         : versions.length;
     for (const { sent } of versions.splice(0, removedCount)) this.#bytes -= sent?.bytes ?? 0;
     if (versions.length === 0) this.#versions.delete(msgId);

@@ -28,7 +28,7 @@ export class HubThread {
   readonly #worker: Worker;
   readonly #counts: LinkCounts;
   readonly #schedulers: SchedulersRef;
-  readonly #ready: Promise<void>;
+  readonly #readyPromise: Promise<void>;
   readonly #log: Logger;
 
   private constructor(thread: Thread, port: number, log: Logger) {
@@ -37,7 +37,7 @@ export class HubThread {
     this.#worker = thread.worker;
     this.#counts = thread.counts;
     this.#schedulers = thread.schedulers;
-    this.#ready = thread.ready;
+    this.#readyPromise = thread.ready;
     this.ended = thread.ended;
     this.monitor = thread.link.monitor;
   }
@@ -57,7 +57,7 @@ export class HubThread {
   async begin(connectionInfo: Partial<EngineConnectionInfo>, schedulers: Schedulers): Promise<void> {
     this.#schedulers.current = schedulers;
     this.#post({ type: 'begin', connectionInfo });
-    await Promise.race([this.#ready, this.ended]);
+    await Promise.race([this.#readyPromise, this.ended]);
   }
 
   /** Lets the hub write its queued changes, then ends the thread. */

@@ -49,7 +49,7 @@ async function bind(): Promise<void> {
   post({ type: 'bound', port: bound.port });
 }
 
-async function begin(connectionInfo: Partial<EngineConnectionInfo>, socket: QuerySocket): Promise<void> {
+async function startHub(connectionInfo: Partial<EngineConnectionInfo>, socket: QuerySocket): Promise<void> {
   const clock = systemClock();
   const { key, pack, unpack, signatureScheme, hbPeriod, registrationTimeout, subscriptions, reuse } = data;
   const session = new Session({ key, pack, unpack, signatureScheme, now: clock.now, pid: process.pid });
@@ -98,7 +98,7 @@ port.on('message', (message: ArrayBuffer | HubThreadCommand) => {
   }
   switch (message.type) {
     case 'begin':
-      if (queries !== undefined) begin(message.connectionInfo, queries).catch(fail);
+      if (queries !== undefined) startHub(message.connectionInfo, queries).catch(fail);
       break;
     case 'done':
       queries?.onCallsDone();

@@ -46,7 +46,7 @@ export class Dependency {
       const task = finished(id);
       return task !== undefined && !this.#accepts(task);
     };
-    return this.all ? some(this.ids, fails) : !some(this.ids, (id) => !fails(id));
+    return this.all ? someId(this.ids, fails) : !someId(this.ids, (id) => !fails(id));
   }
 
   /** The engines of the tasks that have ended as required. */
@@ -69,11 +69,11 @@ export class Dependency {
       const task = finished(id);
       return task !== undefined && accept(task);
     };
-    return this.all ? !some(this.ids, (id) => !holds(id)) : some(this.ids, holds);
+    return this.all ? !someId(this.ids, (id) => !holds(id)) : someId(this.ids, holds);
   }
 }
 
-function some(ids: Iterable<string>, test: (id: string) => boolean): boolean {
+function someId(ids: Iterable<string>, test: (id: string) => boolean): boolean {
   for (const id of ids) if (test(id)) return true;
   return false;
 }

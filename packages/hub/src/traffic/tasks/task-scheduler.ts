@@ -214,7 +214,7 @@ export class TaskScheduler {
       : (uuid: string) => this.#mayRunOn(job, uuid) && job.follow.isMetOn(uuid, finished);
     const engine = this.#pool.choose(allows);
     if (engine === undefined) return false;
-    this.#unqueue(job);
+    this.#removeFromQueue(job);
     this.#pool.assign(engine, job);
     this.#options.monitor.taskAssigned(job.msgId, engine.uuid);
     this.#options.toEngine([engine.uuid, ...job.frames]);
@@ -253,7 +253,7 @@ export class TaskScheduler {
     if (candidates.some((uuid) => this.#mayRunOn(job, uuid))) return false;
     if (job.targets === undefined && (this.#pool.size === 0 || job.timeout > 0)) return false;
     if (job.lastFailure !== undefined) {
-      this.#unqueue(job);
+      this.#removeFromQueue(job);
       this.#deliver(job.lastFailure);
       this.#recordEnd(job, { success: false, engine: String(job.lastFailure[1]) });
       return true;
@@ -290,7 +290,7 @@ export class TaskScheduler {
   }
 
   #fail(job: Job, ename: string, evalue: string): true {
-    this.#unqueue(job);
+    this.#removeFromQueue(job);
     this.#deliver(this.#errorReply(job, ename, evalue, {}));
     this.#recordEnd(job, { success: false, engine: '' });
     return true;
@@ -303,7 +303,7 @@ export class TaskScheduler {
     return session.encode({ ...reply, header: { ...reply.header, date: clock.exact() } }, job.client);
   }
 
-  #unqueue(job: Job): void {
+  #removeFromQueue(job: Job): void {
     clearTimeout(job.timer);
     job.timer = undefined;
     this.#readyJobs.delete(job.msgId);

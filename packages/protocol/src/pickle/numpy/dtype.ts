@@ -40,7 +40,7 @@ function numbers(array: TypedArrayClass, perElement = 1): Storage {
   return { kind: 'numbers', array, perElement };
 }
 
-const SIMPLE: readonly Dtype[] = [
+const FIXED_DTYPES: readonly Dtype[] = [
   { name: 'bool', code: 'b1', itemSize: 1, storage: numbers(Uint8Array) },
   { name: 'int8', code: 'i1', itemSize: 1, storage: numbers(Int8Array) },
   { name: 'int16', code: 'i2', itemSize: 2, storage: numbers(Int16Array) },
@@ -58,8 +58,8 @@ const SIMPLE: readonly Dtype[] = [
   { name: 'object', code: 'O', itemSize: 8, storage: { kind: 'object' } },
 ];
 
-const BY_NAME = new Map(SIMPLE.map((dtype) => [dtype.name, dtype]));
-const BY_CODE = new Map([...SIMPLE.map((dtype): [string, Dtype] => [dtype.code, dtype])]);
+const DTYPES_BY_NAME = new Map(FIXED_DTYPES.map((dtype) => [dtype.name, dtype]));
+const DTYPES_BY_CODE = new Map([...FIXED_DTYPES.map((dtype): [string, Dtype] => [dtype.code, dtype])]);
 
 /** numpy's time units, years to attoseconds, with an optional multiple: `ns`, `25s`. */
 const UNIT = String.raw`(?:\d{1,9})?(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)`;
@@ -82,7 +82,7 @@ function fixedDtype(kind: 'U' | 'S', length: number): Dtype | undefined {
 
 /** The type for a numpy code without byte order; undefined if it is not supported. */
 export function dtypeOfCode(code: string): Dtype | undefined {
-  const known = BY_CODE.get(code === 'O8' || code === 'O4' ? 'O' : code);
+  const known = DTYPES_BY_CODE.get(code === 'O8' || code === 'O4' ? 'O' : code);
   if (known !== undefined) return known;
   const time = TIME_CODE.exec(code);
   if (time !== null) return timeDtype(time[1] as 'M' | 'm', time[2]);
@@ -92,7 +92,7 @@ export function dtypeOfCode(code: string): Dtype | undefined {
 
 /** The type for a numpy name such as `float64`; undefined if it is not supported. */
 export function dtypeOfName(name: string): Dtype | undefined {
-  const known = BY_NAME.get(name);
+  const known = DTYPES_BY_NAME.get(name);
   if (known !== undefined) return known;
   const time = TIME_NAME.exec(name);
   if (time !== null) return timeDtype(time[1] === 'datetime' ? 'M' : 'm', time[2]);

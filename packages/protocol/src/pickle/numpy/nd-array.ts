@@ -91,7 +91,7 @@ export class NdArray<Data extends NdData = NdData> implements Iterable<unknown> 
       return;
     }
     const steps = stepsOf(this.shape, this.fortranOrder);
-    for (let i = 0; i < length; i++) yield this.#nest(steps, 1, i * (steps[0] ?? 0));
+    for (let i = 0; i < length; i++) yield this.#nestedValues(steps, 1, i * (steps[0] ?? 0));
   }
 
   /** All elements in C order (last axis fastest), independent of the order of `data`. */
@@ -108,13 +108,15 @@ export class NdArray<Data extends NdData = NdData> implements Iterable<unknown> 
 
   /** The elements as nested arrays; the single element if there are no axes. Mirrors `tolist` of numpy. */
   toNested(): unknown {
-    return this.#nest(stepsOf(this.shape, this.fortranOrder), 0, 0);
+    return this.#nestedValues(stepsOf(this.shape, this.fortranOrder), 0, 0);
   }
 
-  #nest(steps: readonly number[], axis: number, start: number): unknown {
+  #nestedValues(steps: readonly number[], axis: number, start: number): unknown {
     const length = this.shape[axis];
     if (length === undefined) return this.#element(start);
-    return Array.from({ length }, (_, i) => this.#nest(steps, axis + 1, start + i * (steps[axis] ?? 0)));
+    return Array.from({ length }, (_, i) =>
+      this.#nestedValues(steps, axis + 1, start + i * (steps[axis] ?? 0)),
+    );
   }
 }
 

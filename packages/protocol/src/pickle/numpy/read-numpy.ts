@@ -1,7 +1,7 @@
 import { getOwn, isDict } from '../../common/dict.js';
 import { asInteger } from '../numbers.js';
 import { OpaqueValue } from '../opaque-value.js';
-import { type Budget, COST } from '../pickle-limits.js';
+import { type Budget, MEMORY_COSTS } from '../pickle-limits.js';
 import { Complex } from '../values/complex.js';
 import { dtypeOfCode } from './dtype.js';
 import { decodeElements } from './element-bytes.js';
@@ -51,7 +51,7 @@ function readFields(
   if (!Array.isArray(names) || !isDict(fieldsByName)) return undefined;
   if (typeof itemSize !== 'number' || !Number.isSafeInteger(itemSize) || itemSize < 0) return undefined;
   const fields: Field[] = [];
-  budget.spend(COST.container * names.length);
+  budget.spend(MEMORY_COSTS.container * names.length);
   for (const name of names) {
     budget.countSteps();
     const entry = typeof name === 'string' ? getOwn(fieldsByName, name) : undefined;
@@ -84,7 +84,7 @@ function fieldOf(
 function readFieldList(list: readonly unknown[], budget: Budget, depth: number): Structure | undefined {
   const fields: Field[] = [];
   let offset = 0;
-  budget.spend(COST.container * list.length);
+  budget.spend(MEMORY_COSTS.container * list.length);
   for (const entry of list) {
     budget.countSteps();
     if (!Array.isArray(entry)) return undefined;
@@ -156,7 +156,7 @@ function readArray(
   }
   const data = readData(type, sizeOf(shape), parts.data, budget);
   if (data === undefined) return undefined;
-  budget.spend(2 * COST.container + COST.element * shape.length);
+  budget.spend(2 * MEMORY_COSTS.container + MEMORY_COSTS.element * shape.length);
   // Objects are always pickled in C order.
   const fortranOrder = parts.fortranOrder === true && type.dtype.storage.kind !== 'object';
   return new NdArray(data, { shape, dtype: type.dtype.name, fortranOrder });
@@ -175,7 +175,7 @@ function readData(
   }
   if (!(data instanceof Uint8Array) || data.length !== count * dtype.itemSize) return undefined;
   const { kind } = dtype.storage;
-  if (kind === 'text' || kind === 'bytes') budget.spend(COST.container * count);
+  if (kind === 'text' || kind === 'bytes') budget.spend(MEMORY_COSTS.container * count);
   budget.spend(kind === 'numbers' && !bigEndian && data.byteOffset % 8 === 0 ? 0 : 2 * data.length);
   return decodeElements(data, dtype, count, bigEndian);
 }

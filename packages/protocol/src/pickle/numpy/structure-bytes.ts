@@ -1,4 +1,4 @@
-import { type Budget, COST } from '../pickle-limits.js';
+import { type Budget, MEMORY_COSTS } from '../pickle-limits.js';
 import type { Dtype } from './dtype.js';
 import { decodeElements, encodeElements } from './element-bytes.js';
 import { NdArray, requireDtype, sizeOf } from './nd-array.js';
@@ -40,11 +40,11 @@ export function decodeRecords(
   const count = sizeOf(shape);
   if (bytes.length !== count * structure.itemSize) return undefined;
   const fields = new Map<string, FieldData>();
-  budget.spend(2 * COST.container);
+  budget.spend(2 * MEMORY_COSTS.container);
   for (const { name, type, shape: fieldShape, offset } of structure.fields) {
     const size = itemSizeOf(type) * sizeOf(fieldShape);
     if (fields.has(name) || offset < 0 || offset + size > structure.itemSize) return undefined;
-    budget.spend(COST.bytes + COST.entry + 3 * COST.container + 3 * size * count);
+    budget.spend(MEMORY_COSTS.bytes + MEMORY_COSTS.entry + 3 * MEMORY_COSTS.container + 3 * size * count);
     budget.countSteps(count);
     const values = gather(bytes, structure.itemSize, offset, size, count);
     const data = decodeField(values, type, [...shape, ...fieldShape], budget);
@@ -63,7 +63,8 @@ function decodeField(
   if ('fields' in type) return decodeRecords(bytes, type, shape, budget);
   const { dtype, bigEndian } = type;
   const count = sizeOf(shape);
-  if (dtype.storage.kind === 'text' || dtype.storage.kind === 'bytes') budget.spend(COST.container * count);
+  if (dtype.storage.kind === 'text' || dtype.storage.kind === 'bytes')
+    budget.spend(MEMORY_COSTS.container * count);
   const data = decodeElements(bytes, dtype, count, bigEndian);
   return data === undefined ? undefined : new NdArray(data, { shape, dtype: dtype.name });
 }

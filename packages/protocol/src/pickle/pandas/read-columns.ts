@@ -1,7 +1,7 @@
 import { getOwn, isDict } from '../../common/dict.js';
 import { NdArray, type NdData, perElement, requireDtype } from '../numpy/nd-array.js';
 import { OpaqueValue } from '../opaque-value.js';
-import { type Budget, COST } from '../pickle-limits.js';
+import { type Budget, MEMORY_COSTS } from '../pickle-limits.js';
 import { type ColumnData, Index } from './frames.js';
 
 // pandas stores columns in numpy arrays, or in its own array classes on top of numpy arrays.
@@ -33,7 +33,7 @@ function toColumn(values: NdArray): ColumnData {
 function rowsOf(values: NdArray, budget: Budget): ColumnData[] {
   const [count = 0, length = 0] = values.shape;
   const width = perElement(requireDtype(values.dtype));
-  budget.spend(4 * COST.container * count);
+  budget.spend(4 * MEMORY_COSTS.container * count);
   return Array.from({ length: count }, (_, row) => {
     const data =
       values.fortranOrder && count > 1
@@ -45,7 +45,7 @@ function rowsOf(values: NdArray, budget: Budget): ColumnData[] {
 
 function sliceOf(data: NdData, start: number, length: number, budget: Budget): NdData {
   if (ArrayBuffer.isView(data)) return data.subarray(start, start + length);
-  budget.spend(COST.element * length);
+  budget.spend(MEMORY_COSTS.element * length);
   return data.slice(start, start + length);
 }
 
@@ -53,7 +53,7 @@ function sliceOf(data: NdData, start: number, length: number, budget: Budget): N
 function copyRow(values: NdArray, row: number, budget: Budget): NdData {
   const [count = 0, length = 0] = values.shape;
   const width = perElement(requireDtype(values.dtype));
-  budget.spend(COST.element * width * length);
+  budget.spend(MEMORY_COSTS.element * width * length);
   const position = (i: number): number => (Math.floor(i / width) * count + row) * width + (i % width);
   const { data } = values;
   if (!ArrayBuffer.isView(data)) return Array.from({ length }, (_, i) => data[position(i)]);
@@ -83,7 +83,7 @@ function readBacked(value: OpaqueValue, budget: Budget): ColumnData | undefined 
 /** Reads strings, with null for missing ones. */
 function readTexts({ dtype, data }: NdArray, budget: Budget): unknown[] | undefined {
   if (dtype !== 'object') return undefined;
-  budget.spend(COST.element * data.length);
+  budget.spend(MEMORY_COSTS.element * data.length);
   return Array.from(data as readonly unknown[], (item) => (typeof item === 'string' ? item : null));
 }
 
@@ -91,7 +91,7 @@ function readTexts({ dtype, data }: NdArray, budget: Budget): unknown[] | undefi
 export function takeByCode(from: ColumnData, codes: NdArray, budget: Budget): unknown[] | undefined {
   const { data } = codes;
   if (codes.shape.length !== 1 || !ArrayBuffer.isView(data)) return undefined;
-  budget.spend(COST.element * codes.size);
+  budget.spend(MEMORY_COSTS.element * codes.size);
   return Array.from({ length: codes.size }, (_, i) => {
     const code = Number(data[i]);
     return code < 0 ? null : elementAt(from, code);
@@ -113,6 +113,6 @@ function readMasked(value: OpaqueValue, budget: Budget): ColumnData | undefined 
   const missing = mask.data as Uint8Array;
   budget.countSteps(missing.length);
   if (!missing.includes(1)) return data;
-  budget.spend(COST.element * data.size);
+  budget.spend(MEMORY_COSTS.element * data.size);
   return Array.from(missing, (flag, i) => (flag === 0 ? data.at(i) : null));
 }

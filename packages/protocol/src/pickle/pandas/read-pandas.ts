@@ -2,7 +2,7 @@ import { type Dict, getOwn, isDict } from '../../common/dict.js';
 import { asInteger } from '../numbers.js';
 import { NdArray } from '../numpy/nd-array.js';
 import { OpaqueValue } from '../opaque-value.js';
-import { type Budget, COST } from '../pickle-limits.js';
+import { type Budget, MEMORY_COSTS } from '../pickle-limits.js';
 import { type ColumnData, DataFrame, Index, lengthOf, Series } from './frames.js';
 import { readRows, takeByCode } from './read-columns.js';
 import { upgradeTimedelta, upgradeTimestamp } from './read-times.js';
@@ -32,18 +32,18 @@ export function upgradePandas(value: OpaqueValue, budget: Budget): unknown {
   }
 }
 
-function manager(value: OpaqueValue): OpaqueValue | undefined {
+function blockManagerOf(value: OpaqueValue): OpaqueValue | undefined {
   const found = isDict(value.state) ? getOwn(value.state, '_mgr') : undefined;
   return found instanceof OpaqueValue ? found : undefined;
 }
 
 function readFrame(value: OpaqueValue, budget: Budget): DataFrame | undefined {
-  const [blocks, axes] = manager(value)?.args ?? [];
+  const [blocks, axes] = blockManagerOf(value)?.args ?? [];
   if (!Array.isArray(blocks) || !Array.isArray(axes)) return undefined;
   const [columns, index] = axes;
   if (!(columns instanceof Index && index instanceof Index)) return undefined;
   const count = lengthOf(columns.data);
-  budget.spend(4 * COST.element * count);
+  budget.spend(4 * MEMORY_COSTS.element * count);
   const data: (ColumnData | undefined)[] = new Array(count).fill(undefined);
   for (const block of blocks) {
     budget.countSteps();
@@ -85,7 +85,7 @@ function readPlacement(placement: unknown, count: number): number[] | undefined 
 
 function readSeries(value: OpaqueValue, budget: Budget): Series | undefined {
   const { state } = value;
-  const parts = manager(value)?.state;
+  const parts = blockManagerOf(value)?.state;
   if (!isDict(state) || !Array.isArray(parts)) return undefined;
   const [axes, blocks] = parts;
   if (!Array.isArray(axes) || !Array.isArray(blocks)) return undefined;
@@ -113,7 +113,7 @@ function readRange(parts: Dict, budget: Budget): Index | undefined {
   const [from, to, by] = [Number(start), Number(stop), Number(step)];
   const length = by === 0 ? 0 : Math.max(0, Math.ceil((to - from) / by));
   if (length > MAX_RANGE_LENGTH) return undefined;
-  budget.spend(2 * COST.container + 8 * length);
+  budget.spend(2 * MEMORY_COSTS.container + 8 * length);
   const data = new BigInt64Array(length);
   for (let i = 0; i < length; i += 1) data[i] = BigInt(from + i * by);
   return new Index(new NdArray(data), getOwn(parts, 'name') ?? null);
@@ -136,7 +136,7 @@ function readMultiIndex(parts: Dict, budget: Budget): Index | undefined {
   }
   const length = columns[0]?.length ?? 0;
   if (columns.some((column) => column.length !== length)) return undefined;
-  budget.spend((COST.container + COST.element * columns.length) * length);
+  budget.spend((MEMORY_COSTS.container + MEMORY_COSTS.element * columns.length) * length);
   const rows = Array.from({ length }, (_, row) => columns.map((column) => column[row]));
   return new Index(rows, names ?? null);
 }

@@ -1,6 +1,6 @@
 import { dateWithText, exactText } from '../../common/exact-date.js';
 import type { OpaqueValue } from '../opaque-value.js';
-import { type Budget, COST } from '../pickle-limits.js';
+import { type Budget, MEMORY_COSTS } from '../pickle-limits.js';
 import { TimeDelta } from '../values/time-delta.js';
 
 // A pandas time is a number of units since 1970 in UTC, independent of its zone; a duration is a number of units.
@@ -46,7 +46,7 @@ export function upgradeTimestamp({ args }: OpaqueValue, budget: Budget): Date | 
   const ms = localMs + Math.floor(rest / 1e6);
   if (ms > LATEST_MS || ms < -LATEST_MS) return undefined;
   if (ms > LATEST_TEXT_MS || ms < EARLIEST_TEXT_MS) return new Date(ms);
-  budget.spend(COST.exactTime);
+  budget.spend(MEMORY_COSTS.exactTime);
   const offsetMicros = zone === null || zone === undefined ? null : 0;
   return dateWithText(ms, exactText({ localMs, micros: Math.floor(rest / 1000), offsetMicros }, rest % 1000));
 }

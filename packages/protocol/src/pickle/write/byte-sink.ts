@@ -5,29 +5,30 @@ const COPY_LIMIT = 4096;
 
 /** Collects the bytes of a pickle. */
 export class ByteSink {
-  readonly #done: Uint8Array[] = [];
+  readonly #chunks: Uint8Array[] = [];
   #chunk = Buffer.allocUnsafe(FIRST_CHUNK);
   /** End of the part of the chunk that is already in `#done`. */
-  #closed = 0;
+  #storedLength = 0;
   /** End of the written part of the chunk. */
-  #used = 0;
+  #writtenLength = 0;
 
   #reserve(length: number): number {
-    const at = this.#used;
+    const at = this.#writtenLength;
     if (at + length <= this.#chunk.length) {
-      this.#used = at + length;
+      this.#writtenLength = at + length;
       return at;
     }
-    this.#close();
+    this.#storeChunk();
     this.#chunk = Buffer.allocUnsafe(Math.max(Math.min(2 * this.#chunk.length, MAX_CHUNK), length));
-    this.#closed = 0;
-    this.#used = length;
+    this.#storedLength = 0;
+    this.#writtenLength = length;
     return 0;
   }
 
-  #close(): void {
-    if (this.#used > this.#closed) this.#done.push(this.#chunk.subarray(this.#closed, this.#used));
-    this.#closed = this.#used;
+  #storeChunk(): void {
+    if (this.#writtenLength > this.#storedLength)
+      this.#chunks.push(this.#chunk.subarray(this.#storedLength, this.#writtenLength));
+    this.#storedLength = this.#writtenLength;
   }
 
   uint8(value: number): void {
@@ -72,8 +73,8 @@ export class ByteSink {
 
   bytes(value: Uint8Array): void {
     if (value.length > COPY_LIMIT) {
-      this.#close();
-      this.#done.push(value);
+      this.#storeChunk();
+      this.#chunks.push(value);
       return;
     }
     const at = this.#reserve(value.length);
@@ -82,7 +83,7 @@ export class ByteSink {
 
   /** Returns all bytes in one buffer. */
   join(): Buffer {
-    this.#close();
-    return Buffer.concat(this.#done);
+    this.#storeChunk();
+    return Buffer.concat(this.#chunks);
   }
 }

@@ -86,17 +86,17 @@ export class OpcodeWriter {
     } else if (value >= -0x8000_0000 && value <= 0x7fff_ffff) {
       this.op(OP.BININT);
       this.#sink.int32(value);
-    } else this.#long(BigInt(value));
+    } else this.#writeLong(BigInt(value));
   }
 
   bigint(value: bigint): void {
     const number = Number(value);
     if (Number.isSafeInteger(number)) this.integer(number);
-    else this.#long(value);
+    else this.#writeLong(value);
   }
 
   /** Writes little-endian two's complement, in which the highest bit is the sign. */
-  #long(value: bigint): void {
+  #writeLong(value: bigint): void {
     const magnitude = value < 0n ? ~value : value;
     const digits = magnitude.toString(16);
     const bytes = Buffer.from(digits.padStart(digits.length + (digits.length % 2), '0'), 'hex').reverse();
