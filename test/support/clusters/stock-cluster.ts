@@ -224,9 +224,9 @@ export class StockCluster {
     await this.stop();
   }
 
-  async #startController(ports: { from: number; to: number }, moreArgs: readonly string[]): Promise<void> {
+  async #startController(ports: { from: number; to: number }, extraArgs: readonly string[]): Promise<void> {
     const { db = 'dictdb', pack, controllerArgs = [] } = this.#options;
-    const args = [...controllerArgs, ...moreArgs];
+    const args = [...controllerArgs, ...extraArgs];
     const logBefore = readText(this.controllerLog).length;
     // traitlets rejects a repeated option.
     const given = (option: string): boolean =>

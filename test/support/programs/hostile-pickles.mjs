@@ -144,6 +144,6 @@ for (const name of names.length > 0 ? names : Object.keys(PICKLES)) {
     if (!(error instanceof UnpickleError) || error.cause instanceof TypeError) throw error;
     problem = error.problem;
   }
-  const mostMemory = process.resourceUsage().maxRSS * 1024;
-  process.stdout.write(`${JSON.stringify({ name, size: pickle.length, problem, mostMemory })}\n`);
+  const maxMemory = process.resourceUsage().maxRSS * 1024;
+  process.stdout.write(`${JSON.stringify({ name, size: pickle.length, problem, maxMemory })}\n`);
 }

@@ -11,15 +11,15 @@ export interface SshEnd {
   readonly afterMs: number;
 }
 
-const mostKept = 4_000;
-const lastOutputMs = 200;
-const graceMs = 2_000;
+const MAX_OUTPUT_LENGTH = 4_000;
+const LAST_OUTPUT_MS = 200;
+const GRACE_MS = 2_000;
 
 /** The running ssh processes, which must end with this process. */
-const running = new Set<SshProcess>();
+const runningProcesses = new Set<SshProcess>();
 
 function killAll(): void {
-  for (const ssh of running) ssh.kill('SIGTERM');
+  for (const ssh of runningProcesses) ssh.kill('SIGTERM');
 }
 
 /**
@@ -47,11 +47,11 @@ export class SshProcess {
     this.#child.unref();
     const { stderr } = this.#child;
     stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.#output = (this.#output + text).slice(-mostKept);
+      this.#output = (this.#output + text).slice(-MAX_OUTPUT_LENGTH);
     });
     if (stderr instanceof Socket) stderr.unref();
-    if (running.size === 0) process.on('exit', killAll);
-    running.add(this);
+    if (runningProcesses.size === 0) process.on('exit', killAll);
+    runningProcesses.add(this);
     this.#watchdog = watch(this.#child.pid);
     this.ended = new Promise((resolve) => {
       const finish = (how: string, cause?: NodeJS.ErrnoException): void => {
@@ -64,7 +64,7 @@ export class SshProcess {
       this.#child.once('exit', (code, signal) => {
         const how = signal ?? `exit code ${code}`;
         // Its last output may still be in the pipe, which a child process of ssh may keep open.
-        const timer = setTimeout(() => finish(how), lastOutputMs);
+        const timer = setTimeout(() => finish(how), LAST_OUTPUT_MS);
         this.#child.once('close', () => {
           clearTimeout(timer);
           finish(how);
@@ -92,7 +92,7 @@ export class SshProcess {
     this.#child.ref();
     this.kill('SIGTERM');
     const killTimer = new AbortController();
-    const hard = pause(graceMs, killTimer.signal).then(() => {
+    const hard = pause(GRACE_MS, killTimer.signal).then(() => {
       if (!killTimer.signal.aborted) this.kill('SIGKILL');
     });
     await this.ended;
@@ -101,8 +101,8 @@ export class SshProcess {
   }
 
   #release(): void {
-    running.delete(this);
-    if (running.size === 0) process.off('exit', killAll);
+    runningProcesses.delete(this);
+    if (runningProcesses.size === 0) process.off('exit', killAll);
     this.#watchdog?.kill('SIGKILL');
     this.#child.stderr?.destroy();
   }

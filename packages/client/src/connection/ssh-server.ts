@@ -10,7 +10,7 @@ export interface SshServer {
 }
 
 /** Characters that a shell of a ProxyCommand would interpret: the ssh configuration may pass `%r` and `%h` to one. */
-const unsafeInUser = /[\s\p{Cc}'"`;&<>|(){}$]/u;
+const UNSAFE_USER_CHARACTER = /[\s\p{Cc}'"`;&<>|(){}$]/u;
 
 /**
  * Parses `user@host[:port]`. User and port are optional; an IPv6 address with a port is written in brackets. Calls `fail`,
@@ -19,7 +19,7 @@ const unsafeInUser = /[\s\p{Cc}'"`;&<>|(){}$]/u;
 export function parseSshServer(text: string, fail: (problem: string) => never): SshServer {
   const at = text.lastIndexOf('@');
   const user = at < 0 ? undefined : text.slice(0, at);
-  if (user !== undefined && (user === '' || user.startsWith('-') || unsafeInUser.test(user))) {
+  if (user !== undefined && (user === '' || user.startsWith('-') || UNSAFE_USER_CHARACTER.test(user))) {
     return fail(
       `${JSON.stringify(text)} must have a user before the @ that does not begin with - and has no spaces or shell characters`,
     );

@@ -31,8 +31,8 @@ export interface SshTunnel {
 }
 
 /** Another process may take a port between its choice and its use by ssh. */
-const attempts = 3;
-const probePauseMs = 25;
+const MAX_ATTEMPTS = 3;
+const PROBE_PAUSE_MS = 25;
 
 /**
  * Starts the system's ssh with one forward for each port, and resolves when all of them accept connections. ssh runs
@@ -52,7 +52,7 @@ export async function openSshTunnel(options: SshTunnelOptions, deadline: Deadlin
     } catch (error) {
       await ssh.stop();
       const portTaken = /address already in use|cannot listen to port/i.test(ssh.output);
-      if (!portTaken || attempt === attempts || !(error instanceof TransportError)) throw error;
+      if (!portTaken || attempt === MAX_ATTEMPTS || !(error instanceof TransportError)) throw error;
     }
   }
 }
@@ -100,7 +100,7 @@ async function untilForwarding(
     while (!ssh.hasEnded && !(await accepts(port))) {
       if (deadline.remaining() === 0) throw tooLate(deadline.elapsed());
       await waitFor<void>(deadline, tooLate, (resolve) => {
-        const timer = setTimeout(resolve, probePauseMs);
+        const timer = setTimeout(resolve, PROBE_PAUSE_MS);
         void ssh.ended.then(() => resolve());
         return () => clearTimeout(timer);
       });
