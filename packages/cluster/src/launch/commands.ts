@@ -23,7 +23,13 @@ export function controllerCommand(kind: ControllerKind, launch: ControllerLaunch
     return {
       kind: 'node',
       module: resolve('@ipyparallel-js/hub/main'),
-      args: [...args, `--parent-pid=${process.pid}`, `--ping=${HEARTBEAT_MS}`, ...launch.args],
+      args: [
+        ...args,
+        `--parent-pid=${process.pid}`,
+        `--ping=${HEARTBEAT_MS}`,
+        `--max-misses=${HEARTBEAT_MISSES}`,
+        ...launch.args,
+      ],
     };
   }
   const heartbeatArgs = [

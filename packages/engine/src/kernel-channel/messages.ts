@@ -28,7 +28,7 @@ export interface ApplyJob {
 
 export type KernelJob = ExecuteJob | ApplyJob;
 
-/** The kernel sends this to the hub when the engine has ended without unregistering. */
+/** The kernel sends this to the hub when the engine has ended without unregistering. It is the first message to a kernel. */
 export interface Unregistration {
   /** The hub's registration socket. */
   readonly address: string;
@@ -69,11 +69,11 @@ export type KernelMessage =
       readonly buffers: readonly Uint8Array[];
     }
   | { readonly type: 'done'; readonly job: number; readonly outcome: JobOutcome }
-  /** The kernel has handled an interrupt and is ready for the next job. */
+  /** One interrupt is over: it can no longer hit the next job. */
   | { readonly type: 'interrupted' };
 
-/** The guard pipe's line that interrupts the running job. */
-export const INTERRUPT_LINE = 'i';
+/** The guard pipe's line that interrupts a job. */
+export const interruptLine = (job: number): string => `i${job}`;
 /** The guard pipe's line that aborts a job. */
 export const abortLine = (job: number): string => `a${job}`;
 

@@ -4,15 +4,20 @@ import type { Unregistration } from '../kernel-channel/messages.js';
 // engine.
 
 /** A message from the guard thread to the main thread. */
-export type GuardNotice = 'interrupt' | 'terminated' | 'abort';
+export type GuardNotice =
+  /** Interrupt a job. Repeated until the main thread acknowledges `interrupt`, the number of this interrupt. */
+  | { readonly type: 'interrupt'; readonly interrupt: number; readonly job: number }
+  /** An interrupt is acknowledged and terminates nothing any more; `terminated`: it has terminated running code. */
+  | { readonly type: 'over'; readonly terminated: boolean }
+  | { readonly type: 'abort' };
 
 /** The main thread's reply to an interrupt. */
-export const INTERRUPT_ACKNOWLEDGED = 'acknowledged';
-
-/** A message from the main thread to the guard thread. */
-export type GuardRequest = typeof INTERRUPT_ACKNOWLEDGED | Unregistration;
+export interface Acknowledgement {
+  readonly interrupt: number;
+}
 
 export interface GuardData {
   /** Shared memory: the number of the job that the engine aborted last. */
   readonly aborts: Int32Array;
+  readonly unregistration: Unregistration;
 }

@@ -19,7 +19,7 @@ import type {
 import { CallBuilder } from './call-builder.js';
 import { rewriteDynamicImports } from './dynamic-imports.js';
 import type { Completion, Evaluator } from './evaluator.js';
-import { addCaptureHint, describeFailure, INTERRUPT_FAILURE } from './failures.js';
+import { addCaptureHint, describeFailure, INTERRUPTED } from './failures.js';
 import { callFunction } from './function-call.js';
 import { isGenerator, runGenerator } from './generators.js';
 import type { ModuleLoader } from './module-loader.js';
@@ -42,8 +42,12 @@ export interface JobRunnerOptions {
 export class JobRunner {
   readonly #options: JobRunnerOptions;
   readonly #calls: CallBuilder;
-  #currentJob: number | undefined;
+  #current: number | undefined;
+  /** The highest number of a job that was begun, or interrupted before it arrived. */
+  #latest = 0;
   #task: RunningTask | undefined;
+  /** The task that was interrupted last, until its signal is aborted. */
+  #interrupted: RunningTask | undefined;
 
   constructor(options: JobRunnerOptions) {
     this.#options = options;
@@ -56,7 +60,10 @@ export class JobRunner {
   }
 
   run(job: KernelJob): void {
-    this.#currentJob = job.job;
+    // The engine sends interrupts on another channel: one of them may arrive before its job, which has then ended.
+    if (job.job <= this.#latest) return;
+    this.#current = job.job;
+    this.#latest = job.job;
     const task = this.#createTask(job);
     this.#task = task;
     setCurrentTask(task);
@@ -85,13 +92,23 @@ export class JobRunner {
   }
 
   /**
-   * Ends the running job as interrupted. Work that the job still awaits continues unobserved unless it observes the
-   * job's signal. @returns A function that aborts the signal. The caller calls it last, because it runs listeners of the code.
+   * Ends a job as interrupted if it runs or has not arrived yet; by default the running job. Work that the job still awaits
+   * continues unobserved unless it heeds the job's signal, which {@link abortInterrupted} aborts.
    */
-  interrupt(): () => void {
-    const task = this.#task;
-    if (this.#currentJob !== undefined) this.#fail(this.#currentJob, INTERRUPT_FAILURE, task?.aborted);
-    return () => task?.interrupt();
+  interrupt(job: number | undefined = this.#current): void {
+    if (job === undefined) return;
+    if (job > this.#latest) {
+      this.#latest = job;
+      this.#current = job;
+    } else if (this.#current === job) this.#interrupted = this.#task;
+    this.#fail(job, INTERRUPTED, this.#options.abortRequested(job));
+  }
+
+  /** Aborts the signal of the interrupted task. Must be called last, because it runs listeners of the code. */
+  abortInterrupted(): void {
+    const task = this.#interrupted;
+    this.#interrupted = undefined;
+    task?.interrupt();
   }
 
   #execute(job: ExecuteJob): void {
@@ -104,7 +121,7 @@ export class JobRunner {
       }
       const results: Record<string, unknown> = {};
       const expressions = Object.entries(job.userExpressions);
-      const evaluateNext = (): void => {
+      const next = (): void => {
         const entry = expressions.shift();
         if (entry === undefined) {
           this.#finish(job.job, { ok: true, content: { user_expressions: results }, buffers: [] });
@@ -117,11 +134,11 @@ export class JobRunner {
               value: expressionResult(completion),
               enumerable: true,
             });
-            evaluateNext();
+            next();
           });
         });
       };
-      evaluateNext();
+      next();
     });
   }
 
@@ -179,7 +196,7 @@ export class JobRunner {
 
   /** Runs a continuation unless its job has ended; an error that it throws fails the job. */
   #runContinuation(job: KernelJob, continuation: () => void): void {
-    if (this.#currentJob !== job.job) return;
+    if (this.#current !== job.job) return;
     try {
       continuation();
     } catch (thrown) {
@@ -192,7 +209,7 @@ export class JobRunner {
   }
 
   #finish(job: number, outcome: JobOutcome): void {
-    if (this.#currentJob !== job) return;
+    if (this.#current !== job) return;
     const { evaluator, send, flush } = this.#options;
     flush();
     const failure = this.#task?.end();
@@ -202,7 +219,7 @@ export class JobRunner {
       job,
       outcome: failed ? { ok: false, failure: describeFailure(failure.thrown) } : outcome,
     });
-    this.#currentJob = undefined;
+    this.#current = undefined;
     this.#task = undefined;
     setCurrentTask(NO_TASK);
     evaluator.release();
@@ -214,7 +231,7 @@ function failureOf(completion: Exclude<Completion, { kind: 'value' }>): FailureI
     case 'thrown':
       return describeFailure(completion.thrown, completion.location);
     case 'terminated':
-      return INTERRUPT_FAILURE;
+      return INTERRUPTED;
     case 'refused':
       return { ename: 'Error', evalue: completion.reason, traceback: [`Error: ${completion.reason}`] };
   }

@@ -1,11 +1,12 @@
 // The kernel process: runs the user's code for an engine, which owns the sockets. KernelProcess forks it.
 import { Worker } from 'node:worker_threads';
-import type { KernelMessage, KernelRequest } from '../kernel-channel/messages.js';
+import type { KernelMessage, KernelRequest, Unregistration } from '../kernel-channel/messages.js';
 import { clearAsyncStack, isStackClearing, prepareAsyncStack } from './async-stack.js';
+import { installBusyCheck } from './busy-check.js';
 import { createImporter, installGlobals } from './context.js';
 import { Evaluator } from './evaluator.js';
 import { describeFailure } from './failures.js';
-import { type GuardData, type GuardNotice, INTERRUPT_ACKNOWLEDGED } from './guard-messages.js';
+import type { Acknowledgement, GuardData, GuardNotice } from './guard-messages.js';
 import { JobRunner } from './job-runner.js';
 import { ModuleLoader } from './module-loader.js';
 import { OutputBatcher } from './output-batcher.js';
@@ -27,10 +28,19 @@ const clock = {
 
 const output = new OutputBatcher({ emit: (name, text) => send({ type: 'stream', name, text }), ...clock });
 
+let receive: (request: KernelRequest) => void = () => {};
+process.on('message', (request: KernelRequest) => receive(request));
+// The guard must be able to unregister the engine before the engine is registered.
+const unregistration = new Promise<Unregistration>((resolve) => {
+  receive = (request) => {
+    if (request.type === 'unregistration') resolve(request.unregistration);
+  };
+});
+
 const importer = await createImporter();
 const aborts = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 const guard = new Worker(new URL('./guard-worker.js', import.meta.url), {
-  workerData: { aborts } satisfies GuardData,
+  workerData: { aborts, unregistration: await unregistration } satisfies GuardData,
 });
 guard.unref();
 
@@ -44,16 +54,20 @@ const runner = new JobRunner({
 });
 
 guard.on('message', (notice: GuardNotice) => {
-  if (notice === 'abort') {
-    runner.checkAbort();
-    return;
+  switch (notice.type) {
+    case 'abort':
+      runner.checkAbort();
+      break;
+    case 'interrupt':
+      runner.interrupt(notice.job);
+      guard.postMessage({ interrupt: notice.interrupt } satisfies Acknowledgement);
+      output.flush();
+      break;
+    case 'over':
+      if (notice.terminated) clearAsyncStack();
+      send({ type: 'interrupted' });
+      runner.abortInterrupted();
   }
-  guard.postMessage(INTERRUPT_ACKNOWLEDGED);
-  const abortTaskSignal = runner.interrupt();
-  output.flush();
-  if (notice === 'terminated') clearAsyncStack();
-  send({ type: 'interrupted' });
-  abortTaskSignal();
 });
 
 process.on('uncaughtException', (error: unknown, origin) => {
@@ -61,13 +75,16 @@ process.on('uncaughtException', (error: unknown, origin) => {
   const what = origin === 'unhandledRejection' ? 'Unhandled rejection' : 'Uncaught exception';
   output.write('stderr', `${what}: ${describeFailure(error).traceback.join('\n')}\n`);
 });
-process.on('SIGINT', () => runner.interrupt()());
-process.on('exit', () => output.flush());
-process.on('message', (request: KernelRequest) => {
-  if (request.type === 'unregistration') guard.postMessage(request.unregistration);
-  else runner.run(request);
+process.on('SIGINT', () => {
+  runner.interrupt();
+  runner.abortInterrupted();
 });
+process.on('exit', () => output.flush());
 
 await prepareAsyncStack();
+installBusyCheck();
 installGlobals(output, importer, () => runner.task);
+receive = (request) => {
+  if (request.type !== 'unregistration') runner.run(request);
+};
 send({ type: 'ready' });

@@ -106,6 +106,7 @@ export class RunningTask implements TaskContext {
 
   /** Aborts the signal because the running code is interrupted. */
   interrupt(): void {
+    this.checkAbort();
     if (!this.#controller.signal.aborted) {
       this.#controller.abort(new KeyboardInterrupt('the running code was interrupted'));
     }

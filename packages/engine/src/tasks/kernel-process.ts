@@ -6,7 +6,7 @@ import { type Dict, EngineError } from '@ipyparallel-js/protocol';
 import { startDeadline, timeoutError, withinDeadline } from '@ipyparallel-js/wire';
 import {
   abortLine,
-  INTERRUPT_LINE,
+  interruptLine,
   type JobOutcome,
   type KernelJob,
   type KernelMessage,
@@ -51,13 +51,16 @@ export class KernelProcess {
   readonly #child: ChildProcess;
   readonly #events: KernelEvents;
   readonly #exited: Promise<void>;
-  #readyCallbacks: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
-  #isInterrupting = false;
-  /** A job to send when the kernel has handled the current interrupt. */
+  #ready: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
+  /** The number of interrupts that are not over. */
+  #interrupts = 0;
+  /** The number of the last job. */
+  #lastJob = 0;
+  /** A job to send when all interrupts are over. */
   #heldJob: KernelJob | undefined;
   #stderrTail = '';
-  #hasEnded = false;
-  #isExpectedToEnd = false;
+  #ended = false;
+  #expected = false;
 
   private constructor(options: KernelOptions) {
     this.#events = options.events;
@@ -73,7 +76,7 @@ export class KernelProcess {
       this.#child.once('exit', (code, signal) => {
         resolve();
         // The channel may still hold messages; it disconnects after the last one.
-        this.#runAfterLastMessage(() => {
+        this.#afterLastMessage(() => {
           const how = signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
           this.#end(describeOutOfMemory(this.#stderrTail) ?? how);
         });
@@ -104,8 +107,9 @@ export class KernelProcess {
    */
   static async start(options: KernelOptions): Promise<KernelProcess> {
     const kernel = new KernelProcess(options);
+    kernel.#send({ type: 'unregistration', unregistration: options.unregistration });
     const ready = new Promise<void>((resolve, reject) => {
-      kernel.#readyCallbacks = { resolve, reject };
+      kernel.#ready = { resolve, reject };
     });
     try {
       await withinDeadline(startDeadline({}, options.timeout), ready, (waited) =>
@@ -115,7 +119,6 @@ export class KernelProcess {
       await kernel.dispose();
       throw error;
     }
-    kernel.#send({ type: 'unregistration', unregistration: options.unregistration });
     return kernel;
   }
 
@@ -125,21 +128,22 @@ export class KernelProcess {
 
   /** Runs one job; the previous job must be done. */
   run(job: KernelJob): void {
-    // A pending interrupt would hit this job instead of the previous one.
-    if (this.#isInterrupting) this.#heldJob = job;
+    this.#lastJob = job.job;
+    // An interrupt that is not over could terminate this job instead of the previous one.
+    if (this.#interrupts > 0) this.#heldJob = job;
     else this.#send(job);
   }
 
-  /** Interrupts the running job, if there is one. */
+  /** Interrupts the last job, unless it has ended. */
   interrupt(): void {
-    if (this.#isInterrupting || this.#hasEnded) return;
-    this.#isInterrupting = true;
-    this.#guardPipe?.write(`${INTERRUPT_LINE}\n`);
+    if (this.#ended) return;
+    this.#interrupts++;
+    this.#guardPipe?.write(`${interruptLine(this.#lastJob)}\n`);
   }
 
   /** Aborts the signal of a job that runs or has been sent. */
   abort(job: number): void {
-    if (!this.#hasEnded) this.#guardPipe?.write(`${abortLine(job)}\n`);
+    if (!this.#ended) this.#guardPipe?.write(`${abortLine(job)}\n`);
   }
 
   /** Sends a signal to the kernel process itself. */
@@ -149,8 +153,8 @@ export class KernelProcess {
 
   /** Kills the process and its children and waits for its end; idempotent. */
   async dispose(): Promise<void> {
-    this.#isExpectedToEnd = true;
-    this.#readyCallbacks = undefined;
+    this.#expected = true;
+    this.#ready = undefined;
     this.#signalGroup('SIGKILL');
     await this.#exited;
   }
@@ -166,7 +170,7 @@ export class KernelProcess {
   }
 
   #signalGroup(signal: NodeJS.Signals): void {
-    if (this.#hasEnded || this.#child.pid === undefined) return;
+    if (this.#ended || this.#child.pid === undefined) return;
     try {
       process.kill(process.platform === 'win32' ? this.#child.pid : -this.#child.pid, signal);
     } catch {
@@ -175,11 +179,11 @@ export class KernelProcess {
   }
 
   #receive(message: KernelMessage): void {
-    if (this.#hasEnded || this.#isExpectedToEnd) return;
+    if (this.#ended || this.#expected) return;
     switch (message.type) {
       case 'ready':
-        this.#readyCallbacks?.resolve();
-        this.#readyCallbacks = undefined;
+        this.#ready?.resolve();
+        this.#ready = undefined;
         break;
       case 'stream':
         this.#events.onStream(message.name, message.text);
@@ -195,7 +199,7 @@ export class KernelProcess {
         setImmediate(() => this.#events.onDone(message.job, message.outcome));
         break;
       case 'interrupted': {
-        this.#isInterrupting = false;
+        if (--this.#interrupts > 0) break;
         const job = this.#heldJob;
         this.#heldJob = undefined;
         if (job !== undefined) this.#send(job);
@@ -204,7 +208,7 @@ export class KernelProcess {
     }
   }
 
-  #runAfterLastMessage(action: () => void): void {
+  #afterLastMessage(action: () => void): void {
     if (!this.#child.connected) {
       setImmediate(action);
       return;
@@ -217,18 +221,18 @@ export class KernelProcess {
   }
 
   #end(how: string): void {
-    if (this.#hasEnded) return;
+    if (this.#ended) return;
     // Processes that the code started are in the same process group.
     this.#signalGroup('SIGKILL');
-    this.#hasEnded = true;
-    this.#readyCallbacks?.reject(
+    this.#ended = true;
+    this.#ready?.reject(
       new EngineError({
         ename: 'EngineError',
         evalue: `the engine's kernel process ${how} before it was ready`,
         traceback: [],
       }),
     );
-    if (!this.#isExpectedToEnd) this.#events.onDeath(how);
+    if (!this.#expected) this.#events.onDeath(how);
   }
 }
 
