@@ -3,12 +3,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { expect, test } from 'vitest';
+import { PortBlock } from '../support/clusters/ports.js';
 
 test('a cluster restarts a killed controller and keeps its engines', async () => {
-  await using cluster = await Cluster.start({ n: 1, controllerArgs: ['--sqlitedb'] });
+  // The system gives free ports to other tests while the controller is away, but not these.
+  await using ports = await PortBlock.claim(16);
+  const { from, to } = ports.range(1, 15);
+  await using cluster = await Cluster.start({
+    n: 1,
+    controllerArgs: ['--sqlitedb', `--ports=${from}-${to}`],
+  });
   {
     await using rc = await cluster.connect();
     await rc.directView(0).execute('globalThis.kept = 42').get({ timeout: 30_000 });
+    // The hub replies when the record is on disk.
+    expect(await rc.hubHistory()).toHaveLength(1);
   }
   const { pid } = cluster.controller;
   process.kill(pid, 'SIGKILL');

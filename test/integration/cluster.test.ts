@@ -57,7 +57,7 @@ describe('Cluster', () => {
 
   it('serves more clients of one process than ZeroMQ’s default number of sockets, each with a watch', async () => {
     await using cluster = await Cluster.start({ n: 1 });
-    const clients = await Promise.all(Array.from({ length: 60 }, () => cluster.connect({ timeout: 30_000 })));
+    const clients = await Promise.all(Array.from({ length: 60 }, () => cluster.connect({ timeout: 60_000 })));
     try {
       const met = clients.map(() => new Set<string>());
       for (const [i, rc] of clients.entries()) {
@@ -76,7 +76,7 @@ describe('Cluster', () => {
       const results = clients.slice(0, 5).map((rc) => rc.loadBalancedView().apply(() => 1));
       for (const [i, { msgIds }] of results.entries())
         await waitFor(() => met[i]?.has(msgIds[0] ?? ''), {
-          timeout: 30_000,
+          timeout: 60_000,
           what: `the change at client ${i}`,
         });
       expect(met.map(({ size }) => size)).toEqual([1, 1, 1, 1, 1, ...Array(55).fill(0)]);
@@ -86,33 +86,32 @@ describe('Cluster', () => {
   });
 
   it('starts, stops and kills engines, and unregisters those that died', async () => {
-    await using cluster = await Cluster.start({ n: 1 });
+    // The hub does not detect missed heartbeats here: an engine that ends must be unregistered.
+    await using cluster = await Cluster.start({ n: 1, controllerArgs: ['--max-misses=10000'] });
     await using rc = await cluster.connect();
     expect((await cluster.startEngines(2)).sort()).toEqual([1, 2]);
-    await rc.waitForEngines(3);
+    await rc.waitForEngines(3, { timeout: 60_000 });
 
     await cluster.stopEngine(1);
     await waitFor(() => rc.ids.length === 2, { what: 'the hub to remove engine 1' });
+    expect(rc.ids).toEqual([0, 2]);
 
     const endless = rc.directView(2).execute('while (true) {}');
     await waitFor(async () => (await rc.queueStatus(2)).tasks + (await rc.queueStatus(2)).queue > 0, {
       what: 'the task to reach the engine',
     });
-    const running = await processesOf(cluster);
-    const start = performance.now();
+    const { pid } = cluster.engines[2] ?? expect.unreachable();
+    const processes = belongingTo([pid], await listProcesses());
+    expect(processes.length).toBeGreaterThanOrEqual(2);
     await cluster.killEngine(2);
-    await expect(endless.get({ timeout: 30_000 })).rejects.toBeInstanceOf(EngineError);
-    // Missed heartbeats would take half a minute.
-    expect(performance.now() - start).toBeLessThan(30_000);
+    await expect(endless.get({ timeout: 60_000 })).rejects.toBeInstanceOf(EngineError);
     expect(rc.ids).toEqual([0]);
     expect(cluster.engines).toMatchObject([
       { id: 0, exited: undefined },
       { id: 1, exited: { signal: null } },
       { id: 2, exited: { signal: 'SIGKILL' } },
     ]);
-    await waitFor(async () => (await processesOf(cluster)).length < running.length, {
-      what: "the engine's child process to end",
-    });
+    await waitFor(() => !processes.some(isAlive), { what: "the engine's child process to end" });
     await expect(cluster.killEngine(2)).rejects.toThrow(
       'this cluster has no running engine 2; running engines: 0',
     );
@@ -185,7 +184,9 @@ describe('Cluster.start failures', () => {
   it('rejects after the timeout and names the process that was not ready', async () => {
     const profileDir = temporaryDirectory();
     mkdirSync(join(profileDir, 'security'), { recursive: true });
-    const start = Cluster.start({ n: 1, profileDir, timeout: 1 });
+    // Its files are never where the cluster expects them.
+    const controllerArgs = [`--profile-dir=${temporaryDirectory()}`];
+    const start = Cluster.start({ n: 1, profileDir, controllerArgs, timeout: 1 });
     await expect(start).rejects.toThrow(/the controller was not ready within/);
     await expect(start).rejects.toBeInstanceOf(TimeoutError);
     expect(readdirSync(join(profileDir, 'security'))).toEqual([]);

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -42,15 +43,20 @@ function start(argv: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProce
 async function files(security: string, base = 'ipcontroller'): Promise<string> {
   const [client, engine] = [join(security, `${base}-client.json`), join(security, `${base}-engine.json`)];
   await waitFor(() => existsSync(client) && existsSync(engine), {
+    timeout: 60_000,
     what: () => `connection files; ${errors}`,
   });
   return client;
 }
 
+/** The exit code of a process, once all its standard error has been read. */
 async function ended(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode === null && child.signalCode === null) {
-    await new Promise((resolve) => child.once('exit', resolve));
-  }
+  const { stderr } = child;
+  // Not 'close', which a disconnected process never emits.
+  await Promise.all([
+    child.exitCode !== null || child.signalCode !== null || once(child, 'exit'),
+    stderr === null || stderr.closed || once(stderr, 'close'),
+  ]);
   return child.exitCode;
 }
 
@@ -150,7 +156,7 @@ describe('a controller process', () => {
   ])('with %j ends at once and prints the reason', async (argv, code, why) => {
     const child = start(['--profile-dir', directory, ...argv]);
     expect(await ended(child)).toBe(code);
-    await waitFor(() => errors.includes(why), { what: () => `${why} in ${errors}` });
+    expect(errors).toContain(why);
     expect(existsSync(join(directory, 'security', 'ipcontroller-client.json'))).toBe(false);
   });
 });

@@ -12,6 +12,7 @@ import { RestartableController } from '../support/clusters/restartable-controlle
 import { executeContent, RawClient } from '../support/fakes/raw-client.js';
 import { answerAll, RawEngine, type RawTask } from '../support/fakes/raw-engine.js';
 import { RawSubscriber } from '../support/fakes/raw-subscriber.js';
+import { Gate } from '../support/gate.js';
 import { waitFor } from '../support/wait-for.js';
 
 const text = (file: string): string => readFileSync(file, 'utf8');
@@ -22,7 +23,18 @@ const results = async (client: RawClient, ids: readonly string[]): Promise<Dict>
 function engineThere(client: RawClient, engine: RawEngine): Promise<unknown> {
   return waitFor(async () => (await client.engines()).get(engine.id) === engine.uuid, {
     what: `engine ${engine.id} to be registered`,
-    timeout: 30_000,
+    timeout: 60_000,
+  });
+}
+
+const stateFile = (controller: RestartableController): string =>
+  join(controller.profileDir, 'log', 'engines.json');
+
+/** Waits until the file for the next run lists an engine, which the hub writes after it has registered the engine. */
+async function untilSaved(controller: RestartableController, { id, uuid }: RawEngine): Promise<void> {
+  const file = stateFile(controller);
+  await waitFor(() => existsSync(file) && JSON.parse(text(file)).engines[id] === uuid, {
+    what: `engine ${id} in ${file}`,
   });
 }
 
@@ -75,11 +87,11 @@ test('a controller that was started without --reuse can be restarted with it', a
   await using client = RawClient.fromFile(controller.clientFile);
   await using engine = await RawEngine.start(controller.engineFile, { onTask: answerAll });
   await engineThere(client, engine);
-  const state = join(controller.profileDir, 'log', 'engines.json');
-  await waitFor(() => existsSync(state));
+  await untilSaved(controller, engine);
   await controller.kill();
   await controller.start(['--restore']);
-  await engineThere(client, engine);
+  await using second = RawClient.fromFile(controller.clientFile);
+  await engineThere(second, engine);
   await controller.kill();
   await controller.start(['--reuse']);
   await using again = RawClient.fromFile(controller.clientFile);
@@ -87,7 +99,9 @@ test('a controller that was started without --reuse can be restarted with it', a
   await controller.kill();
   await controller.start();
   await controller.kill('SIGTERM');
-  expect([state, controller.clientFile, controller.engineFile].filter(existsSync)).toEqual([]);
+  expect([stateFile(controller), controller.clientFile, controller.engineFile].filter(existsSync)).toEqual(
+    [],
+  );
 }, 120_000);
 
 test.each(['--dictdb', '--sqlitedb'])(
@@ -99,8 +113,7 @@ test.each(['--dictdb', '--sqlitedb'])(
     await engineThere(client, other);
     await using engine = await RawEngine.start(controller.engineFile, { onTask: answerAll });
     await engineThere(client, engine);
-    const state = join(controller.profileDir, 'log', 'engines.json');
-    await waitFor(() => JSON.parse(text(state)).engines[engine.id] === engine.uuid);
+    await untilSaved(controller, engine);
     other.close();
     await controller.kill();
     await controller.start();
@@ -132,11 +145,14 @@ test('results of tasks that were on their way are recorded, and delivered to con
     },
   });
   await engineThere(client, engine);
+  await untilSaved(controller, engine);
   const mux = client.submit('mux', 'apply_request', {}, engine.uuid);
+  const first = await engine.task(1);
   const task = client.submit('task', 'apply_request', {});
-  const [first, second] = [await engine.task(1), await engine.task(2)];
+  const second = await engine.task(2);
   await waitFor(async () => (await client.record(task.id))?.['engine_uuid'] === engine.uuid);
   await controller.kill();
+  await engine.unlinked();
   // One result arrives while no client is connected, one later.
   first.reply();
   await controller.start();
@@ -170,20 +186,24 @@ test('the controller records a task as lost if its engine no longer has it', asy
     },
   });
   await engineThere(client, engine);
+  await untilSaved(controller, engine);
   const had = client.submit('task', 'apply_request', {}).id;
   const queued = client.submit('task', 'apply_request', {}).id;
   await waitFor(async () => (await client.record(had))?.['engine_uuid'] === engine.uuid);
   await waitFor(async () => (await client.record(queued)) !== undefined);
+  // The engine does not return before the client has asked.
+  engine.die();
   await controller.kill();
   await controller.start();
   await using again = RawClient.fromFile(controller.clientFile);
   expect(await results(again, [had, queued])).toMatchObject({ pending: [had, queued].sort() });
+  engine.revive();
   const reported = await waitFor(
     async () => {
       const content = await results(again, [had, queued]);
       return (content['pending'] as string[]).length === 0 && content;
     },
-    { timeout: 30_000 },
+    { timeout: 60_000 },
   );
   expect(reported).toMatchObject({
     completed: [had, queued].sort(),
@@ -195,17 +215,16 @@ test('the controller records a task as lost if its engine no longer has it', asy
 }, 120_000);
 
 test('the tasks of an engine that does not return fail', async () => {
-  await using controller = await RestartableController.start([
-    ...['--restore', '--sqlitedb', '--registration-timeout=5'],
-  ]);
+  await using controller = await RestartableController.start(['--restore', '--sqlitedb']);
   await using client = RawClient.fromFile(controller.clientFile);
   const engine = await RawEngine.start(controller.engineFile);
   await engineThere(client, engine);
+  await untilSaved(controller, engine);
   const { id } = client.submit('mux', 'apply_request', {}, engine.uuid);
   await waitFor(async () => (await client.record(id)) !== undefined);
   await controller.kill();
   engine.close();
-  await controller.start();
+  await controller.start(['--registration-timeout=5']);
   await using again = RawClient.fromFile(controller.clientFile);
   const record = await waitFor(
     async () => {
@@ -219,7 +238,7 @@ test('the tasks of an engine that does not return fail', async () => {
 
 test('an unreadable file of engines does not prevent the start', async () => {
   await using controller = await RestartableController.start();
-  const state = join(controller.profileDir, 'log', 'engines.json');
+  const state = stateFile(controller);
   await mkdir(dirname(state), { recursive: true });
   for (const odd of ['{', '[]', '{"engines":{"x":"y"}}', '{"engines":{"0":7}}']) {
     await controller.kill();
@@ -242,7 +261,8 @@ describe('a JavaScript engine', () => {
     EngineProcess.start({ args: ['--file', controller.engineFile] });
   const there = (client: RawClient, { uuid }: EngineProcess): Promise<string> =>
     waitFor(async () => [...(await client.engines()).values()].find((other) => other === uuid), {
-      timeout: 30_000,
+      what: 'the engine to be registered',
+      timeout: 60_000,
     });
 
   test('continues with its state, and its results from the meantime are recorded', async () => {
@@ -251,10 +271,15 @@ describe('a JavaScript engine', () => {
     await using engine = await started(controller);
     const uuid = await there(client, engine);
     await client.execute(uuid, 'globalThis.kept = 41');
-    const code = 'await new Promise((go) => setTimeout(go, 1500)); kept += 1';
+    using gate = new Gate();
+    const code = `${gate.javascript} kept += 1`;
     const { id } = client.submit('mux', 'execute_request', executeContent(code), uuid);
+    await waitFor(() => client.published(id, 'execute_input').length > 0);
     await waitFor(async () => (await client.record(id)) !== undefined);
     await controller.kill();
+    // What an engine sends before it notices the end of its controller is lost.
+    await waitFor(() => engine.stderr.includes('link to the controller'), { what: 'the links to break' });
+    gate.open();
     await controller.start();
     await using again = RawClient.fromFile(controller.clientFile);
     await there(again, engine);
@@ -291,9 +316,12 @@ describe('a JavaScript engine', () => {
     await using engine = await started(controller);
     await there(client, engine);
     await controller.kill();
+    // The engine cannot register again before the other one has its id.
+    engine.child.kill('SIGSTOP');
     await controller.start();
     await using other = await RawEngine.start(controller.engineFile, { id: 0 });
     expect(other.id).toBe(0);
+    engine.child.kill('SIGCONT');
     await engine.exited;
     expect(engine.stderr).toMatch(/has assigned id 0 to another engine/);
     await using again = RawClient.fromFile(controller.clientFile);

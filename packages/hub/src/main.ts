@@ -27,25 +27,26 @@ async function serve(commandLine: CommandLine): Promise<void> {
   // The reader of standard error may end before this process.
   process.stderr.on('error', () => {});
 
-  const controller = await Controller.start({ ...commandLine.options, log: sink });
+  let controller: Controller | undefined;
   let stopping = false;
+  // Also during the start, which would otherwise leave connection files.
   const stop = (reason: string): void => {
     if (stopping) return;
     stopping = true;
     log.info(`${reason}; stopping`);
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), STOP_TIMEOUT).unref();
-    void controller.stop();
+    void controller?.stop();
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGABRT'] as const) {
     process.on(signal, () => stop(`received ${signal}`));
   }
   const { parentPid } = commandLine;
   if (parentPid !== undefined) watchParent(parentPid, () => stop(`process ${parentPid} has ended`));
-  if (process.send !== undefined) {
-    process.on('disconnect', () => stop('the parent process has ended'));
-    const { clientFile, engineFile } = controller;
-    process.send({ type: 'ready', clientFile, engineFile });
-  }
+  if (process.send !== undefined) process.on('disconnect', () => stop('the parent process has ended'));
+  controller = await Controller.start({ ...commandLine.options, log: sink });
+  if (stopping) await controller.stop();
+  const { clientFile, engineFile } = controller;
+  process.send?.({ type: 'ready', clientFile, engineFile }, undefined, undefined, () => undefined);
   await controller.closed;
 }
 

@@ -55,7 +55,8 @@ export class EngineProcess {
 
   /** Starts an engine and waits for its registration message. */
   static async start(options: EngineProcessOptions): Promise<EngineProcess> {
-    const engine = new EngineProcess(options);
+    // A busy machine needs more than the ten seconds of a user.
+    const engine = new EngineProcess({ ...options, args: ['--timeout=60', ...(options.args ?? [])] });
     await engine.untilRegistered();
     return engine;
   }
@@ -78,10 +79,11 @@ export class EngineProcess {
   async untilRegistered(): Promise<void> {
     await waitFor(
       () => {
-        if (this.child.exitCode !== null) throw new Error(`the engine ended: ${this.stderr}`);
+        if (this.registered === undefined && this.child.exitCode !== null)
+          throw new Error(`the engine ended: ${this.stderr}`);
         return this.registered;
       },
-      { timeout: 45_000, what: () => `the engine to register: ${this.stderr}` },
+      { timeout: 90_000, what: () => `the engine to register: ${this.stderr}` },
     );
     // Read once, so that stop() knows it after the engine has ended.
     void this.kernelPid;

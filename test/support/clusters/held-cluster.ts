@@ -36,7 +36,8 @@ export async function holdCluster(
   });
   const line = await new Promise<string>((resolve, reject) => {
     createInterface({ input: program.stdout }).once('line', resolve);
-    void ended.then(() => reject(new Error(`the program ended without a cluster:\n${errors}`)));
+    // All its output has been read by then, unlike at its exit.
+    program.once('close', () => reject(new Error(`the program ended without a cluster:\n${errors}`)));
   });
   const held = JSON.parse(line) as Pick<HeldCluster, 'pids' | 'others' | 'directory' | 'connectionFile'>;
   return { program, ended, ...held };

@@ -40,6 +40,10 @@ export class PortBlock {
   async release(): Promise<void> {
     await close(this.#firstServer);
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
 }
 
 /** Whether a process listens on each of these ports on loopback. */

@@ -5,8 +5,13 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cleanEnv } from '../environment.js';
+import { waitFor } from '../wait-for.js';
+import { PortBlock } from './ports.js';
 
 const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
+
+/** How many sockets a controller binds. */
+const PORTS = 15;
 
 export class RestartableController {
   readonly directory: string;
@@ -16,9 +21,11 @@ export class RestartableController {
   /** The log of all runs. */
   log = '';
   readonly #args: readonly string[];
+  readonly #ports: PortBlock;
   #child: ChildProcess | undefined;
 
-  private constructor(args: readonly string[]) {
+  private constructor(args: readonly string[], ports: PortBlock) {
+    this.#ports = ports;
     this.directory = mkdtempSync(join(tmpdir(), 'ippjs-restart-'));
     this.profileDir = join(this.directory, 'profile');
     this.clientFile = join(this.profileDir, 'security', 'ipcontroller-client.json');
@@ -28,7 +35,7 @@ export class RestartableController {
 
   /** `args` apply to every run. */
   static async start(args: readonly string[] = ['--restore']): Promise<RestartableController> {
-    const controller = new RestartableController(args);
+    const controller = new RestartableController(args, await PortBlock.claim(PORTS + 1));
     try {
       await controller.start();
     } catch (error) {
@@ -38,9 +45,17 @@ export class RestartableController {
     return controller;
   }
 
-  /** Starts or restarts the controller, with additional arguments for this run; resolves when it serves. */
+  /**
+   * Starts or restarts the controller, with additional arguments for this run; resolves when it serves and its log until
+   * then has arrived.
+   */
   async start(args: readonly string[] = []): Promise<void> {
-    const argv = ['--profile-dir', this.profileDir, '--ping=200', ...this.#args, ...args];
+    // Not free ports of the system, which could give them to another test while the controller is away.
+    const { from, to } = this.#ports.range(1, PORTS);
+    const own = ['--profile-dir', this.profileDir, `--ports=${from}-${to}`];
+    // An engine may pause for 30 s.
+    const argv = [...own, '--ping=200', '--max-misses=150', ...this.#args, ...args];
+    const starts = this.#countStarts();
     const child = fork(main, argv, { env: cleanEnv({}), stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
     this.#child = child;
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -50,6 +65,13 @@ export class RestartableController {
       child.once('message', () => resolve());
       child.once('exit', () => reject(new Error(`the controller ended:\n${this.log}`)));
     });
+    await waitFor(() => this.#countStarts() > starts, {
+      what: () => `the log of the start:\n${this.log}`,
+    });
+  }
+
+  #countStarts(): number {
+    return this.log.split('serving; connection files').length - 1;
   }
 
   /** Kills the controller, or stops it with SIGTERM. */
@@ -63,6 +85,7 @@ export class RestartableController {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
+    await this.#ports.release();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

@@ -109,7 +109,7 @@ export class FakeController {
     this.#sending = this.#sending.then(() => router.send([uuid, ...frames]));
   }
 
-  async replyTo(msgId: string, timeout = 10_000): Promise<FromEngine> {
+  async replyTo(msgId: string, timeout = 45_000): Promise<FromEngine> {
     return await waitFor(
       () => this.received.find(({ channel, message }) => channel !== 'iopub' && parentId(message) === msgId),
       { timeout, what: `the reply to ${msgId}` },

@@ -53,6 +53,8 @@ export class RawEngine {
   #publishing: Promise<unknown> = Promise.resolve();
   #id: number | undefined;
   #beats: boolean;
+  /** The number of connections of the sockets for tasks, control and heartbeats. */
+  #links = 0;
 
   constructor(info: EngineConnectionInfo, options: RawEngineOptions = {}) {
     this.info = info;
@@ -94,10 +96,9 @@ export class RawEngine {
     const at = (port: number) => channelAddress(this.info.interface, port);
     const leaves = this.info.broadcast;
     // The shell has three.
-    let links = 0;
     for (const socket of [this.#shell, this.#control, this.#pong]) {
-      socket.events.on('handshake', () => links++);
-      socket.events.on('disconnect', () => links--);
+      socket.events.on('handshake', () => this.#links++);
+      socket.events.on('disconnect', () => this.#links--);
     }
     let subscribed = false;
     void this.#each(this.#iopub, () => {
@@ -118,11 +119,12 @@ export class RawEngine {
       if (message !== undefined) this.controls.push(message);
     });
     // The hub registers the engine at its first heartbeat. Messages from then on must arrive.
-    await waitFor(() => links >= wanted && subscribed, {
-      what: () => `${wanted} links and a subscription; there are ${links} and ${subscribed ? 'one' : 'none'}`,
+    await waitFor(() => this.#links >= wanted && subscribed, {
+      what: () =>
+        `${wanted} links and a subscription; there are ${this.#links} and ${subscribed ? 'one' : 'none'}`,
     });
     // Links that broke with the controller count as well.
-    void this.#each(this.#ping, (frames) => this.#beats && links >= wanted && this.#pong.send(frames));
+    void this.#each(this.#ping, (frames) => this.#beats && this.#links >= wanted && this.#pong.send(frames));
     this.#ping.subscribe();
     this.#ping.connect(at(this.info.hb_ping));
   }
@@ -190,22 +192,36 @@ export class RawEngine {
     await this.#registration.send(this.session.encode(message));
   }
 
+  /** Waits until all links are down: messages sent from then on arrive after the next link, and none is lost. */
+  async unlinked(): Promise<void> {
+    await waitFor(() => this.#links === 0, { what: () => `the end of ${this.#links} links` });
+  }
+
   /** Stops answering heartbeats. */
   die(): void {
     this.#beats = false;
   }
 
+  /** Answers heartbeats again. */
+  revive(): void {
+    this.#beats = true;
+  }
+
   close(): void {
-    for (const socket of [
-      this.#shell,
-      this.#control,
-      this.#iopub,
-      this.#ping,
-      this.#pong,
-      this.#registration,
-    ]) {
-      socket.close();
-    }
+    for (const socket of this.#sockets) socket.close();
+  }
+
+  /** Closes all sockets and waits until ZeroMQ has released them: another engine may then have this uuid. */
+  async release(): Promise<void> {
+    const released = this.#sockets.map(
+      (socket) => new Promise<void>((resolve) => socket.events.on('end', () => resolve())),
+    );
+    this.close();
+    await Promise.all(released);
+  }
+
+  get #sockets(): readonly (Router | XPublisher | Subscriber | Dealer)[] {
+    return [this.#shell, this.#control, this.#iopub, this.#ping, this.#pong, this.#registration];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

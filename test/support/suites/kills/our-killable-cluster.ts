@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EngineProcess } from '../../clusters/engine-process.js';
+import { PortBlock } from '../../clusters/ports.js';
 import { cleanEnv } from '../../environment.js';
 import { RawClient } from '../../fakes/raw-client.js';
 import type { Gate } from '../../gate.js';
@@ -12,6 +13,9 @@ import { waitFor } from '../../wait-for.js';
 import { endMarkOf, type KillableCluster, type RestartOptions, runsFile } from './killable-cluster.js';
 
 const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
+
+/** How many sockets a controller binds. */
+const PORTS = 15;
 
 export interface OurKillableClusterOptions {
   readonly engines: number;
@@ -31,14 +35,18 @@ export class OurKillableCluster implements KillableCluster {
   #ended: Promise<unknown> = Promise.resolve();
   #log = '';
   #env: NodeJS.ProcessEnv | undefined;
+  readonly #ports: PortBlock;
+  /** The offset of the ports of this run in the block. */
+  #offset = 1;
 
-  private constructor(options: OurKillableClusterOptions) {
+  private constructor(options: OurKillableClusterOptions, ports: PortBlock) {
+    this.#ports = ports;
     this.#args = options.controllerArgs ?? [];
     this.#env = options.env;
   }
 
   static async start(options: OurKillableClusterOptions): Promise<OurKillableCluster> {
-    const cluster = new OurKillableCluster(options);
+    const cluster = new OurKillableCluster(options, await PortBlock.claim(2 * PORTS + 1));
     try {
       await cluster.#startController([]);
       for (let i = 0; i < options.engines; i++) await cluster.startEngine();
@@ -83,7 +91,10 @@ export class OurKillableCluster implements KillableCluster {
   async restartController({ newFiles = false, env }: RestartOptions = {}): Promise<void> {
     await this.killController();
     if (env !== undefined) this.#env = env;
-    if (newFiles) for (const file of [this.connectionFile, this.#engineFile]) rmSync(file, { force: true });
+    if (newFiles) {
+      for (const file of [this.connectionFile, this.#engineFile]) rmSync(file, { force: true });
+      this.#offset = this.#offset === 1 ? 1 + PORTS : 1;
+    }
     await this.#startController(newFiles ? [] : ['--reuse', '--restore']);
   }
 
@@ -98,14 +109,18 @@ export class OurKillableCluster implements KillableCluster {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.killController();
     await Promise.all(this.#engines.map((engine) => engine[Symbol.asyncDispose]()));
+    await this.#ports.release();
     rmSync(this.directory, { recursive: true, force: true });
   }
 
   async #startController(args: readonly string[]): Promise<void> {
+    // Not free ports of the system, which could give them to another test while the controller is away.
+    const { from, to } = this.#ports.range(this.#offset, this.#offset + PORTS - 1);
+    const own = ['--profile-dir', this.directory, `--ports=${from}-${to}`];
     const child = spawn(
       process.execPath,
       // The hub detects a killed engine after 10 s.
-      [main, '--profile-dir', this.directory, '--ping=200', '--max-misses=50', ...this.#args, ...args],
+      [main, ...own, '--ping=200', '--max-misses=50', ...this.#args, ...args],
       { env: cleanEnv(this.#env), stdio: ['ignore', 'ignore', 'pipe'] },
     );
     this.#controller = child;
