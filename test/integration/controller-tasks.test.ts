@@ -28,6 +28,11 @@ async function record(
   );
 }
 
+/** Waits until the hub lists no engine. */
+async function noEngines(client: RawClient): Promise<void> {
+  await waitFor(async () => (await client.engines()).size === 0, { what: 'the engine to be unregistered' });
+}
+
 const DATE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 
 describe('records', () => {
@@ -150,6 +155,8 @@ describe('results', () => {
       (await engine.task(n)).reply({ status: 'ok' }, { buffers: [Buffer.from(`r${n}`)] });
     }
     await Promise.all(tasks.slice(0, 2).map((task) => task.reply()));
+    // Until a task is at its engine, the request for results may arrive before it.
+    await engine.task(3);
     const reply = await hubReply(client, 'result_request', { msg_ids: [two, three, one] });
     const content = reply.content as { [key: string]: Dict };
     expect(content).toMatchObject({ status: 'ok', pending: [three], completed: [one, two].sort() });
@@ -264,6 +271,7 @@ describe('resubmission', () => {
     const task = client.submit('mux', 'apply_request', {}, gone.uuid, { metadata });
     await task.reply();
     await gone.unregister();
+    await noEngines(client);
     const engine = await c.engine({ onTask: answerAll });
     const { resubmitted } = (await ask(client, 'resubmit_request', { msg_ids: [task.id] })) as {
       resubmitted: Record<string, string>;
@@ -279,6 +287,8 @@ describe('resubmission', () => {
     const task = client.submit('task', 'apply_request', {}, undefined, { metadata });
     await task.reply();
     await engine.unregister();
+    // The two requests arrive on different sockets.
+    await noEngines(client);
     const { resubmitted } = (await ask(client, 'resubmit_request', { msg_ids: [task.id] })) as {
       resubmitted: Record<string, string>;
     };
@@ -320,9 +330,11 @@ describe('engines that die', () => {
     const client = await c.client();
     const engine = await c.engine();
     await engine.unregister();
-    await waitFor(async () => (await client.engines()).size === 0);
+    await noEngines(client);
     const task = client.submit('mux', 'apply_request', {}, engine.uuid);
-    expect(await record(client, task.id)).toMatchObject({ result_content: { ename: 'EngineError' } });
+    expect(await record(client, task.id, (r) => r['completed'] !== null)).toMatchObject({
+      result_content: { ename: 'EngineError' },
+    });
   });
 
   test('and register again receive tasks like other engines', async () => {
@@ -331,8 +343,8 @@ describe('engines that die', () => {
     const first = await c.engine();
     const { uuid } = first;
     await first.unregister();
-    await waitFor(async () => (await client.engines()).size === 0);
-    first.close();
+    await noEngines(client);
+    await first.release();
     const again = await c.engine({ uuid, onTask: answerAll });
     expect(again.id).toBe(1);
     const task = client.submit('mux', 'apply_request', {}, uuid);

@@ -68,6 +68,8 @@ describe('registration', () => {
     const client = await c.client();
     const first = await c.engine();
     expect(first.id).toBe(0);
+    // The list of engines, which shows the registration, arrives on another socket.
+    await waitFor(() => notices(client, 'registration_notification').length > 0);
     expect(notices(client, 'registration_notification')).toEqual([{ id: 0, uuid: first.uuid }]);
     await first.unregister();
     await waitFor(() => notices(client, 'unregistration_notification').length > 0);
@@ -79,15 +81,15 @@ describe('registration', () => {
   });
 
   test('without a heartbeat does not take effect, and ends after the timeout', async () => {
-    // Long enough for the engine with a heartbeat, even on a slow machine.
-    await using c = await TestController.start({ registrationTimeout: 3_000 });
+    await using c = await TestController.start({ registrationTimeout: 1_000 });
     const client = await c.client();
     const silent = await c.registering({ beats: false });
     expect(await client.engines()).toEqual(new Map());
     await waitFor(() => c.log.some((line) => line.includes('did not complete its registration')));
-    // Its uuid can be used again.
+    expect(await client.engines()).toEqual(new Map());
+    // The hub accepts its uuid again. A heartbeat within the timeout is not certain on a slow machine.
     silent.close();
-    expect((await c.engine({ uuid: silent.uuid })).id).toBe(1);
+    expect((await c.registering({ uuid: silent.uuid, beats: false })).id).toBe(1);
   });
 
   test('with a uuid in use is refused; an early unregistration frees the uuid', async () => {
@@ -121,9 +123,14 @@ describe('registration', () => {
   test('ends when the heartbeat stops', async () => {
     await using c = await TestController.start({ hbPeriod: 50, maxHeartbeatMisses: 2 });
     const client = await c.client();
-    const engine = await c.engine();
+    // The test does not wait until the hub lists it: on a slow machine it may miss two heartbeats by itself.
+    const engine = await c.registering();
+    const { id, uuid } = engine;
+    await waitFor(() => notices(client, 'registration_notification').length > 0);
     engine.die();
     await waitFor(() => notices(client, 'unregistration_notification').length > 0);
+    expect(notices(client, 'registration_notification')).toEqual([{ id, uuid }]);
+    expect(notices(client, 'unregistration_notification')).toEqual([{ id, uuid }]);
     expect(await client.engines()).toEqual(new Map());
   });
 
@@ -241,11 +248,14 @@ describe('hostile input', () => {
     await using c = await TestController.start();
     const client = await c.client();
     const probes = 200;
+    const start = performance.now();
     for (let i = 0; i < probes; i++) client.sendFrames('registration', [DELIMITER]);
     await client.engines();
     const answers = client.received.filter(({ message }) => message.msg_type === 'hub_error');
+    const elapsed = performance.now() - start;
     expect(answers.length).toBeGreaterThanOrEqual(1);
-    expect(answers.length).toBeLessThan(probes / 2);
+    // Twenty at once, and ten a second.
+    expect(answers.length).toBeLessThanOrEqual(Math.min(probes, 20 + Math.ceil(elapsed / 100)));
     expect(answers[0]?.message.content).toMatchObject({ status: 'error' });
   });
 
@@ -282,7 +292,10 @@ describe('hostile input', () => {
     );
     expect(answers).toHaveLength(1);
     expect(engine.refused).toBeGreaterThan(0);
-    expect(c.log.filter((line) => line.includes('a request: the signature does not match'))).toHaveLength(1);
+    // The hub's thread sends its log lines on another channel than its replies.
+    const refusals = () => c.log.filter((line) => line.includes('a request: the signature does not match'));
+    await waitFor(() => refusals().length > 0);
+    expect(refusals()).toHaveLength(1);
   }, 120_000);
 
   test('keys such as __proto__ are ordinary keys', async () => {

@@ -37,6 +37,8 @@ export class RawClient {
   readonly info: ClientConnectionInfo;
   /** All received messages, in order. */
   readonly received: RawReply[] = [];
+  /** The first reply to each request. */
+  readonly #replies = new Map<string, AnyMessage>();
   readonly #dealers = new Map<Asking, Dealer>();
   readonly #subscribers: Subscriber[] = [];
   /** Sockets that are not connected. */
@@ -104,12 +106,7 @@ export class RawClient {
   }
 
   async replyTo(msgId: string, timeout = 45_000): Promise<AnyMessage> {
-    return await waitFor(
-      () =>
-        this.received.find(({ channel, message }) => channel !== 'iopub' && parentId(message) === msgId)
-          ?.message,
-      { timeout, what: `the reply to ${msgId}` },
-    );
+    return await waitFor(() => this.#replies.get(msgId), { timeout, what: `the reply to ${msgId}` });
   }
 
   async execute(target: string, code: string, options: Dict = {}): Promise<AnyMessage> {
@@ -177,7 +174,10 @@ export class RawClient {
   async #read(channel: RawReply['channel'], socket: Dealer | Subscriber): Promise<void> {
     try {
       for await (const frames of socket) {
-        this.received.push({ channel, message: this.session.decode(frames) });
+        const message = this.session.decode(frames);
+        this.received.push({ channel, message });
+        const request = channel === 'iopub' ? undefined : parentId(message);
+        if (request !== undefined && !this.#replies.has(request)) this.#replies.set(request, message);
       }
     } catch (error) {
       if (!socket.closed) throw error;
