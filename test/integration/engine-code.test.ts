@@ -6,6 +6,7 @@ import type { AnyMessage, Dict } from '@ipyparallel-js/protocol';
 import { decodeJsResult, encodeJsCall } from '@ipyparallel-js/protocol/internal';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FakeController } from '../support/fakes/fake-controller.js';
+import { Gate } from '../support/gate.js';
 import { waitFor } from '../support/wait-for.js';
 
 let controller: FakeController;
@@ -17,7 +18,8 @@ beforeAll(async () => {
   writeFileSync(join(cwd, 'module.mjs'), 'export const answer = 42;');
   writeFileSync(join(cwd, 'module.cjs'), 'module.exports = { answer: 43 };');
   controller = await FakeController.start();
-  engine = await Engine.start({ connectionInfo: controller.connectionInfo, cwd, log: () => {} });
+  const { connectionInfo } = controller;
+  engine = await Engine.start({ connectionInfo, cwd, timeout: 60_000, log: () => {} });
 });
 
 afterAll(async () => {
@@ -37,25 +39,28 @@ interface Ran {
   readonly result: string | undefined;
 }
 
+/** The text of one stream of a task so far. */
+function outputOf(id: string, name: 'stdout' | 'stderr'): string {
+  return controller
+    .published(id, 'stream')
+    .filter(({ content }) => content.name === name)
+    .map(({ content }) => content.text)
+    .join('');
+}
+
 async function finished(id: string): Promise<Ran> {
   const { message: reply } = await controller.replyTo(id);
   await waitFor(() =>
     controller.published(id, 'status').some(({ content }) => content.execution_state === 'idle'),
   );
-  const stream = (name: string): string =>
-    controller
-      .published(id, 'stream')
-      .filter(({ content }) => content.name === name)
-      .map(({ content }) => content.text)
-      .join('');
   const [result] = controller.published(id, 'execute_result');
   return {
     id,
     reply,
     content: reply.content,
     types: controller.published(id).map(({ msg_type: type }) => type),
-    stdout: stream('stdout'),
-    stderr: stream('stderr'),
+    stdout: outputOf(id, 'stdout'),
+    stderr: outputOf(id, 'stderr'),
     result: (result?.content.data as Record<string, string> | undefined)?.['text/plain'],
   };
 }
@@ -86,6 +91,16 @@ async function apply(
   const ran = await finished(submitCall(fn, ...args));
   const value = ran.content.status === 'ok' ? decodeJsResult(ran.content, ran.reply.buffers) : undefined;
   return { ...ran, value };
+}
+
+/** Waits until a task runs, as far as the engine knows. */
+async function begun(id: string): Promise<void> {
+  await waitFor(() => controller.published(id, 'status').length > 0, { what: `task ${id} to begin` });
+}
+
+/** Waits until all tasks that were sent on a channel have arrived: the engine replies to this request at once. */
+async function arrived(channel: string): Promise<void> {
+  await controller.content(channel, engine.uuid, 'kernel_info_request', {});
 }
 
 async function interrupt(id: string): Promise<Ran> {
@@ -200,15 +215,18 @@ describe('execute', () => {
   });
 
   test('tasks of all sockets run one at a time, in the order of their arrival', async () => {
-    const slow = submit(
-      'globalThis.order = []; await new Promise((r) => setTimeout(r, 50)); order.push("slow")',
-    );
-    const others = ['task', 'leaf-0', 'mux'].map((channel) =>
+    using gate = new Gate();
+    const slow = submit(`globalThis.order = []; ${gate.javascript} order.push("slow")`);
+    await begun(slow);
+    const channels = ['task', 'leaf-0', 'mux'];
+    const others = channels.map((channel) =>
       controller.submit(channel, engine.uuid, 'execute_request', {
         code: `order.push("${channel}")`,
         silent: false,
       }),
     );
+    for (const channel of channels) await arrived(channel);
+    gate.open();
     for (const id of [slow, ...others]) await finished(id);
     expect((await run('order.length')).result).toBe('4');
     expect((await run('order[0]')).result).toBe("'slow'");
@@ -226,10 +244,15 @@ describe('output', () => {
 
   test('is batched and sent while the code runs', async () => {
     const id = submit(
-      'for (let i = 0; i < 100; i++) console.log(i); await new Promise((r) => { globalThis.go = r; setTimeout(r, 5000) })',
+      'const since = Date.now(); for (let i = 0; i < 100; i++) console.log(i); console.log("took", Date.now() - since); await new Promise((r) => setTimeout(r, 1e6))',
     );
-    await waitFor(() => controller.published(id, 'stream').length > 0);
-    expect(controller.published(id, 'stream').length).toBeLessThan(5);
+    const text = () => outputOf(id, 'stdout');
+    await waitFor(() => text().includes('took'));
+    const [, took] = /took (\d+)/.exec(text()) ?? [];
+    expect(text().split('\n').slice(0, 100)).toEqual(Array.from({ length: 100 }, (_, i) => String(i)));
+    // One every 50 ms at most, and one after the last line.
+    const messages = controller.published(id, 'stream').length;
+    expect(messages).toBeLessThanOrEqual(Math.min(50, 2 + Number(took) / 50));
     await interrupt(id);
     const busy = submit(
       'for (;;) { console.log("still"); const end = Date.now() + 10; while (Date.now() < end); }',
@@ -390,7 +413,7 @@ describe('control', () => {
   ])('SIGINT interrupts %s and keeps the context', async (_what, code) => {
     await run('const kept = "kept"');
     const id = submit(code);
-    await waitFor(() => controller.published(id, 'execute_input').length > 0);
+    await begun(id);
     const { kernelPid } = engine;
     const { content } = await interrupt(id);
     expect(content).toMatchObject({ status: 'error', ename: 'KeyboardInterrupt' });
@@ -401,12 +424,29 @@ describe('control', () => {
     expect(engine.kernelPid).toBe(kernelPid);
   });
 
+  test.each(['await new Promise((r) => setTimeout(r, 1e6))', 'for (;;);', 'for (;;) await null'])(
+    'SIGINT reaches a kernel that does not run at that moment: %s',
+    async (code) => {
+      for (let i = 0; i < 3; i++) {
+        process.kill(engine.kernelPid, 'SIGSTOP');
+        const id = submit(code);
+        await begun(id);
+        // The kernel receives the task and the interrupt together, in either order.
+        const reply = await controller.content('control', engine.uuid, 'signal_request', { sig: 'SIGINT' });
+        expect(reply).toEqual({ status: 'ok' });
+        process.kill(engine.kernelPid, 'SIGCONT');
+        expect((await finished(id)).content).toMatchObject({ ename: 'KeyboardInterrupt' });
+        expect((await run('"next"')).result).toBe("'next'");
+      }
+    },
+  );
+
   test('an interrupted apply, and the next task', async () => {
     const id = submitCall(() => {
       for (;;);
     });
     const next = submit('"next"');
-    await waitFor(() => controller.published(id, 'status').length > 0);
+    await begun(id);
     expect((await interrupt(id)).content).toMatchObject({
       ename: 'KeyboardInterrupt',
       engine_info: { method: 'apply' },
@@ -415,7 +455,11 @@ describe('control', () => {
   });
 
   test('many interrupts without a running task do not affect the next task', async () => {
-    for (let i = 0; i < 5; i++) controller.submit('control', engine.uuid, 'signal_request', { sig: 2 });
+    const signals = Array.from({ length: 5 }, () =>
+      controller.content('control', engine.uuid, 'signal_request', { sig: 2 }),
+    );
+    // The engine has then sent the interrupts to the kernel, which may not have handled them yet.
+    for (const signal of signals) expect(await signal).toEqual({ status: 'ok' });
     const results = await Promise.all(Array.from({ length: 5 }, () => run('await 1')));
     expect(results.map(({ content }) => content.status)).toEqual(['ok', 'ok', 'ok', 'ok', 'ok']);
   });
@@ -429,7 +473,7 @@ describe('control', () => {
   ])('AsyncLocalStorage works after an interrupt: %s', async (code) => {
     await run('var als = new (require("node:async_hooks").AsyncLocalStorage)(); als.run(1, () => {})');
     const id = submit(code);
-    await waitFor(() => controller.published(id, 'execute_input').length > 0);
+    await begun(id);
     await interrupt(id);
     expect(
       (await run('await new Promise((r) => setTimeout(() => r(als.getStore()), 5))')).types,
@@ -440,7 +484,8 @@ describe('control', () => {
   test('abort replies to queued tasks at once, by id or all of them', async () => {
     const running = submit('await new Promise((r) => setTimeout(r, 1e6))');
     const [first, second, third] = [submit('1'), submit('2'), submit('3')] as const;
-    await waitFor(() => controller.published(running, 'execute_input').length > 0);
+    await begun(running);
+    await arrived('mux');
     const abort = (msgIds: unknown) =>
       controller.content('control', engine.uuid, 'abort_request', { msg_ids: msgIds });
     expect(await abort([second])).toEqual({ status: 'ok' });
@@ -473,13 +518,16 @@ describe('control', () => {
 
   test('clear waits for the running task and precedes queued tasks', async () => {
     await run('var mark = 1');
-    const running = submit('await new Promise((r) => setTimeout(r, 30)); mark');
+    using gate = new Gate();
+    const running = submit(`${gate.javascript} mark`);
     const waiting = submit('typeof mark');
-    await waitFor(() => controller.published(running, 'execute_input').length > 0);
-    const cleared = controller.content('control', engine.uuid, 'clear_request', {});
+    await begun(running);
+    const clear = controller.submit('control', engine.uuid, 'clear_request', {});
+    await begun(clear);
+    gate.open();
     expect((await finished(running)).result).toBe('1');
     expect((await finished(waiting)).result).toBe("'undefined'");
-    expect(await cleared).toEqual({ status: 'ok' });
+    expect((await controller.replyTo(clear)).message.content).toEqual({ status: 'ok' });
   });
 
   test('kernel_info', async () => {
