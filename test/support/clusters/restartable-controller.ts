@@ -35,7 +35,7 @@ export class RestartableController {
 
   /** `args` apply to every run. */
   static async start(args: readonly string[] = ['--restore']): Promise<RestartableController> {
-    const controller = new RestartableController(args, await PortBlock.claim(PORTS + 1));
+    const controller = new RestartableController(args, await PortBlock.reserve(PORTS + 1));
     try {
       await controller.start();
     } catch (error) {

@@ -19,7 +19,7 @@ import type {
 import { CallBuilder } from './call-builder.js';
 import { rewriteDynamicImports } from './dynamic-imports.js';
 import type { Completion, Evaluator } from './evaluator.js';
-import { addCaptureHint, describeFailure, INTERRUPTED } from './failures.js';
+import { addCaptureHint, describeFailure, INTERRUPT_FAILURE } from './failures.js';
 import { callFunction } from './function-call.js';
 import { isGenerator, runGenerator } from './generators.js';
 import type { ModuleLoader } from './module-loader.js';
@@ -101,7 +101,7 @@ export class JobRunner {
       this.#latest = job;
       this.#current = job;
     } else if (this.#current === job) this.#interrupted = this.#task;
-    this.#fail(job, INTERRUPTED, this.#options.abortRequested(job));
+    this.#fail(job, INTERRUPT_FAILURE, this.#options.abortRequested(job));
   }
 
   /** Aborts the signal of the interrupted task. Must be called last, because it runs listeners of the code. */
@@ -231,7 +231,7 @@ function failureOf(completion: Exclude<Completion, { kind: 'value' }>): FailureI
     case 'thrown':
       return describeFailure(completion.thrown, completion.location);
     case 'terminated':
-      return INTERRUPTED;
+      return INTERRUPT_FAILURE;
     case 'refused':
       return { ename: 'Error', evalue: completion.reason, traceback: [`Error: ${completion.reason}`] };
   }

@@ -46,7 +46,7 @@ export class OurKillableCluster implements KillableCluster {
   }
 
   static async start(options: OurKillableClusterOptions): Promise<OurKillableCluster> {
-    const cluster = new OurKillableCluster(options, await PortBlock.claim(2 * PORTS + 1));
+    const cluster = new OurKillableCluster(options, await PortBlock.reserve(2 * PORTS + 1));
     try {
       await cluster.#startController([]);
       for (let i = 0; i < options.engines; i++) await cluster.startEngine();
