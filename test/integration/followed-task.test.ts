@@ -8,6 +8,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { TestController } from '../support/clusters/test-controller.js';
 import { FakeHub } from '../support/fakes/fake-hub.js';
 import { executeContent } from '../support/fakes/raw-client.js';
+import { stopClock } from '../support/stopped-clock.js';
 import { waitFor } from '../support/wait-for.js';
 
 const ID = 'b0b0_1';
@@ -79,6 +80,8 @@ it('a task that ends between two requests does not count as purged', async () =>
 });
 
 it('the client requests a task again if the hub does not have its record yet', async () => {
+  // The client gives up after a second.
+  stopClock();
   expect((await follow('none', 'unknown', 'none', 'unknown', 'record')).result).toBe('printed');
   expect((await follow('none', 'unknown', 'none', 'pending', 'record')).result).toBe('printed');
 });
@@ -184,20 +187,20 @@ it('a task that the hub has forgotten is lost', async () => {
 it.each(['seen', 'not seen'] as const)(
   'output that was %s and reaches the hub after the reply is waited for',
   async (seen) => {
-    let firstRequest: number | undefined;
-    let missed = 0;
+    // The client waits for half a second, or for ten after it has seen output.
+    stopClock();
+    /** The number of requests that receive an incomplete record: two for its status and two for its result. */
+    const incomplete = 4;
+    let requests = 0;
     const hub = await FakeHub.start({
       answer: ({ message }) => {
         if (message.msg_type !== 'db_request') return undefined;
-        // Long enough for the first check, and far shorter than the maximum wait.
-        firstRequest ??= performance.now();
-        const complete = performance.now() - firstRequest > 300;
-        if (!complete) missed++;
-        const late = complete
-          ? { execute_result: { data: { 'text/plain': '42' } }, stdout: 'printed' }
-          : { execute_result: null, stdout: '' };
+        const late =
+          ++requests > incomplete
+            ? { execute_result: { data: { 'text/plain': '42' } }, stdout: 'printed' }
+            : { execute_result: null, stdout: '' };
         const records = [{ ...done, completed: new Date().toISOString().replace('Z', '000Z'), ...late }];
-        if (seen === 'seen' && missed === 1) {
+        if (seen === 'seen' && requests === 1) {
           const parent = { ...hub.session.rawMessage('execute_request', {}).header, msg_id: ID };
           const publish = (type: string, content: Dict): void =>
             hub.publish(
@@ -217,11 +220,13 @@ it.each(['seen', 'not seen'] as const)(
     onTestFinished(() => rc.close());
     const result = await rc.getResult<{ text: string; stdout: string }>(ID).get({ timeout: 60_000 });
     expect(result).toMatchObject({ text: '42', stdout: 'printed' });
-    expect(missed).toBeGreaterThan(1);
+    expect(requests).toBeGreaterThan(incomplete);
   },
 );
 
 it('a result that the client received counts even if the hub has not recorded it', async () => {
+  // Without the result, the client would wait for three seconds.
+  stopClock();
   const lacking: Dict = { ...done, execute_result: null, completed: new Date().toISOString() };
   let ended = false;
   const hub = await FakeHub.start({
@@ -268,7 +273,9 @@ it('a task that a busy hub does not know yet is waited for', async () => {
   onTestFinished(() => rc.close());
   const parent = { msg_id: 'after it', msg_type: 'execute_request' };
   const busy = hub.session.rawMessage('status', { execution_state: 'busy' }, { parent });
+  const { received } = rc.stats;
   hub.publish('iopub', ['topic', ...hub.session.encode(busy)]);
+  await waitFor(() => rc.stats.received > received, { what: 'the client to see the later task begin' });
   const followed = rc.getResult<{ stdout: string }>(ID);
   await waitFor(() => asked > 3, { what: 'the client to check whether the hub is busy' });
   expect(followed.ready).toBe(false);
@@ -299,7 +306,9 @@ it('a task that the hub records between the query for it and the query for a lat
   onTestFinished(() => rc.close());
   const parent = { msg_id: 'after it', msg_type: 'execute_request' };
   const busy = hub.session.rawMessage('status', { execution_state: 'busy' }, { parent });
+  const { received } = rc.stats;
   hub.publish('iopub', ['topic', ...hub.session.encode(busy)]);
+  await waitFor(() => rc.stats.received > received, { what: 'the client to see the later task begin' });
   const result = await rc.getResult<{ stdout: string }>(ID).get({ timeout: 60_000 });
   expect(result).toMatchObject({ stdout: 'printed' });
 });

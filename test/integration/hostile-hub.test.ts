@@ -3,13 +3,14 @@ import { Client } from '@ipyparallel-js/client';
 import { AuthenticationError, newId, ProtocolError, Session, TimeoutError } from '@ipyparallel-js/protocol';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type Answer, FakeHub, type Request } from '../support/fakes/fake-hub.js';
+import { stopClock } from '../support/stopped-clock.js';
 import { waitFor } from '../support/wait-for.js';
 
 /** A scripted hub with a connected client. */
 async function connected(answer?: Answer): Promise<{ hub: FakeHub; rc: Client }> {
   const hub = await FakeHub.start(answer === undefined ? {} : { answer });
   onTestFinished(() => hub.stop());
-  const rc = await Client.connect({ connectionFile: hub.info });
+  const rc = await Client.connect({ connectionFile: hub.info, timeout: 60_000 });
   onTestFinished(() => rc.close());
   return { hub, rc };
 }
@@ -272,9 +273,14 @@ describe('a hub that does not reply', () => {
 
   it('because it is silent: TimeoutError with that reason', async () => {
     await using hub = await FakeHub.start({ answer: () => false, answersProbes: false });
-    const failure = await Client.connect({ connectionFile: hub.info, timeout: 1_500 }).catch(
+    // The time must not be over before the client is linked.
+    const clock = stopClock();
+    const connecting = Client.connect({ connectionFile: hub.info, timeout: 1_500 }).catch(
       (error: unknown) => error,
     );
+    await waitFor(() => hub.probes > 0, { what: 'the request and the probe of the client' });
+    clock.advance(1_500);
+    const failure = await connecting;
     expect(failure).toBeInstanceOf(TimeoutError);
     expect((failure as TimeoutError).message).toContain(hub.address);
     expect((failure as TimeoutError).message).toMatch(/does not reply/);

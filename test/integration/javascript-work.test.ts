@@ -112,7 +112,7 @@ test('a busy loop does not block its engine’s replies, the hub or other engine
   const busy = rc.directView(0).apply(fromText<[], void>('() => { for (;;); }'));
   await waitFor(() => busy.metadata[0]?.begun !== null);
   const started = performance.now();
-  // Longer than the heartbeat timeout.
+  // Longer than several heartbeats.
   while (performance.now() - started < 1_500) {
     expect(
       await rc
@@ -135,6 +135,16 @@ test('a busy loop does not block its engine’s replies, the hub or other engine
   await rc.sendSignal('SIGINT', { targets: 0 });
   await expect(again.get()).rejects.toThrow(RemoteError);
   await expect(again.get()).rejects.toThrow(/KeyboardInterrupt/);
+});
+
+test('an interrupt that arrives at the kernel before a large task ends that task', async () => {
+  const large = new Uint8Array(40_000_000);
+  const ar = rc
+    .directView(0)
+    .apply(fromText<[Uint8Array], Promise<void>>('() => new Promise(() => undefined)'), large);
+  await waitFor(() => ar.metadata[0]?.begun !== null, { interval: 1 });
+  await rc.sendSignal('SIGINT', { targets: 0 });
+  await expect(ar.get({ timeout: 30_000 })).rejects.toMatchObject({ ename: 'KeyboardInterrupt' });
 });
 
 test('a task that exits its process fails with the reason; the other engine continues', async () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { MessageSocket } from '@ipyparallel-js/wire';
 import { expect, it, onTestFinished } from 'vitest';
 import { Dealer, Router } from 'zeromq';
+import { PortBlock } from '../support/clusters/ports.js';
 
 const MESSAGES = 40;
 const BYTES = 2_000_000;
@@ -48,9 +49,9 @@ it('close() resolves when all earlier messages have been sent, even if the proce
 it('close() resolves after the linger time if no peer receives, and returns the same promise when repeated', async () => {
   const dealer = new Dealer({ linger: 50, sendHighWaterMark: 0 });
   const socket = new MessageSocket('test', dealer, { onFailure: () => undefined });
-  const { router, address } = await boundRouter();
-  router.close();
-  socket.connect(address);
+  const block = await PortBlock.reserve(2);
+  onTestFinished(() => block.release());
+  socket.connect(`tcp://127.0.0.1:${block.range(1, 1).from}`);
   socket.send(['never received']);
   await socket.flush(1_000);
   const closing = socket.close();

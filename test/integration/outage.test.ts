@@ -9,12 +9,13 @@ import { lastValueFrom, toArray } from 'rxjs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Closing } from '../support/closing.js';
 import { type Answer, FakeHub, type FakeHubOptions } from '../support/fakes/fake-hub.js';
+import { Gate } from '../support/gate.js';
 import { endings, runs } from '../support/suites/kills/killable-cluster.js';
 import { OurKillableCluster } from '../support/suites/kills/our-killable-cluster.js';
 import { waitFor } from '../support/wait-for.js';
 import { WatchReplay } from '../support/watch-replay.js';
 
-const WAIT = { timeout: 40_000 };
+const WAIT = { timeout: 60_000 };
 
 async function fakeHub(options: FakeHubOptions = {}): Promise<FakeHub> {
   const hub = await FakeHub.start(options);
@@ -206,8 +207,11 @@ describe('a controller that is away for longer than reconnectTimeout', () => {
     const [id = -1] = await rc.waitForEngines(1, WAIT);
     const replay = new WatchReplay(rc.dbQuery({}, ['queue', 'completed', 'engine_uuid']).watch());
     await rc.directView(id).execute(cluster.task('before', 0)).get(WAIT);
-    const sent = rc.directView(id).execute(cluster.task('sent', 2_000));
+    using gate = new Gate();
+    const sent = rc.directView(id).execute(cluster.task('sent', gate));
     await waitFor(() => runs(cluster).includes('sent'), WAIT);
+    const { msgIds } = sent;
+    await waitFor(async () => (await rc.dbQuery({ msg_id: { $in: msgIds } }).count()) === 1, WAIT);
     await cluster.killController();
     expect(await failureOf(sent.get(WAIT))).toMatchObject({ code: 'CONNECTION_CLOSED' });
     const refused = rc.loadBalancedView().execute(cluster.task('refused', 0));
@@ -215,6 +219,7 @@ describe('a controller that is away for longer than reconnectTimeout', () => {
     expect(error).toMatchObject({ code: 'CONNECTION_CLOSED' });
     expect(String(error)).toMatch(/unreachable for 1.0 s.*not sent/);
     expect(refused.statuses).toEqual(['failed']);
+    gate.open();
     await waitFor(() => endings(cluster).includes('sent'), WAIT);
     await cluster.restartController();
     await waitFor(() => rc.connected, WAIT);

@@ -11,6 +11,7 @@ import { TestController } from '../support/clusters/test-controller.js';
 import { CutProxy } from '../support/fakes/cut-proxy.js';
 import { type Answer, FakeHub, type FakeHubOptions, type Request } from '../support/fakes/fake-hub.js';
 import type { RawTask } from '../support/fakes/raw-engine.js';
+import { HeldTimers } from '../support/held-timers.js';
 import { waitFor } from '../support/wait-for.js';
 
 /** A link counts as cut after four intervals without a reply. */
@@ -31,6 +32,7 @@ async function connect(
   const rc = await Client.connect({
     ...(connectionFile === undefined ? {} : { connectionFile }),
     heartbeatInterval: HEARTBEAT,
+    ...WAIT,
     ...options,
   });
   onTestFinished(() => rc.close());
@@ -196,8 +198,7 @@ describe('a silent network cut', () => {
       ]),
     );
     // A reply on the new connection is the result.
-    for (const request of sent)
-      hub.send(request, hub.reply(request, { status: 'ok', execution_count: 1 }, 'execute_reply'));
+    for (const request of sent) hub.finish(request, { status: 'ok', execution_count: 1 });
     expect(await ar.get(WAIT)).toMatchObject({ executionCount: 1 });
     proxy.reset();
     await connected(rc, 3);
@@ -215,18 +216,20 @@ describe('a silent network cut', () => {
   });
 
   it('longer than reconnectTimeout fails everything that waits; later calls work when it is over', async () => {
+    using timers = new HeldTimers(700);
     const hub = await fakeHub({ answer: engines });
-    const { proxy, rc } = await throughProxy(hub.info, { reconnectTimeout: 500 });
+    const { proxy, rc } = await throughProxy(hub.info, { reconnectTimeout: 700 });
     await rc.engineLanguage(0);
     const before = rc.directView(0).execute('1');
     await waitFor(() => requests(hub, 'execute_request').length === 1);
     proxy.pause();
     await disconnected(rc);
     const during = rc.directView(0).execute('2');
-    for (const wait of [before.get(WAIT), during.get(WAIT), rc.hubHistory(WAIT)]) {
-      const error = await codeOf(wait);
+    const waits = [before.get(WAIT), during.get(WAIT), rc.hubHistory(WAIT)].map(codeOf);
+    timers.fire(700);
+    for (const error of await Promise.all(waits)) {
       expect(error).toBeInstanceOf(ConnectionClosedError);
-      expect(String(error)).toMatch(/unreachable for 500 ms/);
+      expect(String(error)).toMatch(/unreachable for 700 ms/);
     }
     expect(await codeOf(rc.directView(0).execute('3').get(WAIT))).toBeInstanceOf(ConnectionClosedError);
     const late = rc.hubHistory(WAIT);
@@ -318,19 +321,23 @@ describe('a restarted controller', () => {
       const all = requests(next, 'execute_request');
       return all.length > 0 && all;
     }, WAIT);
-    if (work !== undefined) next.send(work, next.reply(work, { status: 'ok', execution_count: 7 }));
+    if (work !== undefined) next.finish(work, { status: 'ok', execution_count: 7 });
     expect(await ar.get(WAIT)).toMatchObject({ executionCount: 7 });
   });
 
   it('on the same ports with another key is refused, and the error names the key as the reason', async () => {
     const emit = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
     onTestFinished(() => emit.mockRestore());
+    using timers = new HeldTimers(4_000);
     const hub = await fakeHub();
     const { rc, states } = await connect(hub.info, { reconnectTimeout: 4_000 });
     await hub.stop();
     await disconnected(rc);
     const impostor = await fakeHub({ like: hub, signingKey: 'another key' });
-    const error = await codeOf(rc.hubHistory(WAIT));
+    const asked = codeOf(rc.hubHistory(WAIT));
+    await waitFor(() => states.at(-1)?.reason?.includes('signs with another key'), WAIT);
+    timers.fire(4_000);
+    const error = await asked;
     expect(error).toBeInstanceOf(ConnectionClosedError);
     expect(String(error)).toMatch(/unreachable for 4.0 s.*signs with another key/);
     expect(states.every(({ incarnation }) => incarnation === 1)).toBe(true);
@@ -409,18 +416,18 @@ describe('tasks that were outstanding when the connection broke', () => {
 
   it('are lost if they have no record', async () => {
     const hub = await fakeHub({ answer: engines });
-    const { proxy, rc } = await throughProxy(hub.info);
+    const { proxy, rc, states } = await throughProxy(hub.info);
     const ar = rc.loadBalancedView().execute('x');
     await waitFor(() => requests(hub, 'execute_request').length === 1, WAIT);
     proxy.reset();
     await connected(rc, 2);
-    const began = performance.now();
     const error = await codeOf(ar.get(WAIT));
     expect(error).toBeInstanceOf(TaskLostError);
     expect(error).toMatchObject({ code: 'TASK_LOST', msgIds: ar.msgIds });
     expect(String(error)).toMatch(/the connection broke while it was outstanding.*no record/);
     // Only when the record can no longer be on its way.
-    expect(performance.now() - began).toBeGreaterThan(4 * HEARTBEAT);
+    const since = states.findLast(({ state }) => state === 'connected')?.since;
+    expect(Date.now() - Number(since)).toBeGreaterThan(4 * HEARTBEAT);
     expect(ar.statuses).toEqual(['lost']);
     expect(requests(hub, 'execute_request')).toHaveLength(1);
   });
@@ -439,6 +446,7 @@ describe('tasks that were outstanding when the connection broke', () => {
     await connected(rc, 2);
     await before.wait(WAIT);
     expect(before.statuses).toEqual(['lost', 'lost']);
+    await waitFor(() => requests(hub, 'execute_request').length === 2, WAIT);
     expect(during.ready).toBe(false);
     expect(requests(hub, 'execute_request').map(({ message }) => message.content.code)).toEqual(['1', '2']);
   });

@@ -9,9 +9,12 @@ import { Closing } from '../support/closing.js';
 import { TestController } from '../support/clusters/test-controller.js';
 import { waitFor } from '../support/wait-for.js';
 
-/** Code that runs until it is aborted. */
-const UNTIL_ABORTED =
-  'await new Promise((_, end) => { ipyparallel.task.signal.onabort = () => end(ipyparallel.task.signal.reason) })';
+/** Code that runs until it is aborted, which may happen before it begins. */
+const UNTIL_ABORTED = `
+  const { signal } = ipyparallel.task;
+  signal.throwIfAborted();
+  await new Promise((_, end) => { signal.onabort = () => end(signal.reason) });
+`;
 
 const closing = new Closing();
 let controller: TestController;
@@ -49,7 +52,7 @@ describe('the metadata of a task', () => {
     const [id = ''] = ar.msgIds;
     const record = await waitFor(async () => {
       const row = await rc.dbQuery({ msg_id: id }).first();
-      return row?.completed && row.stdout && row.stderr ? row : undefined;
+      return row?.completed && row.stdout && row.stderr && row.execute_result ? row : undefined;
     });
     const other = closing.use(await connect());
     const theirs = other.getResult(id);

@@ -10,9 +10,10 @@ import {
 } from '@ipyparallel-js/protocol';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Answer, FakeHub, type FakeHubOptions, type Request } from '../support/fakes/fake-hub.js';
+import { HeldTimers } from '../support/held-timers.js';
 import { waitFor } from '../support/wait-for.js';
 
-const WAIT = { timeout: 40_000 };
+const WAIT = { timeout: 60_000 };
 
 async function fakeHub(options: FakeHubOptions): Promise<FakeHub> {
   const hub = await FakeHub.start(options);
@@ -37,7 +38,7 @@ function controller(engines: { now: Dict }, { ours = true, answers = true } = {}
 }
 
 async function connect(hub: FakeHub, options: ConnectOptions = {}): Promise<Client> {
-  const rc = await Client.connect({ connectionFile: hub.info, heartbeatInterval: 500, ...options });
+  const rc = await Client.connect({ connectionFile: hub.info, heartbeatInterval: 500, ...WAIT, ...options });
   onTestFinished(() => rc.close());
   return rc;
 }
@@ -135,11 +136,13 @@ describe('after a restart, before any engine has returned', () => {
     expect(work(hub)).toEqual([]);
   });
 
-  it('the wait for engines that do not return is limited', { timeout: 120_000 }, async () => {
+  it('the wait for engines that do not return is limited', async () => {
+    using timers = new HeldTimers(12_000, 16_000);
     const { hub, rc } = await afterARestart({ reconnectTimeout: 16_000 });
     const balanced = rc.loadBalancedView().execute('1');
     const direct = rc.directView([0, 1]).execute('2');
     const broadcast = rc.broadcastView().execute('3');
+    timers.fire(12_000);
     for (const result of [...direct.split(), ...broadcast.split()]) {
       const error = await failureOf(result.get(WAIT));
       expect(error).toBeInstanceOf(EngineError);
@@ -151,6 +154,7 @@ describe('after a restart, before any engine has returned', () => {
     expect(() => rc.directView(0).execute('4')).toThrow('no engine 0; none is registered');
     expect(balanced.ready).toBe(false);
     const late = rc.loadBalancedView().execute('5');
+    timers.fire(16_000);
     for (const result of [balanced, late]) {
       const error = await failureOf(result.get(WAIT));
       expect(error).toBeInstanceOf(UsageError);

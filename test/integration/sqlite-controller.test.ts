@@ -14,7 +14,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(profileDir, { recursive: true, force: true }));
 
-const start = (): Promise<Controller> => Controller.start({ profileDir, db: 'sqlite', hbPeriod: 200 });
+const start = (): Promise<Controller> =>
+  Controller.start({ profileDir, db: 'sqlite', hbPeriod: 200, maxHeartbeatMisses: 150 });
 
 test('a restarted controller has its history, and can purge a task that will never end', async () => {
   const ids: string[] = [];
@@ -29,7 +30,10 @@ test('a restarted controller has its history, and can purge a task that will nev
     await waitFor(async () => (await client.engines()).size === 1);
     const buffers = [Buffer.from('argument')];
     for (let i = 0; i < 4; i++) {
-      ids.push(client.submit('task', 'apply_request', { i }, undefined, { buffers }).id);
+      const { id } = client.submit('task', 'apply_request', { i }, undefined, { buffers });
+      // The history is in the order of submission, to the millisecond.
+      await waitFor(async () => (await client.record(id)) !== undefined);
+      ids.push(id);
     }
     await waitFor(async () => {
       const records = await Promise.all(ids.map((id) => client.record(id)));

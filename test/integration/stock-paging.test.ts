@@ -5,6 +5,7 @@ import { isDict, parseQuery, recordPredicate } from '@ipyparallel-js/protocol/in
 import { afterEach, describe, expect, it } from 'vitest';
 import { Closing } from '../support/closing.js';
 import { FakeHub } from '../support/fakes/fake-hub.js';
+import { stopClock } from '../support/stopped-clock.js';
 import { taskNo } from '../support/suites/paging.js';
 
 const closing = new Closing();
@@ -12,18 +13,15 @@ afterEach(async () => {
   await closing.close();
 });
 
-/** Blocks its thread as long as a real hub would. */
-function occupy(ms: number): void {
-  for (const until = performance.now() + ms; performance.now() < until; );
-}
-
 interface Asked {
   readonly ids: number | undefined;
   readonly keys: readonly string[] | null;
   readonly answered: number;
 }
 
+/** A hub whose replies take `costMs` for each record, by the clock with which the client measures them. */
 async function stockHub(count: number, options: { database: 'dict' | 'sqlite'; costMs: number }) {
+  const clock = stopClock();
   const records: Dict[] = Array.from({ length: count }, (_, i) => ({ ...taskNo(i) }));
   const asked: Asked[] = [];
   const hub = closing.use(
@@ -40,7 +38,8 @@ async function stockHub(count: number, options: { database: 'dict' | 'sqlite'; c
         const found = records.filter((record) => matches(withDates(record)));
         const named = isDict(query.msg_id) ? query.msg_id.$in : undefined;
         asked.push({ ids: Array.isArray(named) ? named.length : undefined, keys, answered: found.length });
-        if (keys === null || keys.some((key) => key !== 'msg_id')) occupy(found.length * options.costMs);
+        if (keys === null || keys.some((key) => key !== 'msg_id'))
+          clock.advance(found.length * options.costMs);
         if (keys?.length === 0 && options.database === 'sqlite') return answer(found.map(() => ({})));
         const wanted = keys?.length === 0 ? null : keys;
         return answer(

@@ -18,6 +18,7 @@ import {
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { EngineProcess } from '../support/clusters/engine-process.js';
 import { TestController } from '../support/clusters/test-controller.js';
+import { Gate } from '../support/gate.js';
 import { waitFor } from '../support/wait-for.js';
 
 const waitOptions = { timeout: 60_000 };
@@ -307,21 +308,36 @@ test('imap reads its source as results are consumed, in order or as completed', 
   expect(closed).toBe(true);
   expect(read).toBeLessThan(40);
 
-  async function* slowly() {
-    for (const ms of [1_500, 1, 2, 3]) yield ms;
+  // The first element ends when its gate opens, and the others at once.
+  async function* elements(gate: Gate) {
+    yield* [gate.path, 'b', 'c', 'd'];
   }
-  const wait = async (ms: number) => {
-    await new Promise((resolve) => setTimeout(resolve, ms));
-    return ms;
+  const untilGone = async (path: string) => {
+    const { existsSync } = process.getBuiltinModule('node:fs');
+    while (existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 10));
+    return path;
   };
   const collect = async <T>(map: AsyncIterable<T>) => {
     const all: T[] = [];
     for await (const each of map) all.push(each);
     return all;
   };
-  expect(await collect(lv.imap(wait, slowly()))).toEqual([1_500, 1, 2, 3]);
-  const asTheyCome = await collect(lv.imap(wait, slowly(), { ordered: false }));
-  expect(asTheyCome.at(-1)).toBe(1_500);
+  using first = new Gate();
+  const own = rc.loadBalancedView();
+  const inOrder = collect(own.imap(untilGone, elements(first)));
+  await waitFor(() => own.history.length > 2 && own.outstanding.length === 1, {
+    what: 'all tasks except the first to end',
+  });
+  first.open();
+  expect(await inOrder).toEqual([first.path, 'b', 'c', 'd']);
+  using last = new Gate();
+  const asTheyCome: string[] = [];
+  for await (const path of lv.imap(untilGone, elements(last), { ordered: false })) {
+    asTheyCome.push(path);
+    if (asTheyCome.length === 3) last.open();
+  }
+  expect(asTheyCome).toHaveLength(4);
+  expect(asTheyCome.at(-1)).toBe(last.path);
   expect(await collect(dv.imap((n: number) => n + 1, [1, 2, 3, 4, 5], { chunksize: 2 }))).toEqual([
     2, 3, 4, 5, 6,
   ]);

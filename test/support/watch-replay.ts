@@ -70,12 +70,12 @@ export class WatchReplay<R extends Identified> {
   }
 
   /** Waits for the snapshot. */
-  begun(timeout = 20_000): Promise<unknown> {
+  begun(timeout = 60_000): Promise<unknown> {
     return this.until(() => this.events.length > 0, 'a snapshot', timeout);
   }
 
   /** Waits until the events make this true; fails at once when the watch has failed. */
-  until(check: () => boolean, what: string, timeout = 20_000): Promise<unknown> {
+  until(check: () => boolean, what: string, timeout = 60_000): Promise<unknown> {
     return waitFor(
       () => {
         if (this.error !== undefined) throw this.error;
@@ -86,7 +86,7 @@ export class WatchReplay<R extends Identified> {
   }
 
   /** Waits until the replayed records equal those of the database, and checks that no event was faulty. */
-  async agrees(query: () => PromiseLike<readonly R[]>, timeout = 20_000): Promise<void> {
+  async agrees(query: () => PromiseLike<readonly R[]>, timeout = 60_000): Promise<void> {
     const byId = (records: Iterable<R>): R[] => [...records].sort((a, b) => (a.msg_id < b.msg_id ? -1 : 1));
     await waitFor(
       async () => {

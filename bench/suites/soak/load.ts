@@ -94,7 +94,7 @@ export class Load {
 
   /** Waits until the watch contains the same records as the hub. */
   async waitForConsistency(connectionFile: string): Promise<void> {
-    await using reader = await Client.connect({ connectionFile });
+    await using reader = await Client.connect({ connectionFile, timeout: TIMEOUT });
     const until = performance.now() + TIMEOUT;
     for (;;) {
       const expectedTasks = new Map(

@@ -1,13 +1,22 @@
 import { connect, createServer, type Server } from 'node:net';
 
 const host = '127.0.0.1';
-// Below the ephemeral port range, from which systems assign ports to other processes.
-const lowest = 16_384;
-const highest = 32_768;
+/** Below the ephemeral port range, from which systems assign ports to other processes. */
+const LOWEST = 16_384;
+/** The sizes of blocks. Each size has its own range of ports, so that blocks never overlap. */
+const SIZES = [
+  { size: 24, from: LOWEST, to: LOWEST + 8_192 },
+  { size: 64, from: LOWEST + 8_192, to: 2 * LOWEST },
+] as const;
+
+/** The number of ports of a controller of this project. */
+export const CONTROLLER_PORTS = 15;
 
 /**
- * A random block of free TCP ports on loopback, for programs that need their ports as arguments. The first port stays
- * bound while the block is in use, so that two test runs on one machine never share a block.
+ * A random block of free TCP ports on loopback, for programs that need their ports as arguments, and for controllers that
+ * are restarted on their ports: another program could take a port that the system assigned. The first port stays bound
+ * while the block is in use, so that two test runs on one machine never share a block. It is released with this process at
+ * the latest.
  */
 export class PortBlock {
   readonly #firstServer: Server;
@@ -18,10 +27,14 @@ export class PortBlock {
     this.#first = first;
   }
 
-  static async reserve(size: number): Promise<PortBlock> {
-    const blocks = Math.floor((highest - lowest) / size);
+  /** Reserves a block with at least so many ports. */
+  static async reserve(ports: number): Promise<PortBlock> {
+    const range = SIZES.find(({ size }) => size >= ports);
+    if (range === undefined) throw new Error(`a block has at most ${SIZES.at(-1)?.size} ports, not ${ports}`);
+    const { size, from, to } = range;
+    const blocks = Math.floor((to - from) / size);
     for (let attempt = 0; attempt < 100; attempt++) {
-      const first = lowest + Math.floor(Math.random() * blocks) * size;
+      const first = from + Math.floor(Math.random() * blocks) * size;
       const firstServer = await listen(first);
       if (firstServer === undefined) continue;
       const others = await Promise.all(Array.from({ length: size - 1 }, (_, i) => listen(first + 1 + i)));
@@ -29,7 +42,7 @@ export class PortBlock {
       if (others.every((server) => server !== undefined)) return new PortBlock(firstServer, first);
       await close(firstServer);
     }
-    throw new Error(`found no ${size} free ports in a row between ${lowest} and ${highest}`);
+    throw new Error(`found no ${size} free ports in a row between ${from} and ${to}`);
   }
 
   /** The ports from one offset to another, both included; offset 0 is the bound port. */

@@ -10,6 +10,7 @@ import {
 } from '@ipyparallel-js/protocol';
 import { pause } from '@ipyparallel-js/wire';
 import { Router, XPublisher } from 'zeromq';
+import { PortBlock } from '../clusters/ports.js';
 import { waitFor } from '../wait-for.js';
 
 /** How long a stopping hub waits for a subscriber to its published messages, in ms. */
@@ -53,7 +54,7 @@ export class FakeHub {
   readonly #publishers = new Map<PublishChannel, XPublisher>();
   /** Resolves when a client has subscribed; earlier messages reach nobody. */
   readonly #subscriptions = new Map<PublishChannel, Promise<void>>();
-  readonly #ports = new Map<string, number>();
+  readonly #ports = new Map<RequestChannel | PublishChannel, number>();
   #sending: Promise<void> = Promise.resolve();
 
   private constructor(options: FakeHubOptions) {
@@ -66,25 +67,22 @@ export class FakeHub {
 
   static async start(options: FakeHubOptions = {}): Promise<FakeHub> {
     const hub = new FakeHub(options);
+    const { like } = options;
+    const ports = like === undefined ? await claimPorts() : like.#ports;
+    for (const [channel, port] of ports) hub.#ports.set(channel, port);
     for (const channel of requestChannels) {
       const router = new Router({ linger: 0 });
       hub.#routers.set(channel, router);
-      await bind(router, options.like?.port(channel));
-      hub.#ports.set(channel, portOf(router.lastEndpoint));
+      await bind(router, hub.#ports.get(channel));
       void hub.#read(channel, router);
     }
     for (const channel of publishChannels) {
       const publisher = new XPublisher({ linger: 0 });
       hub.#publishers.set(channel, publisher);
       hub.#subscriptions.set(channel, hub.#untilSubscribed(publisher));
-      await bind(publisher, options.like?.port(channel));
-      hub.#ports.set(channel, portOf(publisher.lastEndpoint));
+      await bind(publisher, hub.#ports.get(channel));
     }
     return hub;
-  }
-
-  port(channel: RequestChannel | PublishChannel): number | undefined {
-    return this.#ports.get(channel);
   }
 
   /** The content of its connection file. */
@@ -109,6 +107,14 @@ export class FakeHub {
   /** Sends frames to the peer of a request. */
   send(request: Request, frames: readonly (Buffer | string)[]): void {
     this.#queue(this.#routers.get(request.channel), [request.ident, ...frames]);
+  }
+
+  /** Replies to a task as an engine does: publishes that the engine is idle, so that the client expects no output. */
+  finish(request: Request, content: Dict): void {
+    this.send(request, this.reply(request, content));
+    const { header } = request.message;
+    const idle = this.session.rawMessage('status', { execution_state: 'idle' }, { parent: header });
+    this.publish('iopub', this.session.encode(idle, ['topic']));
   }
 
   /** Publishes frames, once there is a subscriber. */
@@ -179,7 +185,9 @@ export class FakeHub {
     const content = this.#options.answer?.(request, this);
     if (content === false) return;
     const reply = content ?? defaultReply(message);
-    if (reply !== undefined) this.send(request, this.reply(request, reply));
+    if (reply === undefined) return;
+    if (/^(?:execute|apply)_request$/.test(message.msg_type)) this.finish(request, reply);
+    else this.send(request, this.reply(request, reply));
   }
 }
 
@@ -200,16 +208,16 @@ function defaultReply(message: AnyMessage): Dict | undefined {
   }
 }
 
-function portOf(endpoint: string | null): number {
-  return Number(endpoint?.split(':').at(-1));
+/** Claims a port for each channel. They stay claimed after the hub has stopped: no other program takes them meanwhile. */
+async function claimPorts(): Promise<ReadonlyMap<RequestChannel | PublishChannel, number>> {
+  const channels = [...requestChannels, ...publishChannels];
+  const block = await PortBlock.reserve(channels.length + 1);
+  const { from } = block.range(1, channels.length);
+  return new Map(channels.map((channel, i) => [channel, from + i]));
 }
 
 /** Binds a port, which another hub may have released a moment ago, so that it is not free yet. */
 async function bind(socket: Router | XPublisher, port: number | undefined): Promise<void> {
-  if (port === undefined) {
-    await socket.bind('tcp://127.0.0.1:*');
-    return;
-  }
   await waitFor(
     async () => {
       try {

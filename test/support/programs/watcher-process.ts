@@ -1,7 +1,6 @@
 // Runs a service that watches a query in a child process, and stores its events beyond its end.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { TaskQuery, WatchEvent, WatchSequence } from '@ipyparallel-js/client';
 import { waitFor } from '../wait-for.js';
 
@@ -29,10 +28,16 @@ export class WatcherProcess implements AsyncDisposable {
     });
     this.child = child;
     this.#exited = new Promise((resolve) => child.once('close', resolve));
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      const event = JSON.parse(line) as WatchEvent<Identified>;
-      this.events.push(event);
-      onEvent(event);
+    let unread = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      const lines = `${unread}${text}`.split('\n');
+      // A service that is killed may leave half a line.
+      unread = lines.pop() ?? '';
+      for (const line of lines) {
+        const event = JSON.parse(line) as WatchEvent<Identified>;
+        this.events.push(event);
+        onEvent(event);
+      }
     });
   }
 

@@ -48,7 +48,7 @@ export interface SubmittedTasksContext {
 }
 
 /** Output arrives on another socket than the reply: how long an `execute` waits for it after its reply. */
-const OUTPUT_GRACE_MS = 1_000;
+const OUTPUT_GRACE_MS = 5_000;
 /** How long later output is accepted; after that it counts as lost. */
 const LATE_OUTPUT_MS = 10_000;
 /** How long a reply that was sent before its engine unregistered is awaited. */
@@ -93,10 +93,11 @@ export class SubmittedTasks {
     };
     this.#activeTasks.set(msgId, entry);
     this.#history.add(msgId);
-    // However the task ends, it moves to the cache of unread results.
+    // However the task ends, it moves to the cache of unread results, unless it was forgotten before its output ended.
     void task.outputDone.then(() => {
       clearTimeout(entry.timer);
-      if (this.#activeTasks.get(msgId) === entry) this.#activeTasks.delete(msgId);
+      if (this.#activeTasks.get(msgId) !== entry) return;
+      this.#activeTasks.delete(msgId);
       this.resultCache.add(task);
     });
     return task;

@@ -82,8 +82,10 @@ function controllerIsKilledOnce(start: StartCluster): void {
       outstanding.add(`before ${i}`, 0, (code) => rc.loadBalancedView().execute(code));
     await outstanding.settled(BOUND_MS);
     // One task ends while no controller runs, one after the restart, and the others have not started.
-    outstanding.add('ends meanwhile', 1_000, (code) => rc.directView(first).execute(code));
-    outstanding.add('ends later', 8_000, (code) => rc.directView(second).execute(code));
+    using meanwhile = new Gate();
+    using later = new Gate();
+    outstanding.add('ends meanwhile', meanwhile, (code) => rc.directView(first).execute(code));
+    outstanding.add('ends later', later, (code) => rc.directView(second).execute(code));
     for (const id of [first, second])
       outstanding.add(`behind it ${id}`, 0, (code) => rc.directView(id).execute(code));
     for (let i = 0; i < 4; i++)
@@ -92,15 +94,18 @@ function controllerIsKilledOnce(start: StartCluster): void {
     await waitFor(() => ['ends meanwhile', 'ends later'].every((name) => runs(cluster).includes(name)), {
       what: 'both engines to be busy',
     });
-    await waitUntilRecorded(colleague, theirs);
+    // A controller that has recorded a direct task has given it to its engine.
+    for (const result of [theirs, ...outstanding.results]) await waitUntilRecorded(colleague, result);
     outstanding.follow('theirs', rc.getResult(theirs.msgIds[0] ?? ''));
 
     await cluster.killController();
     await waitFor(() => states.at(-1)?.state === 'disconnected', { what: 'the client to notice' });
+    meanwhile.open();
     await waitFor(() => endings(cluster).includes('ends meanwhile'), { what: 'a task to end meanwhile' });
     await cluster.restartController();
     await waitUntilConnected(states);
     const promptly = submitPromptly(cluster, rc, [first, second]);
+    later.open();
     const ends = await outstanding.settled(BOUND_MS);
     await allHaveValues(promptly);
     for (const { name, value, code, message } of ends.values()) {
@@ -132,6 +137,7 @@ function controllerIsKilledTwice(start: StartCluster): void {
     await waitFor(() => ['dies', 'lives'].every((name) => runs(cluster).includes(name)), {
       what: 'both engines to be busy',
     });
+    for (const result of outstanding.results) await recorded(rc, result);
     await cluster.killController();
     await cluster.killEngine(victim);
     await cluster.restartController();
