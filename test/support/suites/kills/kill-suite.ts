@@ -137,7 +137,7 @@ function controllerIsKilledTwice(start: StartCluster): void {
     await waitFor(() => ['dies', 'lives'].every((name) => runs(cluster).includes(name)), {
       what: 'both engines to be busy',
     });
-    for (const result of outstanding.results) await recorded(rc, result);
+    for (const result of outstanding.results) await waitUntilRecorded(rc, result);
     await cluster.killController();
     await cluster.killEngine(victim);
     await cluster.restartController();
