@@ -56,7 +56,8 @@ export default defineConfig({
         test: {
           ...folder('interop'),
           testTimeout: 300_000,
-          hookTimeout: 120_000,
+          // A hook may start several clusters.
+          hookTimeout: 300_000,
           maxWorkers: clustersAtOnce,
           // Projects that differ in maxWorkers must not share a group: this one runs after the others.
           sequence: { groupOrder: 1 },

@@ -1,7 +1,7 @@
 // Selects the finished tasks of this client and purges them from the hub's database.
 import assert from 'node:assert/strict';
 import { connect } from './shared/connect.js';
-import { ENDED, sameCode, sleep, submit, waitUntilRecorded } from './shared/work.js';
+import { ENDED, interrupt, sameCode, sleep, submit, waitUntilRecorded } from './shared/work.js';
 
 await using rc = await connect();
 for (const code of ['6 * 7', '7 * 8']) {
@@ -9,7 +9,7 @@ for (const code of ['6 * 7', '7 * 8']) {
   await task.get();
   await waitUntilRecorded(rc, task, ENDED);
 }
-const slow = await submit(rc, sleep(2));
+const slow = await submit(rc, sleep(60));
 await waitUntilRecorded(rc, slow);
 
 const mine = { client_uuid: rc.session.session };
@@ -23,4 +23,4 @@ assert.deepEqual(
   left.map(({ msg_id }) => msg_id),
   slow.msgIds,
 );
-await slow.get();
+await interrupt(rc, slow);

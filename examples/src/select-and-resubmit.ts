@@ -7,7 +7,7 @@ await using rc = await connect();
 const price = `price_${Date.now()}`;
 for (const factor of [2, 3]) {
   const task = await submit(rc, sameCode(`${factor} * ${price}`));
-  await assert.rejects(task.get({ timeout: 10_000 }), /not defined/);
+  await assert.rejects(task.get({ timeout: 60_000 }), /not defined/);
   await waitUntilRecorded(rc, task, ENDED);
 }
 
@@ -18,7 +18,7 @@ const failed = await rc.dbQuery({ client_uuid: rc.session.session, 'result_conte
 for (const { execute_input, result_content } of failed) console.log(execute_input, result_content?.evalue);
 await runOnEach(rc, rc.ids, `${price} = 21`);
 const resubmitted = await rc.resubmit<{ text: string }>(failed.map(({ msg_id }) => msg_id));
-const texts = (await resubmitted.get({ timeout: 10_000 })).map(({ text }) => text);
+const texts = (await resubmitted.get({ timeout: 60_000 })).map(({ text }) => text);
 console.log(texts);
 
 assert.deepEqual(texts, ['42', '63']);

@@ -45,7 +45,7 @@ for (const version of ['7.1', '9'] as const) {
       rc = closing.use(
         await Client.connect({ connectionFile: cluster.connectionFile, reconnectTimeout: 4_000 }),
       );
-      await rc.waitForEngines(3);
+      await rc.waitForEngines(3, { timeout: 60_000 });
     });
     afterAll(async () => {
       await closing.close();
@@ -171,8 +171,11 @@ for (const version of ['7.1', '9'] as const) {
       await cluster.restartController();
       expect(await rc.hubHistory({ timeout: 60_000 })).toEqual([]);
       const id = await cluster.startEngine();
-      expect(await rc.waitForEngines(1, { timeout: 60_000 })).toContain(id);
-      await waitFor(() => rc.ids.length === 1, { timeout: 60_000, what: 'the old engines to be removed' });
+      await rc.waitForEngines(1, { timeout: 60_000 });
+      await waitFor(() => rc.ids.join() === String(id), {
+        timeout: 60_000,
+        what: () => `only engine ${id}; registered are ${rc.ids.join()}`,
+      });
       const ar = rc.directView(id).execute('6 * 7');
       expect(await ar.get({ timeout: 60_000 })).toMatchObject({ text: '42' });
       await waitFor(async () => (await rc.hubHistory()).includes(ar.msgIds[0] ?? ''));

@@ -77,7 +77,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       expect(await rc.streamText(task.id, 'stdout')).toBe('hello\n');
       const record = await waitFor(async () => {
         const found = await settledRecord(task.id);
-        return found.stdout !== '' && found.execute_result ? found : undefined;
+        return found.stdout !== '' && found.stderr !== '' && found.execute_result ? found : undefined;
       });
       expect(record).toMatchObject({
         stdout: 'hello\n',
@@ -159,7 +159,6 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
         language_info: { name: 'javascript' },
       });
       await rc.untilIdle(info.id);
-      expect(await rc.record(info.id)).toBeUndefined();
 
       const busy = rc.submit('mux', 'execute_request', executeContent('while (true) {}'), engine.uuid);
       const waiting = rc.submit('mux', 'execute_request', executeContent('1'), engine.uuid);
@@ -174,7 +173,13 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       await rc.execute(engine.uuid, 'var here = 1');
       const clear = rc.submit('control', 'clear_request', {}, engine.uuid);
       expect((await clear.reply()).content).toEqual({ status: 'ok' });
-      expect((await rc.execute(engine.uuid, 'here')).content).toMatchObject({ ename: 'ReferenceError' });
+      const after = rc.submit('mux', 'execute_request', executeContent('here'), engine.uuid);
+      expect((await after.reply()).content).toMatchObject({ ename: 'ReferenceError' });
+      // The hub has processed everything that the engine published before this error.
+      await waitFor(async () => Boolean((await rc.record(after.id))?.error), {
+        what: 'the hub to store the error',
+      });
+      expect(await rc.record(info.id)).toBeUndefined();
     });
 
     test('published data and values of a generator arrive; a running task is aborted', async () => {
@@ -204,7 +209,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       const seen = await cluster.runPython<Dict>(`
         import sys, json, time, ipyparallel
         from subscribed import wait_until_subscribed
-        rc = ipyparallel.Client(sys.argv[1])
+        rc = ipyparallel.Client(sys.argv[1], timeout=60)
         wait_until_subscribed(rc[0])
         code = """
           const { task } = ipyparallel;
@@ -233,9 +238,9 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
 
     test("Python's client runs code here, and its calls are rejected with a clear message", async () => {
       const seen = await cluster.runPython<Dict>(`
-        import sys, json, ipyparallel
+        import sys, json, time, ipyparallel
         from subscribed import wait_until_subscribed
-        rc = ipyparallel.Client(sys.argv[1])
+        rc = ipyparallel.Client(sys.argv[1], timeout=60)
         view = rc[0]
         wait_until_subscribed(view)
         ar = view.execute('console.log("for python"); 6 * 7', silent=False)
@@ -250,6 +255,10 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
         out['failed'] = failure(view.execute('throw new TypeError("bad")'))
         out['mismatch'] = failure(view.apply_async(pow, 2, 3))
         out['status'] = ar.metadata['status']
+        # The hub may reply to requests before it has processed the traffic of tasks.
+        deadline = time.time() + 60
+        while ar.msg_ids[0] not in rc.hub_history() and time.time() < deadline:
+            time.sleep(0.02)
         out['history'] = ar.msg_ids[0] in rc.hub_history()
         rc.clear(block=True)
         print(json.dumps(out))
@@ -293,13 +302,18 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       expect(await Promise.all([first.exited, second.exited])).toEqual([0, 0]);
       expect(kernels.map(isAlive)).toEqual([false, false]);
       await waitFor(async () => (await rc.engines()).size === 1);
-      const notices = rc.received
-        .filter(
-          ({ channel, message }) =>
-            channel === 'notification' && message.msg_type === 'unregistration_notification',
-        )
-        .map(({ message }) => message.content.uuid);
-      expect(notices).toEqual(expect.arrayContaining([first.uuid, second.uuid]));
+      const notices = (): unknown[] =>
+        rc.received
+          .filter(
+            ({ channel, message }) =>
+              channel === 'notification' && message.msg_type === 'unregistration_notification',
+          )
+          .map(({ message }) => message.content.uuid);
+      // Notices arrive on another socket than replies.
+      await waitFor(() => [first, second].every(({ uuid }) => notices().includes(uuid)), {
+        what: () => `notices of ${first.uuid} and ${second.uuid}; received ${notices().join(', ')}`,
+      });
+      expect(notices()).toEqual(expect.arrayContaining([first.uuid, second.uuid]));
     });
 
     test('it survives a controller that is killed and restarted with --restore', async () => {
@@ -347,6 +361,8 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
           { what: 'the lost tasks to fail' },
         );
         expect(record.result_content).toMatchObject({ status: 'error', ename: 'EngineError' });
+        // The engine publishes the error and then that it is idle, on another socket than its reply.
+        await again.untilIdle(id);
         expect(again.published(id, 'error')).toHaveLength(1);
       }
       expect((await lost.reply()).content.evalue).toContain('the message was lost and the task did not run');

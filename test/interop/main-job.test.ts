@@ -18,7 +18,7 @@ for (const version of stockVersions) {
         expect(code, output).toBe(0);
         const left = await cluster.runPython<string[]>(`
           import json, sys, ipyparallel
-          rc = ipyparallel.Client(sys.argv[1])
+          rc = ipyparallel.Client(sys.argv[1], timeout=60)
           print(json.dumps(rc.hub_history()))
           rc.close()
         `);

@@ -53,6 +53,7 @@ describeStock('7.1', 'a stock cluster under a test', () => {
     await closed;
     expect(running.length).toBeGreaterThanOrEqual(11);
     await waitFor(() => !pids.some(isAlive) && !existsSync(directory), {
+      timeout: 60_000,
       what: 'the cluster to end and its directory to be removed',
     });
   });

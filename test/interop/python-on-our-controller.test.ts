@@ -13,8 +13,8 @@ from datetime import datetime, timedelta, timezone
 from operator import mul, truediv
 # ipyparallel 7.1 cannot send functions of Python 3.11; builtins are sent by name.
 sends_functions = ipp.version_info >= (8,)
-rc = ipp.Client(sys.argv[1])
-rc.wait_for_engines(int(os.environ.get('ENGINES', '2')), timeout=60)
+rc = ipp.Client(sys.argv[1], timeout=60)
+rc.wait_for_engines(int(os.environ.get('ENGINES', '2')), timeout=120)
 out = {}
 def failure(f):
     try:
@@ -79,7 +79,7 @@ status = rc.queue_status()
 out['queue_status'] = [sorted(str(k) for k in status), status['unassigned'], sum(status[i]['completed'] for i in ids) > 20]
 out['verbose'] = bad.msg_ids[0] in rc.queue_status(0, verbose=True)['completed']
 
-rc2 = ipp.Client(sys.argv[1])
+rc2 = ipp.Client(sys.argv[1], timeout=60)
 out['other'] = [rc2.get_result(ar.msg_ids[0]).get() is not None, failure(lambda: rc2.get_result(bad.msg_ids[0]).get())]
 out['status'] = rc2.result_status(ar.msg_ids)['pending'] == []
 again = rc.resubmit(bad.msg_ids)
@@ -92,7 +92,7 @@ out['purge_pending'] = failure(lambda: rc2.purge_hub_results(slow.msg_ids)) or f
 open('enough', 'w').close()
 slow.get()
 rc.purge_hub_results(bad)
-rc3 = ipp.Client(sys.argv[1])
+rc3 = ipp.Client(sys.argv[1], timeout=60)
 out['purged'] = failure(lambda: rc3.result_status(bad.msg_ids[0]))
 out['unknown'] = failure(lambda: rc3.result_status('nope'))
 rc.purge_hub_results(targets=[0])
@@ -150,11 +150,12 @@ with lv.temp_flags(after=['nobody']):
     tasks['invalid'] = lv.apply_async(abs, 5)
 for ar in tasks.values():
     failure(lambda: ar.get(timeout=60))
+until(lambda: rc.db_query({'msg_id': tasks['queued'].msg_ids[0], 'completed': {'$ne': None}}))
 again = rc.resubmit(tasks['queued'].msg_ids)
 again.get(timeout=60)
 tasks['resubmitted'] = again
 open_task = view.apply_async(time.sleep, 600)
-until(lambda: rc.db_query({'msg_id': open_task.msg_ids[0]}))
+until(lambda: rc.db_query({'msg_id': open_task.msg_ids[0], 'engine_uuid': {'$ne': None}}))
 tasks['open'] = open_task
 raw = {}
 def settled():
@@ -276,7 +277,7 @@ describeStock('9', 'other settings of the wire', () => {
     await using cluster = await OurController.start({ version: '9', engines: 2, ...options });
     // Python's client fails under the pure scheme when engine 1 registers before engine 0.
     await using rc = await Client.connect({ connectionFile: cluster.connectionFile });
-    await rc.waitForEngines(2, { timeout: 30_000 });
+    await rc.waitForEngines(2, { timeout: 120_000 });
     expect(await cluster.runPython(small)).toEqual({
       ...{ apply: [42, 42], map: [1, 2, 3, 4, 5], queue: 'mux', history: true, broadcast: [1, 1] },
     });

@@ -14,8 +14,9 @@ for (const version of stockVersions) {
       beforeAll(async () => {
         const cluster = closing.use(await StockCluster.start({ version, db, engines: 2 }));
         const raw = closing.use(RawClient.fromFile(cluster.connectionFile));
-        const rc = closing.use(await Client.connect({ connectionFile: cluster.connectionFile }));
-        await rc.waitForEngines(2);
+        const { connectionFile } = cluster;
+        const rc = closing.use(await Client.connect({ connectionFile, timeout: 60_000 }));
+        await rc.waitForEngines(2, { timeout: 60_000 });
         subject = { rc, raw, language: 'python', label: version === '9' };
       });
       afterAll(async () => {

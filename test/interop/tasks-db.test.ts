@@ -65,7 +65,7 @@ ids = []
 for n in range(3):
     message = session.send(rc._task_socket, 'apply_request', content={'n': n}, buffers=[b'', b'x' * 70000])
     ids.append(message['header']['msg_id'])
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 60
 while len(rc.db_query({'msg_id': {'$in': ids}}, keys=['msg_id'])) < len(ids):
     assert time.monotonic() < deadline, 'the hub lacks records'
     time.sleep(0.05)
@@ -133,7 +133,7 @@ for (const version of ['7.1', '9'] as const) {
         const stored = new Set(await runPython<string[]>(version, COMMITTED, [file]));
         return ids.every((id) => stored.has(id));
       };
-      await waitFor(isCommitted, { timeout: 60_000, interval: 200, what: 'the hub to write its records' });
+      await waitFor(isCommitted, { timeout: 120_000, interval: 200, what: 'the hub to write its records' });
     };
     const findAll = async (db: SqliteDatabase, query: Dict = {}): Promise<Dict[]> => {
       const found: Dict[] = [];

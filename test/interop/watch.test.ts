@@ -5,6 +5,7 @@ import { Closing } from '../support/closing.js';
 import { StockCluster } from '../support/clusters/stock-cluster.js';
 import { Gate } from '../support/gate.js';
 import { describeStock } from '../support/python/describe-stock.js';
+import { waitFor } from '../support/wait-for.js';
 import { WatchReplay } from '../support/watch-replay.js';
 
 const KEYS = [
@@ -29,7 +30,8 @@ for (const version of ['7.1', '9'] as const) {
         cluster = closing.use(await StockCluster.start({ version, db, engines: 2 }));
         rc = closing.use(await Client.connect({ connectionFile: cluster.connectionFile }));
         other = closing.use(await Client.connect({ connectionFile: cluster.connectionFile }));
-        await Promise.all([rc.waitForEngines(2), other.waitForEngines(2)]);
+        const wait = { timeout: 60_000 };
+        await Promise.all([rc.waitForEngines(2, wait), other.waitForEngines(2, wait)]);
       });
       afterAll(async () => {
         await closing.close();
@@ -53,7 +55,10 @@ for (const version of ['7.1', '9'] as const) {
         const [all, open, failed] = replays;
         const [slept = ''] = direct.msgIds;
         // Tasks that run for a while are reported as started.
-        await all?.until(() => all.known.get(slept)?.begun != null, 'the long one to begin');
+        await all?.until(() => {
+          const { status, begun = null } = all.known.get(slept) ?? {};
+          return status === 'assigned' && begun !== null;
+        }, 'the long one to begin');
         gate.open();
         await Promise.all([...results, direct].map((result) => result.wait()));
         // A reply may reach its client before the hub has recorded it.
@@ -86,7 +91,11 @@ for (const version of ['7.1', '9'] as const) {
         const replay = new WatchReplay(query.watch({ slowInterval: 3_600_000 }));
         await replay.until(() => replay.known.get(id)?.record.stdout === '0\n', 'its first line');
         gate.open();
-        await replay.until(() => replay.known.get(id)?.status === 'completed', 'it to be completed');
+        // The hub receives the reply and the output on two sockets.
+        await replay.until(() => {
+          const { status, record } = replay.known.get(id) ?? {};
+          return status === 'completed' && record?.stdout === '0\n1\n2\n';
+        }, 'it to be completed with its output');
         await replay.agrees(() => rc.dbQuery({ msg_id: id }, KEYS));
         expect(replay.known.get(id)?.record.stdout).toBe('0\n1\n2\n');
         replay.stop();
@@ -102,6 +111,9 @@ for (const version of ['7.1', '9'] as const) {
             .pipe(untilDone({ atLeast: 6 })),
         );
         expect(last.sequence).toEqual(expect.any(String));
+        // A Python hub stores output that arrives after a purge in a new record; the result is the last output of each task.
+        const complete = rc.dbQuery({ msg_id: { $in: ids }, execute_result: { $ne: null } }, []);
+        await waitFor(async () => (await complete.count()) === 6, { what: 'the hub to store every result' });
         const replay = new WatchReplay(rc.dbQuery({}, KEYS).watch({ slowInterval: 300 }));
         await replay.begun();
         await other.purgeHubResults(ids.slice(0, 3));
@@ -120,7 +132,7 @@ for (const version of ['7.1', '9'] as const) {
 
       it('finds the tasks of a dead engine', async () => {
         const victim = await cluster.startEngine();
-        await rc.waitForEngines(3);
+        await rc.waitForEngines(3, { timeout: 60_000 });
         const query = rc.dbQuery({}, KEYS);
         const replay = new WatchReplay(query.watch({ slowInterval: 500 }));
         await replay.begun();

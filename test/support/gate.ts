@@ -22,6 +22,12 @@ export class Gate {
     return `import os, time\nwhile os.path.exists(${JSON.stringify(this.path)}): time.sleep(0.01)\n`;
   }
 
+  /** A Python function that waits for it and returns None. */
+  get pythonFunction(): string {
+    const wait = this.python.trimEnd().replaceAll('\n', '\n    ');
+    return `def wait_for_gate():\n    ${wait}\n`;
+  }
+
   /** JavaScript statements that wait for it. */
   get javascript(): string {
     return `while (require('node:fs').existsSync(${JSON.stringify(this.path)})) await new Promise((go) => setTimeout(go, 10));\n`;

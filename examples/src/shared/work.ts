@@ -44,7 +44,15 @@ export async function waitUntilRecorded(
 ): Promise<void> {
   const records = rc.dbQuery({ ...state, msg_id: { $in: tasks.msgIds } }, 'msg_id').poll(50);
   const all = records.pipe(filter(({ length }) => length === tasks.msgIds.length));
-  await firstValueFrom(all.pipe(timeout(10_000)));
+  await firstValueFrom(all.pipe(timeout(60_000)));
+}
+
+/** Interrupts a task until it ends. An engine ignores an interrupt before the task runs. */
+export async function interrupt(rc: Client, task: AsyncResult<unknown>): Promise<void> {
+  while (!(await task.wait({ timeout: 500 }))) {
+    const [engine = null] = task.engineIds;
+    if (engine !== null) await rc.sendSignal('SIGINT', { targets: engine });
+  }
 }
 
 /** Matches a task that has ended, for {@link waitUntilRecorded}. */

@@ -13,8 +13,8 @@ const version = '9';
 const work = `
 import sys, json, time
 import ipyparallel as ipp
-rc = ipp.Client(sys.argv[1])
-rc.wait_for_engines(1, timeout=60)
+rc = ipp.Client(sys.argv[1], timeout=60)
+rc.wait_for_engines(1, timeout=120)
 def until(f, seconds=60):
     end = time.time() + seconds
     while time.time() < end:
@@ -37,14 +37,14 @@ print(json.dumps({'executed': ar.msg_ids[0], 'applied': applied.msg_ids[0], 'his
 const inspect = `
 import sys, json
 import ipyparallel as ipp
-rc = ipp.Client(sys.argv[1])
+rc = ipp.Client(sys.argv[1], timeout=60)
 ids = json.loads(sys.argv[2])
 record = rc.db_query({'msg_id': ids['executed']})[0]
 found = rc.db_query({'msg_id': {'$in': [ids['executed'], ids['applied']]}, 'completed': {'$gte': record['submitted']}}, keys=['msg_id', 'buffers', 'result_buffers'])
 result = rc.get_result(ids['applied']).get(timeout=60)
 again = None
 try:
-    rc.wait_for_engines(1, timeout=60)
+    rc.wait_for_engines(1, timeout=120)
     again = len(rc.resubmit([ids['applied']]).get(timeout=60)[0])
 except Exception as error:
     again = repr(error)

@@ -27,7 +27,9 @@ export class EngineProcess {
 
   constructor(options: EngineProcessOptions = {}) {
     const { args = [], env = {}, cwd = '/', nodeArgs = [] } = options;
-    this.child = spawn(process.execPath, [...nodeArgs, engineMain, ...args], {
+    // An engine gives up after ten seconds by default.
+    const timeout = args.some((argument) => argument.startsWith('--timeout')) ? [] : ['--timeout=60'];
+    this.child = spawn(process.execPath, [...nodeArgs, engineMain, ...timeout, ...args], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: cleanEnv(env),
       cwd,

@@ -27,7 +27,7 @@ export interface KillOptions {
   signal?: NodeJS.Signals;
   /** Whether to kill the descendants too; true by default. */
   tree?: boolean;
-  /** How long all of them may take to end, in ms; 10,000 by default. */
+  /** How long all of them may take to end, in ms; 60,000 by default. */
   timeout?: number;
 }
 
@@ -110,7 +110,7 @@ export class ProcessGuard {
 
   /** Sends a signal, and by default waits until the process and all its descendants have ended. */
   async kill(pid: number, options: KillOptions = {}): Promise<void> {
-    const { signal = 'SIGKILL', tree = true, timeout = 10_000 } = options;
+    const { signal = 'SIGKILL', tree = true, timeout = 60_000 } = options;
     const { left = [] } = await this.#ask({ op: 'kill', pid, signal, tree, timeout: timeout / 1000 });
     if (left.length > 0) {
       throw new Error(`processes ${left.join(', ')} still run ${timeout} ms after ${signal}`);

@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { MongoClient } from 'mongodb';
 import { root } from '../repository.js';
 import { describeRequiring } from '../requirements.js';
+import { PortBlock } from './ports.js';
 
 const program = join(root, '.tools/ferretdb', process.platform === 'win32' ? 'ferretdb.exe' : 'ferretdb');
 const configured = process.env['MONGODB_URI'] || undefined;
@@ -29,22 +30,28 @@ export class MongoServer {
   readonly uri: string;
   readonly #directory: string | undefined;
   readonly #databases = new Set<string>();
+  /** The port of a server that the test may kill, which no other process takes while the server restarts. */
+  readonly #ports: PortBlock | undefined;
   #child: ChildProcess | undefined;
 
-  private constructor(uri: string, directory?: string, child?: ChildProcess) {
+  private constructor(uri: string, directory?: string, child?: ChildProcess, ports?: PortBlock) {
     this.uri = uri;
     this.#directory = directory;
     this.#child = child;
+    this.#ports = ports;
   }
 
   /** With `own`, starts a server that the test may kill, never that of MONGODB_URI. */
   static async start(options: { own?: boolean } = {}): Promise<MongoServer> {
     if (configured !== undefined && options.own !== true) return new MongoServer(configured);
     const directory = mkdtempSync(join(tmpdir(), 'ippjs-mongo-'));
+    const ports = options.own === true ? await PortBlock.claim(2) : undefined;
     try {
-      const { child, uri } = await spawnServer(directory, '127.0.0.1:0');
-      return new MongoServer(uri, directory, child);
+      const port = ports?.range(1, 1).from ?? 0;
+      const { child, uri } = await spawnServer(directory, `127.0.0.1:${port}`);
+      return new MongoServer(uri, directory, child, ports);
     } catch (error) {
+      await ports?.release();
       rmSync(directory, { recursive: true, force: true });
       throw error;
     }
@@ -88,6 +95,7 @@ export class MongoServer {
       return;
     }
     await this.kill();
+    await this.#ports?.release();
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }

@@ -7,6 +7,11 @@ import { cleanEnv } from '../environment.js';
 import { type RunPythonOptions, requirePythonEnv, runPython, type StockVersion } from '../python/python.js';
 import { waitFor } from '../wait-for.js';
 import { type GuardedProcess, ProcessGuard } from './guard.js';
+import { PortBlock } from './ports.js';
+import { engineTimeouts } from './python-engine.js';
+
+/** More ports than a controller binds. */
+const PORTS = 40;
 
 const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
 
@@ -25,11 +30,14 @@ export class OurController {
   readonly #engineFile: string;
   readonly #options: OurControllerOptions;
   readonly #guard: ProcessGuard;
+  /** Below the ephemeral range, so that no other process takes a port while the controller restarts. */
+  readonly #ports: PortBlock;
   #controller: GuardedProcess | undefined;
   #started = 0;
 
-  private constructor(options: OurControllerOptions) {
+  private constructor(options: OurControllerOptions, ports: PortBlock) {
     this.#options = options;
+    this.#ports = ports;
     this.directory = mkdtempSync(join(tmpdir(), 'ippjs-interop-'));
     const security = join(this.directory, 'profile', 'security');
     this.connectionFile = join(security, 'ipcontroller-client.json');
@@ -38,7 +46,8 @@ export class OurController {
   }
 
   static async start(options: OurControllerOptions): Promise<OurController> {
-    const cluster = new OurController(options);
+    requirePythonEnv(options.version);
+    const cluster = new OurController(options, await PortBlock.claim(PORTS));
     try {
       await cluster.#start();
       return cluster;
@@ -67,11 +76,14 @@ export class OurController {
 
   async #startController(more: readonly string[]): Promise<void> {
     const profile = join(this.directory, 'profile');
+    const { from, to } = this.#ports.range(1, PORTS - 1);
     const args = [
       '--profile-dir',
       profile,
+      `--ports=${from}-${to}`,
       '--ping=250',
       '--max-misses=40',
+      '--registration-timeout=120',
       ...(this.#options.controllerArgs ?? []),
       ...more,
     ];
@@ -101,6 +113,7 @@ export class OurController {
       'ipyparallel.engine',
       `--file=${this.#engineFile}`,
       `--profile-dir=${profile}`,
+      ...engineTimeouts,
     ];
     return await this.#spawn(argv, `engine-${n}.log`);
   }
@@ -133,7 +146,7 @@ export class OurController {
     const env = { IPYTHONDIR: join(this.directory, 'ipython'), ...this.#options.env };
     try {
       return await runPython<T>(this.#options.version, script, [this.connectionFile, ...args], {
-        ...{ cwd: this.directory, env, timeout: 90_000 },
+        ...{ cwd: this.directory, env },
         ...options,
       });
     } catch (error) {
@@ -145,6 +158,7 @@ export class OurController {
 
   async stop(): Promise<void> {
     await this.#guard.stop();
+    await this.#ports.release();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

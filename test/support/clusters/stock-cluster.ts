@@ -22,6 +22,7 @@ import { type RunPythonOptions, requirePythonEnv, runPython, type StockVersion }
 import { waitFor } from '../wait-for.js';
 import { type GuardedProcess, ProcessGuard } from './guard.js';
 import { acceptConnections, PortBlock } from './ports.js';
+import { engineTimeouts } from './python-engine.js';
 
 export { type StockVersion, stockVersions } from '../python/python.js';
 
@@ -43,7 +44,7 @@ export interface StockClusterOptions {
   config?: string;
   /** Added to the environment of controller and engines. */
   env?: NodeJS.ProcessEnv;
-  /** How long controller and engines may take to be ready, in ms; 60,000 by default. */
+  /** How long controller and engines may take to be ready, in ms; 120,000 by default. */
   timeout?: number;
 }
 
@@ -61,6 +62,8 @@ export interface StockEngine {
 // The hub registers an engine at its first heartbeat, so the interval is 200 ms. 25 misses are 5 s, enough for a busy
 // machine.
 const heartbeat = ['--HeartMonitor.period=200', '--HeartMonitor.max_heartmonitor_misses=25'];
+// By default the hub drops an engine that takes longer than 30 s from its request to its first heartbeat, in seconds.
+const registration = '--IPController.registration_timeout=120';
 // A controller needs 16 ports. A restarted controller keeps the ports in its files and needs new ones for itself.
 const portsOfOneStart = 31;
 const attempts = 3;
@@ -153,7 +156,7 @@ export class StockCluster {
     const controllerLogBefore = readText(this.controllerLog).length;
     const child = await this.#spawn(
       'ipyparallel.engine',
-      [...(this.#options.engineArgs ?? []), ...args],
+      [...engineTimeouts, ...(this.#options.engineArgs ?? []), ...args],
       log,
     );
     const id = await this.#untilReady('the engine', child, log, () => {
@@ -231,11 +234,11 @@ export class StockCluster {
     // traitlets rejects a repeated option.
     const given = (option: string): boolean =>
       args.some((arg) => arg.startsWith(option.slice(0, option.indexOf('=') + 1)));
-    const beats = heartbeat.filter((option) => !given(option));
+    const defaults = [...heartbeat, registration].filter((option) => !given(option));
     const packers = pack ? [`--Session.packer=${pack}`, `--Session.unpacker=${unpackerOf(pack)}`] : [];
     const child = await this.#spawn(
       'ipyparallel.controller',
-      [`--${db}`, `--ports=${ports.from}-${ports.to}`, ...beats, ...packers, ...args],
+      [`--${db}`, `--ports=${ports.from}-${ports.to}`, ...defaults, ...packers, ...args],
       this.controllerLog,
     );
     this.#controller = child;
@@ -247,6 +250,8 @@ export class StockCluster {
       // The controller's children bind their ports after it has written the files; the broadcast schedulers bind more ports.
       const started = log.match(/BroadcastScheduler \S+ started/g)?.length ?? 0;
       if (started < broadcastSchedulers || !log.includes('Heartmonitor beating')) return undefined;
+      // The task scheduler learns of engines from then on.
+      if (!log.includes('Task scheduler started')) return undefined;
       const files = [this.connectionFile, this.engineConnectionFile].map(readConnectionFile);
       for (const file of files) {
         if (file === undefined || !(await acceptConnections(portsOf(file)))) return undefined;
@@ -287,7 +292,7 @@ export class StockCluster {
       return answer;
     };
     return await waitFor(check, {
-      timeout: this.#options.timeout ?? 60_000,
+      timeout: this.#options.timeout ?? 120_000,
       what: () => `${what} to be ready; its log ends:\n${logTail(log)}`,
     });
   }

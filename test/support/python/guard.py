@@ -26,6 +26,7 @@ libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
 
 members = {}
 busy = False
+ended = False
 
 
 def die_with_guard():
@@ -118,6 +119,22 @@ def reap():
             say(exit=pid, code=code)
 
 
+def settle():
+    """Reaps the children that have ended. While this or a request runs, a signal only leaves a note: notices must not interleave."""
+    global busy, ended
+    while ended and not busy:
+        busy = True
+        ended = False
+        reap()
+        busy = False
+
+
+def on_child(number, frame):
+    global ended
+    ended = True
+    settle()
+
+
 def spawn(request):
     with open(request["log"], "ab") as log:
         process = subprocess.Popen(
@@ -154,7 +171,7 @@ def tree(request):
 
 
 def kill_everything():
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     # Not until a listing is empty: a listing misses what changes its parent while it is made.
     while not reap() and time.monotonic() < deadline:
         for pid, _ in descendants(os.getpid()):
@@ -163,14 +180,14 @@ def kill_everything():
 
 
 def main():
-    global busy
+    global busy, ended
     if LINUX:
         # A process that loses its parent (a nanny, a scheduler of a killed hub) becomes a child of this process, not of init.
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         # Raising ends the blocked read below, and so leads to the same end as a closed stdin.
         signal.signal(getattr(signal, name), lambda number, frame: sys.exit(128 + number))
-    signal.signal(signal.SIGCHLD, lambda number, frame: busy or reap())
+    signal.signal(signal.SIGCHLD, on_child)
     operations = {"spawn": spawn, "kill": kill, "tree": tree}
     try:
         for line in sys.stdin:
@@ -183,7 +200,8 @@ def main():
                 reply = {"error": "%s: %s" % (type(error).__name__, error)}
             say(id=request["id"], **reply)
             busy = False
-            reap()
+            ended = True
+            settle()
     finally:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         kill_everything()

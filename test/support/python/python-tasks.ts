@@ -61,10 +61,11 @@ const script = String.raw`
       result.wait(60)
   ids = {name: result.msg_ids[0] for name, result in results.items()}
   deadline = time.monotonic() + 60
-  keys = ['submitted', 'started', 'completed', 'buffers', 'result_buffers', 'stdout', 'execute_result']
+  keys = ['submitted', 'started', 'completed', 'buffers', 'result_buffers', 'stdout', 'execute_result', 'error']
   # The hub receives output on a separate socket.
   def has_output(rows):
-      return rows[ids['execute']]['stdout'] and rows[ids['execute']]['execute_result'] and rows[ids['boom']]['stdout']
+      execute, boom = rows[ids['execute']], rows[ids['boom']]
+      return execute['stdout'] and execute['execute_result'] and boom['stdout'] and boom['error']
   while True:
       rows = {row['msg_id']: row for row in rc.db_query({'msg_id': {'$in': list(ids.values())}}, keys=keys)}
       if len(rows) == len(ids) and all(row['completed'] for row in rows.values()) and has_output(rows):

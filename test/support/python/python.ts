@@ -34,7 +34,7 @@ export function requirePythonEnv(version: StockVersion): PythonEnv {
 }
 
 export interface RunPythonOptions {
-  /** In ms; 60,000 by default. */
+  /** In ms; 240,000 by default, which is less than the timeout of an interop test. */
   timeout?: number;
   env?: NodeJS.ProcessEnv;
   cwd?: string;
@@ -65,7 +65,7 @@ export async function runPython<T = unknown>(
   options: RunPythonOptions = {},
 ): Promise<T> {
   const { python } = requirePythonEnv(version);
-  const timeout = options.timeout ?? 60_000;
+  const timeout = options.timeout ?? 240_000;
   const child = spawn(python, ['-c', boot, dedent(script), ...args], {
     env: { ...cleanEnv(options.env), PYTHONPATH: import.meta.dirname, PYTHONDONTWRITEBYTECODE: '1' },
     cwd: options.cwd,

@@ -23,6 +23,9 @@ it.each([
     collect();
     return process.memoryUsage().arrayBuffers - before;
   };
-  await waitFor(() => held() < 5_000_000, { timeout: 5_000, what: () => `${held()} bytes to be given back` });
+  await waitFor(() => held() < 5_000_000, {
+    timeout: 30_000,
+    what: () => `${held()} bytes to be given back`,
+  });
   expect([...log.entriesAfter(0)].map(({ msgId }) => msgId)).toEqual([497, 498, 499, 500].map(idOf));
 });

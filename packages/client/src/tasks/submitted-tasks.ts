@@ -48,7 +48,7 @@ export interface SubmittedTasksContext {
 }
 
 /** Output arrives on another socket than the reply: how long an `execute` waits for it after its reply. */
-const OUTPUT_GRACE_MS = 5_000;
+const OUTPUT_GRACE_MS = 10_000;
 /** How long later output is accepted; after that it counts as lost. */
 const LATE_OUTPUT_MS = 10_000;
 /** How long a reply that was sent before its engine unregistered is awaited. */

@@ -17,7 +17,7 @@ export type StartEncrypted = (env: NodeJS.ProcessEnv) => Promise<KillableCluster
 
 export function curveReconnection(start: StartEncrypted): void {
   it('with CURVE, after a cut, a restart under the same keys and one under others', {
-    timeout: 240_000,
+    timeout: 300_000,
   }, async () => {
     await using closing = new Closing();
     const cluster = closing.use(await start(newKeys()));
@@ -65,7 +65,7 @@ export function curveReconnection(start: StartEncrypted): void {
     expect(info()['curve_serverkey']).not.toBe(first['curve_serverkey']);
     await waitFor(() => direct.rc.connected, { ...WAIT, what: 'the client to read the new keys' });
     const newId = await cluster.startEngine();
-    await direct.rc.waitForEngines(1, WAIT);
+    await waitFor(() => direct.rc.ids.includes(newId), { ...WAIT, what: `engine ${newId}` });
     renewed.add('at the new engine', 0, (code) => direct.rc.directView(newId).execute(code));
     await valuesOf(renewed);
     expect(cut.rc.connected).toBe(false);
@@ -83,7 +83,7 @@ async function connect(
   closing: Closing,
   connectionFile: string | Readonly<Record<string, unknown>>,
 ): Promise<{ rc: Client; states: ConnectionStatus[] }> {
-  const options = { heartbeatInterval: 500, reconnectTimeout: 120_000, ...WAIT };
+  const options = { heartbeatInterval: 1_000, reconnectTimeout: 120_000, ...WAIT };
   const rc = closing.use(await Client.connect({ connectionFile, ...options }));
   const states: ConnectionStatus[] = [];
   rc.connection$.subscribe((status) => states.push(status));

@@ -31,7 +31,7 @@ const CUT_MS = 10_000;
 export type StartCluster = () => Promise<KillableCluster>;
 
 export function engineIsKilled(start: StartCluster): void {
-  it('an engine that is killed in a task', { timeout: 180_000 }, async () => {
+  it('an engine that is killed in a task', { timeout: 300_000 }, async () => {
     await using closing = new Closing();
     const cluster = closing.use(await start());
     const rc = closing.use(await connect(cluster));
@@ -69,7 +69,7 @@ export function controllerIsKilled(
 }
 
 function controllerIsKilledOnce(start: StartCluster): void {
-  it('a controller that is killed and restarted', { timeout: 240_000 }, async () => {
+  it('a controller that is killed and restarted', { timeout: 300_000 }, async () => {
     await using closing = new Closing();
     const cluster = closing.use(await start());
     const rc = closing.use(await connect(cluster));
@@ -81,7 +81,8 @@ function controllerIsKilledOnce(start: StartCluster): void {
     for (let i = 0; i < 3; i++)
       outstanding.add(`before ${i}`, 0, (code) => rc.loadBalancedView().execute(code));
     await outstanding.settled(BOUND_MS);
-    // One task ends while no controller runs, one after the restart, and the others have not started.
+    // One task ends while no controller runs, one after the restart, and the others have not started. A reply that arrives
+    // while the controller is killed would be lost.
     using meanwhile = new Gate();
     using later = new Gate();
     outstanding.add('ends meanwhile', meanwhile, (code) => rc.directView(first).execute(code));
@@ -121,7 +122,7 @@ function controllerIsKilledOnce(start: StartCluster): void {
 }
 
 function controllerIsKilledTwice(start: StartCluster): void {
-  it('a controller that is killed twice, and an engine with it', { timeout: 240_000 }, async () => {
+  it('a controller that is killed twice, and an engine with it', { timeout: 300_000 }, async () => {
     await using closing = new Closing();
     const cluster = closing.use(await start());
     const rc = closing.use(await connect(cluster));
@@ -162,7 +163,7 @@ function controllerIsKilledTwice(start: StartCluster): void {
 }
 
 export function networkIsCut(start: StartCluster): void {
-  it('a network that is cut for ten seconds, silently and with resets', { timeout: 240_000 }, async () => {
+  it('a network that is cut for ten seconds, silently and with resets', { timeout: 300_000 }, async () => {
     await using closing = new Closing();
     const cluster = closing.use(await start());
     const info = JSON.parse(readFileSync(cluster.connectionFile, 'utf8')) as Record<string, unknown>;

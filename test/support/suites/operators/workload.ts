@@ -134,7 +134,9 @@ export async function runWorkload(raw: RawClient, language: Language): Promise<W
       code: program.answer,
     });
     const waiting = new Set(['aborted-0', 'waits-0', 'task-waits']);
-    const records = await settledRecords(raw, (record) => {
+    const all = [...ended, ...names.keys(), ...waiting, 'task-runs-0', 'task-runs-1'];
+    const records = await settledRecords(raw, all, (record) => {
+      if (record.submitted === null) return false;
       const name = names.get(record.msg_id) ?? record.msg_id;
       // The record of a started task has its input.
       if (!waiting.has(name) && record.execute_input === null) return false;
@@ -197,24 +199,34 @@ async function untilEnded(raw: RawClient, msgIds: readonly string[]): Promise<vo
       );
       return msgIds.every((id) => ended.has(id));
     },
-    { timeout: 30_000, what: `the hub to record the ends of ${msgIds.join(', ')}` },
+    { timeout: 60_000, what: `the hub to record the ends of ${msgIds.join(', ')}` },
   );
 }
 
-/** Waits until the records meet the condition and no longer change. Output and replies reach a hub separately. */
+/**
+ * Waits until there are records of exactly these ids, they meet the condition and no longer change. Requests, output and
+ * replies reach a hub separately.
+ */
 async function settledRecords(
   raw: RawClient,
+  ids: readonly string[],
   isSettled: (record: PlainRecord) => boolean,
 ): Promise<readonly PlainRecord[]> {
   let before = '';
+  const expected = [...ids].sort().join();
   return await waitFor(
     async () => {
       const records = await fetchRecords(raw);
       const now = JSON.stringify(records);
-      const settled = now === before && records.every(isSettled);
+      const isComplete =
+        records
+          .map(({ msg_id }) => msg_id)
+          .sort()
+          .join() === expected;
+      const settled = isComplete && now === before && records.every(isSettled);
       before = now;
       return settled && records;
     },
-    { timeout: 30_000, interval: 150, what: 'the records to settle' },
+    { timeout: 60_000, interval: 150, what: 'the records to settle' },
   );
 }

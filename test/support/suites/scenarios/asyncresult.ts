@@ -14,6 +14,7 @@ import { lastValueFrom } from 'rxjs';
 import { expect, test } from 'vitest';
 import { Gate } from '../../gate.js';
 import { waitFor } from '../../wait-for.js';
+import { abortBehind } from './abort-behind.js';
 import type { ScenarioCluster } from './scenario-cluster.js';
 
 const answer = py<number>`lambda: 42`;
@@ -59,11 +60,13 @@ export function asyncResultScenarios(cluster: () => ScenarioCluster): void {
     expect(await done.wait(LONG)).toBe(true);
     expect(done.ready).toBe(true);
     expect([await done.get(), await done.get()]).toEqual([42, 42]);
-    const slow = rc.directView(-1).apply(sleep, 0.2);
+    using gate = new Gate();
+    const slow = rc.directView(-1).apply(py<null>(gate.pythonFunction));
     await expect(slow.get({ timeout: 0 })).rejects.toThrow(TimeoutError);
     expect(await slow.wait({ timeout: 0 })).toBe(false);
     expect(slow.ready).toBe(false);
-    expect(await slow.get(LONG)).toBe(0.2);
+    gate.open();
+    expect(await slow.get(LONG)).toBeNull();
   });
 
   test('test_get_after_error, test_return_exceptions_postmortem', async () => {
@@ -140,10 +143,11 @@ export function asyncResultScenarios(cluster: () => ScenarioCluster): void {
 
   test('test_abort', async () => {
     const { rc } = cluster();
-    // Long enough for the abort to arrive. Engines before 9 handle it between two tasks only, so a gate would not help.
-    const busy = rc.directView(-1).execute('import time; time.sleep(2)');
+    using gate = new Gate();
+    const busy = rc.directView(-1).execute(gate.python);
+    await waitFor(() => busy.metadata[0]?.begun !== null, { what: 'the task at the gate to begin' });
     const waiting = rc.directView(-1).apply(py<number>`lambda: 2`);
-    await waiting.abort(LONG);
+    await abortBehind(cluster(), gate, waiting.abort(LONG));
     await expect(waiting.get(LONG)).rejects.toThrow(TaskAbortedError);
     expect([waiting.cancelled, waiting.statuses]).toEqual([true, ['aborted']]);
     await busy.get(LONG);
@@ -382,10 +386,13 @@ def fail_first(i):
   test('the status is the same for its client, for another client and in its row', async () => {
     const { rc, connect } = cluster();
     await using other = await connect();
-    const ran = rc.directView('all').execute('import time; time.sleep(2)');
+    using gate = new Gate();
+    const ran = rc.directView('all').execute(gate.python);
+    const haveBegun = (): boolean => ran.metadata.every(({ begun }) => begun !== null);
+    await waitFor(haveBegun, { what: 'the tasks at the gate to begin' });
     const bad = rc.directView(-1).execute('1 / 0');
     const aborted = rc.directView(-1).apply(answer);
-    await aborted.abort(LONG);
+    await abortBehind(cluster(), gate, aborted.abort(LONG));
     const ids = [ran.msgIds[0] ?? '', bad.msgIds[0] ?? '', aborted.msgIds[0] ?? ''];
     const expected = ['completed', 'failed', 'aborted'];
     for (const client of [rc, other]) {
@@ -394,7 +401,7 @@ def fail_first(i):
     }
     const { statuses } = await other.resultStatus(ids, LONG);
     expect(ids.map((id) => statuses[id])).toEqual(expected);
-    expect(ran.metadata.every(({ begun }) => begun !== null)).toBe(true);
+    expect(haveBegun()).toBe(true);
     expect(aborted.metadata[0]?.begun).toBeNull();
     await rc.purgeHubResults(ids, LONG);
     expect(await lastValueFrom(other.taskStatus$(ids[0] ?? ''))).toBe('purged');
@@ -405,6 +412,11 @@ def fail_first(i):
     const map = rc.loadBalancedView().map(echo, ['a', 'b', 'c', 'd', 'e'], { chunksize: 2 });
     const handle = JSON.stringify(map);
     await using other = await connect();
+    // A client gives up a task soon that the hub does not know.
+    const submitted = { msg_id: { $in: [...map.msgIds] } };
+    await waitFor(async () => (await other.dbQuery(submitted, [])).length === map.msgIds.length, {
+      what: 'the hub to record the tasks',
+    });
     const attached = other.attach<string[]>(handle);
     expect(await attached.get(LONG)).toEqual(['a', 'b', 'c', 'd', 'e']);
     expect(attached.length).toBe(5);

@@ -1,4 +1,7 @@
 // Scenarios of ipyparallel's test_client.py.
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   type Client,
   py,
@@ -7,8 +10,10 @@ import {
   TaskNotFoundError,
   UsageError,
 } from '@ipyparallel-js/client';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { Gate } from '../../gate.js';
 import { waitFor } from '../../wait-for.js';
+import { abortBehind } from './abort-behind.js';
 import type { ScenarioCluster } from './scenario-cluster.js';
 
 const RESULT_TIMEOUT = { timeout: 60_000 };
@@ -25,7 +30,7 @@ async function waitUntilIdle(rc: Client, tasks: readonly string[] = rc.history):
       const ids = new Set(ended.map((record) => record.msg_id));
       return tasks.every((id) => ids.has(id));
     },
-    { timeout: 30_000, what: 'the hub to record every end' },
+    { timeout: 60_000, what: 'the hub to record every end' },
   );
 }
 
@@ -39,7 +44,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     list.pop();
     expect(rc.ids).toEqual([...before, id]);
     await rc.shutdown({ targets: [id], ...RESULT_TIMEOUT });
-    await waitFor(() => !rc.ids.includes(id), { timeout: 30_000, what: 'the engine to be unregistered' });
+    await waitFor(() => !rc.ids.includes(id), { timeout: 60_000, what: 'the engine to be unregistered' });
   });
 
   test('test_iter, test_view_indexing, test_targets, test_dview_targets, test_lbview_targets', () => {
@@ -85,7 +90,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
       numbers.map((n) => n * 2),
     );
     await rc.shutdown({ targets: [id], ...RESULT_TIMEOUT });
-    await waitFor(() => rc.ids.length === before, { timeout: 30_000, what: 'the engine to be unregistered' });
+    await waitFor(() => rc.ids.length === before, { timeout: 60_000, what: 'the engine to be unregistered' });
   });
 
   test('test_clear: a cleared engine loses the name, the others keep it', async () => {
@@ -125,9 +130,10 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     const ar = other.directView(-1).execute('import time; time.sleep(0.25)\nprint("out")\n5');
     const result = await ar.get(RESULT_TIMEOUT);
     // The hub receives output on a separate socket.
-    await waitFor(
-      async () => (await rc.dbQuery({ msg_id: ar.msgIds[0] ?? '' }, 'stdout'))[0]?.stdout === 'out\n',
-    );
+    const complete = { msg_id: ar.msgIds[0] ?? '', stdout: 'out\n', execute_result: { $ne: null } };
+    await waitFor(async () => (await rc.dbQuery(complete, [])).length === 1, {
+      what: 'the hub to store the output',
+    });
     const fromHub = await rc.getResult<typeof result>(ar.msgIds[0] ?? '').get(RESULT_TIMEOUT);
     expect(fromHub).toMatchObject({ text: '5', stdout: 'out\n', executionCount: result.executionCount });
   });
@@ -151,7 +157,7 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     const id = await startEngine();
     expect(await rc.directView(id).apply(py<number>('os.getpid')).get(RESULT_TIMEOUT)).toBeGreaterThan(1);
     await rc.shutdown({ targets: [id], ...RESULT_TIMEOUT });
-    await waitFor(() => !rc.ids.includes(id), { timeout: 30_000, what: 'the engine to be unregistered' });
+    await waitFor(() => !rc.ids.includes(id), { timeout: 60_000, what: 'the engine to be unregistered' });
     expect(() => rc.directView(id).execute('1')).toThrow(UsageError);
   });
 
@@ -292,9 +298,11 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     test('test_resubmit_aborted: an aborted task can be resubmitted', async () => {
       const { rc } = cluster();
       const view = rc.loadBalancedView({ targets: [-1] });
-      const first = view.apply(sleep, 0.5);
+      using gate = new Gate();
+      const first = view.apply(py(gate.pythonFunction));
+      await waitFor(() => first.metadata[0]?.begun !== null, { what: 'the task at the gate to begin' });
       const ar = view.apply(random);
-      await ar.abort();
+      await abortBehind(cluster(), gate, ar.abort(RESULT_TIMEOUT));
       await expect(ar.get(RESULT_TIMEOUT)).rejects.toBeInstanceOf(TaskAbortedError);
       await first.get(RESULT_TIMEOUT);
       await waitUntilIdle(rc);
@@ -324,10 +332,14 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     const work = async (rc: Client): Promise<void> => {
       const tasks = Array.from({ length: 3 }, (_, i) => rc.directView('all').execute(String(i)));
       for (const ar of tasks) await ar.get(RESULT_TIMEOUT);
-      await waitUntilIdle(
-        rc,
-        tasks.flatMap(({ msgIds }) => msgIds),
-      );
+      const ids = tasks.flatMap(({ msgIds }) => msgIds);
+      await waitUntilIdle(rc, ids);
+      // A Python hub stores output that arrives after a purge in a new record; the result is the last output of each task.
+      const complete = { msg_id: { $in: ids }, execute_result: { $ne: null } };
+      await waitFor(async () => (await rc.dbQuery(complete, [])).length === ids.length, {
+        timeout: 60_000,
+        what: 'the hub to store every result',
+      });
     };
 
     test('test_purge_hub_results: one record is removed, the others stay', async () => {
@@ -401,21 +413,28 @@ export function clientScenarios(cluster: () => ScenarioCluster): void {
     const n = rc.ids.length;
     expect(await rc.waitForEngines(n)).toHaveLength(n);
     await expect(rc.waitForEngines(n + 1, { timeout: 100 })).rejects.toMatchObject({ code: 'TIMEOUT' });
-    const waiting = rc.waitForEngines(n + 1, RESULT_TIMEOUT);
+    const waiting = rc.waitForEngines(n + 1, { timeout: 120_000 });
     const id = await startEngine();
     expect(await waiting).toContain(id);
     await rc.shutdown({ targets: [id], ...RESULT_TIMEOUT });
-    await waitFor(() => rc.ids.length === n, { timeout: 30_000, what: 'the engine to be unregistered' });
+    await waitFor(() => rc.ids.length === n, { timeout: 60_000, what: 'the engine to be unregistered' });
   });
 
   test('test_signal_engines: an interrupt, by name or number, ends running tasks', async () => {
     const { rc } = cluster();
     for (const signal of ['SIGINT', 2] as const) {
-      const ar = rc.directView('all').apply(sleep, 30);
-      await waitFor(() => ar.metadata.every(({ begun }) => begun !== null), {
-        timeout: 30_000,
-        what: 'the tasks to start',
-      });
+      // An engine ignores a signal that arrives after it has reported that it is busy, and before it runs the code.
+      const begun = mkdtempSync(join(tmpdir(), 'ippjs-begun-'));
+      onTestFinished(() => rmSync(begun, { recursive: true, force: true }));
+      const ar = rc.directView('all').apply(
+        py(`
+def sleep():
+    import os, time
+    open(os.path.join(${JSON.stringify(begun)}, str(os.getpid())), 'w').close()
+    time.sleep(600)
+`),
+      );
+      await waitFor(() => readdirSync(begun).length === rc.ids.length, { what: 'the tasks to run' });
       await rc.sendSignal(signal, RESULT_TIMEOUT);
       const ends = await ar.settled(RESULT_TIMEOUT);
       expect(ends).toHaveLength(rc.ids.length);

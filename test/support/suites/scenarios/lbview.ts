@@ -3,6 +3,7 @@ import { type LoadBalancedView, py, RemoteError, TaskAbortedError } from '@ipypa
 import { expect, test } from 'vitest';
 import { Gate } from '../../gate.js';
 import { waitFor } from '../../wait-for.js';
+import { abortBehind } from './abort-behind.js';
 import type { ScenarioCluster } from './scenario-cluster.js';
 
 const RESULT_TIMEOUT = { timeout: 60_000 };
@@ -11,12 +12,6 @@ const one = py<number>`lambda: 1`;
 const fail = py<null>`
 def fail():
     raise ValueError("Failed!")
-`;
-const slowSquare = py<number>`
-def slow_square(x):
-    import time
-    time.sleep(0.05 * x)
-    return x ** 2
 `;
 const slowly = py<number>`
 def slowly(i):
@@ -76,14 +71,29 @@ export function lbviewScenarios(cluster: () => ScenarioCluster): void {
   test('test_map_unordered, test_map_ordered', async () => {
     const numbers = range(8).reverse();
     const expected = numbers.map((n) => n ** 2);
+    // The first task ends after at least one other task.
+    const lastFirst = (gate: Gate) =>
+      py<number>(`
+def last_first(x):
+    import os, time
+    while x == 7 and os.path.exists(${JSON.stringify(gate.path)}): time.sleep(0.01)
+    return x ** 2
+`);
+    using first = new Gate();
     const ordered: number[] = [];
-    const inOrder = view().map(slowSquare, numbers);
+    const inOrder = view().map(lastFirst(first), numbers);
+    await waitFor(() => inOrder.progress.done > 0, { timeout: 60_000, what: 'another task to end' });
+    first.open();
     for await (const value of inOrder) ordered.push(value);
     expect(ordered).toEqual(expected);
     expect(await inOrder.get()).toEqual(expected);
+    using second = new Gate();
     const asTheyCame: number[] = [];
-    for await (const value of view().map(slowSquare, numbers, { ordered: false })) asTheyCame.push(value);
-    expect(asTheyCame).not.toEqual(expected);
+    for await (const value of view().map(lastFirst(second), numbers, { ordered: false })) {
+      asTheyCame.push(value);
+      second.open();
+    }
+    expect(asTheyCame[0]).not.toBe(49);
     expect(asTheyCame.toSorted((a, b) => b - a)).toEqual(expected);
   });
 
@@ -151,20 +161,20 @@ def fail_on_even(n):
 
   test('test_abort: a queued task never runs', async () => {
     const { rc } = cluster();
-    const sleep = py<null>('time.sleep');
-    const busy = [rc.directView('all').apply(sleep, 0.5), rc.directView('all').apply(sleep, 2)];
-    await waitFor(() => busy[0]?.metadata.every(({ begun }) => begun !== null) === true, {
+    using gate = new Gate();
+    const busy = rc.directView('all').apply(py(gate.pythonFunction));
+    await waitFor(() => busy.metadata.every(({ begun }) => begun !== null), {
       timeout: 30_000,
       what: 'the engines to be busy',
     });
     const lb = view();
     const second = lb.apply(py`lambda: 2`);
     const third = lb.apply(py`lambda: 3`);
-    // Engines before 9 reply between two tasks only.
-    await Promise.all([lb.abort(second), lb.abort(third.msgIds)]);
+    const aborting = [lb.abort(second, RESULT_TIMEOUT), lb.abort(third.msgIds, RESULT_TIMEOUT)];
+    await abortBehind(cluster(), gate, Promise.all(aborting));
     await expect(second.get(RESULT_TIMEOUT)).rejects.toBeInstanceOf(TaskAbortedError);
     await expect(third.get(RESULT_TIMEOUT)).rejects.toBeInstanceOf(TaskAbortedError);
-    await Promise.all(busy.map((ar) => ar.get(RESULT_TIMEOUT)));
+    await busy.get(RESULT_TIMEOUT);
   });
 
   test('test_retries: a task that fails everywhere fails; with no engine left it times out', async () => {

@@ -67,7 +67,7 @@ export function describeScenarios(
         startEngine: async () => {
           const before = new Set(shared.ids);
           await started().startEngine();
-          await shared.waitForEngines(before.size + 1, { timeout: 60_000 });
+          await shared.waitForEngines(before.size + 1, { timeout: 120_000 });
           const id = shared.ids.find((candidate) => !before.has(candidate));
           if (id === undefined) throw new Error('no new engine registered');
           return id;
@@ -88,7 +88,7 @@ export function describeScenarios(
       describe(title, () => {
         beforeAll(async () => {
           rc = await connect();
-          await rc.waitForEngines(ENGINES, { timeout: 60_000 });
+          await rc.waitForEngines(ENGINES, { timeout: 120_000 });
         });
         afterAll(() => rc?.close());
         suite(cluster);

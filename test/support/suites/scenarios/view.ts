@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   AsyncMapResult,
+  type AsyncResult,
   type Client,
   CompositeError,
   type DirectView,
@@ -19,7 +20,9 @@ import {
   tuple,
 } from '@ipyparallel-js/client';
 import { describe, expect, test } from 'vitest';
+import { Gate } from '../../gate.js';
 import { waitFor } from '../../wait-for.js';
+import { abortBehind } from './abort-behind.js';
 import type { ScenarioCluster } from './scenario-cluster.js';
 
 const RESULT_TIMEOUT = { timeout: 60_000 };
@@ -293,18 +296,23 @@ function singleScenarios(cluster: () => ScenarioCluster): void {
 
   test('test_abort, test_abort_all: tasks queued at the engine never run', async () => {
     const view = one();
-    const sleep = py<null>('time.sleep');
-    const begun = view.apply(sleep, 0.5);
-    await waitFor(() => begun.metadata[0]?.begun !== null, { timeout: 30_000, what: 'the first to start' });
+    const atGate = async (gate: Gate): Promise<AsyncResult<null>> => {
+      const ar = view.apply(py<null>(gate.pythonFunction));
+      await waitFor(() => ar.metadata[0]?.begun !== null, { timeout: 30_000, what: 'the first to start' });
+      return ar;
+    };
+    using first = new Gate();
+    const begun = await atGate(first);
     const named = [view.apply(py`lambda: 2`), view.apply(py`lambda: 3`)];
-    // Engines before 9 reply between two tasks only.
-    await Promise.all(named.map((ar) => view.abort(ar)));
+    await abortBehind(cluster(), first, Promise.all(named.map((ar) => view.abort(ar, RESULT_TIMEOUT))));
     for (const ar of named) await expect(ar.get(RESULT_TIMEOUT)).rejects.toBeInstanceOf(TaskAbortedError);
     expect(await begun.get(RESULT_TIMEOUT)).toBeNull();
-    const waiting = Array.from({ length: 8 }, () => view.apply(sleep, 0.25));
-    await view.abort();
+    using second = new Gate();
+    await atGate(second);
+    const waiting = Array.from({ length: 8 }, (_, i) => view.apply(echo, i));
+    await abortBehind(cluster(), second, view.abort(undefined, RESULT_TIMEOUT));
     expect(await view.wait(undefined, RESULT_TIMEOUT)).toBe(true);
-    for (const ar of waiting.slice(4)) await expect(ar.get()).rejects.toBeInstanceOf(TaskAbortedError);
+    for (const ar of waiting) await expect(ar.get()).rejects.toBeInstanceOf(TaskAbortedError);
   });
 
   test('test_temp_flags: apply temporarily', async () => {
