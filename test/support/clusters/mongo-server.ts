@@ -45,7 +45,7 @@ export class MongoServer {
   static async start(options: { own?: boolean } = {}): Promise<MongoServer> {
     if (configured !== undefined && options.own !== true) return new MongoServer(configured);
     const directory = mkdtempSync(join(tmpdir(), 'ippjs-mongo-'));
-    const ports = options.own === true ? await PortBlock.claim(2) : undefined;
+    const ports = options.own === true ? await PortBlock.reserve(2) : undefined;
     try {
       const port = ports?.range(1, 1).from ?? 0;
       const { child, uri } = await spawnServer(directory, `127.0.0.1:${port}`);

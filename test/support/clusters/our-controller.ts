@@ -47,7 +47,7 @@ export class OurController {
 
   static async start(options: OurControllerOptions): Promise<OurController> {
     requirePythonEnv(options.version);
-    const cluster = new OurController(options, await PortBlock.claim(PORTS));
+    const cluster = new OurController(options, await PortBlock.reserve(PORTS));
     try {
       await cluster.#start();
       return cluster;
