@@ -6,6 +6,9 @@ const filesAtOnce = 3;
 /** Files of interop tests that run at once: each has Python clusters of a dozen processes, which wait even more. */
 const clustersAtOnce = 3;
 
+/** A timeout only ends a test that hangs: on a machine with busy cores, a test takes several times as long. In ms. */
+const TIMEOUT = 300_000;
+
 /** Files that take 20 seconds or more. They start first, so that none of them runs alone at the end. */
 const slowFiles = [
   'integration/kills',
@@ -49,9 +52,9 @@ export default defineConfig({
     sequence: { sequencer: SlowFilesFirst },
     projects: [
       // Unit tests share the modules of their worker: loading them for each file takes longer than the tests.
-      { test: { ...folder('unit'), testTimeout: 60_000, isolate: false } },
-      { test: { ...folder('integration'), testTimeout: 120_000, hookTimeout: 120_000 } },
-      { test: { ...folder('conformance'), testTimeout: 120_000, hookTimeout: 120_000 } },
+      { test: { ...folder('unit'), testTimeout: TIMEOUT, isolate: false } },
+      { test: { ...folder('integration'), testTimeout: TIMEOUT, hookTimeout: TIMEOUT } },
+      { test: { ...folder('conformance'), testTimeout: TIMEOUT, hookTimeout: TIMEOUT } },
       {
         test: {
           ...folder('interop'),

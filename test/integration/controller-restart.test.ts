@@ -277,7 +277,7 @@ describe('a JavaScript engine', () => {
     await waitFor(() => client.published(id, 'execute_input').length > 0);
     await waitFor(async () => (await client.record(id)) !== undefined);
     await controller.kill();
-    // What an engine sends before it notices the end of its controller is lost.
+    // Messages that an engine sends before it notices the end of its controller are lost.
     await waitFor(() => engine.stderr.includes('link to the controller'), { what: 'the links to break' });
     gate.open();
     await controller.start();
