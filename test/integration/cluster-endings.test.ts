@@ -5,7 +5,7 @@ import { isAlive } from '../support/processes.js';
 import { waitFor } from '../support/wait-for.js';
 
 it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
-  'stops everything on %s, then ends by that signal',
+  'a program stops its cluster on %s, then ends by that signal',
   async (signal) => {
     const held = await holdCluster({ n: 2 });
     expect(held.pids.length).toBeGreaterThanOrEqual(4);
@@ -16,7 +16,7 @@ it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
   },
 );
 
-it('ends with a program that is killed', async () => {
+it('a cluster ends with a program that is killed', async () => {
   const held = await holdCluster({ n: 2 });
   held.program.kill('SIGKILL');
   expect(await held.ended).toEqual({ code: null, signal: 'SIGKILL' });
@@ -25,7 +25,7 @@ it('ends with a program that is killed', async () => {
   expect(existsSync(held.directory)).toBe(false);
 });
 
-it('ends with a program that exits or fails without stopping it', async () => {
+it('a cluster ends with a program that exits or fails without stopping it', async () => {
   const leaving = await holdCluster({ n: 1, end: 'exit' });
   expect(await leaving.ended).toMatchObject({ code: 7 });
   await untilNothingIsLeft(leaving);
@@ -34,7 +34,7 @@ it('ends with a program that exits or fails without stopping it', async () => {
   await untilNothingIsLeft(failing);
 });
 
-it('ends with a program that is killed together with the guard', async () => {
+it('a cluster ends with a program that is killed together with the guard', async () => {
   const held = await holdCluster({ n: 2 });
   for (const pid of held.others) process.kill(pid, 'SIGKILL');
   held.program.kill('SIGKILL');

@@ -69,7 +69,7 @@ describe('Cluster', () => {
           next: (event) => {
             if (event.type !== 'snapshot') met[i]?.add(event.record.msg_id);
           },
-          // The close of the client ends the watch.
+          // The watch fails when its client is closed.
           error: () => undefined,
         });
       }
@@ -193,7 +193,7 @@ describe('Cluster.start failures', () => {
   });
 
   it('rejects on abort and stops all processes', async () => {
-    // Uses a separate directory, because other tests also start clusters.
+    // This test uses a separate directory, because other tests also start clusters.
     const temporary = temporaryDirectory();
     vi.stubEnv('TMPDIR', temporary);
     const reason = new Error('enough');

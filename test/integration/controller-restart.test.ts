@@ -134,7 +134,7 @@ test.each(['--dictdb', '--sqlitedb'])(
 test('results of tasks that were on their way are recorded, and delivered to connected clients', async () => {
   await using controller = await RestartableController.start(['--restore', '--sqlitedb', '--hwm=0']);
   await using client = RawClient.fromFile(controller.clientFile);
-  // Like a real engine, it replies to the controller's probes only after all tasks that it has.
+  // Like a real engine, this engine replies to the controller's probes only after all its tasks.
   const probes: RawTask[] = [];
   let isBusy = true;
   await using engine = await RawEngine.start(controller.engineFile, {
@@ -153,13 +153,13 @@ test('results of tasks that were on their way are recorded, and delivered to con
   await waitFor(async () => (await client.record(task.id))?.['engine_uuid'] === engine.uuid);
   await controller.kill();
   await engine.unlinked();
-  // One result arrives while no client is connected, one later.
+  // One result arrives while no client is connected, the other one later.
   first.reply();
   await controller.start();
   await using again = RawClient.fromFile(controller.clientFile);
   const subscriber = await RawSubscriber.start(again, { completed: { $ne: null } });
   await engineThere(again, engine);
-  // The first may have arrived before its client's link was up.
+  // The first result may have arrived before the link of its client was open.
   await client.linked();
   second.reply();
   isBusy = false;
@@ -179,7 +179,7 @@ test('results of tasks that were on their way are recorded, and delivered to con
 test('the controller records a task as lost if its engine no longer has it', async () => {
   await using controller = await RestartableController.start(['--restore', '--sqlitedb']);
   await using client = RawClient.fromFile(controller.clientFile);
-  // It has forgotten its tasks, but replies to new requests.
+  // The engine has forgotten its tasks, but replies to new requests.
   await using engine = await RawEngine.start(controller.engineFile, {
     onTask: (task) => {
       if (task.message.msg_type === 'execute_request') answerAll(task);
@@ -246,7 +246,7 @@ test('an unreadable file of engines does not prevent the start', async () => {
     await controller.start();
   }
   expect(controller.log.match(/cannot read the engines of the previous run/g)).toHaveLength(4);
-  // As a Python controller writes it; one engine twice, and one with an invalid name.
+  // The file has the format of a Python controller; one engine is listed twice, and one has an invalid name.
   await controller.kill();
   await writeFile(state, JSON.stringify({ engines: { 0: 'a', 1: 'a', 2: '' }, next_id: 9 }));
   await controller.start();

@@ -13,7 +13,7 @@ async function hubReply(client: RawClient, type: string, content: Dict) {
   return await client.submit('registration', type, content).reply();
 }
 
-/** Waits for a record to satisfy a check, because copies of output arrive separately. */
+/** Waits until a record satisfies a check, because copies of output arrive separately. */
 async function record(
   client: RawClient,
   msgId: string,
@@ -86,7 +86,7 @@ describe('records', () => {
     const task = client.submit('mux', 'execute_request', executeContent('x'), engine.uuid);
     const got = await engine.task();
     const parent = got.message.header;
-    // Published as soon as iopub is connected, which the first message shows.
+    // The engine repeats its first message until the record has it, because iopub may not be connected yet.
     await waitFor(async () => {
       await engine.publish('execute_input', { code: 'x', execution_count: 1 }, parent);
       return (await client.record(task.id))?.['execute_input'] === 'x';

@@ -87,7 +87,7 @@ describe('registration', () => {
     expect(await client.engines()).toEqual(new Map());
     await waitFor(() => c.log.some((line) => line.includes('did not complete its registration')));
     expect(await client.engines()).toEqual(new Map());
-    // The hub accepts its uuid again. A heartbeat within the timeout is not certain on a slow machine.
+    // The hub accepts the uuid of the silent engine again. A heartbeat within the timeout is not certain on a slow machine.
     silent.close();
     expect((await c.registering({ uuid: silent.uuid, beats: false })).id).toBe(1);
   });

@@ -35,7 +35,7 @@ interface Ran {
   readonly types: readonly string[];
   readonly stdout: string;
   readonly stderr: string;
-  /** The text/plain of the result. */
+  /** The result as `text/plain`. */
   readonly result: string | undefined;
 }
 
@@ -120,7 +120,7 @@ describe('execute', () => {
     ).toBe('18');
   });
 
-  test('top-level await', async () => {
+  test('top-level await works', async () => {
     expect((await run('const late = await new Promise((r) => setTimeout(r, 5, "late")); late')).result).toBe(
       "'late'",
     );
@@ -141,7 +141,7 @@ describe('execute', () => {
     expect(none.types).toEqual(['status', 'execute_input', 'status']);
   });
 
-  test('silent publishes only output and does not increase the count', async () => {
+  test('silent code publishes only output and does not increase the count', async () => {
     const before = (await run('0')).content.execution_count;
     const silent = await run('console.log("said"); 5', { silent: true });
     expect(silent.types).toEqual(['status', 'stream', 'status']);
@@ -185,7 +185,7 @@ describe('execute', () => {
     expect(types).toEqual(['status', 'execute_input', 'error', 'status']);
   });
 
-  test('rejections, syntax errors and thrown values that are not errors', async () => {
+  test('rejections, syntax errors and thrown values that are not errors are reported', async () => {
     expect((await run('await Promise.reject(new TypeError("no"))')).content).toMatchObject({
       ename: 'TypeError',
       evalue: 'no',
@@ -203,7 +203,7 @@ describe('execute', () => {
     });
   });
 
-  test('user_expressions', async () => {
+  test('user_expressions are evaluated after the code, each with its own result or error', async () => {
     const { content } = await run('const base = 40', {
       user_expressions: { sum: 'base + 2', late: 'await base', bad: 'nowhere' },
     });
@@ -333,7 +333,7 @@ describe('apply', () => {
   });
 
   test('output goes to the streams, and imports work', async () => {
-    // As text, because the test runner rewrites imports.
+    // The function is sent as text, because the test runner rewrites imports.
     const source = `async () => { console.log('from apply'); return (await import('./module.mjs')).answer }`;
     const { content, buffers } = encodeJsCall(() => 0, []);
     const ran = await finished(submitApply({ ...content, source }, buffers));
@@ -388,7 +388,7 @@ describe('apply', () => {
     ['no function', { source: '5' }],
     ['a syntax error', { source: '() => {' }],
     ['no digests', { buffer_digests: [] }],
-    ['a digest of something else', { buffer_digests: ['0'.repeat(64)] }],
+    ['a digest of other content', { buffer_digests: ['0'.repeat(64)] }],
     ['no source', { source: 7 }],
   ])('%s is an error', async (_what, change) => {
     const { content, buffers } = encodeJsCall(() => 0, []);
@@ -441,7 +441,7 @@ describe('control', () => {
     },
   );
 
-  test('an interrupted apply, and the next task', async () => {
+  test('an interrupted apply fails, and the next task runs', async () => {
     const id = submitCall(() => {
       for (;;);
     });
@@ -501,7 +501,7 @@ describe('control', () => {
     for (const id of [first, third]) {
       expect((await controller.replyTo(id)).message.content).toEqual({ status: 'aborted' });
     }
-    // All tasks include the running one, which ignores its signal.
+    // An abort of all tasks includes the running task, which ignores its signal.
     expect((await interrupt(running)).content).toMatchObject({ status: 'aborted', ename: 'TaskAborted' });
     expect((await run('4')).result).toBe('4');
   });
@@ -530,7 +530,7 @@ describe('control', () => {
     expect((await controller.replyTo(clear)).message.content).toEqual({ status: 'ok' });
   });
 
-  test('kernel_info', async () => {
+  test('kernel_info_request returns the language and the version', async () => {
     const content = await controller.content('control', engine.uuid, 'kernel_info_request', {});
     expect(content).toMatchObject({
       status: 'ok',

@@ -39,7 +39,7 @@ test('the record contains output and results', async () => {
   });
 });
 
-test('apply through the task scheduler, and a broadcast', async () => {
+test('apply through the task scheduler and a broadcast return their results', async () => {
   const { content, buffers } = encodeJsCall((n: number) => n * n, [12]);
   const metadata = { after: [], follow: [], timeout: 0, targets: [], retries: 0 };
   const reply = await rc.submit('task', 'apply_request', content, undefined, { buffers, metadata }).reply();
@@ -50,7 +50,7 @@ test('apply through the task scheduler, and a broadcast', async () => {
   expect(part.metadata).toMatchObject({ is_broadcast: true, original_msg_id: cast.id });
 });
 
-test('control', async () => {
+test('control requests get their replies and have their effects', async () => {
   const ask = async (msgType: string, content = {}) =>
     (await rc.submit('control', msgType, content, engine.uuid).reply()).content;
   expect(await ask('kernel_info_request')).toMatchObject({ language_info: { name: 'javascript' } });
@@ -73,7 +73,7 @@ test.each(['kernel', 'engine'] as const)('SIGKILL to the %s: the hub is notified
   await waitFor(() => rc.published(task.id, 'execute_input').length > 0);
   process.kill(victim === 'kernel' ? kernelPid : engine.pid, 'SIGKILL');
   await waitFor(() => rc.received.some(({ message }) => message.msg_type === 'unregistration_notification'), {
-    // Long before the hub detects missed heartbeats, which takes 30 s here.
+    // The hub detects missed heartbeats after 30 s here.
     timeout: 60_000,
   });
   await engine.exited;

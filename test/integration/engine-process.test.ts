@@ -49,7 +49,7 @@ async function commandLine(
 }
 
 describe('the command line', () => {
-  test('--version and --help', async () => {
+  test('--version and --help print the version and the options', async () => {
     const manifest = join(dirname(dirname(engineMain)), 'package.json');
     const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string };
     expect(await commandLine('--version')).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
@@ -93,7 +93,7 @@ describe('how an engine ends', () => {
     },
   );
 
-  test('SIGTERM before the registration', async () => {
+  test('SIGTERM before the registration ends the engine', async () => {
     const controller = await fake({ register: () => undefined });
     const engine = new EngineProcess({
       env: { IPP_CONNECTION_INFO: JSON.stringify(controller.connectionInfo) },
@@ -129,7 +129,7 @@ describe('how an engine ends', () => {
     expect(controller.of('unregistration_request')[0]?.content).toEqual({ id: 0 });
   });
 
-  test('SIGKILL to the engine after a clear and without a controller', async () => {
+  test('SIGKILL to the engine ends its kernel after a clear, and without a controller', async () => {
     const controller = await fake({ curve: true });
     const engine = await engineOn(controller);
     await controller.content('control', engine.uuid, 'clear_request', {});
@@ -189,7 +189,7 @@ describe('how an engine ends', () => {
     expect(published[1]?.header.session).toBe(engine.uuid);
   });
 
-  test('the controller stops sending heartbeats', async () => {
+  test('the engine ends when the controller stops sending heartbeats', async () => {
     const controller = await fake({ hbPeriod: 30 });
     const engine = await engineOn(controller, { args: ['--max-heartbeat-misses=1'] });
     await waitFor(() => controller.pongs.length > 0);
@@ -198,7 +198,7 @@ describe('how an engine ends', () => {
     expect(engine.stderr).toContain('lost its controller: no heartbeat');
   });
 
-  test('its parent disconnects', async () => {
+  test('the engine ends when its parent disconnects', async () => {
     const controller = await fake();
     const engine = await engineOn(controller);
     const { kernelPid } = engine;
@@ -207,7 +207,7 @@ describe('how an engine ends', () => {
     expect(isAlive(kernelPid)).toBe(false);
   });
 
-  test('the process of --parent-pid ends', async () => {
+  test('the engine ends when the process of --parent-pid has ended', async () => {
     const controller = await fake();
     const other = spawn('sleep', ['1000'], { stdio: 'ignore' });
     cleanups.push(() => void other.kill('SIGKILL'));
@@ -220,7 +220,7 @@ describe('how an engine ends', () => {
   });
 });
 
-test('the message to the parent', async () => {
+test('the engine sends its id, uuid and pid to its parent', async () => {
   const controller = await fake();
   const engine = await engineOn(controller, { args: ['--id=3'] });
   expect(engine.registered).toEqual({ type: 'registered', id: 0, uuid: engine.uuid, pid: engine.pid });

@@ -102,7 +102,7 @@ describe('captures', () => {
     expect((await apply(fromText('() => typeof list'))).value).toBe('undefined');
   });
 
-  test('a map of captured functions', async () => {
+  test('a captured function runs for each element of a map', async () => {
     const k = 3;
     const id = submit(
       capture((x: number) => x * k, { k }),
@@ -150,7 +150,7 @@ describe('modules', () => {
     return path;
   };
 
-  test('an export by its name, sync or async, also as a capture', async () => {
+  test('an export runs by its name, sync or async, also as a capture', async () => {
     const work = file('work.mjs', 'export const double = (x) => 2 * x; export default async (x) => x + 1;');
     expect((await apply(fromModule(work, 'double'), 4)).value).toBe(8);
     expect((await apply(fromModule(pathToFileURL(work), 'default'), 4)).value).toBe(5);
@@ -215,7 +215,7 @@ describe('modules', () => {
 
 describe('published data', () => {
   test('progress and data arrive while the task runs, and the last of each before its end', async () => {
-    // The test runner renames imports.
+    // The test runner renames imports, so the function uses a local variable.
     const mine = task;
     const fn = capture(
       async () => {
@@ -366,7 +366,7 @@ describe('abort', () => {
       'wraps its reason',
       'async () => { const { signal } = ipyparallel.task; await new Promise((r) => signal.onabort = r); throw new Error("gave up", { cause: signal.reason }) }',
     ],
-    ['never yields and asks', '() => { for (;;) ipyparallel.task.signal.throwIfAborted() }'],
+    ['never yields and checks its signal', '() => { for (;;) ipyparallel.task.signal.throwIfAborted() }'],
     ['is a generator', 'function* () { for (;;) yield 1 }'],
   ])('a task that %s is aborted', async (_what, text) => {
     const id = submit(fromText(text));
@@ -434,7 +434,7 @@ describe('abort', () => {
     const next = submit(() => 'next');
     await controller.content('control', engine.uuid, 'signal_request', { sig: 'SIGINT' });
     const { content, value } = await ended(next);
-    // The interrupt hits the listener or the next code.
+    // The interrupt ends the listener or the next task.
     expect(value ?? content.ename).toMatch(/next|KeyboardInterrupt/);
     expect((await apply(() => 'on')).value).toBe('on');
   });

@@ -40,7 +40,7 @@ function sample(name: string, msgType?: string): Sample {
   return found;
 }
 
-/** The type of a value, recursively. */
+/** Returns the type of a value and, recursively, of its parts. */
 function shape(value: unknown): unknown {
   if (Array.isArray(value)) return 'list';
   if (typeof value === 'string') return parseWireDate(value) === undefined ? 'text' : 'date';
@@ -89,11 +89,11 @@ describe('replies', () => {
     expect(shape(reply.metadata)).toEqual(shape(sample(name).metadata));
   });
 
-  test('an apply', async () => {
+  test('apply_request', async () => {
     const { content, buffers } = encodeJsCall((n: number) => n, [1]);
     const reply = await run('apply_request', content, buffers);
     const theirs = sample('apply_reply (mux)');
-    // Our reply also has the language and the digests of its buffers.
+    // Our reply also contains the language and the digests of its buffers.
     const { language, buffer_digests: digests, ...rest } = reply.content;
     expectSame({ ...reply, content: rest }, theirs);
     expect(language).toBe('javascript');
@@ -102,7 +102,7 @@ describe('replies', () => {
     expect(reply.metadata).toMatchObject({ dependencies_met: true, engine: engine.uuid, status: 'ok' });
   });
 
-  test('a failing apply', async () => {
+  test('apply_request of a function that fails', async () => {
     const { content, buffers } = encodeJsCall(() => JSON.parse('{'), []);
     const reply = await run('apply_request', content, buffers);
     expectSame(reply, sample('apply_reply (error)'));

@@ -57,7 +57,7 @@ describe('registration', () => {
     expect(controller.registered).toEqual([engine.uuid]);
     expect(engine.id).toBe(0);
     await waitFor(() => controller.pongs.length >= 3);
-    // The routing id and the frame of the ping.
+    // A pong consists of the routing id and the frame of the ping.
     expect(controller.pongs.at(-1)).toMatch(new RegExp(`^${engine.uuid} \\d+$`));
     for (const channel of ['mux', 'task', 'control', 'leaf-0']) {
       const id = controller.submit(channel, engine.uuid, 'kernel_info_request', {});
@@ -80,7 +80,7 @@ describe('registration', () => {
     expect(lines).toContain('warn: requested id 7, but the hub assigned 0');
   });
 
-  test('CURVE and msgpack', async () => {
+  test('an engine supports CURVE and msgpack', async () => {
     for (const options of [{ curve: true }, { pack: 'msgpack' as const }]) {
       const controller = await fake(options);
       const { engine } = await engineOn(controller);
@@ -90,7 +90,7 @@ describe('registration', () => {
     }
   });
 
-  test('no controller: TimeoutError naming the address, in time', async () => {
+  test('without a controller, a start fails in time with a TimeoutError that names the address', async () => {
     const controller = await fake();
     const info = controller.connectionInfo;
     controller.stop();
@@ -103,13 +103,13 @@ describe('registration', () => {
     expect(performance.now() - started).toBeLessThan(30_000);
   });
 
-  test('a hub that does not reply: TimeoutError', async () => {
+  test('a hub that does not reply causes a TimeoutError', async () => {
     const controller = await fake({ register: () => undefined });
     const attempt = Engine.start({ connectionInfo: controller.connectionInfo, timeout: 300, log: () => {} });
     await expect(attempt).rejects.toThrow(TimeoutError);
   });
 
-  test("another controller's key: AuthenticationError, from its reply or from a probe", async () => {
+  test("another controller's key causes an AuthenticationError, after a reply or after a probe", async () => {
     const answering = await fake({ answerKey: newId() });
     await expect(Engine.start({ connectionInfo: answering.connectionInfo, log: () => {} })).rejects.toThrow(
       AuthenticationError,
@@ -120,7 +120,7 @@ describe('registration', () => {
     );
   });
 
-  test('a refusal: HubError with the hub’s message', async () => {
+  test('a refusal causes a HubError with the hub’s message', async () => {
     const register = () => ({ status: 'error', ename: 'KeyError', evalue: 'uuid in use', traceback: [] });
     const controller = await fake({ register });
     const attempt = Engine.start({ connectionInfo: controller.connectionInfo, log: () => {} });
@@ -300,7 +300,7 @@ describe('the end', () => {
     expect(await engine.closed).toEqual({ reason: 'stopped', detail: 'was stopped' });
   });
 
-  test('await using', async () => {
+  test('await using stops the engine', async () => {
     const controller = await fake();
     let kernelPid = 0;
     {

@@ -91,7 +91,7 @@ it('an ended task without a record counts as purged, and an unknown id as not fo
   expect((await follow('none', 'neither', 'none')).result).toBe('purged');
   const { result, asked } = await follow('none', 'unknown');
   expect(result).toBe('unknown');
-  // Not after the first reply.
+  // The client does not decide after the first reply.
   expect(asked.length).toBeGreaterThan(2);
 });
 
@@ -118,7 +118,7 @@ it('an unknown task has no status: followers get TaskNotFoundError, on a stock h
       expect(failure).toMatchObject({ status: 'rejected', reason: { reason: 'unknown', msgIds: [ID] } });
       expect(failure.status === 'rejected' && failure.reason).toBeInstanceOf(TaskNotFoundError);
     }
-    // There is no row of it either.
+    // A live query has no row of the task either.
     const { sequence, ...snapshot } = await firstValueFrom(rc.dbQuery({ msg_id: ID }, 'msg_id').watch());
     expect(snapshot).toEqual({ type: 'snapshot', records: [], statuses: [], begun: [] });
     expect(sequence).toEqual(expect.any(String));
@@ -151,7 +151,7 @@ it('a task whose record stays open is lost if the present controller never had i
   expect(failure).toBeInstanceOf(TaskLostError);
   expect(failure).toMatchObject({ code: 'TASK_LOST', msgIds: [ID] });
   expect(ar.statuses).toEqual(['lost']);
-  // Not after the first reply, because a result may be on its way.
+  // The client does not decide after the first reply, because a result may still arrive.
   expect(statusAsked).toBeGreaterThanOrEqual(2);
   expect(rc.stats.followed).toBe(0);
 });
@@ -296,7 +296,7 @@ it('a task that the hub records between the query for it and the query for a lat
         return { status: 'ok', records, buffer_lens: lens, result_buffer_lens: lens };
       }
       if (message.msg_type !== 'result_request') return undefined;
-      // The query for the task is over, and the query for the later task follows.
+      // The query for the task has ended, and the query for the later task follows.
       if (probed) behind = false;
       return { status: 'error', ename: 'KeyError', evalue: `'No such message: ${ID}'`, traceback: [] };
     },

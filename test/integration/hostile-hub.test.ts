@@ -6,7 +6,7 @@ import { type Answer, FakeHub, type Request } from '../support/fakes/fake-hub.js
 import { stopClock } from '../support/stopped-clock.js';
 import { waitFor } from '../support/wait-for.js';
 
-/** A scripted hub with a connected client. */
+/** Starts a scripted hub and connects a client. */
 async function connected(answer?: Answer): Promise<{ hub: FakeHub; rc: Client }> {
   const hub = await FakeHub.start(answer === undefined ? {} : { answer });
   onTestFinished(() => hub.stop());
@@ -15,7 +15,7 @@ async function connected(answer?: Answer): Promise<{ hub: FakeHub; rc: Client }>
   return { hub, rc };
 }
 
-/** The warnings that the process emits during a test. */
+/** Returns the warnings that the process emits during a test. */
 function warnings(): string[] {
   const seen: string[] = [];
   const emit = vi.spyOn(process, 'emitWarning').mockImplementation((warning: string | Error) => {
@@ -83,7 +83,7 @@ describe('malformed replies', () => {
     await waitFor(() => rc.stats.replayed === 2, { what: () => JSON.stringify(rc.stats) });
     expect(rc.stats).toMatchObject({ ...counts, replayed: 2, unexpected: 0 });
     expect(counts.malformed).toBe(17);
-    // The client warns of each kind once.
+    // The client warns once of each kind.
     expect(warned.filter((text) => text.includes('malformed'))).toHaveLength(1);
     expect(warned.filter((text) => text.includes('forged'))).toHaveLength(1);
     expect(warned.filter((text) => text.includes('replayed'))).toHaveLength(1);
@@ -185,7 +185,7 @@ describe('invalid contents of replies', () => {
     ['a msg_id that is no text', { status: 'ok', records: [{ msg_id: 5 }] }],
   ];
 
-  it.each(answers)('%s: cause a ProtocolError', async (_, content) => {
+  it.each(answers)('%s cause a ProtocolError', async (_, content) => {
     const { rc } = await connected(({ message }) =>
       message.msg_type === 'db_request' ? (content as { [key: string]: unknown }) : undefined,
     );
@@ -193,7 +193,7 @@ describe('invalid contents of replies', () => {
   });
 
   it.each([[[5]], [[-1]], [[1.5]], [['1']], [[null]], [5]])(
-    '%j buffers announced, none there: a ProtocolError',
+    'buffer lengths of %j without buffers cause a ProtocolError',
     async (lens) => {
       const { rc } = await connected(({ message }) =>
         message.msg_type === 'db_request'
@@ -253,7 +253,7 @@ describe('invalid contents of replies', () => {
 });
 
 describe('a hub that does not reply', () => {
-  it('because nothing listens: TimeoutError with the address and the time', async () => {
+  it('causes a TimeoutError with the address and the time if nothing listens', async () => {
     await using hub = await FakeHub.start();
     const { info, address } = hub;
     await hub.stop();
@@ -271,7 +271,7 @@ describe('a hub that does not reply', () => {
     expect(waited).toBeLessThan(30_000);
   });
 
-  it('because it is silent: TimeoutError with that reason', async () => {
+  it('causes a TimeoutError with this reason if the hub is silent', async () => {
     await using hub = await FakeHub.start({ answer: () => false, answersProbes: false });
     // The time must not be over before the client is linked.
     const clock = stopClock();
@@ -286,7 +286,7 @@ describe('a hub that does not reply', () => {
     expect((failure as TimeoutError).message).toMatch(/does not reply/);
   });
 
-  it('because another program listens: TimeoutError', async () => {
+  it('causes an error with the address if another program listens', async () => {
     const server = createServer((socket) =>
       socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'),
     );
@@ -305,7 +305,7 @@ describe('a hub that does not reply', () => {
     }
   });
 
-  it('because it has another key: AuthenticationError, long before the timeout', async () => {
+  it('causes an AuthenticationError long before the timeout if the hub has another key', async () => {
     await using hub = await FakeHub.start();
     const key = newId();
     const started = performance.now();
@@ -321,7 +321,7 @@ describe('a hub that does not reply', () => {
     expect(hub.probes).toBe(1);
   });
 
-  it('before the probe for a wrong key, but after it: the client connects', async () => {
+  it('is used if it replies after the probe for a wrong key', async () => {
     const { hub, rc } = await connected((request, fake) => {
       if (request.message.msg_type !== 'connection_request') return undefined;
       const answer = setInterval(() => {
@@ -335,7 +335,7 @@ describe('a hub that does not reply', () => {
     expect(rc.ids).toEqual([0]);
   });
 
-  it('to one request of several: only that one fails, at its own timeout', async () => {
+  it('fails only the request without a reply, at its own timeout', async () => {
     const { rc } = await connected(({ message }) => (message.msg_type === 'db_request' ? false : undefined));
     const started = performance.now();
     const query = rc.dbQuery({}, { keys: 'queue', timeout: 400 });
@@ -350,18 +350,18 @@ describe('a hub that does not reply', () => {
     ]);
     expect(await rc.hubHistory()).toEqual([]);
     await expected;
-    // Further awaits share the error, too.
+    // A later await of the query rejects with the same error.
     await expect(Promise.resolve(query)).rejects.toMatchObject({ code: 'TIMEOUT' });
     expect(performance.now() - started).toBeLessThan(30_000);
   });
 });
 
 describe('a hub that shuts down', () => {
-  it('with a notice: outstanding and later requests fail at once', async () => {
+  it('with a notice fails outstanding and later requests at once', async () => {
     const { hub, rc } = await connected(({ message }) =>
       message.msg_type === 'connection_request' ? { status: 'ok', engines: { 0: 'a' } } : false,
     );
-    // The client asks the engine for its language on the control socket, which does not reply.
+    // The client requests the engine's language on the control socket, which does not reply.
     const ar = rc.directView(0).execute('x');
     const waiting = expect(ar.get()).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' });
     const asked = expect(rc.hubHistory({ timeout: 60_000 })).rejects.toMatchObject({

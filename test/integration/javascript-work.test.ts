@@ -38,7 +38,7 @@ function fromText<A extends unknown[], R>(text: string): (...args: A) => R {
   return new Function(`return ${text}`)() as (...args: A) => R;
 }
 
-test('captures and modules, direct, load-balanced, and on all engines', async () => {
+test('captures and modules run in direct and load-balanced tasks, and on all engines', async () => {
   const k = 3;
   const square = (x: number): number => x * x;
   const fn = capture((x: number) => square(x) * k, { square, k });
@@ -52,7 +52,7 @@ test('captures and modules, direct, load-balanced, and on all engines', async ()
   await expect(failed.get()).rejects.toThrow(/ModuleNotFoundError: .* cannot read .*absent\.mjs/);
 });
 
-test('a map of captured functions, and of generators', async () => {
+test('a map runs captured functions and generators', async () => {
   const k = 10;
   const scaled = capture((x: number) => x * k, { k });
   expect(await rc.loadBalancedView().map(scaled, [1, 2, 3], { chunksize: 2 }).get()).toEqual([10, 20, 30]);
@@ -79,7 +79,7 @@ test('data, progress and yielded values reach the client while the task runs', a
   expect(ar.data[0]?.progress).toBe(299 / 300);
   expect(ar.data[0]?.big).toEqual(new Float64Array(20_000).fill(0.5));
   await rc.abort(ar.msgIds);
-  // A generator ends only between two values, so this one runs to its end after the abort.
+  // An abort ends a generator only between two values, so this generator runs to its end.
   const expected = Array.from({ length: 300 }, (_, i) => ({ i }));
   expect(await ar.get()).toEqual(expected);
   await ar.waitForOutput();
@@ -112,7 +112,7 @@ test('a busy loop does not block its engine’s replies, the hub or other engine
   const busy = rc.directView(0).apply(fromText<[], void>('() => { for (;;); }'));
   await waitFor(() => busy.metadata[0]?.begun !== null);
   const started = performance.now();
-  // Longer than several heartbeats.
+  // The loop runs for longer than several heartbeats.
   while (performance.now() - started < 1_500) {
     expect(
       await rc

@@ -44,7 +44,7 @@ describe('npm start', { timeout: 120_000 }, () => {
     const { code, output, seen } = await start();
     expectMainJobOutput(output);
     expect(code, output).toBe(0);
-    // The program, the guard, the controller, two engines and their kernels.
+    // The processes are the program, the guard, the controller, two engines and their kernels.
     expect(seen.length).toBeGreaterThanOrEqual(5);
     expect(seen.filter(isAlive)).toEqual([]);
     expect(readdirSync(directory)).toEqual([]);

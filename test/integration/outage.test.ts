@@ -101,7 +101,7 @@ describe('a client that connects while its controller restarts', () => {
   });
 });
 
-/** A client with an outstanding task, whose controller has ended. */
+/** Returns a client with an outstanding task whose controller has ended. */
 async function withoutController(options: ConnectOptions = {}) {
   const hub = await fakeHub({ answer: engines });
   const rc = await connect(hub.info, options);
@@ -113,7 +113,7 @@ async function withoutController(options: ConnectOptions = {}) {
   return { hub, rc, sent };
 }
 
-/** Everything that a program may wait for. */
+/** Starts one wait of each kind. */
 function waits(rc: Client, options: { readonly signal?: AbortSignal } = {}) {
   return {
     history: rc.hubHistory(options),
@@ -164,7 +164,7 @@ describe('while there is no controller', () => {
     for (const [name, error] of await Promise.all(ends))
       expect(error, name).toMatchObject({ code: 'CONNECTION_CLOSED' });
     expect(await map).toBe(true);
-    // The tasks had not begun.
+    // The live query and the poll had received nothing.
     expect(await watch).toEqual([]);
     expect(await poll).toEqual([]);
     expect(await states).toMatchObject({ state: 'closed' });
@@ -225,7 +225,7 @@ describe('a controller that is away for longer than reconnectTimeout', () => {
     await waitFor(() => rc.connected, WAIT);
     const after = rc.loadBalancedView().execute(cluster.task('after', 0));
     expect(await after.get(WAIT)).toMatchObject({ text: "'after'" });
-    // The client gave up on the result, but the record has it.
+    // The client no longer waits for the result, but the record contains it.
     expect(await rc.getResult(sent.msgIds[0] ?? '').get(WAIT)).toMatchObject({ text: "'sent'" });
     expect(runs(cluster)).toEqual(['before', 'sent', 'after']);
     await using fresh = await Client.connect({ connectionFile: cluster.connectionFile, ...WAIT });

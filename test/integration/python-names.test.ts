@@ -10,7 +10,7 @@ import { ProofContext } from '../support/suites/python-names/proof-context.js';
 import { waitFor } from '../support/wait-for.js';
 
 const TIMEOUT = 30_000;
-/** For the run with the disabled member, in which waits never end. */
+/** The timeout of the run with the disabled member, in which waits never end. */
 const FAILING_TIMEOUT = 300;
 
 let cluster: Cluster;

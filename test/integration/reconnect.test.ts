@@ -14,7 +14,7 @@ import type { RawTask } from '../support/fakes/raw-engine.js';
 import { HeldTimers } from '../support/held-timers.js';
 import { waitFor } from '../support/wait-for.js';
 
-/** A link counts as cut after four intervals without a reply. */
+/** The interval of heartbeats in ms; a link counts as cut after four intervals without a reply. */
 const HEARTBEAT = 500;
 const WAIT = { timeout: 60_000 };
 
@@ -24,7 +24,7 @@ async function fakeHub(options: FakeHubOptions = {}): Promise<FakeHub> {
   return hub;
 }
 
-/** A client with all states of its connection. */
+/** Connects a client and records all states of its connection. */
 async function connect(
   connectionFile: ConnectOptions['connectionFile'],
   options: ConnectOptions = {},
@@ -76,7 +76,7 @@ const codeOf = (wait: Promise<unknown>): Promise<unknown> =>
 const requests = (hub: FakeHub, msgType: string): readonly Request[] =>
   hub.requests.filter(({ message }) => message.msg_type === msgType);
 
-/** Two engines whose languages are known, so that tasks are sent at once. */
+/** Answers for two engines whose languages are known, so that tasks are sent at once. */
 const engines: Answer = ({ message }) => {
   if (message.msg_type === 'connection_request')
     return { status: 'ok', engines: { 0: 'the first', 1: 'the second' } };
@@ -205,7 +205,7 @@ describe('a silent network cut', () => {
     expect(requests(hub, 'execute_request')).toHaveLength(2);
   });
 
-  it('is not assumed when only the hub is slow', async () => {
+  it('is not diagnosed when only the hub is slow', async () => {
     let busy = false;
     const hub = await fakeHub({ answer: () => (busy ? false : undefined) });
     const { rc, states } = await throughProxy(hub.info);
@@ -425,7 +425,7 @@ describe('tasks that were outstanding when the connection broke', () => {
     expect(error).toBeInstanceOf(TaskLostError);
     expect(error).toMatchObject({ code: 'TASK_LOST', msgIds: ar.msgIds });
     expect(String(error)).toMatch(/the connection broke while it was outstanding.*no record/);
-    // Only when the record can no longer be on its way.
+    // The client waits until the record can no longer arrive.
     const since = states.findLast(({ state }) => state === 'connected')?.since;
     expect(Date.now() - Number(since)).toBeGreaterThan(4 * HEARTBEAT);
     expect(ar.statuses).toEqual(['lost']);
@@ -469,7 +469,7 @@ describe('tasks that were outstanding when the connection broke', () => {
 });
 
 describe('a program that is stopped and continued', () => {
-  /** The next line that the program prints. */
+  /** Starts the program; `next` returns the next line that it prints. */
   async function start(info: Readonly<Record<string, unknown>>) {
     const file = join(import.meta.dirname, '../support/programs/sleeper.ts');
     const child = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(info)], {

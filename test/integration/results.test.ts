@@ -249,7 +249,7 @@ describe('the cache of results', () => {
     expect(await client.wait()).toBe(true);
     client.purgeLocalResults('all');
     expect(client.history).toEqual([]);
-    // From now on the result comes from the hub.
+    // The client now requests the result from the hub.
     expect(client.getResult(id).ready).toBe(false);
     expect(await client.getResult(id).get()).toBe(0);
   });
@@ -258,7 +258,7 @@ describe('the cache of results', () => {
     const client = closing.use(await connect());
     const views = [client.directView(0), client.directView(1)] as const;
     let sum = 0;
-    // More than the 10,000 ids that the history stores.
+    // The rounds submit more tasks than the 10,000 ids that the history stores.
     for (let round = 0; round < 12; round++) {
       const batch = Array.from({ length: 1_000 }, (_, n) =>
         (n % 2 === 0 ? views[0] : views[1]).apply((x: number) => x, n),

@@ -21,7 +21,7 @@ async function fakeHub(options: FakeHubOptions): Promise<FakeHub> {
   return hub;
 }
 
-/** A controller with these engines. It replies to their tasks as `answers` says. */
+/** Answers like a controller with these engines. `answers` is whether the engines reply to requests for their language. */
 function controller(engines: { now: Dict }, { ours = true, answers = true } = {}): Answer {
   const epoch = newId();
   return ({ message, channel }) => {
@@ -56,7 +56,7 @@ function notifyRegistered(hub: FakeHub, id: number, uuid: string): void {
   hub.notify(hub.session.rawMessage('registration_notification', { id, uuid }));
 }
 
-/** A client that knew two engines, connected to a restarted controller without engines. */
+/** Returns a client that knew two engines and is connected to a restarted controller without engines. */
 async function afterARestart(options: ConnectOptions = {}): Promise<{ hub: FakeHub; rc: Client }> {
   const before = await fakeHub({ answer: controller({ now: { 0: 'a', 1: 'b' } }) });
   const rc = await connect(before, options);
@@ -150,7 +150,7 @@ describe('after a restart, before any engine has returned', () => {
         /did not register again within 12.0 s of the reconnection; the task was not sent/,
       );
     }
-    // From now on they count as missing for direct work.
+    // The engines now count as missing for direct work.
     expect(() => rc.directView(0).execute('4')).toThrow('no engine 0; none is registered');
     expect(balanced.ready).toBe(false);
     const late = rc.loadBalancedView().execute('5');
@@ -256,7 +256,7 @@ it('the language request to an engine is repeated if the first one was lost', as
 });
 
 describe('a task of another client that a restarted controller has forgotten', () => {
-  /** The error of a stock hub. */
+  /** Returns the error of a stock hub. */
   const unknown = (msgIds: unknown): Dict => ({
     ...{ status: 'error', ename: 'KeyError', evalue: `'No such message: ${String(msgIds)}'`, traceback: [] },
   });

@@ -77,7 +77,7 @@ async function records(client: RawClient, query: Dict): Promise<Map<string, Dict
   return new Map((reply.content.records as Dict[]).map((record) => [String(record.msg_id), record]));
 }
 
-/** Ids of the records that clients have received, and whether as completed ones. */
+/** The ids of the records that clients have received, and whether each record was completed. */
 const reported = new Map<string, boolean>();
 
 /** Submits tasks and queries them until the controller is killed. `onCompleted` is called at each completed record. */

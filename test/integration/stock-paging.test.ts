@@ -89,7 +89,7 @@ describe('a stock hub with many records', () => {
     const rows = await rc.dbQuery({ client_uuid: 'client-1', 'content.n': { $lt: 400 } }, 'queue');
     expect(rows).toHaveLength(100);
     const all = asked.filter(({ ids }) => ids === undefined && asked.length > 0);
-    // Requests for unsubmitted records, for the kind of database, and for the ids of client-1.
+    // These requests are for unsubmitted records, for the kind of database, and for the ids of client-1.
     expect(all.map(({ keys }) => keys)).toEqual([['msg_id'], [], ['msg_id']]);
     const slices = asked.filter(({ ids }) => ids !== undefined);
     expect(slices.reduce((sum, { ids = 0 }) => sum + ids, 0)).toBe(375);

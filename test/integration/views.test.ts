@@ -93,7 +93,7 @@ test('push, pull, get, update and clear change and read names on engines', async
   expect(await value(dv.pull('a'))).toEqual([5, 5, 5]);
   expect(await value(rc.directView(0).pull(['a', 'list', 'list.length']))).toEqual([5, [1, 2], 2]);
   expect(await dv.get('a + list[1]')).toEqual([7, 7, 7]);
-  // Both kinds of names, and paths into an object.
+  // Names of both kinds, and paths into an object, can be updated.
   await value(dv.execute('let declared = 1; var old = 1; globalThis.box = { n: 1 }', { silent: true }));
   await value(dv.update({ declared: 2, old: 2, 'box.n': 2 }));
   expect(await rc.directView(2).get(['declared', 'old', 'box.n'])).toEqual([2, 2, 2]);
@@ -182,7 +182,7 @@ test('a map reports the errors of its elements', async () => {
   const values: unknown[] = await value(lv.map(odd, [1, 2, 3], { returnExceptions: true }));
   expect([values[0], values[2]]).toEqual([1, 3]);
   expect(values[1]).toBeInstanceOf(RemoteError);
-  // One task has several elements, and none of them has a result.
+  // A task has several elements; if one fails, none of them has a result.
   const chunks: unknown[] = await value(lv.map(odd, [1, 2, 3], { chunksize: 2, returnExceptions: true }));
   expect(chunks.map((each) => each instanceof RemoteError)).toEqual([true, true, false]);
   expect(() => lv.map(odd, 5 as unknown as number[])).toThrow(/must be iterable, got number/);

@@ -23,7 +23,7 @@ const asTold = <T>(records: T): T => JSON.parse(JSON.stringify(records)) as T;
 
 type Told = WatchEvent<{ readonly msg_id: string }>;
 
-/** A controller with an engine that replies on command, and a client that submits. */
+/** Starts a controller, an engine that replies on command, and a client that submits tasks. */
 async function start(closing: Closing, options: ControllerOptions = {}) {
   const bench = closing.use(await TestController.start(options));
   const held = new Map<string, RawTask>();
@@ -178,7 +178,7 @@ describe('a sequence that cannot be resumed leads to a snapshot with resumed: fa
   });
 });
 
-it('continues without gap or repetition after its process was stopped for longer than the hub waits', async () => {
+it('a watch continues without gap or repetition after its process was stopped for longer than the hub waits', async () => {
   await using closing = new Closing();
   const options: ControllerOptions = {
     db: { type: 'memory', recordLimit: 100_000 },

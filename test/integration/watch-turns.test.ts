@@ -5,7 +5,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { FakeHub } from '../support/fakes/fake-hub.js';
 import { WatchReplay } from '../support/watch-replay.js';
 
-/** Records that a previous run of the controller left: their tasks never end. */
+/** The records of a previous run of the controller, whose tasks never end. */
 const OPEN: readonly Dict[] = Array.from({ length: 40 }, (_, i) => ({
   ...{
     msg_id: `b0b0_${i}`,
@@ -21,7 +21,7 @@ function idsIn(query: unknown): readonly string[] | undefined {
   return found ?? undefined;
 }
 
-it('sends one request after the other, also during the search for lost tasks', async () => {
+it('a live query sends one request after the other, also during the search for lost tasks', async () => {
   let under = 0;
   let most = 0;
   const asked = new Map<string, number>();
@@ -44,7 +44,7 @@ it('sends one request after the other, also during the search for lost tasks', a
         const lens = records.map(() => 0);
         return { status: 'ok', records, buffer_lens: lens, result_buffer_lens: lens };
       };
-      // Long enough for another request to arrive meanwhile.
+      // The delay is long enough for another request to arrive meanwhile.
       setTimeout(() => {
         under--;
         me.send(request, me.reply(request, reply()));

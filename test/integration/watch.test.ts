@@ -26,7 +26,7 @@ const FAILED: TaskQuery = { 'result_content.status': 'error' };
 
 type Content = { readonly fails?: boolean; readonly waits?: boolean };
 
-/** Runs the tasks of a test: some fail, some never end, and all report when they begin. */
+/** Runs a task of a test: it reports its beginning, and then succeeds, fails or never ends. */
 async function run(task: RawTask, engine: RawEngine): Promise<void> {
   const { fails, waits } = task.message.content as Content;
   const { header } = task.message;
@@ -150,7 +150,7 @@ for (const [store, optionsOf] of Object.entries(stores)) {
         const late = add();
         await waitFor(async () => (await rc.dbQuery({ msg_id: late }).first())?.completed != null);
         await rc.purgeHubResults([early]);
-        // All events after the one it resumes from, as if the watch had continued.
+        // The resumed watch emits all events after this one, as if the first watch had continued.
         const after = first.events[half]?.sequence;
         if (after === undefined) throw new Error('nothing entered');
         const again = new WatchReplay<{ readonly msg_id: string }>();
@@ -275,7 +275,7 @@ describe('a live query', () => {
     release();
     await replay.agrees(() => query);
     await paced.agrees(() => rc.dbQuery({ label: 'slow' }, KEYS));
-    // All changes of a task while nobody read become one event; the hub sends little ahead of a slow reader.
+    // Changes of a task become one event while nobody reads, because the hub sends few updates ahead of a slow reader.
     expect(replay.counts).toMatchObject({ entered: 5_000, left: 0 });
     expect(replay.counts.changed).toBeLessThan(5_000);
     for (const [i, at] of handedOut.entries())
@@ -363,7 +363,7 @@ describe('a live query', () => {
     await expect(lastValueFrom(query.poll(20))).rejects.toThrow(ConnectionClosedError);
   });
 
-  it('ends a loop that is left while it waits', async () => {
+  it('ends when a loop is left while it waits', async () => {
     const loop = rc.dbQuery({ label: 'nothing' }, KEYS).watch()[Symbol.asyncIterator]();
     expect((await loop.next()).value).toMatchObject({ type: 'snapshot', records: [] });
     const next = loop.next();
