@@ -32,7 +32,7 @@ for (const version of stockVersions) {
       let rc: Client;
       let python: PythonTasks;
       const gates: string[] = [];
-      /** A file that a task can wait for; it is created at the end of the test at the latest. */
+      /** Returns the path of a file that a task can wait for; the file is created at the end of the test at the latest. */
       const gate = (): string => {
         const path = join(cluster.directory, `gate-${gates.length}`);
         gates.push(path);
@@ -108,7 +108,7 @@ for (const version of stockVersions) {
           }
         });
 
-        it('gives each client its own session, under both names', async () => {
+        it('creates a session for each client, under both names', async () => {
           await using other = await Client.connect({ connectionFile: cluster.connectionFile });
           expect(other.session.id).toBe(other.session.session);
           expect(other.session.session).not.toBe(rc.session.session);
@@ -210,7 +210,7 @@ for (const version of stockVersions) {
           await Promise.resolve();
           expect(rc.stats.sent).toBe(sent);
           const [first, second] = await Promise.all([query, query]);
-          // A request for the count, if it was unknown, and one for the records.
+          // The query sends a request for the count, if it was unknown, and one for the records.
           const asked = rc.stats.sent;
           expect(asked - sent).toBeLessThanOrEqual(2);
           expect(await query).toBe(first);
@@ -441,7 +441,7 @@ for (const version of stockVersions) {
           expect(value).toStrictEqual(new Fraction(1, 3));
         });
 
-        it('are one for one id, and a list in the order of the ids', async () => {
+        it('are one value for one id, and a list in the order of several ids', async () => {
           const ar = rc.getResult<number>([idOf('str'), idOf('int'), idOf('str')]);
           expect(await ar.get({ timeout: 60_000 })).toEqual(['hé 😀', 7, 'hé 😀']);
           expect(ar.msgIds).toEqual([idOf('str'), idOf('int'), idOf('str')]);

@@ -13,7 +13,7 @@ import { waitFor } from '../support/wait-for.js';
 
 for (const version of stockVersions) {
   describeStock(version, `Cluster with ipyparallel ${version}`, () => {
-    it('starts the Python controller and Python engines, and stops all of it', async () => {
+    it('starts the Python controller and Python engines, and stops all processes', async () => {
       const { python } = requirePythonEnv(version);
       const cluster = await Cluster.start({ n: 2, controller: 'python', engines: 'python', python });
       const rc = await cluster.connect();
@@ -25,7 +25,7 @@ for (const version of stockVersions) {
       await rc.close();
       const leaders = [cluster.controller.pid, ...cluster.engines.map(({ pid }) => pid)];
       const running = belongingTo(leaders, await listProcesses());
-      // The controller with its schedulers, and an engine with its nanny.
+      // The processes are the controller with its schedulers, and an engine with its nanny.
       expect(running.length).toBeGreaterThanOrEqual(11);
       await cluster.stop();
       expect(running.filter(isAlive)).toEqual([]);

@@ -101,7 +101,7 @@ for (const version of ['7.1', '9'] as const) {
         expect(String(failure)).toContain(ar.msgIds[0]);
         expect(ar.statuses).toEqual(['failed']);
       }
-      // A stock hub itself takes 30 s.
+      // A stock hub notices the end of an engine only after 30 s.
       expect(performance.now() - started).toBeLessThan(25_000);
       expect(rc.outstanding).toEqual([]);
       expect(() => view.execute('1')).toThrow(`no engine ${id}`);
@@ -183,7 +183,7 @@ for (const version of ['7.1', '9'] as const) {
   });
 }
 
-/** The main job in brief: a task, a query, a result by id. */
+/** Runs a short main job: a task, a query, a result by id. */
 async function mainJob(options: StockClusterOptions): Promise<void> {
   await using cluster = await StockCluster.start({ engines: 1, ...options });
   await using rc = await Client.connect({ connectionFile: cluster.connectionFile });

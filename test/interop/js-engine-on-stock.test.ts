@@ -40,7 +40,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       cluster = await StockCluster.start({
         version,
         db: version === '8.8' ? 'sqlitedb' : 'dictdb',
-        // 60 s, so that the hub learns of each end by a notification, not by missed heartbeats.
+        // The hub detects missed heartbeats only after 60 s, so it learns of the end of an engine by a notification.
         controllerArgs: ['--HeartMonitor.max_heartmonitor_misses=300'],
       });
       rc = RawClient.fromFile(cluster.connectionFile);
@@ -53,7 +53,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       await cluster?.stop();
     });
 
-    /** A record, after the hub has stored its result and all its output. */
+    /** Returns a record after the hub has stored its result and all its output. */
     async function settledRecord(id: string): Promise<Dict> {
       await rc.untilIdle(id);
       return await waitFor(
@@ -65,7 +65,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       );
     }
 
-    test('execute: the reply, the streams, the result and the hub’s record', async () => {
+    test('execute produces a reply, output, a result and a record', async () => {
       const task = rc.submit(
         'mux',
         'execute_request',
@@ -93,7 +93,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       expect(record.result_content).toMatchObject({ status: 'ok' });
     });
 
-    test('a failing execute', async () => {
+    test('an execute that fails is recorded with its error', async () => {
       const task = rc.submit(
         'mux',
         'execute_request',
@@ -108,7 +108,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       expect(record.result_content).toMatchObject({ status: 'error', ename: 'RangeError' });
     });
 
-    test('apply through the task scheduler', async () => {
+    test('apply runs through the task scheduler', async () => {
       const task = submitCall(rc, (n: number) => n * n, 12);
       const reply = await task.reply();
       expect(decodeJsResult(reply.content, reply.buffers)).toBe(144);
@@ -133,7 +133,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       expect(record.result_content).toMatchObject({ status: 'ok', language: 'javascript' });
     });
 
-    test('broadcast', async () => {
+    test('a broadcast reaches the engine', async () => {
       const metadata = { targets: [[engine.uuid, 0]], is_broadcast: true, is_coalescing: false };
       const task = rc.submit(
         'broadcast',
@@ -152,7 +152,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       expect((await rc.execute(engine.uuid, 'reached')).content.status).toBe('ok');
     });
 
-    test('control: kernel_info leaves no record, abort, clear, signal', async () => {
+    test('kernel_info, abort, clear and signal work; kernel_info leaves no record', async () => {
       const info = rc.submit('control', 'kernel_info_request', {}, engine.uuid);
       expect((await info.reply()).content).toMatchObject({
         implementation: 'ipyparallel-js',
@@ -269,7 +269,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       expect((seen.mismatch as unknown[])[0]).toBe('LanguageMismatchError');
     });
 
-    test('SIGKILL to a kernel fails its task at once and unregisters', async () => {
+    test('SIGKILL to a kernel fails its task at once and unregisters the engine', async () => {
       const doomed = await engineOn(cluster, rc);
       const task = rc.submit('mux', 'execute_request', executeContent('for (;;);'), doomed.uuid);
       await waitFor(() => rc.published(task.id, 'execute_input').length > 0);
@@ -292,7 +292,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       expect(isAlive(kernelPid)).toBe(false);
     });
 
-    test('shutdown_request and SIGTERM unregister', async () => {
+    test('shutdown_request and SIGTERM unregister the engine', async () => {
       const first = await engineOn(cluster, rc);
       const second = await engineOn(cluster, rc);
       const kernels = [first.kernelPid, second.kernelPid];
@@ -316,7 +316,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       expect(notices()).toEqual(expect.arrayContaining([first.uuid, second.uuid]));
     });
 
-    test('it survives a controller that is killed and restarted with --restore', async () => {
+    test('the engine survives a controller that is killed and restarted with --restore', async () => {
       await rc.execute(engine.uuid, 'globalThis.kept = 41');
       const { kernelPid } = engine;
       await cluster.killController();
@@ -327,7 +327,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       await cluster.restartController(['--restore']);
       await using again = RawClient.fromFile(cluster.connectionFile);
       expect([...(await again.engines()).values()]).toContain(engine.uuid);
-      // The scheduler sends it to no peer, and would wait for the reply indefinitely.
+      // The scheduler sends the task to no peer, and would wait for the reply indefinitely.
       const lost = submitCall(again, (n: number) => n * n, 11);
       const lostDirect = again.submit('mux', 'execute_request', executeContent('1'), engine.uuid);
       await waitFor(async () => (await again.record(lost.id))?.engine_uuid === engine.uuid, {
@@ -379,7 +379,7 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
       if (what === 'CURVE') {
         const engine = await EngineProcess.start({ args: ['--file', cluster.engineConnectionFile] });
         try {
-          // On a busy machine and under CURVE only, Python's client sometimes waited a minute in vain. Retry with a new client.
+          // On a busy machine, Python's client sometimes waits a minute in vain under CURVE, so a new client retries.
           const stdout = await cluster.runPython<string>(
             `
             import sys, json, time, ipyparallel

@@ -55,7 +55,7 @@ for (const version of stockVersions) {
         );
         for (const [protocol, hex] of pickles.entries()) {
           const read = readPickle(Buffer.from(hex, 'hex'));
-          // Not toStrictEqual, which treats a property named "constructor" as the class.
+          // The comparison does not use toStrictEqual, which treats a property named "constructor" as the class.
           if (!isDeepStrictEqual(read, back)) {
             expect.fail(`seed ${seed}, protocol ${protocol}: ${inspect(read)} is not ${inspect(back)}`);
           }

@@ -135,7 +135,7 @@ out['broadcast'] = rc.broadcast_view().apply_sync(lambda: 1)
 print(json.dumps(out))
 `;
 
-// The same work on either controller, and its records, with every value that differs between runs replaced by a name.
+// Runs the same work on either controller and prints its records, with a name for every value that differs between runs.
 const recordsOfWorkload = `${prelude}
 import re
 view, lv = rc[0], rc.load_balanced_view()
@@ -252,7 +252,7 @@ for (const version of stockVersions) {
       const want = await stock.runPython<Record<string, Record<string, unknown>>>(recordsOfWorkload, [], {
         env,
       });
-      // Known differences: keys that this controller adds or does not lose.
+      // The known differences are keys that this controller adds or does not lose.
       for (const [name, record] of Object.entries(want)) {
         record['label'] ??= null;
         if (name === 'resubmitted') record['metadata'] = have[name]?.['metadata'];

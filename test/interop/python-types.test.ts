@@ -31,7 +31,7 @@ import { StockCluster, stockVersions } from '../support/clusters/stock-cluster.j
 import { RawClient } from '../support/fakes/raw-client.js';
 import { describeStock } from '../support/python/describe-stock.js';
 
-/** Python code that runs in the engine first. */
+/** Python code that the engine runs before the tests. */
 const definitions = `
 import array, collections, dataclasses, datetime, decimal, enum, fractions, functools, ipaddress, pathlib, random, re, types, uuid
 Point = collections.namedtuple('Point', 'x y')

@@ -35,7 +35,7 @@ const pickleWith = py`
       serialize.PICKLE_PROTOCOL = protocol
 `;
 
-/** The indexes of the values that differ from their descriptions. */
+/** Returns the indexes of the values that differ from their descriptions. */
 const wrong = py`
   def check(values, described):
       return [i for i, value in enumerate(values) if not same(value, make(json.loads(described[i])))]
@@ -193,7 +193,7 @@ for (const version of stockVersions) {
       const values = samples.map(({ value }) => value);
       const described = samples.map((one) => JSON.stringify(one.described));
       expect((await apply(wrong, [values, described])) as number[], `seed ${seed}`).toStrictEqual([]);
-      // Wrapped in a list, because ipyparallel cans the outermost list and cannot send arrays of dates directly in it.
+      // The values are in a list, because ipyparallel cans the outermost list and cannot send arrays of dates directly in it.
       const [back] = (await apply(py`lambda *values: [list(values)]`, values)) as unknown[][];
       for (const [i, one] of samples.entries()) {
         if (isDeepStrictEqual(back?.[i], one.back)) continue;

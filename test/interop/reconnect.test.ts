@@ -37,7 +37,7 @@ for (const version of ['7.1', '9'] as const) {
       const states = statesOf(rc);
       const [id = 0] = await rc.waitForEngines(1, WAIT);
 
-      // Three times as long as the client tolerates a silent connection.
+      // The query blocks the hub three times as long as the client tolerates a silent connection.
       await using other = await Client.connect({ connectionFile: cluster.connectionFile });
       const slow = other.dbQuery({ msg_id: 'slow' }, { keys: 'queue', ...WAIT });
       const rows = slow.then((all) => all);
@@ -72,7 +72,7 @@ for (const version of ['7.1', '9'] as const) {
       await cluster.restartController(['--restore']);
       await waitFor(() => rc.connected, { ...WAIT, what: 'the client to reconnect' });
       expect(states.at(-1)).toMatchObject({ state: 'connected', incarnation: 3 });
-      // Its record was in the memory of the previous run, and no process reports it to the new run.
+      // The record of the task was in the memory of the previous run, and no process reports it to the new run.
       await expect(lost.get(WAIT)).rejects.toBeInstanceOf(TaskLostError);
       lasting.open();
       await rc.waitForEngines(1, WAIT);

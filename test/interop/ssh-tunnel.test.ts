@@ -16,7 +16,7 @@ import { waitFor } from '../support/wait-for.js';
 
 const channels = ['registration', 'control', 'mux', 'task', 'broadcast', 'iopub', 'notification'] as const;
 
-/** A ROUTER for each channel, which sends back every message. */
+/** Opens a ROUTER for each channel and sends back every message. */
 class EchoController implements AsyncDisposable {
   readonly #routers: Router[] = [];
   readonly #loops: Promise<void>[] = [];
@@ -124,7 +124,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
   });
 
   it("opens to the ssh server and the controller's host in the connection file", async () => {
-    // As seen from the ssh server, "localhost" is the controller's machine.
+    // The host name "localhost" is the controller's machine, because the ssh server resolves it.
     const elsewhere: Machine = { ...thisMachine, hostname: () => 'laptop', addresses: () => [] };
     const rest = { sshKey: sshd.key, sshOptions: sshd.options };
     const connection = await openConnection(
@@ -156,7 +156,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
     await connection.close();
   });
 
-  it('that breaks while a client uses it is reopened', async () => {
+  it('is reopened when it breaks while a client uses it', async () => {
     await using hub = await FakeHub.start();
     await using rc = await Client.connect({
       ...options,
@@ -175,7 +175,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
     });
   });
 
-  it('that breaks before the hub has replied makes connect fail', async () => {
+  it('makes connect fail when it breaks before the hub has replied', async () => {
     await using hub = await FakeHub.start({ answer: () => false });
     const connecting = Client.connect({ ...options, connectionFile: hub.info, timeout: 60_000 }).catch(
       (reason: unknown) => reason,
@@ -256,7 +256,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
   });
 
   it('uses other ports when its ports are taken', async () => {
-    // An ssh whose ports are taken at the first attempt.
+    // This ssh reports at its first attempt that the ports are taken.
     const path = join(sshd.directory, 'bin');
     const counter = join(sshd.directory, 'tries');
     mkdirSync(path, { recursive: true });

@@ -13,7 +13,7 @@ const onePlusOne = `
   wait_until_subscribed(rc[:])
   result = rc[:].execute('1 + 1', silent=False, block=True)
   result.wait_for_output(60)
-  # The hub only watches: its copy of a reply may come in after the client's.
+  # The hub may receive its copy of a reply later than the client.
   deadline = time.monotonic() + 60
   while True:
       records = rc.db_query({'msg_id': {'$in': result.msg_ids}}, keys=['msg_id', 'completed', 'engine_uuid'])
@@ -45,7 +45,7 @@ for (const version of stockVersions) {
         expect(pids).toContain(controllerPid);
         expect(engines.map(({ id }) => id)).toEqual([0]);
         expect(pids).toEqual(expect.arrayContaining(engines.flatMap(({ pid, nannyPid }) => [pid, nannyPid])));
-        // Eight schedulers and monitors besides controller, engine and nanny.
+        // The processes are eight schedulers and monitors, the controller, the engine and its nanny.
         expect(pids.length).toBeGreaterThanOrEqual(11);
 
         await cluster.stop();

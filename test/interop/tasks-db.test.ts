@@ -91,7 +91,7 @@ function normalize(record: Dict, keys: readonly TaskKey[]): Dict {
           list.map((item) => (typeof item === 'string' ? item : Buffer.from(item).toString('hex'))),
         ];
       }
-      // Python's SQLite hubs send these as stored.
+      // Python's SQLite hubs send these columns as stored text.
       if ((key === 'error' || key === 'execute_result') && typeof value === 'string')
         return [key, JSON.parse(value)];
       return [key, normalizeDates(value)];

@@ -43,7 +43,7 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       await cluster?.stop();
     });
 
-    test('apply with keyword arguments, references and names', async () => {
+    test('apply accepts keyword arguments, references and names', async () => {
       const dv = rc.directView();
       expect(await value(dv.apply(py`lambda a, b=1: a * b`, 3, kwargs({ b: 4 })))).toEqual([12, 12, 12]);
       expect(await dv.with({ targets: -1 }).applySync(py('math.factorial'), 5)).toBe(120);
@@ -53,7 +53,7 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       await expect(dv.applySync(py`lambda: 1/0`)).rejects.toMatchObject({ errors: [{}, {}, {}] });
     });
 
-    test('execute, run, push, pull, clear', async () => {
+    test('execute, run, push, pull and clear work on Python engines', async () => {
       const one = rc.directView(0);
       const file = join(cluster.directory, 'work.py');
       writeFileSync(file, 'import sys\nfrom_file = 7\nprint("ran")\nfrom_file * 6');
@@ -74,7 +74,7 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       await expect(one.get('from_file')).rejects.toMatchObject({ ename: 'NameError' });
     });
 
-    test('scatter and gather lists and typed arrays', async () => {
+    test('scatter and gather distribute lists and typed arrays', async () => {
       const dv = rc.directView();
       const list = ['a', 'b', 'c', 'd'];
       await value(dv.scatter('part', list));
@@ -99,14 +99,14 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       ]);
       await value(dv.scatter('rows', rows, { dist: 'roundRobin' }));
       expect(await value(dv.gather('rows'))).toEqual(rows);
-      // Names of the user must not hide builtins that the client needs.
+      // Names of the user must not hide builtins that the client uses.
       await value(dv.push({ list: 1, map: 2, eval: 3, globals: 4, isinstance: 5, str: 6, exec: 7 }));
       expect(await value(dv.pull(['list', 'exec']))).toEqual(Array(3).fill([1, 7]));
       expect(await value(dv.map(py`lambda n: n`, [1, 2]))).toEqual([1, 2]);
       await dv.clear(wait);
     });
 
-    test('maps: direct, load-balanced, lazy', async () => {
+    test('map works directly, load-balanced and lazily', async () => {
       const numbers = Array.from({ length: 20 }, (_, i) => i);
       const squares = numbers.map((n) => n * n);
       const square = py<number>`lambda n: n * n`;
@@ -130,7 +130,7 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       expect(await value(parts([1, 2, 3, 4]))).toEqual([3, 3, 4]);
     });
 
-    test('dependencies and retries', async () => {
+    test('dependencies and retries apply to load-balanced work', async () => {
       const lv = rc.loadBalancedView();
       const where = py<number>('os.getpid');
       const first = lv.apply(where);
@@ -169,7 +169,7 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       );
     });
 
-    test('broadcasts, plain and coalescing', async () => {
+    test('broadcasts return single and coalesced replies', async () => {
       const pids = await value(rc.directView().apply(py<number>('os.getpid')));
       const plain = rc.broadcastView();
       expect(await value(plain.apply(py('os.getpid')))).toEqual(pids);
@@ -191,7 +191,7 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       expect(await value(plain.map(py`lambda n: n + 1`, [1, 2, 3, 4]))).toEqual([2, 3, 4, 5]);
     });
 
-    test('signals, aborts and the end of an engine', async () => {
+    test('engines receive signals, aborts and a shutdown', async () => {
       const one = rc.directView(0);
       using ready = new Gate();
       const sleeping = one.apply(
@@ -206,7 +206,7 @@ function suite(controller: 'stock' | 'ours', version: StockVersion): void {
       `),
       );
       const waiting = one.apply(py`lambda: 1`);
-      // Before the task can be interrupted, the signal would end the engine.
+      // The signal would end the engine before the task handles it.
       await waitFor(() => !existsSync(ready.path), { what: 'the task to be ready for a signal' });
       // An engine of 7.1 replies when its only thread is idle.
       if (version !== '7.1') await one.abort(waiting, wait);

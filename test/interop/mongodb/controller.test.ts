@@ -18,7 +18,7 @@ describeMongo('a controller with its tasks in MongoDB', () => {
   const start = (database: string): Promise<TestController> =>
     TestController.start({ db: { type: 'mongodb', uri: server.uri, database } });
 
-  // FerretDB blocks forever when a command has 100 updates, because that is its limit of connections.
+  // FerretDB blocks forever when a command contains 100 updates, because that is its limit of connections.
   test('300 short tasks at once are all stored as completed', async () => {
     await using ours = await start(server.newDatabase());
     for (let i = 0; i < 2; i++) await ours.engine({ onTask: (task) => answerAll(task) });

@@ -87,7 +87,7 @@ describeMongo('the MongoDB store', () => {
         completed: '2026-01-01T00:00:01.500000Z',
       }),
     );
-    // A read writes the gathered changes first.
+    // A read first writes the queued changes.
     expect(await store.db.count(parseQuery({}))).toBe(1);
     const [document] = await documents(server, store.database);
     expect(document).toMatchObject({
@@ -410,7 +410,7 @@ describeMongo(
         await db.write([{ op: 'add', task: task(id) }]);
         await db.write([{ op: 'update', msgId: id, append: { stdout: 'a' } }]);
         await db.write([{ op: 'update', msgId: id, append: { stdout: 'b' } }]);
-        // During an outage a write returns immediately; leave time for other work.
+        // The loop pauses for other work, because a write returns immediately during an outage.
         await new Promise((resolve) => setTimeout(resolve, 1));
       }
       await outageSeries;

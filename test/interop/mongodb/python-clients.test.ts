@@ -33,7 +33,7 @@ until(lambda: rc.db_query({'msg_id': applied.msg_ids[0], 'completed': {'$ne': No
 print(json.dumps({'executed': ar.msg_ids[0], 'applied': applied.msg_ids[0], 'history': len(rc.hub_history())}))
 `;
 
-// Prints what a client of another session reads of these tasks.
+// Prints the records of these tasks as a client of another session reads them.
 const inspect = `
 import sys, json
 import ipyparallel as ipp

@@ -10,7 +10,7 @@ describeMongo('MongoDB', () => {
     uri = (await server).uri;
   });
   afterAll(async () => (await server)?.[Symbol.asyncDispose]());
-  // FerretDB is slow with many writes.
+  // The number of tasks is small, because FerretDB is slow with many writes.
   subscriptionTests('MongoDB', 60, () => ({
     type: 'mongodb',
     uri,
