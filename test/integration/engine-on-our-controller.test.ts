@@ -11,10 +11,11 @@ let rc: RawClient;
 let engine: EngineProcess;
 
 beforeEach(async () => {
-  controller = await TestController.start();
+  // No heartbeat is missed: what the hub reports about an engine, it was told.
+  controller = await TestController.start({ maxHeartbeatMisses: 100_000 });
   rc = await controller.client();
   engine = await EngineProcess.start({ args: ['--file', controller.controller.engineFile] });
-  await waitFor(async () => (await rc.engines()).get(0) === engine.uuid);
+  await waitFor(async () => (await rc.engines()).get(0) === engine.uuid, { what: 'the engine' });
 });
 
 afterEach(async () => {
@@ -73,8 +74,8 @@ test.each(['kernel', 'engine'] as const)('SIGKILL to the %s: the hub is notified
   await waitFor(() => rc.published(task.id, 'execute_input').length > 0);
   process.kill(victim === 'kernel' ? kernelPid : engine.pid, 'SIGKILL');
   await waitFor(() => rc.received.some(({ message }) => message.msg_type === 'unregistration_notification'), {
-    // The hub detects missed heartbeats after 30 s here.
     timeout: 60_000,
+    what: 'the notification',
   });
   await engine.exited;
   await untilGone(kernelPid);
@@ -82,7 +83,7 @@ test.each(['kernel', 'engine'] as const)('SIGKILL to the %s: the hub is notified
 });
 
 test('the engine ends after its controller has stopped', async () => {
-  const lonely = await EngineProcess.start({
+  await using lonely = await EngineProcess.start({
     args: ['--file', controller.controller.engineFile, '--max-heartbeat-misses=1'],
   });
   await controller.controller.stop();

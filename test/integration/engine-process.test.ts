@@ -33,10 +33,11 @@ async function engineOn(
   return engine;
 }
 
-/** Starts code that never yields and waits until it runs. */
+/** Starts code that never yields and waits until it runs in the kernel. */
 async function busy(controller: FakeController, engine: EngineProcess): Promise<string> {
-  const id = controller.submit('mux', engine.uuid, 'execute_request', { code: 'for (;;);', silent: false });
-  await waitFor(() => controller.published(id, 'execute_input').length > 0);
+  const code = 'ipyparallel.task.publish({ runs: true }); for (;;);';
+  const id = controller.submit('mux', engine.uuid, 'execute_request', { code, silent: false });
+  await waitFor(() => controller.published(id, 'data_message').length > 0, { what: 'the code to run' });
   return id;
 }
 
@@ -69,7 +70,7 @@ describe('the command line', () => {
     const missing = await commandLine('--timeout=0.1', '--profile=p', '--log-level=warn');
     expect(missing.code).toBe(1);
     expect(missing.stderr).toMatch(
-      /^ippjs-engine: ConnectionFileError: .*\/no\/such\/place\/profile_p\/security\/ipcontroller-engine\.json.*waited \d+ ms/,
+      /^ippjs-engine: ConnectionFileError: .*\/no\/such\/place\/profile_p\/security\/ipcontroller-engine\.json.*waited [\d.]+ m?s/,
     );
     expect(missing.stderr.trim().split('\n')).toHaveLength(1);
   });
@@ -161,12 +162,13 @@ describe('how an engine ends', () => {
   test('signal_request: SIGTERM ends kernel and engine, SIGINT to the kernel itself ends nothing', async () => {
     const controller = await fake();
     const engine = await engineOn(controller);
+    const execute = (code: string) => controller.submit('mux', engine.uuid, 'execute_request', { code });
+    // Otherwise the signal could arrive during the next task.
+    const listening = execute('process.once("SIGINT", () => console.log("received SIGINT"));');
+    await controller.replyTo(listening);
     process.kill(engine.kernelPid, 'SIGINT');
-    const answer = await controller.content('mux', engine.uuid, 'execute_request', {
-      code: '1',
-      silent: false,
-    });
-    expect(answer.status).toBe('ok');
+    await waitFor(() => controller.published(listening, 'stream').length > 0, { what: 'the signal' });
+    expect((await controller.replyTo(execute('1'))).message.content.status).toBe('ok');
     expect(await controller.content('control', engine.uuid, 'signal_request', { sig: 'SIGTERM' })).toEqual({
       status: 'ok',
     });
@@ -182,7 +184,9 @@ describe('how an engine ends', () => {
     expect(message.content).toEqual({ status: 'ok', restart: false });
     expect(message.metadata).toEqual({ engine: engine.uuid });
     expect(await engine.exited).toBe(0);
+    // Each socket has its own order.
     await waitFor(() => controller.of('unregistration_request').length === 1);
+    await waitFor(() => controller.published(id).length >= 3);
     const published = controller.published(id);
     expect(published.map(({ msg_type: type }) => type)).toEqual(['status', 'shutdown_reply', 'status']);
     expect(published[1]?.idents.map(String)).toEqual(['engine.0.shutdown']);
@@ -192,7 +196,8 @@ describe('how an engine ends', () => {
   test('the engine ends when the controller stops sending heartbeats', async () => {
     const controller = await fake({ hbPeriod: 30 });
     const engine = await engineOn(controller, { args: ['--max-heartbeat-misses=1'] });
-    await waitFor(() => controller.pongs.length > 0);
+    // A pause of this process for half a second is also a silence that ends the engine.
+    await Promise.race([waitFor(() => controller.pongs.length > 0), engine.exited]);
     controller.beating = false;
     expect(await engine.exited).toBe(1);
     expect(engine.stderr).toContain('lost its controller: no heartbeat');

@@ -13,7 +13,7 @@ test('keeps its running task, context, output, control socket and broadcasts', a
   const there = (rc: RawClient) =>
     waitFor(async () => [...(await rc.engines()).values()].includes(engine.uuid), {
       what: 'the engine to be registered',
-      timeout: 30_000,
+      timeout: 60_000,
     });
   await there(client);
   await client.execute(engine.uuid, 'globalThis.kept = 0');

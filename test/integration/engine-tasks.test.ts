@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { capture, fromModule, task } from '@ipyparallel-js/client';
 import { Engine } from '@ipyparallel-js/engine';
-import { type AnyMessage, type Dict, parentId } from '@ipyparallel-js/protocol';
+import type { AnyMessage, Dict } from '@ipyparallel-js/protocol';
 import {
   decodeJsResult,
   decodeTaskData,
@@ -14,6 +14,7 @@ import {
 } from '@ipyparallel-js/protocol/internal';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FakeController } from '../support/fakes/fake-controller.js';
+import { Gate } from '../support/gate.js';
 import { waitFor } from '../support/wait-for.js';
 
 let controller: FakeController;
@@ -23,7 +24,8 @@ let cwd: string;
 beforeAll(async () => {
   cwd = realpathSync(mkdtempSync(join(tmpdir(), 'ippjs-tasks-')));
   controller = await FakeController.start();
-  engine = await Engine.start({ connectionInfo: controller.connectionInfo, cwd, log: () => {} });
+  const { connectionInfo } = controller;
+  engine = await Engine.start({ connectionInfo, cwd, timeout: 60_000, log: () => {} });
 });
 
 afterAll(async () => {
@@ -62,7 +64,7 @@ function published(id: string): Dict[] {
 }
 
 async function ended(id: string): Promise<Ended> {
-  const { message: reply } = await controller.replyTo(id, 20_000);
+  const { message: reply } = await controller.replyTo(id);
   await waitFor(() =>
     controller.published(id, 'status').some(({ content }) => content.execution_state === 'idle'),
   );
@@ -72,6 +74,18 @@ async function ended(id: string): Promise<Ended> {
 }
 
 const apply = async (fn: Fn, ...args: unknown[]): Promise<Ended> => await ended(submit(fn, args));
+
+/** Statements of a task that publish that it is prepared for an abort. */
+const ready = 'ipyparallel.task.publish({ ready: true });';
+/** Statements of a task that define `aborted`, which resolves at the abort: an earlier abort calls no listener. */
+const prepare = `const aborted = new Promise((r) => { ipyparallel.task.signal.onabort = r }); ${ready}`;
+
+/** Waits until a task has run {@link ready}. */
+async function prepared(id: string): Promise<void> {
+  await waitFor(() => published(id).some((data) => data['ready'] === true), {
+    what: `task ${id} to be prepared`,
+  });
+}
 
 const abort = async (ids: unknown): Promise<void> => {
   const content = await controller.content('control', engine.uuid, 'abort_request', { msg_ids: ids });
@@ -219,9 +233,11 @@ describe('published data', () => {
     const mine = task;
     const fn = capture(
       async () => {
+        // An abort right after the publication must find the listener.
+        const aborted = new Promise((resolve) => mine.signal.addEventListener('abort', resolve));
         mine.progress(0.1);
         mine.publish({ phase: 'warm', id: mine.msgId });
-        await new Promise((resolve) => mine.signal.addEventListener('abort', resolve));
+        await aborted;
         mine.publish({ phase: 'done' });
         mine.progress({ done: 3, total: 3 });
         return 'end';
@@ -237,27 +253,27 @@ describe('published data', () => {
     expect(Object.assign({}, ...data)).toEqual({ progress: { done: 3, total: 3 }, phase: 'done', id });
     expect(controller.published(id, 'data_message')[0]?.metadata).toEqual({ engine: engine.uuid });
     // The reply arrives on another socket; the task's `idle` is the last iopub message.
-    const order = controller.received.map(({ message }) => message);
-    const isIdle = (each: AnyMessage): boolean =>
-      each.msg_type === 'status' && each.content['execution_state'] === 'idle' && parentId(each) === id;
-    await waitFor(() => controller.received.some(({ message }) => isIdle(message)));
-    const lastData = order.findLastIndex((each) => each.msg_type === 'data_message');
-    expect(lastData).toBeLessThan(controller.received.findIndex(({ message }) => isIdle(message)));
+    const types = controller.published(id).map(({ msg_type: type }) => type);
+    expect(types.at(-1)).toBe('status');
+    expect(types.at(-2)).toBe('data_message');
   });
 
   test('a loop that never yields sends few messages while it runs', async () => {
     const fn = fromText(`() => {
-      const until = Date.now() + 500;
+      const since = performance.now();
       let calls = 0;
-      while (Date.now() < until) ipyparallel.task.progress({ done: ++calls });
-      return calls;
+      while (calls < 10_000 || !ipyparallel.task.signal.aborted) ipyparallel.task.progress({ done: ++calls });
+      return { calls, took: performance.now() - since };
     }`);
     const id = submit(fn);
+    // The loop runs until the abort.
     await waitFor(() => published(id).length >= 2);
+    await abort([id]);
     const { value, data } = await ended(id);
-    expect(data.length).toBeLessThanOrEqual(12);
-    expect(value).toBeGreaterThan(1000);
-    expect(data.at(-1)).toEqual({ progress: { done: value } });
+    const { calls, took } = value as { calls: number; took: number };
+    // The first at once, one every 50 ms, and the last.
+    expect(data.length).toBeLessThanOrEqual(2 + took / 50);
+    expect(data.at(-1)).toEqual({ progress: { done: calls } });
   });
 
   test('works in execute; does nothing after the task has ended', async () => {
@@ -325,10 +341,11 @@ describe('generators', () => {
 
   test('a value arrives while the generator runs; an error ends it', async () => {
     const fn = fromText(
-      'async function* () { yield 1; await new Promise((r) => ipyparallel.task.signal.onabort = r); throw new RangeError("later") }',
+      `async function* () { yield 1; ${prepare} await aborted; throw new RangeError("later") }`,
     );
     const id = submit(fn);
-    await waitFor(() => published(id).length > 0);
+    await prepared(id);
+    expect(published(id).flatMap((each) => partialResults(each)?.values ?? [])).toEqual([1]);
     await abort([id]);
     expect((await ended(id)).content).toMatchObject({ status: 'error', ename: 'RangeError' });
   });
@@ -349,6 +366,7 @@ describe('generators', () => {
 });
 
 describe('abort', () => {
+  /** Waits until a task has begun; its code may not run yet. */
   const started = async (id: string): Promise<void> => {
     await waitFor(() => controller.published(id, 'status').length > 0);
   };
@@ -356,7 +374,7 @@ describe('abort', () => {
   test.each([
     [
       'throws its reason',
-      'async () => { const { signal } = ipyparallel.task; await new Promise((r) => signal.onabort = r); signal.throwIfAborted() }',
+      `async () => { ${prepare} await aborted; ipyparallel.task.signal.throwIfAborted() }`,
     ],
     [
       'waits with it',
@@ -364,13 +382,13 @@ describe('abort', () => {
     ],
     [
       'wraps its reason',
-      'async () => { const { signal } = ipyparallel.task; await new Promise((r) => signal.onabort = r); throw new Error("gave up", { cause: signal.reason }) }',
+      `async () => { ${prepare} await aborted; throw new Error("gave up", { cause: ipyparallel.task.signal.reason }) }`,
     ],
     ['never yields and checks its signal', '() => { for (;;) ipyparallel.task.signal.throwIfAborted() }'],
     ['is a generator', 'function* () { for (;;) yield 1 }'],
   ])('a task that %s is aborted', async (_what, text) => {
     const id = submit(fromText(text));
-    await started(id);
+    await (text.includes(prepare) ? prepared(id) : started(id));
     await abort([id]);
     const { content, reply } = await ended(id);
     expect(content).toMatchObject({ status: 'aborted', ename: 'TaskAborted' });
@@ -388,13 +406,12 @@ describe('abort', () => {
   });
 
   test('an aborted task that returns has its result; one that throws another error has that error', async () => {
-    const wait = 'await new Promise((r) => ipyparallel.task.signal.onabort = r);';
-    const well = submit(fromText(`async () => { ${wait} return 'what there was' }`));
-    await started(well);
+    const well = submit(fromText(`async () => { ${prepare} await aborted; return 'what there was' }`));
+    await prepared(well);
     await abort([well]);
     expect((await ended(well)).value).toBe('what there was');
-    const other = submit(fromText(`async () => { ${wait} throw new RangeError('other') }`));
-    await started(other);
+    const other = submit(fromText(`async () => { ${prepare} await aborted; throw new RangeError('other') }`));
+    await prepared(other);
     await abort([other]);
     expect((await ended(other)).content).toMatchObject({ status: 'error', ename: 'RangeError' });
   });
@@ -412,13 +429,11 @@ describe('abort', () => {
   });
 
   test('an abort of another task does not affect the running one; an old abort does not affect the next', async () => {
-    const id = submit(
-      fromText(
-        'async () => { await new Promise((r) => setTimeout(r, 50)); return ipyparallel.task.signal.aborted }',
-      ),
-    );
+    using gate = new Gate();
+    const id = submit(fromText(`async () => { ${gate.javascript} return ipyparallel.task.signal.aborted }`));
     await started(id);
     await abort(['somebody-else']);
+    gate.open();
     expect((await ended(id)).value).toBe(false);
     await abort([id]);
     expect((await apply(fromText('() => ipyparallel.task.signal.aborted'))).value).toBe(false);
@@ -426,9 +441,9 @@ describe('abort', () => {
 
   test('an interrupt ends a signal listener that never returns', async () => {
     const listens = (then: string): string =>
-      `async () => { ipyparallel.task.signal.onabort = () => { ${then} }; await new Promise((r) => setTimeout(r, 1e6)) }`;
+      `async () => { ipyparallel.task.signal.onabort = () => { ${then} }; ${ready} await new Promise((r) => setTimeout(r, 1e6)) }`;
     const id = submit(fromText(listens('for (;;);')));
-    await started(id);
+    await prepared(id);
     await controller.content('control', engine.uuid, 'signal_request', { sig: 'SIGINT' });
     expect((await ended(id)).content).toMatchObject({ ename: 'KeyboardInterrupt' });
     const next = submit(() => 'next');
@@ -442,10 +457,10 @@ describe('abort', () => {
   test('an interrupt aborts the signal, so that awaited work can end', async () => {
     const id = submit(
       fromText(
-        `async () => { ipyparallel.task.signal.onabort = () => { globalThis.cleaned = ipyparallel.task.msgId === '' }; await new Promise((r) => setTimeout(r, 1e6)) }`,
+        `async () => { ipyparallel.task.signal.onabort = () => { globalThis.cleaned = ipyparallel.task.msgId === '' }; ${ready} await new Promise((r) => setTimeout(r, 1e6)) }`,
       ),
     );
-    await started(id);
+    await prepared(id);
     await controller.content('control', engine.uuid, 'signal_request', { sig: 'SIGINT' });
     expect((await ended(id)).content).toMatchObject({ status: 'error', ename: 'KeyboardInterrupt' });
     expect((await apply(fromText('() => cleaned'))).value).toBe(true);

@@ -24,7 +24,8 @@ let engine: Engine;
 
 beforeAll(async () => {
   controller = await FakeController.start();
-  engine = await Engine.start({ connectionInfo: controller.connectionInfo, log: () => {} });
+  const { connectionInfo } = controller;
+  engine = await Engine.start({ connectionInfo, timeout: 60_000, log: () => {} });
 });
 
 afterAll(async () => {

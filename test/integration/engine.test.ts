@@ -12,6 +12,7 @@ import {
 } from '@ipyparallel-js/protocol';
 import { afterEach, describe, expect, test } from 'vitest';
 import { FakeController, type FakeControllerOptions } from '../support/fakes/fake-controller.js';
+import { Gate } from '../support/gate.js';
 import { isAlive } from '../support/processes.js';
 import { waitFor } from '../support/wait-for.js';
 
@@ -30,6 +31,7 @@ async function engineOn(controller: FakeController, options: EngineOptions = {})
   const lines: string[] = [];
   const engine = await Engine.start({
     connectionInfo: controller.connectionInfo,
+    timeout: 60_000,
     log: (level, line) => lines.push(`${level}: ${line}`),
     ...options,
   });
@@ -39,6 +41,11 @@ async function engineOn(controller: FakeController, options: EngineOptions = {})
 
 function execute(controller: FakeController, engine: Engine, code: string, channel = 'mux'): string {
   return controller.submit(channel, engine.uuid, 'execute_request', { code, silent: false });
+}
+
+/** Waits until all tasks that were sent on a channel have arrived: the engine replies to this request at once. */
+async function arrived(controller: FakeController, engine: Engine, channel: string): Promise<void> {
+  await controller.content(channel, engine.uuid, 'kernel_info_request', {});
 }
 
 function temporaryDirectory(): string {
@@ -164,7 +171,8 @@ describe('the connection file', () => {
     const file = join(directory, 'ipcontroller-engine.json');
     const text = JSON.stringify(controller.connectionInfo);
     const lines: string[] = [];
-    const starting = Engine.start({ connectionFile: file, log: (_level, line) => lines.push(line) });
+    const log = (_level: string, line: string): void => void lines.push(line);
+    const starting = Engine.start({ connectionFile: file, timeout: 60_000, log });
     await waitFor(() => lines.includes(`waiting for ${file}, which does not exist yet`));
     writeFileSync(file, text.slice(0, 40));
     await waitFor(() => lines.includes(`waiting for ${file}, which is not complete yet`));
@@ -176,7 +184,7 @@ describe('the connection file', () => {
   });
 
   test.each([
-    ['missing', undefined, /no such file \(waited 1\d\d ms\)/],
+    ['missing', undefined, /no such file \(waited [\d.]+ m?s\)/],
     ['truncated', '{"interface": "tcp', /is truncated: its JSON breaks off/],
     ['for clients', '{"notification": 1}', /is for clients/],
     ['foreign', '{"a": 1}', /"interface" is missing/],
@@ -215,6 +223,8 @@ describe('incoming messages', () => {
     await waitFor(() => engine.stats.malformed === 2 && engine.stats.forged === 3);
     expect(engine.stats).toEqual({ malformed: 2, forged: 3, replayed: 2 });
     expect(lines.filter((line) => line.includes('dropped a'))).toHaveLength(3);
+    // One reply on each socket; another socket could be later than the next task.
+    await waitFor(() => controller.of('execute_reply').length === 2);
     const runs = execute(controller, engine, 'globalThis.runs');
     await controller.replyTo(runs);
     await waitFor(() => controller.published(runs, 'execute_result').length > 0);
@@ -272,9 +282,10 @@ describe('heartbeats', () => {
 
   test('occasional heartbeats are enough', async () => {
     const controller = await fake({ hbPeriod: 400 });
-    const { engine } = await engineOn(controller, { maxHeartbeatMisses: 1 });
+    // The engine checks every 900 ms. After a pause of this process, one check may precede the next heartbeat.
+    const { engine } = await engineOn(controller, { maxHeartbeatMisses: 2 });
     const ended = engine.closed.then(() => 'ended');
-    const beats = waitFor(() => controller.pongs.length >= 5).then(() => 'beats');
+    const beats = waitFor(() => controller.pongs.length >= 8).then(() => 'beats');
     expect(await Promise.race([ended, beats])).toBe('beats');
   });
 });
@@ -284,9 +295,10 @@ describe('the end', () => {
     const controller = await fake();
     const { engine } = await engineOn(controller);
     const { kernelPid } = engine;
-    const running = execute(controller, engine, 'await new Promise(() => { setTimeout(() => {}, 1e6) })');
-    const waiting = execute(controller, engine, '1', 'task');
+    const running = execute(controller, engine, 'await new Promise((r) => setTimeout(r, 1e6))');
     await waitFor(() => controller.published(running, 'execute_input').length > 0);
+    const waiting = execute(controller, engine, '1', 'task');
+    await arrived(controller, engine, 'task');
     await Promise.all([engine.stop(), engine.stop()]);
     await engine.stop();
     for (const id of [running, waiting]) {
@@ -317,8 +329,11 @@ describe('the end', () => {
   ])('the death of the kernel fails its task and ends the engine: %s', async (code, how) => {
     const controller = await fake();
     const { engine, lines } = await engineOn(controller);
-    const id = execute(controller, engine, `process.stdout.write("last words"); ${code}`);
+    using gate = new Gate();
+    const id = execute(controller, engine, `process.stdout.write("last words"); ${gate.javascript} ${code}`);
     const waiting = execute(controller, engine, '1');
+    await arrived(controller, engine, 'mux');
+    gate.open();
     for (const each of [id, waiting]) {
       const { content } = (await controller.replyTo(each)).message;
       expect(content).toMatchObject({ status: 'error', ename: 'EngineError' });
@@ -341,7 +356,7 @@ describe('the end', () => {
     const controller = await fake();
     const { engine } = await engineOn(controller, { nodeArgs: ['--max-old-space-size=32'] });
     const id = execute(controller, engine, 'const all = []; for (;;) all.push(new Array(1e5).fill({}));');
-    const { content } = (await controller.replyTo(id, 25_000)).message;
+    const { content } = (await controller.replyTo(id, 60_000)).message;
     expect(content).toMatchObject({ status: 'error', ename: 'EngineError' });
     expect(content.evalue).toMatch(/ran out of memory: .*heap out of memory; .*--max-old-space-size/);
     expect((await engine.closed).reason).toBe('kernel-died');

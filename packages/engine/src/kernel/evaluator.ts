@@ -33,6 +33,9 @@ interface Holder {
 
 const JOB_OBJECTS = 'job';
 
+/** The inspector's error for code that awaits something while the process ends. The engine reports that end. */
+const PROCESS_ENDS = /context was destroyed/i;
+
 /**
  * Runs code in this process's context through V8's inspector in REPL mode: declarations persist and may be repeated,
  * `await` works at top level, and the last expression is the value. Code that an interrupt terminates ends at this
@@ -60,7 +63,7 @@ export class Evaluator {
 
   /**
    * Evaluates a script and waits for its top-level awaits. Calls `done` once, or never when the code was terminated after
-   * its first await.
+   * its first await, or the process ends.
    */
   evaluate(code: string, scriptName: string, done: (completion: Completion) => void): void {
     this.#post(
@@ -156,6 +159,9 @@ export class Evaluator {
     params: object,
     done: (error: Error | null, reply: EvaluationReply | undefined) => void,
   ): void {
-    this.#session.post(method, params, (error, reply) => done(error, reply as EvaluationReply | undefined));
+    this.#session.post(method, params, (error, reply) => {
+      if (error !== null && PROCESS_ENDS.test(error.message)) return;
+      done(error, reply as EvaluationReply | undefined);
+    });
   }
 }
