@@ -39,10 +39,12 @@ assert.deepEqual(primes.data[0]?.progress, { done: 100_000, total: 100_000 });
 const endless = view.apply(
   capture(
     async () => {
-      task.publish({ state: 'waiting' });
-      await new Promise((_, reject) =>
+      // A signal that is already aborted calls no listener, so the listener precedes the publication.
+      const aborted = new Promise((_, reject) =>
         task.signal.addEventListener('abort', () => reject(task.signal.reason)),
       );
+      task.publish({ state: 'waiting' });
+      await aborted;
     },
     { task },
   ),
