@@ -11,7 +11,7 @@ let rc: RawClient;
 let engine: EngineProcess;
 
 beforeEach(async () => {
-  // No heartbeat is missed: what the hub reports about an engine, it was told.
+  // The hub tolerates missed heartbeats for hours here, so only a message unregisters an engine.
   controller = await TestController.start({ maxHeartbeatMisses: 100_000 });
   rc = await controller.client();
   engine = await EngineProcess.start({ args: ['--file', controller.controller.engineFile] });

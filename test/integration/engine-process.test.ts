@@ -184,7 +184,7 @@ describe('how an engine ends', () => {
     expect(message.content).toEqual({ status: 'ok', restart: false });
     expect(message.metadata).toEqual({ engine: engine.uuid });
     expect(await engine.exited).toBe(0);
-    // Each socket has its own order.
+    // Messages on two sockets arrive in any order.
     await waitFor(() => controller.of('unregistration_request').length === 1);
     await waitFor(() => controller.published(id).length >= 3);
     const published = controller.published(id);

@@ -223,7 +223,7 @@ describe('incoming messages', () => {
     await waitFor(() => engine.stats.malformed === 2 && engine.stats.forged === 3);
     expect(engine.stats).toEqual({ malformed: 2, forged: 3, replayed: 2 });
     expect(lines.filter((line) => line.includes('dropped a'))).toHaveLength(3);
-    // One reply on each socket; another socket could be later than the next task.
+    // The task that arrived on the other socket may run after the next one.
     await waitFor(() => controller.of('execute_reply').length === 2);
     const runs = execute(controller, engine, 'globalThis.runs');
     await controller.replyTo(runs);
