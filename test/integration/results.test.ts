@@ -7,6 +7,8 @@ import { lastValueFrom, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Closing } from '../support/closing.js';
 import { TestController } from '../support/clusters/test-controller.js';
+import { FakeHub } from '../support/fakes/fake-hub.js';
+import { HeldTimers } from '../support/held-timers.js';
 import { waitFor } from '../support/wait-for.js';
 
 /** Code that runs until it is aborted, which may happen before it begins. */
@@ -252,6 +254,34 @@ describe('the cache of results', () => {
     // The client now requests the result from the hub.
     expect(client.getResult(id).ready).toBe(false);
     expect(await client.getResult(id).get()).toBe(0);
+  });
+
+  test('does not receive a purged result again when its output ends', async () => {
+    // The client waits ten seconds for output before it shows the result, and then as long for the rest.
+    using timers = new HeldTimers(10_000);
+    await using hub = await FakeHub.start({
+      answer: (request, self) => {
+        const { msg_type: type } = request.message;
+        if (type === 'connection_request') return { status: 'ok', engines: { 0: 'e' } };
+        if (type === 'kernel_info_request')
+          return { status: 'ok', implementation: 'x', language_info: { name: 'python' } };
+        if (type !== 'execute_request') return undefined;
+        const error = { status: 'error', ename: 'Oh', evalue: 'no', traceback: [] };
+        self.send(request, self.reply(request, error));
+        return false;
+      },
+    });
+    await using client = await Client.connect({ connectionFile: hub.info, timeout: 60_000 });
+    const ar = client.directView(0).execute('x');
+    await waitFor(() => timers.count(10_000) > 0, { what: 'the reply' });
+    timers.fire(10_000);
+    await ar.wait();
+    expect(client.results.size).toBe(1);
+    client.purgeLocalResults('all');
+    expect(client.results.size).toBe(0);
+    timers.fire(10_000);
+    expect(await ar.waitForOutput()).toBe(true);
+    expect(client.results.size).toBe(0);
   });
 
   test('is empty after thousands of results were read', async () => {

@@ -6,12 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cleanEnv } from '../environment.js';
 import { waitFor } from '../wait-for.js';
-import { PortBlock } from './ports.js';
+import { CONTROLLER_PORTS, PortBlock } from './ports.js';
 
 const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
-
-/** How many sockets a controller binds. */
-const PORTS = 15;
 
 export class RestartableController {
   readonly directory: string;
@@ -35,7 +32,7 @@ export class RestartableController {
 
   /** `args` apply to every run. */
   static async start(args: readonly string[] = ['--restore']): Promise<RestartableController> {
-    const controller = new RestartableController(args, await PortBlock.reserve(PORTS + 1));
+    const controller = new RestartableController(args, await PortBlock.reserve(CONTROLLER_PORTS + 1));
     try {
       await controller.start();
     } catch (error) {
@@ -51,7 +48,7 @@ export class RestartableController {
    */
   async start(args: readonly string[] = []): Promise<void> {
     // Not free ports of the system, which could give them to another test while the controller is away.
-    const { from, to } = this.#ports.range(1, PORTS);
+    const { from, to } = this.#ports.range(1, CONTROLLER_PORTS);
     const own = ['--profile-dir', this.profileDir, `--ports=${from}-${to}`];
     // An engine may pause for 30 s.
     const argv = [...own, '--ping=200', '--max-misses=150', ...this.#args, ...args];

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EngineProcess } from '../../clusters/engine-process.js';
-import { PortBlock } from '../../clusters/ports.js';
+import { CONTROLLER_PORTS, PortBlock } from '../../clusters/ports.js';
 import { cleanEnv } from '../../environment.js';
 import { RawClient } from '../../fakes/raw-client.js';
 import type { Gate } from '../../gate.js';
@@ -13,9 +13,6 @@ import { waitFor } from '../../wait-for.js';
 import { endMarkOf, type KillableCluster, type RestartOptions, runsFile } from './killable-cluster.js';
 
 const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
-
-/** How many sockets a controller binds. */
-const PORTS = 15;
 
 export interface OurKillableClusterOptions {
   readonly engines: number;
@@ -46,7 +43,7 @@ export class OurKillableCluster implements KillableCluster {
   }
 
   static async start(options: OurKillableClusterOptions): Promise<OurKillableCluster> {
-    const cluster = new OurKillableCluster(options, await PortBlock.reserve(2 * PORTS + 1));
+    const cluster = new OurKillableCluster(options, await PortBlock.reserve(2 * CONTROLLER_PORTS + 1));
     try {
       await cluster.#startController([]);
       for (let i = 0; i < options.engines; i++) await cluster.startEngine();
@@ -93,7 +90,7 @@ export class OurKillableCluster implements KillableCluster {
     if (env !== undefined) this.#env = env;
     if (newFiles) {
       for (const file of [this.connectionFile, this.#engineFile]) rmSync(file, { force: true });
-      this.#offset = this.#offset === 1 ? 1 + PORTS : 1;
+      this.#offset = this.#offset === 1 ? 1 + CONTROLLER_PORTS : 1;
     }
     await this.#startController(newFiles ? [] : ['--reuse', '--restore']);
   }
@@ -115,7 +112,7 @@ export class OurKillableCluster implements KillableCluster {
 
   async #startController(args: readonly string[]): Promise<void> {
     // Not free ports of the system, which could give them to another test while the controller is away.
-    const { from, to } = this.#ports.range(this.#offset, this.#offset + PORTS - 1);
+    const { from, to } = this.#ports.range(this.#offset, this.#offset + CONTROLLER_PORTS - 1);
     const own = ['--profile-dir', this.directory, `--ports=${from}-${to}`];
     const child = spawn(
       process.execPath,
