@@ -288,7 +288,8 @@ describe('a live query', () => {
 
   it('polls when the hub accepts no more subscriptions', async () => {
     const query = rc.dbQuery({ label: 'many' }, KEYS);
-    const replays = Array.from({ length: 70 }, () => new WatchReplay(query.watch({ slowInterval: 200 })));
+    // A session may have 256 subscriptions.
+    const replays = Array.from({ length: 260 }, () => new WatchReplay(query.watch({ slowInterval: 200 })));
     await Promise.all(replays.map((replay) => replay.begun()));
     const label = { metadata: { label: 'many' } };
     const { id } = other.submit('mux', 'apply_request', {}, engine.uuid, label);
