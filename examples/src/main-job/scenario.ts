@@ -1,5 +1,5 @@
 import { filter, firstValueFrom, timeout } from 'rxjs';
-import { runOnEach } from '../shared/work.js';
+import { runOnEach, waitUntilRecorded } from '../shared/work.js';
 import { runDocumentedQueries } from './documented-queries.js';
 import { showLive } from './live-view.js';
 import type { Participants } from './participants.js';
@@ -76,6 +76,8 @@ async function resubmitFailed(participants: Participants, missing: string): Prom
   );
   const results = await showAndRun(() => resubmitted.get({ timeout: 60_000 }));
   note(`  ${results.map(({ text }) => text).join(', ')}`);
+  // A Python hub stores output that arrives after a purge in a new record.
+  await waitUntilRecorded(rc, resubmitted, { execute_result: { $ne: null } });
   return failed.length;
 }
 

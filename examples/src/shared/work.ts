@@ -28,9 +28,15 @@ export async function submit(rc: Client, code: Code): Promise<AsyncResult<Execut
   return rc.loadBalancedView().execute(code[language], { language });
 }
 
-/** Runs code that is valid in both languages on each of these engines and waits for all of them. */
+/** Runs code that is valid in both languages on each of these engines; waits for all of them and for their records. */
 export async function runOnEach(rc: Client, ids: readonly number[], code: string): Promise<void> {
-  await Promise.all(ids.map((id) => rc.directView(id).execute(code).get()));
+  await Promise.all(
+    ids.map(async (id) => {
+      const task = rc.directView(id).execute(code);
+      await task.get();
+      await waitUntilRecorded(rc, task, { execute_input: { $ne: null } });
+    }),
+  );
 }
 
 /**
