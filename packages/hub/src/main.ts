@@ -29,7 +29,7 @@ async function serve(commandLine: CommandLine): Promise<void> {
 
   let controller: Controller | undefined;
   let stopping = false;
-  // Also during the start, which would otherwise leave connection files.
+  // A signal during the start also stops the controller, which would otherwise leave its connection files.
   const stop = (reason: string): void => {
     if (stopping) return;
     stopping = true;

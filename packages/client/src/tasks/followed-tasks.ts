@@ -127,7 +127,7 @@ export class FollowedTasks {
     if (task.outcome !== undefined) return;
     this.#add(task.msgId, {
       ...{ task, submittedHere: true, exists: true, beforeReconnection: false },
-      ...{ listeners: undefined, unknown: undefined, probeId: undefined },
+      ...{ listeners: undefined, unknownReplies: undefined, probeId: undefined },
       ...{ follower: new TaskFollower(), endedSince: undefined },
     });
     // Its reply may still arrive.
@@ -188,7 +188,7 @@ export class FollowedTasks {
     });
     return this.#add(msgId, {
       ...{ task, submittedHere: false, exists: false, beforeReconnection: false },
-      ...{ listeners: 0, unknown: undefined, probeId: undefined },
+      ...{ listeners: 0, unknownReplies: undefined, probeId: undefined },
       ...{ follower: new TaskFollower(), endedSince: undefined },
     });
   }
@@ -256,7 +256,7 @@ export class FollowedTasks {
           const followed = this.#tasks.get(id);
           if (followed !== undefined) {
             followed.exists = true;
-            followed.unknown = undefined;
+            followed.unknownReplies = undefined;
           }
           if (engineUuid !== null) followed?.task.assign(engineUuid);
         }

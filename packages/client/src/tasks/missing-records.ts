@@ -8,8 +8,8 @@ import { RECORD_DELAYS, type TaskFollower } from './task-follower.js';
 
 /** The hub records a task after its submission: how long an unknown id may still become known. */
 const UNKNOWN_GRACE_MS = 1_000;
-/** The time alone proves nothing if this process or the controller stood still: an id must be unknown in so many replies. */
-const UNKNOWN_REPLIES = 3;
+/** The number of replies in which an id must be unknown. Time alone proves nothing if this process or the controller paused. */
+const MIN_UNKNOWN_REPLIES = 3;
 /** A probe task must have begun within this time; an older one may have been purged. */
 const PROBE_MAX_AGE_MS = 10_000;
 
@@ -27,7 +27,7 @@ export interface UnrecordedTask {
   /** Whether it was followed before a reconnection, so that a restarted controller may not know it. */
   beforeReconnection: boolean;
   /** When the hub first reported it as unknown (`performance.now()`), and how often it has done so since. */
-  unknown: { readonly since: number; readonly replies: number } | undefined;
+  unknownReplies: { readonly since: number; readonly count: number } | undefined;
   /** Another task that an engine has begun: while the hub does not know that one either, it lags behind. */
   probeId: string | undefined;
   readonly follower: TaskFollower;
@@ -64,7 +64,7 @@ export class MissingRecords {
         { msgIds: [id], signal: this.#signal },
       );
       unrecorded.exists = true;
-      unrecorded.unknown = undefined;
+      unrecorded.unknownReplies = undefined;
       // It was submitted in the meantime, or its record was culled while it runs: the next poll shows which.
       if (Array.isArray(content.pending) && content.pending.includes(id)) return undefined;
       return (await this.#hasRecord(id)) ? undefined : new TaskNotFoundError([id], 'purged');
@@ -72,10 +72,11 @@ export class MissingRecords {
       if (!(error instanceof IpyparallelError)) throw error;
       if (!(error instanceof TaskNotFoundError) || error.reason !== 'unknown') return error;
       const now = performance.now();
-      const { since = now, replies = 0 } = unrecorded.unknown ?? {};
-      unrecorded.unknown = { since, replies: replies + 1 };
+      const { since = now, count = 0 } = unrecorded.unknownReplies ?? {};
+      unrecorded.unknownReplies = { since, count: count + 1 };
       const unknownTime = now - since;
-      if (unknownTime < UNKNOWN_GRACE_MS || unrecorded.unknown.replies < UNKNOWN_REPLIES) return undefined;
+      if (unknownTime < UNKNOWN_GRACE_MS || unrecorded.unknownReplies.count < MIN_UNKNOWN_REPLIES)
+        return undefined;
       if (unknownTime < RECORD_DELAYS.missingRecord && (await this.#isBehind(unrecorded))) return undefined;
       // The hub may have recorded the task, and then the probe, since the query for the task.
       if (unrecorded.probeId !== undefined && (await this.#hasRecord(id))) return undefined;

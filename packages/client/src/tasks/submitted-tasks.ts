@@ -93,7 +93,7 @@ export class SubmittedTasks {
     };
     this.#activeTasks.set(msgId, entry);
     this.#history.add(msgId);
-    // However the task ends, it moves to the cache of unread results, unless it was forgotten before its output ended.
+    // An ended task moves to the cache of unread results, unless it was forgotten before its output ended.
     void task.outputDone.then(() => {
       clearTimeout(entry.timer);
       if (this.#activeTasks.get(msgId) !== entry) return;

@@ -69,7 +69,7 @@ export type KernelMessage =
       readonly buffers: readonly Uint8Array[];
     }
   | { readonly type: 'done'; readonly job: number; readonly outcome: JobOutcome }
-  /** One interrupt is over: it can no longer hit the next job. */
+  /** One interrupt has ended: it can no longer terminate the next job. */
   | { readonly type: 'interrupted' };
 
 /** The guard pipe's line that interrupts a job. */

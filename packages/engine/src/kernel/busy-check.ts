@@ -1,17 +1,17 @@
-const IS_BUSY = 'ipyparallel: is busy';
+const BUSY_CHECK_KEY = 'ipyparallel: is busy';
 
-/** The guard thread evaluates this in the main thread; false means that the main thread runs nothing else. */
-export const BUSY_EXPRESSION: string = `globalThis[Symbol.for(${JSON.stringify(IS_BUSY)})]?.()`;
+/** The guard thread evaluates this expression in the main thread; false if the main thread runs no other code. */
+export const BUSY_EXPRESSION: string = `globalThis[Symbol.for(${JSON.stringify(BUSY_CHECK_KEY)})]?.()`;
 
-/** The frames of an evaluation by the inspector in an idle thread: the expression and the function that it calls. */
+/** The number of frames when the inspector evaluates the expression in an idle thread: the expression and {@link isBusy}. */
 const IDLE_FRAMES = 2;
 
 /** Makes {@link BUSY_EXPRESSION} work in this thread. */
 export function installBusyCheck(): void {
-  Object.defineProperty(globalThis, Symbol.for(IS_BUSY), { value: isBusy });
+  Object.defineProperty(globalThis, Symbol.for(BUSY_CHECK_KEY), { value: isBusy });
 }
 
-/** Whether code runs below this call: the inspector interrupts running code, or evaluates between two callbacks. */
+/** Whether other code is on the stack: the inspector interrupts running code, or evaluates between two callbacks. */
 function isBusy(): boolean {
   const { prepareStackTrace, stackTraceLimit } = Error;
   try {

@@ -5,10 +5,10 @@ import type { Unregistration } from '../kernel-channel/messages.js';
 
 /** A message from the guard thread to the main thread. */
 export type GuardNotice =
-  /** Interrupt a job. Repeated until the main thread acknowledges `interrupt`, the number of this interrupt. */
+  /** Interrupts a job. The guard repeats it until the main thread acknowledges `interrupt`, the number of this interrupt. */
   | { readonly type: 'interrupt'; readonly interrupt: number; readonly job: number }
-  /** An interrupt is acknowledged and terminates nothing any more; `terminated`: it has terminated running code. */
-  | { readonly type: 'over'; readonly terminated: boolean }
+  /** An interrupt was acknowledged and can no longer terminate code. `hasTerminated`: it has terminated running code. */
+  | { readonly type: 'interruptEnded'; readonly hasTerminated: boolean }
   | { readonly type: 'abort' };
 
 /** The main thread's reply to an interrupt. */

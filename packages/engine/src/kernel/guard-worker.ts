@@ -14,11 +14,11 @@ import type { Acknowledgement, GuardData, GuardNotice } from './guard-messages.j
 const ACKNOWLEDGE_TIMEOUT = 50;
 /** The time between two checks, in ms. */
 const CHECK_PERIOD = 20;
-/** How many checks in a row must find the main thread busy before its code is terminated. */
-const BUSY_CHECKS = 2;
-/** A timer that is later than this shows that the whole process did not run, in ms. */
+/** The number of checks in a row that must find the main thread busy before its code is terminated. */
+const MIN_BUSY_CHECKS = 2;
+/** The maximum lateness of a timer in ms; a later timer shows that the whole process paused. */
 const MAX_LATENESS = 50;
-/** How often in a row the guard waits again after a late timer. */
+/** The maximum number of late timers in a row after which the guard waits again. */
 const MAX_LATE_TIMERS = 5;
 /** How long a kernel may outlive its engine to unregister it, in ms. Loading the sockets takes a second on a busy machine. */
 const UNREGISTRATION_TIMEOUT = 5000;
@@ -29,20 +29,20 @@ if (port === null) throw new Error('this file must run as a worker thread of the
 const { aborts, unregistration } = workerData as GuardData;
 const notify = (notice: GuardNotice): void => port.postMessage(notice);
 
-/** An interrupt from its line on the pipe until it can no longer terminate anything. */
+/** An interrupt that was read from the pipe and may still terminate code. */
 interface Interrupt {
   readonly number: number;
   readonly job: number;
-  acknowledged: boolean;
-  /** Whether a termination is requested that has not hit any code yet. */
-  terminating: boolean;
-  terminated: boolean;
+  isAcknowledged: boolean;
+  /** Whether a termination is requested that has not terminated any code yet. */
+  isTerminating: boolean;
+  hasTerminated: boolean;
 }
 
-/** The jobs of interrupts that follow the current one. */
-const waiting: number[] = [];
-let current: Interrupt | undefined;
-let interrupts = 0;
+/** The job numbers of the interrupts that follow the current one. */
+const waitingJobs: number[] = [];
+let currentInterrupt: Interrupt | undefined;
+let interruptCount = 0;
 
 /** Takes at most {@link UNREGISTRATION_TIMEOUT}; returns at once when no hub listens. */
 async function unregisterEngine(): Promise<void> {
@@ -51,7 +51,7 @@ async function unregisterEngine(): Promise<void> {
   // biome-ignore lint/style/noRestrictedImports: the kernel loads sockets only here, after its engine has ended
   const { Dealer } = await import('zeromq');
   const socket = new Dealer(options);
-  const over = new Promise<void>((resolve) => {
+  const sentPromise = new Promise<void>((resolve) => {
     // A closed socket emits `end` when it has sent its queue.
     socket.events.on('end', () => resolve());
     socket.events.on('connect:retry', () => resolve());
@@ -60,7 +60,7 @@ async function unregisterEngine(): Promise<void> {
   socket.connect(address);
   await socket.send([...frames].map((frame) => Buffer.from(frame)));
   socket.close();
-  await over;
+  await sentPromise;
 }
 
 function killProcess(): void {
@@ -74,46 +74,46 @@ function killProcess(): void {
 }
 
 /**
- * Asks the main thread first: if it awaits something, it acknowledges at once. Otherwise it is busy, and V8 terminates
- * the running code. The interrupt is over when the main thread has acknowledged it and no termination is pending: a
- * termination that comes too late hits whatever code runs next, which must not be the next job.
+ * Notifies the main thread, which acknowledges the interrupt at once if it awaits something. If it is busy instead, V8
+ * terminates the running code. The interrupt ends when the main thread has acknowledged it and no termination is pending,
+ * because a late termination ends the code that runs next, which must not be the next job.
  */
 function interrupt(job: number): void {
-  waiting.push(job);
-  if (current === undefined) interruptNext();
+  waitingJobs.push(job);
+  if (currentInterrupt === undefined) interruptNext();
 }
 
 function interruptNext(): void {
-  const job = waiting.shift();
+  const job = waitingJobs.shift();
   if (job === undefined) return;
-  current = { number: ++interrupts, job, acknowledged: false, terminating: false, terminated: false };
-  void enforce(current);
+  currentInterrupt = { number: ++interruptCount, job, isAcknowledged: false, isTerminating: false, hasTerminated: false };
+  void enforceInterrupt(currentInterrupt);
 }
 
-async function enforce(interrupt: Interrupt): Promise<void> {
+async function enforceInterrupt(interrupt: Interrupt): Promise<void> {
   const { number, job } = interrupt;
-  const ask = (): void => notify({ type: 'interrupt', interrupt: number, job });
-  ask();
+  const sendNotice = (): void => notify({ type: 'interrupt', interrupt: number, job });
+  sendNotice();
   let session: Session | undefined;
-  let busy = 0;
-  let late = 0;
-  let wait = ACKNOWLEDGE_TIMEOUT;
+  let busyCount = 0;
+  let lateCount = 0;
+  let waitTime = ACKNOWLEDGE_TIMEOUT;
   for (;;) {
-    const lateness = await pause(wait);
-    if (current !== interrupt) break;
-    wait = CHECK_PERIOD;
-    // A pending termination hits the handler of this notice if nothing else runs.
-    if (interrupt.terminating) ask();
-    else if (lateness > MAX_LATENESS && ++late <= MAX_LATE_TIMERS) {
-      // After a pause of the process, the main thread gets its full time.
-      wait = ACKNOWLEDGE_TIMEOUT;
+    const lateness = await measureDelay(waitTime);
+    if (currentInterrupt !== interrupt) break;
+    waitTime = CHECK_PERIOD;
+    // A pending termination ends the handler of this notice if no other code runs.
+    if (interrupt.isTerminating) sendNotice();
+    else if (lateness > MAX_LATENESS && ++lateCount <= MAX_LATE_TIMERS) {
+      // The main thread gets its full time again after a pause of the process.
+      waitTime = ACKNOWLEDGE_TIMEOUT;
     } else {
-      late = 0;
+      lateCount = 0;
       session ??= connectToMainThread();
-      busy = (await isBusy(session)) ? busy + 1 : 0;
-      if (current !== interrupt) break;
-      if (interrupt.acknowledged || busy < BUSY_CHECKS) continue;
-      busy = 0;
+      busyCount = (await isBusy(session)) ? busyCount + 1 : 0;
+      if (currentInterrupt !== interrupt) break;
+      if (interrupt.isAcknowledged || busyCount < MIN_BUSY_CHECKS) continue;
+      busyCount = 0;
       terminate(interrupt, session);
     }
   }
@@ -126,7 +126,7 @@ function connectToMainThread(): Session {
   return session;
 }
 
-/** Resolves when the main thread runs code or handles events, whether it ran code. */
+/** Resolves when the main thread runs code or handles events, to whether it runs code. */
 function isBusy(session: Session): Promise<boolean> {
   return new Promise((resolve) => {
     session.post('Runtime.evaluate', { expression: BUSY_EXPRESSION, silent: true }, (_error, reply) =>
@@ -136,24 +136,24 @@ function isBusy(session: Session): Promise<boolean> {
 }
 
 function terminate(interrupt: Interrupt, session: Session): void {
-  interrupt.terminating = true;
-  interrupt.terminated = true;
+  interrupt.isTerminating = true;
+  interrupt.hasTerminated = true;
   session.post('Runtime.evaluate', { expression: SUSPEND_HOOKS_EXPRESSION, silent: true });
   session.post('Runtime.terminateExecution', () => {
-    interrupt.terminating = false;
-    endIfOver(interrupt);
+    interrupt.isTerminating = false;
+    endIfFinished(interrupt);
   });
 }
 
-function endIfOver(interrupt: Interrupt): void {
-  if (current !== interrupt || !interrupt.acknowledged || interrupt.terminating) return;
-  current = undefined;
-  notify({ type: 'over', terminated: interrupt.terminated });
+function endIfFinished(interrupt: Interrupt): void {
+  if (currentInterrupt !== interrupt || !interrupt.isAcknowledged || interrupt.isTerminating) return;
+  currentInterrupt = undefined;
+  notify({ type: 'interruptEnded', hasTerminated: interrupt.hasTerminated });
   interruptNext();
 }
 
-/** Resolves after `ms`, with the number of ms that it took longer. */
-function pause(ms: number): Promise<number> {
+/** Waits for a time in ms. @returns how much longer the wait took */
+function measureDelay(ms: number): Promise<number> {
   const start = performance.now();
   return new Promise((resolve) => setTimeout(() => resolve(performance.now() - start - ms), ms));
 }
@@ -165,9 +165,9 @@ function abort(job: number): void {
 }
 
 port.on('message', ({ interrupt: number }: Acknowledgement) => {
-  if (current?.number !== number) return;
-  current.acknowledged = true;
-  endIfOver(current);
+  if (currentInterrupt?.number !== number) return;
+  currentInterrupt.isAcknowledged = true;
+  endIfFinished(currentInterrupt);
 });
 
 const pipe = new Socket({ fd: GUARD_PIPE_FD, readable: true, writable: false });

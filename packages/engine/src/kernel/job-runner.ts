@@ -42,12 +42,12 @@ export interface JobRunnerOptions {
 export class JobRunner {
   readonly #options: JobRunnerOptions;
   readonly #calls: CallBuilder;
-  #current: number | undefined;
+  #currentJob: number | undefined;
   /** The highest number of a job that was begun, or interrupted before it arrived. */
-  #latest = 0;
+  #latestJob = 0;
   #task: RunningTask | undefined;
   /** The task that was interrupted last, until its signal is aborted. */
-  #interrupted: RunningTask | undefined;
+  #interruptedTask: RunningTask | undefined;
 
   constructor(options: JobRunnerOptions) {
     this.#options = options;
@@ -61,9 +61,9 @@ export class JobRunner {
 
   run(job: KernelJob): void {
     // The engine sends interrupts on another channel: one of them may arrive before its job, which has then ended.
-    if (job.job <= this.#latest) return;
-    this.#current = job.job;
-    this.#latest = job.job;
+    if (job.job <= this.#latestJob) return;
+    this.#currentJob = job.job;
+    this.#latestJob = job.job;
     const task = this.#createTask(job);
     this.#task = task;
     setCurrentTask(task);
@@ -93,21 +93,21 @@ export class JobRunner {
 
   /**
    * Ends a job as interrupted if it runs or has not arrived yet; by default the running job. Work that the job still awaits
-   * continues unobserved unless it heeds the job's signal, which {@link abortInterrupted} aborts.
+   * continues unobserved unless it observes the job's signal, which {@link abortInterrupted} aborts.
    */
-  interrupt(job: number | undefined = this.#current): void {
+  interrupt(job: number | undefined = this.#currentJob): void {
     if (job === undefined) return;
-    if (job > this.#latest) {
-      this.#latest = job;
-      this.#current = job;
-    } else if (this.#current === job) this.#interrupted = this.#task;
+    if (job > this.#latestJob) {
+      this.#latestJob = job;
+      this.#currentJob = job;
+    } else if (this.#currentJob === job) this.#interruptedTask = this.#task;
     this.#fail(job, INTERRUPT_FAILURE, this.#options.abortRequested(job));
   }
 
   /** Aborts the signal of the interrupted task. Must be called last, because it runs listeners of the code. */
   abortInterrupted(): void {
-    const task = this.#interrupted;
-    this.#interrupted = undefined;
+    const task = this.#interruptedTask;
+    this.#interruptedTask = undefined;
     task?.interrupt();
   }
 
@@ -121,7 +121,7 @@ export class JobRunner {
       }
       const results: Record<string, unknown> = {};
       const expressions = Object.entries(job.userExpressions);
-      const next = (): void => {
+      const evaluateNext = (): void => {
         const entry = expressions.shift();
         if (entry === undefined) {
           this.#finish(job.job, { ok: true, content: { user_expressions: results }, buffers: [] });
@@ -134,11 +134,11 @@ export class JobRunner {
               value: expressionResult(completion),
               enumerable: true,
             });
-            next();
+            evaluateNext();
           });
         });
       };
-      next();
+      evaluateNext();
     });
   }
 
@@ -196,7 +196,7 @@ export class JobRunner {
 
   /** Runs a continuation unless its job has ended; an error that it throws fails the job. */
   #runContinuation(job: KernelJob, continuation: () => void): void {
-    if (this.#current !== job.job) return;
+    if (this.#currentJob !== job.job) return;
     try {
       continuation();
     } catch (thrown) {
@@ -209,7 +209,7 @@ export class JobRunner {
   }
 
   #finish(job: number, outcome: JobOutcome): void {
-    if (this.#current !== job) return;
+    if (this.#currentJob !== job) return;
     const { evaluator, send, flush } = this.#options;
     flush();
     const failure = this.#task?.end();
@@ -219,7 +219,7 @@ export class JobRunner {
       job,
       outcome: failed ? { ok: false, failure: describeFailure(failure.thrown) } : outcome,
     });
-    this.#current = undefined;
+    this.#currentJob = undefined;
     this.#task = undefined;
     setCurrentTask(NO_TASK);
     evaluator.release();

@@ -28,11 +28,11 @@ const clock = {
 
 const output = new OutputBatcher({ emit: (name, text) => send({ type: 'stream', name, text }), ...clock });
 
-let receive: (request: KernelRequest) => void = () => {};
-process.on('message', (request: KernelRequest) => receive(request));
+let handleRequest: (request: KernelRequest) => void = () => {};
+process.on('message', (request: KernelRequest) => handleRequest(request));
 // The guard must be able to unregister the engine before the engine is registered.
 const unregistration = new Promise<Unregistration>((resolve) => {
-  receive = (request) => {
+  handleRequest = (request) => {
     if (request.type === 'unregistration') resolve(request.unregistration);
   };
 });
@@ -63,8 +63,8 @@ guard.on('message', (notice: GuardNotice) => {
       guard.postMessage({ interrupt: notice.interrupt } satisfies Acknowledgement);
       output.flush();
       break;
-    case 'over':
-      if (notice.terminated) clearAsyncStack();
+    case 'interruptEnded':
+      if (notice.hasTerminated) clearAsyncStack();
       send({ type: 'interrupted' });
       runner.abortInterrupted();
   }
@@ -84,7 +84,7 @@ process.on('exit', () => output.flush());
 await prepareAsyncStack();
 installBusyCheck();
 installGlobals(output, importer, () => runner.task);
-receive = (request) => {
+handleRequest = (request) => {
   if (request.type !== 'unregistration') runner.run(request);
 };
 send({ type: 'ready' });

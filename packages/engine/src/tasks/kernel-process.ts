@@ -51,16 +51,16 @@ export class KernelProcess {
   readonly #child: ChildProcess;
   readonly #events: KernelEvents;
   readonly #exited: Promise<void>;
-  #ready: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
-  /** The number of interrupts that are not over. */
-  #interrupts = 0;
+  #readyCallbacks: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
+  /** The number of interrupts that have not ended. */
+  #interruptCount = 0;
   /** The number of the last job. */
-  #lastJob = 0;
-  /** A job to send when all interrupts are over. */
+  #lastJobNumber = 0;
+  /** The job to send when all interrupts have ended. */
   #heldJob: KernelJob | undefined;
   #stderrTail = '';
-  #ended = false;
-  #expected = false;
+  #hasEnded = false;
+  #isExpectedToEnd = false;
 
   private constructor(options: KernelOptions) {
     this.#events = options.events;
@@ -76,7 +76,7 @@ export class KernelProcess {
       this.#child.once('exit', (code, signal) => {
         resolve();
         // The channel may still hold messages; it disconnects after the last one.
-        this.#afterLastMessage(() => {
+        this.#runAfterLastMessage(() => {
           const how = signal === null ? `exited with code ${code}` : `was killed by ${signal}`;
           this.#end(describeOutOfMemory(this.#stderrTail) ?? how);
         });
@@ -109,7 +109,7 @@ export class KernelProcess {
     const kernel = new KernelProcess(options);
     kernel.#send({ type: 'unregistration', unregistration: options.unregistration });
     const ready = new Promise<void>((resolve, reject) => {
-      kernel.#ready = { resolve, reject };
+      kernel.#readyCallbacks = { resolve, reject };
     });
     try {
       await withinDeadline(startDeadline({}, options.timeout), ready, (waited) =>
@@ -128,22 +128,22 @@ export class KernelProcess {
 
   /** Runs one job; the previous job must be done. */
   run(job: KernelJob): void {
-    this.#lastJob = job.job;
-    // An interrupt that is not over could terminate this job instead of the previous one.
-    if (this.#interrupts > 0) this.#heldJob = job;
+    this.#lastJobNumber = job.job;
+    // An interrupt that has not ended could terminate this job instead of the previous one.
+    if (this.#interruptCount > 0) this.#heldJob = job;
     else this.#send(job);
   }
 
   /** Interrupts the last job, unless it has ended. */
   interrupt(): void {
-    if (this.#ended) return;
-    this.#interrupts++;
-    this.#guardPipe?.write(`${interruptLine(this.#lastJob)}\n`);
+    if (this.#hasEnded) return;
+    this.#interruptCount++;
+    this.#guardPipe?.write(`${interruptLine(this.#lastJobNumber)}\n`);
   }
 
   /** Aborts the signal of a job that runs or has been sent. */
   abort(job: number): void {
-    if (!this.#ended) this.#guardPipe?.write(`${abortLine(job)}\n`);
+    if (!this.#hasEnded) this.#guardPipe?.write(`${abortLine(job)}\n`);
   }
 
   /** Sends a signal to the kernel process itself. */
@@ -153,8 +153,8 @@ export class KernelProcess {
 
   /** Kills the process and its children and waits for its end; idempotent. */
   async dispose(): Promise<void> {
-    this.#expected = true;
-    this.#ready = undefined;
+    this.#isExpectedToEnd = true;
+    this.#readyCallbacks = undefined;
     this.#signalGroup('SIGKILL');
     await this.#exited;
   }
@@ -170,7 +170,7 @@ export class KernelProcess {
   }
 
   #signalGroup(signal: NodeJS.Signals): void {
-    if (this.#ended || this.#child.pid === undefined) return;
+    if (this.#hasEnded || this.#child.pid === undefined) return;
     try {
       process.kill(process.platform === 'win32' ? this.#child.pid : -this.#child.pid, signal);
     } catch {
@@ -179,11 +179,11 @@ export class KernelProcess {
   }
 
   #receive(message: KernelMessage): void {
-    if (this.#ended || this.#expected) return;
+    if (this.#hasEnded || this.#isExpectedToEnd) return;
     switch (message.type) {
       case 'ready':
-        this.#ready?.resolve();
-        this.#ready = undefined;
+        this.#readyCallbacks?.resolve();
+        this.#readyCallbacks = undefined;
         break;
       case 'stream':
         this.#events.onStream(message.name, message.text);
@@ -199,7 +199,7 @@ export class KernelProcess {
         setImmediate(() => this.#events.onDone(message.job, message.outcome));
         break;
       case 'interrupted': {
-        if (--this.#interrupts > 0) break;
+        if (--this.#interruptCount > 0) break;
         const job = this.#heldJob;
         this.#heldJob = undefined;
         if (job !== undefined) this.#send(job);
@@ -208,7 +208,7 @@ export class KernelProcess {
     }
   }
 
-  #afterLastMessage(action: () => void): void {
+  #runAfterLastMessage(action: () => void): void {
     if (!this.#child.connected) {
       setImmediate(action);
       return;
@@ -221,18 +221,18 @@ export class KernelProcess {
   }
 
   #end(how: string): void {
-    if (this.#ended) return;
+    if (this.#hasEnded) return;
     // Processes that the code started are in the same process group.
     this.#signalGroup('SIGKILL');
-    this.#ended = true;
-    this.#ready?.reject(
+    this.#hasEnded = true;
+    this.#readyCallbacks?.reject(
       new EngineError({
         ename: 'EngineError',
         evalue: `the engine's kernel process ${how} before it was ready`,
         traceback: [],
       }),
     );
-    if (!this.#expected) this.#events.onDeath(how);
+    if (!this.#isExpectedToEnd) this.#events.onDeath(how);
   }
 }
 
