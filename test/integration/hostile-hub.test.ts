@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { Client } from '@ipyparallel-js/client';
 import { AuthenticationError, newId, ProtocolError, Session, TimeoutError } from '@ipyparallel-js/protocol';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -269,6 +269,28 @@ describe('a hub that does not reply', () => {
     expect((failure as TimeoutError).message).toMatch(/nothing accepts connections/);
     expect((failure as TimeoutError).waitedMs).toBeGreaterThanOrEqual(1_450);
     expect(waited).toBeLessThan(30_000);
+  });
+
+  it('causes a TimeoutError and not a refused key if the hub ended while the client connected', async () => {
+    let broken = 0;
+    const ending = createServer((socket) => {
+      broken++;
+      socket.resetAndDestroy();
+    });
+    await new Promise<void>((resolve) => ending.listen(0, '127.0.0.1', resolve));
+    const { port } = ending.address() as AddressInfo;
+    await using hub = await FakeHub.start();
+    const ports = Object.fromEntries(
+      Object.entries(hub.info).map(([name, value]) => [name, typeof value === 'number' ? port : value]),
+    );
+    const connecting = Client.connect({ connectionFile: ports, timeout: 5_000 }).catch(
+      (error: unknown) => error,
+    );
+    await waitFor(() => broken > 0, { what: 'a broken connection' });
+    await new Promise((resolve) => ending.close(resolve));
+    const failure = await connecting;
+    expect(failure).toBeInstanceOf(TimeoutError);
+    expect((failure as TimeoutError).message).toMatch(/nothing accepts connections/);
   });
 
   it('causes a TimeoutError with this reason if the hub is silent', async () => {

@@ -9,6 +9,7 @@ import { TimeoutError, TransportError } from '@ipyparallel-js/protocol';
 import { type Machine, startDeadline, thisMachine } from '@ipyparallel-js/wire';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Dealer, Router } from 'zeromq';
+import { PortBlock } from '../support/clusters/ports.js';
 import { findSshd, Sshd } from '../support/clusters/sshd.js';
 import { FakeHub } from '../support/fakes/fake-hub.js';
 import { describeRequiring } from '../support/requirements.js';
@@ -210,14 +211,11 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
   });
 
   it('reports that no server listens at the port', async () => {
-    const server = createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as { port: number };
-    server.close();
-    await once(server, 'close');
-    const error: unknown = await open({ sshServer: `me@127.0.0.1:${port}` }).catch(
+    const ports = await PortBlock.reserve(2);
+    const error: unknown = await open({ sshServer: `me@127.0.0.1:${ports.range(1, 1).from}` }).catch(
       (reason: unknown) => reason,
     );
+    await ports.release();
     expect(error).toBeInstanceOf(TransportError);
     expect((error as Error).message).toMatch(/Connection refused/);
   });

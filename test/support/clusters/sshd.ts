@@ -10,6 +10,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { waitFor } from '../wait-for.js';
+import { PortBlock } from './ports.js';
 
 /** The ssh server's program, or the reason in one line why there is none. */
 export function findSshd(): string | { missing: string } {
@@ -39,8 +40,15 @@ export class Sshd {
   readonly #child: ChildProcess;
   readonly #relay: Server;
   readonly #relayed: Set<Socket>;
+  readonly #ports: PortBlock;
 
-  private constructor(directory: string, child: ChildProcess, relay: Server, relayed: Set<Socket>) {
+  private constructor(
+    directory: string,
+    child: ChildProcess,
+    relay: Server,
+    relayed: Set<Socket>,
+    ports: PortBlock,
+  ) {
     const { port } = relay.address() as AddressInfo;
     this.directory = directory;
     this.server = `${userInfo().username}@127.0.0.1:${port}`;
@@ -58,6 +66,7 @@ export class Sshd {
     this.#child = child;
     this.#relay = relay;
     this.#relayed = relayed;
+    this.#ports = ports;
   }
 
   static async start(): Promise<Sshd> {
@@ -66,9 +75,10 @@ export class Sshd {
     // sshd needs this directory when root runs it, and only the system service creates it.
     if (process.geteuid?.() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
     const directory = mkdtempSync(join(tmpdir(), 'ipp-sshd-'));
+    const ports = await PortBlock.reserve(2);
     try {
       for (const name of ['host-key', 'key', 'strange-key']) makeKey(join(directory, name));
-      const port = await freePort();
+      const { from: port } = ports.range(1, 1);
       const child = spawn(program, ['-D', '-e', '-f', writeConfig(directory, port)], {
         stdio: ['ignore', 'ignore', 'pipe'],
       });
@@ -85,12 +95,13 @@ export class Sshd {
           { what: () => `sshd to listen: ${log}` },
         );
         const relayed = new Set<Socket>();
-        return new Sshd(directory, child, await startRelay(port, relayed), relayed);
+        return new Sshd(directory, child, await startRelay(port, relayed), relayed, ports);
       } catch (error) {
         child.kill('SIGKILL');
         throw error;
       }
     } catch (error) {
+      await ports.release();
       rmSync(directory, { recursive: true, force: true });
       throw error;
     }
@@ -113,6 +124,7 @@ export class Sshd {
       this.#child.kill('SIGTERM');
       await once(this.#child, 'exit');
     }
+    await this.#ports.release();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
@@ -162,15 +174,6 @@ async function startRelay(port: number, relayed: Set<Socket>): Promise<Server> {
   relay.listen(0, '127.0.0.1');
   await once(relay, 'listening');
   return relay;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function acceptsConnection(port: number): Promise<boolean> {

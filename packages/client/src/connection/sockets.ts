@@ -56,7 +56,6 @@ export class Sockets {
   readonly #intake: Intake;
   readonly #listener: SocketsListener;
   readonly #heartbeat: number;
-  #isRefused = false;
   #closePromise: Promise<void> | undefined;
 
   /** `heartbeat` is in ms; 0 disables it. */
@@ -117,7 +116,7 @@ export class Sockets {
 
   /** Whether the hub refused the security handshake: the CURVE keys do not match. */
   get refused(): boolean {
-    return this.#isRefused;
+    return [...this.#sockets.values()].some(({ isRefused }) => isRefused);
   }
 
   /** Opens a separate socket for a probe of the hub. The caller must close it. */
@@ -174,11 +173,10 @@ export class Sockets {
 
   #link(channel: ClientChannel, state: LinkState): void {
     if (this.#closePromise !== undefined) return;
-    if (state === 'refused') this.#isRefused = true;
-    else if (state === 'up') {
+    if (state === 'up') {
       this.#linkedChannels.add(channel);
       this.#listener.onLinked(channel);
-    } else if (this.#linkedChannels.has(channel)) this.#listener.onBroken(channel);
+    } else if (state === 'down' && this.#linkedChannels.has(channel)) this.#listener.onBroken(channel);
   }
 }
 

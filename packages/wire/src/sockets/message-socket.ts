@@ -32,6 +32,11 @@ export class MessageSocket {
   address = '';
   /** Whether the connection is up, according to the last event from ZeroMQ; tracked only with an `onLink` callback. */
   isLinked = false;
+  /**
+   * Whether the peer broke the last connection in the security handshake, and is still there. A peer that ends breaks connections,
+   * too, but then the next attempt to connect fails. Tracked only with an `onLink` callback.
+   */
+  isRefused = false;
   readonly #socket: ZmqSocket;
   readonly #events: SocketEvents;
   readonly #queue = new Fifo<Frames>();
@@ -151,10 +156,19 @@ export class MessageSocket {
     const { onLink } = this.#events;
     // Monitoring needs a second socket, so it is started only for a listener.
     if (onLink === undefined) return;
+    let isConnected = false;
+    this.#socket.events.on('connect', () => {
+      isConnected = true;
+    });
+    this.#socket.events.on('connect:retry', () => {
+      if (!isConnected) this.isRefused = false;
+      isConnected = false;
+    });
     const on = (types: readonly Event['type'][], state: LinkState): void => {
       for (const type of types) {
         this.#socket.events.on(type, () => {
           this.isLinked = state === 'up';
+          if (state !== 'down') this.isRefused = state === 'refused';
           if (!this.#isClosed) onLink(state);
         });
       }
