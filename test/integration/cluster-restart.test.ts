@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { PortBlock } from '../support/clusters/ports.js';
 
 test('a cluster restarts a killed controller and keeps its engines', async () => {
-  // The system gives free ports to other tests while the controller is away, but not these.
+  // The system assigns free ports to other tests while the controller is away, but not the ports of a block.
   await using ports = await PortBlock.reserve(16);
   const { from, to } = ports.range(1, 15);
   await using cluster = await Cluster.start({

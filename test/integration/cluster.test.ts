@@ -184,7 +184,7 @@ describe('Cluster.start failures', () => {
   it('rejects after the timeout and names the process that was not ready', async () => {
     const profileDir = temporaryDirectory();
     mkdirSync(join(profileDir, 'security'), { recursive: true });
-    // Its files are never where the cluster expects them.
+    // The controller writes its files to another directory than the cluster expects.
     const controllerArgs = [`--profile-dir=${temporaryDirectory()}`];
     const start = Cluster.start({ n: 1, profileDir, controllerArgs, timeout: 1 });
     await expect(start).rejects.toThrow(/the controller was not ready within/);

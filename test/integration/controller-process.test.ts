@@ -49,10 +49,10 @@ async function files(security: string, base = 'ipcontroller'): Promise<string> {
   return client;
 }
 
-/** The exit code of a process, once all its standard error has been read. */
+/** Returns the exit code of a process after all its standard error has been read. */
 async function ended(child: ChildProcess): Promise<number | null> {
   const { stderr } = child;
-  // Not 'close', which a disconnected process never emits.
+  // The event is not 'close', which a disconnected process never emits.
   await Promise.all([
     child.exitCode !== null || child.signalCode !== null || once(child, 'exit'),
     stderr === null || stderr.closed || once(stderr, 'close'),

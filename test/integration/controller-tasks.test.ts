@@ -155,7 +155,7 @@ describe('results', () => {
       (await engine.task(n)).reply({ status: 'ok' }, { buffers: [Buffer.from(`r${n}`)] });
     }
     await Promise.all(tasks.slice(0, 2).map((task) => task.reply()));
-    // Until a task is at its engine, the request for results may arrive before it.
+    // The request for results may arrive before a task that has not reached its engine.
     await engine.task(3);
     const reply = await hubReply(client, 'result_request', { msg_ids: [two, three, one] });
     const content = reply.content as { [key: string]: Dict };

@@ -123,7 +123,7 @@ describe('registration', () => {
   test('ends when the heartbeat stops', async () => {
     await using c = await TestController.start({ hbPeriod: 50, maxHeartbeatMisses: 2 });
     const client = await c.client();
-    // The test does not wait until the hub lists it: on a slow machine it may miss two heartbeats by itself.
+    // The test does not wait until the hub lists the engine, which may miss two heartbeats by itself on a slow machine.
     const engine = await c.registering();
     const { id, uuid } = engine;
     await waitFor(() => notices(client, 'registration_notification').length > 0);
@@ -254,7 +254,7 @@ describe('hostile input', () => {
     const answers = client.received.filter(({ message }) => message.msg_type === 'hub_error');
     const elapsed = performance.now() - start;
     expect(answers.length).toBeGreaterThanOrEqual(1);
-    // Twenty at once, and ten a second.
+    // The limit is twenty replies at once, and ten a second.
     expect(answers.length).toBeLessThanOrEqual(Math.min(probes, 20 + Math.ceil(elapsed / 100)));
     expect(answers[0]?.message.content).toMatchObject({ status: 'error' });
   });

@@ -39,7 +39,7 @@ interface Ran {
   readonly result: string | undefined;
 }
 
-/** The text of one stream of a task so far. */
+/** Returns the text that a task has written to one stream so far. */
 function outputOf(id: string, name: 'stdout' | 'stderr'): string {
   return controller
     .published(id, 'stream')
@@ -250,7 +250,7 @@ describe('output', () => {
     await waitFor(() => text().includes('took'));
     const [, took] = /took (\d+)/.exec(text()) ?? [];
     expect(text().split('\n').slice(0, 100)).toEqual(Array.from({ length: 100 }, (_, i) => String(i)));
-    // One every 50 ms at most, and one after the last line.
+    // The engine sends at most one message every 50 ms, and one after the last line.
     const messages = controller.published(id, 'stream').length;
     expect(messages).toBeLessThanOrEqual(Math.min(50, 2 + Number(took) / 50));
     await interrupt(id);

@@ -295,7 +295,7 @@ describe('a hub that does not reply', () => {
 
   it('causes a TimeoutError with this reason if the hub is silent', async () => {
     await using hub = await FakeHub.start({ answer: () => false, answersProbes: false });
-    // The time must not be over before the client is linked.
+    // The timeout must not end before the client is linked.
     const clock = stopClock();
     const connecting = Client.connect({ connectionFile: hub.info, timeout: 1_500 }).catch(
       (error: unknown) => error,

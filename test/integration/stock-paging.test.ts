@@ -19,7 +19,7 @@ interface Asked {
   readonly answered: number;
 }
 
-/** A hub whose replies take `costMs` for each record, by the clock with which the client measures them. */
+/** Starts a hub whose replies take `costMs` for each record, by the clock with which the client measures them. */
 async function stockHub(count: number, options: { database: 'dict' | 'sqlite'; costMs: number }) {
   const clock = stopClock();
   const records: Dict[] = Array.from({ length: count }, (_, i) => ({ ...taskNo(i) }));

@@ -390,7 +390,7 @@ for (const version of stockVersions) {
           await waitFor(() => count === 2);
           const asked = rc.stats.sent;
           await rc.resultStatus(idOf('int'));
-          // Ten times the interval of the poll.
+          // The delay is ten times the interval of the poll.
           await new Promise((resolve) => setTimeout(resolve, 400));
           expect(count).toBe(2);
           expect(rc.stats.sent).toBe(asked + 1);

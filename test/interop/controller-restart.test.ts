@@ -52,7 +52,7 @@ for (const version of ['7.1', '9'] as const)
         );
         expect(record).toMatchObject({ result_content: { status: 'ok' } });
       }
-      // In the reply, because the engine's socket for output may be connected later.
+      // The test reads the value from the reply, because the engine's socket for output may be connected later.
       const values = executeContent('', { user_expressions: { kept: 'kept' } });
       const reply = await again.submit('mux', 'execute_request', values, uuid).reply();
       expect(reply.content).toMatchObject({

@@ -170,7 +170,7 @@ describeRequiring(typeof missing === 'string' ? undefined : missing.missing, 'an
     await waitFor(() => states.length >= 3, { timeout: 60_000, what: () => states.join() });
     expect(states).toEqual(['connected', 'disconnected', 'connected']);
     expect(await rc.hubHistory({ timeout: 60_000 })).toEqual([]);
-    // An ssh of an attempt that failed may still be ending.
+    // The ssh process of a failed attempt may still be ending.
     await waitFor(() => sshd.connections === 1, {
       what: () => `one connection; ${sshd.connections} are open`,
     });

@@ -22,7 +22,7 @@ export class Gate {
     return `import os, time\nwhile os.path.exists(${JSON.stringify(this.path)}): time.sleep(0.01)\n`;
   }
 
-  /** A Python function that waits for it and returns None. */
+  /** A Python function that waits for the gate and returns None. */
   get pythonFunction(): string {
     const wait = this.python.trimEnd().replaceAll('\n', '\n    ');
     return `def wait_for_gate():\n    ${wait}\n`;

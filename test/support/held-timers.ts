@@ -11,7 +11,7 @@ interface HeldTimer {
   readonly run: () => void;
 }
 
-/** Longer than any test. */
+/** A delay that is longer than any test, in ms. */
 const NEVER_MS = 2 ** 31 - 1;
 
 export class HeldTimers {

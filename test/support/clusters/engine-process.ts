@@ -44,7 +44,7 @@ export class EngineProcess {
       const notice = message as { type: string; id: number; uuid: string; pid: number };
       if (notice.type === 'registered') this.registered = notice;
     });
-    // Not 'close', which a disconnected process never emits.
+    // The event is not 'close', which a disconnected process never emits.
     const ended = (['stdout', 'stderr'] as const).map(
       (name) => new Promise((resolve) => this.child[name]?.once('close', resolve)),
     );

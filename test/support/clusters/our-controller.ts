@@ -10,7 +10,7 @@ import { type GuardedProcess, ProcessGuard } from './guard.js';
 import { PortBlock } from './ports.js';
 import { engineTimeouts } from './python-engine.js';
 
-/** More ports than a controller binds. */
+/** The number of ports of the block; a controller binds fewer. */
 const PORTS = 40;
 
 const main = createRequire(import.meta.url).resolve('@ipyparallel-js/hub/main');
@@ -30,7 +30,7 @@ export class OurController {
   readonly #engineFile: string;
   readonly #options: OurControllerOptions;
   readonly #guard: ProcessGuard;
-  /** Below the ephemeral range, so that no other process takes a port while the controller restarts. */
+  /** The ports are below the ephemeral range, so that no other process takes one while the controller restarts. */
   readonly #ports: PortBlock;
   #controller: GuardedProcess | undefined;
   #started = 0;

@@ -1,19 +1,19 @@
 import { connect, createServer, type Server } from 'node:net';
 
 const host = '127.0.0.1';
-/** Below the ephemeral port range, from which systems assign ports to other processes. */
-const LOWEST = 16_384;
+/** The lowest port of all blocks. Blocks end below the ephemeral range, from which systems assign ports to other processes. */
+const LOWEST_PORT = 16_384;
 /** The sizes of blocks. Each size has its own range of ports, so that blocks never overlap. */
 const SIZES = [
-  { size: 24, from: LOWEST, to: LOWEST + 8_192 },
-  { size: 64, from: LOWEST + 8_192, to: 2 * LOWEST },
+  { size: 24, from: LOWEST_PORT, to: LOWEST_PORT + 8_192 },
+  { size: 64, from: LOWEST_PORT + 8_192, to: 2 * LOWEST_PORT },
 ] as const;
 
 /** The number of ports of a controller of this project. */
 export const CONTROLLER_PORTS = 15;
 
 /**
- * A random block of free TCP ports on loopback, for programs that need their ports as arguments, and for controllers that
+ * A random block of free TCP ports on loopback, for programs that receive their ports as arguments, and for controllers that
  * are restarted on their ports: another program could take a port that the system assigned. The first port stays bound
  * while the block is in use, so that two test runs on one machine never share a block. It is released with this process at
  * the latest.

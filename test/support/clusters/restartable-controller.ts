@@ -47,7 +47,7 @@ export class RestartableController {
    * then has arrived.
    */
   async start(args: readonly string[] = []): Promise<void> {
-    // Not free ports of the system, which could give them to another test while the controller is away.
+    // The ports are not assigned by the system, which could assign them to another test while the controller is away.
     const { from, to } = this.#ports.range(1, CONTROLLER_PORTS);
     const own = ['--profile-dir', this.profileDir, `--ports=${from}-${to}`];
     // An engine may pause for 30 s.

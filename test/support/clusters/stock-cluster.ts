@@ -250,7 +250,7 @@ export class StockCluster {
       // The controller's children bind their ports after it has written the files; the broadcast schedulers bind more ports.
       const started = log.match(/BroadcastScheduler \S+ started/g)?.length ?? 0;
       if (started < broadcastSchedulers || !log.includes('Heartmonitor beating')) return undefined;
-      // The task scheduler learns of engines from then on.
+      // The task scheduler receives the registrations of engines after this line.
       if (!log.includes('Task scheduler started')) return undefined;
       const files = [this.connectionFile, this.engineConnectionFile].map(readConnectionFile);
       for (const file of files) {

@@ -111,7 +111,7 @@ export class OurKillableCluster implements KillableCluster {
   }
 
   async #startController(args: readonly string[]): Promise<void> {
-    // Not free ports of the system, which could give them to another test while the controller is away.
+    // The ports are not assigned by the system, which could assign them to another test while the controller is away.
     const { from, to } = this.#ports.range(this.#offset, this.#offset + CONTROLLER_PORTS - 1);
     const own = ['--profile-dir', this.directory, `--ports=${from}-${to}`];
     const child = spawn(

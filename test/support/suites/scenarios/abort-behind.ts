@@ -12,8 +12,8 @@ export async function abortBehind(
 ): Promise<void> {
   try {
     if (version === '9') await aborting;
-    // Engines before 9 reply to an abort between two tasks only. But the nanny that relays it to the engine replies itself to a
-    // later signal; signal 0 does nothing.
+    // Engines before 9 reply to an abort only between two tasks. Their nanny relays the abort and then replies itself to the
+    // signal 0, which does nothing.
     else await Promise.race([rc.sendSignal(0, { timeout: 60_000 }), aborting.then(() => undefined)]);
   } finally {
     gate.open();

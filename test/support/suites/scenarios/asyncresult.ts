@@ -412,7 +412,7 @@ def fail_first(i):
     const map = rc.loadBalancedView().map(echo, ['a', 'b', 'c', 'd', 'e'], { chunksize: 2 });
     const handle = JSON.stringify(map);
     await using other = await connect();
-    // A client gives up a task soon that the hub does not know.
+    // A client soon stops following a task that the hub does not know.
     const submitted = { msg_id: { $in: [...map.msgIds] } };
     await waitFor(async () => (await other.dbQuery(submitted, [])).length === map.msgIds.length, {
       what: 'the hub to record the tasks',
