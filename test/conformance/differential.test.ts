@@ -12,7 +12,7 @@ import { StoreSubject } from '../support/generators/differential/store-subject.j
 const log = createLogger('warn', stderrSink('differential'));
 
 describe('generated queries over generated records select the records of the reference', () => {
-  const questions = questionsOfRun(3_000);
+  const questions = questionsOfRun(1_500);
   const sets = [
     { records: 100, questions: 400 },
     { records: 5, questions: 50 },
