@@ -150,12 +150,12 @@ with lv.temp_flags(after=['nobody']):
     tasks['invalid'] = lv.apply_async(abs, 5)
 for ar in tasks.values():
     failure(lambda: ar.get(timeout=60))
-until(lambda: rc.db_query({'msg_id': tasks['queued'].msg_ids[0], 'completed': {'$ne': None}}))
+until(lambda: any(r['completed'] for r in rc.db_query({'msg_id': tasks['queued'].msg_ids[0]})))
 again = rc.resubmit(tasks['queued'].msg_ids)
 again.get(timeout=60)
 tasks['resubmitted'] = again
 open_task = view.apply_async(time.sleep, 600)
-until(lambda: rc.db_query({'msg_id': open_task.msg_ids[0], 'engine_uuid': {'$ne': None}}))
+until(lambda: any(r['engine_uuid'] for r in rc.db_query({'msg_id': open_task.msg_ids[0]})))
 tasks['open'] = open_task
 raw = {}
 def settled():

@@ -1,4 +1,5 @@
 // A program that loses its controller: prints how each of its waits ends, and then ends by itself.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from '@ipyparallel-js/client';
 import { filter, firstValueFrom } from 'rxjs';
 
@@ -14,6 +15,10 @@ const ar = rc.directView(rc.ids[0] ?? 0).execute('import time; time.sleep(600)')
 const balanced = rc.loadBalancedView().execute('import time; time.sleep(600)');
 const followed = rc.getResult('not-yet');
 void followed.wait();
+// A task that was not sent fails with another code.
+const submitted = [...ar.msgIds, ...balanced.msgIds];
+while ((await rc.dbQuery({ msg_id: { $in: submitted } }, 'msg_id')).length < submitted.length)
+  await sleep(50);
 console.log('ready');
 // reconnectTimeout starts when the client notices the disconnect, not when the test kills the controller.
 await firstValueFrom(rc.connection$.pipe(filter(({ state }) => state === 'disconnected')));
