@@ -86,7 +86,13 @@ function interrupt(job: number): void {
 function interruptNext(): void {
   const job = waitingJobs.shift();
   if (job === undefined) return;
-  currentInterrupt = { number: ++interruptCount, job, isAcknowledged: false, isTerminating: false, hasTerminated: false };
+  currentInterrupt = {
+    number: ++interruptCount,
+    job,
+    isAcknowledged: false,
+    isTerminating: false,
+    hasTerminated: false,
+  };
   void enforceInterrupt(currentInterrupt);
 }
 
