@@ -11,6 +11,8 @@ export { parseHandle } from './results/handle.js';
 export { ProgressBar } from './results/progress-bar.js';
 export { appendText } from './tasks/output-store.js';
 export { ResultCache } from './tasks/result-cache.js';
+export { SubmissionHistory } from './tasks/submission-history.js';
 export { Task } from './tasks/task.js';
 export { orderOfReplies } from './views/coalesced-replies.js';
 export { part, toSliceable } from './views/partition.js';
+export { ViewHistory } from './views/view-history.js';
