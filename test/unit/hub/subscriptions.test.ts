@@ -176,6 +176,23 @@ test('the hub reports a task that no longer matches as out and a purged task as 
   expect(changes.map(idOf)).toEqual([id, id, id]);
 });
 
+test('the hub sends nothing about a task that was added after the snapshot and has never matched', async () => {
+  const bench = new Bench();
+  const query = { completed: { $ne: null }, 'result_content.status': 'ok' };
+  const subscription = await bench.subscribe(query, { resumable: true });
+  await bench.call('subscription_sync_request', { subscription: subscription['subscription'] });
+  const failing = bench.submit('a');
+  const id = bench.submit('a');
+  bench.finish(failing, 'error');
+  bench.finish(id);
+  await bench.collect(subscription, 1);
+  await bench.call('purge_request', { msg_ids: [failing] });
+  await bench.call('purge_request', { msg_ids: [id] });
+  const changes = await bench.collect(subscription, 2);
+  expect(changes.map(({ op }) => op)).toEqual(['set', 'gone']);
+  expect(changes.map(idOf)).toEqual([id, id]);
+});
+
 test('the hub reports a task as out if its output arrives first and its request shows that it never matched', async () => {
   const bench = new Bench();
   const subscription = await bench.subscribe({ label: null });

@@ -45,8 +45,8 @@ export class ChangedTasks {
       if (change.op === 'add') {
         const msgId = change.task.msg_id;
         const hadOutputFirst = this.#outputOnlyIds.delete(msgId);
-        const addition = hadOutputFirst ? {} : { addedAt: this.#latestSeq + 1 };
-        this.#add(msgId, { isRemoved: false, hadOutputFirst, ...addition });
+        const addedSeq = hadOutputFirst ? undefined : this.#latestSeq + 1;
+        this.#add(msgId, { isRemoved: false, hadOutputFirst, addedSeq });
         continue;
       }
       const { msgId } = change;
