@@ -28,7 +28,7 @@ import {
   resolveClusterOptions,
 } from './launch/options.js';
 import { Child, type ProcessExit } from './processes/child.js';
-import { endProcesses, GRACE_MS, sendSignal } from './processes/end-processes.js';
+import { EXIT_TIMEOUT_MS, endProcesses, sendSignal } from './processes/end-processes.js';
 import { Guard } from './processes/guard.js';
 import { releaseSignals, stopOnSignals } from './processes/signals.js';
 
@@ -156,10 +156,10 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Starts more engines: a number in the cluster's language, or a number of each language. The default timeout is that of
-   * the start.
+   * Starts more engines: a number in the cluster's language, or a number of each language. `timeout`
+   * defaults to the one passed to {@link Cluster.start}.
    * @returns The ids, once the hub lists all new engines.
-   * @throws As {@link Cluster.start}.
+   * @throws The errors of {@link Cluster.start}.
    */
   async startEngines(engines: number | EngineCounts, options: WaitOptions = {}): Promise<number[]> {
     checkOptions(options, WAIT_OPTIONS, 'startEngines');
@@ -177,7 +177,7 @@ export class Cluster implements AsyncDisposable {
   async stopEngine(id: number): Promise<void> {
     this.#assertRunning();
     const { child } = this.#engines.find(id);
-    await endProcesses([child.pid], GRACE_MS);
+    await endProcesses([child.pid], EXIT_TIMEOUT_MS);
     await child.exited;
   }
 
@@ -199,7 +199,7 @@ export class Cluster implements AsyncDisposable {
   /**
    * Kills the controller if it still runs, and starts another one with its ports, key and engines (`--restore`). Resolves
    * when the hub is ready; engines return with their next heartbeats.
-   * @throws As {@link Cluster.start}.
+   * @throws The errors of {@link Cluster.start}.
    */
   async restartController(options: WaitOptions = {}): Promise<void> {
     checkOptions(options, WAIT_OPTIONS, 'restartController');
@@ -279,8 +279,8 @@ export class Cluster implements AsyncDisposable {
     const runningPids = (children: readonly Child[]): number[] =>
       children.filter((child) => child.exit === undefined && child.pid > 0).map((child) => child.pid);
     // End the engines first, because their nannies notify the controller.
-    await endProcesses(runningPids(engines), GRACE_MS);
-    await endProcesses(runningPids([this.#controller]), GRACE_MS);
+    await endProcesses(runningPids(engines), EXIT_TIMEOUT_MS);
+    await endProcesses(runningPids([this.#controller]), EXIT_TIMEOUT_MS);
     await Promise.all([this.#controller, ...engines].map((child) => child.exited));
     for (const path of this.#temporaryPaths()) {
       await rm(path, { recursive: true, force: true, maxRetries: 3 });
@@ -309,10 +309,17 @@ export class Cluster implements AsyncDisposable {
   }
 
   #assertRunning(): void {
-    if (this.#stopPromise !== undefined) throw new ClusterError('CLUSTER_STOPPED', 'the cluster was stopped');
+    if (this.#stopPromise !== undefined)
+      throw new ClusterError(
+        'CLUSTER_STOPPED',
+        'the cluster was stopped; start another with Cluster.start()',
+      );
   }
 
-  /** With a temporary profile, the children also get a temporary IPython directory and create nothing in the home directory. */
+  /**
+   * With a temporary profile, the children also get a temporary IPython directory and create nothing in the home
+   * directory.
+   */
   #env(): NodeJS.ProcessEnv {
     return childEnv(this.#options.profileDir === undefined ? this.directory : undefined);
   }

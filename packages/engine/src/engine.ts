@@ -28,13 +28,13 @@ import { TaskRunner } from './tasks/task-runner.js';
 /** Why an engine has ended. */
 export interface EngineEnd {
   readonly reason: 'stopped' | 'shutdown' | 'kernel-died' | 'controller-lost' | 'parent-gone';
-  /** A description of the reason. */
+  /** A description of the reason, for example "was stopped" or "its kernel process exited with code 1". */
   readonly detail: string;
 }
 
 type WorkChannel = 'mux' | 'task' | 'broadcast';
 
-/** How long queued messages may take to leave when the engine ends, in ms. */
+/** How long queued messages may take to be sent when the engine ends, in ms. */
 const FLUSH_TIMEOUT = 500;
 
 /** How long to wait for the controller's first subscription to iopub, in ms. */
@@ -247,7 +247,7 @@ export class Engine {
       maxMisses: this.#options.maxHeartbeatMisses,
       onMiss: (misses, ms) =>
         this.#log.warn(`received no heartbeat from the controller for ${ms} ms, ${misses} times in a row`),
-      onSilence: (ms) => {
+      onControllerLost: (ms) => {
         const detail = `lost its controller: no heartbeat from ${controller} for ${ms} ms`;
         void this.#end({ reason: 'controller-lost', detail });
       },

@@ -21,7 +21,7 @@ function readCommandLine(): CommandLine {
 async function serve(commandLine: CommandLine): Promise<void> {
   const sink = stderrSink('controller');
   const log = createLogger(commandLine.options.logLevel ?? 'info', sink);
-  for (const argument of commandLine.ignored)
+  for (const argument of commandLine.ignoredArguments)
     log.warn(`ignored the argument ${argument}, which has no effect`);
   if (commandLine.workDir !== undefined) process.chdir(commandLine.workDir);
   // The reader of standard error may end before this process.

@@ -3,7 +3,7 @@ import type { Client } from '@ipyparallel-js/client';
 import { UsageError } from '@ipyparallel-js/protocol';
 import { type Deadline, timeoutError, withinDeadline } from '@ipyparallel-js/wire';
 import { Child } from '../processes/child.js';
-import { endProcesses, GRACE_MS } from '../processes/end-processes.js';
+import { EXIT_TIMEOUT_MS, endProcesses } from '../processes/end-processes.js';
 import type { Guard } from '../processes/guard.js';
 import { engineCommand } from './commands.js';
 import { earlyExitError } from './diagnose.js';
@@ -22,7 +22,7 @@ export interface EngineSetOptions {
   /** The directory for the logs. */
   readonly directory: string;
   readonly guard: Guard;
-  /** Whether an engine that ends must be unregistered: not when the whole cluster ends. */
+  /** Whether an engine that has ended must be unregistered; false while the whole cluster ends. */
   readonly mustUnregister: () => boolean;
 }
 
@@ -60,7 +60,7 @@ export class EngineSet {
     } catch (error) {
       await endProcesses(
         engines.filter(({ child }) => child.exit === undefined).map(({ child }) => child.pid),
-        GRACE_MS,
+        EXIT_TIMEOUT_MS,
       );
       throw error;
     }

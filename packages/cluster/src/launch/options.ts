@@ -89,7 +89,9 @@ export function resolveClusterOptions(
     throw new UsageError(`controller must be 'embedded' or 'python', got ${JSON.stringify(controller)}`);
   }
   if (/[/\\\0]/.test(clusterId)) {
-    throw new UsageError(`clusterId must be valid in a file name, got ${JSON.stringify(clusterId)}`);
+    throw new UsageError(
+      `clusterId must not contain slashes, backslashes or NUL, got ${JSON.stringify(clusterId)}`,
+    );
   }
   const resolvedProfileDir = profileDir === undefined ? undefined : resolve(profileDir);
   if (resolvedProfileDir !== undefined && !keepsFiles(options.controllerArgs ?? []))
@@ -130,7 +132,7 @@ export function engineCounts(
     throw new UsageError('pass either n or the number of engines of each language in engines, not both');
   const unknownKey = Object.keys(engines).find((kind) => kind !== 'javascript' && kind !== 'python');
   if (unknownKey !== undefined)
-    throw new UsageError(`engines must have the keys javascript and python, got ${unknownKey}`);
+    throw new UsageError(`engines may have only the keys javascript and python, got ${unknownKey}`);
   return {
     javascript: engineCount('engines.javascript', engines.javascript ?? 0),
     python: engineCount('engines.python', engines.python ?? 0),
@@ -146,7 +148,7 @@ export function connectionFilesIn(profileDir: string, clusterId: string): { clie
 
 function engineCount(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 0) {
-    throw new UsageError(`${name} must be a number of engines >= 0, got ${String(value)}`);
+    throw new UsageError(`${name} must be an integer >= 0, got ${String(value)}`);
   }
   return value;
 }

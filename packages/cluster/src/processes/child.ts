@@ -29,7 +29,7 @@ export class Child {
   readonly exited: Promise<ProcessExit>;
   /** How the process ended; undefined while it runs. */
   exit: ProcessExit | undefined;
-  /** Why the process could not be started. */
+  /** Why the process could not be started; undefined if it was started. */
   failure: NodeJS.ErrnoException | undefined;
   readonly #process: ChildProcess;
 
@@ -89,7 +89,7 @@ export class Child {
 
   /** The last lines of the log, indented for an error message. */
   logTail(): string {
-    const lines = this.readLog().trimEnd().split('\n').slice(-LINES_SHOWN);
+    const lines = this.readLog().trimEnd().split('\n').slice(-LOG_TAIL_LINES);
     return lines.every((line) => line === '') ? '  (nothing)' : lines.map((line) => `  ${line}`).join('\n');
   }
 
@@ -100,4 +100,4 @@ export class Child {
   }
 }
 
-const LINES_SHOWN = 12;
+const LOG_TAIL_LINES = 12;

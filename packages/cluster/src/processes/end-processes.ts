@@ -3,25 +3,25 @@ import { belongingTo, listProcesses } from './process-table.js';
 
 const POLL_MS = 20;
 /** How long a process may take to end after SIGTERM, in ms. Python's launchers wait about as long. */
-export const GRACE_MS = 3_000;
+export const EXIT_TIMEOUT_MS = 3_000;
 /** How long the children of an ended process (a nanny, a scheduler) may take to end by themselves, in ms. */
-const CHILDREN_GRACE_MS = 2_000;
+const CHILDREN_EXIT_TIMEOUT_MS = 2_000;
 
 /**
- * Ends process group leaders and all processes that they started: sends SIGTERM, waits `grace` ms, then sends SIGKILL.
+ * Ends process group leaders and all processes that they started: sends SIGTERM, waits `timeout` ms, then sends SIGKILL.
  * Resolves when all have ended.
  */
-export async function endProcesses(leaders: readonly number[], grace: number): Promise<void> {
+export async function endProcesses(leaders: readonly number[], timeout: number): Promise<void> {
   if (leaders.length === 0) return;
   const members = new Set(belongingTo(leaders, await listProcesses()));
   for (const pid of leaders) sendSignal(pid, 'SIGTERM');
-  await waitForExit(leaders, grace);
+  await waitForExit(leaders, timeout);
   for (const pid of belongingTo(leaders, await listProcesses())) members.add(pid);
   // A controller ends its schedulers itself, unless it was killed.
   for (const pid of leaders) sendSignal(-pid, 'SIGKILL');
-  const running = await waitForExit([...members], CHILDREN_GRACE_MS);
+  const running = await waitForExit([...members], CHILDREN_EXIT_TIMEOUT_MS);
   for (const pid of running) sendSignal(pid, 'SIGKILL');
-  await waitForExit(running, CHILDREN_GRACE_MS);
+  await waitForExit(running, CHILDREN_EXIT_TIMEOUT_MS);
 }
 
 /** Sends a signal to a process, or to the process group of a negative id. Ignores processes that have ended. */

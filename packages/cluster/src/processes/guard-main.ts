@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { endProcesses } from './end-processes.js';
 import type { GuardCommand } from './guard.js';
 
-const GRACE_MS = 2_000;
+const EXIT_TIMEOUT_MS = 2_000;
 
 // Ctrl-C reaches every process of a terminal, but the guard must outlive the others to end them.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
@@ -33,7 +33,7 @@ for await (const line of createInterface({ input: process.stdin })) {
 }
 if (!isReleased) {
   // End the engines first, because their nannies notify the controller.
-  await endProcesses([...engines], GRACE_MS);
-  await endProcesses([...controllers], GRACE_MS);
+  await endProcesses([...engines], EXIT_TIMEOUT_MS);
+  await endProcesses([...controllers], EXIT_TIMEOUT_MS);
   for (const path of paths) await rm(path, { recursive: true, force: true });
 }

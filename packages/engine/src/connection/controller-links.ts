@@ -75,7 +75,7 @@ export class ControllerLinks {
     this.#connect('probe', this.sockets.anonymous(), port, onFrames, () => {}).send([DELIMITER]);
   }
 
-  /** Records the state of every link from now on. Until the engine is registered, a link that is down is not lost. */
+  /** Records the state of every link from now on. Before the registration, a link that is down is not yet connected. */
   trackStates(): void {
     this.#tracksStates = true;
   }
@@ -88,14 +88,14 @@ export class ControllerLinks {
           timeoutError(
             `no connection to the controller's ${link.name} socket at ${link.address}`,
             waited,
-            'is it running, and is its CURVE key correct?',
+            'is the controller running, and does the connection file have its CURVE key?',
           ),
         ),
       ),
     );
   }
 
-  /** Waits up to `timeout` ms for queued messages to leave. */
+  /** Waits up to `timeout` ms for queued messages to be sent. */
   async flush(timeout: number): Promise<void> {
     await Promise.all(this.#links.map((link) => link.flush(timeout)));
   }

@@ -6,8 +6,8 @@ export interface HeartOptions {
   /** How many checks in a row without a heartbeat mean that the controller is lost; 0 disables the check. */
   readonly maxMisses: number;
   readonly onMiss: (misses: number, checkPeriod: number) => void;
-  /** Called once, when the controller is lost. */
-  readonly onSilence: (silentMs: number) => void;
+  /** Called once, when the controller is lost; `elapsed` is the time without a heartbeat, in ms. */
+  readonly onControllerLost: (elapsed: number) => void;
 }
 
 /** How much longer than the heartbeat period the check period is, in ms, as in Python's engines. */
@@ -50,6 +50,6 @@ export class Heart {
     this.#options.onMiss(this.#misses, checkPeriod);
     if (this.#misses < this.#options.maxMisses) return;
     this.stop();
-    this.#options.onSilence(this.#misses * checkPeriod);
+    this.#options.onControllerLost(this.#misses * checkPeriod);
   }
 }

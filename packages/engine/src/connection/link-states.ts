@@ -1,6 +1,6 @@
 import type { LinkState, Logger } from '@ipyparallel-js/wire';
 
-/** How long the engine withholds heartbeats while other links are down, in ms. */
+/** How long the engine withholds its replies to heartbeats while other links are down, in ms. */
 const MAX_WITHHOLD_TIME = 3000;
 
 /** Records which links to the controller are down. */
@@ -31,8 +31,8 @@ export class LinkStates {
   }
 
   /**
-   * Whether the engine may reply to heartbeats. A hub sends work to an engine that replies to heartbeats, and ZeroMQ drops work for a
-   * socket that is not connected yet. The engine waits at most three seconds for a link that stays down.
+   * Whether the engine may reply to heartbeats. A hub sends work to an engine that replies to heartbeats, and ZeroMQ
+   * drops work for a socket that is not connected yet. The engine waits at most three seconds for a link that stays down.
    */
   get mayReplyToHeartbeats(): boolean {
     return this.areAllUp || performance.now() - this.#heartUpAt > MAX_WITHHOLD_TIME;

@@ -19,7 +19,7 @@ export interface ReRegistrationOptions {
 const QUERY_DELAY = 3000;
 
 /**
- * Registers an engine again with a controller that was restarted on the same ports and does not know it. ZeroMQ
+ * Registers an engine again with a controller that was restarted on the same ports and does not list it. ZeroMQ
  * reconnects the sockets by itself, but a hub that started empty would never send work to this engine.
  */
 export class ReRegistration {
@@ -51,7 +51,7 @@ export class ReRegistration {
         if (this.#areAllUp) onReconnect(!isDict(content['hub']));
         return;
       }
-      log.warn('the controller was restarted and does not know this engine; registering again');
+      log.warn('the controller was restarted and does not list this engine; registering again');
       registrar.send('registration_request', { uuid, id });
       return;
     }

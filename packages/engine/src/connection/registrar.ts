@@ -3,7 +3,10 @@ import type { Deadline, MessageSocket } from '@ipyparallel-js/wire';
 import type { ControllerLinks } from './controller-links.js';
 import { type Registration, register } from './registration.js';
 
-/** The engine's link to the hub's registration socket: registers, unregisters, sends requests to the hub. */
+/**
+ * The engine's link to the hub's registration socket: registers and unregisters the engine, and sends requests to the
+ * hub.
+ */
 export class Registrar {
   readonly #links: ControllerLinks;
   readonly #port: number;
@@ -17,7 +20,7 @@ export class Registrar {
     this.#link = links.open('registration', links.sockets.dealer(), port, (frames) => this.#receive(frames));
   }
 
-  /** Registers with the hub. @throws as {@link register} */
+  /** Registers with the hub. @throws The errors of {@link register}. */
   async register(id: number | undefined, deadline: Deadline): Promise<Registration> {
     return await register({
       session: this.#links.session,

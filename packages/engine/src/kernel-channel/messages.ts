@@ -12,7 +12,7 @@ export interface ExecuteJob {
   readonly silent: boolean;
   /** Expressions to evaluate after the code, by name. */
   readonly userExpressions: Readonly<Record<string, string>>;
-  /** Names the script in stack traces. */
+  /** The name of the script in stack traces. */
   readonly scriptName: string;
 }
 
@@ -28,7 +28,10 @@ export interface ApplyJob {
 
 export type KernelJob = ExecuteJob | ApplyJob;
 
-/** The kernel sends this to the hub when the engine has ended without unregistering. It is the first message to a kernel. */
+/**
+ * The kernel sends this to the hub when the engine has ended without unregistering. It is the first message to a
+ * kernel.
+ */
 export interface Unregistration {
   /** The hub's registration socket. */
   readonly address: string;

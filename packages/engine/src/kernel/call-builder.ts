@@ -69,7 +69,7 @@ export class CallBuilder {
       this.#buildOne(wire, scripts[index] ?? scriptName, captureValue(index), (completion) => {
         if (completion.kind !== 'value') onFailed(completion);
         else if (typeof completion.value !== 'function') {
-          onFailed({ kind: 'thrown', thrown: notAFunction(), location: undefined });
+          onFailed({ kind: 'thrown', thrown: notFunctionError(completion.value), location: undefined });
         } else {
           functions.push(completion.value as AnyFunction);
           buildNext();
@@ -145,8 +145,11 @@ function compileAll(
 }
 
 function asFunction(value: unknown): AnyFunction {
-  if (typeof value !== 'function') throw notAFunction();
+  if (typeof value !== 'function') throw notFunctionError(value);
   return value as AnyFunction;
 }
 
-const notAFunction = (): TypeError => new TypeError('the call does not carry a function');
+const notFunctionError = (value: unknown): TypeError =>
+  new TypeError(
+    `the source of a called function must evaluate to a function, got ${value === null ? 'null' : typeof value}`,
+  );

@@ -62,11 +62,11 @@ function isErrorLike(value: unknown): value is ErrorLike {
 
 function userFrames(stack: string): string[] {
   const frames = stack.split('\n').filter((line) => /^\s+at /.test(line));
-  const firstOfEngine = frames.findIndex((line) => ENGINE_FRAMES.some((path) => line.includes(path)));
-  const ofUser = firstOfEngine === -1 ? frames : frames.slice(0, firstOfEngine);
+  const firstEngineFrame = frames.findIndex((line) => ENGINE_FRAMES.some((path) => line.includes(path)));
+  const codeFrames = firstEngineFrame === -1 ? frames : frames.slice(0, firstEngineFrame);
   // Drops the frames of Node that called the code, for example of a timer or an emitter.
-  const last = ofUser.findLastIndex((line) => !line.includes('node:internal/'));
-  return ofUser.slice(0, last + 1);
+  const last = codeFrames.findLastIndex((line) => !line.includes('node:internal/'));
+  return codeFrames.slice(0, last + 1);
 }
 
 /** How many levels of causes and nested errors are reported. */

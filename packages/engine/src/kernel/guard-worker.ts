@@ -20,7 +20,10 @@ const MIN_BUSY_CHECKS = 2;
 const MAX_LATENESS = 50;
 /** The maximum number of late timers in a row after which the guard waits again. */
 const MAX_LATE_TIMERS = 5;
-/** How long a kernel may outlive its engine to unregister it, in ms. Loading the sockets takes a second on a busy machine. */
+/**
+ * How long a kernel may outlive its engine to unregister it, in ms. Loading the sockets takes a second on a busy
+ * machine.
+ */
 const UNREGISTRATION_TIMEOUT = 5000;
 
 const port = parentPort;
@@ -40,11 +43,14 @@ interface Interrupt {
 }
 
 /** The job numbers of the interrupts that follow the current one. */
-const waitingJobs: number[] = [];
+const pendingJobs: number[] = [];
 let currentInterrupt: Interrupt | undefined;
 let interruptCount = 0;
 
-/** Takes at most {@link UNREGISTRATION_TIMEOUT}; returns at once when no hub listens. */
+/**
+ * Sends the engine's unregistration to the hub, within {@link UNREGISTRATION_TIMEOUT}; returns at once when no hub
+ * listens.
+ */
 async function unregisterEngine(): Promise<void> {
   setTimeout(killProcess, UNREGISTRATION_TIMEOUT);
   const { address, frames, socket: options } = unregistration;
@@ -79,12 +85,12 @@ function killProcess(): void {
  * because a late termination ends the code that runs next, which must not be the next job.
  */
 function interrupt(job: number): void {
-  waitingJobs.push(job);
+  pendingJobs.push(job);
   if (currentInterrupt === undefined) interruptNext();
 }
 
 function interruptNext(): void {
-  const job = waitingJobs.shift();
+  const job = pendingJobs.shift();
   if (job === undefined) return;
   currentInterrupt = {
     number: ++interruptCount,
@@ -158,7 +164,7 @@ function endIfFinished(interrupt: Interrupt): void {
   interruptNext();
 }
 
-/** Waits for a time in ms. @returns how much longer the wait took */
+/** Waits `ms` milliseconds. @returns how much longer than `ms` the wait was, in ms */
 function measureDelay(ms: number): Promise<number> {
   const start = performance.now();
   return new Promise((resolve) => setTimeout(() => resolve(performance.now() - start - ms), ms));

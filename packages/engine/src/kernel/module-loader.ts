@@ -43,7 +43,7 @@ export class ModuleLoader {
     if (typeof fn === 'function') return fn;
     const available = Object.keys(exports).filter((key) => typeof exports[key] === 'function');
     throw new TypeError(
-      `${module} exports no function "${name}"${fn === undefined ? '' : `, which is ${inspect(fn, { depth: 0 })}`}; exported functions: ${available.length === 0 ? 'none' : available.join(', ')}`,
+      `${module} exports no function "${name}"${fn === undefined ? '' : `: "${name}" is ${inspect(fn, { depth: 0 })}`}; exported functions: ${available.length === 0 ? 'none' : available.join(', ')}`,
     );
   }
 
@@ -81,7 +81,7 @@ function fileStats(path: string): Stats {
     return statSync(path);
   } catch (cause) {
     throw new ModuleNotFoundError(
-      `the engine's machine (${hostname()}) cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}; fromModule sends paths of the client's machine`,
+      `the engine's machine (${hostname()}) cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}; fromModule sends only the path, so the file must exist under the same path on this machine`,
       { cause },
     );
   }

@@ -22,7 +22,7 @@ A JavaScript engine for an ipyparallel controller.
   --timeout SECONDS      how long to wait for the file, and then for registration (10)
   --max-heartbeat-misses N
                          missed controller heartbeats that end the engine; 0 for no limit (50)
-  --parent-pid PID       end when this process ends
+  --parent-pid PID       end when process PID ends
   --log-level LEVEL      error, warn, info, debug, or Python's number (info)
   --version, --help
 

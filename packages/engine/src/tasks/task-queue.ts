@@ -74,7 +74,7 @@ export class TaskQueue {
 /** Whether a task has one of these ids. */
 export function hasIdIn({ request }: Task, msgIds: ReadonlySet<string>): boolean {
   const { msg_id: id, metadata } = request;
-  // Each part of a broadcast has its own id; the client knows only the original id.
+  // Each part of a broadcast has its own id; the client has only the original id.
   const originalId = getOwnString(metadata, 'original_msg_id');
   return msgIds.has(id) || (originalId !== undefined && msgIds.has(originalId));
 }

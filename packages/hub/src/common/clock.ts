@@ -4,7 +4,7 @@ import { formatWireDate } from '@ipyparallel-js/protocol';
 export interface Clock {
   now(): Date;
   /** The current time in wire format with microseconds, like the dates of Python peers; a Date has milliseconds only. */
-  exact(): string;
+  wireNow(): string;
 }
 
 /** Maximum difference between the wall clock and the monotonic clock before they are synchronized, in ms. */
@@ -15,7 +15,7 @@ export function systemClock(): Clock {
   let offset = performance.timeOrigin;
   return {
     now: () => new Date(),
-    exact() {
+    wireNow() {
       const wall = Date.now();
       let time = offset + performance.now();
       // The wall clock has millisecond resolution, but only it follows corrections of the system time.

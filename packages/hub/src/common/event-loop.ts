@@ -1,4 +1,4 @@
-/** Resolves in the next turn of the event loop, so that long work does not hold the thread. */
+/** Resolves in the next turn of the event loop, so that long work does not block the thread. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -36,7 +36,7 @@ export interface MemoryDatabaseOptions {
   readonly cullFraction?: number;
 }
 
-/** Longest time a scan may hold the thread, in ms. */
+/** Longest time a scan may block the thread, in ms. */
 const MAX_SCAN_TIME = 4;
 const CHUNK_RECORDS = 256;
 const RECORDS_PER_CHECK = 32;

@@ -33,7 +33,10 @@ export interface StoredTask {
 export type TaskFields = { readonly [K in Exclude<keyof StoredTask, 'msg_id'>]?: StoredTask[K] };
 
 export type TaskChange =
-  /** Adds a task. If its output has already created a record, a field that is null or empty here keeps its value there. */
+  /**
+   * Adds a task. If output has already created its record, fields that are null or empty in `task` keep their stored
+   * values.
+   */
   | { readonly op: 'add'; readonly task: StoredTask }
   /** Sets fields of a task and appends to its output. Ignored if there is no such task, unless `orAdd` is set. */
   | {
@@ -57,7 +60,7 @@ export interface FindOptions {
   readonly keys?: readonly TaskKey[];
   /** The order; its last field is `msg_id`. Order of arrival by default. */
   readonly sort?: Sort;
-  /** Returns only the records after this position in the order of `sort`, with or without a record at it. Requires `sort`. */
+  /** Returns only the records after this position, which need not be that of a record. Requires `sort`. */
   readonly after?: SortKeys;
   readonly skip?: number;
   readonly limit?: number;
@@ -96,7 +99,7 @@ export type Selection = { readonly query: QueryNode } | { readonly msgIds: reado
 
 export interface RemovalResult {
   readonly count: number;
-  /** Freed bytes, as far as the store knows them. */
+  /** Freed bytes, as far as the store can determine them. */
   readonly bytes: number;
   /** Ids of the removed tasks. */
   readonly msgIds: readonly string[];

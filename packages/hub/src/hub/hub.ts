@@ -47,7 +47,7 @@ export interface HubOptions {
   readonly subscriptions?: Partial<SubscriptionLimits>;
   /** Stores the registered engines for the next run; by default nothing is stored. */
   readonly engineState?: EngineStateFile;
-  /** Whether the stored engines remain there at the end. */
+  /** Whether the stored engines are kept when the hub closes; false by default. */
   readonly reuse?: boolean;
 }
 
@@ -211,7 +211,7 @@ export class Hub implements Monitor {
         content: errorContent('ValueError', 'the message has no parts'),
       });
     } catch {
-      // There is not even a delimiter, so there is no sender to reply to.
+      // The frames have no delimiter, so the sender is unknown.
     }
   }
 
@@ -220,7 +220,7 @@ export class Hub implements Monitor {
     const handler = this.#handlers.get(type);
     try {
       if (handler === undefined) throw keyError(`Bad Message Type: ${pyRepr(type)}`);
-      // The handler must find the copies that arrived before this request in the Task Database.
+      // Write the copies that arrived before this request, because the handler must find them in the Task Database.
       await this.#state.writer.flush();
       this.#reply(client, request.header, replyType(type), await handler(request.content, request));
     } catch (error) {

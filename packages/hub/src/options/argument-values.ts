@@ -1,5 +1,6 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import { type LogLevel, parseLogLevel } from '@ipyparallel-js/wire';
+import { withoutPassword } from '../db/mongodb/mongo-options.js';
 import { TASK_SCHEMES, type TaskScheme } from '../traffic/tasks/schemes.js';
 
 /** Parses the value of an argument. `previous` is the value of an earlier occurrence. */
@@ -59,13 +60,13 @@ export function parseSynchronous(value: string, option: string): 'normal' | 'ful
 }
 
 /** Parses the arguments of pymongo's MongoClient: a URI or a host, and a port, alone or as a Python list. */
-export function parseMongoUri(value: string): string {
+export function parseMongoUri(value: string, option: string): string {
   const list = /^\s*\[(.*)\]\s*$/s.exec(value)?.[1];
   // A URI may contain commas; in a list it is quoted.
   const items = list?.match(/'[^']*'|"[^"]*"|[^\s,]+/g) ?? [value];
   const [host = '', port = ''] = items.map((item) => item.replace(/^(['"])(.*)\1$/s, '$2'));
   if (/^mongodb(\+srv)?:\/\//.test(host)) return host;
   if (!/^[^\s/@]*$/.test(host) || !/^\d*$/.test(port))
-    throw new UsageError('MongoDB.connection_args must be a URI, or a host and a port');
+    throw new UsageError(`--${option} must be a URI, or a host and a port, got "${withoutPassword(value)}"`);
   return `mongodb://${host || '127.0.0.1'}${port === '' ? '' : `:${port}`}`;
 }

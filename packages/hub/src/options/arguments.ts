@@ -95,7 +95,7 @@ export const ARGUMENTS: readonly Argument[] = [
   argument('options', 'location', {
     option: 'location',
     value: 'HOST',
-    help: 'name of this machine for peers, if it listens on all addresses',
+    help: 'name of this machine for peers, used with --ip=*',
     parse: parseText,
   }),
   argument('options', 'sshServer', {
@@ -117,7 +117,7 @@ export const ARGUMENTS: readonly Argument[] = [
   }),
   argument('options', 'restore', {
     option: 'restore',
-    help: '--reuse, and restore the engines of the previous run',
+    help: 'like --reuse, and restore the engines of the previous run',
     parse: parseFlag,
   }),
   argument('options', 'ports', {
@@ -129,7 +129,7 @@ export const ARGUMENTS: readonly Argument[] = [
   argument('options', 'ports', {
     option: 'ports',
     value: 'LIST',
-    help: 'ports to use, for example 10101-10120; any free ports after these',
+    help: 'ports to use, for example 10101-10120; further sockets use any free ports',
     parse: (value, option, previous = []) => [...previous, ...parsePorts(value, option)],
   }),
   argument('options', 'hbPeriod', {
@@ -159,7 +159,7 @@ export const ARGUMENTS: readonly Argument[] = [
   argument('options', 'hwm', {
     option: 'hwm',
     value: 'N',
-    help: 'tasks of the task queue per engine at a time; default 1, 0 for any number',
+    help: 'maximum tasks of the task queue per engine at a time; default 1, 0 for any number',
     parse: parseNumber,
   }),
   argument('liveQueries', 'resumeTime', {
@@ -177,7 +177,7 @@ export const ARGUMENTS: readonly Argument[] = [
   argument('options', 'pack', {
     option: 'packer',
     value: 'NAME',
-    help: 'json (default) or msgpack',
+    help: 'format of messages: json (default) or msgpack',
     parse: parsePacker,
   }),
   argument('options', 'db', {
@@ -228,13 +228,13 @@ export const ARGUMENTS: readonly Argument[] = [
   argument('mongodb', 'database', {
     option: 'mongodb-database',
     value: 'NAME',
-    help: 'with --mongodb: default ipython-tasks; empty for a new database for this run',
+    help: 'with --mongodb: name of the database; default ipython-tasks, empty for a new one per run',
     parse: parseText,
   }),
   argument('mongodb', 'collection', {
     option: 'mongodb-collection',
     value: 'NAME',
-    help: 'with --mongodb: default task_records',
+    help: 'with --mongodb: name of the collection; default task_records',
     parse: parseText,
   }),
   argument('options', 'db', { option: 'nodb', help: 'store no tasks', parse: constantOf('none') }),
@@ -268,11 +268,15 @@ export const ARGUMENTS: readonly Argument[] = [
     help: 'error, warn, info (default), debug, or a number as in Python',
     parse: parseLogLevelName,
   }),
-  argument('options', 'logLevel', { option: 'debug', help: '--log-level=debug', parse: constantOf('debug') }),
+  argument('options', 'logLevel', {
+    option: 'debug',
+    help: 'same as --log-level=debug',
+    parse: constantOf('debug'),
+  }),
   argument('process', 'parentPid', {
     option: 'parent-pid',
     value: 'PID',
-    help: 'stop when this process has ended',
+    help: 'stop when process PID has ended',
     parse: parseNumber,
   }),
 ];

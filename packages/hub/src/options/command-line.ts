@@ -6,13 +6,13 @@ import type { ControllerOptions } from './controller-options.js';
 /** The parsed arguments of a command line. */
 export interface CommandLine {
   readonly options: ControllerOptions;
-  /** Print this and exit, instead of serving. */
+  /** The text to print instead of serving. */
   readonly print?: 'help' | 'version';
   readonly workDir?: string;
-  /** Stop when this process has ended. */
+  /** The process whose end stops the controller. */
   readonly parentPid?: number;
   /** Arguments without effect; the controller logs them. */
-  readonly ignored: readonly string[];
+  readonly ignoredArguments: readonly string[];
 }
 
 /** Flags of ipcontroller without effect here. */
@@ -28,7 +28,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     options: { logLevel: 'info' },
     ...{ liveQueries: {}, retention: {}, sqlite: {}, mongodb: {}, process: {} },
   };
-  const ignored: string[] = [];
+  const ignoredArguments: string[] = [];
   let print: CommandLine['print'];
   for (let i = 0; i < argv.length; i++) {
     const argumentText = argv[i] ?? '';
@@ -42,7 +42,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
         argument === undefined ? looksLikeValue(name, argv[i + 1]) : argument.value !== undefined;
       const value = inlineValue ?? (takesNext ? argv[++i] : undefined);
       if (argument === undefined)
-        ignored.push(
+        ignoredArguments.push(
           value === undefined || inlineValue !== undefined ? argumentText : `${argumentText} ${value}`,
         );
       else if (argument.value !== undefined && value === undefined)
@@ -57,7 +57,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   else if (Object.keys(retention).length > 0 && options.db !== 'none') {
     options.db = { type: 'memory', ...retention };
   }
-  return { options, ...parsedArguments.process, ...(print === undefined ? {} : { print }), ignored };
+  return { options, ...parsedArguments.process, ...(print === undefined ? {} : { print }), ignoredArguments };
 }
 
 /** Rejects probable typing mistakes: without this check, a misspelt `--sqlitedb` would store nothing on disk. */

@@ -20,49 +20,65 @@ export interface CurveKeys {
 
 /** The limits of live queries. */
 export interface LiveQueryOptions extends Partial<ResumeLimits> {
-  /** How long a client may send no message before the hub ends its live query, in ms; 60,000. Clients send six messages in that time. */
+  /**
+   * How long a client may send no message before the hub ends its live query, in ms; 60,000 by default. Clients send six
+   * messages in that time.
+   */
   readonly silence?: number;
 }
 
-/** Options of a {@link Controller}. Each description gives the default after the semicolon. */
+/** Options of {@link Controller.start}. */
 export interface ControllerOptions {
-  /** Name of the profile; `default`. Its directory is `profile_NAME` in the IPython directory. */
+  /** Name of the profile; `default` by default. Its directory is `profile_NAME` in the IPython directory. */
   readonly profile?: string;
-  /** The IPython directory; `IPYTHONDIR`, otherwise `~/.ipython`. */
+  /** The IPython directory; `$IPYTHONDIR`, or `~/.ipython`, by default. */
   readonly ipythonDir?: string;
-  /** The profile directory itself; `IPP_PROFILE_DIR`. The connection files are in its `security` directory. */
+  /**
+   * The profile directory itself; `$IPP_PROFILE_DIR` by default. The connection files are in its `security` directory.
+   */
   readonly profileDir?: string;
-  /** Directory of the connection files, instead of `security` in the profile directory. */
+  /** Directory of the connection files; `security` in the profile directory by default. */
   readonly securityDir?: string;
-  /** Part of the names of the connection files; `IPP_CLUSTER_ID`, otherwise empty. */
+  /** Part of the names of the connection files; `$IPP_CLUSTER_ID`, or empty, by default. */
   readonly clusterId?: string;
-  /** The address to listen on; `127.0.0.1`. `*` stands for all addresses of this machine. */
+  /** The address to listen on; `127.0.0.1` by default. `*` stands for all addresses of this machine. */
   readonly ip?: string;
-  /** The name of this machine for peers that read `*` in a connection file; the host name. */
+  /** The name of this machine for peers that read `*` in a connection file; the host name by default. */
   readonly location?: string;
-  /** The ssh server through which clients connect; none. It is written to their connection file. */
+  /** The ssh server through which clients connect; none by default. It is written to their connection file. */
   readonly sshServer?: string;
-  /** The ssh server through which engines connect; none. */
+  /** The ssh server through which engines connect; none by default. It is written to their connection file. */
   readonly engineSshServer?: string;
-  /** Reuse ports, address and key of the existing connection files, and keep the files at the end; false. */
+  /**
+   * Whether to reuse ports, address and key of the existing connection files, and keep the files at the end; false by
+   * default.
+   */
   readonly reuse?: boolean;
-  /** Like `reuse`, and restore the engines of the previous run that send heartbeats; false. */
+  /** Like `reuse`; also restores the engines of the previous run that send heartbeats. False by default. */
   readonly restore?: boolean;
-  /** The ports to use, in order; any free ports after these. */
+  /** The ports to use, in order; none by default. Further sockets use any free ports. */
   readonly ports?: readonly number[];
-  /** The time between two heartbeats, in ms; 3000. */
+  /** The time between two heartbeats, in ms; 3000 by default. */
   readonly hbPeriod?: number;
-  /** How many missed heartbeats in a row an engine may have before it counts as dead; 10. */
+  /** How many missed heartbeats in a row an engine may have before it counts as dead; 10 by default. */
   readonly maxHeartbeatMisses?: number;
-  /** How long the first heartbeat of a registering engine may take, in ms; 30,000. */
+  /** How long the first heartbeat of a registering engine may take, in ms; 30,000 by default. */
   readonly registrationTimeout?: number;
-  /** The key that signs messages; `IPP_SESSION_KEY`, otherwise a random key; empty under CURVE. */
+  /**
+   * The key that signs messages; `$IPP_SESSION_KEY`, or a random key, by default. With CURVE, an empty key by default.
+   */
   readonly key?: string;
-  /** The format of messages; `json`. */
+  /** The format of messages; `json` by default. */
   readonly pack?: 'json' | 'msgpack';
-  /** Encryption with CURVE: `true` for a new key pair, or the keys; `IPP_ENABLE_CURVE`, `IPP_CURVE_PUBLICKEY`, `IPP_CURVE_SECRETKEY`. */
+  /**
+   * Encryption with CURVE: the keys, or `true` for those of `$IPP_CURVE_PUBLICKEY` and `$IPP_CURVE_SECRETKEY` or else a new
+   * pair; `true` by default if `$IPP_ENABLE_CURVE` is `1`.
+   */
   readonly curve?: boolean | CurveKeys;
-  /** The Task Database; `memory`. `sqlite` stores `tasks.db` in the profile directory, `mongodb` uses the server of `MONGODB_URI`. */
+  /**
+   * The Task Database; `memory` by default. `sqlite` stores `tasks.db` in the profile directory, `mongodb` uses the server
+   * of `$MONGODB_URI`.
+   */
   readonly db?:
     | 'memory'
     | 'sqlite'
@@ -72,17 +88,20 @@ export interface ControllerOptions {
     | ({ readonly type: 'sqlite' } & SqliteDatabaseOptions)
     | ({ readonly type: 'mongodb' } & MongoDatabaseOptions)
     | { readonly type: 'none' };
-  /** How the task queue chooses an engine; `leastload`. */
+  /** How the task queue chooses an engine; `leastload` by default. */
   readonly taskScheme?: TaskScheme;
-  /** How many tasks of the task queue an engine may have at a time; 1. 0 for any number. */
+  /** How many tasks of the task queue an engine may have at a time; 1 by default, 0 for any number. */
   readonly hwm?: number;
-  /** How long the task queue waits for results of an unregistered engine, in ms; 1000 (5000 in Python controllers). */
+  /**
+   * How long the task queue waits for results of an unregistered engine, in ms; 1000 by default (5000 in Python
+   * controllers).
+   */
   readonly strandedDelay?: number;
   /** The limits of live queries. */
   readonly liveQueries?: LiveQueryOptions;
-  /** The log level; `warn`. */
+  /** The lowest level that is logged; `warn` by default. */
   readonly logLevel?: LogLevel;
-  /** Receives each line of the log, instead of standard error. */
+  /** Receives log lines; writes to standard error by default. */
   readonly log?: LogSink;
 }
 
@@ -201,7 +220,7 @@ export function resolveControllerOptions(
   const clusterId = options.clusterId ?? env['IPP_CLUSTER_ID'] ?? '';
   if (/[/\\\0]/.test(clusterId))
     throw new UsageError(
-      `clusterId must not contain slashes or backslashes, got ${JSON.stringify(clusterId)}`,
+      `clusterId must not contain slashes, backslashes or NUL, got ${JSON.stringify(clusterId)}`,
     );
   const taskScheme = options.taskScheme ?? 'leastload';
   if (!TASK_SCHEMES.includes(taskScheme)) {

@@ -68,13 +68,13 @@ const RECEIVERS: { readonly [F in Form]: (method: Method, target: unknown, frame
     (method as (a: string, b: string) => void).call(target, String(frames[0]), String(frames[1])),
 };
 
-/** An implementation of `T` that pushes each call to a batch. */
+/** Returns an implementation of `T` that pushes each call to a batch. */
 export function callSender<T>(table: CallTable<T>, push: Push): T {
   const entries = Object.entries(table as { readonly [name: string]: Form });
   return Object.fromEntries(entries.map(([name, form], kind) => [name, SENDERS[form](push, kind)])) as T;
 }
 
-/** Makes the calls of a batch on their target. It ignores unknown numbers. */
+/** Returns a function that makes one call of a batch on `target`. It ignores unknown numbers. */
 export function callReceiver<T>(table: CallTable<T>): (target: T, kind: number, frames: Buffer[]) => void {
   const entries = Object.entries(table as { readonly [name: string]: Form });
   const receivers = entries.map(([name, form]) => ({ name: name as keyof T, receive: RECEIVERS[form] }));

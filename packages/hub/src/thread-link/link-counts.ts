@@ -3,7 +3,7 @@ const CALLS_INDEX = 1;
 const NOTIFICATION_INDEX = 2;
 const ABANDONED_INDEX = 3;
 
-/** Whether `count` is at least `until`. Both wrap around at 2^31. */
+/** Whether `count` is at least `target`. Both wrap around at 2^31. */
 export function reaches(count: number, target: number): boolean {
   return ((count - target) | 0) >= 0;
 }
@@ -48,7 +48,7 @@ export class LinkCounts {
   }
 
   /** Whether the hub's thread has closed its socket, so that the thread can be terminated. */
-  get abandoned(): boolean {
+  get isAbandoned(): boolean {
     return Atomics.load(this.#values, ABANDONED_INDEX) === 1;
   }
 

@@ -20,7 +20,7 @@ class BatchSender {
   #lastFlush = Number.NEGATIVE_INFINITY;
   readonly #interval: number;
 
-  /** `spacing` is the minimum time between two batches in ms. */
+  /** `interval` is the minimum time between two batches in ms. */
   constructor(port: LinkPort, interval = 0) {
     this.#port = port;
     this.#interval = interval;

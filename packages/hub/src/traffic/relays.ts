@@ -19,7 +19,7 @@ export function relayDirect(
   const forward = (to: MessageSocket, copy: Copy) => (frames: Buffer[]) => {
     const [sender, receiver] = frames;
     if (sender === undefined || receiver === undefined || frames.length < 3) {
-      refusals.count(`too few frames for ${to.name}`);
+      refusals.count(`a message with too few frames for ${to.name}`);
       return;
     }
     frames[0] = receiver;

@@ -161,7 +161,7 @@ export class MongoDatabase implements TaskDatabase {
       const excess = await this.#retention.findExcess();
       await this.#remover.removeTasks(excess);
       for (const { msgId } of excess) this.#culledIds.push(msgId);
-      if (excess.length > 0) this.#log.info(`removed ${excess.length} tasks to keep the limits`);
+      if (excess.length > 0) this.#log.info(`removed ${excess.length} tasks, because a limit was exceeded`);
     } catch (error) {
       const isTemporary = error instanceof ReportedError || isOutage(this.#connection.driver, error);
       if (!isTemporary) this.#log.error('cannot remove the tasks that exceed the limits', error);

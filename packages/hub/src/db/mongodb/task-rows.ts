@@ -108,7 +108,7 @@ export class TaskRows {
   ): Promise<Row | undefined> {
     const msgId = document['msg_id'];
     if (typeof msgId !== 'string') {
-      this.#report(String(msgId), 'is omitted from results: its msg_id is not a text');
+      this.#report(String(msgId), 'is omitted from results: its msg_id is not a string');
       return undefined;
     }
     let externalValues = await this.#readExternalValues(document, columns);

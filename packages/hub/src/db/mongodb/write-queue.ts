@@ -95,7 +95,7 @@ export class WriteQueue {
 
   /**
    * Writes all changes that are queued now. Does not wait for changes that are added meanwhile.
-   * @throws the error of the outage that prevents it
+   * @throws the error of an outage of the server
    */
   async drain(): Promise<void> {
     const target = this.#pushedCount;

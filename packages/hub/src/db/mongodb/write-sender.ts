@@ -35,7 +35,7 @@ export class WriteSender {
   /**
    * Sends the writes and calls `onDone` for each one that succeeded.
    * @returns the writes that the server refused
-   * @throws the error of the outage that prevents it
+   * @throws the error of an outage of the server
    */
   async send(
     writes: readonly PreparedWrite[],

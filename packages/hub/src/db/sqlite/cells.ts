@@ -62,7 +62,8 @@ const COMMON_CELL_DATE = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00$/;
 function decodeDate(text: string): string {
   if (COMMON_CELL_DATE.test(text)) return `${text.slice(0, 26)}Z`;
   const date = parseWireDate(text);
-  if (date === undefined) throw new Error('a date is not in ISO 8601 format');
+  if (date === undefined)
+    throw new Error(`a date must be in ISO 8601 format, got ${JSON.stringify(text.slice(0, 40))}`);
   return date.exact;
 }
 

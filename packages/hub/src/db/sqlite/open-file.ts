@@ -191,7 +191,7 @@ function mergeTable(
   return changes;
 }
 
-// Uses columns and plain expressions only, so that a Python hub keeps the indexes current without knowing them.
+// Uses columns and plain expressions only, so that the SQLite of a Python hub can update the indexes too.
 function createIndexes(connection: Connection, table: string, layout: Layout, log: Logger): void {
   const submitted = millisecondSql('submitted');
   // Only the index of the default order ends in msg_id: each index stores its keys once more for every record, and few
@@ -226,7 +226,7 @@ function createIndexes(connection: Connection, table: string, layout: Layout, lo
   const missingIndexes = [...wantedIndexes.values()].filter((sql) => !existingSql.has(sql));
   if (Number(maxRowid) > 0 && missingIndexes.length > 0)
     log.info(
-      `creating ${missingIndexes.length} indexes of "${table}"; with many tasks this takes a while, once`,
+      `creating ${missingIndexes.length} indexes of "${table}"; this happens once and takes long if there are many tasks`,
     );
   // Drop the indexes of earlier releases that differ: each costs time and space at every write.
   for (const [name = '', sql] of existingIndexes) {

@@ -49,6 +49,6 @@ export function decodeTask(keys: readonly TaskKey[], cells: readonly (Buffer | n
   keys.forEach((key, i) => {
     task[key] = decodeCell(key, cells[i] ?? null);
   });
-  if (typeof task['msg_id'] !== 'string') throw new Error('its msg_id is not a text');
+  if (typeof task['msg_id'] !== 'string') throw new Error('its msg_id is not a string');
   return task as FoundTask;
 }

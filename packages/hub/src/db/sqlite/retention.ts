@@ -66,7 +66,7 @@ export class Retention {
   }
 
   /** Returns the ids of the tasks removed since the last call. */
-  takeCulledIds(): string[] {
+  drainCulledIds(): string[] {
     const culledIds = this.#culledIds;
     this.#culledIds = [];
     return culledIds;
@@ -133,7 +133,7 @@ export class Retention {
     if (this.#culledIds.length === before) return;
     const count = this.#culledIds.length - before;
     await this.releasePages();
-    this.#log.info(`removed ${count} tasks to keep the limits`);
+    this.#log.info(`removed ${count} tasks, because a limit was exceeded`);
   }
 
   // An unfinished task of an earlier run never gets a result, so it may be removed; one of this run may still get one.

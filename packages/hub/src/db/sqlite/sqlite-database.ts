@@ -118,7 +118,7 @@ export class SqliteDatabase implements TaskDatabase {
 
   async write(changes: readonly TaskChange[]): Promise<WriteOutcome> {
     await this.#queue.push(changes);
-    return { culled: this.#retention.takeCulledIds() };
+    return { culled: this.#retention.drainCulledIds() };
   }
 
   async get(

@@ -10,7 +10,7 @@ type Update = Extract<TaskChange, { op: 'update' }>;
 /** Longest output that is stored, in bytes; JavaScript limits strings to about 2^29 characters. */
 const MAX_OUTPUT = 1 << 28;
 
-/** Time after which a transaction takes no further change, in ms. */
+/** Time after which a transaction accepts no further change, in ms. */
 const TRANSACTION_TIME = 5;
 
 const OUTPUTS = ['stdout', 'stderr'] as const;
@@ -64,7 +64,7 @@ export class TaskWriter {
   }
 
   /**
-   * Applies changes from index `from` on, for about 5 ms, in one transaction.
+   * Applies changes from index `startIndex` on, for about 5 ms, in one transaction.
    * @returns the number of applied changes
    * @throws the driver's error when the file cannot be written now; then no change is applied
    */

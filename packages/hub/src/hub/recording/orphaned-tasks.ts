@@ -20,21 +20,21 @@ export interface OrphanedTasksOptions {
   readonly tracker: TaskTracker;
   readonly session: Session;
   readonly schedulers: Schedulers;
-  /** Called for a task that its engine no longer has: the engine has replied to everything else. */
+  /** Called for a task that its engine no longer has, because the engine has replied to all its other tasks. */
   readonly onTaskLost: (msgId: string, engine: string) => void;
 }
 
 /**
  * Tasks that the previous run of this controller left unfinished. Engines that are still connected may have them, and
- * the hub accepts their results. The hub finds out which tasks an engine no longer has (their results were lost with the
- * controller) by a probe: an empty task, which the engine runs after all tasks that it has.
+ * the hub accepts their results. A probe shows which tasks an engine no longer has, because their results were lost
+ * with the controller: it is an empty task, which the engine runs after all its other tasks.
  */
 export class OrphanedTasks {
   readonly #options: OrphanedTasksOptions;
   /** The engine of each task; null if the database names none. */
   readonly #tasks = new Map<string, string | null>();
   readonly #directTasks = new Set<string>();
-  /** Engines of the previous run whose tasks are not known yet. */
+  /** Engines of the previous run whose tasks no probe has checked yet. */
   readonly #uncheckedEngines = new Set<string>();
   /** The engine of each probe, by msg_id. */
   readonly #probes = new Map<string, string>();

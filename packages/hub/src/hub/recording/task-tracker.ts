@@ -32,7 +32,10 @@ export class EngineTasks {
   }
 }
 
-/** Tracks in memory where every unfinished task is, so that requests for it need no query of the Task Database. */
+/**
+ * Tracks in memory on which engine every unfinished task is pending, so that requests for it need no query of the Task
+ * Database.
+ */
 export class TaskTracker {
   /** Tasks without a result. */
   readonly pendingIds = new Set<string>();
@@ -40,7 +43,7 @@ export class TaskTracker {
   readonly unassignedIds = new Set<string>();
   /** Tasks that ended recently. */
   readonly completedIds = new BoundedSet(65_536);
-  /** Tasks that were purged or culled recently; a request for one of them gets an error of its own. */
+  /** Tasks that were purged or culled recently; a request for one of them fails with TaskPurged. */
   readonly removedIds = new BoundedSet(65_536);
   /** Failed tasks whose engine was considered dead; a result that still arrives replaces the failure. */
   readonly strandedIds = new BoundedSet(4096);

@@ -54,7 +54,7 @@ export class TrafficRecorder {
       this.#options.refusals.count('a direct request to an engine that is not registered');
       return;
     }
-    writer.push({ op: 'add', task: taskOfRequest(request, 'mux', uuid, clock.exact()) });
+    writer.push({ op: 'add', task: taskOfRequest(request, 'mux', uuid, clock.wireNow()) });
     tracker.submitDirect(request.msg_id, uuid);
     // The client sent the request before it was notified that the engine was unregistered; no reply will arrive.
     if (departedId !== undefined) this.failStranded(request.msg_id, uuid, departedId);
@@ -74,7 +74,7 @@ export class TrafficRecorder {
       return;
     }
     tracker.finish(msgId, engine, true);
-    writer.push({ op: 'update', msgId, set: fieldsOfReply(reply, clock.exact()) });
+    writer.push({ op: 'update', msgId, set: fieldsOfReply(reply, clock.wireNow()) });
   }
 
   /** [client, delimiter, request] */
@@ -83,7 +83,7 @@ export class TrafficRecorder {
     if (request === undefined) return;
     this.#options.writer.push({
       op: 'add',
-      task: taskOfRequest(request, 'task', null, this.#options.clock.exact()),
+      task: taskOfRequest(request, 'task', null, this.#options.clock.wireNow()),
     });
     this.#options.tracker.submitTask(request.msg_id);
   }
@@ -104,7 +104,7 @@ export class TrafficRecorder {
     writer.push({
       op: 'update',
       msgId,
-      set: { ...fieldsOfReply(reply, clock.exact()), engine_uuid: engine },
+      set: { ...fieldsOfReply(reply, clock.wireNow()), engine_uuid: engine },
     });
   }
 
@@ -141,7 +141,7 @@ export class TrafficRecorder {
 
   #recordStart(msgId: string, { header }: AnyMessage): void {
     const { tracker, clock, onTaskStarted } = this.#options;
-    if (tracker.begin(msgId, storedDate(header.date) ?? clock.exact())) onTaskStarted(msgId);
+    if (tracker.begin(msgId, storedDate(header.date) ?? clock.wireNow())) onTaskStarted(msgId);
   }
 
   /** Fails a task whose engine is no longer registered. */
@@ -163,7 +163,7 @@ export class TrafficRecorder {
     const { tracker, writer, clock } = this.#options;
     tracker.finish(msgId, undefined, false);
     tracker.strandedIds.add(msgId);
-    writer.push({ op: 'update', msgId, set: fieldsOfStranded(content, engine, clock.exact()) });
+    writer.push({ op: 'update', msgId, set: fieldsOfStranded(content, engine, clock.wireNow()) });
   }
 }
 

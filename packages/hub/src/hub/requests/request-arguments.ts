@@ -45,8 +45,10 @@ export function msgIdsOf(content: Dict): string[] {
   return [...new Set(list)];
 }
 
-/** The error for ids without a record: TaskPurged if the hub remembers that all were purged or culled, else the error of
- * `createUnknownError`. */
+/**
+ * The error for ids without a record: TaskPurged if `tracker` lists all of them as purged or culled, otherwise the error
+ * of `createUnknownError`.
+ */
 export function notFoundError(
   tracker: TaskTracker,
   msgIds: readonly string[],
@@ -54,5 +56,8 @@ export function notFoundError(
 ): ReportedError {
   const removedIds = msgIds.filter((id) => tracker.removedIds.has(id));
   if (removedIds.length < msgIds.length) return createUnknownError();
-  return new ReportedError('TaskPurged', `purged or culled: ${removedIds.map(pyRepr).join(', ')}`);
+  return new ReportedError(
+    'TaskPurged',
+    `these tasks were purged or culled: ${removedIds.map(pyRepr).join(', ')}`,
+  );
 }

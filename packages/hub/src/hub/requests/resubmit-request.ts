@@ -35,9 +35,9 @@ export function resubmitRequest(state: HubState, session: Session, clock: Clock)
     }
     const resubmitted: Record<string, string> = Object.create(null);
     for (const [msgId, task] of tasks) {
-      const copy = copyRequest(task, session, clock.exact());
+      const copy = copyRequest(task, session, clock.wireNow());
       resubmitted[msgId] = copy.header.msg_id;
-      submit(state, session, task, copy, clock.exact());
+      submit(state, session, task, copy, clock.wireNow());
       state.writer.push({ op: 'update', msgId, set: { resubmitted: copy.header.msg_id } });
     }
     await state.writer.flush();

@@ -67,16 +67,13 @@ export function resultRequest(state: HubState): RequestHandler {
   };
 }
 
-function isLostTask(
-  { msg_id, submitted, completed: completedIds }: FoundTask,
-  { tracker }: HubState,
-): boolean {
+function isLostTask({ msg_id, submitted, completed }: FoundTask, { tracker }: HubState): boolean {
   // The request of a task of which only output was recorded may still arrive.
-  return (completedIds ?? null) === null && (submitted ?? null) !== null && !tracker.pendingIds.has(msg_id);
+  return (completed ?? null) === null && (submitted ?? null) !== null && !tracker.pendingIds.has(msg_id);
 }
 
 function lostResult(msgId: string): Pick<StoredTask, 'result_content' | 'result_header' | 'result_metadata'> {
-  const evalue = `task '${msgId}' was lost: the controller that had it has ended, and no engine of this controller has it`;
+  const evalue = `task '${msgId}' was lost: the controller that queued it has ended, and the task is pending on no engine of this controller`;
   return { result_content: errorContent('TaskLost', evalue), result_header: {}, result_metadata: {} };
 }
 

@@ -4,7 +4,10 @@ import type { HubState } from './hub-state.js';
 import type { RequestHandler } from './reply.js';
 import { targetsOf } from './request-arguments.js';
 
-/** The identity of this hub and its features beyond those of Python hubs. The JavaScript client plans its requests by it. */
+/**
+ * The identity of this hub and its features beyond those of Python hubs. The JavaScript client selects its requests by
+ * these features.
+ */
 const HUB_INFO: HubInfo = {
   name: 'ipyparallel-js',
   version: VERSION,
@@ -53,7 +56,7 @@ export function queueRequest(state: HubState): RequestHandler {
   };
 }
 
-/** `load_request`: the number of tasks without a reply of each engine. */
+/** `load_request`: for each engine, the number of tasks without a reply. */
 export function loadRequest(state: HubState): RequestHandler {
   return (request) => {
     const content: Record<string, unknown> = { status: 'ok' };

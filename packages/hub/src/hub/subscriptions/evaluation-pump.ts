@@ -8,7 +8,7 @@ import type { SubscriptionTable } from './subscription-table.js';
 
 export interface EvaluationPumpOptions {
   readonly table: SubscriptionTable;
-  readonly changed: ChangedTasks;
+  readonly changedTasks: ChangedTasks;
   readonly evaluator: Evaluator;
   /** Receives the changes of each feed, in order. */
   readonly onEvaluated: (results: ReadonlyMap<Feed, readonly EvaluatedChange[]>) => void;
@@ -56,7 +56,7 @@ export class EvaluationPump {
 
   /** Skips all changes so far, for example when the first feed opens: no feed needs the earlier changes. */
   skipToLatest(): void {
-    this.#evaluatedSeq = this.#options.changed.latestSeq;
+    this.#evaluatedSeq = this.#options.changedTasks.latestSeq;
   }
 
   /** Resolves when changes up to `seq` are evaluated, the pump is closed, or `isWanted` returns false. */
@@ -74,10 +74,10 @@ export class EvaluationPump {
   }
 
   async #run(): Promise<void> {
-    const { table, changed } = this.#options;
+    const { table, changedTasks } = this.#options;
     this.#isRunning = true;
     try {
-      while (table.feedCount > 0 && this.#evaluatedSeq < changed.latestSeq && !this.#isClosed) {
+      while (table.feedCount > 0 && this.#evaluatedSeq < changedTasks.latestSeq && !this.#isClosed) {
         const stepStart = performance.now();
         const hasMore = await this.#step();
         const duration = performance.now() - stepStart;
@@ -90,17 +90,17 @@ export class EvaluationPump {
 
   /** Evaluates the next chunk for all feeds. @returns whether more changes are left */
   async #step(): Promise<boolean> {
-    const { table, changed, onEvaluated } = this.#options;
-    if (this.#evaluatedSeq < changed.log.floor) this.#skipLostChanges();
-    const upTo = changed.latestSeq;
-    const entries = [...changed.log.entriesAfter(this.#evaluatedSeq, CHUNK_TASKS)];
+    const { table, changedTasks, onEvaluated } = this.#options;
+    if (this.#evaluatedSeq < changedTasks.log.floor) this.#skipLostChanges();
+    const upTo = changedTasks.latestSeq;
+    const entries = [...changedTasks.log.entriesAfter(this.#evaluatedSeq, CHUNK_TASKS)];
     const last = entries.length < CHUNK_TASKS ? upTo : (entries.at(-1)?.seq ?? upTo);
     const results = await this.#evaluate(table.index, entries);
     if (results === undefined) return true;
     this.#evaluatedSeq = Math.max(this.#evaluatedSeq, last);
     onEvaluated(results);
     this.#resolveWaiters();
-    return last < changed.latestSeq;
+    return last < changedTasks.latestSeq;
   }
 
   async #evaluate(

@@ -31,7 +31,7 @@ export class Evaluator {
     this.#pack = packer.name === 'json' ? (value) => packer.pack(value) : () => undefined;
   }
 
-  /** Rejects with the error of the store. */
+  /** Evaluates the changed tasks for the feeds of `index`. Rejects with the error of the store. */
   async evaluate(
     index: FeedIndex,
     entries: readonly LogEntry<ChangedTask>[],
@@ -79,10 +79,10 @@ export class Evaluator {
   ): Promise<ReadonlyMap<string, FoundTask>> {
     const withBuffers = feeds.filter(({ bufferColumns }) => bufferColumns.length > 0);
     if (withBuffers.length === 0) return new Map();
-    const ids = [...tasks.values()].filter((task) => withBuffers.some((feed) => feed.matches(task)));
+    const matches = [...tasks.values()].filter((task) => withBuffers.some((feed) => feed.matches(task)));
     const columns = new Set<TaskKey>(withBuffers.flatMap(({ bufferColumns }) => bufferColumns));
     return await this.#db.get(
-      ids.map(({ msg_id }) => msg_id),
+      matches.map(({ msg_id }) => msg_id),
       [...columns],
     );
   }

@@ -46,7 +46,7 @@ interface RestOfUpdate extends Version {
   readonly msgId: string;
 }
 
-/** The last changes that a reader had received at a position, and the rest of the update there. */
+/** The last changes that a reader had received at a position, and the rest of the update at that position. */
 export interface ClientState {
   readonly sent: ReadonlyMap<string, FeedChange | undefined>;
   readonly rest: readonly RestOfUpdate[];
@@ -129,7 +129,10 @@ export class FeedHistory {
     }
   }
 
-  /** Returns what a reader at a position has of each task that has changed since; undefined for a position before the floor. */
+  /**
+   * Returns what a reader at a position has of each task that has changed since; undefined for a position before the
+   * floor.
+   */
   stateAt({ base, seq, upTo }: FeedPosition): ClientState | undefined {
     if (base < this.#floorSeq) return undefined;
     const sent = new Map<string, FeedChange | undefined>();

@@ -28,13 +28,13 @@ const FIXED_COLUMNS: ReadonlySet<TaskKey> = new Set([
   ...(['msg_id', 'client_uuid', 'submitted', 'label', 'queue', 'header', 'metadata', 'content'] as const),
 ]);
 
-/** The maximum log of a feed, for subscribers that are slower than others. */
+/** The maximum number and total size of the changes in the log of a feed, from which slow subscribers read. */
 const MAX_CHANGES = 8192;
 const MAX_BYTES = 4 * 1024 ** 2;
-/** The approximate maximum of all feeds together. */
+/** The approximate maximum of the logs of all feeds together. */
 const TOTAL_CHANGES = 64 * MAX_CHANGES;
 const TOTAL_BYTES = 32 * MAX_BYTES;
-/** The log that each feed may have, even if there are many. */
+/** The number and size of changes that the log of each feed may have, however many feeds there are. */
 const MIN_CHANGES = 256;
 const MIN_BYTES = 64 * 1024;
 
@@ -53,7 +53,7 @@ export class Feed {
   history: FeedHistory | undefined;
   /**
    * All snapshots of the subscribers were read before this sequence number; undefined while one may still be read.
-   * Updates alone report tasks that were added since.
+   * Only updates report tasks that were added after it.
    */
   snapshotSeq: number | undefined;
   /** Identifies the requested keys: feeds with the same keys share packed changes. */
@@ -85,8 +85,8 @@ export class Feed {
   }
 
   /**
-   * The operation to send for a changed task; undefined for none. The hub mostly does not know whether the task matched
-   * before, so it sends `out` unless the task cannot have matched.
+   * The operation to send for a changed task; undefined for none. The hub usually cannot determine whether the task
+   * matched before, so it sends `out` unless the task cannot have matched.
    */
   opOf(
     { msgId, value }: LogEntry<ChangedTask>,

@@ -9,7 +9,7 @@ import { FeedIndex } from './feed-index.js';
 
 /** The limits of the histories by which a client resumes a live query in another process. */
 export interface ResumeLimits {
-  /** How long changes are stored, in ms; 600,000 by default, 0 for not at all. */
+  /** How long changes are stored, in ms; 600,000 by default. With 0, no changes are stored. */
   readonly resumeTime: number;
   /** How many changes of each query are stored; 20,000 by default. */
   readonly resumeChanges: number;
@@ -23,7 +23,7 @@ export interface ResumptionOptions {
   readonly db: TaskDatabase;
   readonly tracker: TaskTracker;
   readonly codec: Codec;
-  readonly changed: ChangedTasks;
+  readonly changedTasks: ChangedTasks;
   readonly table: { readonly feeds: Iterable<Feed> };
   readonly limits: ResumeLimits;
 }
@@ -57,20 +57,23 @@ export class Resumption {
   /** Starts the history of a feed. Feeds with buffers have none, because buffers may be large. */
   startHistory(feed: Feed): void {
     if (this.#options.limits.resumeTime <= 0 || feed.bufferColumns.length > 0) return;
-    feed.history ??= new FeedHistory(this.#options.changed.latestSeq);
+    feed.history ??= new FeedHistory(this.#options.changedTasks.latestSeq);
   }
 
-  /** Reads the tasks before these changes are written; the caller must await it. @returns undefined if no task must be read */
+  /**
+   * Reads the tasks before these changes are written; the caller must await it.
+   * @returns undefined if no task must be read
+   */
   beforeWrite(changes: readonly TaskChange[]): Promise<void> | undefined {
     const feeds = this.#trackedFeeds();
     if (feeds.length === 0) return undefined;
-    const { changed } = this.#options;
+    const { changedTasks } = this.#options;
     const highestFloor = Math.max(...feeds.map(({ history }) => history.floor));
     const addedIds = new Set<string>();
     const ids = new Set<string>();
     for (const change of changes) {
       const msgId = change.op === 'add' ? change.task.msg_id : change.msgId;
-      if (change.op === 'add' && !changed.hasOutputOnly(msgId)) addedIds.add(msgId);
+      if (change.op === 'add' && !changedTasks.hasOutputOnly(msgId)) addedIds.add(msgId);
       else if (!addedIds.has(msgId) && this.#latestSeqOf(msgId) <= highestFloor) ids.add(msgId);
     }
     return ids.size === 0 ? undefined : this.#read(feeds, [...ids]);
@@ -106,8 +109,8 @@ export class Resumption {
       for (const feed of index.feedsFor(entry, task)) {
         if (!isTracked(feed) || this.#isKnown(feed, msgId)) continue;
         if (task !== undefined) this.#addInitial(feed, task);
-        // The hub does not know whether the task matched, so clients cannot resume from before the removal.
-        else feed.history.clear(this.#options.changed.latestSeq + msgIds.length);
+        // The hub cannot determine whether the task matched, so clients cannot resume from before the removal.
+        else feed.history.clear(this.#options.changedTasks.latestSeq + msgIds.length);
       }
     }
   }
@@ -128,9 +131,9 @@ export class Resumption {
   }
 
   /**
-   * Returns what a client at a position has of each task that has changed since, and the rest of the update there.
-   * Includes tasks that were never sent and have changed since `start`, because a client that read a snapshot in the
-   * meantime may have seen them match.
+   * Returns what a client at a position has of each task that has changed since, and the rest of the update at that
+   * position. Includes tasks that were never sent and have changed since `start`, because a client that read a snapshot
+   * in the meantime may have seen them match.
    */
   stateAt(
     feed: Feed,
@@ -140,7 +143,7 @@ export class Resumption {
     const state = feed.history?.stateAt(position);
     if (state === undefined) return undefined;
     const sent = new Map(state.sent);
-    for (const { msgId } of this.#options.changed.log.entriesAfter(start))
+    for (const { msgId } of this.#options.changedTasks.log.entriesAfter(start))
       if (!sent.has(msgId)) sent.set(msgId, undefined);
     return {
       sent: [...sent].map(([msgId, change]) => change ?? this.#outChange(feed, msgId, position.seq)),
@@ -154,8 +157,8 @@ export class Resumption {
     try {
       found = await this.#options.db.get(ids, index.columns);
     } catch {
-      // The evaluation will meet the same error, and log it.
-      for (const { history } of feeds) history.clear(this.#options.changed.latestSeq);
+      // The evaluation fails with the same error and logs it.
+      for (const { history } of feeds) history.clear(this.#options.changedTasks.latestSeq);
       return;
     }
     for (const msgId of ids) {
@@ -182,7 +185,7 @@ export class Resumption {
   }
 
   #latestSeqOf(msgId: string): number {
-    return this.#options.changed.log.latestEntry(msgId)?.seq ?? -1;
+    return this.#options.changedTasks.log.latestEntry(msgId)?.seq ?? -1;
   }
 
   #trackedFeeds(): TrackedFeed[] {

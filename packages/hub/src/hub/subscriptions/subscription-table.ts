@@ -18,9 +18,10 @@ export interface TableLimits {
 
 /** The state of a feed when its last subscriber left. */
 interface UnwatchedFeed {
-  readonly since: number;
-  /** The sequence number up to which that subscriber had received changes. */
-  readonly sentTo: number;
+  /** When the last subscriber left, by `performance.now()`. */
+  readonly unwatchedSince: number;
+  /** The sequence number of the last update sent to that subscriber. */
+  readonly sentSeq: number;
 }
 
 /** The subscriptions and their feeds, within limits. Stores feeds without subscribers for clients that resume. */
@@ -28,7 +29,7 @@ export class SubscriptionTable {
   readonly #limits: TableLimits;
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #feeds = new Map<string, Feed>();
-  /** In the order in which their last subscribers left. */
+  /** The feeds without subscribers, in the order in which their last subscribers left. */
   readonly #unwatchedFeeds = new Map<Feed, UnwatchedFeed>();
   /** Undefined after a change of the feeds. */
   #index: FeedIndex | undefined;
@@ -115,7 +116,7 @@ export class SubscriptionTable {
       );
   }
 
-  /** The feed of a name, which has a subscriber again. */
+  /** Returns the feed with this name, and no longer counts it as unwatched. */
   reopenFeed(name: string): Feed | undefined {
     const feed = this.#feeds.get(name);
     if (feed !== undefined) this.#unwatchedFeeds.delete(feed);
@@ -123,7 +124,7 @@ export class SubscriptionTable {
   }
 
   /**
-   * Adds a feed; an unwatched one makes room for it if necessary.
+   * Adds a feed. At the limit, removes the feed that has been unwatched for the longest time.
    * @throws {ReportedError} TooManySubscriptions when there are too many distinct queries
    */
   addFeed(feed: Feed): void {
@@ -139,7 +140,7 @@ export class SubscriptionTable {
     this.#index = undefined;
   }
 
-  /** Sets `feed.readBefore` from the subscriptions of the feed. */
+  /** Sets `feed.snapshotSeq` from the subscriptions of the feed. */
   updateSnapshotSeq(feed: Feed): void {
     let latest = 0;
     for (const other of this.#subscriptions.values()) {
@@ -156,12 +157,12 @@ export class SubscriptionTable {
   /** Removes the unwatched feeds that no client can resume any more. */
   removeExpiredFeeds(): void {
     const minTime = performance.now() - this.#limits.resumeTime;
-    for (const [feed, { since, sentTo }] of this.#unwatchedFeeds)
-      if (since < minTime || (feed.history?.floor ?? 0) > sentTo) this.#removeFeed(feed);
+    for (const [feed, { unwatchedSince, sentSeq }] of this.#unwatchedFeeds)
+      if (unwatchedSince < minTime || (feed.history?.floor ?? 0) > sentSeq) this.#removeFeed(feed);
   }
 
-  #retainFeed(feed: Feed, sentTo: number): void {
-    this.#unwatchedFeeds.set(feed, { since: performance.now(), sentTo });
+  #retainFeed(feed: Feed, sentSeq: number): void {
+    this.#unwatchedFeeds.set(feed, { unwatchedSince: performance.now(), sentSeq });
     for (const oldest of this.#unwatchedFeeds.keys()) {
       if (this.#unwatchedFeeds.size <= this.#limits.resumeQueries) return;
       this.#removeFeed(oldest);

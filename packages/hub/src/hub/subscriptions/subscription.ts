@@ -28,7 +28,7 @@ export class Subscription {
   sentSeq: number;
   /** The client's snapshot was read before this sequence number; undefined while it may still be read. */
   snapshotSeq: number | undefined;
-  /** Whether the last update contained all changes up to `sentTo`, with none held back because of its size. */
+  /** Whether the last update contained all changes up to `sentSeq`, with none held back because of its size. */
   isComplete = false;
   /** Tasks to send although they have not changed since the start. */
   initialTasks: readonly string[] = [];

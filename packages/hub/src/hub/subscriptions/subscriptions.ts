@@ -57,8 +57,8 @@ const CLEANUP_PERIOD = 5000;
 
 /**
  * Pushes changes of the Task Database to subscribers. After each write, the hub reads the changed tasks once and
- * evaluates each distinct query on them. A subscriber is a position in the log of changed tasks: a slow one costs
- * nothing, and receives the latest state when it has credit again.
+ * evaluates each distinct query on them. A subscriber is a position in the log of changed tasks, so a slow one
+ * uses no memory, and receives the latest state when it has credit again.
  */
 export class Subscriptions implements RemovalListener {
   readonly #options: SubscriptionsOptions;
@@ -74,25 +74,25 @@ export class Subscriptions implements RemovalListener {
     const { db, tracker, log, session } = options;
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    const changed = new ChangedTasks(tracker, this.#limits.changedTasks);
+    const changedTasks = new ChangedTasks(tracker, this.#limits.changedTasks);
     const table = new SubscriptionTable(this.#limits);
-    this.#changedTasks = changed;
+    this.#changedTasks = changedTasks;
     this.#table = table;
     this.#resumption = new Resumption({
       db,
       tracker,
       codec: session.codec,
-      changed,
+      changedTasks,
       table,
       limits: this.#limits,
     });
     const pump = new EvaluationPump({
-      ...{ table, changed, log, evaluator: new Evaluator(db, tracker, session.codec) },
+      ...{ table, changedTasks, log, evaluator: new Evaluator(db, tracker, session.codec) },
       onEvaluated: (results) => this.#publish(results),
     });
     this.#pump = pump;
     this.#delivery = new Delivery({
-      log: changed.log,
+      log: changedTasks.log,
       evaluatedSeq: () => pump.evaluatedSeq,
       evaluate: (feed, entries) => pump.evaluateFor(feed, entries),
       isOpen: (subscription) => table.has(subscription),
@@ -146,7 +146,7 @@ export class Subscriptions implements RemovalListener {
 
   // Requests.
 
-  /** `subscribe_request` */
+  /** Handles a `subscribe_request`: opens a subscription, and a feed if its query is new. */
   async subscribe(content: Dict, request: AnyMessage): Promise<Reply> {
     // Rejects on a hub without a Task Database.
     await this.#options.db.get([], ['msg_id']);
@@ -173,11 +173,14 @@ export class Subscriptions implements RemovalListener {
     return { content: { status: 'ok', subscription: subscription.id, epoch, seq, resumed, silence } };
   }
 
-  /** `subscription_sync_request` */
+  /** Handles a `subscription_sync_request`: the subscriber receives all changes up to the returned `seq`. */
   async sync(content: Dict, request: AnyMessage): Promise<Reply> {
     const subscription = this.#find(content, request);
     if (subscription === undefined)
-      throw new ReportedError('KeyError', 'the sender has no such subscription');
+      throw new ReportedError(
+        'KeyError',
+        `the sender has no subscription ${JSON.stringify(content['subscription'])?.slice(0, 60)}; it may have expired`,
+      );
     subscription.lastSeen = performance.now();
     // After this read, the log contains every change that a reader of the store may have seen.
     await this.#options.db.get([], ['msg_id']);
@@ -197,14 +200,14 @@ export class Subscriptions implements RemovalListener {
     return updateMessage({ status: 'ok', seq, begun, told: sent.length }, feed, [...sent, ...rest]);
   }
 
-  /** `unsubscribe_request`; an unknown subscription is not an error. */
+  /** Handles an `unsubscribe_request`; an unknown subscription is not an error. */
   unsubscribe(content: Dict, request: AnyMessage): Reply {
     const subscription = this.#find(content, request);
     if (subscription !== undefined) this.#table.remove(subscription);
     return { content: { status: 'ok' } };
   }
 
-  /** `subscription_ack`, which has no reply: acknowledges one update, or with `acks` several. */
+  /** Handles a `subscription_ack`, which has no reply: acknowledges one update, or with `acks` several. */
   acknowledge(content: Dict, request: AnyMessage): void {
     const { acks } = content;
     if (!Array.isArray(acks)) {
@@ -227,7 +230,7 @@ export class Subscriptions implements RemovalListener {
     this.#delivery.deliver(subscription);
   }
 
-  /** `subscription_renew`, which has no reply: keeps a subscription open. */
+  /** Handles a `subscription_renew`, which has no reply: keeps a subscription open. */
   renew(content: Dict, request: AnyMessage): void {
     const subscription = this.#findAndRenew(content, request);
     if (subscription === undefined) return;
@@ -235,7 +238,7 @@ export class Subscriptions implements RemovalListener {
     this.#delivery.sendPosition(subscription);
   }
 
-  /** Returns the subscription of a message and notes that its sender is alive; refuses an unknown subscription. */
+  /** Returns the subscription of a message and records when the message arrived; refuses an unknown subscription. */
   #findAndRenew(content: Dict, request: AnyMessage): Subscription | undefined {
     const subscription = this.#find(content, request);
     if (subscription === undefined) this.#refuseUnknown(content, request);

@@ -8,7 +8,7 @@ import type { HubThreadCommand, HubThreadData, HubThreadNotice } from './thread-
 
 /** How long the hub may take to write its queued changes after a stop command, in ms. */
 const STOP_TIMEOUT = 1500;
-/** How long the hub may take to close its socket after that, in ms. */
+/** How long the hub may take to close its socket after an abandon command, in ms. */
 const ABANDON_TIMEOUT = 500;
 
 /** Closes the sockets of all running threads: zeromq.js aborts a process that exits with an open socket in a thread. */
@@ -49,7 +49,7 @@ export class HubThread {
   static async open(data: Omit<HubThreadData, 'counts'>, log: Logger, sink: LogSink): Promise<HubThread> {
     const thread = startThread(data, log, sink);
     const port = await Promise.race([thread.bound, thread.ended]);
-    if (port === undefined) throw new Error('the hub thread ended before it was bound');
+    if (port === undefined) throw new Error('the hub thread ended before its socket was bound');
     return new HubThread(thread, port, log);
   }
 
@@ -65,7 +65,7 @@ export class HubThread {
     this.#post({ type: 'stop' });
     if (await this.#endsWithin(STOP_TIMEOUT)) return;
     this.#post({ type: 'abandon' });
-    if ((await this.#endsWithin(ABANDON_TIMEOUT)) || this.#counts.abandoned) {
+    if ((await this.#endsWithin(ABANDON_TIMEOUT)) || this.#counts.isAbandoned) {
       await this.#worker.terminate();
       return;
     }
@@ -110,7 +110,7 @@ interface Thread {
 }
 
 function startThread(data: Omit<HubThreadData, 'counts'>, log: Logger, sink: LogSink): Thread {
-  const onFailure = (error: unknown): void => log.error('a call of the hub failed', error);
+  const onFailure = (error: unknown): void => log.error('a call of the hub to the schedulers failed', error);
   const counts = new LinkCounts();
   const workerData: HubThreadData = { ...data, counts: counts.shared };
   const worker = new Worker(new URL('./hub-worker.js', import.meta.url), { workerData });

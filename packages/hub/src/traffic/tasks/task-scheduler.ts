@@ -186,7 +186,7 @@ export class TaskScheduler {
   #place(job: Job): void {
     const finished = this.#finishedTasks.get;
     if (job.after.isUnreachable(finished) || job.follow.isUnreachable(finished)) {
-      this.#fail(job, 'ImpossibleDependency', 'a task that this one depends on did not end as it requires');
+      this.#fail(job, 'ImpossibleDependency', 'a task in after or follow did not end as this task requires');
       return;
     }
     if (!job.after.isMet(finished)) {
@@ -206,7 +206,7 @@ export class TaskScheduler {
     }
   }
 
-  /** Assigns a task to an engine. @returns false when no engine can take it now */
+  /** Assigns a task to an engine. @returns false when no engine can accept it now */
   #run(job: Job): boolean {
     const finished = this.#finishedTasks.get;
     const allows = job.runsOnAnyEngine
@@ -247,7 +247,7 @@ export class TaskScheduler {
       return this.#fail(
         job,
         'ImpossibleDependency',
-        'the tasks to follow ran on several engines, or on one that is gone',
+        'the tasks in follow ran on several engines, or on one that is no longer registered',
       );
     }
     if (candidates.some((uuid) => this.#mayRunOn(job, uuid))) return false;
@@ -258,7 +258,7 @@ export class TaskScheduler {
       this.#recordEnd(job, { success: false, engine: String(job.lastFailure[1]) });
       return true;
     }
-    return this.#fail(job, 'ImpossibleDependency', 'no engine is left that may run this task');
+    return this.#fail(job, 'ImpossibleDependency', 'no registered engine may run this task');
   }
 
   #mayFollow(follow: Dependency, uuid: string): boolean {
@@ -281,7 +281,7 @@ export class TaskScheduler {
     const { uuid } = engine;
     for (const job of engine.pendingJobs.values()) {
       const evalue = `Engine ${uuid} died while running task ${job.msgId}`;
-      const metadata = { status: 'error', engine: uuid, date: this.#options.clock.exact() };
+      const metadata = { status: 'error', engine: uuid, date: this.#options.clock.wireNow() };
       const frames = this.#errorReply(job, 'EngineError', evalue, metadata);
       const [client, ...rest] = frames;
       if (client !== undefined) this.#handleResult(job, uuid, [Buffer.from(uuid), client, ...rest], 'error');
@@ -300,7 +300,7 @@ export class TaskScheduler {
     const { session, clock } = this.#options;
     const type = job.header.msg_type === 'execute_request' ? 'execute_reply' : 'apply_reply';
     const reply = session.rawMessage(type, errorContent(ename, evalue), { parent: job.header, metadata });
-    return session.encode({ ...reply, header: { ...reply.header, date: clock.exact() } }, job.client);
+    return session.encode({ ...reply, header: { ...reply.header, date: clock.wireNow() } }, job.client);
   }
 
   #removeFromQueue(job: Job): void {
