@@ -147,11 +147,11 @@ export class Client implements AsyncDisposable {
    */
   async waitForEngines(n = 1, options: WaitForEnginesOptions = {}): Promise<readonly number[]> {
     checkOptions(options, WAIT_FOR_ENGINES_OPTIONS, 'waitForEngines');
-    const shown = options.interactive === true ? showEngines(this.engines$, n, options) : undefined;
+    const closeBar = options.interactive === true ? showEngines(this.engines$, n, options) : undefined;
     try {
       await this.#link.waitForEngines(n, options);
     } finally {
-      shown?.();
+      closeBar?.();
     }
     return this.ids;
   }
@@ -170,7 +170,7 @@ export class Client implements AsyncDisposable {
     options?: RangeOptions & WaitOptions & { readonly keys?: undefined },
   ): DbQuery<FullRecord>;
   dbQuery<const K extends ProjectionKey>(query: TaskQuery, keys: K | readonly K[]): DbQuery<Projected<K>>;
-  // A separate overload, because the compiler would take the method `keys` of an array for the option.
+  // A separate overload, because the compiler would mistake the method `keys` of an array for the option.
   dbQuery<const K extends ProjectionKey>(query: TaskQuery, options: DbQueryOptions<K>): DbQuery<Projected<K>>;
   dbQuery(query: TaskQuery, keysOrOptions: unknown = {}): DbQuery<unknown> {
     this.#link.assertOpen();
@@ -244,7 +244,7 @@ export class Client implements AsyncDisposable {
 
   /** The unread values or errors of ended tasks that this client submitted, by id. Mirrors ipyparallel `Client.results`. */
   get results(): ReadonlyMap<string, unknown> {
-    return this.#link.results.held();
+    return this.#link.results.unreadResults();
   }
 
   /** The metadata of this client's tasks that have not ended or whose results are unread. Mirrors ipyparallel `Client.metadata`. */

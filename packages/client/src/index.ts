@@ -1,4 +1,4 @@
-// Programs also need errors to catch, types of records and queries, and classes of values.
+// Re-exports the errors, the types of records and queries, and the classes of values that programs need.
 export {
   type AnyFunction,
   AuthenticationError,

@@ -1,4 +1,4 @@
-// For the other packages of this project and its tests; no promise of stability.
+// Exports for this project's other packages and its tests. They may change in any release.
 
 export { type Connection, type ConnectionOptions, openConnection } from './connection/connection.js';
 export { parseSshServer } from './connection/ssh-server.js';

@@ -34,14 +34,14 @@ export class ConnectionSource {
 
   /** Returns the connection, or a new one if the file has changed or the tunnel has ended. */
   async reopen(connection: Connection, deadline: Deadline): Promise<Connection> {
-    return this.#tunnelLost || (await this.changed(connection)) ? this.open(deadline) : connection;
+    return this.#tunnelLost || (await this.hasFileChanged(connection)) ? this.open(deadline) : connection;
   }
 
   /** Whether the connection file has changed. A missing or unreadable file counts as unchanged. */
-  async changed({ info }: Connection): Promise<boolean> {
+  async hasFileChanged({ info }: Connection): Promise<boolean> {
     try {
-      const now = await readInfo(this.#options, startDeadline({ timeout: 0 }, READ_MS));
-      return !isDeepStrictEqual(now.info, info);
+      const current = await readInfo(this.#options, startDeadline({ timeout: 0 }, READ_MS));
+      return !isDeepStrictEqual(current.info, info);
     } catch {
       return false;
     }

@@ -8,7 +8,7 @@ export interface ConnectionStatus {
   readonly since: Date;
   /** The hub's address; it changes if the controller restarts at another address. */
   readonly address: string;
-  /** Why the client is not connected. */
+  /** The reason why the client is not connected. */
   readonly reason?: string;
   /** 1 for the first connection, and one more for each reconnection. */
   readonly incarnation: number;
@@ -24,22 +24,22 @@ export interface Reconnection {
 
 type ReconnectedListener = (reconnection: Reconnection) => void | Promise<void>;
 
-/** The state of the connection: notifies listeners of changes, and gives up after a time without a connection. */
+/** The state of the connection: notifies listeners of changes, and of a controller that stays unreachable for too long. */
 export class ConnectionState {
   // Unlike a BehaviorSubject, a ReplaySubject replays its last value after its completion, too.
   readonly #changes = new ReplaySubject<ConnectionStatus>(1);
   readonly #reconnectedListeners = new Set<ReconnectedListener>();
   readonly #disconnectedListeners = new Set<() => void>();
-  readonly #giveUpAfterMs: number;
-  readonly #onGivenUp: (error: ConnectionClosedError) => void;
+  readonly #timeoutMs: number;
+  readonly #onUnreachable: (error: ConnectionClosedError) => void;
   #status: ConnectionStatus;
   #timer: NodeJS.Timeout | undefined;
   #fatalError: ConnectionClosedError | undefined;
 
-  /** Calls `onGivenUp` after `giveUpAfterMs` without a connection. */
-  constructor(address: string, giveUpAfterMs: number, onGivenUp: (error: ConnectionClosedError) => void) {
-    this.#giveUpAfterMs = giveUpAfterMs;
-    this.#onGivenUp = onGivenUp;
+  /** Calls `onUnreachable` after `timeoutMs` without a connection. */
+  constructor(address: string, timeoutMs: number, onUnreachable: (error: ConnectionClosedError) => void) {
+    this.#timeoutMs = timeoutMs;
+    this.#onUnreachable = onUnreachable;
     this.#status = {
       state: 'disconnected',
       since: new Date(),
@@ -49,7 +49,7 @@ export class ConnectionState {
     };
   }
 
-  get now(): ConnectionStatus {
+  get status(): ConnectionStatus {
     return this.#status;
   }
 
@@ -79,7 +79,7 @@ export class ConnectionState {
   }
 
   /**
-   * Must be called before a task is submitted.
+   * Checks that a task can be submitted.
    * @throws {ConnectionClosedError} when the controller has been unreachable for too long, or announced its shutdown
    */
   assertReachable(): void {
@@ -116,11 +116,11 @@ export class ConnectionState {
     for (const listener of [...this.#disconnectedListeners]) listener();
   }
 
-  /** Sets the state to disconnected and gives up at once, because the controller announced its shutdown. */
+  /** Sets the state to disconnected and calls `onUnreachable` at once, because the controller announced its shutdown. */
   setShutDown(): void {
     const { address } = this.#status;
     this.setDisconnected('the controller has shut down');
-    this.#giveUp(new ConnectionClosedError(`the controller at ${address} has shut down`));
+    this.#setUnreachable(new ConnectionClosedError(`the controller at ${address} has shut down`));
   }
 
   /** Sets the state to closed. */
@@ -141,25 +141,25 @@ export class ConnectionState {
   }
 
   #startTimer(address: string): void {
-    if (this.#giveUpAfterMs === Number.POSITIVE_INFINITY) return;
+    if (this.#timeoutMs === Number.POSITIVE_INFINITY) return;
     this.#timer = setTimeout(
       () => {
         const { reason } = this.#status;
-        this.#giveUp(
+        this.#setUnreachable(
           new ConnectionClosedError(
-            `the controller at ${address} has been unreachable for ${formatMs(this.#giveUpAfterMs)}; it has stopped, or the network is down (${reason})`,
+            `the controller at ${address} has been unreachable for ${formatMs(this.#timeoutMs)}; it has stopped, or the network is down (${reason})`,
           ),
         );
       },
-      Math.min(this.#giveUpAfterMs, 2 ** 31 - 1),
+      Math.min(this.#timeoutMs, 2 ** 31 - 1),
     );
     this.#timer.unref();
   }
 
-  #giveUp(error: ConnectionClosedError): void {
+  #setUnreachable(error: ConnectionClosedError): void {
     clearTimeout(this.#timer);
     this.#fatalError = error;
-    this.#onGivenUp(error);
+    this.#onUnreachable(error);
   }
 
   #setStatus(status: ConnectionStatus): void {

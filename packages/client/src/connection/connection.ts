@@ -56,7 +56,7 @@ export interface Connection {
   readonly ipv6: boolean;
   readonly curve: CurveKeys | null;
   readonly tunnelled: boolean;
-  /** Why the controller may not reply: a loopback address of another machine, or complaints of ssh. Empty if unknown. */
+  /** Explains why the controller may not reply: a loopback address of another machine, or errors of ssh; else empty. */
   hint(): string;
   /** Calls `listener` once if the tunnel breaks. Returns a function that removes it. */
   onTunnelLost(listener: (error: TransportError) => void): () => void;
@@ -115,7 +115,7 @@ export async function openConnection(
   return {
     ...commonFields(info, path, curve, (port) => `tcp://127.0.0.1:${tunnel.localPorts.get(port)}`),
     tunnelled: true,
-    hint: () => (tunnel.complaints() === '' ? '' : `ssh printed: ${tunnel.complaints()}`),
+    hint: () => (tunnel.errorOutput() === '' ? '' : `ssh printed: ${tunnel.errorOutput()}`),
     onTunnelLost: tunnel.onLost,
     close: tunnel.close,
   };

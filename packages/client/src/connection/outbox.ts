@@ -38,7 +38,7 @@ export class Outbox {
   }
 
   /**
-   * Adds a submission. `reason` says why there is no connection; undefined if the submission waits for engines.
+   * Adds a submission. `reason`: why there is no connection; undefined if the submission waits for engines.
    * @throws {ConnectionClosedError} when the list is full
    */
   add(work: Submission, reason: string | undefined): void {

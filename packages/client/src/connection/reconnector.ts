@@ -5,14 +5,14 @@ import type { ConnectionSource } from './connection-source.js';
 import type { Transport } from './transport.js';
 
 export interface ConnectionEvents<Reply> {
-  /** The connection broke; called once for each disconnect. */
-  onDown(reason: string): void;
-  /** An attempt to connect failed for another reason than a timeout. */
+  /** Called when the connection breaks, and when the controller announces its shutdown. */
+  onDisconnected(reason: string): void;
+  /** Called when an attempt to connect failed for another reason than a timeout. */
   onAttemptFailed(reason: string): void;
   /** Sends a connection request to the hub through the open sockets. */
   requestConnection(deadline: Deadline): Promise<Reply>;
-  /** The hub replied. */
-  onUp(reply: Reply, previousConnection: Connection): void;
+  /** Called when the hub has replied on a new connection. */
+  onReconnected(reply: Reply, previousConnection: Connection): void;
 }
 
 /** How long an attempt waits for the hub's reply. If the hub is linked but busy, the time doubles with each attempt. */
@@ -81,7 +81,7 @@ export class Reconnector<Reply> {
   }
 
   /** Fails {@link openFirst} at once, because the ssh tunnel ended. */
-  giveUp(error: Error): void {
+  failFirstConnection(error: Error): void {
     this.#fatalError = error;
     this.#attempt?.abort(error);
   }
@@ -103,7 +103,7 @@ export class Reconnector<Reply> {
   /** Handles the shutdown notification of the controller. */
   onStopping(reason: string): void {
     if (this.#isRunning) return;
-    this.#events.onDown(reason);
+    this.#events.onDisconnected(reason);
     this.#shutdownTimer = setTimeout(() => this.onBroken(reason), SHUTDOWN_TIMEOUT_MS);
     this.#shutdownTimer.unref();
   }
@@ -121,7 +121,7 @@ export class Reconnector<Reply> {
     return await this.#events.requestConnection(deadline);
   }
 
-  /** Handles that every current socket is linked. */
+  /** Handles the notice that every current socket is linked. */
   onComplete(): void {
     this.#onAllLinked?.();
   }
@@ -134,8 +134,8 @@ export class Reconnector<Reply> {
 
   async #run(reason: string): Promise<void> {
     this.#isRunning = true;
-    this.#events.onDown(reason);
-    this.#transport.abandon();
+    this.#events.onDisconnected(reason);
+    this.#transport.closeSockets();
     if (performance.now() - this.#connectedSince < MIN_STABLE_MS) this.#lengthenPause();
     else this.#pause = 0;
     let timeout = ATTEMPT_MS;
@@ -143,7 +143,7 @@ export class Reconnector<Reply> {
     for (;;) {
       await pause(this.#pause, signal);
       if (signal.aborted) return;
-      const began = performance.now();
+      const startTime = performance.now();
       try {
         await this.#attemptConnection(timeout);
         this.#connectedSince = performance.now();
@@ -155,7 +155,7 @@ export class Reconnector<Reply> {
           if (this.#transport.hubLinked) timeout = Math.min(2 * timeout, MAX_ATTEMPT_MS);
         } else if (!(error instanceof FileChangedError)) this.#events.onAttemptFailed(messageOf(error));
         if (error instanceof FileChangedError) this.#pause = 0;
-        else if (performance.now() - began < MIN_STABLE_MS) this.#lengthenPause();
+        else if (performance.now() - startTime < MIN_STABLE_MS) this.#lengthenPause();
       }
     }
   }
@@ -176,7 +176,7 @@ export class Reconnector<Reply> {
       void this.#watchFile(connection, attempt, signal);
       const reply = await this.requestConnection(deadline, signal);
       signal.throwIfAborted();
-      this.#events.onUp(reply, previousConnection);
+      this.#events.onReconnected(reply, previousConnection);
     } finally {
       this.#attempt = undefined;
       attempt.abort();
@@ -194,7 +194,7 @@ export class Reconnector<Reply> {
     for (;;) {
       await pause(FILE_INTERVAL_MS, signal);
       if (signal.aborted) return;
-      if (await this.#source.changed(connection)) attempt.abort(new FileChangedError());
+      if (await this.#source.hasFileChanged(connection)) attempt.abort(new FileChangedError());
     }
   }
 
@@ -203,7 +203,7 @@ export class Reconnector<Reply> {
   }
 }
 
-/** The connection file contains another connection than the current attempt uses. */
+/** Ends an attempt, because the connection file contains another connection than the attempt uses. */
 class FileChangedError extends Error {}
 
 function messageOf(error: unknown): string {

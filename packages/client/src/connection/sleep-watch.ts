@@ -5,15 +5,15 @@ const MIN_SLEEP_MS = 5_000;
 /** Detects that this process did not run for some seconds: a laptop slept, or the process was stopped. */
 export class SleepWatch {
   readonly #timer: NodeJS.Timeout;
-  #last = Date.now();
+  #lastTick = Date.now();
 
-  constructor(onWoken: () => void) {
+  constructor(onWake: () => void) {
     // Date.now() is needed: performance.now() stands still while the machine sleeps.
     this.#timer = setInterval(() => {
       const now = Date.now();
-      const late = now - this.#last - TICK_MS;
-      this.#last = now;
-      if (late > MIN_SLEEP_MS) onWoken();
+      const delay = now - this.#lastTick - TICK_MS;
+      this.#lastTick = now;
+      if (delay > MIN_SLEEP_MS) onWake();
     }, TICK_MS);
     this.#timer.unref();
   }

@@ -12,12 +12,12 @@ import type { Connection } from './connection.js';
 
 export interface SocketsListener {
   onMessage(channel: ClientChannel, message: AnyMessage): void;
-  /** A channel is linked. */
+  /** Called when a channel is linked. */
   onLinked(channel: ClientChannel): void;
-  /** A channel lost its link. Messages may be lost, so the sockets must be replaced. */
+  /** Called when a channel lost its link. Messages may be lost, so the sockets must be replaced. */
   onBroken(channel: ClientChannel): void;
   onDropped(reason: DropReason, channel: string, error: Error): void;
-  onFailure(channel: string, doing: string, error: unknown): void;
+  onFailure(channel: string, operation: string, error: unknown): void;
 }
 
 /** The channels on which the client sends. */
@@ -77,21 +77,21 @@ export class Sockets {
       string | undefined,
     ][]) {
       if (address === undefined) continue;
-      const listens = name === 'iopub' || name === 'notification';
-      const socket = createSocket(() => (listens ? new Subscriber() : new Dealer({ routingId })));
-      socket.linger = name === 'registration' || listens ? 0 : LINGER_MS;
+      const isSubscriber = name === 'iopub' || name === 'notification';
+      const socket = createSocket(() => (isSubscriber ? new Subscriber() : new Dealer({ routingId })));
+      socket.linger = name === 'registration' || isSubscriber ? 0 : LINGER_MS;
       socket.receiveHighWaterMark = 0;
       if (socket instanceof Dealer) socket.sendHighWaterMark = 0;
       else socket.subscribe();
       this.#prepare(socket);
       this.#zmqSockets.push(socket);
-      const opened = new MessageSocket(name, socket, {
-        onFailure: (doing, error) => this.#listener.onFailure(name, `${doing} (${address})`, error),
+      const messageSocket = new MessageSocket(name, socket, {
+        onFailure: (operation, error) => this.#listener.onFailure(name, `${operation} (${address})`, error),
         onLink: (state) => this.#link(name, state),
       });
-      this.#sockets.set(name, opened);
-      opened.connect(address);
-      opened.read((frames) => this.#receive(name, frames));
+      this.#sockets.set(name, messageSocket);
+      messageSocket.connect(address);
+      messageSocket.read((frames) => this.#receive(name, frames));
     }
   }
 
@@ -110,12 +110,12 @@ export class Sockets {
   }
 
   /** Whether a channel is linked. */
-  linked(channel: ClientChannel): boolean {
+  isLinked(channel: ClientChannel): boolean {
     return this.#sockets.get(channel)?.isLinked === true;
   }
 
   /** Whether the hub refused the security handshake: the CURVE keys do not match. */
-  get refused(): boolean {
+  get handshakeRefused(): boolean {
     return [...this.#sockets.values()].some(({ isRefused }) => isRefused);
   }
 
@@ -124,7 +124,7 @@ export class Sockets {
     const socket = new Dealer({ linger: 0 });
     this.#prepare(socket);
     const probe = new MessageSocket('probe', socket, {
-      onFailure: (doing, error) => this.#listener.onFailure('probe', doing, error),
+      onFailure: (operation, error) => this.#listener.onFailure('probe', operation, error),
     });
     probe.connect(this.connection.addresses.registration);
     probe.read(onFrames);
@@ -132,14 +132,14 @@ export class Sockets {
   }
 
   /**
-   * Closes all sockets; idempotent. Queued messages are sent within one second, or dropped with `cut`.
+   * Closes all sockets; idempotent. Queued messages are sent within one second, or dropped with `dropUnsent`.
    */
-  close(cut: boolean): Promise<void> {
+  close(dropUnsent: boolean): Promise<void> {
     if (this.#closePromise === undefined) {
       // A message must not be sent later to a restarted controller: the client would not know of it.
-      if (cut) for (const socket of this.#zmqSockets) socket.linger = 0;
+      if (dropUnsent) for (const socket of this.#zmqSockets) socket.linger = 0;
       const closing = [...this.#sockets.values()].map(async (socket) => {
-        if (!cut) await socket.flush(LINGER_MS);
+        if (!dropUnsent) await socket.flush(LINGER_MS);
         await socket.close();
       });
       this.#closePromise = Promise.all(closing).then(() => {});
@@ -184,11 +184,11 @@ export class Sockets {
 const MAX_SOCKETS = 16_383;
 
 /** Raises ZeroMQ's limit of sockets, which only has an effect before the first socket of the process is created. */
-function createSocket<S>(make: () => S): S {
-  const most = Math.min(MAX_SOCKETS, context.maxSocketsLimit);
-  if (context.maxSockets < most) context.maxSockets = most;
+function createSocket<S>(create: () => S): S {
+  const limit = Math.min(MAX_SOCKETS, context.maxSocketsLimit);
+  if (context.maxSockets < limit) context.maxSockets = limit;
   try {
-    return make();
+    return create();
   } catch (cause) {
     throw new TransportError(
       `this process cannot open more sockets (${String(cause)}); close unused clients or raise the limit of open files (ulimit -n)`,

@@ -5,7 +5,7 @@ import { formatMs, pause } from '@ipyparallel-js/wire';
 /** How an ssh process ended. */
 export interface SshEnd {
   /** `exit code 255`, `SIGTERM`, or the error of its start. */
-  readonly how: string;
+  readonly reason: string;
   /** The error of its start; undefined if it was started. */
   readonly cause: NodeJS.ErrnoException | undefined;
   readonly afterMs: number;
@@ -13,7 +13,8 @@ export interface SshEnd {
 
 const MAX_OUTPUT_LENGTH = 4_000;
 const LAST_OUTPUT_MS = 200;
-const GRACE_MS = 2_000;
+/** How long ssh may take to end after SIGTERM before it receives SIGKILL, in ms. */
+const KILL_DELAY_MS = 2_000;
 
 /** The running ssh processes, which must end with this process. */
 const runningProcesses = new Set<SshProcess>();
@@ -35,8 +36,8 @@ export class SshProcess {
   #output = '';
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv) {
-    const started = performance.now();
-    // A separate session: Ctrl-C must reach this process only, which may still send messages through the tunnel.
+    const startTime = performance.now();
+    // ssh has a separate session, because Ctrl-C must not end it: this process may still send messages through it.
     const detached = process.platform !== 'win32';
     this.#child = spawn('ssh', args, {
       env,
@@ -52,22 +53,22 @@ export class SshProcess {
     if (stderr instanceof Socket) stderr.unref();
     if (runningProcesses.size === 0) process.on('exit', killAll);
     runningProcesses.add(this);
-    this.#watchdog = watch(this.#child.pid);
+    this.#watchdog = startWatchdog(this.#child.pid);
     this.ended = new Promise((resolve) => {
-      const finish = (how: string, cause?: NodeJS.ErrnoException): void => {
+      const finish = (reason: string, cause?: NodeJS.ErrnoException): void => {
         if (this.#end !== undefined) return;
-        this.#end = { how, cause, afterMs: performance.now() - started };
+        this.#end = { reason, cause, afterMs: performance.now() - startTime };
         this.#release();
         resolve(this.#end);
       };
       this.#child.once('error', (cause) => finish(cause.message, cause));
       this.#child.once('exit', (code, signal) => {
-        const how = signal ?? `exit code ${code}`;
-        // Its last output may still be in the pipe, which a child process of ssh may keep open.
-        const timer = setTimeout(() => finish(how), LAST_OUTPUT_MS);
+        const reason = signal ?? `exit code ${code}`;
+        // The last output may still be in the pipe, which a child process of ssh may keep open.
+        const timer = setTimeout(() => finish(reason), LAST_OUTPUT_MS);
         this.#child.once('close', () => {
           clearTimeout(timer);
-          finish(how);
+          finish(reason);
         });
       });
     });
@@ -92,12 +93,12 @@ export class SshProcess {
     this.#child.ref();
     this.kill('SIGTERM');
     const killTimer = new AbortController();
-    const hard = pause(GRACE_MS, killTimer.signal).then(() => {
+    const forcedKill = pause(KILL_DELAY_MS, killTimer.signal).then(() => {
       if (!killTimer.signal.aborted) this.kill('SIGKILL');
     });
     await this.ended;
     killTimer.abort();
-    await hard;
+    await forcedKill;
   }
 
   #release(): void {
@@ -110,14 +111,14 @@ export class SshProcess {
 
 /** The text of an error: `exit code 255 after 1.2 s: Permission denied`. */
 export function describeEnd(end: SshEnd, output: string): string {
-  return `${end.how} after ${formatMs(end.afterMs)}${output === '' ? '' : `: ${output}`}`;
+  return `${end.reason} after ${formatMs(end.afterMs)}${output === '' ? '' : `: ${output}`}`;
 }
 
 /**
  * Starts a shell that waits for the end of its stdin, which closes when this process ends in any way, and then stops ssh. The
  * shell script is constant; without /bin/sh there is no watchdog.
  */
-function watch(pid: number | undefined): ChildProcess | undefined {
+function startWatchdog(pid: number | undefined): ChildProcess | undefined {
   if (pid === undefined || process.platform === 'win32') return undefined;
   const watchdog = spawn('/bin/sh', ['-c', 'read -r _; kill "$1"', 'sh', String(pid)], {
     env: {},

@@ -23,14 +23,14 @@ export interface SshTunnel {
   /** The local port of each remote port. */
   readonly localPorts: ReadonlyMap<number, number>;
   /** The errors that ssh has printed, without warnings: for example that nothing listens at the remote port. */
-  complaints(): string;
+  errorOutput(): string;
   /** Calls `listener` once if ssh ends other than by close(). Returns a function that removes it. */
   onLost(listener: (error: TransportError) => void): () => void;
   /** Stops ssh; resolves when the process has ended. */
   close(): Promise<void>;
 }
 
-/** Another process may take a port between its choice and its use by ssh. */
+/** Attempts are repeated, because another process may bind a chosen port before ssh does. */
 const MAX_ATTEMPTS = 3;
 const PROBE_PAUSE_MS = 25;
 
@@ -95,11 +95,11 @@ async function untilForwarding(
   localPorts: ReadonlyMap<number, number>,
   deadline: Deadline,
 ): Promise<void> {
-  const tooLate = (waited: number): Error => tunnelTimeoutError(server, waited, ssh.output);
+  const createTimeoutError = (waited: number): Error => tunnelTimeoutError(server, waited, ssh.output);
   for (const port of localPorts.values()) {
     while (!ssh.hasEnded && !(await accepts(port))) {
-      if (deadline.remaining() === 0) throw tooLate(deadline.elapsed());
-      await waitFor<void>(deadline, tooLate, (resolve) => {
+      if (deadline.remaining() === 0) throw createTimeoutError(deadline.elapsed());
+      await waitFor<void>(deadline, createTimeoutError, (resolve) => {
         const timer = setTimeout(resolve, PROBE_PAUSE_MS);
         void ssh.ended.then(() => resolve());
         return () => clearTimeout(timer);
@@ -122,7 +122,7 @@ function tunnelOf(ssh: SshProcess, server: SshServer, localPorts: ReadonlyMap<nu
   });
   return {
     localPorts,
-    complaints: () =>
+    errorOutput: () =>
       ssh.output
         .split(/\r?\n/)
         .filter((line) => !/^(warning:|\*\*)/i.test(line))
@@ -190,7 +190,8 @@ async function freePorts(ports: readonly number[]): Promise<Map<number, number>>
         server.listen(0, '127.0.0.1', resolve);
       });
       const address = server.address();
-      if (address === null || typeof address === 'string') throw new TransportError('no port is free');
+      if (address === null || typeof address === 'string')
+        throw new TransportError('the operating system assigned no local port for the ssh tunnel; try again');
       found.set(port, address.port);
     }
   } finally {

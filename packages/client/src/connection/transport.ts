@@ -13,15 +13,15 @@ import { newCounters, type StatsCounters } from './traffic-stats.js';
 
 export interface TransportListener {
   onMessage(channel: ClientChannel, message: AnyMessage): void;
-  /** Every channel of the open sockets has a link. */
+  /** Called when every channel of the open sockets has a link. */
   onComplete(): void;
-  /** A link broke: the open sockets must be replaced. */
+  /** Called when a link broke, so that the open sockets must be replaced. */
   onBroken(reason: string): void;
-  /** A submission was given to ZeroMQ. */
+  /** Called when a submission was passed to ZeroMQ. */
   onWorkSent(msgId: string): void;
 }
 
-/** Sends and receives the messages of a client. The sockets are replaced with each new connection; this object stays. */
+/** Sends and receives the messages of a client. Each new connection replaces the sockets, but not this object. */
 export class Transport {
   /** Creates, signs and decodes messages; the same for all connections. */
   readonly session: Session;
@@ -72,20 +72,20 @@ export class Transport {
           `dropped a ${reason} message on ${channel}: ${error.message}; further ones are only counted in stats.${reason}`,
         );
       },
-      onFailure: (channel, doing, error) =>
-        this.#warn(`failure:${channel}`, `${doing} failed: ${String(error)}`),
+      onFailure: (channel, operation, error) =>
+        this.#warn(`failure:${channel}`, `${operation} failed: ${String(error)}`),
     });
     this.#sockets = sockets;
     sockets.open();
   }
 
   /** Closes the sockets until the next {@link renew}. */
-  abandon(): void {
+  closeSockets(): void {
     void this.#sockets?.close(true);
   }
 
   /**
-   * Throws unless a message can be given to a channel.
+   * Returns the open sockets, if they have the channel.
    * @throws {ConnectionClosedError} when the client is closed
    * @throws {TransportError} when no sockets are open, or the controller has no such channel
    */
@@ -116,7 +116,7 @@ export class Transport {
 
   /** Whether the hub's query socket has a TCP link. */
   get hubLinked(): boolean {
-    return this.#sockets?.linked('registration') === true;
+    return this.#sockets?.isLinked('registration') === true;
   }
 
   /** Whether every channel has had a link since {@link renew}. */
@@ -126,7 +126,7 @@ export class Transport {
 
   /** Whether the hub refused the security handshake: the CURVE keys do not match. */
   get handshakeRefused(): boolean {
-    return this.#sockets?.refused === true;
+    return this.#sockets?.handshakeRefused === true;
   }
 
   get closed(): boolean {
@@ -139,10 +139,10 @@ export class Transport {
     return this.#sockets.openProbe(onFrames);
   }
 
-  /** Closes every socket and the tunnels; idempotent. With `cut`, messages that were not sent yet are dropped at once. */
-  async close(cut: boolean): Promise<void> {
+  /** Closes every socket and the tunnels; idempotent. `dropUnsent` drops messages that were not sent yet. */
+  async close(dropUnsent: boolean): Promise<void> {
     this.#isClosed = true;
-    await this.#sockets?.close(cut);
+    await this.#sockets?.close(dropUnsent);
     await this.#connection.close();
   }
 

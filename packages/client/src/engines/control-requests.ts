@@ -30,7 +30,7 @@ interface PendingRequest {
   readonly reject: (reason: unknown) => void;
 }
 
-/** Requests to engines on the control socket. Engines reply independently of their tasks, and the hub keeps no records. */
+/** Sends requests to engines on the control socket. Engines reply independently of tasks, and the hub keeps no records. */
 export class ControlRequests {
   readonly #transport: Transport;
   readonly #defaultTimeout: number;

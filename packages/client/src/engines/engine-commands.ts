@@ -23,7 +23,7 @@ export const COMMAND_OPTIONS: OptionNames<CommandOptions> = { targets: true, ...
 
 /** Options of `shutdown`. */
 export interface ShutdownOptions extends CommandOptions {
-  /** Shuts down all engines, whatever `targets` says, and then the controller; false by default. */
+  /** Shuts down all engines, regardless of `targets`, and then the controller; false by default. */
   readonly hub?: boolean;
 }
 
@@ -55,14 +55,14 @@ export class EngineCommands {
   /** Aborts queued tasks by id. */
   async abort(msgIds: readonly string[], options: CommandOptions): Promise<void> {
     checkOptions(options, COMMAND_OPTIONS, 'abort');
-    const sent = this.#parts.unsentWork.abort(msgIds);
-    // An empty list would mean all tasks on the wire.
-    if (sent.length > 0) await this.#requestEach(options, 'abort_request', { msg_ids: sent });
+    const sentIds = this.#parts.unsentWork.abort(msgIds);
+    // On the wire, an empty list means all tasks.
+    if (sentIds.length > 0) await this.#requestEach(options, 'abort_request', { msg_ids: sentIds });
   }
 
   /**
-   * Aborts all tasks that are queued at engines, of every client, and `msgIds`, which may not be queued there yet. It
-   * sends ids, because Python engines confirm an abort of all tasks and then run their queue.
+   * Aborts all tasks that are queued at engines, of every client, and `msgIds`, which may not be queued there yet. The
+   * requests list ids, because Python engines confirm an abort without ids and then run their queue.
    */
   async abortAll(msgIds: readonly string[], command: CommandOptions): Promise<void> {
     checkOptions(command, COMMAND_OPTIONS, 'abort');
@@ -137,6 +137,7 @@ export class EngineCommands {
   ): Promise<void> {
     const { targets, control } = this.#parts;
     const engines = targets.engines(options.targets ?? 'all');
+    // Throws for invalid options before any request is sent.
     startDeadline(options, 0);
     const replies = engines.map((engine) => control.request(engine, msgType, content, options));
     for (const reply of await Promise.allSettled(replies)) {

@@ -66,8 +66,8 @@ export class EngineLanguages {
       // The engine unregistered or the client was closed: the submission fails for that reason anyway.
       .catch(() => 'python');
     const guessController = new AbortController();
-    const busy = pause(REPLY_MS, guessController.signal).then(() => 'python');
-    const language = await Promise.race([reply, busy]);
+    const timedOut = pause(REPLY_MS, guessController.signal).then(() => 'python');
+    const language = await Promise.race([reply, timedOut]);
     guessController.abort();
     return language;
   }

@@ -57,23 +57,23 @@ export class EngineRegistry {
 
   /** Replaces all engines by the hub's complete list. Returns the uuids that are not in it. */
   replace(engines: Iterable<readonly [number, string]>): string[] {
-    const now = new Map(engines);
-    const gone: string[] = [];
+    const current = new Map(engines);
+    const removedUuids: string[] = [];
     let changed = false;
     for (const [id, uuid] of [...this.#byId]) {
-      if (now.get(id) === uuid) continue;
+      if (current.get(id) === uuid) continue;
       this.#byId.delete(id);
-      gone.push(uuid);
+      removedUuids.push(uuid);
       changed = true;
     }
-    for (const [id, uuid] of now) {
+    for (const [id, uuid] of current) {
       if (this.#byId.has(id)) continue;
       this.#byId.set(id, uuid);
       this.#idOf.set(uuid, id);
       changed = true;
     }
     if (changed) this.#emit();
-    return gone;
+    return removedUuids;
   }
 
   /** Completes `engines$`. */

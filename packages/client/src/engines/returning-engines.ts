@@ -9,15 +9,15 @@ export interface ReturnTimes {
   /** How long work bound to certain engines waits for them. */
   readonly registration: number;
   /** How long load-balanced work waits for any engine. */
-  readonly any: number;
+  readonly anyEngine: number;
 }
 
 export interface ReturnEvents {
-  /** Some of the held submissions may be sent. */
+  /** Called when some of the held submissions may be sent. */
   onEnginesReturned(): void;
-  /** Engines did not register again in time; `waitsFor` selects the submissions that wait for them. */
+  /** Called when engines did not register again in time; `waitsFor` selects the submissions that wait for them. */
   onEnginesMissing(engines: readonly EngineInfo[], waitsFor: (work: Submission) => boolean): void;
-  /** No engine registered in time; `waitsFor` selects the submissions that wait for one. */
+  /** Called when no engine registered in time; `waitsFor` selects the submissions that wait for one. */
   onNoEngines(waitsFor: (work: Submission) => boolean): void;
 }
 
@@ -25,12 +25,13 @@ export interface ReturnEvents {
 const PROBE_MS = 5_000;
 const FIRST_INTERVAL_MS = 300;
 /** The time from an engine's first reply until all of its sockets are linked, in ms. */
-const LINKS_MS = 500;
+const LINK_DELAY_MS = 500;
 
 /**
- * The engines that were registered when the connection broke, until they register again or are given up. Work for them is
- * accepted and held in the meantime. A stock hub that restores its engines lists them before they are linked, and its
- * schedulers drop messages for peers that are not linked; therefore each engine is probed until it replies.
+ * The engines that were registered when the connection broke, until they register again or the wait for them ends. In
+ * the meantime, work for them is accepted and held. A stock hub that restores its engines lists them before they are
+ * linked, and its schedulers drop messages for peers that are not linked; therefore each engine is probed until it
+ * replies.
  */
 export class ReturningEngines {
   readonly #registry: EngineRegistry;
@@ -74,7 +75,7 @@ export class ReturningEngines {
   }
 
   /** Handles a broken connection. */
-  onDown(): void {
+  onDisconnected(): void {
     this.#isConnected = false;
     this.#stop();
     for (const [id, uuid] of this.#registry.engines) this.#expectedEngines.set(uuid, { id, uuid });
@@ -84,7 +85,7 @@ export class ReturningEngines {
    * Handles a reconnection after the registry was updated; `missing` are the engines that are not registered any more.
    * `isStockHub`: the hub may list engines before they are linked. `isSameController`: the controller has not restarted.
    */
-  onUp(
+  onReconnected(
     missing: readonly string[],
     options: { readonly isStockHub: boolean; readonly isSameController: boolean },
   ): void {
@@ -99,7 +100,7 @@ export class ReturningEngines {
     else if (this.#absentEngines.size > 0)
       this.#registrationTimer = startTimer(this.#returnTimes.registration, () => this.#failAbsentEngines());
     if (this.#expectedEngines.size > 0)
-      this.#anyEngineTimer = startTimer(this.#returnTimes.any, () => this.#failExpectedEngines());
+      this.#anyEngineTimer = startTimer(this.#returnTimes.anyEngine, () => this.#failExpectedEngines());
   }
 
   /** Whether a submission must wait for engines. */
@@ -107,14 +108,15 @@ export class ReturningEngines {
     const { channel, idents } = work;
     if (this.#absentEngines.size === 0 && this.#unlinkedIds.size === 0 && this.#expectedEngines.size === 0)
       return false;
-    const isAway = (uuid: string): boolean => this.#absentEngines.has(uuid) || this.#unlinkedIds.has(uuid);
-    if (channel === 'mux') return isAway(idents[0] ?? '');
+    const isUnreachable = (uuid: string): boolean =>
+      this.#absentEngines.has(uuid) || this.#unlinkedIds.has(uuid);
+    if (channel === 'mux') return isUnreachable(idents[0] ?? '');
     const targets = targetsOf(work);
-    if (channel === 'broadcast') return targets.some(isAway);
+    if (channel === 'broadcast') return targets.some(isUnreachable);
     // The scheduler may choose any engine.
     if (this.#unlinkedIds.size > 0) return true;
     if (targets.length === 0) return this.#expectedEngines.size > 0;
-    return !targets.some((uuid) => this.#registry.has(uuid)) && targets.some(isAway);
+    return !targets.some((uuid) => this.#registry.has(uuid)) && targets.some(isUnreachable);
   }
 
   /** Stops all timers and probes. */
@@ -171,7 +173,7 @@ export class ReturningEngines {
       await pause(Math.min(wait, endTime - performance.now()), signal);
     }
     replyController.abort();
-    await pause(LINKS_MS, stopSignal);
+    await pause(LINK_DELAY_MS, stopSignal);
     if (stopSignal.aborted || !this.#unlinkedIds.delete(uuid)) return;
     this.#events.onEnginesReturned();
   }
@@ -209,9 +211,9 @@ function byId(engines: ReadonlyMap<string, EngineInfo>): EngineInfo[] {
   return [...engines.values()].sort((a, b) => a.id - b.id);
 }
 
-function startTimer(ms: number, then: () => void): NodeJS.Timeout | undefined {
+function startTimer(ms: number, onTimeout: () => void): NodeJS.Timeout | undefined {
   if (ms === Number.POSITIVE_INFINITY) return undefined;
-  const timer = setTimeout(then, Math.min(ms, 2 ** 31 - 1));
+  const timer = setTimeout(onTimeout, Math.min(ms, 2 ** 31 - 1));
   timer.unref();
   return timer;
 }

@@ -16,14 +16,14 @@ export class TargetFinder {
   }
 
   /** Replaces negative ids by ids of the registered engines; other ids are not checked. */
-  fix<T extends Targets>(targets: T): T;
-  fix(targets: Targets): Targets {
+  resolveNegativeIds<T extends Targets>(targets: T): T;
+  resolveNegativeIds(targets: Targets): Targets {
     if (targets === 'all') return targets;
-    if (typeof targets === 'number') return this.#fixId(targets);
+    if (typeof targets === 'number') return this.#resolveId(targets);
     if (!Array.isArray(targets)) {
       throw new UsageError(`targets must be an engine id, a list of ids or 'all', got ${describe(targets)}`);
     }
-    return targets.map((id) => this.#fixId(id));
+    return targets.map((id) => this.#resolveId(id));
   }
 
   /** Returns the registered engines, in the order of `targets`. @throws {UsageError} when an engine is not registered, or none is */
@@ -36,13 +36,13 @@ export class TargetFinder {
    * expected to register again. `all` includes the latter only while no engine is registered.
    * @throws {UsageError} when an engine is neither registered nor expected, or there are none
    */
-  forWork(targets: Targets): EngineInfo[] {
+  enginesForWork(targets: Targets): EngineInfo[] {
     const { absent } = this.#returningEngines;
     return this.#find(targets, absent, absent);
   }
 
   /** Returns the engines among which the scheduler may choose; `all` includes engines that are expected to register again. */
-  forScheduler(targets: Targets): EngineInfo[] {
+  enginesForScheduler(targets: Targets): EngineInfo[] {
     const { absent, expected } = this.#returningEngines;
     if (targets === 'all' && this.#registry.ids.length > 0) return [...this.engines('all'), ...absent];
     return this.#find(targets, absent, expected);
@@ -59,7 +59,7 @@ export class TargetFinder {
     return { id, uuid };
   }
 
-  #fixId(id: number): number {
+  #resolveId(id: number): number {
     if (!Number.isInteger(id)) throw new UsageError(`an engine id must be an integer, got ${describe(id)}`);
     if (id >= 0) return id;
     const { ids } = this.#registry;
@@ -70,9 +70,9 @@ export class TargetFinder {
   }
 
   #find(targets: Targets, absent: readonly EngineInfo[], all: readonly EngineInfo[]): EngineInfo[] {
-    const fixed = this.fix(targets);
-    if (fixed !== 'all') {
-      return [fixed]
+    const resolvedTargets = this.resolveNegativeIds(targets);
+    if (resolvedTargets !== 'all') {
+      return [resolvedTargets]
         .flat()
         .map((id) =>
           this.#registry.engines.has(id)

@@ -11,7 +11,7 @@ import { RecordRequests } from './record-requests.js';
 import { MAX_LIST } from './stock/stock-plan.js';
 import { StockRecords } from './stock/stock-records.js';
 
-/** The parts that know one connected hub; another hub gets new ones. */
+/** The objects that are valid for one connected hub; an update of the profile replaces them. */
 interface Readers {
   readonly requests: RecordRequests;
   readonly reader: RecordReader;
@@ -37,7 +37,7 @@ export class HubDatabase {
     return all.flat();
   }
 
-  /** Yields the same records in portions, so that neither side holds all of them. */
+  /** Yields the records that a query selects in portions, so that neither the hub nor the client holds all of them. */
   async *pages(
     query: RecordQuery,
     newDeadline: () => Deadline,
@@ -84,7 +84,7 @@ export class HubDatabase {
     return this.#readers.reader.matches(node, columns, deadline);
   }
 
-  /** Reads all ids in the order of submission: cheap on every hub. Records known by their output alone may be missing. */
+  /** Reads all ids in the order of submission: cheap on every hub. Records created from output alone may be missing. */
   history(deadline: Deadline): Promise<string[]> {
     return this.#readers.requests.history(deadline);
   }

@@ -90,9 +90,9 @@ export class HubOperations {
     const reply = content as Dict;
     const engines: Record<number, EngineQueueStatus<unknown>> = {};
     for (const id of ids) {
-      const line = reply[String(id)];
-      if (!isDict(line)) continue;
-      const { queue, tasks, completed } = line as unknown as QueueStatusContent;
+      const status = reply[String(id)];
+      if (!isDict(status)) continue;
+      const { queue, tasks, completed } = status as unknown as QueueStatusContent;
       engines[id] = { queue, tasks, completed };
     }
     return { engines, unassigned: reply.unassigned };
@@ -101,7 +101,9 @@ export class HubOperations {
   async history(options: WaitOptions): Promise<string[]> {
     const { content } = await this.#requests.request('history_request', {}, options);
     if (!Array.isArray(content.history))
-      throw new ProtocolError('history of a history_reply must be a list of msg_ids');
+      throw new ProtocolError(
+        `history of a history_reply must be a list of msg_ids, got ${typeof content.history}`,
+      );
     return content.history.map(String);
   }
 
@@ -129,8 +131,8 @@ export class HubOperations {
   async resubmit(ids: readonly string[], options: WaitOptions): Promise<Resubmission> {
     const deadline = this.#requests.deadline(options);
     const chunks = chunked([...new Set(ids)]);
-    const lost = this.keepsMetadata ? undefined : await this.#droppedMetadata(ids, deadline);
-    if (lost === undefined && chunks.length > 1) {
+    const droppedNames = this.keepsMetadata ? undefined : await this.#droppedMetadata(ids, deadline);
+    if (droppedNames === undefined && chunks.length > 1) {
       const rows = await this.#database.byId(ids, ['msg_id'], deadline);
       const missing = ids.filter((id) => !rows.has(id));
       if (missing.length > 0) throw new TaskNotFoundError(missing, 'unknown');
@@ -144,10 +146,12 @@ export class HubOperations {
         { ...remainingWait(deadline), msgIds },
       );
       if (!isDict(content.resubmitted))
-        throw new ProtocolError('resubmitted of a resubmit_reply must map old ids to new ones');
+        throw new ProtocolError(
+          `resubmitted of a resubmit_reply must be an object that maps old ids to new ids, got ${typeof content.resubmitted}`,
+        );
       for (const [oldId, newId] of Object.entries(content.resubmitted)) {
         renamed.set(oldId, String(newId));
-        const names = lost?.get(oldId) ?? [];
+        const names = droppedNames?.get(oldId) ?? [];
         if (names.length > 0) dropped.set(String(newId), names);
       }
     }
@@ -181,7 +185,9 @@ export class HubOperations {
     );
     const { count, bytes, pending, msg_ids } = content as Dict;
     if (![count, bytes, pending].every(Number.isSafeInteger))
-      throw new ProtocolError('count, bytes and pending of a purge_reply must be integers');
+      throw new ProtocolError(
+        `count, bytes and pending of a purge_reply must be integers, got ${[count, bytes, pending].join(', ')}`,
+      );
     const msgIds = Array.isArray(msg_ids) ? { msgIds: msg_ids.map(String) } : {};
     return { count: Number(count), bytes: Number(bytes), pending: Number(pending), ...msgIds, dryRun };
   }
@@ -249,7 +255,7 @@ export class HubOperations {
   }
 }
 
-/** Records per request where each may be large. */
+/** The number of records in one request whose records may be large. */
 const ROWS_PER_REQUEST = 200;
 
 /** The names of the settings that are lost when only header, content and buffers of a task are sent again. */

@@ -2,7 +2,7 @@ import type { HubInfo } from '@ipyparallel-js/protocol';
 
 /**
  * The facts about the connected hub. Every part of the client holds the same profile; it is updated at each connection,
- * because another controller may be there.
+ * which may lead to another controller.
  */
 export class HubProfile {
   #info: HubInfo | undefined;

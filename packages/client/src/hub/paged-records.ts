@@ -23,9 +23,9 @@ export class PagedRecords implements RecordReader {
     const wireQuery = this.wireQuery(query.node);
     if (wireQuery === undefined) return;
     const { skip, limit, sort } = query;
-    const everything = query.keys === undefined;
+    const allKeys = query.keys === undefined;
     const requested = requestedColumns(query);
-    const columns = everything ? requested : [...new Set<TaskKey>(['msg_id', 'submitted', ...requested])];
+    const columns = allKeys ? requested : [...new Set<TaskKey>(['msg_id', 'submitted', ...requested])];
     // A record whose sort key changes between two pages can be returned twice.
     const stableOrder = sort.every(({ field }) => IMMUTABLE_COLUMNS.has(field.column));
     const seen = new Set<string>();
@@ -38,7 +38,7 @@ export class PagedRecords implements RecordReader {
       const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
       const page = this.#requests.page(
         {
-          ...{ query: wireQuery, keys: everything ? null : columns, sort: toWireSort(sort) },
+          ...{ query: wireQuery, keys: allKeys ? null : columns, sort: toWireSort(sort) },
           ...(after === undefined ? (skip > 0 ? { skip } : {}) : { after }),
           ...(remaining === Number.POSITIVE_INFINITY ? {} : { limit: remaining }),
         },

@@ -6,8 +6,8 @@ import type { HubOperations, PurgeReport } from './hub-operations.js';
 import { byIds, isUnlimited, keysOf, type RecordQuery, type Row } from './record-query.js';
 import { remainingWait } from './record-requests.js';
 
-/** Ids per purge request, and records that are measured at a time. */
-const CHUNK = 200;
+/** The number of ids in one purge request, and of records whose size is estimated at a time. */
+const CHUNK_SIZE = 200;
 
 /** Purges the records that a query selects. */
 export class Purge {
@@ -28,8 +28,8 @@ export class Purge {
     const ids = await this.#database.ids(query, newDeadline);
     const total = { count: 0, bytes: 0, pending: 0 };
     const msgIds: string[] = [];
-    for (let at = 0; at < ids.length; at += CHUNK) {
-      const part = this.#database.wireQuery(allOf([byIds(ids.slice(at, at + CHUNK)), query.node]));
+    for (let at = 0; at < ids.length; at += CHUNK_SIZE) {
+      const part = this.#database.wireQuery(allOf([byIds(ids.slice(at, at + CHUNK_SIZE)), query.node]));
       if (part === undefined) continue;
       const report = await this.#operations.purgeQuery(part, dryRun, newDeadline());
       total.count += report.count;
@@ -53,13 +53,13 @@ export class Purge {
       }
     }
     let bytes = 0;
-    for (let at = 0; at < ended.length; at += CHUNK) {
-      const found = await this.#database.byId(ended.slice(at, at + CHUNK), ALL_COLUMNS, newDeadline());
+    for (let at = 0; at < ended.length; at += CHUNK_SIZE) {
+      const found = await this.#database.byId(ended.slice(at, at + CHUNK_SIZE), ALL_COLUMNS, newDeadline());
       for (const row of found.values()) bytes += estimateSize(row);
     }
     if (!dryRun) {
-      for (let at = 0; at < ended.length; at += CHUNK)
-        await this.#operations.purgeIds(ended.slice(at, at + CHUNK), remainingWait(newDeadline()));
+      for (let at = 0; at < ended.length; at += CHUNK_SIZE)
+        await this.#operations.purgeIds(ended.slice(at, at + CHUNK_SIZE), remainingWait(newDeadline()));
     }
     return { count: ended.length, bytes, pending, msgIds: ended, dryRun };
   }

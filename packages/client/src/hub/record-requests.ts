@@ -25,7 +25,7 @@ export interface RecordPage {
   readonly next: string | undefined;
 }
 
-/** Sends `db_request` and `history_request`, decodes their replies, and probes a Python hub where its kind matters. */
+/** Sends `db_request` and `history_request`, decodes their replies, and probes the traits of a Python hub. */
 export class RecordRequests {
   readonly #requests: HubRequests;
   readonly #answersQueries: boolean;
@@ -53,17 +53,17 @@ export class RecordRequests {
   async records(
     query: Dict,
     columns: readonly TaskKey[],
-    everything: boolean,
+    allKeys: boolean,
     traits: HubTraits,
     deadline: Deadline,
   ): Promise<Row[]> {
     const read = async (keys: readonly TaskKey[] | null, decoded: readonly TaskKey[]): Promise<Row[]> =>
       (await this.page({ query, keys }, decoded, deadline)).rows;
-    if (traits.kind === 'ours') return read(everything ? null : columns, columns);
+    if (traits.kind === 'ours') return read(allKeys ? null : columns, columns);
     // Python hubs refuse a key that some record lacks; a request for all keys returns it where it exists.
     const buffers = columns.filter((column) => TASK_COLUMNS[column] === 'buffers');
     const plain = columns.filter((column) => !buffers.includes(column));
-    const all = everything || columns.includes('display_data');
+    const all = allKeys || columns.includes('display_data');
     const supported = columns.filter((column) => traits.label || column !== 'label');
     if (!all) return read(supported, columns);
     const rows = await read(null, plain);
@@ -85,7 +85,7 @@ export class RecordRequests {
     const decodePlain = lens === null && resultLens === null ? recordDecoder(columns) : undefined;
     const rows = recordsOf(content).map((wire: unknown, i) => {
       if (!isDict(wire) || typeof wire.msg_id !== 'string')
-        throw new ProtocolError('a record of a db_reply has no msg_id');
+        throw new ProtocolError('each record of a db_reply must be an object with a string msg_id');
       return (
         decodePlain === undefined ? decodeRecord(wire, columns, readBuffers(i)) : decodePlain(wire)
       ) as Row;
@@ -109,7 +109,9 @@ export class RecordRequests {
   async history(deadline: Deadline): Promise<string[]> {
     const { content } = await this.#requests.request('history_request', {}, remainingWait(deadline));
     if (!Array.isArray(content.history))
-      throw new ProtocolError('history of a history_reply must be a list of msg_ids');
+      throw new ProtocolError(
+        `history of a history_reply must be a list of msg_ids, got ${typeof content.history}`,
+      );
     return content.history.map(String);
   }
 
@@ -130,7 +132,7 @@ export class RecordRequests {
     return this.#hasIndex;
   }
 
-  // `label` and `$glob` arrived in the same release, and a request with `$glob` fails cleanly on older hubs.
+  // `label` and `$glob` were added in the same release, and a request with `$glob` fails cleanly on older hubs.
   async #probeLabel(deadline: Deadline): Promise<boolean> {
     try {
       await this.page({ query: { msg_id: { $glob: '-' } }, keys: ['msg_id'] }, ['msg_id'], deadline);
@@ -143,7 +145,8 @@ export class RecordRequests {
 }
 
 function recordsOf(content: OkContent<'db_request'>): readonly unknown[] {
-  if (!Array.isArray(content.records)) throw new ProtocolError('records of a db_reply must be a list');
+  if (!Array.isArray(content.records))
+    throw new ProtocolError(`records of a db_reply must be a list, got ${typeof content.records}`);
   return content.records;
 }
 
@@ -166,7 +169,9 @@ export function bufferReader(
     if (lens === null) return undefined;
     const length = Array.isArray(lens) ? (lens as unknown[])[index] : undefined;
     if (typeof length !== 'number' || !(length >= 0) || length % 1 !== 0 || at + length > frames.length) {
-      throw new ProtocolError('the buffer lengths of a db_reply do not fit the buffers that it carries');
+      throw new ProtocolError(
+        `the buffer lengths of a db_reply must be counts whose sum is at most its ${frames.length} buffers, got ${String(length)} for record ${index}`,
+      );
     }
     at += length;
     return frames.slice(at - length, at);

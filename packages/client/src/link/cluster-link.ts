@@ -104,12 +104,12 @@ export class ClusterLink {
       owner: taskOwner,
       ...(resultCache === undefined ? {} : { limits: resultCache }),
       ...(pickleLimits === undefined ? {} : { pickleLimits }),
-      onUnreadable: () => transport.stats.unreadable++,
+      onDecodeError: () => transport.stats.unreadable++,
     });
     const engineChanges = new EngineChanges(registry, languages, control, submittedTasks);
     const arrivalMs = silenceOf(heartbeat) + ARRIVAL_MS;
     const registration = Math.max(arrivalMs, REREGISTRATION_MS);
-    const times: ReturnTimes = { registration, any: Math.max(registration, reconnectTimeout) };
+    const times: ReturnTimes = { registration, anyEngine: Math.max(registration, reconnectTimeout) };
     const unsentWork = new UnsentWork(
       { transport, registry, control, submittedTasks, engineChanges, connectionState },
       times,
@@ -243,19 +243,19 @@ export class ClusterLink {
     if (options.hub === true) await this.close();
   }
 
-  /** Closes the connection; idempotent. Everything that waits fails. */
+  /** Closes the connection; idempotent. Pending requests and unfinished tasks fail. */
   close(): Promise<void> {
     this.#closePromise ??= this.#close();
     return this.#closePromise;
   }
 
   async #close(): Promise<void> {
-    const sending = this.submitter.sending();
-    if (sending !== undefined && this.connectionState.connected) {
+    const submissionsSent = this.submitter.submissionsSent();
+    if (submissionsSent !== undefined && this.connectionState.connected) {
       // A program that submits work and then closes the client expects the work to run.
-      const sent = new AbortController();
-      void sending.then(() => sent.abort());
-      await pause(CLOSE_SEND_MS, sent.signal);
+      const sentController = new AbortController();
+      void submissionsSent.then(() => sentController.abort());
+      await pause(CLOSE_SEND_MS, sentController.signal);
     }
     this.#lifecycle.close();
     this.#failAll(new ConnectionClosedError('the client was closed'));
@@ -267,7 +267,7 @@ export class ClusterLink {
   }
 
   #failAll(error: Error): void {
-    this.unsentWork.giveUp(error);
+    this.unsentWork.failAll(error);
     this.requests.failAll(error);
     this.control.failAll(error);
     this.submittedTasks.failAll(error);

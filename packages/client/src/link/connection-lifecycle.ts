@@ -55,7 +55,7 @@ export class ConnectionLifecycle implements ConnectionEvents<ConnectionReply> {
     control.onConnected();
     connectionState.setConnected(transport.address('registration'));
     this.#reconnector.enableReconnection();
-    this.#sleepWatch = new SleepWatch(() => void this.#onWoken());
+    this.#sleepWatch = new SleepWatch(() => void this.#onWake());
   }
 
   /** Requests the list of engines from the hub. */
@@ -71,7 +71,7 @@ export class ConnectionLifecycle implements ConnectionEvents<ConnectionReply> {
 
   onTunnelLost(error: Error): void {
     // Before the first connection, the error must reach the caller of connect().
-    if (this.#parts.connectionState.now.incarnation === 0) this.#reconnector.giveUp(error);
+    if (this.#parts.connectionState.status.incarnation === 0) this.#reconnector.failFirstConnection(error);
     else this.#reconnector.onBroken(error.message);
   }
 
@@ -83,7 +83,7 @@ export class ConnectionLifecycle implements ConnectionEvents<ConnectionReply> {
     this.#reconciliation.onSent(msgId);
   }
 
-  /** Handles the controller's shutdown notification: everything that waits fails, but the client still reconnects. */
+  /** Handles the controller's shutdown: pending requests and unfinished tasks fail, but the client still reconnects. */
   onShutdown(): void {
     this.#reconnector.onStopping('the controller has shut down');
     this.#parts.connectionState.setShutDown();
@@ -93,10 +93,10 @@ export class ConnectionLifecycle implements ConnectionEvents<ConnectionReply> {
     return this.#request(deadline, true);
   }
 
-  onDown(reason: string): void {
+  onDisconnected(reason: string): void {
     const { requests, control, submittedTasks, connectionState, unsentWork } = this.#parts;
     unsentWork.hold(reason);
-    unsentWork.returningEngines.onDown();
+    unsentWork.returningEngines.onDisconnected();
     const outstanding = submittedTasks
       .unfinished()
       .filter(({ sent, msgId }) => sent && !unsentWork.has(msgId));
@@ -110,13 +110,13 @@ export class ConnectionLifecycle implements ConnectionEvents<ConnectionReply> {
     this.#parts.connectionState.setDisconnected(reason);
   }
 
-  onUp({ engines, hub }: ConnectionReply, previousConnection: Connection): void {
+  onReconnected({ engines, hub }: ConnectionReply, previousConnection: Connection): void {
     const { transport, requests, control, profile, followedTasks, engineChanges, unsentWork } = this.#parts;
     const newController = isNewController(profile.info, hub, previousConnection, transport.connection);
     profile.update(hub);
     followedTasks.onReconnected(newController);
     const missing = engineChanges.replace(engines);
-    unsentWork.returningEngines.onUp(missing, {
+    unsentWork.returningEngines.onReconnected(missing, {
       isSameController: newController === false,
       isStockHub: !profile.isOurs,
     });
@@ -135,8 +135,8 @@ export class ConnectionLifecycle implements ConnectionEvents<ConnectionReply> {
     this.#parts.connectionState.close();
   }
 
-  /** Links that broke during the sleep fail at the next heartbeat; notifications may have been lost. */
-  async #onWoken(): Promise<void> {
+  /** Requests the engines after a sleep, because notifications may have been lost. Broken links fail at a heartbeat. */
+  async #onWake(): Promise<void> {
     const { requests, connectionState } = this.#parts;
     try {
       if (connectionState.connected) await this.refresh(requests.deadline({}));

@@ -19,7 +19,7 @@ export interface MessageReceivers {
   readonly inbox: LiveQueries['inbox'];
   readonly engineChanges: EngineChanges;
   readonly stats: StatsCounters;
-  /** The controller announced that it is shutting down. */
+  /** Called when the controller announces its shutdown. */
   readonly onShutdown: () => void;
 }
 

@@ -6,7 +6,7 @@ import type { FollowedTasks } from '../tasks/followed-tasks.js';
 import type { SubmittedTasks } from '../tasks/submitted-tasks.js';
 import type { UnsentWork } from '../tasks/unsent-work.js';
 
-/** The messages that a client has sent and received since it connected, and what it holds now. */
+/** Counters of the messages since the client connected, and the numbers of submissions, tasks and records that it holds. */
 export interface ClientStats extends TrafficStats {
   /** How often the client has connected: 1, and one more for each reconnection. */
   readonly connections: number;
@@ -46,7 +46,7 @@ export function statsOf(parts: StatsParts): ClientStats {
   const { resultCache } = submittedTasks;
   return {
     ...transport.stats,
-    connections: connectionState.now.incarnation,
+    connections: connectionState.status.incarnation,
     heldSubmissions: unsentWork.size.count,
     heldBytes: unsentWork.size.bytes,
     outstanding: submittedTasks.outstanding.length,
@@ -55,7 +55,7 @@ export function statsOf(parts: StatsParts): ClientStats {
     unreadBytes: resultCache.bytes,
     evictedResults: resultCache.evicted,
     history: submittedTasks.historyLength,
-    liveFeeds: live.held.feeds,
-    liveRecords: live.held.records,
+    liveFeeds: live.size.feeds,
+    liveRecords: live.size.records,
   };
 }

@@ -29,7 +29,10 @@ export function pushesChanges(profile: HubProfile): boolean {
   return profile.supports('subscribe');
 }
 
-/** Subscribes where the hub pushes changes, and polls otherwise. Each run decides again, because the hub may be another. */
+/**
+ * Subscribes where the hub pushes changes, and polls otherwise. Each run decides again, because the client may have
+ * connected to another hub.
+ */
 export class AdaptiveSource implements FeedSource {
   readonly #context: SourceContext;
   readonly #pushed: PushedSource;
@@ -44,13 +47,13 @@ export class AdaptiveSource implements FeedSource {
   }
 
   async run(sink: FeedSink, signal: AbortSignal): Promise<void> {
-    const ended = new AbortController();
-    const lost = new LostRecords(this.#context, sink).run(AbortSignal.any([signal, ended.signal]));
+    const endController = new AbortController();
+    const search = new LostRecords(this.#context, sink).run(AbortSignal.any([signal, endController.signal]));
     const run = this.#run(sink, signal);
     try {
-      await Promise.race([run, lost.then(() => run)]);
+      await Promise.race([run, search.then(() => run)]);
     } finally {
-      ended.abort();
+      endController.abort();
     }
   }
 

@@ -12,8 +12,8 @@ export type ChangeSignal =
   /** Any record may have changed: engines registered or unregistered, or records were purged or resubmitted. */
   | { readonly kind: 'unspecified' };
 
-/** The highest number of running tasks whose beginning is stored; the oldest are dropped. */
-const MAX_BEGUN = 10_000;
+/** The highest number of running tasks whose begin time is stored; the oldest times are dropped. */
+const MAX_BEGIN_TIMES = 10_000;
 
 /** Derives change signals from the messages of a client, and emits them to the live queries. */
 export class ChangeSignals {
@@ -40,7 +40,7 @@ export class ChangeSignals {
       if (output !== undefined) this.#emit({ kind: 'output', msgId, output });
     } else if (message.content.execution_state === 'busy') {
       const at = new Date();
-      this.#storeBegun(msgId, at);
+      this.#storeBeginTime(msgId, at);
       this.#emit({ kind: 'begun', msgId, at });
     } else this.#onEnded(msgId);
   }
@@ -64,10 +64,10 @@ export class ChangeSignals {
     this.#emit({ kind: 'ended', msgId });
   }
 
-  #storeBegun(msgId: string, at: Date): void {
+  #storeBeginTime(msgId: string, at: Date): void {
     this.#beginTimes.delete(msgId);
     this.#beginTimes.set(msgId, at);
-    if (this.#beginTimes.size <= MAX_BEGUN) return;
+    if (this.#beginTimes.size <= MAX_BEGIN_TIMES) return;
     for (const oldest of this.#beginTimes.keys()) {
       this.#beginTimes.delete(oldest);
       return;

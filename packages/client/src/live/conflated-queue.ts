@@ -2,7 +2,8 @@ import { type Difference, sameRow } from './live-set.js';
 
 /**
  * Queues differences and conflates them to one per record: the latest state, with the last delivered one as `previous`.
- * The queue never holds more than the records that the reader knows and those that match now. Order: latest change last.
+ * The queue never holds more than the records that the reader knows and those that match now. It is ordered by
+ * each record's latest change.
  */
 export class ConflatedQueue<D extends Difference = Difference> {
   readonly #differences = new Map<string, D>();

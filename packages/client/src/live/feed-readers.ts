@@ -37,13 +37,13 @@ export class ImmediateReader<R> implements FeedReader {
   }
 }
 
-/** Queues differences until the owner takes them, conflated to one per record. */
+/** Queues differences until the owner removes them, conflated to one per record. */
 export class ConflatingReader<R> implements FeedReader {
   readonly #feed: LiveFeed;
   readonly #onEvent: () => void;
   readonly #queue = new ConflatedQueue<NumberedDifference>();
   readonly #after: WatchSequence | undefined;
-  /** The position of a pending snapshot. The snapshot is built when it is taken, so nothing must be merged into it. */
+  /** The position of a pending snapshot. It is built when the owner removes it, so no difference must be merged into it. */
   #snapshotNumber: number | undefined;
   /** The sequence of the last event from which a reader can resume without a gap. */
   #sequence: WatchSequence;
@@ -54,7 +54,7 @@ export class ConflatingReader<R> implements FeedReader {
   failure: unknown;
   completed = false;
 
-  /** `onEvent` is called when there may be an event to take. */
+  /** `onEvent` is called when there may be an event to remove. */
   constructor(feed: LiveFeed, onEvent: () => void, after: WatchSequence | undefined) {
     this.#feed = feed;
     this.#onEvent = onEvent;

@@ -4,8 +4,8 @@ import type { HubPosition } from './sequence.js';
 /** Supplies the changes of a feed. */
 export interface FeedSource {
   /**
-   * Brings the set up to date with the hub, then keeps it so. Each call starts from the beginning, because anything may
-   * have changed since the last one. Rejects when a request to the hub fails; the feed decides whether to retry.
+   * Brings the set up to date with the hub and keeps it up to date. Each call starts from the beginning, because any
+   * record may have changed since the last one. Rejects when a request to the hub fails; the feed decides whether to retry.
    */
   run(sink: FeedSink, signal: AbortSignal): Promise<void>;
   /** Requests a reading of the hub now, because a reader waits for its snapshot ({@link FeedSink.hasNewReaders}). */

@@ -91,7 +91,7 @@ export class LiveFeed implements FeedSink {
   }
 
   /** Removes a reader; a feed without readers stops. */
-  leave(reader: FeedReader): void {
+  removeReader(reader: FeedReader): void {
     this.#readers.delete(reader);
     this.#newReaders.delete(reader);
     this.#resolveDrain();

@@ -13,7 +13,7 @@ const IDLE_MS = 60_000;
 const MAX_IDLE_FEEDS = 16;
 const MAX_IDLE_RECORDS = 20_000;
 
-/** The parts that feeds are made of. */
+/** The parts of a client that feeds use. */
 export interface FeedsContext {
   readonly connection: ConnectionState;
   createSource(query: RecordQuery, intervals: PollIntervals): FeedSource;
@@ -31,7 +31,7 @@ export interface FeedOptions {
 interface StoredFeed {
   readonly feed: LiveFeed;
   readonly key: string;
-  /** Runs while the feed has no readers. */
+  /** The timer that removes the feed; set while the feed has no readers. */
   timer?: NodeJS.Timeout;
 }
 
@@ -49,7 +49,7 @@ export class OpenFeed {
   /** Connects the reader. @returns a function that disconnects it */
   read(reader: FeedReader): () => void {
     this.feed.read(reader, this.#after);
-    return () => this.feed.leave(reader);
+    return () => this.feed.removeReader(reader);
   }
 }
 

@@ -51,7 +51,7 @@ export class LiveQueries {
   }
 
   /** The number of stored feeds and of their records. */
-  get held(): { readonly feeds: number; readonly records: number } {
+  get size(): { readonly feeds: number; readonly records: number } {
     return this.#feeds.size;
   }
 

@@ -20,7 +20,7 @@ export interface LostRecordsContext {
 /** How often to check whether a search is due, in ms. */
 const TICK_MS = 1_000;
 /** The highest number of incomplete records per search. */
-const MAX_OPEN = 2_000;
+const MAX_OPEN_RECORDS = 2_000;
 
 /**
  * Finds records that a previous run of the controller left incomplete, and sets their status to `lost`. The search uses
@@ -29,20 +29,20 @@ const MAX_OPEN = 2_000;
 export class LostRecords {
   readonly #context: LostRecordsContext;
   readonly #sink: FeedSink;
-  readonly #tasks: LostTasks;
+  readonly #lostTasks: LostTasks;
 
   constructor(context: LostRecordsContext, sink: FeedSink) {
     const { requests, registry, lane, profile } = context;
     this.#context = context;
     this.#sink = sink;
-    this.#tasks = new LostTasks(requests, registry, lane, profile.isOurs);
+    this.#lostTasks = new LostTasks(requests, registry, lane, profile.isOurs);
   }
 
   /** Searches repeatedly until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await pause(TICK_MS, signal);
-      if (signal.aborted || !this.#tasks.isDue) continue;
+      if (signal.aborted || !this.#lostTasks.isDue) continue;
       const ids = openIds(this.#sink);
       if (ids.length === 0) continue;
       try {
@@ -55,14 +55,14 @@ export class LostRecords {
   }
 
   async #search(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    const lost = await this.#tasks.find(await this.#openAmong(ids, signal), { signal });
+    const lost = await this.#lostTasks.find(await this.#readOpenTasks(ids, signal), { signal });
     if (lost.size === 0) return;
     // A task may have ended during the search.
-    const open = await this.#openAmong([...lost.keys()], signal);
+    const open = await this.#readOpenTasks([...lost.keys()], signal);
     this.#sink.apply(open.map(({ msgId }) => ({ op: 'lost', msgId })));
   }
 
-  async #openAmong(ids: readonly string[], signal: AbortSignal): Promise<OpenTask[]> {
+  async #readOpenTasks(ids: readonly string[], signal: AbortSignal): Promise<OpenTask[]> {
     const { database, requests, lane } = this.#context;
     const rows = await lane.run(() =>
       database.byId(ids, ['engine_uuid', 'completed'], requests.deadline({ signal })),
@@ -76,7 +76,7 @@ export class LostRecords {
 function openIds({ set }: FeedSink): string[] {
   const ids: string[] = [];
   for (const msgId of set.ids) {
-    if (ids.length === MAX_OPEN) break;
+    if (ids.length === MAX_OPEN_RECORDS) break;
     const row = set.get(msgId);
     if (row !== undefined && !isDone(row.status)) ids.push(msgId);
   }

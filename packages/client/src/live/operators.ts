@@ -5,7 +5,7 @@ import { countProgress, type Progress } from '../tasks/progress.js';
 import type { WatchEvent } from './watch-event.js';
 
 /** The part of a record that these operators need. */
-interface Identified {
+interface RecordWithId {
   readonly msg_id: string;
 }
 
@@ -22,7 +22,7 @@ interface RecordState<R> {
  * in the database yet. Errors with ConnectionClosedError when the live query completes earlier, for example because its
  * client is closed.
  */
-export function untilDone<R extends Identified>(
+export function untilDone<R extends RecordWithId>(
   options: { readonly atLeast?: number } = {},
 ): OperatorFunction<WatchEvent<R>, WatchEvent<R>> {
   checkOptions(options, { atLeast: true }, 'untilDone');
@@ -57,12 +57,12 @@ export function untilDone<R extends Identified>(
 }
 
 /** Emits all matching records, in the order of their arrival, after the snapshot and after changes. */
-export function records<R extends Identified>(): OperatorFunction<WatchEvent<R>, readonly R[]> {
+export function records<R extends RecordWithId>(): OperatorFunction<WatchEvent<R>, readonly R[]> {
   return emitSummaries((known) => [...known.values()].map(({ record }) => record));
 }
 
 /** Emits all matching records grouped by status, without empty groups, after the snapshot and after changes. */
-export function groupByStatus<R extends Identified>(): OperatorFunction<
+export function groupByStatus<R extends RecordWithId>(): OperatorFunction<
   WatchEvent<R>,
   ReadonlyMap<TaskStatus, readonly R[]>
 > {
@@ -78,7 +78,7 @@ export function groupByStatus<R extends Identified>(): OperatorFunction<
 }
 
 /** Emits the progress of all matching tasks after the snapshot and after changes. */
-export function progress<R extends Identified>(): OperatorFunction<WatchEvent<R>, Progress> {
+export function progress<R extends RecordWithId>(): OperatorFunction<WatchEvent<R>, Progress> {
   return emitSummaries((known) => countProgress([...known.values()].map(({ status }) => status)));
 }
 
@@ -86,16 +86,16 @@ export function progress<R extends Identified>(): OperatorFunction<WatchEvent<R>
  * Emits a summary of all matching records. Changes that arrive together result in one emission, because a source may
  * deliver thousands at once, and the cost of each summary is proportional to the number of records.
  */
-function emitSummaries<R extends Identified, A>(
+function emitSummaries<R extends RecordWithId, A>(
   summarize: (known: ReadonlyMap<string, RecordState<R>>) => A,
 ): OperatorFunction<WatchEvent<R>, A> {
   return (source) =>
     new Observable((subscriber) => {
       const known = new Map<string, RecordState<R>>();
-      let due = false;
+      let isDue = false;
       const flush = (): void => {
-        if (!due || subscriber.closed) return;
-        due = false;
+        if (!isDue || subscriber.closed) return;
+        isDue = false;
         subscriber.next(summarize(known));
       };
       return source.subscribe({
@@ -106,8 +106,8 @@ function emitSummaries<R extends Identified, A>(
               known.set(record.msg_id, { record, status: event.statuses[i] ?? 'unassigned' });
           } else if (event.type === 'left') known.delete(event.record.msg_id);
           else known.set(event.record.msg_id, { record: event.record, status: event.status });
-          if (due) return;
-          due = true;
+          if (isDue) return;
+          isDue = true;
           queueMicrotask(flush);
         },
         error: (error: unknown) => {

@@ -37,7 +37,7 @@ export interface PollIntervals {
   readonly slowInterval: number;
 }
 
-/** Records per request: a reply occupies a Python hub, which serves nobody else meanwhile. */
+/** The number of records per request. It is limited, because a Python hub serves no other client while it replies. */
 const SLICES = { initial: 50, min: 20, max: 900 };
 /** At most 1/SCAN_SHARE of the elapsed time is spent on scans. */
 const SCAN_SHARE = 10;
@@ -85,7 +85,7 @@ class Poller {
   readonly #intervals: PollIntervals;
   readonly #sink: FeedSink;
   readonly #signal: AbortSignal;
-  /** The columns that a matching record needs. */
+  /** The columns to read of a matching record. */
   readonly #columns: readonly TaskKey[];
   /** The columns that decide whether a record matches. */
   readonly #testedColumns: readonly TaskKey[];
@@ -99,7 +99,7 @@ class Poller {
   /** Tasks that can never match. */
   readonly #ignoredIds = new Set<string>();
   #scanDueAt = 0;
-  /** How long after the last scan an early one is wanted, in ms. */
+  /** The delay of a requested early scan after the last scan, in ms; Infinity if none is requested. */
   #earlyScanDelay = Number.POSITIVE_INFINITY;
   #scannedAt = 0;
   #scanDuration = 0;
@@ -269,19 +269,21 @@ class Poller {
     const sentAt = performance.now();
     const { node } = this.#query;
     // Full records are large, so unknown tasks are first tested by the few columns that the query reads.
-    const unknown = ids.filter((msgId) => this.#sink.set.get(msgId) === undefined);
-    const testFirst = this.#query.keys === undefined && unknown.length > 0;
-    const tested = testFirst ? await this.#readById(unknown, this.#testedColumns) : new Map<string, Row>();
-    const full = testFirst
+    const unknownIds = ids.filter((msgId) => this.#sink.set.get(msgId) === undefined);
+    const testFirst = this.#query.keys === undefined && unknownIds.length > 0;
+    const testedRows = testFirst
+      ? await this.#readById(unknownIds, this.#testedColumns)
+      : new Map<string, Row>();
+    const idsToRead = testFirst
       ? ids.filter((msgId) => {
-          const row = tested.get(msgId);
+          const row = testedRows.get(msgId);
           return this.#sink.set.get(msgId) !== undefined || (row !== undefined && this.#matches(row));
         })
       : ids;
-    const fullRows = full.length === 0 ? [] : await this.#readById(full, this.#columns);
-    const rows = new Map([...tested, ...fullRows]);
+    const fullRows = idsToRead.length === 0 ? [] : await this.#readById(idsToRead, this.#columns);
+    const rows = new Map([...testedRows, ...fullRows]);
     // Only the hub can distinguish null from an empty list of buffers, so it decides on queries of buffers.
-    const matching = [...columnsOf(node)].some((column) => TASK_COLUMNS[column] === 'buffers')
+    const matchingIds = [...columnsOf(node)].some((column) => TASK_COLUMNS[column] === 'buffers')
       ? await this.#matchingAmong(ids)
       : undefined;
     const now = performance.now();
@@ -296,7 +298,7 @@ class Poller {
         } else this.#schedule.resolve(msgId, undefined, sentAt, now);
         continue;
       }
-      const matches = matching === undefined ? this.#matches(row) : matching.has(msgId);
+      const matches = matchingIds === undefined ? this.#matches(row) : matchingIds.has(msgId);
       changes.push(matches ? this.#toSet(row) : { op: 'out', msgId, row });
       this.#changeScan.noteRow(row);
       if (!matches && row.submitted !== null && !this.#canEverMatch(row)) this.#ignore(msgId);

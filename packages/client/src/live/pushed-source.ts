@@ -267,10 +267,10 @@ class Subscription {
     });
   }
 
-  /** Reads again what was pushed while the pages were read, because a page may be older or newer than an update. */
+  /** Reads again the records that the hub pushed while the pages were read: a page may be older or newer than an update. */
   async #recheckUpdated(): Promise<void> {
-    const pending = this.#updates.filter((update) => contentOf(update).changes.length > 0);
-    const ids = new Set(pending.flatMap((update) => contentOf(update).changes.map(idOf)));
+    const pendingUpdates = this.#updates.filter((update) => contentOf(update).changes.length > 0);
+    const ids = new Set(pendingUpdates.flatMap((update) => contentOf(update).changes.map(idOf)));
     if (ids.size === 0) return;
     const node = allOf([byIds([...ids]), this.#query.node]);
     const { database, requests } = this.#context;
@@ -280,7 +280,7 @@ class Subscription {
     this.#sink.apply(rows.map((row) => ({ op: 'set', row })));
     const matching = new Set(rows.map(({ msg_id }) => msg_id));
     await this.#recheck([...ids].filter((id) => !matching.has(id)));
-    for (const update of pending) {
+    for (const update of pendingUpdates) {
       const { changes } = contentOf(update);
       const begun = changes.flatMap((change) => begunOf(change));
       this.#sink.apply(begun);
@@ -309,13 +309,13 @@ class Subscription {
   ): Promise<void> {
     const { set } = this.#sink;
     // The hub does not push the record of a task that stopped matching, so the client reads it.
-    const leaving = changes
+    const leavingIds = changes
       .filter((change) => change.op === 'out' && set.get(change.msg_id) !== undefined)
       .map(idOf);
     const leavingChanges = new Map<string, LiveChange>();
-    if (leaving.length > 0)
-      for (const [i, change] of (await this.#readLeaving(leaving)).entries())
-        leavingChanges.set(leaving[i] ?? '', change);
+    if (leavingIds.length > 0)
+      for (const [i, change] of (await this.#readNonMatching(leavingIds)).entries())
+        leavingChanges.set(leavingIds[i] ?? '', change);
     let sets = 0;
     for (const change of changes) {
       const applied =
@@ -340,10 +340,10 @@ class Subscription {
   }
 
   async #recheck(ids: readonly string[]): Promise<void> {
-    if (ids.length > 0) this.#sink.apply(await this.#readLeaving(ids));
+    if (ids.length > 0) this.#sink.apply(await this.#readNonMatching(ids));
   }
 
-  async #readLeaving(ids: readonly string[]): Promise<LiveChange[]> {
+  async #readNonMatching(ids: readonly string[]): Promise<LiveChange[]> {
     const { database, requests } = this.#context;
     const rows = await withChildSignal(this.#signal, (signal) =>
       database.byId(ids, this.#columns, requests.deadline({ signal })),

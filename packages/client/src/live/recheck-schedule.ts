@@ -4,7 +4,7 @@ import type { ChangeSignal } from './change-signals.js';
 
 /** The pending recheck of one task's record. */
 interface Recheck {
-  /** When to read the record; Infinity while it contains everything that was signaled. */
+  /** When to read the record; Infinity while the record contains all signaled changes. */
   due: number;
   /** The time of the last signal. */
   signaledAt: number;
@@ -14,7 +14,7 @@ interface Recheck {
 
 const FIRST_RETRY_MS = 4;
 const MAX_RETRY_MS = 1_000;
-/** The delay of a recheck after output, so that a task which prints is not read for each line, in ms. */
+/** The delay of a recheck after output, in ms, so that the record of a printing task is not read for each line. */
 const OUTPUT_DELAY_MS = 40;
 /** The highest number of scheduled tasks; changes of others are found by the periodic scan. */
 const MAX_TASKS = 20_000;
@@ -24,7 +24,7 @@ export class RecheckSchedule {
   readonly #rechecks = new Map<string, Recheck>();
   readonly #readsOutput: boolean;
 
-  /** `outputMatters`: whether the live query reads output columns. */
+  /** `readsOutput`: whether the live query reads output columns. */
   constructor(readsOutput: boolean) {
     this.#readsOutput = readsOutput;
   }
@@ -76,8 +76,8 @@ export class RecheckSchedule {
       recheck.due = now + Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** recheck.attempts++);
     else if (row !== undefined && this.#readsOutput && age < RECORD_DELAYS.unobservedOutput)
       recheck.due = recheck.signaledAt + RECORD_DELAYS.unobservedOutput;
-    // The length of the output is kept as long as the task may print more.
-    else if (isOpen && !follower.ended && follower.hasOutput) recheck.due = Number.POSITIVE_INFINITY;
+    // The follower must count the output as long as the task may print more.
+    else if (isOpen && !follower.hasEnded && follower.hasOutput) recheck.due = Number.POSITIVE_INFINITY;
     else this.#rechecks.delete(msgId);
   }
 

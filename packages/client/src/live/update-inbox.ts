@@ -24,7 +24,7 @@ export class UpdateInbox {
     return true;
   }
 
-  /** Acknowledges an update. Acknowledgements of the same moment are sent in one message by `send`. */
+  /** Acknowledges an update. `send` sends all acknowledgements of one iteration of the event loop in one message. */
   acknowledge(
     subscription: string,
     seq: number,

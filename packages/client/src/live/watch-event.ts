@@ -11,7 +11,7 @@ export type WatchSequence = string;
 export interface WatchedTask {
   /** `purged` when the record was removed. */
   readonly status: TaskStatus;
-  /** When the task began to run, if the client saw its output or the hub of this project reported it; otherwise null. */
+  /** When the task began to run, if the client observed it or the hub of this project reported it; otherwise null. */
   readonly begun: Date | null;
   readonly sequence: WatchSequence;
 }
@@ -29,7 +29,7 @@ export interface SnapshotEvent<R> {
   readonly resumed?: false;
 }
 
-/** A record matches that did not match before. */
+/** A record that did not match before matches now. */
 export interface EnteredEvent<R> extends WatchedTask {
   readonly type: 'entered';
   readonly record: R;
@@ -70,9 +70,9 @@ export interface WatchOptions {
    * buffers. In all other cases the watch emits a snapshot with `resumed: false`.
    */
   readonly after?: WatchSequence;
-  /** The least time between two deliveries, in ms, with changes conflated per record; 0 (deliver at once) by default. */
+  /** The minimum time between two deliveries, in ms, with changes conflated per record; 0 (deliver at once) by default. */
   readonly pace?: number;
-  /** The least time between two requests to a hub that does not push, in ms; 10 by default. */
+  /** The minimum time between two requests to a hub that does not push, in ms; 10 by default. */
   readonly interval?: number;
   /** How often to search such a hub for changes without a signal (purges, lost output), in ms; 3,000 by default. */
   readonly slowInterval?: number;

@@ -5,7 +5,7 @@ import type { WatchEvent, WatchSequence } from './watch-event.js';
 
 /** How a watch delivers its events. */
 export interface Delivery {
-  /** The least time between two deliveries to an Observable's subscriber, in ms; 0 to deliver at once. */
+  /** The minimum time between two deliveries to an Observable's subscriber, in ms; 0 to deliver at once. */
   readonly pace: number;
   readonly signal: AbortSignal | undefined;
   /** The sequence after which the watch resumes. */
@@ -33,11 +33,11 @@ export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable
       }
       const onAbort = (): void => subscriber.error(signal?.reason);
       signal?.addEventListener('abort', onAbort, { once: true });
-      const opened = open();
-      const leave = opened.read(
+      const openFeed = open();
+      const leave = openFeed.read(
         pace > 0
-          ? createPacedReader(opened.feed, subscriber, pace, after)
-          : new ImmediateReader(opened.feed, subscriber, after),
+          ? createPacedReader(openFeed.feed, subscriber, pace, after)
+          : new ImmediateReader(openFeed.feed, subscriber, after),
       );
       return () => {
         signal?.removeEventListener('abort', onAbort);
@@ -50,13 +50,13 @@ export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<WatchEvent<R>> {
-    const left = new AbortController();
-    const events = this.#events(left.signal);
+    const leaveController = new AbortController();
+    const events = this.#events(leaveController.signal);
     return {
       next: () => events.next(),
       // A suspended generator would end at its next event only, which may never arrive.
       return: () => {
-        left.abort();
+        leaveController.abort();
         return events.return();
       },
       [Symbol.asyncIterator]() {
@@ -65,18 +65,18 @@ export class Watch<R> extends Observable<WatchEvent<R>> implements AsyncIterable
     };
   }
 
-  async *#events(left: AbortSignal): AsyncGenerator<WatchEvent<R>, void, undefined> {
+  async *#events(leaveSignal: AbortSignal): AsyncGenerator<WatchEvent<R>, void, undefined> {
     const signal = this.#signal;
     signal?.throwIfAborted();
     let wake: () => void = () => undefined;
     const onAbort = (): void => wake();
     signal?.addEventListener('abort', onAbort, { once: true });
-    left.addEventListener('abort', onAbort, { once: true });
-    const opened = this.#open();
-    const reader = new ConflatingReader<R>(opened.feed, () => wake(), this.#after);
-    const leave = opened.read(reader);
+    leaveSignal.addEventListener('abort', onAbort, { once: true });
+    const openFeed = this.#open();
+    const reader = new ConflatingReader<R>(openFeed.feed, () => wake(), this.#after);
+    const leave = openFeed.read(reader);
     try {
-      while (!left.aborted) {
+      while (!leaveSignal.aborted) {
         signal?.throwIfAborted();
         const event = reader.shift();
         if (event !== undefined) {

@@ -23,10 +23,10 @@ export interface QueryContext {
 }
 
 /**
- * A query of the Task Database, and the selection of tasks that it makes.
+ * A query of the Task Database, and the tasks that it selects.
  *
- * The first `await` (or `then`) sends the query, and further ones share its result. Every method queries the hub again.
- * The query itself is neither an AsyncIterable nor an Observable.
+ * The first `await` (or `then`) sends the query, and further ones share its result. Every other method queries the hub
+ * again. The query itself is neither an AsyncIterable nor an Observable.
  *
  * @example
  * const failed = rc.dbQuery({ result_content: { $ne: null } }, ['msg_id', 'result_content']);
@@ -62,7 +62,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
   }
 
   /**
-   * Yields the records one at a time, in the same order, and fetches them in pages. A caller that leaves early ends the
+   * Yields the records one at a time, in the same order, and fetches them in pages. Leaving the loop early ends the
    * requests. The timeout applies to each request, so a slow caller causes no error.
    */
   async *stream(): AsyncGenerator<R, void, undefined> {
@@ -148,7 +148,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
     return this.#context.database.explain(this.#query, this.#deadline());
   }
 
-  /** The results of all tasks that match now, of every client; it waits for those that have not ended. */
+  /** Returns the result of all tasks that match now, of every client, including tasks that have not ended. */
   async results(): Promise<AsyncResult<unknown[]>> {
     return this.#context.actions.results(await this.#ids());
   }
@@ -163,7 +163,7 @@ export class DbQuery<R> implements PromiseLike<R[]> {
   }
 
   /**
-   * Runs all tasks that match now again, under new ids.
+   * Runs again, under new ids, all tasks that match now.
    *
    * A Python hub drops the metadata of the tasks: `AsyncResult.dropped` lists the losses, and `restore: true` submits the
    * tasks from this client instead.

@@ -30,7 +30,7 @@ export interface TaskActionsContext {
   resubmit(record: Row): Task;
 }
 
-/** Acts on tasks through their records at the hub, whether named by ids or selected by a query. */
+/** Resubmits and purges tasks, named by ids or selected by a query, through their records at the hub. */
 export class TaskActions {
   readonly #context: TaskActionsContext;
 

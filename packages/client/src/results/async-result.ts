@@ -66,7 +66,8 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
    */
   static join<E>(...results: readonly AsyncResult<unknown, E, unknown>[]): AsyncResult<E[], E> {
     const [first] = results;
-    if (first === undefined) throw new UsageError('join must have at least one result');
+    if (first === undefined)
+      throw new UsageError('join must be called with at least one AsyncResult, got none');
     const maps = results.flatMap((result) => result.shape.reassembly ?? []);
     const tasks = results.flatMap((result) => result.tasks);
     if (maps.length === 0) return new AsyncResult(tasks, { single: false });
@@ -79,9 +80,9 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
         'round-robin maps cannot be joined, because the order of their elements would be lost',
       );
     const sizes = maps.flatMap((reassembly) => reassembly.sizes ?? []);
-    const known = maps.every((reassembly) => reassembly.sizes !== undefined);
+    const hasAllSizes = maps.every((reassembly) => reassembly.sizes !== undefined);
     const { sizes: _, ...rest } = maps[0] ?? { kind: 'flatten' as const };
-    return new AsyncResult(tasks, { single: false, reassembly: known ? { ...rest, sizes } : rest });
+    return new AsyncResult(tasks, { single: false, reassembly: hasAllSizes ? { ...rest, sizes } : rest });
   }
 
   /**
@@ -139,7 +140,8 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     const all: Settled<unknown>[] = [];
     const { reassembly } = this.shape;
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
-    for await (const one of settledInOrder(this.tasks, reassembly, deadline, this.timedOut)) all.push(one);
+    for await (const one of settledInOrder(this.tasks, reassembly, deadline, this.createTimeoutError))
+      all.push(one);
     return all as Settled<E>[];
   }
 
@@ -216,14 +218,14 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     if (!(interval > 0))
       throw new UsageError(`interval must be a number of milliseconds > 0, got ${String(interval)}`);
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
-    const over = new AbortController();
+    const endController = new AbortController();
     try {
-      const waiting = this.#waitFor(deadline, returnWhen).finally(() => over.abort());
+      const waiting = this.#waitFor(deadline, returnWhen).finally(() => endController.abort());
       // The failure is thrown below.
       waiting.catch(() => undefined);
-      while (!over.signal.aborted) {
+      while (!endController.signal.aborted) {
         bar.show(this.progress);
-        await pause(interval, over.signal);
+        await pause(interval, endController.signal);
       }
       return await waiting;
     } finally {
@@ -255,7 +257,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     checkOptions(options, WAIT_OPTIONS, 'asSettled');
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
     const { reassembly } = this.shape;
-    return settledAsCompleted(this.tasks, reassembly, deadline, this.timedOut) as AsyncGenerator<
+    return settledAsCompleted(this.tasks, reassembly, deadline, this.createTimeoutError) as AsyncGenerator<
       Settled<E>,
       void,
       undefined
@@ -283,7 +285,7 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     const { single, reassembly } = this.shape;
     if (single) throw new UsageError('this AsyncResult holds one value and cannot be iterated; use get()');
     const deadline = startDeadline(options, Number.POSITIVE_INFINITY);
-    const settled = iterate(this.tasks, reassembly, deadline, this.timedOut);
+    const settled = iterate(this.tasks, reassembly, deadline, this.createTimeoutError);
     return valuesOf(settled, reassembly?.returnErrors === true) as AsyncGenerator<E, void, undefined>;
   }
 
@@ -295,16 +297,16 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     });
     const [first] = failures;
     if (first === undefined) return;
-    // If the submission was refused as a whole, all its tasks share one error object.
-    const refused =
+    // If the whole submission failed before it was sent, all its tasks share one error object.
+    const haveSameError =
       outcomes.length > 1 &&
       failures.length === outcomes.length &&
       failures.every(({ error }) => error === first.error);
-    throw this.shape.single || refused ? first.error : new CompositeError(failures);
+    throw this.shape.single || haveSameError ? first.error : new CompositeError(failures);
   }
 
   async #failFast(deadline: Deadline): Promise<void> {
-    for await (const { task, outcome } of completions(this.tasks, deadline, this.timedOut)) {
+    for await (const { task, outcome } of completions(this.tasks, deadline, this.createTimeoutError)) {
       if (outcome.ok) continue;
       const { engineId } = task.metadata;
       if (this.shape.single) throw outcome.error;
@@ -317,12 +319,12 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
     if (returnWhen === 'all') return this.inTime(deadline, Promise.all(this.tasks.map(({ done }) => done)));
     checkReturnWhen(returnWhen, ['all', 'firstCompleted', 'firstException']);
     const first = new Promise<void>((resolve) => {
-      let open = this.tasks.length;
-      if (open === 0) resolve();
+      let unfinishedCount = this.tasks.length;
+      if (unfinishedCount === 0) resolve();
       for (const { done } of this.tasks) {
         void done.then((outcome) => {
-          open--;
-          if (open === 0 || returnWhen === 'firstCompleted' || !outcome.ok) resolve();
+          unfinishedCount--;
+          if (unfinishedCount === 0 || returnWhen === 'firstCompleted' || !outcome.ok) resolve();
         });
       }
     });
@@ -330,7 +332,11 @@ export class AsyncResult<T, E = ElementOf<T>, P = E> extends TaskGroup {
   }
 
   async #settled(deadline: Deadline): Promise<Outcome[]> {
-    return withinDeadline(deadline, Promise.all(this.tasks.map((task) => task.done)), this.timedOut);
+    return withinDeadline(
+      deadline,
+      Promise.all(this.tasks.map((task) => task.done)),
+      this.createTimeoutError,
+    );
   }
 }
 

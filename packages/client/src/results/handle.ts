@@ -23,19 +23,25 @@ const MAX_ID = 1_024;
 /** Validates a handle from an untrusted source: an object or its JSON text. @throws {UsageError} when it is invalid */
 export function parseHandle(value: unknown): ResultHandle {
   const handle = typeof value === 'string' ? parseJson(value) : value;
-  if (!isDict(handle)) throw handleError('it must be an object');
-  if (handle['type'] !== TYPE) throw handleError(`its type must be "${TYPE}"`);
+  if (!isDict(handle)) throw handleError(`it must be an object, got ${describe(handle)}`);
+  if (handle['type'] !== TYPE)
+    throw handleError(`its type must be "${TYPE}", got ${describe(handle['type'])}`);
   if (handle['version'] !== 1)
     throw handleError(
-      `its version is ${String(handle['version']).slice(0, 20)}, and this client reads version 1`,
+      `its version must be 1, the only one that this client reads, got ${describe(handle['version'])}`,
     );
   const { cluster, msgIds, single, reassembly } = handle;
   if (cluster !== null && (typeof cluster !== 'string' || !/^[0-9a-f]{32}$/.test(cluster)))
-    throw handleError('its cluster must be a digest of 32 hexadecimal digits, or null');
-  if (typeof single !== 'boolean') throw handleError('its single must be true or false');
+    throw handleError(
+      `its cluster must be a digest of 32 hexadecimal digits, or null, got ${describe(cluster)}`,
+    );
+  if (typeof single !== 'boolean')
+    throw handleError(`its single must be true or false, got ${describe(single)}`);
   const ids = msgIdsOf(msgIds);
-  if (single && ids.length !== 1) throw handleError(`it is single and names ${ids.length} tasks`);
-  if (reassembly !== undefined && single) throw handleError('it is single and has a reassembly');
+  if (single && ids.length !== 1)
+    throw handleError(`a handle with single: true must name one task, got ${ids.length}`);
+  if (reassembly !== undefined && single)
+    throw handleError('a handle with single: true must not have a reassembly');
   return {
     type: TYPE,
     version: 1,
@@ -68,25 +74,26 @@ function parseJson(text: string): unknown {
 }
 
 function msgIdsOf(value: unknown): string[] {
-  if (!Array.isArray(value)) throw handleError('its msgIds must be a list');
-  if (value.length > MAX_TASKS) throw handleError(`it names more than ${MAX_TASKS} tasks`);
+  if (!Array.isArray(value)) throw handleError(`its msgIds must be a list, got ${describe(value)}`);
+  if (value.length > MAX_TASKS)
+    throw handleError(`it must name at most ${MAX_TASKS} tasks, got ${value.length}`);
   for (const id of value) {
     if (typeof id !== 'string' || id === '' || id.length > MAX_ID)
-      throw handleError(`a msg_id must be a string of 1 to ${MAX_ID} characters`);
+      throw handleError(`a msg_id must be a string of 1 to ${MAX_ID} characters, got ${describe(id)}`);
   }
   const ids = value as string[];
-  if (new Set(ids).size !== ids.length) throw handleError('it names a task twice');
+  if (new Set(ids).size !== ids.length) throw handleError('it must name each task once');
   return [...ids];
 }
 
 function parseReassembly(value: unknown, tasks: number): Reassembly {
-  if (!isDict(value)) throw handleError('its reassembly must be an object');
+  if (!isDict(value)) throw handleError(`its reassembly must be an object, got ${describe(value)}`);
   const { kind, sizes, ordered, returnErrors } = value;
   if (kind !== 'flatten' && kind !== 'roundRobin')
-    throw handleError("its reassembly's kind must be 'flatten' or 'roundRobin'");
+    throw handleError(`its reassembly's kind must be 'flatten' or 'roundRobin', got ${describe(kind)}`);
   for (const [name, flag] of Object.entries({ ordered, returnErrors })) {
     if (flag !== undefined && typeof flag !== 'boolean')
-      throw handleError(`its ${name} must be true or false`);
+      throw handleError(`its ${name} must be true or false, got ${describe(flag)}`);
   }
   return {
     kind,
@@ -102,15 +109,22 @@ function sizesOf(value: unknown, tasks: number): number[] {
   let total = 0;
   for (const size of value) {
     if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
-      throw handleError('a size must be a whole number >= 0');
+      throw handleError(`a size must be an integer >= 0, got ${describe(size)}`);
     total += size;
   }
   // A failed task is expanded to one error for each element, so a handle must not cause a huge list.
-  if (total > MAX_ELEMENTS) throw handleError(`it has more than ${MAX_ELEMENTS} elements`);
+  if (total > MAX_ELEMENTS) throw handleError(`it must have at most ${MAX_ELEMENTS} elements, got ${total}`);
   return [...(value as number[])];
 }
 
 const MAX_ELEMENTS = 10_000_000;
+
+/** A short text of an untrusted value for error messages. */
+function describe(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 40));
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' && value !== null ? 'an object' : String(value).slice(0, 40);
+}
 
 function handleError(why: string): UsageError {
   return new UsageError(`not the handle of a result: ${why}`);

@@ -8,7 +8,7 @@ export type Settled<E> = { readonly msgId: string; readonly engineId: number | n
   | { readonly status: 'rejected'; readonly reason: Error }
 );
 
-type TimedOut = (waitedMs: number) => Error;
+type CreateTimeoutError = (waitedMs: number) => Error;
 
 /** The outcomes of the elements of one task. */
 function elementOutcomes(
@@ -36,14 +36,14 @@ export async function* settledInOrder(
   tasks: readonly Task[],
   reassembly: Reassembly | undefined,
   deadline: Deadline,
-  timedOut: TimedOut,
+  createTimeoutError: CreateTimeoutError,
 ): AsyncGenerator<Settled<unknown>, void, undefined> {
   if (reassembly?.kind === 'roundRobin') {
-    yield* roundRobin(tasks, reassembly, deadline, timedOut);
+    yield* roundRobin(tasks, reassembly, deadline, createTimeoutError);
     return;
   }
   for (const [i, task] of tasks.entries()) {
-    const outcome = task.outcome ?? (await withinDeadline(deadline, task.done, timedOut));
+    const outcome = task.outcome ?? (await withinDeadline(deadline, task.done, createTimeoutError));
     task.owner?.markRead(task);
     yield* elementOutcomes(task, outcome, reassembly, reassembly?.sizes?.[i]);
   }
@@ -54,9 +54,9 @@ export async function* settledAsCompleted(
   tasks: readonly Task[],
   reassembly: Reassembly | undefined,
   deadline: Deadline,
-  timedOut: TimedOut,
+  createTimeoutError: CreateTimeoutError,
 ): AsyncGenerator<Settled<unknown>, void, undefined> {
-  for await (const { task, index, outcome } of completions(tasks, deadline, timedOut)) {
+  for await (const { task, index, outcome } of completions(tasks, deadline, createTimeoutError)) {
     task.owner?.markRead(task);
     yield* elementOutcomes(task, outcome, reassembly, reassembly?.sizes?.[index]);
   }
@@ -78,7 +78,7 @@ export async function* valuesOf(
 export async function* completions(
   tasks: readonly Task[],
   deadline: Deadline,
-  timedOut: TimedOut,
+  createTimeoutError: CreateTimeoutError,
 ): AsyncGenerator<
   { readonly task: Task; readonly index: number; readonly outcome: Outcome },
   void,
@@ -94,7 +94,7 @@ export async function* completions(
   }
   for (let at = 0; at < tasks.length; at++) {
     if (ended[at] === undefined) {
-      await waitFor<void>(deadline, timedOut, (resolve) => {
+      await waitFor<void>(deadline, createTimeoutError, (resolve) => {
         wake = resolve;
         if (ended[at] !== undefined) resolve();
         return () => {
@@ -111,26 +111,26 @@ async function* roundRobin(
   tasks: readonly Task[],
   reassembly: Reassembly,
   deadline: Deadline,
-  timedOut: TimedOut,
+  createTimeoutError: CreateTimeoutError,
 ): AsyncGenerator<Settled<unknown>, void, undefined> {
   const chunks: Settled<unknown>[][] = [];
   for (let i = 0; ; i++) {
-    let any = false;
+    let hasElement = false;
     for (const [index, task] of tasks.entries()) {
       const size = reassembly.sizes?.[index];
       if (size !== undefined && i >= size) continue;
       let chunk = chunks[index];
       if (chunk === undefined) {
-        const outcome = task.outcome ?? (await withinDeadline(deadline, task.done, timedOut));
+        const outcome = task.outcome ?? (await withinDeadline(deadline, task.done, createTimeoutError));
         task.owner?.markRead(task);
         chunk = elementOutcomes(task, outcome, reassembly, size);
         chunks[index] = chunk;
       }
       const element = chunk[i];
       if (element === undefined) continue;
-      any = true;
+      hasElement = true;
       yield element;
     }
-    if (!any) return;
+    if (!hasElement) return;
   }
 }

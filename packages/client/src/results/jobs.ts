@@ -7,8 +7,8 @@ export type Job = string | number | AsyncResult<unknown>;
 /** One job or a list of jobs. */
 export type Jobs = Job | readonly Job[];
 
-/** Returns the ids of tasks. Numbers are positions in `history`, which belongs to `whose`. @throws {UsageError} for other values */
-export function idsOf(jobs: Jobs, history: readonly string[], whose = 'the client'): string[] {
+/** Returns the ids of tasks. Numbers are positions in the `history` of `owner`. @throws {UsageError} for other values */
+export function idsOf(jobs: Jobs, history: readonly string[], owner = 'the client'): string[] {
   const all: readonly Job[] = Array.isArray(jobs) ? jobs : [jobs as Job];
   return all.flatMap((job) => {
     if (typeof job === 'string') return [job];
@@ -19,7 +19,9 @@ export function idsOf(jobs: Jobs, history: readonly string[], whose = 'the clien
       );
     const id = Number.isInteger(job) ? history.at(job) : undefined;
     if (id === undefined)
-      throw new UsageError(`${whose} has no task at position ${job}; it has ${history.length}`);
+      throw new UsageError(
+        `${owner} has no task at position ${job}; it has ${history.length} in its history`,
+      );
     return [id];
   });
 }

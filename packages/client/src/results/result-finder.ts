@@ -17,7 +17,7 @@ export interface ResultFinderParts {
 }
 
 /** A task, named by its id or its position in the history. */
-type Named = string | number;
+type TaskName = string | number;
 
 /** Finds the results of tasks of any client by id, by position in the history, or by handle. */
 export class ResultFinder {
@@ -28,7 +28,7 @@ export class ResultFinder {
   }
 
   /** Returns the result of one or several tasks; an AsyncResult is returned as it is. */
-  of(jobs: Named | readonly Named[] | AsyncResult<unknown>): AsyncResult<unknown> {
+  of(jobs: TaskName | readonly TaskName[] | AsyncResult<unknown>): AsyncResult<unknown> {
     this.#assertOpen();
     if (jobs instanceof AsyncResult) return jobs;
     const single = typeof jobs === 'string' || typeof jobs === 'number';
@@ -54,7 +54,7 @@ export class ResultFinder {
   }
 
   /** Emits the status of a task; the hub is polled for other clients' tasks only while there is a subscriber. */
-  status$(job: Named): Observable<TaskStatus> {
+  status$(job: TaskName): Observable<TaskStatus> {
     this.#assertOpen();
     const { submittedTasks, followedTasks } = this.#parts;
     const id = idOf(job, typeof job === 'number' ? submittedTasks.history : []);
@@ -69,16 +69,18 @@ export class ResultFinder {
   }
 
   /** The cached values or errors of ended tasks that this client submitted, by id. */
-  held(): ReadonlyMap<string, unknown> {
-    const held = new Map<string, unknown>();
-    for (const { msgId, outcome } of this.#parts.submittedTasks.held())
-      if (outcome !== undefined) held.set(msgId, outcome.ok ? outcome.value : outcome.error);
-    return held;
+  unreadResults(): ReadonlyMap<string, unknown> {
+    const results = new Map<string, unknown>();
+    for (const { msgId, outcome } of this.#parts.submittedTasks.heldTasks())
+      if (outcome !== undefined) results.set(msgId, outcome.ok ? outcome.value : outcome.error);
+    return results;
   }
 
   /** The metadata of the tasks that this client holds, by id. */
   metadata(): ReadonlyMap<string, TaskMetadata> {
-    return new Map([...this.#parts.submittedTasks.held()].map(({ msgId, metadata }) => [msgId, metadata]));
+    return new Map(
+      [...this.#parts.submittedTasks.heldTasks()].map(({ msgId, metadata }) => [msgId, metadata]),
+    );
   }
 
   #assertOpen(): void {
@@ -88,13 +90,14 @@ export class ResultFinder {
   #task(id: string): Task {
     const { submittedTasks, followedTasks } = this.#parts;
     const submitted = submittedTasks.get(id);
-    // The task was given up while the controller could not be reached; the hub may know its outcome by now.
-    const open = submitted === undefined || (submitted.outcome !== undefined && !isDone(submitted.status));
-    return open ? followedTasks.follow(id, submittedTasks.hasSubmitted(id)) : submitted;
+    // A task that failed while the controller could not be reached may have an outcome at the hub by now.
+    const needsHub =
+      submitted === undefined || (submitted.outcome !== undefined && !isDone(submitted.status));
+    return needsHub ? followedTasks.follow(id, submittedTasks.hasSubmitted(id)) : submitted;
   }
 }
 
-function idOf(job: Named, history: readonly string[]): string {
+function idOf(job: TaskName, history: readonly string[]): string {
   if (typeof job === 'string') return job;
   if (typeof job !== 'number')
     throw new UsageError(
@@ -102,6 +105,6 @@ function idOf(job: Named, history: readonly string[]): string {
     );
   const id = Number.isInteger(job) ? history.at(job) : undefined;
   if (id === undefined)
-    throw new UsageError(`no task at position ${job} of the history, which has ${history.length}`);
+    throw new UsageError(`no task at position ${job} of the history, which has ${history.length} tasks`);
   return id;
 }

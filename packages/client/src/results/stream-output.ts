@@ -36,14 +36,14 @@ export function streamOutput(
   const done = new Promise<void>((resolve) => {
     finish = resolve;
   });
-  let open = tasks.length;
-  if (open === 0) finish();
+  let openCount = tasks.length;
+  if (openCount === 0) finish();
   const subscriptions = tasks.map((task) =>
     task.output$.subscribe({
       next: (output) => printer.print(task.metadata, output),
       complete: () => {
-        open--;
-        if (open === 0) finish();
+        openCount--;
+        if (openCount === 0) finish();
       },
     }),
   );
@@ -91,11 +91,11 @@ export class OutputPrinter {
 
   #write(stream: Writable, label: string, text: string): void {
     if (text === '' || !stream.writable) return;
-    let lead = '';
-    if (this.#printsLabels && label !== this.#lastLabel) lead = `${this.#isLineOpen ? '\n' : ''}${label}\n`;
+    let prefix = '';
+    if (this.#printsLabels && label !== this.#lastLabel) prefix = `${this.#isLineOpen ? '\n' : ''}${label}\n`;
     this.#lastLabel = label;
     this.#isLineOpen = !text.endsWith('\n');
-    stream.write(lead + text);
+    stream.write(prefix + text);
   }
 }
 

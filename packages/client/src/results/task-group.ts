@@ -35,7 +35,7 @@ import {
 
 /** How the values of tasks form one result. */
 export interface ResultShape {
-  /** The result is the value of one task, not a list. */
+  /** Whether the result is the value of one task, not a list. */
   readonly single: boolean;
   /** How the chunks of a map form one list. */
   readonly reassembly?: Reassembly;
@@ -99,7 +99,7 @@ export class TaskGroup {
     return this.tasks.length > 0 && this.tasks.every((task) => task.status === 'aborted');
   }
 
-  /** Whether every request was given to ZeroMQ. */
+  /** Whether every request was passed to ZeroMQ. */
   get sent(): boolean {
     return this.tasks.every((task) => task.sent);
   }
@@ -230,14 +230,14 @@ export class TaskGroup {
    */
   async abort(options: WaitOptions = {}): Promise<void> {
     checkOptions(options, WAIT_OPTIONS, 'abort');
-    const open = this.tasks.filter((task) => task.outcome === undefined);
-    if (open.length === 0) throw new UsageError('every task has ended, so there is nothing to abort');
+    const unfinished = this.tasks.filter((task) => task.outcome === undefined);
+    if (unfinished.length === 0) throw new UsageError('every task has ended, so there is nothing to abort');
     // Joined results may belong to several clients.
-    const owners = new Set(open.map(({ owner }) => owner));
+    const owners = new Set(unfinished.map(({ owner }) => owner));
     await Promise.all(
       [...owners].map((owner) =>
         owner?.abort(
-          open.filter((task) => task.owner === owner),
+          unfinished.filter((task) => task.owner === owner),
           options,
         ),
       ),
@@ -252,7 +252,7 @@ export class TaskGroup {
   async displayOutputs(options: DisplayOutputsOptions & WaitOptions = {}): Promise<void> {
     checkOptions(options, DISPLAY_OUTPUTS_OPTIONS, 'displayOutputs');
     const all = Promise.all(this.tasks.map((task) => task.outputDone));
-    await withinDeadline(startDeadline(options, Number.POSITIVE_INFINITY), all, this.timedOut);
+    await withinDeadline(startDeadline(options, Number.POSITIVE_INFINITY), all, this.createTimeoutError);
     displayOutputs(this.metadata, this.shape.single, options);
   }
 
@@ -285,24 +285,24 @@ export class TaskGroup {
   }
 
   protected async inTime(deadline: Deadline, promise: Promise<unknown>): Promise<boolean> {
-    const timedOut = Symbol('timed out') as unknown as Error;
+    const timeoutMarker = Symbol('timed out') as unknown as Error;
     try {
-      await withinDeadline(deadline, promise, () => timedOut);
+      await withinDeadline(deadline, promise, () => timeoutMarker);
       return true;
     } catch (error) {
-      if (error === timedOut) return false;
+      if (error === timeoutMarker) return false;
       throw error;
     }
   }
 
-  protected readonly timedOut = (waited: number): Error => {
-    const open = this.tasks.filter((task) => task.outcome === undefined);
-    const first = open[0];
+  protected readonly createTimeoutError = (waited: number): Error => {
+    const unfinished = this.tasks.filter((task) => task.outcome === undefined);
+    const first = unfinished[0];
     if (first === undefined) return timeoutError('the output has not ended', waited);
     const which =
-      open.length === 1
+      unfinished.length === 1
         ? `task ${first.msgId} (${first.status}) has not ended`
-        : `${open.length} of ${this.tasks.length} tasks have not ended`;
+        : `${unfinished.length} of ${this.tasks.length} tasks have not ended`;
     return timeoutError(which, waited);
   };
 }

@@ -8,7 +8,7 @@ export type TimeKey = 'submitted' | 'begun' | 'started' | 'completed' | 'receive
 /** A date, several dates of which one is picked, or the name of a date in the metadata of all tasks. */
 export type Moments = Date | readonly (Date | null)[] | TimeKey;
 
-/** Which of several dates is used. */
+/** Selects the earliest or the latest of several dates. */
 export type Pick = 'first' | 'last';
 
 /** Options of `timedelta`. */

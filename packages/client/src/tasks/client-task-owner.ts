@@ -39,10 +39,10 @@ export class ClientTaskOwner implements TaskOwner {
     if (unfinished.length === 0) return;
     const uuids = new Set(unfinished.map(({ engineUuid }) => engineUuid));
     // A task without an engine may be assigned to any engine now, so every engine must receive the request.
-    const all = uuids.has(undefined);
+    const needsAllEngines = uuids.has(undefined);
     const msgIds = unfinished.map(({ msgId }) => msgId);
     const requests = [...this.#parts.registry.engines]
-      .filter(([, uuid]) => all || uuids.has(uuid))
+      .filter(([, uuid]) => needsAllEngines || uuids.has(uuid))
       .map(([id, uuid]) =>
         this.#parts.control.request({ id, uuid }, 'abort_request', { msg_ids: msgIds }, options),
       );

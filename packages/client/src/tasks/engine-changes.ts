@@ -23,13 +23,13 @@ export class EngineChanges {
     this.#submittedTasks = submittedTasks;
   }
 
-  /** An engine registered. */
+  /** Handles the registration of an engine. */
   added(id: number, uuid: string): void {
     this.#registry.add(id, uuid);
     this.#requestLanguage({ id, uuid });
   }
 
-  /** An engine unregistered. */
+  /** Handles the unregistration of an engine. */
   removed(id: number, uuid: string): void {
     if (this.#registry.remove(id, uuid)) this.forget(uuid);
   }
@@ -57,6 +57,8 @@ export class EngineChanges {
 export function enginesOf(engines: { readonly [id: string]: string } | undefined): EngineInfo[] {
   const list = Object.entries(engines ?? {}).map(([id, uuid]) => ({ id: Number(id), uuid }));
   if (!list.every(({ id, uuid }) => Number.isInteger(id) && typeof uuid === 'string'))
-    throw new ProtocolError('connection_reply: engines must map integer ids to uuid strings');
+    throw new ProtocolError(
+      `engines of a connection_reply must map integer ids to uuid strings, got ${JSON.stringify(engines).slice(0, 200)}`,
+    );
   return list;
 }

@@ -27,7 +27,7 @@ import { readOutcome } from './task-outcome.js';
 const RESULT_COLUMNS: readonly TaskKey[] = [
   ...new Set<TaskKey>([...STATUS_KEYS, ...METADATA_COLUMNS, 'header', 'result_header', 'result_buffers']),
 ];
-const RESULT_COLUMNS_OF_OURS: readonly TaskKey[] = [...RESULT_COLUMNS, 'display_data'];
+const RESULT_COLUMNS_OF_OUR_HUB: readonly TaskKey[] = [...RESULT_COLUMNS, 'display_data'];
 /** The interval in ms at which an incomplete record is read again. */
 const OUTPUT_INTERVAL_MS = 25;
 const EARLY_INTERVAL_MS = 5;
@@ -50,9 +50,9 @@ export interface FollowedTasksContext {
 interface FollowedTask extends UnrecordedTask {
   /** Whether this client submitted it, and its reply may have been lost. */
   readonly submittedHere: boolean;
-  /** The number of subscribers to its status; undefined once its result is wanted. */
-  listeners: number | undefined;
-  /** When its end was first known while its output was incomplete. */
+  /** The number of subscribers to its status; undefined once a caller has requested its result. */
+  listenerCount: number | undefined;
+  /** When a poll first found it ended (`performance.now()`), although its record may still lack output. */
   endedSince: number | undefined;
 }
 
@@ -79,7 +79,7 @@ export class FollowedTasks {
     this.#requests = context.requests;
     this.#missingRecords = new MissingRecords(context, this.#stopController.signal);
     this.#lostTasks = this.#newLostTasks();
-    // Another controller may be there after each connection.
+    // Each connection may lead to another controller.
     context.profile.onUpdate(() => {
       this.#lostTasks = this.#newLostTasks();
     });
@@ -104,7 +104,7 @@ export class FollowedTasks {
   /** Polls the hub for a task until it has ended. `exists`: the task is known to have been submitted. */
   follow(msgId: string, exists = false): Task {
     const followed = this.#follow(msgId);
-    followed.listeners = undefined;
+    followed.listenerCount = undefined;
     if (exists) followed.exists = true;
     return followed.task;
   }
@@ -112,11 +112,11 @@ export class FollowedTasks {
   /** Polls the hub for a task until the caller calls `release`. */
   listen(msgId: string): { readonly task: Task; readonly release: () => void } {
     const followed = this.#follow(msgId);
-    if (followed.listeners !== undefined) followed.listeners++;
+    if (followed.listenerCount !== undefined) followed.listenerCount++;
     return {
       task: followed.task,
       release: () => {
-        if (followed.listeners === undefined || --followed.listeners > 0) return;
+        if (followed.listenerCount === undefined || --followed.listenerCount > 0) return;
         if (this.#tasks.get(msgId) === followed) this.#tasks.delete(msgId);
       },
     };
@@ -127,10 +127,10 @@ export class FollowedTasks {
     if (task.outcome !== undefined) return;
     this.#add(task.msgId, {
       ...{ task, submittedHere: true, exists: true, beforeReconnection: false },
-      ...{ listeners: undefined, unknownReplies: undefined, probeId: undefined },
+      ...{ listenerCount: undefined, unknownReplies: undefined, probeId: undefined },
       ...{ follower: new TaskFollower(), endedSince: undefined },
     });
-    // Its reply may still arrive.
+    // The reply of the task may still arrive and settle it.
     void task.done.then(() => {
       if (this.#tasks.get(task.msgId)?.task === task) this.#tasks.delete(task.msgId);
     });
@@ -172,7 +172,7 @@ export class FollowedTasks {
     this.#wakeController.abort();
   }
 
-  /** Stops polling; the followed tasks must have been failed before. */
+  /** Stops polling; the caller must fail the followed tasks before. */
   close(): void {
     this.#stopController.abort();
     this.#wakeController.abort();
@@ -188,7 +188,7 @@ export class FollowedTasks {
     });
     return this.#add(msgId, {
       ...{ task, submittedHere: false, exists: false, beforeReconnection: false },
-      ...{ listeners: 0, unknownReplies: undefined, probeId: undefined },
+      ...{ listenerCount: 0, unknownReplies: undefined, probeId: undefined },
       ...{ follower: new TaskFollower(), endedSince: undefined },
     });
   }
@@ -202,15 +202,15 @@ export class FollowedTasks {
 
   async #run(): Promise<void> {
     this.#isRunning = true;
-    // Tasks that are followed in the same turn of the event loop are polled together.
+    // Tasks that are followed in the same iteration of the event loop are polled together.
     await pause(0);
     while (this.#tasks.size > 0 && !this.#stopController.signal.aborted) {
       const isEarly = this.#wakeController.signal.aborted;
       if (isEarly) this.#wakeController = new AbortController();
-      const open: OpenTask[] = [];
+      const openTasks: OpenTask[] = [];
       this.#hasIncompleteRecord = false;
-      for (const ids of chunked([...this.#tasks.keys()])) open.push(...(await this.#poll(ids)));
-      if (open.length > 0 && this.#lostTasks.isDue) await this.#failLostTasks(open);
+      for (const ids of chunked([...this.#tasks.keys()])) openTasks.push(...(await this.#poll(ids)));
+      if (openTasks.length > 0 && this.#lostTasks.isDue) await this.#failLostTasks(openTasks);
       if (this.#tasks.size === 0) break;
       const next = this.#hasIncompleteRecord
         ? Math.min(OUTPUT_INTERVAL_MS, this.#context.interval)
@@ -231,9 +231,9 @@ export class FollowedTasks {
     return new LostTasks(requests, registry, lane, profile.isOurs);
   }
 
-  /** A stock hub has display data in some records only, and would have to send complete records for it. */
+  /** Omits `display_data` for a stock hub, which stores it in some records only and would have to send complete records. */
   get #resultColumns(): readonly TaskKey[] {
-    return this.#context.profile.isOurs ? RESULT_COLUMNS_OF_OURS : RESULT_COLUMNS;
+    return this.#context.profile.isOurs ? RESULT_COLUMNS_OF_OUR_HUB : RESULT_COLUMNS;
   }
 
   #deadline(): Deadline {
@@ -242,7 +242,7 @@ export class FollowedTasks {
 
   /** Polls tasks. Returns those that have a record and have not ended. */
   async #poll(ids: readonly string[]): Promise<OpenTask[]> {
-    const open: OpenTask[] = [];
+    const openTasks: OpenTask[] = [];
     try {
       const rows = await this.#database.byId(ids, STATUS_KEYS, this.#deadline());
       const endedIds: string[] = [];
@@ -252,7 +252,7 @@ export class FollowedTasks {
         else if (row.completed !== null) endedIds.push(id);
         else {
           const engineUuid = row.engine_uuid ?? null;
-          open.push({ msgId: id, engineUuid });
+          openTasks.push({ msgId: id, engineUuid });
           const followed = this.#tasks.get(id);
           if (followed !== undefined) {
             followed.exists = true;
@@ -265,7 +265,7 @@ export class FollowedTasks {
     } catch (error) {
       this.#failAllPolled(ids, error);
     }
-    return open;
+    return openTasks;
   }
 
   async #read(endedIds: readonly string[]): Promise<void> {
@@ -277,7 +277,7 @@ export class FollowedTasks {
     }
   }
 
-  /** Whether the record must be read again, because it lacks output that is still on its way to the hub. */
+  /** Whether the record must be read again, because it may lack output that has not reached the hub yet. */
   #awaitsOutput(row: Row): boolean {
     const followed = this.#tasks.get(row.msg_id);
     if (followed === undefined) return false;
@@ -287,9 +287,9 @@ export class FollowedTasks {
   }
 
   /** Fails tasks whose records will never be completed. */
-  async #failLostTasks(open: readonly OpenTask[]): Promise<void> {
+  async #failLostTasks(openTasks: readonly OpenTask[]): Promise<void> {
     try {
-      const lostTasks = await this.#lostTasks.find(open, { signal: this.#stopController.signal });
+      const lostTasks = await this.#lostTasks.find(openTasks, { signal: this.#stopController.signal });
       if (lostTasks.size === 0) return;
       const rows = await this.#context.lane.run(() =>
         this.#database.byId([...lostTasks.keys()], STATUS_KEYS, this.#deadline()),

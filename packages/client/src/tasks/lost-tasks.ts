@@ -21,7 +21,7 @@ interface AbandonedTask {
 const MIN_INTERVAL_MS = 3_000;
 const MAX_INTERVAL_MS = 60_000;
 /** How long an engine may take to register at a restarted controller with its result. */
-const ENGINE_GRACE_MS = 30_000;
+const REGISTRATION_MS = 30_000;
 
 /**
  * Finds tasks that a previous run of the controller left unfinished, so that their records stay open indefinitely. A task
@@ -85,7 +85,7 @@ export class LostTasks {
     for (const { msgId, engineUuid } of tasks) {
       if (engineUuid === null || engineUuid === '' || uuids.has(engineUuid)) continue;
       const why = `its engine ${engineUuid} is not registered, and the controller was restarted`;
-      abandonedTasks.set(msgId, { why, minAge: ENGINE_GRACE_MS });
+      abandonedTasks.set(msgId, { why, minAge: REGISTRATION_MS });
     }
     if (unassigned.length === 0) return abandonedTasks;
     const { content } = await this.#requestLane.run(() =>

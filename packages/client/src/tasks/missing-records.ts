@@ -6,8 +6,8 @@ import type { HubRequests } from '../hub/hub-requests.js';
 import type { Task } from './task.js';
 import { RECORD_DELAYS, type TaskFollower } from './task-follower.js';
 
-/** The hub records a task after its submission: how long an unknown id may still become known. */
-const UNKNOWN_GRACE_MS = 1_000;
+/** The minimum time for which an id must be unknown: the hub records a task some time after its submission. */
+const MIN_UNKNOWN_MS = 1_000;
 /** The number of replies in which an id must be unknown. Time alone proves nothing if this process or the controller paused. */
 const MIN_UNKNOWN_REPLIES = 3;
 /** A probe task must have begun within this time; an older one may have been purged. */
@@ -19,7 +19,7 @@ export interface MissingRecordsContext {
   readonly profile: HubProfile;
 }
 
-/** A followed task, and what shows whether the hub can have a record of it. */
+/** A followed task without a record, and the observations that show whether the hub can still record it. */
 export interface UnrecordedTask {
   readonly task: Task;
   /** Whether it is known to have been submitted: by this client, or according to the hub. */
@@ -28,7 +28,7 @@ export interface UnrecordedTask {
   beforeReconnection: boolean;
   /** When the hub first reported it as unknown (`performance.now()`), and how often it has done so since. */
   unknownReplies: { readonly since: number; readonly count: number } | undefined;
-  /** Another task that an engine has begun: while the hub does not know that one either, it lags behind. */
+  /** Another task that an engine has begun: while the hub has no record of that task either, the hub lags behind. */
   probeId: string | undefined;
   readonly follower: TaskFollower;
 }
@@ -47,12 +47,12 @@ export class MissingRecords {
 
   /** Notes a message of the iopub socket that belongs to the task `id`. */
   noteMessage(message: AnyMessage, id: string): void {
-    if (isRecordedBeginning(message, id)) this.#lastBegun = { id, at: performance.now() };
+    if (isStartOfRecordedTask(message, id)) this.#lastBegun = { id, at: performance.now() };
   }
 
   /**
-   * Checks a task without a record: a `result_request` shows whether the hub does not know it or its record was removed.
-   * The request follows the query, so the hub may know the task by now.
+   * Checks a task without a record: a `result_request` shows whether the hub never recorded it or removed its record.
+   * The request follows the query, so the hub may have recorded the task in the meantime.
    * @returns the error that ends the task; undefined if its record may still follow
    */
   async check(unrecorded: UnrecordedTask): Promise<IpyparallelError | undefined> {
@@ -65,7 +65,7 @@ export class MissingRecords {
       );
       unrecorded.exists = true;
       unrecorded.unknownReplies = undefined;
-      // It was submitted in the meantime, or its record was culled while it runs: the next poll shows which.
+      // The task was submitted in the meantime, or the hub culled its record while it runs; the next poll shows which.
       if (Array.isArray(content.pending) && content.pending.includes(id)) return undefined;
       return (await this.#hasRecord(id)) ? undefined : new TaskNotFoundError([id], 'purged');
     } catch (error) {
@@ -75,7 +75,7 @@ export class MissingRecords {
       const { since = now, count = 0 } = unrecorded.unknownReplies ?? {};
       unrecorded.unknownReplies = { since, count: count + 1 };
       const unknownTime = now - since;
-      if (unknownTime < UNKNOWN_GRACE_MS || unrecorded.unknownReplies.count < MIN_UNKNOWN_REPLIES)
+      if (unknownTime < MIN_UNKNOWN_MS || unrecorded.unknownReplies.count < MIN_UNKNOWN_REPLIES)
         return undefined;
       if (unknownTime < RECORD_DELAYS.missingRecord && (await this.#isBehind(unrecorded))) return undefined;
       // The hub may have recorded the task, and then the probe, since the query for the task.
@@ -88,10 +88,10 @@ export class MissingRecords {
   async #isBehind(unrecorded: UnrecordedTask): Promise<boolean> {
     if (this.#context.profile.isOurs) return false;
     // An engine has begun the task, so its record will follow.
-    if (unrecorded.follower.observed && !unrecorded.beforeReconnection) return true;
-    const begun = this.#lastBegun;
-    if (begun !== undefined && performance.now() - begun.at < PROBE_MAX_AGE_MS)
-      unrecorded.probeId ??= begun.id;
+    if (unrecorded.follower.hasMessages && !unrecorded.beforeReconnection) return true;
+    const lastBegun = this.#lastBegun;
+    if (lastBegun !== undefined && performance.now() - lastBegun.at < PROBE_MAX_AGE_MS)
+      unrecorded.probeId ??= lastBegun.id;
     const { probeId } = unrecorded;
     return probeId !== undefined && !(await this.#hasRecord(probeId));
   }
@@ -103,8 +103,8 @@ export class MissingRecords {
   }
 }
 
-/** Whether an engine begins a task that will have a record; control requests and parts of a broadcast have none. */
-function isRecordedBeginning(message: AnyMessage, id: string): boolean {
+/** Whether a message reports the start of a task that will have a record; control requests and broadcasts have none. */
+function isStartOfRecordedTask(message: AnyMessage, id: string): boolean {
   if (!isMessageOf(message, 'status') || message.content.execution_state !== 'busy') return false;
   const request = getOwnString(message.parent_header, 'msg_type');
   const isTask = request === 'execute_request' || request === 'apply_request';

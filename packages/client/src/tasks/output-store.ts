@@ -63,12 +63,12 @@ export class OutputStore {
   }
 
   #merge(data: Dict): void {
-    const kept = this.#metadata.data;
-    let count = Object.keys(kept).length;
+    const storedData = this.#metadata.data;
+    let count = Object.keys(storedData).length;
     for (const [key, value] of Object.entries(data)) {
-      if (!Object.hasOwn(kept, key) && ++count > MAX_KEYS) continue;
+      if (!Object.hasOwn(storedData, key) && ++count > MAX_KEYS) continue;
       // The task chooses the keys, so `__proto__` must be an ordinary key.
-      Object.defineProperty(kept, key, { value, enumerable: true, writable: true, configurable: true });
+      Object.defineProperty(storedData, key, { value, enumerable: true, writable: true, configurable: true });
     }
   }
 }
@@ -81,11 +81,11 @@ export function appendText(before: string, text: string): string {
   if (!text.includes('\r') && !before.endsWith('\r')) return before + text;
   const lineStart = before.lastIndexOf('\n') + 1;
   const lines = (before.slice(lineStart) + text).split('\n');
-  return before.slice(0, lineStart) + lines.map(lastPass).join('\n');
+  return before.slice(0, lineStart) + lines.map(visibleText).join('\n');
 }
 
 /** The part of a line after its last carriage return; one at the end of the line overwrites nothing yet. */
-function lastPass(line: string): string {
+function visibleText(line: string): string {
   return line.length < 2 ? line : line.slice(line.lastIndexOf('\r', line.length - 2) + 1);
 }
 

@@ -28,27 +28,27 @@ const FIRST_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 1_000;
 /** After a query the loop pauses for this many times its duration, to limit the load of the hub. */
 const LOAD_FACTOR = 5;
-/** After the grace period, this many failed queries in a row end the reconciliation. */
+/** After the arrival time, this many failed queries in a row end the reconciliation. */
 const MAX_FAILURES = 5;
 
 /**
  * Determines the outcome of tasks that were outstanding when the connection broke, because their replies went to sockets
  * that are closed. A task with a record is polled by FollowedTasks, which also finds tasks that a previous run of the
  * controller left unfinished; a task without a record fails with TaskLostError. A message may have been on its way when
- * the connection broke, and the hub may still be processing it, therefore there is a grace period.
+ * the connection broke, and the hub may still be processing it, so no task counts as lost before the arrival time is over.
  */
 export class Reconciliation {
   readonly #parts: ReconciliationParts;
-  readonly #gracePeriod: number;
+  readonly #arrivalMs: number;
   /** The tasks whose outcome is not determined yet. */
   readonly #undeterminedTasks = new Map<string, Task>();
   #stopController = new AbortController();
   #isSameController = false;
 
-  /** `gracePeriod` in ms: no task counts as lost earlier after a reconnection. */
-  constructor(parts: ReconciliationParts, gracePeriod: number) {
+  /** `arrivalMs`: the time after a reconnection within which sent messages may still reach the hub. */
+  constructor(parts: ReconciliationParts, arrivalMs: number) {
     this.#parts = parts;
-    this.#gracePeriod = gracePeriod;
+    this.#arrivalMs = arrivalMs;
   }
 
   /** Adds the tasks that were outstanding when the connection broke. */
@@ -60,7 +60,7 @@ export class Reconciliation {
     }
   }
 
-  /** Removes a task whose message was sent now: its reply will arrive. */
+  /** Removes a task whose message was sent on the current connection, where its reply will arrive. */
   onSent(msgId: string): void {
     if (this.#undeterminedTasks.size === 0 || this.#undeterminedTasks.delete(msgId)) return;
     // A broadcast is one message for several tasks.
@@ -76,14 +76,14 @@ export class Reconciliation {
     if (this.#undeterminedTasks.size > 0) void this.#run(this.#stopController.signal);
   }
 
-  /** Stops; the open tasks must have been failed before. */
+  /** Stops the queries; the caller must fail the outstanding tasks before. */
   close(): void {
     this.#stopController.abort();
     this.#undeterminedTasks.clear();
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const graceEndTime = performance.now() + this.#gracePeriod;
+    const arrivalEndTime = performance.now() + this.#arrivalMs;
     let wait = FIRST_PAUSE_MS;
     let failures = 0;
     for (;;) {
@@ -91,9 +91,9 @@ export class Reconciliation {
         if (outcome !== undefined) this.#undeterminedTasks.delete(msgId);
       if (this.#undeterminedTasks.size === 0) return;
       const startTime = performance.now();
-      const isGraceOver = startTime >= graceEndTime;
+      const isArrivalOver = startTime >= arrivalEndTime;
       try {
-        await this.#query(isGraceOver, signal);
+        await this.#query(isArrivalOver, signal);
         failures = 0;
       } catch (error) {
         // The next reconnection starts the reconciliation again.
@@ -102,8 +102,8 @@ export class Reconciliation {
         const isBroken = error instanceof TransportError || error instanceof TimeoutError;
         if (error instanceof NoDatabaseError)
           this.#failAllAsLost('this controller keeps no Task Database', error);
-        else if (isGraceOver && !isBroken && failures >= MAX_FAILURES)
-          this.#failAllAsLost(`the hub fails queries: ${(error as Error).message}`, error);
+        else if (isArrivalOver && !isBroken && failures >= MAX_FAILURES)
+          this.#failAllAsLost(`the hub replied to queries with an error: ${(error as Error).message}`, error);
       }
       if (signal.aborted) return;
       await pause(Math.max(wait, LOAD_FACTOR * (performance.now() - startTime)), signal);
@@ -111,7 +111,7 @@ export class Reconciliation {
     }
   }
 
-  async #query(isGraceOver: boolean, signal: AbortSignal): Promise<void> {
+  async #query(isArrivalOver: boolean, signal: AbortSignal): Promise<void> {
     const { database, requests } = this.#parts;
     for (const ids of chunked([...this.#undeterminedTasks.keys()])) {
       const rows = await database.byId(ids, COLUMNS, requests.deadline({ signal }));
@@ -119,15 +119,15 @@ export class Reconciliation {
         const task = this.#undeterminedTasks.get(id);
         const row = rows.get(id);
         if (task === undefined) continue;
-        if (row !== undefined) this.#settleFromRecord(task, row, isGraceOver);
-        else if (isGraceOver)
+        if (row !== undefined) this.#settleFromRecord(task, row, isArrivalOver);
+        else if (isArrivalOver)
           this.#failAsLost(task, 'the hub has no record of it; it may never have reached the controller');
       }
     }
   }
 
   /** Handles a task that has a record. */
-  #settleFromRecord(task: Task, row: Row, isGraceOver: boolean): void {
+  #settleFromRecord(task: Task, row: Row, isArrivalOver: boolean): void {
     const { submittedTasks, followedTasks, registry } = this.#parts;
     const hasEnded = (row.completed ?? null) !== null || (row.result_content ?? null) !== null;
     const { engineUuid } = task;
@@ -138,7 +138,7 @@ export class Reconciliation {
       !registry.has(engineUuid)
     ) {
       // Its engine may register again at a restarted controller and continue the task.
-      if (!isGraceOver && !this.#isSameController) return;
+      if (!isArrivalOver && !this.#isSameController) return;
       this.#undeterminedTasks.delete(task.msgId);
       const error = engineDied(task.msgId, engineUuid, registry.idOf(engineUuid));
       task.settle({ ok: false, error }, 'failed');

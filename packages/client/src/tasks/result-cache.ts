@@ -77,7 +77,7 @@ export class ResultCache {
     }
   }
 
-  /** The user has read the result of a task: remove it from the unread ones. */
+  /** Removes a task from the unread tasks, because the user has read its result. */
   markRead(task: Task): void {
     this.#readTasks.add(task);
     this.#release(task.msgId);

@@ -2,7 +2,7 @@ import { Observable } from 'rxjs';
 import type { Task } from './task.js';
 
 /** Up to this number of tasks, every change is emitted. */
-const MAX_UNPACED_TASKS = 100;
+const MAX_UNTHROTTLED_TASKS = 100;
 /** With more tasks, an emission is followed by a pause of this many times its duration, which grows with the tasks. */
 const PAUSE_FACTOR = 4;
 
@@ -27,7 +27,7 @@ export function statusChanges<A>(tasks: readonly Task[], read: () => A): Observa
     const onChange = (): void => {
       if (!isSubscribed || timer !== undefined) return;
       const pause = pausedUntil - performance.now();
-      if (tasks.length <= MAX_UNPACED_TASKS || pause <= 0) emitNext();
+      if (tasks.length <= MAX_UNTHROTTLED_TASKS || pause <= 0) emitNext();
       else timer = setTimeout(emitNext, pause);
     };
     let firstError: { readonly error: unknown } | undefined;

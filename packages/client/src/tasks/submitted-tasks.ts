@@ -16,7 +16,7 @@ import { neverRan, readOutcome, replyStatus } from './task-outcome.js';
 
 interface SubmittedTask {
   readonly task: Task;
-  /** Bound to one engine, so it fails with the engine; the scheduler fails load-balanced tasks. */
+  /** Whether the task is bound to one engine and fails with it; the scheduler fails load-balanced tasks. */
   readonly isDirect: boolean;
   /** Whether its record at the hub is polled, because its reply may have been lost. */
   isFollowed: boolean;
@@ -44,15 +44,15 @@ export interface SubmittedTasksContext {
   readonly limits?: ResultCacheLimits;
   readonly pickleLimits?: Partial<PickleLimits>;
   /** Called for output that could not be decoded. */
-  readonly onUnreadable?: () => void;
+  readonly onDecodeError?: () => void;
 }
 
-/** Output arrives on another socket than the reply: how long an `execute` waits for it after its reply. */
-const OUTPUT_GRACE_MS = 10_000;
+/** How long an `execute` waits for its output after its reply, because output arrives on another socket. */
+const OUTPUT_WAIT_MS = 10_000;
 /** How long later output is accepted; after that it counts as lost. */
 const LATE_OUTPUT_MS = 10_000;
-/** How long a reply that was sent before its engine unregistered is awaited. */
-const UNREGISTERED_GRACE_MS = 200;
+/** How long to wait for a reply that an engine sent before it unregistered. */
+const LAST_REPLY_MS = 200;
 
 /** The tasks that this client submitted. Replies and output are matched to them by msg_id. */
 export class SubmittedTasks {
@@ -108,8 +108,8 @@ export class SubmittedTasks {
     return this.#activeTasks.get(msgId)?.task ?? this.resultCache.get(msgId);
   }
 
-  /** Yields all tasks held here: those without a result and those with an unread result. */
-  *held(): Generator<Task, void, undefined> {
+  /** Yields all tasks that this client holds: those without a result and those with an unread result. */
+  *heldTasks(): Generator<Task, void, undefined> {
     yield* this.resultCache.unread();
     for (const { task } of this.#activeTasks.values()) yield task;
   }
@@ -151,9 +151,9 @@ export class SubmittedTasks {
     }
   }
 
-  /** The ids of the tasks held here that these engines have or had. */
+  /** The ids of the held tasks that these engines have or had. */
   idsOn(engineUuids: ReadonlySet<string>): string[] {
-    const tasks = [...this.held()].filter(({ engineUuid }) => engineUuids.has(engineUuid ?? ''));
+    const tasks = [...this.heldTasks()].filter(({ engineUuid }) => engineUuids.has(engineUuid ?? ''));
     return tasks.map(({ msgId }) => msgId);
   }
 
@@ -187,7 +187,7 @@ export class SubmittedTasks {
       ...(neverRan(message.content) ? { begun: null } : {}),
     });
     if (message.msg_type === 'execute_reply' && expectsOutput(entry, message)) {
-      this.#scheduleTimer(entry, OUTPUT_GRACE_MS, () => this.#finish(entry));
+      this.#scheduleTimer(entry, OUTPUT_WAIT_MS, () => this.#finish(entry));
     } else this.#finish(entry);
     return true;
   }
@@ -212,23 +212,23 @@ export class SubmittedTasks {
       const output = readOutput(message);
       if (output !== undefined) task.emit(output);
     } catch {
-      this.#context.onUnreadable?.();
+      this.#context.onDecodeError?.();
     }
   }
 
   /** Fails the direct tasks of an engine that unregistered, unless their reply has arrived. */
   onEngineGone(engineUuid: string): void {
-    const strandedTasks = this.#unfinishedTasks().filter(
+    const affectedTasks = this.#unfinishedTasks().filter(
       (entry) => entry.isDirect && !entry.isFollowed && entry.task.engineUuid === engineUuid,
     );
-    if (strandedTasks.length === 0) return;
+    if (affectedTasks.length === 0) return;
     setTimeout(() => {
-      for (const { task, undecodedReply, isFollowed } of strandedTasks) {
+      for (const { task, undecodedReply, isFollowed } of affectedTasks) {
         if (undecodedReply !== undefined || isFollowed) continue;
         const error = engineDied(task.msgId, engineUuid, this.#registry.idOf(engineUuid));
         task.settle({ ok: false, error }, 'failed');
       }
-    }, UNREGISTERED_GRACE_MS).unref();
+    }, LAST_REPLY_MS).unref();
   }
 
   /** Fails all unfinished tasks and ends all output. */
@@ -257,9 +257,9 @@ export class SubmittedTasks {
     return [...this.#activeTasks.values()].filter(({ task }) => task.outcome === undefined);
   }
 
-  #scheduleTimer(entry: SubmittedTask, ms: number, then: () => void): void {
+  #scheduleTimer(entry: SubmittedTask, ms: number, onTimeout: () => void): void {
     clearTimeout(entry.timer);
-    entry.timer = setTimeout(then, ms);
+    entry.timer = setTimeout(onTimeout, ms);
     entry.timer.unref();
   }
 

@@ -39,7 +39,7 @@ export class TaskFollower {
   #result: Dict | undefined;
 
   /** Whether any message of the task was observed. */
-  get observed(): boolean {
+  get hasMessages(): boolean {
     return this.#hasBegun || this.#hasEnded || this.#outputLengths.size > 0;
   }
 
@@ -47,8 +47,8 @@ export class TaskFollower {
     return this.#outputLengths.size > 0;
   }
 
-  /** Whether the end of the task was observed: its reply, or an idle engine. */
-  get ended(): boolean {
+  /** Whether the end of the task was observed: its reply, or an engine that reported `idle`. */
+  get hasEnded(): boolean {
     return this.#hasEnded;
   }
 

@@ -145,12 +145,12 @@ export class Task {
     return this.#hasOutputEnded;
   }
 
-  /** Whether the request was given to ZeroMQ by the client that submitted it. */
+  /** Whether the client that submitted the task passed its request to ZeroMQ. */
   get sent(): boolean {
     return this.#sent;
   }
 
-  /** Records that the request was given to ZeroMQ. */
+  /** Records that the request was passed to ZeroMQ. */
   markSent(): void {
     this.#sent = true;
   }

@@ -34,7 +34,7 @@ export class UnsentWork implements ReturnEvents {
   readonly #parts: UnsentWorkParts;
   readonly #returnTimes: ReturnTimes;
   readonly #outbox = new Outbox();
-  /** Why there is no connection; undefined while there is one. */
+  /** The reason why there is no connection; undefined while there is one. */
   #disconnectReason: string | undefined;
 
   constructor(parts: UnsentWorkParts, times: ReturnTimes) {
@@ -100,13 +100,13 @@ export class UnsentWork implements ReturnEvents {
   onNoEngines(waitsFor: (work: Submission) => boolean): void {
     const address = this.#parts.transport.address('registration');
     for (const work of this.#outbox.remove(waitsFor)) {
-      const message = `no engine registered again at ${address} within ${formatMs(this.#returnTimes.any)} of the reconnection; the task was not sent`;
+      const message = `no engine registered again at ${address} within ${formatMs(this.#returnTimes.anyEngine)} of the reconnection; the task was not sent`;
       this.#fail(work, () => new UsageError(message, { code: 'NO_ENGINES' }));
     }
   }
 
-  /** Drops the held submissions and fails their tasks, which have certainly not run. */
-  giveUp(error: Error): void {
+  /** Drops the held submissions and fails their tasks, none of which has run. */
+  failAll(error: Error): void {
     for (const work of this.#outbox.remove(() => true))
       this.#fail(work, () => new ConnectionClosedError(`${error.message}; the task was not sent`));
   }

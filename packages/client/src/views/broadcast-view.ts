@@ -31,7 +31,7 @@ export class BroadcastView<T extends Targets = Targets> extends DirectView<T> {
   }
 
   override with<const N extends Targets = T>(flags: BroadcastFlags<N>): BroadcastView<N> {
-    return new BroadcastView<N>(this.shared({ ...this.flags, ...flags } as BroadcastFlags<N>));
+    return new BroadcastView<N>(this.derivedParts({ ...this.flags, ...flags } as BroadcastFlags<N>));
   }
 
   /** Executes code on each engine. The replies are never combined, because each has its own output. */

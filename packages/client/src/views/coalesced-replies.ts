@@ -8,7 +8,7 @@ import type { Task } from '../tasks/task.js';
 export interface CoalescedBroadcast {
   readonly engines: readonly EngineInfo[];
   readonly tasks: readonly Task[];
-  /** Whether the reply has the order of the request, as that of this project's scheduler has. */
+  /** Whether the parts of the reply are in the order of the request, as this project's scheduler returns them. */
   readonly inOrder: boolean;
 }
 
@@ -92,7 +92,7 @@ function boundsOf(counts: readonly number[]): Bounds[] {
   });
 }
 
-/** The ranges if the scheduler does not report them. They follow only from decoding, so each value is decoded twice. */
+/** The ranges if the scheduler does not report them. Only decoding shows where a value ends, so each is decoded twice. */
 function pickleBounds(buffers: readonly Buffer[]): Bounds[] {
   const bounds: Bounds[] = [];
   for (let start = 0; start < buffers.length; ) {

@@ -39,7 +39,7 @@ export class Dependency {
     this.success = options.success ?? true;
     this.failure = options.failure ?? false;
     if (!this.success && !this.failure) {
-      throw new UsageError('success and failure must not both be false');
+      throw new UsageError('success and failure must not both be false; set at least one of them to true');
     }
   }
 

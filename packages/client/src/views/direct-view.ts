@@ -45,7 +45,9 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   constructor(parts: ViewParts<BroadcastFlags<T>>, names: readonly string[] = FLAGS) {
     const { targets } = parts.flags;
     const flags =
-      targets === undefined ? parts.flags : { ...parts.flags, targets: parts.context.targets.fix(targets) };
+      targets === undefined
+        ? parts.flags
+        : { ...parts.flags, targets: parts.context.targets.resolveNegativeIds(targets) };
     super({ ...parts, flags }, names);
   }
 
@@ -56,13 +58,13 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   override setFlags(flags: Partial<BroadcastFlags<T>>): this {
     const { targets } = flags;
     return super.setFlags(
-      targets === undefined ? flags : { ...flags, targets: this.context.targets.fix(targets) },
+      targets === undefined ? flags : { ...flags, targets: this.context.targets.resolveNegativeIds(targets) },
     );
   }
 
   /** Returns a view with other flags, which may include other engines, for one or many calls. */
   with<const N extends Targets = T>(flags: DirectFlags<N>): DirectView<N> {
-    return new DirectView<N>(this.shared({ ...this.flags, ...flags } as BroadcastFlags<N>));
+    return new DirectView<N>(this.derivedParts({ ...this.flags, ...flags } as BroadcastFlags<N>));
   }
 
   /**
@@ -108,14 +110,17 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   scatter(name: string, sequence: Iterable<unknown>, options: ScatterOptions = {}): AsyncResult<null[]> {
     checkOptions(options, SCATTER_OPTIONS, 'scatter');
     const dist = checkDistribution(options.dist ?? 'block');
-    const whole = toSliceable(sequence);
+    const sliceable = toSliceable(sequence);
     const engines = this.engines();
     const pieces = engines.map((engine, i) => {
-      const mine = part(whole, i, engines.length, dist);
-      const value = options.flatten === true && mine.length === 1 ? whole.at(mine.first) : mine.value;
+      const enginePart = part(sliceable, i, engines.length, dist);
+      const value =
+        options.flatten === true && enginePart.length === 1
+          ? sliceable.at(enginePart.first)
+          : enginePart.value;
       return { engine, work: pushWork({ [name]: value }) };
     });
-    return new AsyncResult<null[]>(this.remembered(this.context.submitter.toEngines(pieces, this.flags)), {
+    return new AsyncResult<null[]>(this.rememberAll(this.context.submitter.toEngines(pieces, this.flags)), {
       single: false,
     });
   }
@@ -133,7 +138,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     const work = pullWork(name);
     const pieces = this.engines().map((engine) => ({ engine, work }));
     return new AsyncMapResult<ItemOf<W>, W>(
-      this.remembered(this.context.submitter.toEngines(pieces, this.flags)),
+      this.rememberAll(this.context.submitter.toEngines(pieces, this.flags)),
       {
         kind: dist === 'block' ? 'flatten' : 'roundRobin',
       },
@@ -150,8 +155,8 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   protected override submit<R>(work: WorkFor, flags: Partial<BroadcastFlags<T>> = {}): ViewResult<T, R> {
     const all = { ...this.flags, ...flags };
     const targets = flags.targets ?? this.targets;
-    const engines = this.context.targets.forWork(targets);
-    return new AsyncResult<PerTarget<T, R>, R>(this.remembered(this.send(engines, work, all)), {
+    const engines = this.context.targets.enginesForWork(targets);
+    return new AsyncResult<PerTarget<T, R>, R>(this.rememberAll(this.send(engines, work, all)), {
       single: typeof targets === 'number',
     });
   }
@@ -181,15 +186,15 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
     const engines = this.engines();
     const sizes: number[] = [];
     const pieces = engines.flatMap((engine, i) => {
-      const cut = sliceables.map((sliceable) => part(sliceable, i, engines.length, dist));
-      const parts = cut.map(({ value }) => value);
-      const size = cut[0]?.length ?? 0;
+      const slices = sliceables.map((sliceable) => part(sliceable, i, engines.length, dist));
+      const parts = slices.map(({ value }) => value);
+      const size = slices[0]?.length ?? 0;
       if (size === 0) return [];
       sizes.push(mapping ? size : 1);
       return [{ engine, work: mapping ? workOfEach(fn, parts) : workOfCall(fn, parts) }];
     });
     const flags = this.flagsWithLabel(options);
-    const tasks = length === 0 ? [] : this.remembered(this.context.submitter.toEngines(pieces, flags));
+    const tasks = length === 0 ? [] : this.rememberAll(this.context.submitter.toEngines(pieces, flags));
     return new AsyncMapResult<R>(tasks, {
       kind: dist === 'block' ? 'flatten' : 'roundRobin',
       ...(mapping ? { sizes } : {}),
@@ -210,10 +215,10 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
       const engine = engines.reduce((best, each) =>
         (load.get(each.uuid) ?? 0) < (load.get(best.uuid) ?? 0) ? each : best,
       );
-      const [task] = this.remembered(
+      const [task] = this.rememberAll(
         this.context.submitter.toEngines([{ engine, work: workOfEach(fn, chunk) }], flags),
       );
-      if (task === undefined) throw new UsageError('nothing to submit');
+      if (task === undefined) throw new UsageError('the submitter created no task for this chunk');
       load.set(engine.uuid, (load.get(engine.uuid) ?? 0) + 1);
       void task.done.then(() => load.set(engine.uuid, (load.get(engine.uuid) ?? 1) - 1));
       return task;
@@ -222,11 +227,11 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
 
   /** @internal */
   protected engines(): EngineInfo[] {
-    return this.context.targets.forWork(this.targets);
+    return this.context.targets.enginesForWork(this.targets);
   }
 
-  /** @internal */
-  protected remembered(tasks: Task[]): Task[] {
+  /** @internal Adds tasks to the view's history and returns them. */
+  protected rememberAll(tasks: Task[]): Task[] {
     this.remember(tasks);
     return tasks;
   }

@@ -17,22 +17,27 @@ export function fromModule<F extends AnyFunction = (...args: unknown[]) => unkno
   base?: string | URL,
 ): (...args: Parameters<F>) => Promise<Awaited<ReturnType<F>>> {
   if (typeof name !== 'string' || name === '')
-    throw new UsageError('the export name of fromModule must be a non-empty string');
+    throw new UsageError(
+      `the export name of fromModule must be a non-empty string, got ${name === '' ? 'an empty string' : typeof name}`,
+    );
   const specifier = resolveModule(module, base);
-  const here = async (...args: Parameters<F>): Promise<Awaited<ReturnType<F>>> => {
+  const callLocally = async (...args: Parameters<F>): Promise<Awaited<ReturnType<F>>> => {
     const exports = (await import(resolveSpecifier(specifier))) as Record<string, unknown>;
     const fn = exports[name];
     if (typeof fn !== 'function') throw new UsageError(`${specifier} exports no function "${name}"`);
     return (await (fn as F)(...args)) as Awaited<ReturnType<F>>;
   };
-  Object.defineProperty(here, 'name', { value: name, configurable: true });
-  return withRecipe(here, { kind: 'module', module: specifier, name });
+  Object.defineProperty(callLocally, 'name', { value: name, configurable: true });
+  return withRecipe(callLocally, { kind: 'module', module: specifier, name });
 }
 
 /** Returns a `file:` URL for a path, and the specifier itself for a package. */
 function resolveModule(module: string | URL, base: string | URL | undefined): string {
   const text = String(module);
-  if (text === '') throw new UsageError('the module of fromModule must be a path, a URL or a package name');
+  if (text === '')
+    throw new UsageError(
+      'the module of fromModule must be a path, a URL or a package name, got an empty string',
+    );
   if (module instanceof URL || /^(file|data|node):/.test(text)) return checkUrl(text);
   if (/^\.\.?([/\\]|$)/.test(text)) {
     if (base === undefined) return pathToFileURL(resolve(text)).href;

@@ -199,7 +199,8 @@ export class LazyMap<R> implements AsyncIterableIterator<R> {
       .catch((error: unknown) => {
         this.#hasInputEnded = true;
         this.#reader.close();
-        const thrown = error instanceof Error ? error : new UsageError(`the input failed: ${String(error)}`);
+        const thrown =
+          error instanceof Error ? error : new UsageError(`an input of imap failed: ${String(error)}`);
         this.#add({ task: undefined, size: 0, error: thrown });
       })
       .finally(() => {

@@ -20,8 +20,11 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
   constructor(parts: ViewParts<BalancedFlags>) {
     const flags = withDependencyTimeout(parts.flags);
     const { targets } = flags;
-    const fixed = targets === undefined ? flags : { ...flags, targets: parts.context.targets.fix(targets) };
-    super({ ...parts, flags: fixed }, FLAGS);
+    const resolvedFlags =
+      targets === undefined
+        ? flags
+        : { ...flags, targets: parts.context.targets.resolveNegativeIds(targets) };
+    super({ ...parts, flags: resolvedFlags }, FLAGS);
   }
 
   /** The engines among which the scheduler chooses. */
@@ -56,13 +59,14 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
 
   override setFlags(flags: Partial<BalancedFlags>): this {
     const { targets } = flags;
-    const fixed = targets === undefined ? flags : { ...flags, targets: this.context.targets.fix(targets) };
-    return super.setFlags(withDependencyTimeout(fixed));
+    const resolvedFlags =
+      targets === undefined ? flags : { ...flags, targets: this.context.targets.resolveNegativeIds(targets) };
+    return super.setFlags(withDependencyTimeout(resolvedFlags));
   }
 
   /** Returns a view with other flags, for one or many calls. */
   with(flags: BalancedFlags): LoadBalancedView {
-    return new LoadBalancedView(this.shared({ ...this.flags, ...withDependencyTimeout(flags) }));
+    return new LoadBalancedView(this.derivedParts({ ...this.flags, ...withDependencyTimeout(flags) }));
   }
 
   /** @internal */
@@ -116,7 +120,10 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
   }
 
   #submitOne(work: WorkFor, flags: BalancedFlags): Task {
-    if (typeof work === 'function') throw new UsageError('this work needs chosen engines; use a direct view');
+    if (typeof work === 'function')
+      throw new UsageError(
+        'the task scheduler cannot run work that depends on the language of its engine; use a direct view',
+      );
     const task = this.context.submitter.toScheduler(work, flags);
     this.remember([task]);
     return task;

@@ -30,7 +30,7 @@ function assignNames(values: Map<string, unknown>): null {
 }
 
 async function readNames(names: string | readonly string[]): Promise<unknown> {
-  // biome-ignore lint/security/noGlobalEval: the same.
+  // biome-ignore lint/security/noGlobalEval: only a script at global scope reaches the names of the REPL.
   const read = (name: string): unknown => globalThis.eval(`(${name})`);
   return typeof names === 'string' ? read(names) : Promise.all(names.map(read));
 }
@@ -67,13 +67,13 @@ export function pullWork(names: string | readonly string[]): (language: EngineLa
 }
 
 /** Encodes the work once for each language, for any number of engines. */
-function oncePerLanguage(make: (language: EngineLanguage) => Work): (language: EngineLanguage) => Work {
-  const made = new Map<EngineLanguage, Work>();
+function oncePerLanguage(encode: (language: EngineLanguage) => Work): (language: EngineLanguage) => Work {
+  const encodedWork = new Map<EngineLanguage, Work>();
   return (language) => {
-    const known = made.get(language);
-    if (known !== undefined) return known;
-    const work = make(language);
-    made.set(language, work);
+    const cached = encodedWork.get(language);
+    if (cached !== undefined) return cached;
+    const work = encode(language);
+    encodedWork.set(language, work);
     return work;
   };
 }

@@ -60,7 +60,10 @@ class NumpySlices implements Sliceable {
 
   constructor(array: NdArray) {
     const [length] = array.shape;
-    if (length === undefined) throw new UsageError('an array without axes cannot be distributed');
+    if (length === undefined)
+      throw new UsageError(
+        'a numpy array without axes holds one value and cannot be distributed; pass an array with at least one axis',
+      );
     if (array.fortranOrder && array.shape.length > 1) {
       throw new UsageError('an array in Fortran order cannot be distributed; convert it to C order');
     }

@@ -27,7 +27,7 @@ export function remoteFunction<A extends unknown[], T extends Targets, R>(
   fn: Callable,
   call: (args: A) => ViewResult<T, R>,
 ): RemoteFunction<A, T, R> {
-  return named(
+  return withNameOf(
     Object.assign((...args: A) => call(args), { func: fn }),
     fn,
   );
@@ -39,7 +39,7 @@ export function parallelFunction<E, R>(
 ): ParallelFunction<E, R> {
   const sequencesOf = (args: readonly unknown[]) =>
     readMapArguments<MapOptions>(args, MAP_OPTIONS, nameOf(fn)).sequences;
-  return named(
+  return withNameOf(
     Object.assign((...sequences: readonly Iterable<E>[]) => mapParts(sequencesOf(sequences), false), {
       map: (...sequences: readonly Iterable<unknown>[]) => mapParts(sequencesOf(sequences), true),
       func: fn,
@@ -48,6 +48,6 @@ export function parallelFunction<E, R>(
   );
 }
 
-function named<F extends object>(target: F, fn: Callable): F {
+function withNameOf<F extends object>(target: F, fn: Callable): F {
   return Object.defineProperty(target, 'name', { value: nameOf(fn), configurable: true });
 }

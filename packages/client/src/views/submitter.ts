@@ -47,21 +47,21 @@ export class Submitter {
   readonly #parts: SubmitterParts;
   /** The broadcasts whose replies are combined by the scheduler. */
   readonly coalesced: CoalescedReplies;
-  /** The submissions that have not been passed on completely. */
-  readonly #sending = new Set<Promise<void>>();
+  /** The submissions whose messages have not all been passed to the transport. */
+  readonly #pendingSubmissions = new Set<Promise<void>>();
 
   constructor(parts: SubmitterParts) {
     this.#parts = parts;
     this.coalesced = new CoalescedReplies(parts.submittedTasks);
   }
 
-  /** Resolves when all submissions have been passed on or have failed; undefined if there are none. */
-  sending(): Promise<void> | undefined {
-    if (this.#sending.size === 0) return undefined;
-    return Promise.all(this.#sending).then(() => this.sending());
+  /** Resolves when the transport has received all submissions, or they have failed; undefined if there are none. */
+  submissionsSent(): Promise<void> | undefined {
+    if (this.#pendingSubmissions.size === 0) return undefined;
+    return Promise.all(this.#pendingSubmissions).then(() => this.submissionsSent());
   }
 
-  /** Submits one task to each engine. All tasks are refused if one engine cannot run its work. */
+  /** Submits one task to each engine. All tasks fail if one engine cannot run its work. */
   toEngines(pieces: readonly Piece[], flags: ViewFlags): Task[] {
     const { registry, unsentWork, submittedTasks } = this.#parts;
     const metadata = addLabel({}, flags);
@@ -84,8 +84,8 @@ export class Submitter {
           task.settle({ ok: false, error: engineDied(task.msgId, engine.uuid, engine.id) }, 'failed');
           return;
         }
-        const fit = typeof work === 'function' ? work(known[i] ?? 'python') : work;
-        unsentWork.submit('mux', message(header, fit, metadata), [engine.uuid]);
+        const encodedWork = typeof work === 'function' ? work(known[i] ?? 'python') : work;
+        unsentWork.submit('mux', message(header, encodedWork, metadata), [engine.uuid]);
         task.markSent();
       });
     });
@@ -95,7 +95,7 @@ export class Submitter {
   /** Submits one task to the task scheduler, which chooses an engine. */
   toScheduler(work: Work, flags: BalancedFlags): Task {
     const [task] = this.eachToScheduler(1, () => work, flags);
-    if (task === undefined) throw new UsageError('nothing to submit');
+    if (task === undefined) throw new UsageError('the submitter created no task for this work');
     return task;
   }
 
@@ -107,7 +107,7 @@ export class Submitter {
     const { transport, targets, submittedTasks, unsentWork } = this.#parts;
     if (count === 0) return [];
     const named = flags.targets === undefined || flags.targets === 'all' ? undefined : flags.targets;
-    const engines = targets.forScheduler(named ?? 'all');
+    const engines = targets.enginesForScheduler(named ?? 'all');
     const scheme = transport.connection.info.task_scheme;
     const first = workAt(0);
     const language = first.language ?? flags.language;
@@ -119,15 +119,17 @@ export class Submitter {
       submittedTasks.add(header.msg_id, undefined, { header, metadata: requested, content }),
     );
     this.#withLanguages(engines, added, (languages) => {
-      const fit = enginesOfLanguage(engines, languages, language);
+      const matchingEngines = enginesOfLanguage(engines, languages, language);
       // Without targets the scheduler may also use engines that register later.
-      const narrowed = fit.length < engines.length;
-      if (narrowed && scheme === 'pure') {
+      const isRestricted = matchingEngines.length < engines.length;
+      if (isRestricted && scheme === 'pure') {
         throw new LanguageMismatchError(
-          "this controller's task scheduler is of the pure scheme, which may give the work to an engine of another language",
+          "this controller's task scheduler is of the pure scheme, which may assign the work to an engine of another language; start the controller with another scheme (--scheme=leastload)",
         );
       }
-      const metadata = narrowed ? { ...requested, targets: fit.map(({ uuid }) => uuid) } : requested;
+      const metadata = isRestricted
+        ? { ...requested, targets: matchingEngines.map(({ uuid }) => uuid) }
+        : requested;
       const rest = inSlices(count, (i) => {
         const [header, task] = [headers[i], added[i]];
         if (header === undefined || task === undefined || task.outcome !== undefined) return;
@@ -161,9 +163,10 @@ export class Submitter {
     this.#withLanguages(sorted, inSortedOrder, (languages) => {
       const language = languageOf(work) ?? flags.language;
       requireCommonLanguage(sorted, languages, language);
-      const fit = typeof work === 'function' ? work(languages[0] ?? 'python') : work;
+      const encodedWork = typeof work === 'function' ? work(languages[0] ?? 'python') : work;
       // The combined reply of a stock scheduler lacks the digests of the JavaScript engines' buffers.
-      const coalescing = flags.coalescing === true && (flags.inOrder || fit.language !== 'javascript');
+      const coalescing =
+        flags.coalescing === true && (flags.inOrder || encodedWork.language !== 'javascript');
       const metadata = addLabel(
         {
           targets: sorted.map(({ uuid, id }) => [uuid, id]),
@@ -179,7 +182,7 @@ export class Submitter {
           inOrder: flags.inOrder,
         });
       }
-      unsentWork.submit('broadcast', message(header, fit, metadata));
+      unsentWork.submit('broadcast', message(header, encodedWork, metadata));
       for (const task of inSortedOrder) task.markSent();
     });
     return engines.flatMap(({ uuid }) => added.get(uuid) ?? []);
@@ -208,7 +211,7 @@ export class Submitter {
     return this.#parts.transport.session.header(typeof work === 'function' ? 'apply_request' : work.msgType);
   }
 
-  /** Calls `send` at once if the languages of the engines are known, else when they have been requested. */
+  /** Calls `send` at once if the languages of the engines are known, else after the engines have reported them. */
   #withLanguages(
     engines: readonly EngineInfo[],
     tasks: readonly Task[],
@@ -225,19 +228,19 @@ export class Submitter {
   }
 
   #track(sending: Promise<void>): void {
-    this.#sending.add(sending);
-    void sending.then(() => this.#sending.delete(sending));
+    this.#pendingSubmissions.add(sending);
+    void sending.then(() => this.#pendingSubmissions.delete(sending));
   }
 
-  /** An error fails the tasks that have not been sent; tasks that have been sent run. */
+  /** Calls `send`. If it throws, the tasks that have not been sent fail; tasks that have been sent continue. */
   #failOnError(tasks: readonly Task[], send: () => void): void {
     try {
       this.#parts.connectionState.assertReachable();
       send();
     } catch (error) {
-      const refused =
+      const failure =
         error instanceof IpyparallelError ? error : new UsageError(String(error), { cause: error });
-      for (const task of tasks) if (!task.sent) task.settle({ ok: false, error: refused }, 'failed');
+      for (const task of tasks) if (!task.sent) task.settle({ ok: false, error: failure }, 'failed');
     }
   }
 }

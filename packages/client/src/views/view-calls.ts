@@ -58,8 +58,8 @@ export abstract class ViewCalls<T extends Targets, F extends ViewFlags> {
 
   /**
    * Calls a function on engines. A JavaScript function is sent as its source, without its closure; arguments and results
-   * must be structured-cloneable. A Python function (`py`, `ref`) accepts values that can be pickled, and `kwargs` as last
-   * argument. Mirrors ipyparallel `View.apply`.
+   * must be structured-cloneable. A Python function (`py`, `ref`) accepts values that can be pickled, and `kwargs` as the
+   * last argument. Mirrors ipyparallel `View.apply`.
    * @throws {UsageError} when the function or an argument cannot be sent
    * @example
    * const sum = await view.apply((a: number, b: number) => a + b, 1, 2).get();

@@ -47,7 +47,9 @@ export function withDependencyTimeout<F extends Partial<BalancedFlags>>(flags: F
   if (!('timeout' in flags || 'dependencyTimeout' in flags)) return flags;
   const { timeout, dependencyTimeout } = flags;
   if (timeout !== undefined && dependencyTimeout !== undefined && timeout !== dependencyTimeout)
-    throw new UsageError('pass either dependencyTimeout or its alias timeout, not both');
+    throw new UsageError(
+      `pass either dependencyTimeout or its alias timeout, not both; got ${dependencyTimeout} and ${timeout}`,
+    );
   const value = dependencyTimeout ?? timeout;
   return { ...flags, timeout: value, dependencyTimeout: value };
 }
@@ -56,9 +58,9 @@ export function withDependencyTimeout<F extends Partial<BalancedFlags>>(flags: F
 export function checkFlags(flags: object, names: readonly string[]): void {
   for (const [name, value] of Object.entries(flags)) {
     if (!names.includes(name)) {
-      const near = didYouMean(name.slice(0, 60), names);
+      const suggestion = didYouMean(name.slice(0, 60), names);
       throw new UsageError(
-        `a view has no flag "${name.slice(0, 60)}"${near === '' ? `; there are ${names.join(', ')}` : near}`,
+        `a view has no flag "${name.slice(0, 60)}"${suggestion === '' ? `; there are ${names.join(', ')}` : suggestion}`,
       );
     }
     if (value !== undefined) FLAG_CHECKS[name]?.(value);
@@ -66,7 +68,7 @@ export function checkFlags(flags: object, names: readonly string[]): void {
 }
 
 function checkDependencyTimeout(value: unknown): void {
-  expect(
+  checkFlag(
     typeof value === 'number' && value >= 0 && Number.isFinite(value),
     'dependencyTimeout must be a number of milliseconds >= 0',
     value,
@@ -74,17 +76,17 @@ function checkDependencyTimeout(value: unknown): void {
 }
 
 const FLAG_CHECKS: Readonly<Record<string, (value: unknown) => void>> = {
-  label: (value) => expect(typeof value === 'string', 'label must be a string', value),
-  language: (value) => expect(typeof value === 'string', 'language must be a string', value),
-  coalescing: (value) => expect(typeof value === 'boolean', 'coalescing must be true or false', value),
+  label: (value) => checkFlag(typeof value === 'string', 'label must be a string', value),
+  language: (value) => checkFlag(typeof value === 'string', 'language must be a string', value),
+  coalescing: (value) => checkFlag(typeof value === 'boolean', 'coalescing must be true or false', value),
   retries: (value) =>
-    expect(Number.isInteger(value) && Number(value) >= 0, 'retries must be an integer >= 0', value),
+    checkFlag(Number.isInteger(value) && Number(value) >= 0, 'retries must be an integer >= 0', value),
   dependencyTimeout: checkDependencyTimeout,
   timeout: checkDependencyTimeout,
   after: (value) => void wireDependency(value as DependencyLike),
   follow: (value) => void wireDependency(value as DependencyLike),
 };
 
-function expect(fits: boolean, what: string, value: unknown): void {
-  if (!fits) throw new UsageError(`${what}, got ${JSON.stringify(value)}`);
+function checkFlag(isValid: boolean, requirement: string, value: unknown): void {
+  if (!isValid) throw new UsageError(`${requirement}, got ${JSON.stringify(value)}`);
 }

@@ -75,13 +75,13 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
 
   /**
    * Changes flags while `body` runs, or until the promise that it returns is settled. Other code that uses the view in
-   * the meantime has the changed flags, too. Mirrors ipyparallel `View.temp_flags`.
+   * the meantime submits with the changed flags, too. Mirrors ipyparallel `View.temp_flags`.
    */
   tempFlags<R>(flags: Partial<F>, body: (view: this) => R): R {
-    const before = this.#flags;
+    const previousFlags = this.#flags;
     this.setFlags(flags);
     const restore = (): void => {
-      this.#flags = before;
+      this.#flags = previousFlags;
     };
     let result: R;
     try {
@@ -110,7 +110,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   /** The client's `results` of tasks of this view. Mirrors ipyparallel `View.results`. */
   get results(): ReadonlyMap<string, unknown> {
     const ids = new Set(this.history);
-    return new Map([...this.context.results.held()].filter(([msgId]) => ids.has(msgId)));
+    return new Map([...this.context.results.unreadResults()].filter(([msgId]) => ids.has(msgId)));
   }
 
   /** The view with the interface of Python's `concurrent.futures`. Mirrors ipyparallel `View.executor`. */
@@ -203,7 +203,7 @@ export abstract class View<T extends Targets, F extends ViewFlags> extends ViewC
   }
 
   /** @internal The constructor arguments of a view derived from this one. */
-  protected shared<G extends ViewFlags>(flags: G): ViewParts<G> {
+  protected derivedParts<G extends ViewFlags>(flags: G): ViewParts<G> {
     return { client: this.client, context: this.context, history: this.#history, flags };
   }
 

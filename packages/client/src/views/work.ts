@@ -51,7 +51,7 @@ export function executeWork(code: string, options: { readonly silent?: boolean }
   if (typeof code !== 'string') throw new UsageError(`code must be a string, got ${typeof code}`);
   return {
     msgType: 'execute_request',
-    // Otherwise a Python engine would abort its whole queue, of every client, when this task fails.
+    // Without `stop_on_error: false`, a Python engine aborts its whole queue, of every client, when this task fails.
     content: { code, silent: options.silent === true, user_expressions: {}, stop_on_error: false },
     buffers: [],
     language: undefined,
@@ -64,12 +64,15 @@ export function executeWork(code: string, options: { readonly silent?: boolean }
  */
 export function workOfCall(fn: Callable, args: readonly unknown[]): Work {
   const last = args.at(-1);
-  const named = last instanceof Kwargs ? last.values : undefined;
-  const positional = named === undefined ? args : args.slice(0, -1);
-  if (isPython(fn)) return pythonWork(packApplyMessage(fn, positional, named));
+  const keywords = last instanceof Kwargs ? last.values : undefined;
+  const positional = keywords === undefined ? args : args.slice(0, -1);
+  if (isPython(fn)) return pythonWork(packApplyMessage(fn, positional, keywords));
   if (typeof fn !== 'function')
     throw new UsageError(`the first argument must be a function, got ${typeof fn}`);
-  if (named !== undefined) throw new UsageError('a JavaScript function takes no keyword arguments');
+  if (keywords !== undefined)
+    throw new UsageError(
+      'kwargs must not be passed to a JavaScript function; pass an object as an argument instead',
+    );
   return { msgType: 'apply_request', ...encodeJsCall(fn, positional), language: 'javascript' };
 }
 

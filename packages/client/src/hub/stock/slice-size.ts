@@ -1,4 +1,4 @@
-/** How long one reply may occupy a Python hub, in ms. The hub serves nobody else meanwhile. */
+/** How long one reply may occupy a Python hub, in ms. The hub serves no other client during that time. */
 const TARGET_TIME_MS = 100;
 
 /** The bounds of a slice size, in records. */

@@ -81,11 +81,11 @@ function planBranch(tests: readonly TestNode[], traits: StockTraits): Dict[] {
 }
 
 /**
- * Orders requests so that a record which moves from one to another is requested first where it leaves: a hub fills a
- * column in, and never empties it.
+ * Orders requests for null before requests for values of the same column. A hub fills a column in and never empties it, so
+ * a record that changes between two requests is in at least one of the replies.
  */
 function nullsFirst(requests: readonly Dict[]): Dict[] {
-  // Requests that differ in their values alone need no order, and may be many, so they are ordered as one group.
+  // Requests that differ only in their values need no order. There may be many, so they are ordered as one group.
   const groups = new Map<string, Dict[]>();
   for (const request of requests) {
     const kind = JSON.stringify(
@@ -105,7 +105,7 @@ function nullsFirst(requests: readonly Dict[]): Dict[] {
   return ordered;
 }
 
-/** Whether a record can move from one request to the other: where a column is null in one, and has a value in the other. */
+/** Whether a record can move between two requests, because `from` requires null in a column where `to` requires a value. */
 function precedes(from: Dict, to: Dict): boolean {
   return Object.keys(from).some(
     (column) => requiresNull(from[column]) && isDict(to[column]) && !requiresNull(to[column]),
@@ -182,7 +182,17 @@ function acceptsNull(comparison: Comparison): boolean {
       return !comparison.values.some(isNull);
     case '$not':
       return !comparison.comparisons.every(acceptsNull);
-    default:
+    // No default case: an operator that is missing here must not compile, because its records would be missing.
+    case '$gt':
+    case '$lt':
+    case '$glob':
+    case '$regex':
+    case '$exists':
+    case '$mod':
+    case '$all':
+    case '$size':
+    case '$type':
+    case '$elemMatch':
       return false;
   }
 }

@@ -29,8 +29,8 @@ import type { RecordRequests } from '../record-requests.js';
 import { SliceSize } from './slice-size.js';
 import { MAX_LIST } from './stock-plan.js';
 
-// A Python hub puts the whole result of a query into one message and serves nobody else meanwhile. Measured costs: 250 µs
-// per full record of SQLite, 30 µs per date, 150 µs per match of DictDB, which copies whole records for any keys. Ids
+// A Python hub puts the whole result of a query into one message and serves no other client until then. Measured costs:
+// 250 µs per full record of SQLite, 30 µs per date, 150 µs per match of DictDB, which copies whole records for any keys. Ids
 // without dates, and the history, cost about 1 µs each. A query of unknown size is therefore sent in slices of ids, whose
 // size follows the measured time of the replies.
 
@@ -56,7 +56,7 @@ interface Candidates {
 
 const ALL_CANDIDATES: Candidates = { ids: undefined, inOrder: false };
 
-/** Reads records of a hub that does not sort, skip, limit or count: the client does, in portions. */
+/** Reads records of a hub that does not sort, skip, limit or count; the client does this work itself, in portions. */
 export class StockRecords implements RecordReader {
   readonly #requests: RecordRequests;
   /** The time of a recent request with a small reply, in ms. */
@@ -113,12 +113,12 @@ export class StockRecords implements RecordReader {
   async #matches(
     node: QueryNode,
     columns: readonly TaskKey[],
-    everything: boolean,
+    allKeys: boolean,
     deadline: Deadline,
   ): Promise<Row[]> {
     if (neverMatches(node)) return [];
     const traits = await this.#traits(node, columns, deadline);
-    return this.#execute(planQuery(node, traits), traits, node, columns, everything, deadline);
+    return this.#execute(planQuery(node, traits), traits, node, columns, allKeys, deadline);
   }
 
   /** Reads the matches among a few ids. */
@@ -126,15 +126,15 @@ export class StockRecords implements RecordReader {
     ids: readonly string[],
     node: QueryNode,
     columns: readonly TaskKey[],
-    everything: boolean,
+    allKeys: boolean,
     deadline: Deadline,
   ): Promise<Row[]> {
     const matching = allOf([byIds(ids), node]);
     const traits = await this.#traits(node, columns, deadline);
     const plan = planQuery(matching, traits);
     // A query with many branches needs as many requests; the ids alone need one, and the client filters.
-    const affordable = plan.queries.length > MAX_REQUESTS_PER_SLICE ? planQuery(byIds(ids), traits) : plan;
-    return this.#execute(affordable, traits, matching, columns, everything, deadline);
+    const slicePlan = plan.queries.length > MAX_REQUESTS_PER_SLICE ? planQuery(byIds(ids), traits) : plan;
+    return this.#execute(slicePlan, traits, matching, columns, allKeys, deadline);
   }
 
   /** Sends the requests of a plan and keeps the rows that match; the plan may cover a superset of the matches. */
@@ -143,7 +143,7 @@ export class StockRecords implements RecordReader {
     traits: HubTraits,
     node: QueryNode,
     requested: readonly TaskKey[],
-    everything: boolean,
+    allKeys: boolean,
     deadline: Deadline,
   ): Promise<Row[]> {
     const tested = columnsOf(node);
@@ -152,11 +152,12 @@ export class StockRecords implements RecordReader {
     const matches = plan.residual ? recordPredicate(node) : undefined;
     const buffers = plan.residual ? [...tested].filter((column) => TASK_COLUMNS[column] === 'buffers') : [];
     for (const query of plan.queries) {
-      const found = await this.#requests.records(query, columns, everything, traits, deadline);
-      const compared = buffers.length === 0 ? found : await this.#withNulls(found, buffers, traits, deadline);
+      const found = await this.#requests.records(query, columns, allKeys, traits, deadline);
+      const comparedRows =
+        buffers.length === 0 ? found : await this.#withNulls(found, buffers, traits, deadline);
       for (const [i, row] of found.entries()) {
         // A record in two replies counts as it is in the later one.
-        if (matches === undefined || matches(compared[i] ?? row)) rows.set(row.msg_id, row);
+        if (matches === undefined || matches(comparedRows[i] ?? row)) rows.set(row.msg_id, row);
         else rows.delete(row.msg_id);
       }
     }
@@ -168,8 +169,9 @@ export class StockRecords implements RecordReader {
   }
 
   async #extent(node: QueryNode, deadline: Deadline): Promise<Extent> {
-    const named = namedIds(node);
-    const ids = named === undefined ? (await this.#requests.history(deadline)).length : named.length;
+    const idsInQuery = namedIds(node);
+    const ids =
+      idsInQuery === undefined ? (await this.#requests.history(deadline)).length : idsInQuery.length;
     return { ids, sliced: ids > SMALL_DATABASE };
   }
 
@@ -181,24 +183,24 @@ export class StockRecords implements RecordReader {
     traits: HubTraits,
     deadline: Deadline,
   ): Promise<Row[]> {
-    let compared = [...rows];
+    let comparedRows = [...rows];
     for (const column of columns) {
-      const empty = compared.filter((row) => Array.isArray(row[column]) && row[column].length === 0);
+      const empty = comparedRows.filter((row) => Array.isArray(row[column]) && row[column].length === 0);
       const [first] = empty;
       if (first === undefined || (await this.#requests.hasIndex(first.msg_id, deadline))) continue;
       const ids = empty.length <= MAX_LIST ? { msg_id: { $in: empty.map((row) => row.msg_id) } } : {};
       const query = { ...ids, [column]: { $eq: null } };
       const nullRows = await this.#requests.records(query, ['msg_id'], false, traits, deadline);
       const nulls = new Set(nullRows.map((row) => row.msg_id));
-      compared = compared.map((row) => (nulls.has(row.msg_id) ? { ...row, [column]: null } : row));
+      comparedRows = comparedRows.map((row) => (nulls.has(row.msg_id) ? { ...row, [column]: null } : row));
     }
-    return compared;
+    return comparedRows;
   }
 
   async #candidates(node: QueryNode, deadline: Deadline): Promise<Candidates> {
-    const named = namedIds(node);
-    if (named !== undefined)
-      return named.length <= SMALL_DATABASE ? ALL_CANDIDATES : { ids: named, inOrder: false };
+    const idsInQuery = namedIds(node);
+    if (idsInQuery !== undefined)
+      return idsInQuery.length <= SMALL_DATABASE ? ALL_CANDIDATES : { ids: idsInQuery, inOrder: false };
     const cached = this.#count;
     if (cached !== undefined && cached.ids <= SMALL_DATABASE && performance.now() - cached.at < COUNT_TTL_MS)
       return ALL_CANDIDATES;
@@ -237,11 +239,11 @@ export class StockRecords implements RecordReader {
     node: QueryNode,
     ids: readonly string[] | undefined,
     columns: readonly TaskKey[],
-    everything: boolean,
+    allKeys: boolean,
     newDeadline: () => Deadline,
   ): AsyncGenerator<Row[], void, undefined> {
     if (ids === undefined) {
-      yield await this.#matches(node, columns, everything, newDeadline());
+      yield await this.#matches(node, columns, allKeys, newDeadline());
       return;
     }
     const sliceSize = new SliceSize(SLICES, this.#roundTrip);
@@ -250,7 +252,7 @@ export class StockRecords implements RecordReader {
       at += slice.length;
       const since = performance.now();
       // The condition is sent again, because a record may have been removed or changed since its id was read.
-      const rows = await this.#matchesAmong(slice, node, columns, everything, newDeadline());
+      const rows = await this.#matchesAmong(slice, node, columns, allKeys, newDeadline());
       sliceSize.record(slice.length, performance.now() - since);
       yield rows;
     }
@@ -300,12 +302,12 @@ export class StockRecords implements RecordReader {
       at += slice.length;
       const since = performance.now();
       const found = new Map<string, Row>();
-      const everything = query.keys === undefined;
+      const allKeys = query.keys === undefined;
       for (const row of await this.#matchesAmong(
         slice,
         node,
         requestedColumns(query),
-        everything,
+        allKeys,
         newDeadline(),
       ))
         found.set(row.msg_id, row);
