@@ -22,8 +22,8 @@ const help = `Usage: node scripts/ferretdb.mjs [--force]
 Builds .tools/ferretdb/ferretdb from the program and the pinned modules in test/support/ferretdb, with SQLite as its
 only backend, unless it is up to date.
 
-  --force  rebuild
-  --help   this text
+  --force  rebuild a server that is up to date
+  --help   print this text
 
 Needs Go 1.24 or newer; GO can name the program. Go's configuration decides where modules come from.
 Exit codes: 0 built, 1 the build failed, 2 usage, 3 no usable Go.`;
@@ -38,7 +38,7 @@ function isUpToDate() {
   return existsSync(program) && existsSync(stamp) && readFileSync(stamp, 'utf8').trim() === fingerprint();
 }
 
-function end(code, message) {
+function exitWith(code, message) {
   console.error(`ferretdb: ${message}`);
   process.exit(code);
 }
@@ -49,13 +49,13 @@ function requireGo(go) {
     timeout: 30_000,
   });
   if (error || status !== 0)
-    end(
+    exitWith(
       EXIT_NO_GO,
       `building the server needs Go, and cannot run ${go} (${error?.code ?? `exit code ${status}`})`,
     );
   const [, major = 0, minor = 0] = (/^go(\d+)\.(\d+)/.exec(stdout.trim()) ?? []).map(Number);
   if (major < 1 || (major === 1 && minor < 24))
-    end(EXIT_NO_GO, `Go 1.24 or newer is required, found ${stdout.trim()}`);
+    exitWith(EXIT_NO_GO, `Go 1.24 or newer is required, found ${stdout.trim()}`);
 }
 
 function build() {
@@ -74,7 +74,7 @@ function build() {
   });
   if (status !== 0) {
     rmSync(draft, { force: true });
-    end(EXIT_FAILED, `go build failed:\n  ${(stderr ?? '').trim().split('\n').slice(-15).join('\n  ')}`);
+    exitWith(EXIT_FAILED, `go build failed:\n  ${(stderr ?? '').trim().split('\n').slice(-15).join('\n  ')}`);
   }
   renameSync(draft, program);
   writeFileSync(stamp, `${fingerprint()}\n`);
@@ -87,7 +87,7 @@ try {
     options: { force: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
   }).values;
 } catch (error) {
-  end(EXIT_USAGE, `${error.message}\n\n${help}`);
+  exitWith(EXIT_USAGE, `${error.message}\n\n${help}`);
 }
 if (options.help) console.log(help);
 else if (options.force || !isUpToDate()) build();

@@ -21,9 +21,9 @@ Creates ${versions.map((version) => `.venv-ipp-${version}`).join(', ')} in the r
 that ipyparallel and the dependencies pinned in test/support/python/constraints-VERSION.txt.
 Environments that are up to date stay unchanged.
 
-  --only VERSION  only this one (${versions.join(', ')}); may be repeated
+  --only VERSION  create only this one (${versions.join(', ')}); may be repeated
   --force         recreate environments that are up to date
-  --help          this text
+  --help          print this text
 
 Uses the Python named by PYTHON, otherwise the first usable of python3.11, python3, python3.12, python3.13, python3.10.
 pip's configuration decides where packages come from.
@@ -36,7 +36,7 @@ class EnvironmentError extends Error {
   }
 }
 
-function say(line) {
+function printStatus(line) {
   console.log(`python-envs: ${line}`);
 }
 
@@ -91,7 +91,7 @@ function probe(command) {
   try {
     return { command, ...JSON.parse(stdout) };
   } catch {
-    return { command, problem: 'does not reply like Python 3' };
+    return { command, problem: 'does not behave like Python 3' };
   }
 }
 
@@ -160,12 +160,12 @@ async function step(version, what, command, args) {
   throw new EnvironmentError(`${version}: ${what} failed (${ending}):\n  ${tail}`, EXIT_FAILED);
 }
 
-async function make(version, python) {
+async function createEnvironment(version, python) {
   const began = performance.now();
   const directory = directoryOf(version);
   const environment = environments[version];
   rmSync(directory, { recursive: true, force: true });
-  say(`${version}: installing ipyparallel into .venv-ipp-${version}, Python ${python.version}`);
+  printStatus(`${version}: installing ipyparallel into .venv-ipp-${version}, Python ${python.version}`);
   await step(version, 'python -m venv', python.executable, ['-m', 'venv', directory]);
   await step(version, 'pip install', pythonIn(directory), [
     '-m',
@@ -179,7 +179,7 @@ async function make(version, python) {
     ...environment.packages,
   ]);
   writeFileSync(stampFile(version), `${fingerprint(version)}\n`);
-  say(`${version}: ready after ${((performance.now() - began) / 1000).toFixed(1)} s`);
+  printStatus(`${version}: ready after ${((performance.now() - began) / 1000).toFixed(1)} s`);
 }
 
 function isAlive(pid) {
@@ -208,7 +208,7 @@ async function withLock(work) {
     // 0: the owner has created the file but not written its pid, or has just removed the file.
     if (owner > 0 && !isAlive(owner)) rmSync(file, { force: true });
     else if (owner > 0 && !reported) {
-      say(`waiting for process ${owner}, which is creating the environments`);
+      printStatus(`waiting for process ${owner}, which is creating the environments`);
       reported = true;
     }
     await new Promise((resolve) => setTimeout(resolve, 200));
@@ -249,10 +249,10 @@ async function main() {
   if (missing().length === 0) return;
   await withLock(async () => {
     // Another run may have created them while this one waited.
-    const toMake = missing();
-    if (toMake.length === 0) return;
-    const python = findPython(toMake);
-    const outcomes = await Promise.allSettled(toMake.map((version) => make(version, python)));
+    const outdated = missing();
+    if (outdated.length === 0) return;
+    const python = findPython(outdated);
+    const outcomes = await Promise.allSettled(outdated.map((version) => createEnvironment(version, python)));
     const failures = outcomes
       .filter((outcome) => outcome.status === 'rejected')
       .map((outcome) => outcome.reason);

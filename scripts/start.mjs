@@ -5,6 +5,6 @@ import { fileURLToPath } from 'node:url';
 
 const scripts = dirname(fileURLToPath(import.meta.url));
 const { status } = spawnSync(process.execPath, [join(scripts, 'setup.mjs')], { stdio: 'inherit' });
-// Without a status, a signal such as Ctrl-C ended it.
+// The status is null when a signal such as Ctrl-C has ended the setup.
 if (status !== 0) process.exit(status ?? 130);
 await import('../examples/dist/main-job.js');

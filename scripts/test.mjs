@@ -1,4 +1,4 @@
-// Runs the tests. The first argument says which:
+// Runs the tests. The first argument selects the suites:
 //   fast     (npm test)              unit, integration, conformance and type tests, which need only Node and npm
 //   interop  (npm run test:interop)  the rest, which need Python, a MongoDB-compatible server, OpenSSH and prlimit
 //   all      (npm run test:all)      both
@@ -12,7 +12,7 @@ import { readReport, slowestFiles } from './test-report.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const isCI = !['', '0', 'false', undefined].includes(process.env.CI);
 
-/** `budget` is in minutes, on two cores; a run that takes longer prints a line, and does not fail. */
+/** `budget` is in minutes, on two cores. A run that takes longer prints a line but does not fail. */
 const suites = {
   fast: {
     command: 'npm test',
@@ -40,7 +40,7 @@ function formatDuration(seconds) {
   return rounded < 60 ? `${rounded} s` : `${Math.floor(rounded / 60)} min ${rounded % 60} s`;
 }
 
-/** Runs a script that prepares something; resolves to the reason in one line when it fails. */
+/** Runs a script that prepares the tests. Resolves to undefined, or to the reason in one line when the script fails. */
 function prepare(script) {
   const child = spawn(process.execPath, [`scripts/${script}.mjs`], {
     cwd: root,

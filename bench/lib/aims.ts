@@ -4,9 +4,9 @@ import { printMarkdown } from './report.js';
 export interface Aim {
   readonly name: string;
   /** The required value, as text. */
-  readonly wanted: string;
+  readonly target: string;
   /** The measured value, as text. */
-  readonly reached: string;
+  readonly measured: string;
   /** Undefined when the value was not measured. */
   readonly met: boolean | undefined;
 }
@@ -23,8 +23,8 @@ export function aim(
   const digits = value < 10 ? 2 : value < 100 ? 1 : 0;
   return {
     name,
-    wanted: `${least === undefined ? 'at most' : 'at least'} ${bound}${unit}`,
-    reached: Number.isNaN(value) ? 'not measured' : `${value.toFixed(digits)}${unit}${detail}`,
+    target: `${least === undefined ? 'at most' : 'at least'} ${bound}${unit}`,
+    measured: Number.isNaN(value) ? 'not measured' : `${value.toFixed(digits)}${unit}${detail}`,
     met: Number.isNaN(value) ? undefined : met,
   };
 }
@@ -33,11 +33,11 @@ export function aim(
 export function printAims(aims: readonly Aim[]): void {
   printMarkdown(
     'The aims',
-    ['aim', 'wanted', 'reached', 'met'],
-    aims.map(({ name, wanted, reached, met }) => [
+    ['aim', 'target', 'measured', 'met'],
+    aims.map(({ name, target, measured, met }) => [
       name,
-      wanted,
-      reached,
+      target,
+      measured,
       met === undefined ? '–' : met ? 'yes' : 'no',
     ]),
   );

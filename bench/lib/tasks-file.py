@@ -34,7 +34,7 @@ failure = {
 }
 
 
-def z(date):
+def wire_date(date):
     return date.isoformat().replace("+00:00", "Z")
 
 
@@ -64,7 +64,7 @@ def record(i):
         result = {"status": "ok", "execution_count": i, "user_expressions": {}, "payload": []}
     return (
         msg_id,
-        json.dumps({"msg_id": msg_id, "msg_type": f"{kind}_request", "session": client, "date": z(submitted), **head}),
+        json.dumps({"msg_id": msg_id, "msg_type": f"{kind}_request", "session": client, "date": wire_date(submitted), **head}),
         json.dumps({"after": [], "follow": [], "timeout": 0.0, "targets": [], "retries": 0, "label": label}),
         json.dumps({"code": code, "silent": False, "user_expressions": {}} if execute else {}),
         None if execute else pickle.dumps(canned, -1),
@@ -76,11 +76,11 @@ def record(i):
         None,
         received.isoformat(),
         json.dumps(
-            {"msg_id": f"{engine}_3731_{i}", "msg_type": f"{kind}_reply", "session": engine, "date": z(completed), **head}
+            {"msg_id": f"{engine}_3731_{i}", "msg_type": f"{kind}_reply", "session": engine, "date": wire_date(completed), **head}
         ),
         json.dumps(
             {
-                "started": z(started),
+                "started": wire_date(started),
                 "dependencies_met": True,
                 "engine": engine,
                 "is_broadcast": False,

@@ -29,7 +29,7 @@ export interface PairOptions {
   /** The file to copy to tasks.db; tasks.db starts empty by default. */
   readonly tasks?: string;
   readonly engines?: number;
-  /** Keep engines registered that send no heartbeats. */
+  /** Whether engines that send no heartbeats stay registered; false by default. */
   readonly keepSilentEngines?: boolean;
 }
 

@@ -40,7 +40,7 @@ await Promise.all(
 );
 while ((await rc.dbQuery({ completed: { $ne: null } }, 'msg_id')).length < recordCount);
 
-async function alternate(actions: readonly (() => Promise<Samples>)[]): Promise<Samples[]> {
+async function runInRounds(actions: readonly (() => Promise<Samples>)[]): Promise<Samples[]> {
   const all = actions.map(() => [] as Samples[]);
   for (let round = 0; round < rounds; round++) {
     for (const [i, action] of actions.entries()) all[i]?.push(await action());
@@ -53,36 +53,41 @@ const request = () => session.encode(session.message('queue_request', { targets:
 printTable(
   'A request and its reply: queue_status of two engines',
   'ms',
-  await alternate([
+  await runInRounds([
     () => sample('bare zeromq.js echo, two processes', 300, () => echo.roundTrip(request())),
     () => sample('our client, stock hub', 300, () => rc.queueStatus()),
     () => python.time('Python client, stock hub', { action: 'queue_status' }, 300),
   ]),
 );
 
-// The hub's share: the same request on a bare socket, without decoding the reply.
-const raw = new Dealer({ linger: 0 });
+// The time of the hub alone: a query on a bare socket, whose reply is not decoded.
+const bareSocket = new Dealer({ linger: 0 });
 const info = JSON.parse(await (await import('node:fs/promises')).readFile(cluster.connectionFile, 'utf8'));
-raw.connect(`${info.interface}:${info.registration}`);
-const signed = new Session({ key: info.key, pack: info.pack, unpack: info.unpack, now: () => new Date() });
+bareSocket.connect(`${info.interface}:${info.registration}`);
+const hubSession = new Session({
+  key: info.key,
+  pack: info.pack,
+  unpack: info.unpack,
+  now: () => new Date(),
+});
 let reply: Buffer[] = [];
-const bare = async () => {
-  await raw.send(
-    signed.encode(signed.message('db_request', { query: { msg_id: { $ne: null } }, keys: null })),
+const queryOnBareSocket = async () => {
+  await bareSocket.send(
+    hubSession.encode(hubSession.message('db_request', { query: { msg_id: { $ne: null } }, keys: null })),
   );
-  reply = await raw.receive();
+  reply = await bareSocket.receive();
 };
-await bare();
+await queryOnBareSocket();
 const content = reply[5] ?? Buffer.alloc(0);
 const packer = packerFor(info.pack);
 printTable(
   `dbQuery of ${recordCount} complete records (${(content.length / 1e6).toFixed(1)} MB)`,
   'ms',
-  await alternate([
-    () => sample('bare socket: the hub alone, reply not decoded', 5, bare),
+  await runInRounds([
+    () => sample('bare socket: the hub alone, reply not decoded', 5, queryOnBareSocket),
     () => sample('JSON.parse of the reply only', 5, async () => packer.unpack(content)),
     () => sample('our client', 5, () => Promise.resolve(rc.dbQuery({}))),
     () => python.time('Python client', { action: 'db_query', args: [{ msg_id: { $ne: null } }] }, 5),
   ]),
 );
-raw.close();
+bareSocket.close();

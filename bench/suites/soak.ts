@@ -25,7 +25,7 @@ const { values } = parseArgs({
   },
 });
 const seconds = values.seconds === undefined ? Number(values.minutes ?? 10) * 60 : Number(values.seconds);
-const every = Math.min(30, seconds / 20) * 1000;
+const sampleInterval = Math.min(30, seconds / 20) * 1000;
 if (!(seconds >= 10)) throw new Error(`the soak requires at least 10 seconds, got ${seconds}`);
 
 interface SoakCluster extends AsyncDisposable {
@@ -43,7 +43,7 @@ async function startCluster(): Promise<SoakCluster> {
   const reporter = pathToFileURL(join(import.meta.dirname, 'soak', 'heap-reporter.mjs')).href;
   process.env.NODE_OPTIONS = `--import=${reporter}`;
   process.env.SOAK_HEAPS = heaps;
-  process.env.SOAK_EVERY = String(every / 2);
+  process.env.SOAK_EVERY = String(sampleInterval / 2);
   // The hub reaches this limit during the warm-up and then drops one record for each new one.
   const cluster = await Cluster.start({ n: 2, controllerArgs: ['--record-limit=5000'] });
   return {
@@ -70,18 +70,18 @@ const end = new AbortController();
 const load = new Load(rc, otherClient, values.on === 'stock' ? 'python' : 'javascript', end.signal);
 const curve = new MemoryCurve(cluster.controllerPid, cluster.enginePids, heaps);
 const started = performance.now();
-const working = load.run(Number(values['in-flight']), Number(values.rate));
-const failed = working.then(
+const loadRun = load.run(Number(values['in-flight']), Number(values.rate));
+const loadFailure = loadRun.then(
   () => undefined,
   (error: unknown) => ({ error }),
 );
 
 console.log(MemoryCurve.head);
 for (let n = 0; performance.now() - started < seconds * 1000; n++) {
-  const due = started + (n + 1) * every;
+  const due = started + (n + 1) * sampleInterval;
   const timer = new AbortController();
   const failure = await Promise.race([
-    failed,
+    loadFailure,
     new Promise<undefined>((resolve) => {
       const timeout = setTimeout(() => resolve(undefined), due - performance.now());
       timer.signal.addEventListener('abort', () => clearTimeout(timeout));
@@ -93,7 +93,7 @@ for (let n = 0; performance.now() - started < seconds * 1000; n++) {
   console.log(await curve.sample((performance.now() - started) / 1000, load.counts));
 }
 end.abort();
-const failure = await failed;
+const failure = await loadFailure;
 if (failure !== undefined) throw failure.error;
 await load.waitForConsistency(cluster.connectionFile);
 console.log(JSON.stringify(rc.stats));

@@ -146,7 +146,7 @@ describe('Cluster', () => {
 describe('Cluster.start failures', () => {
   it('refuses invalid options', async () => {
     const wrong = (options: object) => Cluster.start(options);
-    await expect(wrong({ n: -1 })).rejects.toThrow('n must be a number of engines');
+    await expect(wrong({ n: -1 })).rejects.toThrow('n must be an integer >= 0');
     await expect(wrong({ n: 1.5 })).rejects.toBeInstanceOf(UsageError);
     await expect(wrong({ n: 1, engines: { javascript: 1 } })).rejects.toThrow('not both');
     await expect(wrong({ engines: { ruby: 1 } })).rejects.toThrow('got ruby');

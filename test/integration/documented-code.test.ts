@@ -1,4 +1,4 @@
-// The documented programs that start their own cluster run as pasted and print what their comments promise.
+// The documented programs that start their own cluster run unchanged and print the output that their comments show.
 import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { codeDirectory, documentedCode, runBlock } from '../support/documents/documented-code.js';

@@ -29,7 +29,7 @@ const done: Dict = {
 /** The state of a hub: whether its database has a record of the task, and its reply to `result_request`. */
 type Said = 'record' | 'none' | 'pending' | 'completed' | 'unknown' | 'neither';
 
-/** Follows a task on a stock hub that takes these states one after the other, and stays in the last one. */
+/** Follows a task on a stock hub that goes through these states in order and stays in the last one. */
 async function follow(...script: readonly Said[]) {
   const left = [...script];
   const asked: Said[] = [];

@@ -1,4 +1,4 @@
-// A controller that is away: during connect, in between, for too long, and during close.
+// A controller that is unavailable: during connect, between requests, for too long, and during close.
 import { setMaxListeners } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

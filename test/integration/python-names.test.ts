@@ -26,7 +26,7 @@ afterAll(async () => {
   await cluster?.stop();
 });
 
-// Before any member is disabled, because that would affect the cluster's clients too.
+// A new engine starts before any member is disabled, because a disabled member also affects the cluster's own clients.
 beforeEach(async () => {
   if (rc.ids.includes(spareEngine)) return;
   [spareEngine = -1] = await cluster.startEngines(1);

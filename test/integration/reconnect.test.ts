@@ -76,7 +76,7 @@ const codeOf = (wait: Promise<unknown>): Promise<unknown> =>
 const requests = (hub: FakeHub, msgType: string): readonly Request[] =>
   hub.requests.filter(({ message }) => message.msg_type === msgType);
 
-/** Answers for two engines whose languages are known, so that tasks are sent at once. */
+/** Replies for two engines whose languages are known, so that the client sends tasks at once. */
 const engines: Answer = ({ message }) => {
   if (message.msg_type === 'connection_request')
     return { status: 'ok', engines: { 0: 'the first', 1: 'the second' } };

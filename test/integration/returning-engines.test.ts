@@ -1,4 +1,4 @@
-// Work that is submitted after a controller returned and before its engines have.
+// Work that is submitted after a controller has restarted and before its engines have registered again.
 import { Client, type ConnectOptions } from '@ipyparallel-js/client';
 import {
   type Dict,
@@ -21,7 +21,7 @@ async function fakeHub(options: FakeHubOptions): Promise<FakeHub> {
   return hub;
 }
 
-/** Answers like a controller with these engines. `answers` is whether the engines reply to requests for their language. */
+/** Replies like a controller with these engines. `answers`: whether the engines reply to requests for their language. */
 function controller(engines: { now: Dict }, { ours = true, answers = true } = {}): Answer {
   const epoch = newId();
   return ({ message, channel }) => {

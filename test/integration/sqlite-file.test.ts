@@ -318,7 +318,7 @@ describe('retention', () => {
     const before = statSync(file).size;
     expect(before).toBeGreaterThan(8_000_000);
     const bySize = await open({ sizeLimit: 4_000_000 });
-    const removed = () => lines.filter((line) => line.includes('tasks to keep the limits')).length;
+    const removed = () => lines.filter((line) => line.includes('tasks, because a limit was exceeded')).length;
     await waitFor(() => removed() === 1, { timeout: 60_000 });
     expect(await bySize.count(parseQuery({}))).toBeLessThan(200);
     await bySize.close();

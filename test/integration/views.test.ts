@@ -424,7 +424,7 @@ test('a view has the history and the outstanding tasks of its own work, and acts
   await rc.sendSignal('SIGINT', { targets: 0, ...waitOptions });
   expect(await view.wait(0, waitOptions)).toBe(true);
   await waitFor(() => view.outstanding.length === 0);
-  expect(() => view.getResult(9)).toThrow('the view has no task at position 9; it has 2');
+  expect(() => view.getResult(9)).toThrow('the view has no task at position 9; it has 2 in its history');
   await view.purgeResults([0], waitOptions);
   expect(await rc.dbQuery({ msg_id: busy.msgIds[0] ?? '' }, ['msg_id'])).toEqual([]);
 });

@@ -63,7 +63,7 @@ for (const [store, optionsOf] of Object.entries(stores)) {
         await closing.close();
       });
 
-      /** Connects a client; a polling one believes that the hub does not push. */
+      /** Connects a client. For the feed `asked` it removes the feature `subscribe`, so that the client polls. */
       async function connect({ controller }: TestController): Promise<Client> {
         const client = await Client.connect({ connectionFile: controller.clientFile });
         const features = client.hub?.features as string[];

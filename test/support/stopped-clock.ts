@@ -1,5 +1,5 @@
 // Stops the clock of deadlines and grace periods (`performance.now`) in this process: none of them ends while the test waits
-// for an event, however slow the machine is. Timers run as usual, but a deadline whose time is not over starts its timer again.
+// for an event, however slow the machine is. Timers run as usual, but a deadline that has not passed starts its timer again.
 //
 //     const clock = stopClock();
 //     …

@@ -67,10 +67,10 @@ export async function measureInserts(file: TasksFile, { directory, rounds }: Ins
       ),
     ],
   );
-  const wanted = { least: 10, unit: '×' };
+  const target = { least: 10, unit: '×' };
   return [
-    aim("new tasks per second, ours ÷ Python's hub", median('pythonHub') / median('ourHub'), wanted),
-    aim('the same for the stores alone', median('pythonStore') / median('ourStore'), wanted),
+    aim("new tasks per second, ours ÷ Python's hub", median('pythonHub') / median('ourHub'), target),
+    aim('the same for the stores alone', median('pythonStore') / median('ourStore'), target),
   ];
 }
 

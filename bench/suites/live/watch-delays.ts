@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { type Client, exactTime } from '@ipyparallel-js/client';
 import type { PythonLive } from '../../peers/python-live.js';
 
@@ -67,7 +67,8 @@ export async function measurePythonDelays(
     const ar = view.execute(TASK);
     const [msgId = ''] = ar.msgIds;
     // Python's wait fails for a task that the hub has not recorded yet.
-    while ((await submitter.dbQuery({ msg_id: msgId }, 'msg_id').first()) === undefined) await turn();
+    while ((await submitter.dbQuery({ msg_id: msgId }, 'msg_id').first()) === undefined)
+      await yieldToEvents();
     delays.push(await python.wait(msgId));
     await ar.get(WAIT);
   }

@@ -48,8 +48,8 @@ export class Load {
 
   /** Runs until the stop signal aborts. Rejects with the first error. */
   async run(inFlight: number, rate: number): Promise<void> {
-    const everything = this.#rc.dbQuery({}, KEYS).watch();
-    const watching = everything.subscribe({
+    const watchOfAll = this.#rc.dbQuery({}, KEYS).watch();
+    const subscription = watchOfAll.subscribe({
       next: this.#watchOfAll.handleEvent,
       error: (error: unknown) => this.#watchOfAll.faults.push(`the watch failed: ${String(error)}`),
     });
@@ -69,7 +69,7 @@ export class Load {
       ]);
       await sleep(0);
     } finally {
-      this.#finish = () => watching.unsubscribe();
+      this.#finish = () => subscription.unsubscribe();
     }
   }
 
@@ -159,9 +159,9 @@ export class Load {
   /** Opens a watch and closes it after some events. */
   async #openAndCloseWatch(): Promise<void> {
     let events = 0;
-    const open = this.#rc.dbQuery({ completed: null }, KEYS).watch({ signal: this.#stop });
+    const openTasks = this.#rc.dbQuery({ completed: null }, KEYS).watch({ signal: this.#stop });
     await this.#untilStopped(async () => {
-      for await (const _ of open) {
+      for await (const _ of openTasks) {
         this.#events++;
         if (++events > 10) break;
       }

@@ -31,7 +31,7 @@ const BOUNDS: { readonly [M in Measure]: number } = {
 };
 /** In runs shorter than `seconds`, bounded caches still fill, so the bounds are larger by `factor`. */
 const SHORT_RUN = { seconds: 180, factor: 4 };
-/** The part of the run that is not judged, because caches fill. */
+/** The share of the run to which no bound applies, because caches fill. */
 const WARM_UP_SHARE = 0.4;
 const MIB = 2 ** 20;
 const measures = Object.keys(BOUNDS) as Measure[];

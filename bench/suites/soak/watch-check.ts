@@ -10,7 +10,7 @@ export class WatchCheck<R extends { readonly msg_id: string }> {
   readonly handleEvent = (event: WatchEvent<R>): void => {
     this.events++;
     if (event.type === 'snapshot') {
-      if (this.events > 1) this.faults.push('a second snapshot');
+      if (this.events > 1) this.faults.push('the watch emitted a second snapshot');
       for (const record of event.records) this.known.set(record.msg_id, record);
       return;
     }

@@ -6,20 +6,20 @@ import { code, heading, note, printLine } from './terminal.js';
 /** Runs every example query of ipyparallel's documentation of the Task Database. */
 export async function runDocumentedQueries(participants: Participants): Promise<void> {
   heading('The example queries of the documentation');
-  await incomplete(participants);
-  await mine(participants);
-  await others(participants);
-  await headers(participants);
+  await showIncomplete(participants);
+  await showMine(participants);
+  await showOthers(participants);
+  await showHeaders(participants);
 }
 
-async function incomplete({ rc }: Participants): Promise<void> {
+async function showIncomplete({ rc }: Participants): Promise<void> {
   note(`The ids and start times of all incomplete tasks. The key is ${pc.bold('completed')}:`);
   showRefusal(() => rc.dbQuery({ complete: null } as object, ['msg_id', 'started']));
   const records = await showAndRun(() => rc.dbQuery({ completed: null }, ['msg_id', 'started']));
   showRecords(records, [id, started]);
 }
 
-async function mine(participants: Participants): Promise<void> {
+async function showMine(participants: Participants): Promise<void> {
   const { rc } = participants;
   printLine();
   note('All tasks that I started in the last hour:');
@@ -36,7 +36,7 @@ async function mine(participants: Participants): Promise<void> {
   ]);
 }
 
-async function others(participants: Participants): Promise<void> {
+async function showOthers(participants: Participants): Promise<void> {
   const { rc } = participants;
   printLine();
   note('All tasks that other clients started more than an hour ago ($lt is $le in the documentation):');
@@ -64,7 +64,7 @@ async function others(participants: Participants): Promise<void> {
   showRecords(recent, [id, started, by]);
 }
 
-async function headers({ rc }: Participants): Promise<void> {
+async function showHeaders({ rc }: Participants): Promise<void> {
   const documented = [3, 4];
   const ids = documented.every((engine) => rc.engines.has(engine)) ? documented : rc.ids.slice(-2);
   printLine();

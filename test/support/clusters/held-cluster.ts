@@ -36,7 +36,7 @@ export async function holdCluster(
   });
   const line = await new Promise<string>((resolve, reject) => {
     createInterface({ input: program.stdout }).once('line', resolve);
-    // All its output has been read by then, unlike at its exit.
+    // The event is not 'exit', which may occur before all output has been read.
     program.once('close', () => reject(new Error(`the program ended without a cluster:\n${errors}`)));
   });
   const held = JSON.parse(line) as Pick<HeldCluster, 'pids' | 'others' | 'directory' | 'connectionFile'>;

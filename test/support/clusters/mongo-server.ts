@@ -20,7 +20,7 @@ function missingMongo(): string | undefined {
   return 'no MongoDB server: build one with node scripts/ferretdb.mjs (needs Go), or name one in MONGODB_URI';
 }
 
-/** A `describe` of tests that need a MongoDB server; `own` ones need a server that they may kill. */
+/** A `describe` of tests that need a MongoDB server; with `own`, a server that they may kill. */
 export function describeMongo(name: string, body: () => void, options: { own?: boolean } = {}): void {
   const missing = options.own === true && !existsSync(program) ? `${program} is not built` : missingMongo();
   describeRequiring(missing, name, body);

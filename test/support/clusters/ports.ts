@@ -27,10 +27,11 @@ export class PortBlock {
     this.#first = first;
   }
 
-  /** Reserves a block with at least so many ports. */
+  /** Reserves a block with at least `ports` ports. */
   static async reserve(ports: number): Promise<PortBlock> {
     const range = SIZES.find(({ size }) => size >= ports);
-    if (range === undefined) throw new Error(`a block has at most ${SIZES.at(-1)?.size} ports, not ${ports}`);
+    if (range === undefined)
+      throw new Error(`a block must have at most ${SIZES.at(-1)?.size} ports, got ${ports}`);
     const { size, from, to } = range;
     const blocks = Math.floor((to - from) / size);
     for (let attempt = 0; attempt < 100; attempt++) {

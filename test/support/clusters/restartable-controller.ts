@@ -49,9 +49,9 @@ export class RestartableController {
   async start(args: readonly string[] = []): Promise<void> {
     // The ports are not assigned by the system, which could assign them to another test while the controller is away.
     const { from, to } = this.#ports.range(1, CONTROLLER_PORTS);
-    const own = ['--profile-dir', this.profileDir, `--ports=${from}-${to}`];
+    const ownArgs = ['--profile-dir', this.profileDir, `--ports=${from}-${to}`];
     // An engine may pause for 30 s.
-    const argv = [...own, '--ping=200', '--max-misses=150', ...this.#args, ...args];
+    const argv = [...ownArgs, '--ping=200', '--max-misses=150', ...this.#args, ...args];
     const starts = this.#countStarts();
     const child = fork(main, argv, { env: cleanEnv({}), stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
     this.#child = child;

@@ -23,11 +23,11 @@ export function ourSignatures(): ReadonlyMap<string, ReadonlyMap<string, OurPara
     const holder = file?.statements.find(isInterfaceDeclaration);
     if (project === undefined || holder === undefined) throw new Error('cannot read mirrored-classes.ts');
     const { checker } = project;
-    const of = checker.getTypeAtLocation(holder.name);
-    if (of === undefined) throw new Error('mirrored-classes.ts has no types');
+    const holderType = checker.getTypeAtLocation(holder.name);
+    if (holderType === undefined) throw new Error('mirrored-classes.ts has no types');
     const classes = new Map<string, ReadonlyMap<string, OurParameters>>();
-    for (const each of checker.getPropertiesOfType(of)) {
-      const type = checker.getTypeOfSymbol(each);
+    for (const property of checker.getPropertiesOfType(holderType)) {
+      const type = checker.getTypeOfSymbol(property);
       if (type === undefined) continue;
       const methods = new Map<string, OurParameters>();
       for (const member of checker.getPropertiesOfType(type)) {
@@ -38,15 +38,15 @@ export function ourSignatures(): ReadonlyMap<string, ReadonlyMap<string, OurPara
         for (const signature of checker.getSignaturesOfType(memberType, SignatureKind.Call)) {
           for (const parameter of signature.getParameters()) {
             positional.add(parameter.name);
-            const taken = OPTIONS.has(parameter.name) ? checker.getTypeOfSymbol(parameter) : undefined;
-            const object = taken === undefined ? undefined : checker.getNonNullableType(taken);
+            const optionsType = OPTIONS.has(parameter.name) ? checker.getTypeOfSymbol(parameter) : undefined;
+            const object = optionsType === undefined ? undefined : checker.getNonNullableType(optionsType);
             if (object === undefined) continue;
             for (const key of checker.getPropertiesOfType(object)) options.add(key.name);
           }
         }
         methods.set(member.name, { positional, options });
       }
-      classes.set(each.name, methods);
+      classes.set(property.name, methods);
     }
     return classes;
   } finally {

@@ -85,7 +85,7 @@ export function complaints(
       for (const { python, here } of parametersOf(entry)) {
         const which = `${name}.${entry.python} ${python}`;
         if (here !== undefined) {
-          if (!isThere(here, ours, members?.get('with'), exports)) wrong.push(`${which}: no ${here}`);
+          if (!existsInOurs(here, ours, members?.get('with'), exports)) wrong.push(`${which}: no ${here}`);
           continue;
         }
         const row = [`${name}.${entry.python} ${python}`, python].find((each) => leftOut.has(each));
@@ -96,10 +96,10 @@ export function complaints(
       }
     }
   }
-  return [...wrong, ...[...unused].map((row) => `${row} is left out nowhere`)];
+  return [...wrong, ...[...unused].map((row) => `${row} is listed as left out, but no method leaves it out`)];
 }
 
-function isThere(
+function existsInOurs(
   place: string,
   { positional, options }: OurParameters,
   withFlags: OurParameters | undefined,

@@ -24,8 +24,8 @@ class Pair {
   #far: Socket | undefined;
   readonly #port: number;
   #paused = false;
-  /** Ends of connections that occurred while the network was cut, to be forwarded later. */
-  readonly #later: (() => void)[] = [];
+  /** The ends of connections that occurred while the network was cut. They are forwarded when it resumes. */
+  readonly #heldEnds: (() => void)[] = [];
 
   constructor(near: Socket, port: number, paused: boolean, onGone: () => void) {
     this.#near = near;
@@ -51,19 +51,19 @@ class Pair {
 
   resume(): void {
     this.#paused = false;
-    for (const step of this.#later.splice(0)) step();
+    for (const step of this.#heldEnds.splice(0)) step();
     this.#far?.resume();
     this.#near.resume();
   }
 
   reset(): void {
-    this.#later.length = 0;
+    this.#heldEnds.length = 0;
     this.#near.resetAndDestroy();
     this.#far?.resetAndDestroy();
   }
 
   #whenOpen(step: () => void): void {
-    if (this.#paused) this.#later.push(step);
+    if (this.#paused) this.#heldEnds.push(step);
     else step();
   }
 

@@ -39,7 +39,7 @@ export class FakeController {
   beating = true;
   readonly #options: FakeControllerOptions;
   readonly #curve: { publicKey: string; secretKey: string } | undefined;
-  readonly #answering: Session;
+  readonly #replySession: Session;
   readonly #routers = new Map<string, Router>();
   readonly #ports = new Map<string, number>();
   readonly #iopub: Subscriber;
@@ -54,7 +54,7 @@ export class FakeController {
     const key = this.#curve === undefined ? newId() : '';
     const common = { pack: options.pack ?? 'json', now: () => new Date(), pid: process.pid };
     this.session = new Session({ ...common, key });
-    this.#answering = new Session({ ...common, key: options.answerKey ?? key });
+    this.#replySession = new Session({ ...common, key: options.answerKey ?? key });
     this.key = key;
     this.#iopub = new Subscriber({ ...this.#server() });
     this.#ping = new Publisher({ ...this.#server() });
@@ -167,28 +167,28 @@ export class FakeController {
     this.#iopub.subscribe('');
     void this.#read('iopub', this.#iopub);
     this.#timer = setInterval(() => {
-      // A socket allows one send at a time: a heartbeat that is not sent yet replaces the next one.
+      // A socket allows one send at a time, so a heartbeat is dropped while the previous one is being sent.
       if (this.beating) void this.#ping.send(String(this.#beats++)).catch(() => {});
     }, this.#options.hbPeriod ?? 100);
   }
 
   async #read(channel: string, socket: Router | Subscriber): Promise<void> {
     try {
-      for await (const frames of socket) this.#take(channel, frames);
+      for await (const frames of socket) this.#receive(channel, frames);
     } catch (error) {
       if (!socket.closed) throw error;
     }
   }
 
-  #take(channel: string, frames: Buffer[]): void {
+  #receive(channel: string, frames: Buffer[]): void {
     if (channel === 'hb_pong') {
       this.pongs.push(frames.map(String).join(' '));
       return;
     }
     const [uuid] = frames;
     if (channel === 'registration' && frames.length === 2 && uuid !== undefined) {
-      const answer = this.#answering.rawMessage('hub_error', { status: 'error', ename: 'ValueError' });
-      this.#answer(uuid, answer);
+      const reply = this.#replySession.rawMessage('hub_error', { status: 'error', ename: 'ValueError' });
+      this.#sendReply(uuid, reply);
       return;
     }
     const message = this.session.decode(frames);
@@ -201,13 +201,13 @@ export class FakeController {
           : this.#options.register(message);
       this.registered.push(uuid.toString());
       if (content !== undefined)
-        this.#answer(uuid, this.#answering.rawMessage('registration_reply', content));
+        this.#sendReply(uuid, this.#replySession.rawMessage('registration_reply', content));
     }
   }
 
-  #answer(ident: Buffer, message: NewMessage): void {
+  #sendReply(ident: Buffer, message: NewMessage): void {
     this.#sending = this.#sending.then(() =>
-      this.#routers.get('registration')?.send(this.#answering.encode(message, [ident])),
+      this.#routers.get('registration')?.send(this.#replySession.encode(message, [ident])),
     );
   }
 }

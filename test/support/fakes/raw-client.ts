@@ -14,11 +14,11 @@ import { createSession } from '@ipyparallel-js/wire';
 import { curveKeyPair, Dealer, Subscriber } from 'zeromq';
 import { waitFor } from '../wait-for.js';
 
-type Asking = 'registration' | 'mux' | 'task' | 'control' | 'broadcast';
+type RequestChannel = 'registration' | 'mux' | 'task' | 'control' | 'broadcast';
 
 export interface RawReply {
   /** The channel that received it. */
-  readonly channel: Asking | 'iopub' | 'notification';
+  readonly channel: RequestChannel | 'iopub' | 'notification';
   readonly message: AnyMessage;
 }
 
@@ -39,7 +39,7 @@ export class RawClient {
   readonly received: RawReply[] = [];
   /** The first reply to each request. */
   readonly #replies = new Map<string, AnyMessage>();
-  readonly #dealers = new Map<Asking, Dealer>();
+  readonly #dealers = new Map<RequestChannel, Dealer>();
   readonly #subscribers: Subscriber[] = [];
   /** Sockets that are not connected. */
   readonly #unlinked = new Set<RawReply['channel']>();
@@ -77,7 +77,7 @@ export class RawClient {
 
   /** Sends a request; `target` is the uuid of an engine, for mux and control. */
   submit(
-    channel: Asking,
+    channel: RequestChannel,
     msgType: string,
     content: Dict,
     target?: string,
@@ -91,11 +91,11 @@ export class RawClient {
     };
   }
 
-  send(channel: Asking, message: NewMessage, target?: string): void {
+  send(channel: RequestChannel, message: NewMessage, target?: string): void {
     this.sendFrames(channel, this.session.encode(message, target === undefined ? [] : [target]));
   }
 
-  sendFrames(channel: Asking, frames: Buffer[]): void {
+  sendFrames(channel: RequestChannel, frames: Buffer[]): void {
     const dealer = this.#dealers.get(channel);
     if (dealer === undefined) throw new Error(`no ${channel} socket`);
     this.#sending = this.#sending

@@ -95,7 +95,7 @@ export class RawEngine {
     this.#id = Number(reply.content.id);
     const at = (port: number) => channelAddress(this.info.interface, port);
     const leaves = this.info.broadcast;
-    // The shell has three.
+    // These sockets count their links. The shell socket has three.
     for (const socket of [this.#shell, this.#control, this.#pong]) {
       socket.events.on('handshake', () => this.#links++);
       socket.events.on('disconnect', () => this.#links--);
@@ -112,19 +112,22 @@ export class RawEngine {
     // An engine without heartbeats needs no heart socket. Its uuid then stays free for another engine, because a ROUTER
     // accepts each name once.
     if (this.#beats) this.#pong.connect(at(this.info.hb_pong));
-    const wanted = this.#beats ? 5 : 4;
+    const expectedLinks = this.#beats ? 5 : 4;
     void this.#each(this.#shell, (frames) => this.#onTask(frames));
     void this.#each(this.#control, (frames) => {
       const message = this.#decode(frames);
       if (message !== undefined) this.controls.push(message);
     });
     // The hub registers the engine at its first heartbeat. Messages from then on must arrive.
-    await waitFor(() => this.#links >= wanted && subscribed, {
+    await waitFor(() => this.#links >= expectedLinks && subscribed, {
       what: () =>
-        `${wanted} links and a subscription; there are ${this.#links} and ${subscribed ? 'one' : 'none'}`,
+        `${expectedLinks} links and a subscription; there are ${this.#links} and ${subscribed ? 'one' : 'none'}`,
     });
-    // Links that broke with the controller count as well.
-    void this.#each(this.#ping, (frames) => this.#beats && this.#links >= wanted && this.#pong.send(frames));
+    // The engine answers heartbeats only while all its links are up, also after its controller has restarted.
+    void this.#each(
+      this.#ping,
+      (frames) => this.#beats && this.#links >= expectedLinks && this.#pong.send(frames),
+    );
     this.#ping.subscribe();
     this.#ping.connect(at(this.info.hb_ping));
   }

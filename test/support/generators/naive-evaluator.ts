@@ -122,7 +122,7 @@ function matchesOperator(op: string, operand: unknown, all: Plain, values: Value
       );
     }
   }
-  throw new Error(`no operator ${op}`);
+  throw new Error(`the naive evaluator does not support the operator ${op}`);
 }
 
 function valuesAt(value: unknown, steps: readonly string[], items: boolean, expand: boolean): unknown[] {

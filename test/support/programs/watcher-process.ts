@@ -1,4 +1,4 @@
-// Runs a service that watches a query in a child process, and stores its events beyond its end.
+// Runs a service that watches a query in a child process, and keeps its events after the process has ended.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { TaskQuery, WatchEvent, WatchSequence } from '@ipyparallel-js/client';
@@ -41,7 +41,7 @@ export class WatcherProcess implements AsyncDisposable {
     });
   }
 
-  /** Waits until the service has printed so many events. */
+  /** Waits until the service has printed `count` events. */
   async printed(count: number): Promise<void> {
     await waitFor(
       () => {

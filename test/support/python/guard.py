@@ -1,4 +1,4 @@
-"""Runs the processes of one test cluster and outlives none of them.
+"""Runs the processes of one test cluster, and kills all of them when it ends.
 
 Speaks JSON lines: requests on stdin, replies and exit notices on stdout.
     {"id": 1, "op": "spawn", "argv": [...], "env": {...}, "cwd": "...", "log": "..."}  -> {"id": 1, "pid": 123}
@@ -6,8 +6,8 @@ Speaks JSON lines: requests on stdin, replies and exit notices on stdout.
                                                         -> {"id": 2, "left": [pids that are still alive]}
     {"id": 3, "op": "tree", "pid": 123}                 -> {"id": 3, "tree": [[pid, ppid], ...]}
     {"exit": 123, "code": -9}                           whenever a spawned process has ended
-At the end of stdin, however the process that held its other end died, everything below this one is killed and the
-directory named by the first argument removed.
+At the end of stdin, which the death of the test process also causes, the guard kills all its descendants and removes the
+directory that its first argument names.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ def die_with_guard():
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def say(**message):
+def send(**message):
     try:
         sys.stdout.write(json.dumps(message) + "\n")
         sys.stdout.flush()
@@ -47,7 +47,7 @@ def linux_processes():
             continue
         try:
             with open("/proc/%s/stat" % name, "rb") as stat:
-                # The command in parentheses may hold spaces and parentheses itself.
+                # The command, in parentheses, may contain spaces and parentheses.
                 fields = stat.read().rpartition(b")")[2].split()
         except OSError:
             continue
@@ -64,12 +64,12 @@ def posix_processes():
 
 
 def descendants(root):
-    """[pid, ppid] of everything that runs below root or still belongs to its group, parents first."""
+    """Returns [pid, ppid] of each process that descends from root or belongs to its process group, parents first."""
     children = {}
     found = []
     for pid, ppid, group in linux_processes() if LINUX else posix_processes():
         if group == root and ppid == os.getpid() != root and pid != root:
-            # Its parent was root and has died: the schedulers of a killed hub live on.
+            # Its parent was root, which has died; for example, the schedulers of a killed hub keep running.
             found.append([pid, root])
         children.setdefault(ppid, []).append(pid)
     parents = [root] + [pid for pid, _ in found]
@@ -105,7 +105,7 @@ def send_signal(pid, number):
 
 
 def reap():
-    """Takes notice of every child that has ended; true when there are no children left."""
+    """Reaps every child that has ended and reports its exit; returns whether no child is left."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -116,11 +116,12 @@ def reap():
         process = members.pop(pid, None)
         if process is not None:
             process.returncode = code = os.waitstatus_to_exitcode(status)
-            say(exit=pid, code=code)
+            send(exit=pid, code=code)
 
 
-def settle():
-    """Reaps the children that have ended. While this or a request runs, a signal only leaves a note: notices must not interleave."""
+def reap_ended():
+    """Reaps the children that have ended. During this function and during a request, the signal handler only sets `ended`,
+    because the output lines must not interleave."""
     global busy, ended
     while ended and not busy:
         busy = True
@@ -132,7 +133,7 @@ def settle():
 def on_child(number, frame):
     global ended
     ended = True
-    settle()
+    reap_ended()
 
 
 def spawn(request):
@@ -172,7 +173,7 @@ def tree(request):
 
 def kill_everything():
     deadline = time.monotonic() + 60
-    # Not until a listing is empty: a listing misses what changes its parent while it is made.
+    # Repeats until no child is left, because a listing misses processes whose parent changes meanwhile.
     while not reap() and time.monotonic() < deadline:
         for pid, _ in descendants(os.getpid()):
             send_signal(pid, signal.SIGKILL)
@@ -182,26 +183,27 @@ def kill_everything():
 def main():
     global busy, ended
     if LINUX:
-        # A process that loses its parent (a nanny, a scheduler of a killed hub) becomes a child of this process, not of init.
+        # A process whose parent dies (a nanny, a scheduler of a killed hub) becomes a child of this process, not of init.
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        # Raising ends the blocked read below, and so leads to the same end as a closed stdin.
+        # The exception interrupts the read below, so a signal has the same effect as the end of stdin.
         signal.signal(getattr(signal, name), lambda number, frame: sys.exit(128 + number))
     signal.signal(signal.SIGCHLD, on_child)
     operations = {"spawn": spawn, "kill": kill, "tree": tree}
     try:
         for line in sys.stdin:
             request = json.loads(line)
-            # A process that ends at once must not be reaped before it is known, nor its notice cut into a reply.
+            # A process that ends at once must not be reaped before spawn() has recorded it, and its exit notice must not
+            # interrupt a reply.
             busy = True
             try:
                 reply = operations[request["op"]](request)
             except Exception as error:
                 reply = {"error": "%s: %s" % (type(error).__name__, error)}
-            say(id=request["id"], **reply)
+            send(id=request["id"], **reply)
             busy = False
             ended = True
-            settle()
+            reap_ended()
     finally:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         kill_everything()

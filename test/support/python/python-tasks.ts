@@ -1,7 +1,7 @@
-// Tasks that a Python client submits, and their data as it sees them.
+// Tasks that a Python client submits, and their data as the client receives it.
 import type { StockCluster } from '../clusters/stock-cluster.js';
 
-/** One task as the Python client saw it. */
+/** The data of one task that the Python client received. */
 export interface PythonTask {
   readonly id: string;
   /** The dates of Python, with six digits; null before the task has started or ended. */

@@ -1,4 +1,4 @@
-// The corner cases of the query language, for every store: each result is what MongoDB's manual says.
+// The corner cases of the query language, for every store. The expected results follow MongoDB's manual.
 import { emptyTask, type StoredTask } from '@ipyparallel-js/hub/internal';
 import type { Dict } from '@ipyparallel-js/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';

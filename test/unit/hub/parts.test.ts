@@ -87,7 +87,7 @@ test('refused messages are counted, and logged once', () => {
 });
 
 test('the clock has six digits and agrees with Date', () => {
-  const text = systemClock().exact();
+  const text = systemClock().wireNow();
   expect(text).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
   expect(Math.abs(Date.parse(text) - Date.now())).toBeLessThan(10_000);
 });
@@ -153,7 +153,7 @@ describe('heartbeats', () => {
 
 describe('the command line', () => {
   test('accepts both forms of arguments, an empty cluster id, and the long names of ipcontroller', () => {
-    const { options, ignored } = parseCommandLine([
+    const { options, ignoredArguments } = parseCommandLine([
       ...['--profile-dir', '/p', '--cluster-id', '', '--log-level=10', '--ping=250', '--dictdb', '--ip=*'],
       ...['--TaskScheduler.hwm=0', '--ports=10101-10103,9000', '--scheme', 'lru', '--location=here'],
     ]);
@@ -161,14 +161,14 @@ describe('the command line', () => {
       ...{ profileDir: '/p', clusterId: '', logLevel: 'debug', hbPeriod: 250, db: 'memory', ip: '*', hwm: 0 },
       ...{ ports: [10101, 10102, 10103, 9000], taskScheme: 'lru', location: 'here' },
     });
-    expect(ignored).toEqual([]);
+    expect(ignoredArguments).toEqual([]);
   });
 
   test('ignores unknown arguments and reports them', () => {
-    const { options, ignored } = parseCommandLine([
+    const { options, ignoredArguments } = parseCommandLine([
       ...['--usethreads', '--Hub.something=3', '--log-url', 'tcp://x:1', '--nodb', '--record-limit=5'],
     ]);
-    expect(ignored).toEqual(['--usethreads', '--Hub.something=3', '--log-url tcp://x:1']);
+    expect(ignoredArguments).toEqual(['--usethreads', '--Hub.something=3', '--log-url tcp://x:1']);
     expect(options.db).toBe('none');
   });
 

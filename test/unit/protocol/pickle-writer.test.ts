@@ -116,7 +116,7 @@ describe('values that cannot be sent', () => {
     ['an invalid date', [new Date(Number.NaN)], /invalid/],
     ['a date after the year 9999', [new Date(8.64e15)], /1 to 9999/],
     ['a value nested too deeply', deeplyNested(), /nested deeper|contains itself/],
-    ['an opaque instance', [new OpaqueValue('instance', 'os', 'stat_result')], /only a description .* ref/],
+    ['an opaque instance', [new OpaqueValue('instance', 'os', 'stat_result')], /only its description .* ref/],
     ['two columns with one label', new DataFrame(['a', 'a'], [[1], [2]]), /labels must be unique/],
   ])('%s is refused', (_what, value, message) => {
     expect(() => writePickle(value)).toThrow(UsageError);

@@ -201,8 +201,8 @@ describe('malformed and unsupported pickles are refused', () => {
     ['a state for a class', 'cos\nsystem\n}b.', /a state can be set only on an instance/],
     ['a key without a value', '}(K\x01u.', /a dict key has no value/],
     ['text that is not UTF-8', '\x8c\x01\xff.', /not valid UTF-8/],
-    ['an invalid integer', 'I1x\n.', /not an integer/],
-    ['an invalid float', 'F0x10\n.', /not a float/],
+    ['an invalid integer', 'I1x\n.', /must be an integer/],
+    ['an invalid float', 'F0x10\n.', /must be a float/],
     ['a negative length', 'T\xff\xff\xff\xff.', /a length must be >= 0, got -1/],
     ['an empty pickle', '', /truncated/],
   ])('%s', (_what, pickle, message) => {

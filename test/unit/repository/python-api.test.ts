@@ -60,7 +60,7 @@ test.each([
     'a reason without a parameter',
     '| `w` | `waitFor` | `jobs` |',
     '| `block` | all | nothing ever blocks |',
-    'block is left out nowhere',
+    'block is listed as left out, but no method leaves it out',
   ],
 ])('%s is an error', (_, rows, leftOut, expected) => {
   expect(errorsOf(rows, leftOut)).toContain(expected);

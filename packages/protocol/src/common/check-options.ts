@@ -14,15 +14,17 @@ export function checkOptions(options: unknown, names: Readonly<Record<string, tr
   if (options === undefined) return;
   const known = Object.keys(names);
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    const given = options === null ? 'null' : Array.isArray(options) ? 'an array' : describe(options);
-    throw new UsageError(`options of ${method} must be an object such as { ${known[0]}: … }, got ${given}`);
+    const description = options === null ? 'null' : Array.isArray(options) ? 'an array' : describe(options);
+    throw new UsageError(
+      `options of ${method} must be an object such as { ${known[0]}: … }, got ${description}`,
+    );
   }
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(names, name)) continue;
-    const clipped = name.slice(0, 60);
-    const near = didYouMean(clipped, known);
+    const clippedName = name.slice(0, 60);
+    const suggestion = didYouMean(clippedName, known);
     throw new UsageError(
-      `${method} has no option "${clipped}"${near === '' ? `; its options are ${known.join(', ')}` : near}`,
+      `${method} has no option "${clippedName}"${suggestion === '' ? `; its options are ${known.join(', ')}` : suggestion}`,
     );
   }
 }

@@ -13,7 +13,7 @@ export class IpyparallelError extends Error {
   }
 }
 
-/** The call was wrong: for example an invalid option, a closed client or an unknown engine. */
+/** A call was invalid, for example because of an unknown option, a closed client or an unknown engine. */
 export class UsageError extends IpyparallelError {
   constructor(message: string, options?: ErrorOptions & { code?: string }) {
     super(options?.code ?? 'USAGE', message, options);
@@ -27,7 +27,7 @@ export class InvalidQueryError extends UsageError {
   }
 }
 
-/** The connection file is missing, unreadable, truncated, incomplete or of another program. */
+/** The connection file is missing, unreadable, truncated or incomplete, or another program wrote it. */
 export class ConnectionFileError extends UsageError {
   /** The path of the connection file. */
   readonly path: string;
@@ -38,7 +38,7 @@ export class ConnectionFileError extends UsageError {
   }
 }
 
-/** The work needs an engine of another language than its targets have. */
+/** The work requires an engine of another language than that of its target engines. */
 export class LanguageMismatchError extends UsageError {
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'LANGUAGE_MISMATCH' });
@@ -119,9 +119,9 @@ export interface RemoteErrorInfo {
   /** The message of the remote exception. */
   readonly evalue: string;
   readonly traceback: readonly string[];
-  /** The uuid of the engine where it failed, if known. */
+  /** The uuid of the engine that reported the failure, if known. */
   readonly engineUuid?: string;
-  /** The id of the engine where it failed, if known. */
+  /** The id of the engine that reported the failure, if known. */
   readonly engineId?: number;
   /** `apply` or `execute`, if the engine reported it. */
   readonly method?: string;
@@ -135,9 +135,9 @@ export class RemoteError extends IpyparallelError {
   readonly evalue: string;
   /** The remote traceback, one entry per line or frame. */
   readonly traceback: readonly string[];
-  /** The uuid of the engine where it failed, if known. */
+  /** The uuid of the engine that reported the failure, if known. */
   readonly engineUuid: string | undefined;
-  /** The id of the engine where it failed, if known. */
+  /** The id of the engine that reported the failure, if known. */
   readonly engineId: number | undefined;
   /** `apply` or `execute`, if the engine reported it. */
   readonly method: string | undefined;
@@ -175,14 +175,14 @@ export class TaskLostError extends RemoteError {
   /** The ids of the lost tasks. */
   readonly msgIds: readonly string[];
 
-  constructor(msgIds: readonly string[], why: string, options?: ErrorOptions) {
+  constructor(msgIds: readonly string[], reason: string, options?: ErrorOptions) {
     const ids = msgIds.map((id) => JSON.stringify(id)).join(', ');
     super(
-      { ename: 'TaskLost', evalue: why, traceback: [] },
+      { ename: 'TaskLost', evalue: reason, traceback: [] },
       {
         ...options,
         code: 'TASK_LOST',
-        message: `no result will arrive for ${msgIds.length === 1 ? 'task' : 'tasks'} ${ids}: ${why}`,
+        message: `no result will arrive for ${msgIds.length === 1 ? 'task' : 'tasks'} ${ids}: ${reason}`,
       },
     );
     this.msgIds = msgIds;
@@ -205,13 +205,13 @@ export class TaskNotFoundError extends HubError {
 
   constructor(msgIds: readonly string[], reason: 'unknown' | 'purged', info?: RemoteErrorInfo) {
     const ids = msgIds.map((id) => JSON.stringify(id)).join(', ');
-    const why =
+    const explanation =
       reason === 'purged'
         ? 'its record was purged or culled from the Task Database'
         : 'the id is unknown to the hub, or its record was purged';
     super(info ?? { ename: 'KeyError', evalue: ids, traceback: [] }, {
       code: 'TASK_NOT_FOUND',
-      message: `no such task: ${ids} (${why})`,
+      message: `no such task: ${ids} (${explanation})`,
     });
     this.msgIds = msgIds;
     this.reason = reason;
@@ -249,7 +249,7 @@ export interface TaskFailure {
   readonly error: Error;
   /** The id of the failed task. */
   readonly msgId: string;
-  /** The id of the engine where it ran; null when unknown. */
+  /** The id of the engine that ran the task; null when unknown. */
   readonly engineId: number | null;
 }
 

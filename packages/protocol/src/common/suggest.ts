@@ -17,6 +17,6 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
 
 /** `, did you mean "x"?` with the nearest known name, or an empty string. */
 export function didYouMean(name: string, known: Iterable<string>): string {
-  const near = nearest(name, known);
-  return near === undefined ? '' : `, did you mean "${near}"?`;
+  const nearestName = nearest(name, known);
+  return nearestName === undefined ? '' : `, did you mean "${nearestName}"?`;
 }

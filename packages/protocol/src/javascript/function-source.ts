@@ -26,10 +26,12 @@ export function functionSource(fn: (...args: never[]) => unknown): string {
   const key = JSON.stringify(fn.name);
   const method = `({ ${text} })[${key}]`;
   if (compiles(method)) return method;
-  throw new UsageError(`the source of function "${fn.name}" is not a valid expression by itself`);
+  throw new UsageError(
+    `the source of function "${fn.name}" is not a valid expression; write the function as an arrow function or a function expression`,
+  );
 }
 
-/** Whether a name can be a parameter, as which captured values are bound. */
+/** Whether a name can be the name of a parameter. Engines pass captured values as parameters. */
 export function isBindable(name: string): boolean {
   // The pattern excludes text with more than a name, which would run as code: `k, evil = …`.
   return /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*$/u.test(name) && compiles(`(${name}) => 0`);

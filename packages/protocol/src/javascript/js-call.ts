@@ -28,19 +28,18 @@ export type JsCall = WireFunction & {
   readonly each?: true;
   /** Captured functions; each may capture only functions before it. */
   readonly functions?: readonly WireFunction[];
-  /** Whether the packed value is `[arguments, values]`, with a dict of captured values per function, the called one's last. */
+  /** Whether the packed value is `[arguments, values]`. `values` has a dict per function; that of the called function is last. */
   readonly captured_values?: boolean;
   /** SHA-256 of each buffer, in hexadecimal. */
   readonly buffer_digests: readonly string[];
 };
 
-/** A content to be signed, and the buffers whose digests it holds. */
+/** The content of a message, to be signed, and the buffers whose digests it contains. */
 export interface JsPayload<C extends Dict = Dict> {
   readonly content: C;
   readonly buffers: readonly Buffer[];
 }
 
-/** A decoded call. */
 export interface DecodedCall {
   /** Each function may capture only functions before it. The last one is called. */
   readonly functions: readonly WireFunction[];
@@ -51,7 +50,7 @@ export interface DecodedCall {
   readonly each: boolean;
 }
 
-/** Guards against mistakes and attacks. */
+/** Maximum number of functions of one call, because a peer may send arbitrarily many. */
 const MAX_FUNCTIONS = 1_000;
 
 /**
@@ -71,8 +70,8 @@ export function encodeJsCall(
   if (calledFunction === undefined) throw new UsageError('the call has no function');
   const hasCapturedValues = values.some((captured) => Object.keys(captured).length > 0);
   const { buffers, digests } = hasCapturedValues
-    ? packValue([args, values], 'the arguments and captured values')
-    : packValue(args, 'the arguments');
+    ? packValue([args, values], 'the list of arguments and captured values')
+    : packValue(args, 'the list of arguments');
   return {
     content: {
       language: 'javascript',
@@ -86,7 +85,7 @@ export function encodeJsCall(
   };
 }
 
-/** Writes functions in an order in which each one follows all functions it captures. */
+/** Writes functions in an order in which each function follows all functions that it captures. */
 class FunctionWriter {
   readonly #functions: WireFunction[];
   readonly #values: Dict[];
@@ -141,7 +140,9 @@ export function isJsContent(content: Dict): boolean {
 export function decodeJsCall(content: Dict, buffers: readonly Uint8Array[]): DecodedCall {
   const helpers = getOwn(content, 'functions') ?? [];
   if (!isJsContent(content) || !Array.isArray(helpers) || helpers.length > MAX_FUNCTIONS) {
-    throw new MalformedMessageError('the apply_request has no valid JavaScript function');
+    throw new MalformedMessageError(
+      `the apply_request must have the language "javascript" and a list of at most ${MAX_FUNCTIONS} functions`,
+    );
   }
   const functions = [...helpers, content].map(readFunction);
   const packed = unpackValue(content, buffers);
@@ -173,7 +174,9 @@ function readFunction(wire: unknown, index: number): WireFunction {
       return { source, name, captures: captures as { readonly [name: string]: CaptureRef } };
     }
   }
-  throw new MalformedMessageError('the apply_request has no valid JavaScript function');
+  throw new MalformedMessageError(
+    `function ${index} of the apply_request must have a module, or a source and valid captures`,
+  );
 }
 
 function isRef(ref: unknown, functionIndex: number): ref is CaptureRef {

@@ -1,7 +1,6 @@
 import { UsageError } from '../common/errors.js';
 import { isBindable } from './function-source.js';
 
-/** Any function. */
 export type AnyFunction = (...args: never[]) => unknown;
 
 /**

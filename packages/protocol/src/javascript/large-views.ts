@@ -20,7 +20,7 @@ interface BufferLocation {
 
 /** A value separated from its large binary data. */
 export interface DetachedValue {
-  /** Packed instead of the value. */
+  /** The value without its large data, and the locations of that data. It is packed instead of the value. */
   readonly packed: { readonly value: unknown; readonly places: readonly BufferLocation[] };
   readonly buffers: readonly Buffer[];
 }

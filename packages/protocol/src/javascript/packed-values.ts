@@ -41,7 +41,7 @@ export function packValue(
 
 function packLarge(value: unknown, views: boolean): Buffer[] {
   const { packed, buffers } = detachLarge(value);
-  // The large data is where it cannot be separated, such as in a Set.
+  // No data was detached: the large data is in an object that detachLarge does not copy, such as a Set.
   if (buffers.length === 0) return [packr.pack(value)];
   return [packr.pack(packed), ...(views ? buffers : buffers.map((buffer) => Buffer.from(buffer)))];
 }

@@ -9,7 +9,7 @@ export interface TaskContext {
   readonly msgId: string;
   /**
    * Aborted when the task is aborted by `ar.abort()` or interrupted. A task that ends because of it is `aborted`. Code that
-   * never yields sees the abort if it reads `task.signal.aborted` each time.
+   * never yields to the event loop detects the abort when it reads `task.signal.aborted` again.
    */
   readonly signal: AbortSignal;
   /** Reports progress. Calls may be frequent: only the latest value is sent, at most every 50 ms. */

@@ -110,10 +110,10 @@ export function decodeMessage(codec: Codec, frames: readonly Buffer[], history?:
 }
 
 function headerParts(header: unknown): { header: Header; msg_id: string; msg_type: string } {
-  if (!isDict(header)) throw new MalformedMessageError('the header is not an object');
+  if (!isDict(header)) throw new MalformedMessageError('the header must be an object');
   const { msg_id, msg_type, session, date, username, version } = header;
   if (typeof msg_id !== 'string' || typeof msg_type !== 'string') {
-    throw new MalformedMessageError('the header has no msg_id or no msg_type');
+    throw new MalformedMessageError('the header must have a msg_id and a msg_type, both strings');
   }
   return {
     header: {
@@ -132,7 +132,7 @@ function headerParts(header: unknown): { header: Header; msg_id: string; msg_typ
 
 function dictPart(codec: Codec, frame: Buffer, name: string): Dict {
   const value = codec.packer.unpack(frame);
-  if (!isDict(value)) throw new MalformedMessageError(`${name} is not an object`);
+  if (!isDict(value)) throw new MalformedMessageError(`${name} must be an object`);
   return value;
 }
 

@@ -38,7 +38,7 @@ export interface HubInfo {
 
 /** One change of a {@link MessageContents.subscription_update}. Changes apply in order, by `msg_id`. */
 export type SubscriptionChange = {
-  /** The position of this change; a subscriber that has it has everything up to here. */
+  /** The position of this change; a subscriber that has received it has received all earlier changes. */
   readonly seq?: number;
 } & (
   | {
@@ -123,7 +123,7 @@ export interface MessageContents {
     readonly keys: readonly string[] | null;
     /** The position to resume from. */
     readonly after?: { readonly epoch: string; readonly seq: number };
-    /** Keeps the history of sent changes, even without subscribers, for a client that resumes without any records. */
+    /** Whether the hub keeps the history of sent changes, even without subscribers, for a client that resumes without records. */
     readonly resumable?: boolean;
   };
   subscribe_reply: ReplyContent<{
@@ -138,20 +138,20 @@ export interface MessageContents {
   }>;
   subscription_update: {
     readonly subscription: string;
-    /** The subscriber has every change up to this position: acknowledge it, and resume from it. */
+    /** The subscriber now has every change up to this position. It acknowledges this position, and resumes from it. */
     readonly seq: number;
     readonly changes: readonly SubscriptionChange[];
     /** The number of buffers of each `set`, in order; null when buffers were not requested. */
     readonly buffer_lens: readonly number[] | null;
     readonly result_buffer_lens: readonly number[] | null;
-    /** The hub holds nothing back: the latest state of every task up to `seq` was sent. */
+    /** Whether the hub has sent the latest state of every task up to `seq`. */
     readonly complete?: boolean;
-    /** The changes exceed the hub's history: take a new snapshot. */
+    /** Whether the changes exceed the hub's history; the subscriber must then take a new snapshot. */
     readonly reset?: boolean;
     /** Why the subscription ended or does not exist; set on the last update. */
     readonly ended?: string;
   };
-  /** Allows further updates, of one or of several subscriptions; no reply. Two updates may be unacknowledged. */
+  /** Acknowledges updates of one or several subscriptions; no reply. The hub sends at most two unacknowledged updates. */
   subscription_ack:
     | { readonly subscription: string; readonly seq: number }
     | { readonly acks: readonly (readonly [subscription: string, seq: number])[] };

@@ -56,21 +56,21 @@ export function taskError(content: Dict, engine: TaskEngine = {}): RemoteError {
  */
 export function hubError(content: Dict, msgIds: readonly string[] = []): HubError {
   const info = remoteErrorInfo(content);
-  const named = msgIds.filter((id) => info.evalue.includes(id));
+  const namedIds = msgIds.filter((id) => info.evalue.includes(id));
   switch (info.ename) {
     case 'NoData':
       return new NoDatabaseError(info);
     case 'TaskPurged':
-      return new TaskNotFoundError(named.length > 0 ? named : msgIds, 'purged', info);
+      return new TaskNotFoundError(namedIds.length > 0 ? namedIds : msgIds, 'purged', info);
     case 'KeyError':
-      if (named.length > 0) {
+      if (namedIds.length > 0) {
         // A Python hub that had the task raises KeyError for the missing record, so the evalue is the id alone.
-        const bare = named.length === 1 && info.evalue === `'${named[0]}'`;
-        return new TaskNotFoundError(named, bare ? 'purged' : 'unknown', info);
+        const isBareId = namedIds.length === 1 && info.evalue === `'${namedIds[0]}'`;
+        return new TaskNotFoundError(namedIds, isBareId ? 'purged' : 'unknown', info);
       }
       break;
     case 'IndexError':
-      if (info.evalue.startsWith('msg pending')) return new TaskPendingError(named, info);
+      if (info.evalue.startsWith('msg pending')) return new TaskPendingError(namedIds, info);
       break;
   }
   return new HubError(info);

@@ -24,7 +24,7 @@ export interface SessionOptions {
   readonly signatureScheme?: string;
   /** The name of the packer in the connection file; `json` by default. */
   readonly pack?: string;
-  /** The name of the unpacker in the connection file; that of `pack` by default. */
+  /** The name of the unpacker in the connection file; the value of `pack` by default. */
   readonly unpack?: string;
   /** The clock for the dates of messages. */
   readonly now: () => Date;

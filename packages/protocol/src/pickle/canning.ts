@@ -47,10 +47,10 @@ export class MessageUncanner {
   uncan(value: unknown, buffers?: readonly unknown[]): unknown {
     if (!isCanned(value)) return value;
     if (this.#uncanned.has(value)) return this.#uncanned.get(value);
-    const uncanClass = uncanners.get(value.qualname);
-    if (uncanClass === undefined || !isDict(value.state)) return value;
+    const uncanState = uncanners.get(value.qualname);
+    if (uncanState === undefined || !isDict(value.state)) return value;
     this.#uncanned.set(value, value);
-    const uncanned = uncanClass(value.state, buffers ?? this.#restoreBuffers(value.state), this);
+    const uncanned = uncanState(value.state, buffers ?? this.#restoreBuffers(value.state), this);
     this.#uncanned.set(value, uncanned);
     return uncanned;
   }
@@ -76,7 +76,7 @@ export class MessageUncanner {
       // Frames are sent in the order of sorted keys. A Map preserves that order.
       for (const [key, element] of value) value.set(key, this.uncan(element));
     } else if (isDict(value)) {
-      // An object does not: Python sorts '10' before '2', JavaScript puts it after.
+      // A plain object does not preserve it: Python sorts '10' before '2', JavaScript after '2'.
       const canned = Object.keys(value).filter((key) => isCanned(value[key]));
       for (const key of sortLikePython(canned)) {
         setOwn(value as Record<string, unknown>, key, this.uncan(value[key]));

@@ -29,7 +29,7 @@ function makeSet(args: readonly unknown[], budget: Budget): unknown {
   return new PySet(items === undefined ? [] : [...items]);
 }
 
-/** For OrderedDict, Counter and defaultdict, which are called with nothing, a dict, or (Python 2) a list of pairs. */
+/** Makes an OrderedDict, Counter or defaultdict from no argument, a dict or (Python 2) a list of pairs. */
 function makeDict([source]: readonly unknown[], budget: Budget): unknown {
   budget.spend(MEMORY_COSTS.container);
   const dict = new PyDict();
@@ -111,7 +111,7 @@ function classOfResult({ callee, args, type }: PyInstance): PyGlobal {
 
 const NUMPY_KINDS: Readonly<Record<string, string>> = { f: 'float', i: 'int', u: 'uint', c: 'complex' };
 
-/** Such as `numpy.float64` for the dtype code `f8`. */
+/** Returns the class of a numpy scalar, such as `numpy.float64` for the dtype code `f8`. */
 const numpyScalar: ClassNamer = ([dtype]) => {
   const code = dtype instanceof PyInstance ? dtype.args[0] : undefined;
   const parts = typeof code === 'string' && code.length <= 4 ? /^([fiuc])(\d+)$/.exec(code) : null;

@@ -23,9 +23,9 @@ export function chargeHashCollisions(keys: readonly unknown[], budget: Budget): 
     const hash = hashOf(key);
     if (hash === undefined) continue;
     const bucket = hash & (buckets - 1);
-    const before = counts[bucket] ?? 0;
-    counts[bucket] = before + 1;
-    if (before > expected) budget.countSteps(before);
+    const previousCount = counts[bucket] ?? 0;
+    counts[bucket] = previousCount + 1;
+    if (previousCount > expected) budget.countSteps(previousCount);
   }
 }
 

@@ -3,6 +3,8 @@ import { decodeLatin1 } from './text.js';
 import { UnpickleError } from './unpickle-error.js';
 
 const BITS_PER_DIGIT = Math.log2(10);
+/** Maximum number of characters of a line in an error message. */
+const MAX_QUOTED = 60;
 
 /** A number if it is exact, a BigInt past 2^53 - 1. */
 export function asInteger(value: bigint): number | bigint {
@@ -24,8 +26,9 @@ export function decodeLong(bytes: Uint8Array, budget: Budget): number | bigint {
 export function parseInteger(line: Uint8Array, budget: Budget): number | bigint {
   budget.checkInteger((line.length * BITS_PER_DIGIT) / 8);
   budget.spend(MEMORY_COSTS.text + 2 * line.length);
-  const match = /^\s*([+-]?)(\d+)L?\s*$/.exec(decodeLatin1(line));
-  if (match?.[2] === undefined) throw new UnpickleError('text is not an integer');
+  const text = decodeLatin1(line);
+  const match = /^\s*([+-]?)(\d+)L?\s*$/.exec(text);
+  if (match?.[2] === undefined) throw new UnpickleError(`a line must be an integer, got ${quote(text)}`);
   const magnitude = BigInt(match[2]);
   return asInteger(match[1] === '-' ? -magnitude : magnitude);
 }
@@ -42,7 +45,11 @@ export function parseFloatText(line: Uint8Array): number {
   const named = NAMED_FLOATS.get(text);
   if (named !== undefined) return named;
   if (!/^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i.test(text)) {
-    throw new UnpickleError('text is not a float');
+    throw new UnpickleError(`a line must be a float, got ${quote(text)}`);
   }
   return Number(text);
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.slice(0, MAX_QUOTED));
 }

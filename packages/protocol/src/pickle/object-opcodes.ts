@@ -13,7 +13,7 @@ function pushGlobal(machine: PickleMachine, module: unknown, qualname: unknown):
   machine.push(new PyGlobal(module, qualname));
 }
 
-/** Module and name each take a line. */
+/** Reads the module and the name, each from its own line. */
 function globalByLines(machine: PickleMachine): void {
   const module = decodeUtf8(machine.reader.line());
   pushGlobal(machine, module, decodeUtf8(machine.reader.line()));
@@ -30,7 +30,7 @@ function pushCall(machine: PickleMachine, callee: unknown, args: unknown, kwargs
   if (!Array.isArray(args)) throw machine.reader.error('the arguments of a call must be a tuple');
   machine.budget.spend(MEMORY_COSTS.container);
   const made = construct(callee, args, kwargs, machine.budget);
-  // It is resolved later to an object with the same parts.
+  // The instance is resolved later to an object with the same parts.
   if (made instanceof PyInstance) machine.budget.spend(MEMORY_COSTS.instance);
   machine.push(made);
 }

@@ -57,7 +57,7 @@ export const MEMORY_COSTS = {
   sparseMemo: 80,
 } as const;
 
-/** Counts what reading has used, and throws when a limit is exceeded. */
+/** Counts the steps and the memory that reading uses, and throws when a limit is exceeded. */
 export class Budget {
   readonly limits: PickleLimits;
   readonly #scalesWithInput: boolean;
@@ -97,8 +97,8 @@ export class Budget {
   spend(bytes: number): void {
     this.#memory += bytes;
     if (this.#memory > this.#maxMemory) {
-      const because = this.#scalesWithInput ? ` for ${this.#input} received bytes` : '';
-      throw new UnpickleError(`the value needs more than maxMemory = ${this.#maxMemory} bytes${because}`);
+      const inputSize = this.#scalesWithInput ? ` for ${this.#input} received bytes` : '';
+      throw new UnpickleError(`the value needs more than maxMemory = ${this.#maxMemory} bytes${inputSize}`);
     }
   }
 

@@ -47,7 +47,7 @@ export function readPickleWithBudget(
   }
 }
 
-/** Includes a RangeError of V8 for a string or Map that exceeds V8's own limits. */
+/** Returns the reason of any error. V8 throws a RangeError for a string or Map that exceeds its own limits. */
 function reasonOf(cause: unknown): string {
   if (cause instanceof UnpickleError) return cause.problem;
   return cause instanceof Error ? cause.message : String(cause);

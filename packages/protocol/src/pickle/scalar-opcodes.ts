@@ -42,7 +42,7 @@ function textLine(machine: PickleMachine): Uint8Array {
   return line;
 }
 
-/** INT of protocol 0 also writes the booleans, as `00` and `01`. */
+/** INT of protocol 0 also encodes the booleans, as `00` and `01`. */
 function pushIntLine(machine: PickleMachine): void {
   const line = textLine(machine);
   const text = line.length === 2 ? decodeLatin1(line) : '';
@@ -92,7 +92,7 @@ export const scalarOpcodes: OpcodeTable = {
   [OP.BINBYTES]: (m) => pushBytes(m, m.reader.uint32()),
   [OP.BINBYTES8]: (m) => pushBytes(m, m.reader.length64()),
   [OP.BYTEARRAY8]: (m) => pushBytes(m, m.reader.length64()),
-  // Not copied, because only large data travels out of band.
+  // The buffer is not copied, because only large data is sent out of band.
   [OP.NEXT_BUFFER]: (m) => {
     m.budget.spend(MEMORY_COSTS.bytes);
     const { buffer, byteOffset, byteLength } = m.nextBuffer();

@@ -15,7 +15,7 @@ function decodeStrictly(bytes: Uint8Array): string {
   }
 }
 
-/** Checked first, because catching an error for each of many texts would be slow. */
+/** Detects surrogates before decoding, because catching an error for each of many texts would be slow. */
 function hasSurrogates(bytes: Uint8Array): boolean {
   for (let at = bytes.indexOf(0xed); at >= 0; at = bytes.indexOf(0xed, at + 1)) {
     if ((bytes[at + 1] ?? 0) >= 0xa0) return true;
@@ -84,7 +84,7 @@ const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
   v: '\v',
 };
 
-/** The quoted literal as which protocol 0 of Python 2 writes a `str`. */
+/** Decodes the quoted literal that protocol 0 of Python 2 writes for a `str`. */
 export function decodeStringLiteral(line: Uint8Array): string | Uint8Array {
   const literal = decodeLatin1(line).trim();
   const quote = literal[0];

@@ -47,7 +47,7 @@ function offsetAt(clock: Intl.DateTimeFormat, ms: number): number {
   return local.setUTCHours(field('hour'), field('minute'), field('second')) - wholeSecond;
 }
 
-/** Python's rule for an hour that is repeated or skipped: `fold` selects the offset before or after the change. */
+/** Applies Python's rule for an hour that is repeated or skipped: `fold` selects the offset before or after the change. */
 function offsetOfLocal(clock: Intl.DateTimeFormat, local: number, fold: boolean): number {
   const before = offsetAt(clock, local - DAY_MS);
   const after = offsetAt(clock, local + DAY_MS);
@@ -65,7 +65,7 @@ function milliseconds(value: unknown, unitMs: number): number | undefined {
   return typeof value === 'number' ? value * unitMs : undefined;
 }
 
-// Zones with a constant offset, in ms.
+/** Returns the constant offset of a zone in ms, by the name of its class. */
 const FIXED_ZONES: ReadonlyMap<string, (args: Arguments, state: unknown) => number | undefined> = new Map([
   ['datetime.timezone', ([offset]: Arguments) => milliseconds(offset, 1)],
   ['dateutil.tz.tz.tzutc', () => 0],

@@ -68,10 +68,10 @@ export function columnComparison({ name, column }: Field, comparison: Comparison
 export function mergeEquality(comparisons: readonly Comparison[]): Comparison[] {
   let included: readonly unknown[] | undefined;
   let excluded: readonly unknown[] | undefined;
-  const others: Comparison[] = [];
+  const otherComparisons: Comparison[] = [];
   for (const comparison of comparisons) {
     if (!('values' in comparison) && comparison.op !== '$eq' && comparison.op !== '$ne') {
-      others.push(comparison);
+      otherComparisons.push(comparison);
       continue;
     }
     const values = 'values' in comparison ? comparison.values : [comparison.value];
@@ -82,7 +82,7 @@ export function mergeEquality(comparisons: readonly Comparison[]): Comparison[] 
     }
   }
   return [
-    ...others,
+    ...otherComparisons,
     ...(included === undefined ? [] : [{ op: '$in', values: included } as const]),
     ...(excluded === undefined ? [] : [{ op: '$nin', values: excluded } as const]),
   ];

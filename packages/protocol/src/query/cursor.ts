@@ -54,7 +54,8 @@ export function decodeCursor(sort: Sort, cursor: unknown): SortKeys {
   });
 }
 
-const brokenCursorError = (): InvalidQueryError => new InvalidQueryError('the cursor (`after`) is damaged');
+const brokenCursorError = (): InvalidQueryError =>
+  new InvalidQueryError('the cursor (`after`) is damaged; pass the cursor of the previous page unchanged');
 
 const signature = (sort: Sort): string => JSON.stringify(toWireSort(sort));
 

@@ -202,10 +202,10 @@ function not(test: ValueTest): ValueTest {
   return (value) => !test(value);
 }
 
-function equalTo(wanted: unknown): ValueTest {
-  if (wanted === null) return (value) => value === null || value === undefined;
-  if (typeof wanted === 'string' || typeof wanted === 'boolean') return (value) => value === wanted;
-  return (value) => compareValues(value, wanted) === 0;
+function equalTo(expected: unknown): ValueTest {
+  if (expected === null) return (value) => value === null || value === undefined;
+  if (typeof expected === 'string' || typeof expected === 'boolean') return (value) => value === expected;
+  return (value) => compareValues(value, expected) === 0;
 }
 
 function ordered(op: '$gt' | '$gte' | '$lt' | '$lte', bound: unknown): ValueTest {

@@ -5,22 +5,22 @@ export function listTest(wanted: readonly unknown[]): (value: unknown) => boolea
   const texts = new Set<string>();
   const numbers = new Set<number | bigint>();
   const dates = new Set<number>();
-  const others: unknown[] = [];
+  const otherValues: unknown[] = [];
   let matchesNull = false;
   for (const value of wanted) {
     if (typeof value === 'string') texts.add(value);
     else if (typeof value === 'number' || typeof value === 'bigint') numbers.add(numberKey(value));
     else if (value instanceof Date) dates.add(value.getTime());
     else if (value === null || value === undefined) matchesNull = true;
-    else others.push(value);
+    else otherValues.push(value);
   }
-  others.sort(compareAnyType);
+  otherValues.sort(compareAnyType);
   return (value) => {
     if (typeof value === 'string') return texts.has(value);
     if (value === null || value === undefined) return matchesNull;
     if (typeof value === 'number' || typeof value === 'bigint') return numbers.has(numberKey(value));
     if (value instanceof Date) return dates.has(value.getTime());
-    return others.length > 0 && includes(others, value);
+    return otherValues.length > 0 && includes(otherValues, value);
   };
 }
 

@@ -12,7 +12,7 @@ export interface Regex {
 const FLAGS = { i: RE2JS.CASE_INSENSITIVE, m: RE2JS.MULTILINE, s: RE2JS.DOTALL } as const;
 
 // A cache, because each pattern is compiled twice: when the query is validated and when it runs.
-const compiled = new Map<string, Regex>();
+const cachedRegexes = new Map<string, Regex>();
 const CACHE_SIZE = 16;
 
 /** The memory for the cached states of one pattern, in bytes. Beyond it, matching is slower but still linear. */
@@ -24,12 +24,12 @@ const STATE_BYTES = 1 << 20;
  */
 export function compileRegex(pattern: string, flags: string): Regex {
   const key = `${flags}/${pattern}`;
-  let regex = compiled.get(key);
+  let regex = cachedRegexes.get(key);
   if (regex === undefined) {
     regex = compile(pattern, flags);
-    const [oldest] = compiled.keys();
-    if (compiled.size >= CACHE_SIZE && oldest !== undefined) compiled.delete(oldest);
-    compiled.set(key, regex);
+    const [oldest] = cachedRegexes.keys();
+    if (cachedRegexes.size >= CACHE_SIZE && oldest !== undefined) cachedRegexes.delete(oldest);
+    cachedRegexes.set(key, regex);
   }
   return regex;
 }

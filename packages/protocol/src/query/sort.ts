@@ -159,14 +159,14 @@ export function afterQuery(sort: Sort, keys: SortKeys): QueryNode | undefined {
   sort.forEach(({ field, descending }, i) => {
     const value = keys[i] ?? null;
     const test = (comparison: Comparison): QueryNode => ({ kind: 'test', field, comparison });
-    let beyond: QueryNode | undefined;
-    if (!descending) beyond = test(value === null ? { op: '$ne', value } : { op: '$gt', value });
+    let afterTest: QueryNode | undefined;
+    if (!descending) afterTest = test(value === null ? { op: '$ne', value } : { op: '$gt', value });
     else if (value !== null) {
       const less = test({ op: '$lt', value });
-      beyond =
+      afterTest =
         field.name === 'msg_id' ? less : { kind: 'or', nodes: [less, test({ op: '$eq', value: null })] };
     }
-    if (beyond !== undefined) alternatives.push({ kind: 'and', nodes: [...equal, beyond] });
+    if (afterTest !== undefined) alternatives.push({ kind: 'and', nodes: [...equal, afterTest] });
     equal.push(test({ op: '$eq', value }));
   });
   return { kind: 'or', nodes: alternatives };

@@ -1,6 +1,6 @@
 import type { KEY_ALIASES, KeyAlias, TASK_COLUMNS, TaskKey, TaskRecord } from '../tasks/task-record.js';
 
-/** A JSON value, to compare a dict or a path inside one with. Dates inside dicts are strings. */
+/** A JSON value with which a query compares a dict or a path inside a dict. Dates inside dicts are strings. */
 export type QueryValue = string | number | boolean | null | readonly QueryValue[] | QueryDict;
 
 /** A dict to compare with. Its keys cannot begin with `$`, which marks an operator. */

@@ -8,7 +8,7 @@ import type { Field } from './tree.js';
 /** The format of dates in a query: `date` (a Date) in this process, `text` (ISO 8601) in a message. */
 export type DateFormat = 'date' | 'text';
 
-/** Validates and copies the values that a query compares with, by the type of the column; numbers become as in JSON. */
+/** Validates and copies the values that a query compares with, by the type of the column. Numbers are converted as JSON does. */
 export class ValueReader {
   readonly #dates: DateFormat;
 

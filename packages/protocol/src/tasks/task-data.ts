@@ -31,7 +31,7 @@ export function encodeTaskData(data: Readonly<Record<string, unknown>>): JsPaylo
   };
 }
 
-/** Pickles the values that any Python can read, because one unreadable value would end the loop of Python's client. */
+/** Pickles the values that any Python can read, because one unreadable value would end the message loop of Python's client. */
 function pickleForPython(data: Readonly<Record<string, unknown>>): Buffer {
   const readable = Object.entries(data).filter(([, value]) => isPlain(value));
   return writePickle(new Map(readable));

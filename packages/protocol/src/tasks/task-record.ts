@@ -110,7 +110,7 @@ export type DateKey = 'submitted' | 'started' | 'completed' | 'received';
 
 /**
  * Returns a date of a record with its microseconds, for example `2026-11-22T14:29:40.384024Z`; null when the record has
- * no such date. A copy of a record (`{ ...record }`, `structuredClone`) has lost the microseconds.
+ * no such date. A copy of a record (`{ ...record }`, `structuredClone`) has no microseconds.
  */
 export function exactTime(record: { readonly [K in DateKey]?: Date | null }, key: DateKey): string | null;
 /**

@@ -24,11 +24,11 @@ export function curveKeys(
   env: NodeJS.ProcessEnv,
   supported = capability.curve === true,
 ): CurveKeys | null {
-  const inFile = info.curve_serverkey || undefined;
-  if (inFile !== undefined && !Z85_KEY.test(inFile)) {
+  const fileKey = info.curve_serverkey || undefined;
+  if (fileKey !== undefined && !Z85_KEY.test(fileKey)) {
     throw new ConnectionFileError(path, 'field "curve_serverkey" must be a Z85 key of 40 characters');
   }
-  const serverKey = inFile ?? keyFrom(env, 'IPP_CURVE_SERVERKEY');
+  const serverKey = fileKey ?? keyFrom(env, 'IPP_CURVE_SERVERKEY');
   if (serverKey === undefined) return null;
   if (!supported) {
     throw new TransportError(

@@ -22,9 +22,9 @@ export interface ConnectionFileOptions {
 /** The location of a connection file, which exists once a controller has started. */
 export interface ConnectionFileLocation {
   readonly path: string;
-  /** Undefined when the options have the connection file itself. */
+  /** Undefined when the options name the connection file itself. */
   readonly profileDir: string | undefined;
-  /** Undefined when the options have the connection file or the profile directory itself. */
+  /** Undefined when the options name the connection file or the profile directory itself. */
   readonly ipythonDir: string | undefined;
   /** A command that starts a controller with this connection file; for error messages. */
   readonly startCommand: string;
@@ -54,13 +54,13 @@ export function locateConnectionFile(
   const envProfileDir = env.IPP_PROFILE_DIR || undefined;
   // If both variables are set, they select one cluster, so the id does not apply to another profile.
   const envClusterId = hasProfile && envProfileDir !== undefined ? undefined : env.IPP_CLUSTER_ID;
-  const clusterId = nameOf('clusterId', options.clusterId ?? envClusterId ?? '');
+  const clusterId = checkedName('clusterId', options.clusterId ?? envClusterId ?? '');
   const fileName = `ipcontroller${clusterId === '' ? '' : `-${clusterId}`}-${role}.json`;
   const idArgument = clusterId === '' ? '' : ` --cluster-id=${clusterId}`;
 
-  const givenDir = options.profileDir ?? (hasProfile ? undefined : envProfileDir);
-  if (givenDir !== undefined) {
-    const profileDir = directoryOf('profileDir', givenDir, env);
+  const explicitDir = options.profileDir ?? (hasProfile ? undefined : envProfileDir);
+  if (explicitDir !== undefined) {
+    const profileDir = checkedPath('profileDir', explicitDir, env);
     return {
       path: join(profileDir, 'security', fileName),
       profileDir,
@@ -68,11 +68,11 @@ export function locateConnectionFile(
       startCommand: `ipcontroller --profile-dir=${profileDir}${idArgument}`,
     };
   }
-  const profile = nameOf('profile', options.profile ?? 'default') || 'default';
+  const profile = checkedName('profile', options.profile ?? 'default') || 'default';
   const ipythonDir =
     options.ipythonDir === undefined
       ? defaultIpythonDir(env)
-      : directoryOf('ipythonDir', options.ipythonDir, env);
+      : checkedPath('ipythonDir', options.ipythonDir, env);
   const profileDir = join(ipythonDir, `profile_${profile}`);
   return {
     path: join(profileDir, 'security', fileName),
@@ -102,8 +102,8 @@ export function expandPath(path: string, env: NodeJS.ProcessEnv): string {
 const LISTED_FILES = 10;
 
 async function otherFiles(profileDir: string, ipythonDir: string | undefined): Promise<string> {
-  const here = await clientFilesIn(profileDir);
-  if (here.length > 0) return `it has ${listFiles(here)}`;
+  const siblings = await clientFilesIn(profileDir);
+  if (siblings.length > 0) return `it has ${listFiles(siblings)}`;
   if (ipythonDir === undefined) return '';
   const profiles = (await entriesOf(ipythonDir)).filter((name) => name.startsWith('profile_'));
   const found: string[] = [];
@@ -130,14 +130,14 @@ async function entriesOf(directory: string): Promise<string[]> {
 }
 
 function homeDir(env: NodeJS.ProcessEnv): string {
-  const given = process.platform === 'win32' ? env.USERPROFILE : env.HOME;
-  return given || homedir();
+  const variable = process.platform === 'win32' ? env.USERPROFILE : env.HOME;
+  return variable || homedir();
 }
 
 /** IPython's default: `IPYTHONDIR`, or `~/.ipython`, or the directory of IPython 0.x if only that one exists. */
 function defaultIpythonDir(env: NodeJS.ProcessEnv): string {
-  const given = env.IPYTHONDIR;
-  if (given) return expandPath(given, env);
+  const configuredDir = env.IPYTHONDIR;
+  if (configuredDir) return expandPath(configuredDir, env);
   const home = join(homeDir(env), '.ipython');
   const xdg = join(env.XDG_CONFIG_HOME || join(homeDir(env), '.config'), 'ipython');
   return process.platform !== 'win32' && !existsSync(home) && existsSync(xdg) ? xdg : home;
@@ -155,17 +155,17 @@ function pathOf(file: string | URL, env: NodeJS.ProcessEnv): string {
   if (/^[a-z]+:\/\//i.test(file)) {
     throw new UsageError(`connectionFile must be a path or a file: URL, got the address ${file}`);
   }
-  return directoryOf('connectionFile', file, env);
+  return checkedPath('connectionFile', file, env);
 }
 
-function directoryOf(option: string, path: string, env: NodeJS.ProcessEnv): string {
+function checkedPath(option: string, path: string, env: NodeJS.ProcessEnv): string {
   if (typeof path !== 'string' || path === '' || path.includes('\0')) {
     throw new UsageError(`${option} must be a path, got ${JSON.stringify(path)}`);
   }
   return expandPath(path, env);
 }
 
-function nameOf(option: string, name: string): string {
+function checkedName(option: string, name: string): string {
   if (typeof name !== 'string' || /[/\\\0]/.test(name)) {
     throw new UsageError(
       `${option} must be a string without / or \\, because it is part of a file name, got ${JSON.stringify(name)}`,

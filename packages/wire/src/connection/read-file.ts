@@ -70,9 +70,9 @@ async function readIfExists(path: string): Promise<string | undefined> {
   }
 }
 
-/** Controllers write the file in place, so while they write it is empty or an object without its end. */
+/** Controllers write the file in place, so a partly written file is empty, or an object without its end. */
 function isIncomplete(text: string): boolean {
-  const trimmed = withoutMark(text).trim();
+  const trimmed = withoutByteOrderMark(text).trim();
   return trimmed === '' || (trimmed.startsWith('{') && !trimmed.endsWith('}'));
 }
 
@@ -98,7 +98,7 @@ async function timeoutErrorFor(
 function parse(text: string, path: string): Dict {
   let raw: unknown;
   try {
-    raw = JSON.parse(withoutMark(text));
+    raw = JSON.parse(withoutByteOrderMark(text));
   } catch (cause) {
     throw new ConnectionFileError(path, 'is not JSON; is this a connection file of ipyparallel?', { cause });
   }
@@ -115,6 +115,6 @@ function parse(text: string, path: string): Dict {
 }
 
 /** Removes the byte order mark that some editors write before the JSON. */
-function withoutMark(text: string): string {
+function withoutByteOrderMark(text: string): string {
   return text.replace(/^\uFEFF/, '');
 }

@@ -33,8 +33,8 @@ export class MessageSocket {
   /** Whether the connection is up, according to the last event from ZeroMQ; tracked only with an `onLink` callback. */
   isLinked = false;
   /**
-   * Whether the peer broke the last connection in the security handshake, and is still there. A peer that ends breaks connections,
-   * too, but then the next attempt to connect fails. Tracked only with an `onLink` callback.
+   * Whether the peer rejected the last connection in the security handshake and still listens. A peer that ends also
+   * breaks connections, but the next attempt to connect then fails. Tracked only with an `onLink` callback.
    */
   isRefused = false;
   readonly #socket: ZmqSocket;
@@ -164,7 +164,7 @@ export class MessageSocket {
       if (!isConnected) this.isRefused = false;
       isConnected = false;
     });
-    const on = (types: readonly Event['type'][], state: LinkState): void => {
+    const reportOn = (types: readonly Event['type'][], state: LinkState): void => {
       for (const type of types) {
         this.#socket.events.on(type, () => {
           this.isLinked = state === 'up';
@@ -174,8 +174,8 @@ export class MessageSocket {
       }
     };
     // The handshake is the last step of a connection, after authentication.
-    on(['handshake'], 'up');
-    on(['disconnect'], 'down');
-    on(['handshake:error:protocol', 'handshake:error:auth', 'handshake:error:other'], 'refused');
+    reportOn(['handshake'], 'up');
+    reportOn(['disconnect'], 'down');
+    reportOn(['handshake:error:protocol', 'handshake:error:auth', 'handshake:error:other'], 'refused');
   }
 }

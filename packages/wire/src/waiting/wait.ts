@@ -71,14 +71,14 @@ export function waitFor<T>(
     };
     const onAbort = (): void => finish(() => reject(signal?.reason));
     const arm = (): void => {
-      const left = deadline.remaining();
-      if (left === Number.POSITIVE_INFINITY) return;
+      const remaining = deadline.remaining();
+      if (remaining === Number.POSITIVE_INFINITY) return;
       timer = setTimeout(
         () => {
           if (deadline.remaining() > 0) arm();
           else finish(() => reject(onTimeout(deadline.elapsed())));
         },
-        Math.min(left, MAX_TIMER_MS),
+        Math.min(remaining, MAX_TIMER_MS),
       );
     };
     signal?.addEventListener('abort', onAbort, { once: true });

@@ -108,13 +108,13 @@ function controllerIsKilledOnce(start: StartCluster): void {
     const promptly = submitPromptly(cluster, rc, [first, second]);
     later.open();
     const ends = await outstanding.settled(BOUND_MS);
-    await allHaveValues(promptly);
+    await expectValues(promptly);
     for (const { name, value, code, message } of ends.values()) {
       // Engines finish the tasks that they have. Tasks in the controller's queue are lost with it.
       const may = cluster.keepsRecords && !name.startsWith('queued') ? /^value$/ : /^(?:value|TASK_LOST)$/;
       expect(value === undefined ? code : 'value', `${name}: ${message}`).toMatch(may);
     }
-    await enginesAreBack(rc, [first, second]);
+    await waitUntilRegistered(rc, [first, second]);
     await checkCluster(cluster, rc, 'after the controller');
     await expectAgreement(cluster, watches);
     expect(rc.outstanding).toEqual([]);
@@ -147,15 +147,15 @@ function controllerIsKilledTwice(start: StartCluster): void {
     await cluster.restartController();
     await waitUntilConnected(states);
     const promptly = submitPromptly(cluster, rc, [survivor]);
-    await enginesAreBack(rc, [survivor]);
+    await waitUntilRegistered(rc, [survivor]);
     gate.open();
     const ends = await outstanding.settled(BOUND_MS);
-    await allHaveValues(promptly);
+    await expectValues(promptly);
     for (const name of ['dies', 'behind it'])
       expect(ends.get(name)).toMatchObject({ code: expect.stringMatching(/^(?:TASK_LOST|ENGINE_DIED)$/) });
     const { value, code } = ends.get('lives') ?? {};
     expect(value ?? code).toMatch(cluster.keepsRecords ? /^'lives'$/ : /^'lives'$|^TASK_LOST$/);
-    await enginesAreBack(rc, [survivor]);
+    await waitUntilRegistered(rc, [survivor]);
     await checkCluster(cluster, rc, 'after both');
     await expectAgreement(cluster, watches);
     expect(rc.outstanding).toEqual([]);
@@ -282,13 +282,13 @@ function submitPromptly(cluster: KillableCluster, rc: Client, ids: readonly numb
   return earlyWork;
 }
 
-async function allHaveValues(outstanding: Outstanding): Promise<void> {
+async function expectValues(outstanding: Outstanding): Promise<void> {
   for (const { name, value, message } of (await outstanding.settled(BOUND_MS)).values())
     expect(value, `${name}: ${message}`).toBe(`'${name}'`);
 }
 
 /** Waits until exactly these engines are registered. */
-async function enginesAreBack(rc: Client, ids: readonly number[]): Promise<void> {
+async function waitUntilRegistered(rc: Client, ids: readonly number[]): Promise<void> {
   await waitFor(() => rc.ids.join() === ids.join(), {
     timeout: 60_000,
     what: () => `engines ${ids.join()}; registered are ${rc.ids.join()}`,

@@ -23,7 +23,7 @@ export interface KillableCluster extends AsyncDisposable {
   startEngine(): Promise<number>;
   /** Whether a restarted controller has the records of its previous run, and its engines their tasks. */
   readonly keepsRecords: boolean;
-  /** Code that writes `name` to {@link runs}, runs for so many ms or until the gate opens, writes it to {@link endings}, and returns it. */
+  /** Code that writes `name` to {@link runs}, waits (in ms, or until the gate opens), writes it to {@link endings} and returns it. */
   task(name: string, until: number | Gate): string;
 }
 

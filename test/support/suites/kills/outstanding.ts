@@ -26,7 +26,7 @@ export class Outstanding {
     return [...this.#results.values()];
   }
 
-  /** Adds the result of a task that is submitted with the code it is given. */
+  /** Creates the code of a task, submits the task with `submit`, and adds its result. */
   add(
     name: string,
     until: number | Gate,
@@ -37,14 +37,14 @@ export class Outstanding {
     return result;
   }
 
-  /** Adds the result of a task that somebody else submitted under this name. */
+  /** Adds the result of a task that another client submitted under this name. */
   follow(name: string, result: AsyncResult<{ readonly text: string | null }>): void {
     this.#results.set(name, result);
   }
 
   /**
-   * Waits until every one has ended, in whichever way, within so many ms. A value must be the task's own, and no task
-   * may have begun twice.
+   * Waits until every result has settled, at most `timeout` ms. Expects that each value is that of its task and that no
+   * task has begun twice.
    */
   async settled(timeout: number): Promise<ReadonlyMap<string, Settled>> {
     const all = await Promise.all(

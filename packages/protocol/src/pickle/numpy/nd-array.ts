@@ -143,7 +143,9 @@ export function perElement(dtype: Dtype): number {
 
 export function requireDtype(name: string): Dtype {
   const dtype = dtypeOfName(name);
-  if (dtype === undefined) throw new UsageError(`dtype ${JSON.stringify(name)} is not supported`);
+  if (dtype === undefined) {
+    throw new UsageError(`dtype must be a supported numpy type such as float64, got ${JSON.stringify(name)}`);
+  }
   return dtype;
 }
 
@@ -163,7 +165,7 @@ function checkData(dtype: Dtype, data: NdData): void {
         ? 'an array of Uint8Arrays'
         : storage.kind === 'object'
           ? 'an array'
-          : `an instance of ${arrayClass.name}`;
+          : `an instance of ${arrayClass.name}${perElement(dtype) === 1 ? '' : ` with ${perElement(dtype)} numbers per element`}`;
   throw new UsageError(`the data for dtype ${dtype.name} must be ${required}`);
 }
 

@@ -76,8 +76,10 @@ function fieldOf(
   // A subarray field has `(type, shape)` in its state.
   const [element, axes] = Array.isArray(parts) ? parts : [type, []];
   const shape = readShape(axes);
-  const read = readType(element, budget, depth + 1);
-  return shape === undefined || read === undefined ? undefined : { name, type: read, shape, offset };
+  const fieldType = readType(element, budget, depth + 1);
+  return shape === undefined || fieldType === undefined
+    ? undefined
+    : { name, type: fieldType, shape, offset };
 }
 
 /** Reads `[(name, type), (name, type, shape), …]`, in which an entry without a name is a gap. */

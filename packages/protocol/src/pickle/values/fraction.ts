@@ -1,6 +1,6 @@
 import { UsageError } from '../../common/errors.js';
 
-/** A Python `fractions.Fraction`, which is not reduced. */
+/** A Python `fractions.Fraction`. Numerator and denominator are not reduced. */
 export class Fraction {
   readonly numerator: bigint;
   readonly denominator: bigint;

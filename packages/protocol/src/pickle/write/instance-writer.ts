@@ -38,8 +38,8 @@ function writeDate(out: OpcodeWriter, date: Date, path: ValuePath): void {
   const exact = text === null ? undefined : parseExactTime(text);
   const ms = date.getTime();
   if (exact === undefined && !(ms >= EARLIEST_DATE && ms <= LATEST_DATE)) {
-    const given = Number.isNaN(ms) ? 'an invalid Date' : date.toISOString();
-    throw path.error(`a Python datetime must have a year from 1 to 9999, got ${given}`);
+    const description = Number.isNaN(ms) ? 'an invalid Date' : date.toISOString();
+    throw path.error(`a Python datetime must have a year from 1 to 9999, got ${description}`);
   }
   const seconds = Math.floor(ms / 1000) * 1000;
   writeDatetime(out, exact ?? { localMs: seconds, micros: (ms - seconds) * 1000, offsetMicros: 0 });
@@ -123,7 +123,7 @@ function writeTextCall(out: OpcodeWriter, module: string, qualname: string, text
   });
 }
 
-/** Evaluated when the engine reads the pickle, in the namespace of its main module, which is the engine's namespace. */
+/** Writes an expression that the engine evaluates when it reads the pickle, in its namespace (that of its main module). */
 function writeReference(out: OpcodeWriter, expression: string): void {
   out.call('builtins', 'eval', () => {
     out.text(expression);
@@ -132,11 +132,11 @@ function writeReference(out: OpcodeWriter, expression: string): void {
   });
 }
 
-/** Only a class or function by name can be sent back; of any other object only a description was received. */
+/** Writes a class or function by its name. Any other object cannot be sent back, because only its description was received. */
 function writeOpaque(out: OpcodeWriter, value: OpaqueValue, path: ValuePath): void {
   if (value.kind !== 'reference') {
     throw path.error(
-      `it is ${value}, of which only a description was received; store the object in the engine under a name and send ref('name')`,
+      `it is ${value}, and only its description was received; store the object in the engine under a name and send ref('name')`,
     );
   }
   if (value.module === '__main__') writeReference(out, value.qualname);

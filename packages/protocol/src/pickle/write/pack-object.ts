@@ -59,7 +59,7 @@ function packCan(pickle: Buffer, outOfBand: readonly Buffer[]): Buffer[] {
   return outOfBand.length === 0 ? [out.end()] : [out.end(), pickle, ...outOfBand];
 }
 
-/** `functools.partial(pickle.loads, buffers=…)`. A partial's keywords are part of its state. */
+/** Writes `functools.partial(pickle.loads, buffers=…)`. The keywords of a partial are part of its state. */
 function writeUnpickler(out: OpcodeWriter, buffers: number): void {
   const loads = (): void => out.global('pickle', 'loads');
   out.call('functools', 'partial', () => {

@@ -12,21 +12,21 @@ import { BATCH, type OpcodeWriter } from './opcode-writer.js';
 import type { ValuePath } from './value-path.js';
 
 /** Accepts bytes as an out-of-band buffer, or returns false to leave them in the pickle. */
-export type TakeOutOfBand = (bytes: Uint8Array) => boolean;
+export type OutOfBandSink = (bytes: Uint8Array) => boolean;
 
 /** Writes JavaScript values as their Python counterparts. */
 export class ValueWriter {
   readonly out: OpcodeWriter;
   readonly path: ValuePath;
-  readonly #takeOutOfBand: TakeOutOfBand;
+  readonly #sendOutOfBand: OutOfBandSink;
   readonly #memo = new Map<object, number>();
   /** Memo indexes of objects written as keys, in which an array is a tuple and a Set a frozenset. */
   readonly #keyMemo = new Map<object, number>();
 
-  constructor(out: OpcodeWriter, path: ValuePath, takeOutOfBand: TakeOutOfBand = () => false) {
+  constructor(out: OpcodeWriter, path: ValuePath, sendOutOfBand: OutOfBandSink = () => false) {
     this.out = out;
     this.path = path;
-    this.#takeOutOfBand = takeOutOfBand;
+    this.#sendOutOfBand = sendOutOfBand;
   }
 
   write(value: unknown): void {
@@ -71,7 +71,7 @@ export class ValueWriter {
           `it is a JavaScript function${value.name === '' ? '' : `, ${value.name}`}; use py\`lambda …\` or py('module.name')`,
         );
       default:
-        throw this.path.error(`it is a ${typeof value}`);
+        throw this.path.error(`it is a ${typeof value}, which has no Python counterpart`);
     }
   }
 
@@ -132,7 +132,7 @@ export class ValueWriter {
       write(item);
       this.path.leave();
     });
-    // A list inside may contain this tuple, and has then already made it.
+    // If a list in the tuple contains the tuple itself, the tuple has already been written and is in the memo.
     const known = memo.get(items);
     if (known !== undefined) {
       if (length > 3) out.op(OP.POP_MARK);
@@ -207,7 +207,7 @@ export class ValueWriter {
 
   #writeBytes(bytes: Uint8Array): void {
     const { out } = this;
-    if (!this.#takeOutOfBand(bytes)) out.bytes(bytes);
+    if (!this.#sendOutOfBand(bytes)) out.bytes(bytes);
     else {
       // An out-of-band buffer is a memoryview in Python.
       out.call('builtins', 'bytes', () => {
@@ -217,7 +217,7 @@ export class ValueWriter {
     }
   }
 
-  /** `numpy.ndarray(shape, dtype, buffer, 0, None, order)`: a read-only array on the received bytes. */
+  /** Writes `numpy.ndarray(shape, dtype, buffer, 0, None, order)`: a read-only array on the received bytes. */
   #writeArray(array: NdArray): void {
     const { out } = this;
     const dtype = requireDtype(array.dtype);
@@ -234,7 +234,7 @@ export class ValueWriter {
       out.op(OP.MARK);
       this.#writeShape(shape);
       writeDtype();
-      if (this.#takeOutOfBand(bytes)) {
+      if (this.#sendOutOfBand(bytes)) {
         out.op(OP.NEXT_BUFFER);
         out.op(OP.READONLY_BUFFER);
       } else out.bytes(bytes);
@@ -257,7 +257,7 @@ export class ValueWriter {
     this.#writeNdarray(array.shape, writeDtype, bytes, 'C');
   }
 
-  /** `[(name, type, shape), …]`. */
+  /** Writes `[(name, type, shape), …]`. */
   #writeFields(fields: readonly FieldDescription[]): void {
     const { out } = this;
     out.op(OP.EMPTY_LIST);
@@ -272,14 +272,14 @@ export class ValueWriter {
     out.op(OP.APPENDS);
   }
 
-  /** `pandas.DataFrame({label: column, …}, index)`. */
+  /** Writes `pandas.DataFrame({label: column, …}, index)`. */
   #writeFrame(frame: DataFrame): void {
     const columns = new Map(frame.columns.map((label, i) => [label, frame.data[i]]));
     if (columns.size < frame.columns.length) throw this.path.error('its column labels must be unique');
     this.#writeCall('pandas', 'DataFrame', [columns, frame.index]);
   }
 
-  /** `pandas.Index(data, None, False, name)`, or for several levels `MultiIndex.from_tuples` with a list of names. */
+  /** Writes `pandas.Index(data, None, False, name)`, or for several levels `MultiIndex.from_tuples` with a list of names. */
   #writeIndex({ data, name }: Index): void {
     const levels = !(data instanceof NdArray) && data.length > 0 && data.every(Array.isArray);
     const items = levels ? data.map((item) => tuple(...item)) : data;
