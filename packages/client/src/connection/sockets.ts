@@ -180,7 +180,7 @@ export class Sockets {
   }
 }
 
-/** ZeroMQ's default of 1,023 suffices for fifty clients: each socket counts three times, because of its monitor. */
+/** ZeroMQ's default of 1,023 sockets is too few for fifty clients: each socket counts three times, because of its monitor. */
 const MAX_SOCKETS = 16_383;
 
 /** Raises ZeroMQ's limit of sockets, which only has an effect before the first socket of the process is created. */
