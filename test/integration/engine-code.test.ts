@@ -98,6 +98,14 @@ async function begun(id: string): Promise<void> {
   await waitFor(() => controller.published(id, 'status').length > 0, { what: `task ${id} to begin` });
 }
 
+/** Code that announces itself even if the code after it never yields, when output of the console waits. */
+const ANNOUNCE = 'require("fs").writeSync(1, "announced");';
+
+/** Waits until a task has run {@link ANNOUNCE}. An earlier interrupt ends the job, but not its later callbacks. */
+async function announced(id: string): Promise<void> {
+  await waitFor(() => outputOf(id, 'stdout') === 'announced', { what: `task ${id} to announce its code` });
+}
+
 /** Waits until all tasks that were sent on a channel have arrived: the engine replies to this request at once. */
 async function arrived(channel: string): Promise<void> {
   await controller.content(channel, engine.uuid, 'kernel_info_request', {});
@@ -399,21 +407,21 @@ describe('apply', () => {
 
 describe('control', () => {
   test.each([
-    ['a loop', 'for (;;);'],
-    ['a loop after an await', 'await null; for (;;);'],
-    ['a loop of awaits', 'for (;;) await null'],
+    ['a loop', `${ANNOUNCE} for (;;);`],
+    ['a loop after an await', `await null; ${ANNOUNCE} for (;;);`],
+    ['a loop of awaits', `${ANNOUNCE} for (;;) await null`],
     [
       'a loop in a callback',
-      'setTimeout(() => { for (;;); }, 1); await new Promise((r) => setTimeout(r, 1e6))',
+      `setTimeout(() => { ${ANNOUNCE} for (;;); }, 1); await new Promise((r) => setTimeout(r, 1e6))`,
     ],
-    ['a loop that catches everything', 'for (;;) { try { for (;;); } catch {} finally { 1; } }'],
-    ['a wait', 'await new Promise((r) => setTimeout(r, 1e6))'],
-    ['a regular expression', '/(a+)+b/.test("a".repeat(40))'],
-    ['a blocking wait', 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)'],
+    ['a loop that catches everything', `${ANNOUNCE} for (;;) { try { for (;;); } catch {} finally { 1; } }`],
+    ['a wait', `${ANNOUNCE} await new Promise((r) => setTimeout(r, 1e6))`],
+    ['a regular expression', `${ANNOUNCE} /(a+)+b/.test("a".repeat(40))`],
+    ['a blocking wait', `${ANNOUNCE} Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)`],
   ])('SIGINT interrupts %s and keeps the context', async (_what, code) => {
     await run('const kept = "kept"');
     const id = submit(code);
-    await begun(id);
+    await announced(id);
     const { kernelPid } = engine;
     const { content } = await interrupt(id);
     expect(content).toMatchObject({ status: 'error', ename: 'KeyboardInterrupt' });
@@ -465,15 +473,19 @@ describe('control', () => {
   });
 
   test.each([
-    'als.run("leak", () => setTimeout(() => { for (;;); }, 1)); await new Promise((r) => setTimeout(r, 1e6))',
-    'await als.run("leak", async () => { await null; for (;;); })',
-    'await null; for (;;);',
-    'als.run("leak", () => process.nextTick(() => { for (;;); })); await new Promise((r) => setTimeout(r, 1e6))',
-    'als.run("leak", () => require("fs").stat("/", () => { for (;;); })); await new Promise((r) => setTimeout(r, 1e6))',
-  ])('AsyncLocalStorage works after an interrupt: %s', async (code) => {
+    ['a timer', 'als.run("leak", () => setTimeout(loop, 1)); await new Promise((r) => setTimeout(r, 1e6))'],
+    ['an async function', 'await als.run("leak", async () => { await null; loop(); })'],
+    ['an await', 'await null; loop();'],
+    ['a tick', 'als.run("leak", () => process.nextTick(loop)); await new Promise((r) => setTimeout(r, 1e6))'],
+    [
+      'a callback of the file system',
+      'als.run("leak", () => require("fs").stat("/", loop)); await new Promise((r) => setTimeout(r, 1e6))',
+    ],
+  ])('AsyncLocalStorage works after an interrupt of a loop in %s', async (_what, code) => {
+    await run(`var loop = () => { ${ANNOUNCE} for (;;); }`);
     await run('var als = new (require("node:async_hooks").AsyncLocalStorage)(); als.run(1, () => {})');
     const id = submit(code);
-    await begun(id);
+    await announced(id);
     await interrupt(id);
     expect(
       (await run('await new Promise((r) => setTimeout(() => r(als.getStore()), 5))')).types,

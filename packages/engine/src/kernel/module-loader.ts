@@ -81,7 +81,7 @@ function fileStats(path: string): Stats {
     return statSync(path);
   } catch (cause) {
     throw new ModuleNotFoundError(
-      `the engine's machine (${hostname()}) cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}; fromModule sends only the path, so the file must exist under the same path on this machine`,
+      `the engine's machine (${hostname()}) cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}; fromModule sends only the path, so the file must exist under the same path on the engine's machine`,
       { cause },
     );
   }
