@@ -206,7 +206,9 @@ describe('modules', () => {
     const content = async (fn: Fn) => (await apply(fn)).content;
     expect(await content(fromModule(join(cwd, 'absent.mjs'), 'x'))).toMatchObject({
       ename: 'ModuleNotFoundError',
-      evalue: expect.stringMatching(/machine \(.+\) cannot read .*absent\.mjs.*same path on the engine's machine/),
+      evalue: expect.stringMatching(
+        /machine \(.+\) cannot read .*absent\.mjs.*same path on the engine's machine/,
+      ),
     });
     expect(await content(fromModule('no-such-package', 'x'))).toMatchObject({
       ename: 'ModuleNotFoundError',
