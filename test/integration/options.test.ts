@@ -1,5 +1,5 @@
 // A misspelt option must be an error in every method, and never a silent default.
-import { AsyncResult, Client, dependency, NdArray, untilDone } from '@ipyparallel-js/client';
+import { AsyncResult, Client, dependency, fromModule, NdArray, untilDone } from '@ipyparallel-js/client';
 import { Cluster } from '@ipyparallel-js/cluster';
 import { Engine } from '@ipyparallel-js/engine';
 import { Controller } from '@ipyparallel-js/hub';
@@ -119,6 +119,39 @@ test('options must be an object: a bare timeout is refused', async () => {
     'options of get must be an object such as { timeout: … }, got 500',
   );
   await expect(ar.wait(wrong(null))).rejects.toThrow('got null');
+  expect(await ar.get()).toEqual([1]);
+});
+
+test('a value that JSON cannot express is refused with a UsageError that describes it', async () => {
+  const view = rc.directView();
+  const ar = view.apply(() => 1);
+  const cyclic: Record<string, unknown> = {};
+  cyclic['self'] = cyclic;
+  const refusals: [() => unknown, string][] = [
+    [() => rc.loadBalancedView(wrong({ label: 5n })), 'label must be a string, got a bigint'],
+    [() => rc.loadBalancedView(wrong({ retries: cyclic })), 'retries must be an integer >= 0, got an object'],
+    [
+      () => view.map((n: number) => n, [1], wrong({ dist: 5n })),
+      "dist must be 'block' or 'roundRobin', got a bigint",
+    ],
+    [() => rc.loadBalancedView({ targets: wrong(5n) }), 'got a bigint'],
+    [
+      () => ar.displayOutputs({ groupBy: wrong(cyclic) }),
+      "groupBy must be 'type', 'engine' or 'order', got an object",
+    ],
+    [
+      () => Cluster.start({ controller: wrong(5n) }),
+      "controller must be 'embedded' or 'python', got a bigint",
+    ],
+    [() => rc.attach(wrong({ type: cyclic })), 'got an object'],
+    [() => fromModule(wrong('./work.js'), wrong(5n)), 'must be a non-empty string, got a bigint'],
+  ];
+  for (const [call, text] of refusals) {
+    const error = await Promise.resolve()
+      .then(call)
+      .catch((thrown: unknown) => thrown);
+    expect(error, text).toMatchObject({ code: 'USAGE', message: expect.stringContaining(text) });
+  }
   expect(await ar.get()).toEqual([1]);
 });
 

@@ -2,6 +2,7 @@
 
 export { BoundedSet } from './common/bounded-set.js';
 export { checkOptions, type OptionNames } from './common/check-options.js';
+export { describe } from './common/describe.js';
 export { getOwn, getOwnString, isDict } from './common/dict.js';
 export { didYouMean, nearest } from './common/suggest.js';
 export { isBindable } from './javascript/function-source.js';

@@ -7,7 +7,7 @@ import {
   UsageError,
   validateClientConnectionInfo,
 } from '@ipyparallel-js/protocol';
-import { isDict } from '@ipyparallel-js/protocol/internal';
+import { describe, isDict } from '@ipyparallel-js/protocol/internal';
 import type { Deadline } from '@ipyparallel-js/wire';
 import {
   type ConnectionFileOptions,
@@ -197,7 +197,7 @@ function checkSshOptions(options: readonly string[] = []): readonly string[] {
   if (!options.every(isValid)) {
     const invalid = options.find((option) => !isValid(option));
     throw new UsageError(
-      `sshOptions must be strings such as "UserKnownHostsFile=/path", in the form of ssh -o, got ${JSON.stringify(invalid)}`,
+      `sshOptions must be strings such as "UserKnownHostsFile=/path", in the form of ssh -o, got ${describe(invalid)}`,
     );
   }
   return options;

@@ -1,4 +1,5 @@
 import { UsageError } from '@ipyparallel-js/protocol';
+import { describe } from '@ipyparallel-js/protocol/internal';
 import type { EngineInfo, EngineRegistry } from './engine-registry.js';
 import type { ReturningEngines } from './returning-engines.js';
 
@@ -24,6 +25,12 @@ export class TargetFinder {
       throw new UsageError(`targets must be an engine id, a list of ids or 'all', got ${describe(targets)}`);
     }
     return targets.map((id) => this.#resolveId(id));
+  }
+
+  /** Replaces negative ids in the `targets` of a view's flags. */
+  withResolvedTargets<F extends { readonly targets?: Targets | undefined }>(flags: F): F {
+    const { targets } = flags;
+    return targets === undefined ? flags : { ...flags, targets: this.resolveNegativeIds(targets) };
   }
 
   /** Returns the registered engines, in the order of `targets`. @throws {UsageError} when an engine is not registered, or none is */
@@ -87,8 +94,4 @@ export class TargetFinder {
       code: 'NO_ENGINES',
     });
   }
-}
-
-function describe(value: unknown): string {
-  return typeof value === 'string' ? `"${value}"` : String(value);
 }

@@ -8,7 +8,7 @@ import {
   type TaskStatus,
   taskStatus,
 } from '@ipyparallel-js/protocol';
-import { isDict, type OptionNames, parseQuery } from '@ipyparallel-js/protocol/internal';
+import { describe, isDict, type OptionNames, parseQuery } from '@ipyparallel-js/protocol/internal';
 import { type Deadline, WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import { chunked, type HubDatabase } from './hub-database.js';
 import type { HubProfile } from './hub-profile.js';
@@ -102,7 +102,7 @@ export class HubOperations {
     const { content } = await this.#requests.request('history_request', {}, options);
     if (!Array.isArray(content.history))
       throw new ProtocolError(
-        `history of a history_reply must be a list of msg_ids, got ${typeof content.history}`,
+        `history of a history_reply must be a list of msg_ids, got ${describe(content.history)}`,
       );
     return content.history.map(String);
   }
@@ -147,7 +147,7 @@ export class HubOperations {
       );
       if (!isDict(content.resubmitted))
         throw new ProtocolError(
-          `resubmitted of a resubmit_reply must be an object that maps old ids to new ids, got ${typeof content.resubmitted}`,
+          `resubmitted of a resubmit_reply must be an object that maps old ids to new ids, got ${describe(content.resubmitted)}`,
         );
       for (const [oldId, newId] of Object.entries(content.resubmitted)) {
         renamed.set(oldId, String(newId));
@@ -186,7 +186,7 @@ export class HubOperations {
     const { count, bytes, pending, msg_ids } = content as Dict;
     if (![count, bytes, pending].every(Number.isSafeInteger))
       throw new ProtocolError(
-        `count, bytes and pending of a purge_reply must be integers, got ${[count, bytes, pending].join(', ')}`,
+        `count, bytes and pending of a purge_reply must be integers, got ${[count, bytes, pending].map(describe).join(', ')}`,
       );
     const msgIds = Array.isArray(msg_ids) ? { msgIds: msg_ids.map(String) } : {};
     return { count: Number(count), bytes: Number(bytes), pending: Number(pending), ...msgIds, dryRun };

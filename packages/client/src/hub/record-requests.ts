@@ -8,6 +8,7 @@ import {
 } from '@ipyparallel-js/protocol';
 import {
   decodeRecord,
+  describe,
   isDict,
   type RecordBuffers,
   recordDecoder,
@@ -101,7 +102,7 @@ export class RecordRequests {
       remainingWait(deadline),
     );
     if (!Number.isSafeInteger(content.count))
-      throw new ProtocolError(`count of a db_reply must be an integer, got ${String(content.count)}`);
+      throw new ProtocolError(`count of a db_reply must be an integer, got ${describe(content.count)}`);
     return Number(content.count);
   }
 
@@ -110,7 +111,7 @@ export class RecordRequests {
     const { content } = await this.#requests.request('history_request', {}, remainingWait(deadline));
     if (!Array.isArray(content.history))
       throw new ProtocolError(
-        `history of a history_reply must be a list of msg_ids, got ${typeof content.history}`,
+        `history of a history_reply must be a list of msg_ids, got ${describe(content.history)}`,
       );
     return content.history.map(String);
   }
@@ -146,7 +147,7 @@ export class RecordRequests {
 
 function recordsOf(content: OkContent<'db_request'>): readonly unknown[] {
   if (!Array.isArray(content.records))
-    throw new ProtocolError(`records of a db_reply must be a list, got ${typeof content.records}`);
+    throw new ProtocolError(`records of a db_reply must be a list, got ${describe(content.records)}`);
   return content.records;
 }
 
@@ -170,7 +171,7 @@ export function bufferReader(
     const length = Array.isArray(lens) ? (lens as unknown[])[index] : undefined;
     if (typeof length !== 'number' || !(length >= 0) || length % 1 !== 0 || at + length > frames.length) {
       throw new ProtocolError(
-        `the buffer lengths of a db_reply must be counts whose sum is at most its ${frames.length} buffers, got ${String(length)} for record ${index}`,
+        `the buffer lengths of a db_reply must be counts whose sum is at most its ${frames.length} buffers, got ${describe(length)} for record ${index}`,
       );
     }
     at += length;

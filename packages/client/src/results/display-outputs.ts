@@ -1,5 +1,6 @@
 import { UsageError } from '@ipyparallel-js/protocol';
 import type { OptionNames } from '@ipyparallel-js/protocol/internal';
+import { describe } from '@ipyparallel-js/protocol/internal';
 import { WAIT_OPTIONS, type WaitOptions } from '@ipyparallel-js/wire';
 import type { TaskMetadata, TaskOutput } from '../tasks/task-metadata.js';
 import { OutputPrinter, STREAM_OUTPUT_OPTIONS, type StreamOutputOptions } from './stream-output.js';
@@ -34,7 +35,7 @@ export function displayOutputs(
 ): void {
   const { groupBy = 'type', resultOnly = false } = options;
   if (!['type', 'engine', 'order'].includes(groupBy))
-    throw new UsageError(`groupBy must be 'type', 'engine' or 'order', got ${JSON.stringify(groupBy)}`);
+    throw new UsageError(`groupBy must be 'type', 'engine' or 'order', got ${describe(groupBy)}`);
   const printer = new OutputPrinter(options, !single);
   const pieces = tasks.map((task) => piecesOf(task, resultOnly));
   if (groupBy === 'engine') {

@@ -1,5 +1,5 @@
 import { UsageError } from '@ipyparallel-js/protocol';
-import { isDict } from '@ipyparallel-js/protocol/internal';
+import { describe, isDict } from '@ipyparallel-js/protocol/internal';
 import type { Reassembly } from './reassembly.js';
 
 /** Identifies a result in other processes, as JSON. It contains neither the value nor a key. */
@@ -118,13 +118,6 @@ function sizesOf(value: unknown, tasks: number): number[] {
 }
 
 const MAX_ELEMENTS = 10_000_000;
-
-/** A short text of an untrusted value for error messages. */
-function describe(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.slice(0, 40));
-  if (Array.isArray(value)) return 'a list';
-  return typeof value === 'object' && value !== null ? 'an object' : String(value).slice(0, 40);
-}
 
 function handleError(why: string): UsageError {
   return new UsageError(`not the handle of a result: ${why}`);

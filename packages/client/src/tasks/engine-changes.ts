@@ -1,4 +1,5 @@
 import { ProtocolError } from '@ipyparallel-js/protocol';
+import { describe } from '@ipyparallel-js/protocol/internal';
 import type { ControlRequests } from '../engines/control-requests.js';
 import type { EngineLanguages } from '../engines/engine-languages.js';
 import type { EngineInfo, EngineRegistry } from '../engines/engine-registry.js';
@@ -56,9 +57,10 @@ export class EngineChanges {
 /** Reads the engines of a `connection_reply`. @throws {ProtocolError} when they are malformed */
 export function enginesOf(engines: { readonly [id: string]: string } | undefined): EngineInfo[] {
   const list = Object.entries(engines ?? {}).map(([id, uuid]) => ({ id: Number(id), uuid }));
-  if (!list.every(({ id, uuid }) => Number.isInteger(id) && typeof uuid === 'string'))
+  const invalid = list.find(({ id, uuid }) => !Number.isInteger(id) || typeof uuid !== 'string');
+  if (invalid !== undefined)
     throw new ProtocolError(
-      `engines of a connection_reply must map integer ids to uuid strings, got ${JSON.stringify(engines).slice(0, 200)}`,
+      `engines of a connection_reply must map integer ids to uuid strings, got ${describe(invalid.uuid)} for ${invalid.id}`,
     );
   return list;
 }

@@ -43,12 +43,7 @@ const FLAGS = ['targets', 'label', 'language'];
 export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFlags<T>> {
   /** @internal Created by `Client.directView`. */
   constructor(parts: ViewParts<BroadcastFlags<T>>, names: readonly string[] = FLAGS) {
-    const { targets } = parts.flags;
-    const flags =
-      targets === undefined
-        ? parts.flags
-        : { ...parts.flags, targets: parts.context.targets.resolveNegativeIds(targets) };
-    super({ ...parts, flags }, names);
+    super({ ...parts, flags: parts.context.targets.withResolvedTargets(parts.flags) }, names);
   }
 
   override get targets(): T {
@@ -56,10 +51,7 @@ export class DirectView<T extends Targets = Targets> extends View<T, BroadcastFl
   }
 
   override setFlags(flags: Partial<BroadcastFlags<T>>): this {
-    const { targets } = flags;
-    return super.setFlags(
-      targets === undefined ? flags : { ...flags, targets: this.context.targets.resolveNegativeIds(targets) },
-    );
+    return super.setFlags(this.context.targets.withResolvedTargets(flags));
   }
 
   /** Returns a view with other flags, which may include other engines, for one or many calls. */

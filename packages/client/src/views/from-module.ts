@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type AnyFunction, UsageError } from '@ipyparallel-js/protocol';
-import { withRecipe } from '@ipyparallel-js/protocol/internal';
+import { describe, withRecipe } from '@ipyparallel-js/protocol/internal';
 
 /**
  * Creates a function from a module that engines import: `fromModule(new URL('./work.js', import.meta.url), 'resize')`,
@@ -17,9 +17,7 @@ export function fromModule<F extends AnyFunction = (...args: unknown[]) => unkno
   base?: string | URL,
 ): (...args: Parameters<F>) => Promise<Awaited<ReturnType<F>>> {
   if (typeof name !== 'string' || name === '')
-    throw new UsageError(
-      `the export name of fromModule must be a non-empty string, got ${name === '' ? 'an empty string' : typeof name}`,
-    );
+    throw new UsageError(`the export name of fromModule must be a non-empty string, got ${describe(name)}`);
   const specifier = resolveModule(module, base);
   const callLocally = async (...args: Parameters<F>): Promise<Awaited<ReturnType<F>>> => {
     const exports = (await import(resolveSpecifier(specifier))) as Record<string, unknown>;

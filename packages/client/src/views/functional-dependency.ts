@@ -1,4 +1,5 @@
 import { capture, PyCallable, UsageError } from '@ipyparallel-js/protocol';
+import { describe } from '@ipyparallel-js/protocol/internal';
 import type { JsFunction } from './work.js';
 
 /**
@@ -85,7 +86,7 @@ function dependentPython<R>(check: PyCallable, fn: PyCallable<R>): PyCallable<R>
 function pythonImports(names: readonly string[]): PyCallable {
   for (const name of names) {
     if (!/^[\p{ID_Start}_][\p{ID_Continue}.]*$/u.test(name)) {
-      throw new UsageError(`a Python module must have an importable name, got ${JSON.stringify(name)}`);
+      throw new UsageError(`a Python module must have an importable name, got ${describe(name)}`);
     }
   }
   return new PyCallable(`

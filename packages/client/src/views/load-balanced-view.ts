@@ -18,13 +18,8 @@ const FLAGS = ['targets', 'label', 'language', 'retries', 'after', 'follow', 'de
 export class LoadBalancedView extends View<number, BalancedFlags> {
   /** @internal Created by `Client.loadBalancedView`. */
   constructor(parts: ViewParts<BalancedFlags>) {
-    const flags = withDependencyTimeout(parts.flags);
-    const { targets } = flags;
-    const resolvedFlags =
-      targets === undefined
-        ? flags
-        : { ...flags, targets: parts.context.targets.resolveNegativeIds(targets) };
-    super({ ...parts, flags: resolvedFlags }, FLAGS);
+    const flags = parts.context.targets.withResolvedTargets(withDependencyTimeout(parts.flags));
+    super({ ...parts, flags }, FLAGS);
   }
 
   /** The engines among which the scheduler chooses. */
@@ -58,10 +53,7 @@ export class LoadBalancedView extends View<number, BalancedFlags> {
   }
 
   override setFlags(flags: Partial<BalancedFlags>): this {
-    const { targets } = flags;
-    const resolvedFlags =
-      targets === undefined ? flags : { ...flags, targets: this.context.targets.resolveNegativeIds(targets) };
-    return super.setFlags(withDependencyTimeout(resolvedFlags));
+    return super.setFlags(withDependencyTimeout(this.context.targets.withResolvedTargets(flags)));
   }
 
   /** Returns a view with other flags, for one or many calls. */

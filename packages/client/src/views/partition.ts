@@ -1,4 +1,5 @@
 import { NdArray, UsageError } from '@ipyparallel-js/protocol';
+import { describe } from '@ipyparallel-js/protocol/internal';
 
 /**
  * How a sequence is distributed: `block` gives each part consecutive elements (with a remainder, the first parts are longer
@@ -114,7 +115,7 @@ export function part(sequence: Sliceable, index: number, parts: number, distribu
 /** @throws {UsageError} for another value */
 export function checkDistribution(distribution: unknown): Distribution {
   if (distribution === 'block' || distribution === 'roundRobin') return distribution;
-  throw new UsageError(`dist must be 'block' or 'roundRobin', got ${JSON.stringify(distribution)}`);
+  throw new UsageError(`dist must be 'block' or 'roundRobin', got ${describe(distribution)}`);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { UsageError } from '@ipyparallel-js/protocol';
-import { didYouMean } from '@ipyparallel-js/protocol/internal';
+import { describe, didYouMean } from '@ipyparallel-js/protocol/internal';
 import type { EngineLanguage } from '../engines/engine-languages.js';
 import type { Targets } from '../engines/targets.js';
 import { type DependencyLike, wireDependency } from './dependency.js';
@@ -88,5 +88,5 @@ const FLAG_CHECKS: Readonly<Record<string, (value: unknown) => void>> = {
 };
 
 function checkFlag(isValid: boolean, requirement: string, value: unknown): void {
-  if (!isValid) throw new UsageError(`${requirement}, got ${JSON.stringify(value)}`);
+  if (!isValid) throw new UsageError(`${requirement}, got ${describe(value)}`);
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { UsageError } from '@ipyparallel-js/protocol';
-import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
+import { checkOptions, describe, type OptionNames } from '@ipyparallel-js/protocol/internal';
 
 /** The kind of a controller: this project's, or Python's `ipcontroller`. */
 export type ControllerKind = 'embedded' | 'python';
@@ -86,11 +86,11 @@ export function resolveClusterOptions(
   checkOptions(options, CLUSTER_OPTIONS, 'Cluster.start');
   const { controller = 'embedded', engines = 'javascript', clusterId = '', profileDir } = options;
   if (controller !== 'embedded' && controller !== 'python') {
-    throw new UsageError(`controller must be 'embedded' or 'python', got ${JSON.stringify(controller)}`);
+    throw new UsageError(`controller must be 'embedded' or 'python', got ${describe(controller)}`);
   }
   if (/[/\\\0]/.test(clusterId)) {
     throw new UsageError(
-      `clusterId must not contain slashes, backslashes or NUL, got ${JSON.stringify(clusterId)}`,
+      `clusterId must not contain slashes, backslashes or NUL, got ${describe(clusterId)}`,
     );
   }
   const resolvedProfileDir = profileDir === undefined ? undefined : resolve(profileDir);
@@ -126,7 +126,7 @@ export function engineCounts(
     const count = engineCount('n', n ?? availableParallelism());
     if (engines === 'javascript') return { javascript: count, python: 0 };
     if (engines === 'python') return { javascript: 0, python: count };
-    throw new UsageError(`engines must be 'javascript' or 'python', got ${JSON.stringify(engines)}`);
+    throw new UsageError(`engines must be 'javascript' or 'python', got ${describe(engines)}`);
   }
   if (n !== undefined)
     throw new UsageError('pass either n or the number of engines of each language in engines, not both');

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { AnyMessage, Dict, Session } from '@ipyparallel-js/protocol';
-import { getOwn } from '@ipyparallel-js/protocol/internal';
+import { describe, getOwn } from '@ipyparallel-js/protocol/internal';
 import type { Logger } from '@ipyparallel-js/wire';
 import type { Publisher } from './publisher.js';
 import { type EngineIdentity, engineInfo } from './reply-metadata.js';
@@ -124,7 +124,7 @@ function signalNumber(sig: unknown): number {
   }
   if (typeof sig === 'number' && Number.isInteger(sig) && sig >= 0 && sig <= 64) return sig;
   throw new RangeError(
-    `the signal must be a name such as SIGINT, or an integer from 0 to 64, got ${JSON.stringify(sig)}`,
+    `the signal must be a name such as SIGINT, or an integer from 0 to 64, got ${describe(sig)}`,
   );
 }
 

@@ -1,7 +1,7 @@
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { newId, UsageError } from '@ipyparallel-js/protocol';
-import { checkOptions, type OptionNames } from '@ipyparallel-js/protocol/internal';
+import { checkOptions, describe, type OptionNames } from '@ipyparallel-js/protocol/internal';
 import { type LogLevel, type LogSink, stderrSink } from '@ipyparallel-js/wire';
 import { curveKeyPair } from 'zeromq';
 import type { MemoryDatabaseOptions } from '../db/memory-database.js';
@@ -220,7 +220,7 @@ export function resolveControllerOptions(
   const clusterId = options.clusterId ?? env['IPP_CLUSTER_ID'] ?? '';
   if (/[/\\\0]/.test(clusterId))
     throw new UsageError(
-      `clusterId must not contain slashes, backslashes or NUL, got ${JSON.stringify(clusterId)}`,
+      `clusterId must not contain slashes, backslashes or NUL, got ${describe(clusterId)}`,
     );
   const taskScheme = options.taskScheme ?? 'leastload';
   if (!TASK_SCHEMES.includes(taskScheme)) {

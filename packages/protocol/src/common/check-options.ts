@@ -1,3 +1,4 @@
+import { describe } from './describe.js';
 import { UsageError } from './errors.js';
 import { didYouMean } from './suggest.js';
 
@@ -13,12 +14,10 @@ export type OptionNames<O> = { readonly [K in keyof Required<O>]: true };
 export function checkOptions(options: unknown, names: Readonly<Record<string, true>>, method: string): void {
   if (options === undefined) return;
   const known = Object.keys(names);
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    const description = options === null ? 'null' : Array.isArray(options) ? 'an array' : describe(options);
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new UsageError(
-      `options of ${method} must be an object such as { ${known[0]}: … }, got ${description}`,
+      `options of ${method} must be an object such as { ${known[0]}: … }, got ${describe(options)}`,
     );
-  }
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(names, name)) continue;
     const clippedName = name.slice(0, 60);
@@ -27,8 +26,4 @@ export function checkOptions(options: unknown, names: Readonly<Record<string, tr
       `${method} has no option "${clippedName}"${suggestion === '' ? `; its options are ${known.join(', ')}` : suggestion}`,
     );
   }
-}
-
-function describe(value: unknown): string {
-  return typeof value === 'function' ? 'a function' : String(value).slice(0, 60);
 }

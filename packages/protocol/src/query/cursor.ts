@@ -1,6 +1,6 @@
+import { describe } from '../common/describe.js';
 import { InvalidQueryError } from '../common/errors.js';
 import { TASK_COLUMNS } from '../tasks/task-record.js';
-import { describe } from './describe.js';
 import { type Sort, type SortKeys, toWireSort } from './sort.js';
 
 /** The maximum length of a cursor, in characters. A sort by longer values cannot be paged with cursors. */

@@ -1,3 +1,4 @@
+import { clip, describe } from '../common/describe.js';
 import { InvalidQueryError } from '../common/errors.js';
 import { didYouMean } from '../common/suggest.js';
 import {
@@ -9,7 +10,6 @@ import {
   TASK_KEYS,
   type TaskKey,
 } from '../tasks/task-record.js';
-import { clip, describe } from './describe.js';
 import type { Field } from './tree.js';
 
 /** The maximum length of a key with its path. */

@@ -1,7 +1,7 @@
+import { describe } from '../common/describe.js';
 import { isDict } from '../common/dict.js';
 import { InvalidQueryError } from '../common/errors.js';
 import { didYouMean } from '../common/suggest.js';
-import { describe } from './describe.js';
 import { translateRegExp } from './regex.js';
 import type { Comparison } from './tree.js';
 import { TYPE_NAMES } from './type-names.js';

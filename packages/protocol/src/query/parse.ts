@@ -1,9 +1,9 @@
+import { clip, describe } from '../common/describe.js';
 import { type Dict, getOwn, isDict } from '../common/dict.js';
 import { InvalidQueryError } from '../common/errors.js';
 import { didYouMean } from '../common/suggest.js';
 import { TASK_COLUMNS } from '../tasks/task-record.js';
 import { columnComparison, mergeEquality } from './column-comparison.js';
-import { clip, describe } from './describe.js';
 import { parseElementPath, parseField } from './field.js';
 import { LimitCounter } from './limit-counter.js';
 import { DEFAULT_LIMITS, type QueryLimits } from './limits.js';

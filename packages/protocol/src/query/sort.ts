@@ -1,7 +1,7 @@
+import { clip, describe } from '../common/describe.js';
 import { isDict } from '../common/dict.js';
 import { InvalidQueryError } from '../common/errors.js';
 import { TASK_COLUMNS } from '../tasks/task-record.js';
-import { clip, describe } from './describe.js';
 import type { ColumnReader, Predicate } from './evaluate.js';
 import { parseField } from './field.js';
 import { isPosition } from './paths.js';

@@ -1,8 +1,8 @@
 import { parseWireDate } from '../common/dates.js';
+import { describe } from '../common/describe.js';
 import { isDict } from '../common/dict.js';
 import { InvalidQueryError } from '../common/errors.js';
 import { TASK_COLUMNS } from '../tasks/task-record.js';
-import { describe } from './describe.js';
 import type { Field } from './tree.js';
 
 /** The format of dates in a query: `date` (a Date) in this process, `text` (ISO 8601) in a message. */

@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '@ipyparallel-js/protocol';
+import { describe } from '@ipyparallel-js/protocol/internal';
 
 /** The options that select the connection file of a cluster. */
 export interface ConnectionFileOptions {
@@ -160,7 +161,7 @@ function pathOf(file: string | URL, env: NodeJS.ProcessEnv): string {
 
 function checkedPath(option: string, path: string, env: NodeJS.ProcessEnv): string {
   if (typeof path !== 'string' || path === '' || path.includes('\0')) {
-    throw new UsageError(`${option} must be a path, got ${JSON.stringify(path)}`);
+    throw new UsageError(`${option} must be a path, got ${describe(path)}`);
   }
   return expandPath(path, env);
 }
@@ -168,7 +169,7 @@ function checkedPath(option: string, path: string, env: NodeJS.ProcessEnv): stri
 function checkedName(option: string, name: string): string {
   if (typeof name !== 'string' || /[/\\\0]/.test(name)) {
     throw new UsageError(
-      `${option} must be a string without / or \\, because it is part of a file name, got ${JSON.stringify(name)}`,
+      `${option} must be a string without / or \\, because it is part of a file name, got ${describe(name)}`,
     );
   }
   return name;

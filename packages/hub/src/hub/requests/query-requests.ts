@@ -1,6 +1,7 @@
 import { type Dict, InvalidQueryError, type Session, type TaskKey } from '@ipyparallel-js/protocol';
 import {
   decodeCursor,
+  describe,
   encodeCursor,
   type ProjectedKey,
   parseQuery,
@@ -140,7 +141,7 @@ function pageOf(request: Dict): Page | undefined {
 function readInteger(name: string, value: unknown, minimum: number, defaultValue: number): number {
   if (value === undefined || value === null) return defaultValue;
   if (Number.isSafeInteger(value) && Number(value) >= minimum) return Number(value);
-  throw new InvalidQueryError(`${name} must be an integer >= ${minimum}, got ${JSON.stringify(value)}`);
+  throw new InvalidQueryError(`${name} must be an integer >= ${minimum}, got ${describe(value)}`);
 }
 
 /** Collects the records of a reply. */

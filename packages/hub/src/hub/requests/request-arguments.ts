@@ -1,4 +1,5 @@
 import type { Dict } from '@ipyparallel-js/protocol';
+import { describe } from '@ipyparallel-js/protocol/internal';
 import { pyRepr, ReportedError } from '../../common/errors.js';
 import type { RegisteredEngine } from '../engines/engine-registry.js';
 import type { TaskTracker } from '../recording/task-tracker.js';
@@ -37,9 +38,10 @@ export function msgIdsOf(content: Dict): string[] {
   const ids = content['msg_ids'] ?? [];
   const list: unknown = typeof ids === 'string' ? [ids] : ids;
   if (!Array.isArray(list) || !list.every((id): id is string => typeof id === 'string')) {
+    const invalid: unknown = Array.isArray(list) ? list.find((id) => typeof id !== 'string') : list;
     throw new ReportedError(
       'TypeError',
-      `msg_ids must be a list of strings, got ${JSON.stringify(ids)?.slice(0, 60)}`,
+      `msg_ids must be a list of strings, got ${Array.isArray(list) ? 'the item ' : ''}${describe(invalid)}`,
     );
   }
   return [...new Set(list)];

@@ -1,5 +1,5 @@
 import { type AnyMessage, type Dict, newId, type Session } from '@ipyparallel-js/protocol';
-import { isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
+import { describe, isDict, parseQuery } from '@ipyparallel-js/protocol/internal';
 import type { Logger, RefusalCounter } from '@ipyparallel-js/wire';
 import { ReportedError } from '../../common/errors.js';
 import type { FoundTask, Selection, TaskChange, TaskDatabase } from '../../db/task-database.js';
@@ -179,7 +179,7 @@ export class Subscriptions implements RemovalListener {
     if (subscription === undefined)
       throw new ReportedError(
         'KeyError',
-        `the sender has no subscription ${JSON.stringify(content['subscription'])?.slice(0, 60)}; it may have expired`,
+        `the sender has no subscription ${describe(content['subscription'])}; it may have expired`,
       );
     subscription.lastSeen = performance.now();
     // After this read, the log contains every change that a reader of the store may have seen.

@@ -1,4 +1,5 @@
 import { checkOptions, type OptionNames } from '../../common/check-options.js';
+import { describe } from '../../common/describe.js';
 import { UsageError } from '../../common/errors.js';
 import { type Dtype, dtypeOfName, nameOfTypedArray, type TypedArray } from './dtype.js';
 
@@ -43,7 +44,9 @@ export class NdArray<Data extends NdData = NdData> implements Iterable<unknown> 
     const count = data.length / perElement(dtype);
     const shape = options.shape ?? [count];
     if (shape.length > MAX_AXES || !shape.every((length) => Number.isSafeInteger(length) && length >= 0)) {
-      throw new UsageError(`shape must have at most ${MAX_AXES} integers >= 0, got ${JSON.stringify(shape)}`);
+      throw new UsageError(
+        `shape must have at most ${MAX_AXES} integers >= 0, got [${shape.map(describe).join(', ')}]`,
+      );
     }
     if (sizeOf(shape) !== count) {
       throw new UsageError(
@@ -144,7 +147,7 @@ export function perElement(dtype: Dtype): number {
 export function requireDtype(name: string): Dtype {
   const dtype = dtypeOfName(name);
   if (dtype === undefined) {
-    throw new UsageError(`dtype must be a supported numpy type such as float64, got ${JSON.stringify(name)}`);
+    throw new UsageError(`dtype must be a supported numpy type such as float64, got ${describe(name)}`);
   }
   return dtype;
 }

@@ -1,3 +1,4 @@
+import { describe } from '../../common/describe.js';
 import { UsageError } from '../../common/errors.js';
 
 const DECIMAL = /^[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|s?nan\d*)$/i;
@@ -13,7 +14,7 @@ export class Decimal {
   /** @throws {UsageError} when Python's Decimal cannot parse the text */
   constructor(text: string) {
     if (typeof text !== 'string' || !isDecimalText(text)) {
-      throw new UsageError(`a Decimal must be a decimal number as text, got ${JSON.stringify(text)}`);
+      throw new UsageError(`a Decimal must be a decimal number as text, got ${describe(text)}`);
     }
     this.text = text;
   }

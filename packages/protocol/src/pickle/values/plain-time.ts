@@ -1,3 +1,4 @@
+import { describe } from '../../common/describe.js';
 import { UsageError } from '../../common/errors.js';
 
 const TIME =
@@ -16,7 +17,7 @@ export class PlainTime {
   constructor(text: string) {
     const parts = typeof text === 'string' ? TIME.exec(text) : null;
     if (parts === null)
-      throw new UsageError(`a PlainTime must be a time of day such as 13:05:00, got ${JSON.stringify(text)}`);
+      throw new UsageError(`a PlainTime must be a time of day such as 13:05:00, got ${describe(text)}`);
     const [, hour, minute, second = '0', fraction = '', sign, zoneHour, zoneMinute, utc] = parts;
     this.hour = Number(hour);
     this.minute = Number(minute);

@@ -1,3 +1,4 @@
+import { describe } from '../../common/describe.js';
 import { UsageError } from '../../common/errors.js';
 
 const UUID = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
@@ -14,7 +15,7 @@ export class Uuid {
   constructor(text: string) {
     if (!isUuidText(text))
       throw new UsageError(
-        `a Uuid must be 32 hexadecimal digits, with or without hyphens, got ${JSON.stringify(text)}`,
+        `a Uuid must be 32 hexadecimal digits, with or without hyphens, got ${describe(text)}`,
       );
     const hex = text.replaceAll('-', '').toLowerCase();
     this.text = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');

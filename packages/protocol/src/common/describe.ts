@@ -1,4 +1,4 @@
-import { isDict } from '../common/dict.js';
+import { isDict } from './dict.js';
 
 /** Describes a value after `got` in an error message: `5`, `"text"`, `null`, `an array`, `a Date`. */
 export function describe(value: unknown): string {
