@@ -1,4 +1,4 @@
-import type { Dict } from '@ipyparallel-js/protocol';
+import type { AnyMessage, Dict } from '@ipyparallel-js/protocol';
 import { decodeJsResult, decodeTaskData, encodeJsCall } from '@ipyparallel-js/protocol/internal';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EngineProcess, untilGone } from '../support/clusters/engine-process.js';
@@ -28,6 +28,20 @@ async function engineOn(
 function submitCall(rc: RawClient, fn: (...args: never[]) => unknown, ...args: unknown[]): Submitted {
   const { content, buffers } = encodeJsCall(fn, args);
   return rc.submit('task', 'apply_request', content, undefined, { buffers, metadata: taskMetadata });
+}
+
+/**
+ * Submits requests until the engine replies to one. A Python controller drops a request for an engine whose socket is not
+ * linked yet, and the engine cannot know of a broken link before ZeroMQ reports it.
+ */
+async function untilReplied(submit: () => Submitted): Promise<AnyMessage> {
+  return await waitFor(
+    () =>
+      submit()
+        .reply(1_000)
+        .catch(() => undefined),
+    { timeout: 60_000, what: 'a reply of the engine' },
+  );
 }
 
 describe.each(stockVersions)('on ipcontroller %s', (version) => {
@@ -340,13 +354,14 @@ describe.each(stockVersions)('on ipcontroller %s', (version) => {
         timeout: 60_000,
         what: () => `the connections: ${engine.stderr}`,
       });
+      await untilReplied(() => again.submit('mux', 'execute_request', executeContent('0'), engine.uuid));
+      const info = await untilReplied(() => again.submit('control', 'kernel_info_request', {}, engine.uuid));
+      expect(info.content).toMatchObject({ implementation: 'ipyparallel-js' });
       const code = 'ipyparallel.task.publish({ kept }); console.log(kept + 1)';
       const task = again.submit('mux', 'execute_request', executeContent(code), engine.uuid);
       expect((await task.reply()).content).toMatchObject({ status: 'ok' });
       expect(await again.streamText(task.id, 'stdout')).toBe('42\n');
       expect(again.published(task.id, 'data_message')).toHaveLength(1);
-      const info = again.submit('control', 'kernel_info_request', {}, engine.uuid);
-      expect((await info.reply()).content).toMatchObject({ implementation: 'ipyparallel-js' });
       expect(engine.kernelPid).toBe(kernelPid);
 
       // The engine reports the tasks that it never received, so the scheduler continues.
