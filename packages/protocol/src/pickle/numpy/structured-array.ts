@@ -1,4 +1,5 @@
 import { checkOptions, type OptionNames } from '../../common/check-options.js';
+import { describe } from '../../common/describe.js';
 import { UsageError } from '../../common/errors.js';
 import { NdArray, sizeOf } from './nd-array.js';
 
@@ -54,7 +55,7 @@ export class StructuredArray {
    */
   field(name: string): FieldData {
     const field = this.fields.get(name);
-    if (field === undefined) throw new UsageError(`the StructuredArray has no field ${JSON.stringify(name)}`);
+    if (field === undefined) throw new UsageError(`the StructuredArray has no field ${describe(name)}`);
     return field;
   }
 

@@ -1,3 +1,4 @@
+import { describe } from '../../common/describe.js';
 import { UsageError } from '../../common/errors.js';
 import { nameOfTypedArray, type TypedArray } from '../numpy/dtype.js';
 import { NdArray } from '../numpy/nd-array.js';
@@ -94,7 +95,7 @@ export class DataFrame {
    */
   column(label: unknown): ColumnData {
     const column = this.data[this.columns.indexOf(label)];
-    if (column === undefined) throw new UsageError(`the DataFrame has no column ${JSON.stringify(label)}`);
+    if (column === undefined) throw new UsageError(`the DataFrame has no column ${describe(label)}`);
     return column;
   }
 
