@@ -95,7 +95,11 @@ export class DataFrame {
    */
   column(label: unknown): ColumnData {
     const column = this.data[this.columns.indexOf(label)];
-    if (column === undefined) throw new UsageError(`the DataFrame has no column ${describe(label)}`);
+    if (column === undefined) {
+      // The label of several levels is an array.
+      const description = Array.isArray(label) ? `[${label.map(describe).join(', ')}]` : describe(label);
+      throw new UsageError(`the DataFrame has no column ${description}`);
+    }
     return column;
   }
 
